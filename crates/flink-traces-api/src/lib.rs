@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+
+mod attribute;
+mod clock;
+mod config;
+mod event;
+mod id;
+mod record;
+mod registry;
+mod reporter;
+mod span;
+
+pub use attribute::{AttributeValue, Attributes, Text};
+pub use clock::{Clock, SystemClock};
+pub use config::{
+    COMPATIBILITY, ConfigError, ConfigOption, ConfigValue, OptionDoc, Origin, REDACTED, RawValue, ReporterConfig,
+    is_sensitive, parse_bytes, parse_duration,
+};
+pub use event::{Event, EventBuilder, EventExtension};
+pub use id::{Identity, SpanId, TraceId};
+pub use record::{
+    Compatibility, JOB_ID, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, SpanRef, ValueRef,
+    strip_angle_brackets,
+};
+pub use registry::Registry;
+pub use reporter::{Deadline, EventReporter, EventReporterFactory, ReportError, TraceReporter, TraceReporterFactory};
+pub use span::{Failure, Span, SpanBuilder, SpanExtension};

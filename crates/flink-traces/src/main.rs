@@ -1,0 +1,2 @@
+//! The flink-traces command.
+fn main() {}
