@@ -5,16 +5,18 @@ mod clock;
 mod config;
 mod event;
 mod id;
+pub mod otel;
 mod record;
 mod registry;
 mod reporter;
 mod span;
+mod text;
 
 pub use attribute::{AttributeValue, Attributes, Text};
 pub use clock::{Clock, SystemClock};
 pub use config::{
     COMPATIBILITY, ConfigError, ConfigOption, ConfigValue, OptionDoc, Origin, REDACTED, RawValue, ReporterConfig,
-    is_sensitive, parse_bytes, parse_duration,
+    is_sensitive, parse_bytes, parse_duration, printable,
 };
 pub use event::{Event, EventBuilder, EventExtension};
 pub use id::{Identity, SpanId, TraceId};
@@ -25,3 +27,4 @@ pub use record::{
 pub use registry::Registry;
 pub use reporter::{Deadline, EventReporter, EventReporterFactory, ReportError, TraceReporter, TraceReporterFactory};
 pub use span::{Failure, Span, SpanBuilder, SpanExtension};
+pub use text::is_unsafe_to_print;

@@ -1,1 +1,30 @@
 #![doc = include_str!("../README.md")]
+
+mod checkpoint;
+mod configuration;
+mod dispatcher;
+mod filter;
+mod lane;
+mod metric_group;
+mod reporters;
+mod signal;
+mod stats;
+
+pub use checkpoint::{
+    AllSubtasksStatus, CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, InitializationMetric,
+    InitializationStats, InitializationStatus, JobFailure, JobIdentity, SubtaskMetric, SubtaskStats, TaskStats,
+    all_subtasks_status_change_event, checkpoint_event, checkpoint_span, job_failure_event, job_initialization_span,
+    job_status_change_event,
+};
+pub use configuration::{
+    ADDITIONAL_VARIABLES, CORE_OPTIONS, Configuration, EVENTS_REPORTERS, EXCLUDED_VARIABLES, FACTORY_CLASS,
+    FILTER_EXCLUDES, FILTER_INCLUDES, Problem, QUEUE_SIZE, REDACTED_KEYS, REPORT_EVENTS_AS_SPANS, REPORTER_OPTIONS,
+    REPORTER_SCOPE_DELIMITER, SCOPE_DELIMITER, SPAN_DETAIL_LEVEL, Severity, SpanDetailLevel, TRACES_REPORTERS,
+    unknown_keys,
+};
+pub use dispatcher::Dispatcher;
+pub use filter::{Filter, Rule, RuleError};
+pub use metric_group::{MetricGroup, TaskVariables};
+pub use reporters::{ReporterSetup, VariableRules, discover};
+pub use signal::Signal;
+pub use stats::ReporterStats;

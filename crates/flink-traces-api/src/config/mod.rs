@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub use option::{ConfigOption, OptionDoc};
 
-use crate::Compatibility;
+use crate::{Compatibility, is_unsafe_to_print};
 
 /// `compatibility`, which every reporter has: whether it reports as Flink would, mistakes included.
 pub const COMPATIBILITY: ConfigOption<Compatibility> = ConfigOption::parsed(
@@ -55,6 +55,18 @@ pub struct ConfigValue {
     pub raw: RawValue,
     /// Where it was written.
     pub origin: Origin,
+    /// Whether it may be a secret and is never shown: [`is_sensitive`] says so of its key, or the configuration does.
+    pub secret: bool,
+}
+
+impl ConfigValue {
+    /// The value as text for people: masked where it may be a secret, and where it is a URL with a user or a query.
+    pub fn redacted(&self) -> String {
+        match self.secret {
+            true => REDACTED.to_owned(),
+            false => mask_url(&self.raw.to_string()),
+        }
+    }
 }
 
 /// What was written.
@@ -71,7 +83,10 @@ impl fmt::Display for RawValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.write_str(text),
-            Self::List(items) => write!(f, "[{}]", items.join(", ")),
+            Self::List(items) => {
+                let items: Vec<_> = items.iter().map(|item| values::flow_item(item)).collect();
+                write!(f, "[{}]", items.join(", "))
+            }
         }
     }
 }
@@ -99,13 +114,21 @@ impl ReporterConfig {
         name: impl Into<String>,
         values: impl IntoIterator<Item = (String, ConfigValue)>,
     ) -> Self {
-        Self { prefix: prefix.into(), name: name.into(), values: values.into_iter().collect() }
+        let prefix = prefix.into();
+        let secret = |key: &str, value: &ConfigValue| value.secret || is_sensitive(&format!("{prefix}{key}"));
+        let values = values.into_iter().map(|(key, value)| {
+            let value = ConfigValue { secret: secret(&key, &value), ..value };
+            (key, value)
+        });
+        let values = values.collect();
+        Self { prefix, name: name.into(), values }
     }
 
     /// Options from plain pairs, for tests and for programs that configure a reporter in code.
     pub fn from_pairs<'a>(name: &str, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let origin = Origin { source: "code".into(), ..Origin::default() };
-        let value = |text: &str| ConfigValue { raw: RawValue::Text(text.to_owned()), origin: origin.clone() };
+        let value =
+            |text: &str| ConfigValue { raw: RawValue::Text(text.to_owned()), origin: origin.clone(), secret: false };
         let values = pairs.into_iter().map(|(key, text)| (key.to_owned(), value(text)));
         Self::new(format!("reporter.{name}."), name, values.collect::<Vec<_>>())
     }
@@ -115,36 +138,22 @@ impl ReporterConfig {
         &self.name
     }
 
+    /// The full key of the option that is `key` here.
+    pub fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    /// What is configured at `key`, which goes without the reporter's prefix.
+    pub fn value(&self, key: &str) -> Option<&ConfigValue> {
+        self.values.get(key)
+    }
+
     /// The value of `option`, or its default; `None` if there is neither.
     ///
     /// # Errors
     /// When the value is not of the option's form.
     pub fn get<T>(&self, option: &ConfigOption<T>) -> Result<Option<T>, ConfigError> {
-        let invalid = |key: &str, value: &ConfigValue| ConfigError::Invalid {
-            key: format!("{}{key}", self.prefix),
-            value: match is_sensitive(key) {
-                true => REDACTED.to_owned(),
-                false => value.raw.to_string(),
-            },
-            expected: option.doc().expected,
-            origin: value.origin.clone(),
-        };
-        if let Some(value) = self.values.get(option.key()) {
-            return option.parse(&value.raw).map(Some).ok_or_else(|| invalid(option.key(), value));
-        }
-        if let Some(parse_entries) = option.entries() {
-            let prefix = format!("{}.", option.key());
-            let entries: Vec<_> = self
-                .values
-                .range(prefix.clone()..)
-                .take_while(|(key, _)| key.starts_with(&prefix))
-                .map(|(key, value)| (key[prefix.len()..].to_owned(), value.raw.to_string()))
-                .collect();
-            if !entries.is_empty() {
-                return Ok(Some(parse_entries(entries)));
-            }
-        }
-        Ok(option.default_value())
+        option.read(&self.values, &self.prefix)
     }
 
     /// The value of `option`, or its default.
@@ -152,7 +161,12 @@ impl ReporterConfig {
     /// # Errors
     /// When there is neither, or the value is not of the option's form.
     pub fn require<T>(&self, option: &ConfigOption<T>) -> Result<T, ConfigError> {
-        self.get(option)?.ok_or_else(|| ConfigError::Missing { key: format!("{}{}", self.prefix, option.key()) })
+        self.get(option)?.ok_or_else(|| ConfigError::Missing { key: self.key(option.key()) })
+    }
+
+    /// The error of a reporter that cannot use the value that `option` has: it is not `expected`.
+    pub fn invalid<T>(&self, option: &ConfigOption<T>, expected: &'static str) -> ConfigError {
+        option.invalid(&self.values, &self.prefix, expected)
     }
 
     /// All values, keys without the reporter's prefix, sorted.
@@ -187,9 +201,9 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing { key } => write!(f, "{key} is not set"),
+            Self::Missing { key } => write!(f, "{} is not set", printable(key)),
             Self::Invalid { key, value, expected, origin } => {
-                write!(f, "{origin}: {key}: '{}' is not {expected}", value.escape_debug())
+                write!(f, "{origin}: {}: '{}' is not {expected}", printable(key), printable(value))
             }
             Self::Setup(source) => source.fmt(f),
         }
@@ -237,8 +251,35 @@ pub fn is_sensitive(key: &str) -> bool {
     FRAGMENTS.iter().any(|fragment| key.contains(fragment))
 }
 
+/// The text fit for one line of a message: what a terminal or a line reader would act on is escaped, a long text is cut.
+pub fn printable(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let mut printable = String::new();
+    for (count, c) in text.chars().enumerate() {
+        match c {
+            _ if count == LONGEST => return printable + "…",
+            c if is_unsafe_to_print(c) => printable.extend(c.escape_default()),
+            c => printable.push(c),
+        }
+    }
+    printable
+}
+
+/// The text with what may be a secret in a URL masked: user and password, and what follows the `?`.
+fn mask_url(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (rest, query) = match rest.split_once('?') {
+        Some((rest, _)) => (rest, format!("?{REDACTED}")),
+        None => (rest, String::new()),
+    };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{REDACTED}@{host}{query}"),
+        None => format!("{scheme}://{rest}{query}"),
+    }
+}
+
 /// Reads a duration as Flink does: a whole number and a unit (`d`, `h`, `min` or `m`, `s`, `ms`, `us` or `µs`, `ns` and their long
-/// forms), milliseconds without one.
+/// forms), milliseconds without one; or ISO 8601 (`PT1M30S`).
 pub fn parse_duration(text: &str) -> Option<Duration> {
     values::duration(text)
 }
@@ -247,4 +288,28 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 /// without one.
 pub fn parse_bytes(text: &str) -> Option<u64> {
     values::bytes(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_shows_the_value_but_no_secret() {
+        const HEADERS: ConfigOption<Vec<(String, String)>> = ConfigOption::map("exporter.headers", "");
+        const URL: ConfigOption<String> = ConfigOption::string("url", "");
+        let check = |key: &str, value: &str, expected: &str| {
+            let config = ReporterConfig::from_pairs("r", [(key, value)]);
+            let error = match key {
+                "url" => config.invalid(&URL, "good"),
+                _ => config.invalid(&HEADERS, "good"),
+            };
+            assert_eq!(error.to_string(), format!("code: reporter.r.{expected} is not good"));
+        };
+        check("url", "htp://host/path", "url: 'htp://host/path'");
+        check("url", "http://me:s3cret@host/p?token=s3cret", "url: 'http://******@host/p?******'");
+        check("url", "http://me:s3c/ret@host", "url: 'http://******@host'");
+        check("exporter.headers", "a:s3cret", "exporter.headers: '******'");
+        check("exporter.headers.a", "s3cret", "exporter.headers: '******'");
+    }
 }

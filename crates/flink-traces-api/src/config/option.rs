@@ -1,9 +1,10 @@
 //! One option: its key, its form, its default, its description.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::RawValue;
 use super::values;
+use super::{ConfigError, ConfigValue, Origin, RawValue};
 
 /// What documentation and checks need of an option, whatever its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,51 @@ impl<T> ConfigOption<T> {
         self.doc
     }
 
+    /// The value that `values` hold for this option, or its default; `None` if there is neither. Their keys go without `prefix`,
+    /// which is for messages. A map may be spread over the keys below this one, unless this very key is set.
+    ///
+    /// # Errors
+    /// When the value is not of the option's form.
+    pub fn read(&self, values: &BTreeMap<String, ConfigValue>, prefix: &str) -> Result<Option<T>, ConfigError> {
+        if let Some(value) = values.get(self.doc.key) {
+            let parsed = self.parse(&value.raw);
+            return parsed.map(Some).ok_or_else(|| self.invalid(values, prefix, self.doc.expected));
+        }
+        if let Form::Map(_, collect) = self.form {
+            let entries: Vec<_> =
+                self.values_below(values).map(|(key, value)| (key.to_owned(), value.raw.to_string())).collect();
+            if !entries.is_empty() {
+                return Ok(Some(collect(entries)));
+            }
+        }
+        Ok(self.default_value())
+    }
+
+    /// The error of a value that cannot be used, as it is not `expected`.
+    pub(super) fn invalid(
+        &self,
+        values: &BTreeMap<String, ConfigValue>,
+        prefix: &str,
+        expected: &'static str,
+    ) -> ConfigError {
+        let value = values.get(self.doc.key).or_else(|| self.values_below(values).map(|(_, value)| value).next());
+        let (text, origin) = match value {
+            Some(value) => (value.redacted(), value.origin.clone()),
+            None => (self.doc.default.unwrap_or_default().to_owned(), Origin::default()),
+        };
+        ConfigError::Invalid { key: format!("{prefix}{}", self.doc.key), value: text, expected, origin }
+    }
+
+    /// What stands at the keys below this one, keys without it.
+    fn values_below<'a>(
+        &self,
+        values: &'a BTreeMap<String, ConfigValue>,
+    ) -> impl Iterator<Item = (&'a str, &'a ConfigValue)> + use<'a, T> {
+        let prefix = format!("{}.", self.doc.key);
+        let below = values.range(prefix.clone()..);
+        below.map_while(move |(key, value)| Some((key.strip_prefix(&prefix)?, value)))
+    }
+
     /// Reads a value; `None` if it is not of this option's form.
     pub fn parse(&self, raw: &RawValue) -> Option<T> {
         match &self.form {
@@ -76,14 +122,6 @@ impl<T> ConfigOption<T> {
     /// The default, read.
     pub fn default_value(&self) -> Option<T> {
         self.parse(&RawValue::Text(self.doc.default?.to_owned()))
-    }
-
-    /// How to make the value of keys below this one, if it is a map.
-    pub(super) fn entries(&self) -> Option<fn(Vec<(String, String)>) -> T> {
-        match self.form {
-            Form::Map(_, entries) => Some(entries),
-            _ => None,
-        }
     }
 }
 
@@ -121,9 +159,14 @@ impl ConfigOption<Duration> {
 }
 
 impl ConfigOption<Vec<String>> {
-    /// A YAML list, or text split at `;`.
+    /// A YAML list, or text split at `;`, where a part in single or double quotes may hold one.
     pub const fn list(key: &'static str, description: &'static str) -> Self {
         Self::new(key, "a list such as `a;b`", Form::List(values::list), description)
+    }
+
+    /// A YAML list, or text split at `,`; blanks around the parts and empty parts do not count.
+    pub const fn comma_list(key: &'static str, description: &'static str) -> Self {
+        Self::new(key, "a list such as `a, b`", Form::List(values::comma_list), description)
     }
 }
 

@@ -1,0 +1,233 @@
+//! The spans that Flink's checkpoint statistics tracker reports. No attribute of theirs is named anywhere else.
+
+use flink_traces_api::{Failure, Identity, Span, SpanBuilder};
+
+use super::TRACKER_SCOPE;
+use super::stats::{CheckpointStats, InitializationStats, SubtaskMetric, SubtaskStats, TaskStats};
+use crate::SpanDetailLevel;
+
+/// Which job a span belongs to, as far as its ids are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobIdentity<'a> {
+    /// What tells the cluster from others, the same in every process that watches it.
+    pub cluster: &'a str,
+    /// The job's id.
+    pub job_id: &'a str,
+}
+
+impl JobIdentity<'_> {
+    fn of(&self, kind: &str, parts: [i64; 2]) -> Identity {
+        let parts = parts.map(|part| part.to_string());
+        Identity::of(&[self.cluster, self.job_id, kind, &parts[0], &parts[1]])
+    }
+
+    fn checkpoint(&self, checkpoint_id: i64, trigger_timestamp: i64) -> Identity {
+        self.of("checkpoint", [checkpoint_id, trigger_timestamp])
+    }
+}
+
+/// The attribute names of one metric.
+struct Names {
+    metric: SubtaskMetric,
+    bare: &'static str,
+    max: &'static str,
+    sum: &'static str,
+    per_task_max: &'static str,
+    per_task_sum: &'static str,
+    /// The sums of the two sizes over all tasks are `fullSize` and `checkpointedSize`.
+    summed_in_root: bool,
+}
+
+macro_rules! names {
+    ($($metric:ident $summed_in_root:literal),* $(,)?) => {
+        [$(Names {
+            metric: SubtaskMetric::$metric,
+            bare: stringify!($metric),
+            max: concat!("max", stringify!($metric)),
+            sum: concat!("sum", stringify!($metric)),
+            per_task_max: concat!("perTaskMax", stringify!($metric)),
+            per_task_sum: concat!("perTaskSum", stringify!($metric)),
+            summed_in_root: $summed_in_root,
+        }),*]
+    };
+}
+
+const NAMES: [Names; SubtaskMetric::ALL.len()] = names![
+    StateSizeBytes false,
+    CheckpointedSizeBytes false,
+    CheckpointStartDelayMs true,
+    AlignmentDurationMs true,
+    SyncCheckpointDurationMs true,
+    AsyncCheckpointDurationMs true,
+    ProcessedDataBytes true,
+    PersistedDataBytes true,
+];
+
+/// The span `Checkpoint` of a checkpoint that ended, with the children that `detail` asks for. To be added to the job's
+/// group, which adds `jobId` and the variables.
+///
+/// Mirrors what `CheckpointStatsTracker` reports in Flink 2.2 and later; a number that `stats` does not know gives no attribute.
+pub fn checkpoint_span(job: JobIdentity<'_>, stats: &CheckpointStats, detail: SpanDetailLevel) -> SpanBuilder {
+    let mut tasks: Vec<TaskSummary<'_>> = stats.tasks.iter().map(TaskSummary::new).collect();
+    tasks.sort_by_key(|task| task.start_delay);
+
+    let mut span = Span::builder(TRACKER_SCOPE, "Checkpoint")
+        .identity(job.checkpoint(stats.checkpoint_id, stats.trigger_timestamp))
+        .start_ts_millis(stats.trigger_timestamp)
+        .end_ts_millis(stats.latest_ack_timestamp.unwrap_or(-1))
+        .attribute("checkpointId", stats.checkpoint_id);
+    span = optional(span, "fullSize", stats.state_size);
+    span = optional(span, "checkpointedSize", stats.checkpointed_size);
+    span = optional(span, "metadataSize", stats.metadata_size);
+    span = span.attribute("checkpointStatus", stats.status.name());
+    if let Some(is_unaligned) = stats.is_unaligned {
+        span = span.attribute("isUnaligned", text_of(is_unaligned));
+    }
+    span = span.attribute("checkpointType", stats.checkpoint_type.name());
+
+    for (place, names) in NAMES.iter().enumerate() {
+        let Some(values) = tasks.iter().map(|task| task.metrics[place]).collect::<Option<Vec<_>>>() else { continue };
+        if values.is_empty() {
+            continue;
+        }
+        let max = values.iter().map(|value| value.max).max().unwrap_or(0).max(0);
+        span = span.attribute(names.max, max);
+        if names.summed_in_root {
+            span = span.attribute(names.sum, values.iter().map(|value| value.sum).fold(0, i64::saturating_add));
+        }
+        if detail == SpanDetailLevel::SpanPerCheckpointWithTasks {
+            span = span
+                .attribute(names.per_task_max, java_list(values.iter().map(|value| value.max)))
+                .attribute(names.per_task_sum, java_list(values.iter().map(|value| value.sum)));
+        }
+    }
+
+    if let Some(path) = &stats.external_path {
+        span = span.extension_attribute("externalPath", path.clone());
+    }
+    if let Some(failure) = &stats.failure {
+        span = span
+            .extension_attribute("failureMessage", failure.message.clone())
+            .failure(Failure { ts_millis: failure.timestamp, message: failure.message.clone() });
+    }
+    let with_subtasks = detail == SpanDetailLevel::ChildrenSpansPerSubtask;
+    match with_subtasks || detail == SpanDetailLevel::ChildrenSpansPerTask {
+        true => span.children(tasks.iter().map(|task| task_span(stats, task, with_subtasks))),
+        false => span,
+    }
+}
+
+fn task_span(stats: &CheckpointStats, summary: &TaskSummary<'_>, with_subtasks: bool) -> SpanBuilder {
+    let task = summary.task;
+    let mut span = Span::builder(TRACKER_SCOPE, "Checkpoint_Task")
+        .identity(Identity::of(&[&task.job_vertex_id]))
+        .start_ts_millis(stats.trigger_timestamp + summary.start_delay)
+        .end_ts_millis(task.latest_ack_timestamp.unwrap_or(-1))
+        .attribute("checkpointId", stats.checkpoint_id)
+        .attribute("jobVertexId", task.job_vertex_id.clone());
+    for (names, value) in NAMES.iter().zip(summary.metrics) {
+        if let Some(value) = value {
+            span = span.attribute(names.max, value.max).attribute(names.sum, value.sum);
+        }
+    }
+    if let Some(name) = &task.task_name {
+        span = span.extension_attribute("taskName", name.clone());
+    }
+    match with_subtasks {
+        true => span.children(task.subtasks.iter().map(|subtask| subtask_span(stats, task, subtask))),
+        false => span,
+    }
+}
+
+fn subtask_span(stats: &CheckpointStats, task: &TaskStats, subtask: &SubtaskStats) -> SpanBuilder {
+    let start_delay = subtask.metric(SubtaskMetric::CheckpointStartDelayMs).unwrap_or(0);
+    let mut span = Span::builder(TRACKER_SCOPE, "Checkpoint_Subtask")
+        .identity(Identity::numbered(subtask.index.unsigned_abs()))
+        .start_ts_millis(stats.trigger_timestamp + start_delay)
+        .end_ts_millis(subtask.ack_timestamp)
+        .attribute("checkpointId", stats.checkpoint_id)
+        .attribute("jobVertexId", task.job_vertex_id.clone())
+        .attribute("subtaskId", subtask.index);
+    for names in &NAMES {
+        span = optional(span, names.bare, subtask.metric(names.metric));
+    }
+    span
+}
+
+/// The span `JobInitialization` of an initialization that ended. To be added to the job's group.
+///
+/// `identity_timestamp` tells it from the job's other initializations, for the ids: the start, unless the source may come to know
+/// that more exactly later; then a moment that every look at the job tells alike.
+pub fn job_initialization_span(
+    job: JobIdentity<'_>,
+    stats: &InitializationStats,
+    identity_timestamp: i64,
+) -> SpanBuilder {
+    let restored = stats.restored_checkpoint_id;
+    let mut span = Span::builder(TRACKER_SCOPE, "JobInitialization")
+        .identity(job.of("initialization", [restored.unwrap_or(-1), identity_timestamp]))
+        .start_ts_millis(stats.start_timestamp)
+        .end_ts_millis(stats.end_timestamp)
+        .attribute("initializationStatus", stats.status.name());
+    span = optional(span, "checkpointId", restored);
+    span = optional(span, "fullSize", stats.restored_state_size);
+    for metric in &stats.metrics {
+        span = span
+            .attribute(format!("max{}", metric.name), metric.max)
+            .attribute(format!("sum{}", metric.name), metric.sum);
+    }
+    match (restored, stats.restored_trigger_timestamp) {
+        (Some(id), Some(trigger_timestamp)) => span.link(job.checkpoint(id, trigger_timestamp)),
+        _ => span,
+    }
+}
+
+/// A task's numbers over its subtasks.
+struct TaskSummary<'a> {
+    task: &'a TaskStats,
+    start_delay: i64,
+    /// By metric; `None` where subtasks reported but not this number.
+    metrics: [Option<Summary>; NAMES.len()],
+}
+
+#[derive(Clone, Copy, Default)]
+struct Summary {
+    max: i64,
+    sum: i64,
+}
+
+impl<'a> TaskSummary<'a> {
+    fn new(task: &'a TaskStats) -> Self {
+        let summarize = |metric| {
+            let mut summary = Summary::default();
+            for subtask in &task.subtasks {
+                // Flink's statistics ignore the −1 of a number that was left unset.
+                let value = subtask.metric(metric)?.max(0);
+                summary.max = summary.max.max(value);
+                summary.sum = summary.sum.saturating_add(value);
+            }
+            Some(summary)
+        };
+        Self { task, start_delay: task.min_start_delay(), metrics: SubtaskMetric::ALL.map(summarize) }
+    }
+}
+
+fn optional(span: SpanBuilder, key: &'static str, value: Option<i64>) -> SpanBuilder {
+    match value {
+        Some(value) => span.attribute(key, value),
+        None => span,
+    }
+}
+
+/// Flink reports its truth values as text.
+pub(super) fn text_of(flag: bool) -> &'static str {
+    match flag {
+        true => "true",
+        false => "false",
+    }
+}
+
+/// As Java prints a list of numbers.
+fn java_list(values: impl Iterator<Item = i64>) -> String {
+    format!("[{}]", values.map(|value| value.to_string()).collect::<Vec<_>>().join(", "))
+}

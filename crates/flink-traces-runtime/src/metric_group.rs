@@ -1,0 +1,171 @@
+//! Metric groups: where in an engine a span or an event is reported, and what identity that gives it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use flink_traces_api::{EventBuilder, SpanBuilder, Text};
+
+use crate::Dispatcher;
+use crate::dispatcher::GroupContexts;
+
+/// A place from which spans and events are reported, as Flink's `MetricGroup`: it adds its variables, and a job's own group the
+/// attribute `jobId`.
+///
+/// A cheap handle, usable from any thread; adding never waits.
+#[derive(Clone)]
+pub struct MetricGroup(Arc<Group>);
+
+struct Group {
+    dispatcher: Dispatcher,
+    logical_scope: String,
+    /// Keys in angle brackets.
+    variables: Vec<(String, String)>,
+    job_id: Option<Text>,
+    contexts: GroupContexts,
+    closed: AtomicBool,
+}
+
+impl MetricGroup {
+    /// The group of a JobManager, scope `jobmanager`, variable `host`. Mirrors `JobManagerMetricGroup`.
+    pub fn job_manager(dispatcher: &Dispatcher, host: &str) -> Self {
+        Self::new(dispatcher.clone(), "jobmanager".to_owned(), vec![variable("host", host)], None)
+    }
+
+    /// The group of a TaskManager, scope `taskmanager`, variables `host` and `tm_id`. Mirrors `TaskManagerMetricGroup`.
+    pub fn task_manager(dispatcher: &Dispatcher, host: &str, task_manager_id: &str) -> Self {
+        let variables = vec![variable("host", host), variable("tm_id", task_manager_id)];
+        Self::new(dispatcher.clone(), "taskmanager".to_owned(), variables, None)
+    }
+
+    /// The group of a job below a JobManager's or a TaskManager's, variables `job_id` and `job_name`. What it reports itself also
+    /// has the attribute `jobId`. Mirrors `JobManagerJobMetricGroup` and `TaskManagerJobMetricGroup`.
+    pub fn add_job(&self, job_id: &str, job_name: &str) -> Self {
+        let variables = [("job_id", job_id), ("job_name", job_name)];
+        self.below("job", &variables, Some(job_id.to_owned().into()))
+    }
+
+    /// The group of a task below a TaskManager's job. Mirrors `TaskMetricGroup`.
+    pub fn add_task(&self, task: &TaskVariables<'_>) -> Self {
+        let (attempt_number, subtask_index) = (task.attempt_number.to_string(), task.subtask_index.to_string());
+        let variables = [
+            ("task_id", task.job_vertex_id),
+            ("task_name", task.name),
+            ("task_attempt_id", task.attempt_id),
+            ("task_attempt_num", &attempt_number),
+            ("subtask_index", &subtask_index),
+        ];
+        self.below("task", &variables, None)
+    }
+
+    /// The group of an operator below a task. Mirrors `InternalOperatorMetricGroup`.
+    pub fn add_operator(&self, operator_id: &str, operator_name: &str) -> Self {
+        self.below("operator", &[("operator_id", operator_id), ("operator_name", operator_name)], None)
+    }
+
+    /// The group of an operator coordinator below a JobManager's job. Mirrors `JobManagerOperatorMetricGroup`.
+    pub fn add_coordinator(&self, task_id: &str, task_name: &str, operator_id: &str, operator_name: &str) -> Self {
+        let variables = [
+            ("task_id", task_id),
+            ("task_name", task_name),
+            ("operator_id", operator_id),
+            ("operator_name", operator_name),
+        ];
+        self.below("operator", &variables, None)
+    }
+
+    /// A group of the user's own, as `addGroup(name)`: its name joins the scope.
+    pub fn add_group(&self, name: &str) -> Self {
+        self.below(name, &[], None)
+    }
+
+    /// A group of the user's own that is one of many, as `addGroup(key, value)`: the key joins the scope, and is a variable.
+    pub fn add_key_value_group(&self, key: &str, value: &str) -> Self {
+        self.below(key, &[(key, value)], None)
+    }
+
+    /// Reports a span. Timestamps that it leaves unset are now. After [`close`](Self::close) it is ignored.
+    pub fn add_span(&self, span: SpanBuilder) {
+        let group = &*self.0;
+        if !group.closed.load(Ordering::Acquire) {
+            group.dispatcher.add_span(&group.logical_scope, &group.contexts, span);
+        }
+    }
+
+    /// Reports an event. A timestamp that it leaves unset is now. After [`close`](Self::close) it is ignored.
+    pub fn add_event(&self, event: EventBuilder) {
+        let group = &*self.0;
+        if !group.closed.load(Ordering::Acquire) {
+            group.dispatcher.add_event(&group.logical_scope, &group.contexts, event);
+        }
+    }
+
+    /// Ends this group: what is added from now on, here or through its clones, is ignored. Groups below it have a life of
+    /// their own.
+    pub fn close(&self) {
+        self.0.closed.store(true, Ordering::Release);
+    }
+
+    /// The names of the groups from the root to this one, joined: what filters match.
+    pub fn logical_scope(&self) -> &str {
+        &self.0.logical_scope
+    }
+
+    /// The variables of this group and those above it, keys in angle brackets.
+    pub fn variables(&self) -> &[(String, String)] {
+        &self.0.variables
+    }
+
+    fn below(&self, name: &str, variables: &[(&str, &str)], job_id: Option<Text>) -> Self {
+        let group = &*self.0;
+        let logical_scope = format!("{}{}{name}", group.logical_scope, group.dispatcher.scope_delimiter());
+        let mut all = group.variables.clone();
+        for (key, value) in variables {
+            let added = variable(key, value);
+            match all.iter_mut().find(|(known, _)| *known == added.0) {
+                Some(known) => *known = added,
+                None => all.push(added),
+            }
+        }
+        Self::new(group.dispatcher.clone(), logical_scope, all, job_id)
+    }
+
+    fn new(
+        dispatcher: Dispatcher,
+        logical_scope: String,
+        variables: Vec<(String, String)>,
+        job_id: Option<Text>,
+    ) -> Self {
+        let contexts = dispatcher.contexts(job_id.as_ref(), &variables);
+        let closed = AtomicBool::new(false);
+        Self(Arc::new(Group { dispatcher, logical_scope, variables, job_id, contexts, closed }))
+    }
+}
+
+/// What identifies a task to its group.
+#[derive(Debug, Clone, Copy)]
+pub struct TaskVariables<'a> {
+    /// The job vertex, 32 hexadecimal digits: variable `task_id`.
+    pub job_vertex_id: &'a str,
+    /// Its name: variable `task_name`.
+    pub name: &'a str,
+    /// The execution attempt: variable `task_attempt_id`.
+    pub attempt_id: &'a str,
+    /// The attempt's number, from 0: variable `task_attempt_num`.
+    pub attempt_number: u32,
+    /// The subtask, from 0: variable `subtask_index`.
+    pub subtask_index: u32,
+}
+
+fn variable(key: &str, value: &str) -> (String, String) {
+    (format!("<{key}>"), value.to_owned())
+}
+
+impl std::fmt::Debug for MetricGroup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MetricGroup")
+            .field("logical_scope", &self.0.logical_scope)
+            .field("variables", &self.0.variables)
+            .field("job_id", &self.0.job_id)
+            .finish()
+    }
+}
