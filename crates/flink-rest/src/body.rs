@@ -1,0 +1,293 @@
+//! Bodies: decoded, or why not.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::text::escaped;
+
+/// Characters of a foreign text in a message.
+const SHOWN: usize = 300;
+/// Bytes of the body on either side of what is wrong with it.
+const CONTEXT: usize = 60;
+
+/// Reads a body as `T`.
+pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let decoded = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| (error.path().to_string(), error.into_inner()))
+        .and_then(|value| deserializer.end().map(|()| value).map_err(|error| (".".to_owned(), error)));
+    decoded.map_err(|(path, error)| BodyError::new(body, &path, &error))
+}
+
+/// A body that is not what the endpoint answers. All text in it is cut and escaped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// A page for people: of a proxy, a login, another program.
+    #[error("answered HTML, is this Flink's REST address? It begins: {excerpt}")]
+    Html {
+        /// The beginning of the page.
+        excerpt: String,
+    },
+    /// Not JSON, or not of the expected form.
+    #[error("{problem} at {path}, line {line}, column {column}: {excerpt}")]
+    Undecodable {
+        /// Where in the answer, such as `jobs[3].jid`; `.` is all of it.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+        /// The byte of the line, from 1; where something is missing, the end of what it is missing in.
+        column: usize,
+        /// What is wrong.
+        problem: String,
+        /// The body around that.
+        excerpt: String,
+    },
+}
+
+impl BodyError {
+    fn new(body: &[u8], path: &str, error: &serde_json::Error) -> Self {
+        if is_html(body) {
+            return Self::Html { excerpt: escaped(&String::from_utf8_lossy(first(body, CONTEXT * 2)), SHOWN) };
+        }
+        let problem = error.to_string();
+        let problem = problem.rsplit_once(" at line ").map_or(problem.as_str(), |(problem, _)| problem);
+        Self::Undecodable {
+            path: escaped(path, SHOWN),
+            line: error.line(),
+            column: error.column(),
+            problem: escaped(problem, SHOWN),
+            excerpt: around(body, error.line(), error.column()),
+        }
+    }
+}
+
+fn is_html(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    body.starts_with(b"<")
+}
+
+fn first(bytes: &[u8], length: usize) -> &[u8] {
+    &bytes[..bytes.len().min(length)]
+}
+
+fn around(body: &[u8], line: usize, column: usize) -> String {
+    let lines_before = body.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1));
+    let place = (lines_before.map(<[u8]>::len).sum::<usize>() + column).min(body.len());
+    let start = place.saturating_sub(CONTEXT);
+    let excerpt = escaped(&String::from_utf8_lossy(first(&body[start..], CONTEXT * 2)), SHOWN);
+    let before = if start > 0 { "…" } else { "" };
+    let after = if start + CONTEXT * 2 < body.len() { "…" } else { "" };
+    format!("{before}{excerpt}{after}")
+}
+
+/// An answer whose status says that it is not what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusError {
+    status: u16,
+    message: String,
+    initializing: bool,
+}
+
+/// What Flink answers instead.
+#[derive(Deserialize)]
+struct ErrorResponseBody {
+    errors: Vec<String>,
+}
+
+impl StatusError {
+    /// The error that an answer is; `None` if it is a success. For bodies that came another way than by this crate's client.
+    pub fn of(status: u16, body: &[u8]) -> Option<Self> {
+        if (200..300).contains(&status) {
+            return None;
+        }
+        let errors = serde_json::from_slice(body).map(|ErrorResponseBody { errors }| errors).unwrap_or_default();
+        let message = errors.iter().flat_map(|error| error.lines()).find(|line| is_telling(line));
+        let message = match message {
+            Some(message) => escaped(message, SHOWN),
+            None if is_html(body) => {
+                BodyError::Html { excerpt: escaped(&String::from_utf8_lossy(first(body, CONTEXT * 2)), SHOWN) }
+                    .to_string()
+            }
+            None => escaped(&String::from_utf8_lossy(first(body, SHOWN)), SHOWN),
+        };
+        let initializing = errors.iter().any(|error| error.contains("UnavailableDispatcherOperationException"));
+        Some(Self { status, message, initializing })
+    }
+
+    /// A redirect, which the client does not follow.
+    #[cfg(feature = "client")]
+    pub(crate) fn redirect(status: u16, location: &str) -> Self {
+        let message = format!("redirects to {}, which is not followed", crate::text::redacted(location));
+        Self { status, message, initializing: false }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The first line that says what happened, cut and escaped: since 1.13 Flink sends whole stack traces.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether the job, vertex, checkpoint or attempt is not there, or the endpoint.
+    pub fn is_not_found(&self) -> bool {
+        self.status == 404
+    }
+
+    /// Whether it is the endpoint that is not there, since this version of Flink lacks it.
+    pub fn is_missing_endpoint(&self) -> bool {
+        self.is_not_found() && self.message.contains("Unable to load requested file")
+    }
+
+    /// Whether the same question may be answered later: no JobManager leads, the job is initializing, a proxy has nobody to ask.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self.status, 408 | 429 | 502..=504) || (self.status == 500 && self.initializing)
+    }
+}
+
+/// Flink wraps what happened on the JobManager: the message is on the lines after these.
+fn is_telling(line: &str) -> bool {
+    let line = line.trim();
+    !line.is_empty() && line != "Internal server error." && !line.starts_with("<Exception on server side")
+}
+
+impl fmt::Display for StatusError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "status {}", self.status)?;
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for StatusError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{CheckpointingStatistics, MultipleJobsDetails};
+    use expect_test::{Expect, expect};
+
+    fn check<T: DeserializeOwned + fmt::Debug>(body: &[u8], expected: Expect) {
+        expected.assert_eq(&decode::<T>(body).unwrap_err().to_string());
+    }
+
+    #[test]
+    fn an_error_says_what_is_wrong_and_where() {
+        let job = r#"{"jid":"a","start-time":1,"state":"RUNNING"}"#;
+        check::<MultipleJobsDetails>(b"", expect!["EOF while parsing a value at ., line 1, column 0: "]);
+        check::<MultipleJobsDetails>(b"{}", expect!["missing field `jobs` at ., line 1, column 2: {}"]);
+        check::<MultipleJobsDetails>(
+            format!("{{\"jobs\": [\n  {job},\n  {{\"jid\":\"b\",\"start-time\":\"soon\"}}]}}").as_bytes(),
+            expect![[
+                r#"invalid value: string "soon", expected a number at jobs[1].start-time, line 3, column 32: …time":1,"state":"RUNNING"},\n  {"jid":"b","start-time":"soon"}]}"#
+            ]],
+        );
+        check::<MultipleJobsDetails>(
+            format!("{{\"jobs\":[{job},{}", &job[..20]).as_bytes(),
+            expect![[
+                r#"EOF while parsing a string at jobs[1].?, line 1, column 74: …":"a","start-time":1,"state":"RUNNING"},{"jid":"a","start-ti"#
+            ]],
+        );
+        check::<MultipleJobsDetails>(
+            br#"{"jobs":[{"jid":"","start-time":1,"state":"RUNNING"}]}"#,
+            expect![[
+                r#""" is no id: an id has 1 to 128 bytes and is none of ["overview", "metrics", ".", ".."] at jobs[0].jid, line 1, column 18: {"jobs":[{"jid":"","start-time":1,"state":"RUNNING"}]}"#
+            ]],
+        );
+        check::<MultipleJobsDetails>(
+            br#"{"jobs":[]} x"#,
+            expect![[r#"trailing characters at ., line 1, column 13: {"jobs":[]} x"#]],
+        );
+        check::<CheckpointingStatistics>(
+            br#"{"counts":{"restored":0,"total":true}}"#,
+            expect![[
+                r#"invalid type: boolean `true`, expected a number at counts.total, line 1, column 36: {"counts":{"restored":0,"total":true}}"#
+            ]],
+        );
+        check::<MultipleJobsDetails>(
+            b"\x1f\x8b\x08\x00\x00\x1b[2Jgzip",
+            expect!["expected value at ., line 1, column 1: \\u{1f}�\\u{8}\\0\\0\\u{1b}[2Jgzip"],
+        );
+        check::<MultipleJobsDetails>(
+            b"\n <!DOCTYPE html><html><head><title>Log in</title>\x1b</head>",
+            expect![
+                "answered HTML, is this Flink's REST address? It begins: \\n <!DOCTYPE html><html><head><title>Log in</title>\\u{1b}</head>"
+            ],
+        );
+    }
+
+    #[test]
+    fn an_error_stays_short_however_long_the_body() {
+        let name = "x".repeat(1_000_000);
+        for body in
+            [format!(r#"{{"jobs":"{name}"}}"#), format!(r#"{{"jobs":[{{"jid":"{name}"}}]}}"#), format!("<{name}")]
+        {
+            let error = decode::<MultipleJobsDetails>(body.as_bytes()).unwrap_err().to_string();
+            assert!(error.len() < 800, "{} bytes", error.len());
+        }
+        assert!(decode::<MultipleJobsDetails>("[".repeat(1_000_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_status_is_told_by_its_first_telling_line() {
+        for (status, body, expected, kinds) in [
+            (404, r#"{"errors":["Job x not found"]}"#, "status 404: Job x not found", "not found"),
+            (
+                404,
+                r#"{"errors":["org.apache.flink.NotFoundException: Job x not found\n\tat org.apache.flink.A.b(A.java:1)"]}"#,
+                "status 404: org.apache.flink.NotFoundException: Job x not found",
+                "not found",
+            ),
+            (
+                404,
+                r#"{"errors":["Unable to load requested file /jobs/x/rescales/history."]}"#,
+                "status 404: Unable to load requested file /jobs/x/rescales/history.",
+                "not found, missing endpoint",
+            ),
+            (503, r#"{"errors":["Leader election."]}"#, "status 503: Leader election.", "temporary"),
+            (
+                500,
+                r#"{"errors":["Internal server error.","<Exception on server side:\norg.apache.flink.runtime.dispatcher.UnavailableDispatcherOperationException: initializing\n\tat x\nEnd of exception on server side>"]}"#,
+                "status 500: org.apache.flink.runtime.dispatcher.UnavailableDispatcherOperationException: initializing",
+                "temporary",
+            ),
+            (
+                500,
+                r#"{"errors":["Internal server error.","<Exception on server side:\njava.lang.NullPointerException\n\tat x"]}"#,
+                "status 500: java.lang.NullPointerException",
+                "",
+            ),
+            (
+                502,
+                "<html><h1>Bad Gateway</h1></html>",
+                "status 502: answered HTML, is this Flink's REST address? It begins: <html><h1>Bad Gateway</h1></html>",
+                "temporary",
+            ),
+            (401, "", "status 401", ""),
+            (400, "no\u{1b}[31m way", "status 400: no\\u{1b}[31m way", ""),
+            (500, r#"{"errors":[]}"#, r#"status 500: {"errors":[]}"#, ""),
+            (
+                500,
+                r#"{"errors":["Internal server error."]}"#,
+                r#"status 500: {"errors":["Internal server error."]}"#,
+                "",
+            ),
+        ] {
+            let error = StatusError::of(status, body.as_bytes()).unwrap();
+            let all = [
+                (error.is_not_found(), "not found"),
+                (error.is_missing_endpoint(), "missing endpoint"),
+                (error.is_temporary(), "temporary"),
+            ];
+            let is: Vec<_> = all.iter().filter(|(is, _)| *is).map(|(_, kind)| *kind).collect();
+            assert_eq!((error.to_string().as_str(), is.join(", ").as_str()), (expected, kinds));
+        }
+        assert_eq!(StatusError::of(202, b"{}"), None);
+    }
+}

@@ -1,0 +1,538 @@
+//! The client: one connection pool to one JobManager.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Method, RequestBuilder, Url, redirect};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::Verifier;
+
+use crate::body::{BodyError, StatusError, decode};
+use crate::text::{escaped, redacted};
+use crate::{Endpoint, Resource};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+/// Characters of a transport's error in a message.
+const SHOWN: usize = 300;
+
+/// Asks one JobManager. Cheap to clone; clones share connections.
+///
+/// Connections are kept alive, redirects are not followed, bodies are read up to a limit. Nothing is retried and nothing is
+/// logged. Its futures need a tokio runtime.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base_url: Arc<str>,
+    authentication: Option<Arc<Authentication>>,
+    timeout: Duration,
+    max_body_bytes: usize,
+}
+
+enum Authentication {
+    Basic { user: String, password: String },
+    Bearer(String),
+}
+
+/// An answer of any status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// Where a redirect leads.
+    pub location: Option<String>,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    /// A client of the JobManager, or the proxy before it, at `base_url`, such as `http://localhost:8081`, with all else as
+    /// [`ClientBuilder`] has it.
+    pub fn new(base_url: &str) -> Result<Self, Error> {
+        Self::builder(base_url).build()
+    }
+
+    /// Starts a client of the JobManager, or the proxy before it, at `base_url`. A path in it is kept and put before each
+    /// request's; `user:password@` in it is taken as [`basic_auth`](ClientBuilder::basic_auth).
+    pub fn builder(base_url: &str) -> ClientBuilder {
+        ClientBuilder {
+            base_url: base_url.to_owned(),
+            authentication: None,
+            connect_timeout: CONNECT_TIMEOUT,
+            timeout: TIMEOUT,
+            max_body_bytes: MAX_BODY_BYTES,
+            user_agent: concat!("flink-rest/", env!("CARGO_PKG_VERSION")).to_owned(),
+            ca_certificates: None,
+            identity: None,
+            proxy: None,
+        }
+    }
+
+    /// The address that is asked, without user and password and without a slash at its end.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// Asks `endpoint` and reads its answer; any status but success is [`Error::Status`].
+    pub async fn call<E: Endpoint>(&self, endpoint: &E) -> Result<E::Response, Error> {
+        let path = endpoint.path();
+        let method = Method::from_bytes(E::METHOD.as_bytes()).map_err(|error| Error::InvalidUrl {
+            url: format!("{}{path}", self.base_url),
+            problem: error.to_string(),
+        })?;
+        let response = self.send(method, &path).await?;
+        let url = || format!("{}{path}", self.base_url);
+        if let Some(problem) = response.status_error() {
+            return Err(Error::Status { url: url(), problem });
+        }
+        decode(&response.body).map_err(|problem| Error::Body { url: url(), problem })
+    }
+
+    /// Asks `resource`; an answer of any status is `Ok`.
+    pub async fn get(&self, resource: &Resource) -> Result<Response, Error> {
+        self.get_raw(&resource.path()).await
+    }
+
+    /// Asks whatever is at `path`, which begins with a slash and is encoded; an answer of any status is `Ok`.
+    ///
+    /// Not every GET of Flink's only reads: `/jobs/:jobid/yarn-cancel` and `/jobs/:jobid/yarn-stop` end the job.
+    pub async fn get_raw(&self, path: &str) -> Result<Response, Error> {
+        self.send(Method::GET, path).await
+    }
+
+    async fn send(&self, method: Method, path: &str) -> Result<Response, Error> {
+        let url = self.url(path)?;
+        let request = self.authenticated(self.http.request(method, url.clone()));
+        let mut answer = request.send().await.map_err(|error| self.failure(&url, &error))?;
+        let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let too_large = || Error::BodyTooLarge { url: url.to_string(), limit: self.max_body_bytes };
+        if answer.content_length().is_some_and(|length| length > self.max_body_bytes as u64) {
+            return Err(too_large());
+        }
+        let mut body = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(|error| self.failure(&url, &error))? {
+            if piece.len() > self.max_body_bytes - body.len() {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(Response { status: answer.status().as_u16(), location, body })
+    }
+
+    fn url(&self, path: &str) -> Result<Url, Error> {
+        let text = format!("{}{path}", self.base_url);
+        let invalid = |problem: String| Error::InvalidUrl { url: escaped(&text, SHOWN), problem };
+        if !path.starts_with('/') {
+            return Err(invalid("a path begins with a slash".to_owned()));
+        }
+        let mut url = Url::parse(&text).map_err(|error| invalid(error.to_string()))?;
+        // A fragment is not sent, and `..` and the like are resolved before: that would ask for something else.
+        url.set_fragment(None);
+        if url.as_str() != text {
+            return Err(invalid(format!("it would be asked as {}", escaped(url.as_str(), SHOWN))));
+        }
+        Ok(url)
+    }
+
+    fn authenticated(&self, request: RequestBuilder) -> RequestBuilder {
+        match self.authentication.as_deref() {
+            Some(Authentication::Basic { user, password }) => request.basic_auth(user, Some(password)),
+            Some(Authentication::Bearer(token)) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    fn failure(&self, url: &Url, error: &reqwest::Error) -> Error {
+        let url = url.to_string();
+        if error.is_timeout() && !error.is_connect() {
+            return Error::Timeout { url, after: self.timeout };
+        }
+        let (failure, problem) = causes(error);
+        match failure {
+            Some(failure) => Error::Connect { url, failure, problem },
+            None if error.is_connect() => Error::Connect { url, failure: ConnectFailure::Other, problem },
+            None => Error::Transport { url, problem },
+        }
+    }
+}
+
+/// What kind of connection failure is behind `error`, and its innermost causes in words.
+fn causes(error: &reqwest::Error) -> (Option<ConnectFailure>, String) {
+    let mut failure = None;
+    let mut problem = Vec::new();
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        failure = failure.or_else(|| kind(error, &text));
+        // The layers above the cause only say that something went wrong, and name the URL again.
+        if !error.is::<reqwest::Error>() && !text.starts_with("client error (") && !problem.contains(&text) {
+            problem.push(text);
+        }
+        cause = error.source();
+    }
+    (failure, escaped(&problem.join(": "), SHOWN))
+}
+
+fn kind(error: &(dyn std::error::Error + 'static), text: &str) -> Option<ConnectFailure> {
+    if error.is::<rustls::Error>() {
+        return Some(ConnectFailure::Tls);
+    }
+    if text == "dns error" {
+        return Some(ConnectFailure::Dns);
+    }
+    let error = error.downcast_ref::<std::io::Error>()?;
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => Some(ConnectFailure::Refused),
+        // An I/O error does not list the error that it wraps among its sources.
+        _ => kind(error.get_ref()?, ""),
+    }
+}
+
+impl Response {
+    /// The error that it is; `None` if it is a success.
+    pub fn status_error(&self) -> Option<StatusError> {
+        match &self.location {
+            Some(location) if (300..400).contains(&self.status) => Some(StatusError::redirect(self.status, location)),
+            _ => StatusError::of(self.status, &self.body),
+        }
+    }
+}
+
+/// Builds a [`Client`].
+#[derive(Clone)]
+pub struct ClientBuilder {
+    base_url: String,
+    authentication: Option<Arc<Authentication>>,
+    connect_timeout: Duration,
+    timeout: Duration,
+    max_body_bytes: usize,
+    user_agent: String,
+    ca_certificates: Option<Vec<u8>>,
+    identity: Option<Vec<u8>>,
+    proxy: Option<String>,
+}
+
+impl ClientBuilder {
+    /// How long a connection may take to be made, TLS included: 5 s unless set.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a request may take from its start to the last byte of its answer: 10 s unless set.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How large a body may be: 32 MiB unless set. The rest of a larger one is not read.
+    #[must_use]
+    pub fn max_body_bytes(mut self, bytes: usize) -> Self {
+        self.max_body_bytes = bytes;
+        self
+    }
+
+    /// Sends a user and a password with each request. Flink itself knows no users, but proxies before it do.
+    #[must_use]
+    pub fn basic_auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.authentication = Some(Arc::new(Authentication::Basic { user: user.into(), password: password.into() }));
+        self
+    }
+
+    /// Sends a token with each request.
+    #[must_use]
+    pub fn bearer_auth(mut self, token: impl Into<String>) -> Self {
+        self.authentication = Some(Arc::new(Authentication::Bearer(token.into())));
+        self
+    }
+
+    /// What the client calls itself: `flink-rest/` and its version unless set.
+    #[must_use]
+    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
+        self.user_agent = name.into();
+        self
+    }
+
+    /// Trusts certificates that these, in PEM, have signed, and no others. Unset: those that the system trusts.
+    #[must_use]
+    pub fn ca_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.ca_certificates = Some(pem.into());
+        self
+    }
+
+    /// Shows a certificate, in PEM with those between it and the authority and with its private key. Flink asks for it under
+    /// `security.ssl.rest.authentication-enabled`.
+    #[must_use]
+    pub fn identity(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.identity = Some(pem.into());
+        self
+    }
+
+    /// Asks through a proxy. Unset: none, whatever the environment says.
+    #[must_use]
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Some(url.into());
+        self
+    }
+
+    /// The client. It is not connected yet.
+    pub fn build(self) -> Result<Client, Error> {
+        let invalid = |problem: &str| Error::InvalidUrl { url: redacted(&self.base_url), problem: problem.to_owned() };
+        let mut base_url = Url::parse(&self.base_url).map_err(|error| invalid(&error.to_string()))?;
+        if !matches!(base_url.scheme(), "http" | "https") {
+            return Err(invalid("it has to begin with http:// or https://"));
+        }
+        if base_url.query().is_some() || base_url.fragment().is_some() {
+            return Err(invalid("it must have neither ? nor #"));
+        }
+        let in_url = user_information(&mut base_url).map_err(invalid)?;
+        let authentication = self.authentication.clone().or(in_url);
+        if let Some(Authentication::Bearer(token)) = authentication.as_deref()
+            && HeaderValue::from_str(token).is_err()
+        {
+            return Err(invalid_option("bearer_auth", "the token holds a character that no header can carry"));
+        }
+        let mut http = reqwest::Client::builder()
+            .user_agent(&self.user_agent)
+            .default_headers(HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]))
+            .http1_only()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(self.connect_timeout)
+            .timeout(self.timeout)
+            .tcp_nodelay(true)
+            .no_proxy()
+            .tls_backend_preconfigured(self.tls(base_url.scheme())?);
+        if let Some(proxy) = &self.proxy {
+            let proxy = reqwest::Proxy::all(proxy)
+                .map_err(|_| invalid_option("proxy", &format!("{} is no URL of a proxy", redacted(proxy))))?;
+            http = http.proxy(proxy);
+        }
+        let http = http.build().map_err(|error| invalid_option("user_agent", &causes(&error).1))?;
+        Ok(Client {
+            http,
+            base_url: base_url.as_str().trim_end_matches('/').into(),
+            authentication,
+            timeout: self.timeout,
+            max_body_bytes: self.max_body_bytes,
+        })
+    }
+
+    /// With the provider named here, since a process may have two or none installed.
+    fn tls(&self, scheme: &str) -> Result<ClientConfig, Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| invalid_option("tls", &error.to_string()))?;
+        let needs_system = scheme == "https" || self.proxy.as_ref().is_some_and(|url| url.starts_with("https"));
+        let config = match &self.ca_certificates {
+            None if needs_system => {
+                let verifier = Verifier::new(provider)
+                    .map_err(|error| invalid_option("ca_certificates", &format!("the system has none: {error}")))?;
+                config.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+            }
+            None => config.with_root_certificates(RootCertStore::empty()),
+            Some(pem) => config.with_root_certificates(roots(pem)?),
+        };
+        let mut config = match &self.identity {
+            None => config.with_no_client_auth(),
+            Some(pem) => {
+                let invalid = |problem: &dyn fmt::Display| invalid_option("identity", &problem.to_string());
+                let chain = certificates(pem).map_err(|error| invalid(&error))?;
+                let key = PrivateKeyDer::from_pem_slice(pem).map_err(|error| invalid(&error))?;
+                config.with_client_auth_cert(chain, key).map_err(|error| invalid(&error))?
+            }
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
+    CertificateDer::pem_slice_iter(pem).collect()
+}
+
+fn roots(pem: &[u8]) -> Result<RootCertStore, Error> {
+    let invalid = |problem: &dyn fmt::Display| invalid_option("ca_certificates", &problem.to_string());
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem).map_err(|error| invalid(&error))? {
+        roots.add(certificate).map_err(|error| invalid(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(invalid(&"there is no certificate in it"));
+    }
+    Ok(roots)
+}
+
+/// Takes user and password out of a URL.
+fn user_information(url: &mut Url) -> Result<Option<Arc<Authentication>>, &'static str> {
+    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8().map(String::from);
+    let unusable = "its user and password are not UTF-8";
+    if url.username().is_empty() && url.password().is_none() {
+        return Ok(None);
+    }
+    let user = decoded(url.username()).map_err(|_| unusable)?;
+    let password = decoded(url.password().unwrap_or_default()).map_err(|_| unusable)?;
+    url.set_username("").and_then(|()| url.set_password(None)).map_err(|()| "it has no host")?;
+    Ok(Some(Arc::new(Authentication::Basic { user, password })))
+}
+
+fn invalid_option(option: &'static str, problem: &str) -> Error {
+    Error::InvalidOption { option, problem: escaped(problem, SHOWN) }
+}
+
+impl fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("******")
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("base_url", &self.base_url)
+            .field("authentication", &self.authentication)
+            .field("timeout", &self.timeout)
+            .field("max_body_bytes", &self.max_body_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("base_url", &redacted(&self.base_url))
+            .field("authentication", &self.authentication)
+            .field("timeout", &self.timeout)
+            .field("max_body_bytes", &self.max_body_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no answer, by how far the request came. Neither its text nor its debug form holds a secret, and foreign
+/// text in both is cut and escaped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The base URL, or one made of it and a path, cannot be asked.
+    #[error("{url} cannot be asked: {problem}")]
+    InvalidUrl {
+        /// The URL.
+        url: String,
+        /// Why.
+        problem: String,
+    },
+    /// An option of [`ClientBuilder`] cannot be used.
+    #[error("{option}: {problem}")]
+    InvalidOption {
+        /// The builder's method.
+        option: &'static str,
+        /// Why.
+        problem: String,
+    },
+    /// There is no connection.
+    #[error("{url}: {failure}: {problem}")]
+    Connect {
+        /// The URL.
+        url: String,
+        /// In which step it failed.
+        failure: ConnectFailure,
+        /// Why.
+        problem: String,
+    },
+    /// The answer, or its last byte, took too long.
+    #[error("{url}: no answer within {after:?}")]
+    Timeout {
+        /// The URL.
+        url: String,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The connection broke before the answer's end, or what came is not HTTP.
+    #[error("{url}: the connection broke: {problem}")]
+    Transport {
+        /// The URL.
+        url: String,
+        /// Why.
+        problem: String,
+    },
+    /// The body is larger than allowed.
+    #[error("{url}: the answer is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// The URL.
+        url: String,
+        /// What is allowed, in bytes.
+        limit: usize,
+    },
+    /// The answer is an error or a redirect.
+    #[error("{url}: {problem}")]
+    Status {
+        /// The URL.
+        url: String,
+        /// What was answered.
+        problem: StatusError,
+    },
+    /// The answer is not what the endpoint answers.
+    #[error("{url}: {problem}")]
+    Body {
+        /// The URL.
+        url: String,
+        /// What is wrong with it.
+        problem: BodyError,
+    },
+}
+
+/// The step in which a connection failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectFailure {
+    /// Nobody listens there.
+    Refused,
+    /// The host's name has no address.
+    Dns,
+    /// Certificates or protocols do not fit, or the other side does not speak TLS.
+    Tls,
+    /// Any other: no route, took too long, a proxy that refuses.
+    Other,
+}
+
+impl fmt::Display for ConnectFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refused => "connection refused",
+            Self::Dns => "unknown host",
+            Self::Tls => "TLS failed",
+            Self::Other => "cannot connect",
+        })
+    }
+}
+
+impl Error {
+    /// Whether the job, vertex, checkpoint or attempt is not there, or the endpoint.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Status { problem, .. } if problem.is_not_found())
+    }
+
+    /// Whether it is the endpoint that is not there, since this version of Flink lacks it.
+    pub fn is_missing_endpoint(&self) -> bool {
+        matches!(self, Self::Status { problem, .. } if problem.is_missing_endpoint())
+    }
+
+    /// Whether the same question may be answered later: the JobManager is away, starts, or elects a leader.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Connect { failure, .. } => *failure != ConnectFailure::Tls,
+            Self::Timeout { .. } | Self::Transport { .. } => true,
+            Self::Status { problem, .. } => problem.is_temporary(),
+            Self::InvalidUrl { .. } | Self::InvalidOption { .. } | Self::BodyTooLarge { .. } | Self::Body { .. } => {
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Ids of jobs and vertices, fit for a request path.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::text::escaped;
+
+const LONGEST: usize = 128;
+/// What stands in an id's place in paths of Flink's own (`/jobs/overview`), and what every URL parser removes.
+const RESERVED: [&str; 4] = ["overview", "metrics", ".", ".."];
+
+/// A text that cannot be the id of anything.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{id:?} is no id: an id has 1 to {LONGEST} bytes and is none of {RESERVED:?}")]
+pub struct InvalidId {
+    id: String,
+}
+
+fn checked(id: String) -> Result<String, InvalidId> {
+    if id.is_empty() || id.len() > LONGEST || RESERVED.contains(&id.as_str()) {
+        return Err(InvalidId { id: escaped(&id, 40) });
+    }
+    Ok(id)
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// Flink's are 32 hexadecimal digits. Others are taken too: in a path, all but ASCII letters, digits, `-` and `_` are
+        /// percent-encoded. Refused is what could not come back out of a path.
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The id that `id` is.
+            pub fn new(id: impl Into<String>) -> Result<Self, InvalidId> {
+                checked(id.into()).map(Self)
+            }
+
+            /// The id as Flink wrote it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(id: &str) -> Result<Self, InvalidId> {
+                Self::new(id)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(id: String) -> Result<Self, InvalidId> {
+                Self::new(id)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+    };
+}
+
+id! {
+    /// The id of a job, as `org.apache.flink.api.common.JobID`.
+    JobId
+}
+id! {
+    /// The id of a vertex of a job's graph, as `org.apache.flink.runtime.jobgraph.JobVertexID`: the same in every run of one program.
+    JobVertexId
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_cannot_come_back_out_of_a_path_is_refused() {
+        for id in ["0b1d198cd84d58810f0faf9761017b2f", "C554", "a/../b\n", "...", "é"] {
+            assert_eq!(JobId::new(id).map(String::from), Ok(id.to_owned()));
+        }
+        for id in ["", ".", "..", "overview", "metrics", &"a".repeat(129)] {
+            assert!(JobVertexId::new(id).is_err(), "{id:?}");
+        }
+        assert_eq!(
+            JobId::new("").unwrap_err().to_string(),
+            r#""" is no id: an id has 1 to 128 bytes and is none of ["overview", "metrics", ".", ".."]"#
+        );
+    }
+}

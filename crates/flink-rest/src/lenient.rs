@@ -1,0 +1,252 @@
+//! How values are read that Flink's versions, or what stands between, write differently.
+//!
+//! An integer may come as a float. What is missing, `null` or `NaN` is [`UNSET`], Flink's own mark for "not set". A double may
+//! come as an integer or as the text `"NaN"`, which is how Flink writes that one. Text may hold half a surrogate pair.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+
+/// What Flink writes for a time, a duration or a size that is not set.
+const UNSET: i64 = -1;
+
+/// For fields that are missing.
+pub(crate) fn unset() -> i64 {
+    UNSET
+}
+
+/// For doubles that are missing.
+pub(crate) fn not_a_number() -> f64 {
+    f64::NAN
+}
+
+#[derive(Clone, Copy)]
+enum Number {
+    Integer(i64),
+    Double(f64),
+}
+
+impl Number {
+    /// Cut to a whole number; `None` if it is not finite.
+    fn integer(self) -> Option<i64> {
+        match self {
+            Self::Integer(integer) => Some(integer),
+            // A cast from a float ends at the ends of its range.
+            Self::Double(double) => double.is_finite().then_some(double as i64),
+        }
+    }
+}
+
+struct NumberVisitor;
+
+impl Visitor<'_> for NumberVisitor {
+    type Value = Number;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number")
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Number, E> {
+        Ok(Number::Integer(number))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Number, E> {
+        Ok(Number::Integer(i64::try_from(number).unwrap_or(i64::MAX)))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Number, E> {
+        Ok(Number::Double(number))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Number, E> {
+        match text {
+            "NaN" => Ok(Number::Double(f64::NAN)),
+            "Infinity" => Ok(Number::Double(f64::INFINITY)),
+            "-Infinity" => Ok(Number::Double(f64::NEG_INFINITY)),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NumberVisitor)
+    }
+}
+
+/// An integer that has to be there.
+pub(crate) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let number = Number::deserialize(deserializer)?;
+    number.integer().ok_or_else(|| D::Error::custom("a number that is not finite where an integer is expected"))
+}
+
+/// An integer, or [`UNSET`].
+pub(crate) fn integer_or_unset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    Ok(optional_integer(deserializer)?.unwrap_or(UNSET))
+}
+
+/// An integer that some versions leave out.
+pub(crate) fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    Ok(Option::<Number>::deserialize(deserializer)?.and_then(Number::integer))
+}
+
+/// Integers by name.
+pub(crate) fn integers<'de, K, D>(deserializer: D) -> Result<BTreeMap<K, i64>, D::Error>
+where
+    K: Deserialize<'de> + Ord,
+    D: Deserializer<'de>,
+{
+    let numbers: BTreeMap<K, Option<Number>> = or_default(deserializer)?;
+    let integer = |number: Option<Number>| number.and_then(Number::integer).unwrap_or(UNSET);
+    Ok(numbers.into_iter().map(|(key, number)| (key, integer(number))).collect())
+}
+
+/// `null` is the default.
+pub(crate) fn or_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Deserialize<'de> + Default,
+    D: Deserializer<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+struct TextVisitor;
+
+impl Visitor<'_> for TextVisitor {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+        Ok(Text(text.to_owned()))
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Text, E> {
+        Ok(Text(String::from_utf8_lossy(bytes).into_owned()))
+    }
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // As bytes, because as a string one bad character would cost the whole answer.
+        deserializer.deserialize_bytes(TextVisitor)
+    }
+}
+
+/// Text that people wrote; what is not Unicode is replaced, `null` is empty.
+pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    or_default(deserializer).map(|Text(text)| text)
+}
+
+/// The same where some versions leave it out.
+pub(crate) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.map(|Text(text)| text))
+}
+
+/// A double with `"NaN"` and the infinities as text, both ways.
+pub(crate) mod double {
+    use super::{Deserialize, Deserializer, Number};
+    use serde::Serializer;
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Ok(match Option::deserialize(deserializer)? {
+            Some(Number::Double(double)) => double,
+            Some(Number::Integer(integer)) => integer as f64,
+            None => f64::NAN,
+        })
+    }
+
+    pub(crate) fn serialize<S: Serializer>(double: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        match *double {
+            double if double.is_finite() => serializer.serialize_f64(double),
+            double if double.is_nan() => serializer.serialize_str("NaN"),
+            f64::INFINITY => serializer.serialize_str("Infinity"),
+            _ => serializer.serialize_str("-Infinity"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Debug, Deserialize, Serialize)]
+    struct Example {
+        #[serde(deserialize_with = "integer")]
+        needed: i64,
+        #[serde(default = "unset", deserialize_with = "integer_or_unset")]
+        unset: i64,
+        #[serde(default, deserialize_with = "optional_integer")]
+        optional: Option<i64>,
+        #[serde(default = "not_a_number", with = "double")]
+        double: f64,
+        #[serde(default, deserialize_with = "integers")]
+        map: BTreeMap<String, i64>,
+        #[serde(default, deserialize_with = "text")]
+        text: String,
+        #[serde(default, deserialize_with = "optional_text")]
+        optional_text: Option<String>,
+    }
+
+    #[test]
+    fn values_are_read_however_they_are_written() {
+        for (given, expected) in [
+            (
+                r#"{"needed": 1}"#,
+                r#"{"needed":1,"unset":-1,"optional":null,"double":"NaN","map":{},"text":"","optional_text":null}"#,
+            ),
+            (
+                r#"{"needed":1.9,"unset":null,"optional":null,"double":null,"map":null,"text":null,"optional_text":null}"#,
+                r#"{"needed":1,"unset":-1,"optional":null,"double":"NaN","map":{},"text":"","optional_text":null}"#,
+            ),
+            (
+                r#"{"needed":9223372036854775807,"unset":"NaN","optional":18446744073709551615,"double":3,
+                    "map":{"a":-1,"b":null,"c":2.0},"text":"a\ud800b","optional_text":"\u0000\u001b[2J"}"#,
+                r#"{"needed":9223372036854775807,"unset":-1,"optional":9223372036854775807,"double":3.0,
+                    "map":{"a":-1,"b":-1,"c":2},"text":"a���b","optional_text":"\u0000\u001b[2J"}"#,
+            ),
+            (
+                r#"{"needed":-1e300,"unset":123456789012345678901234,"double":"-Infinity"}"#,
+                r#"{"needed":-9223372036854775808,"unset":9223372036854775807,"optional":null,"double":"-Infinity",
+                    "map":{},"text":"","optional_text":null}"#,
+            ),
+            (
+                r#"{"needed":0,"double":"Infinity"}"#,
+                r#"{"needed":0,"unset":-1,"optional":null,"double":"Infinity","map":{},"text":"","optional_text":null}"#,
+            ),
+        ] {
+            let read: Example = serde_json::from_str(given).unwrap();
+            let expected: serde_json::Value = serde_json::from_str(expected).unwrap();
+            assert_eq!(serde_json::to_value(read).unwrap(), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_unicode_cost_one_character() {
+        let read: Example = serde_json::from_slice(b"{\"needed\":1,\"text\":\"a\xffb\"}").unwrap();
+        assert_eq!(read.text, "a\u{fffd}b");
+    }
+
+    #[test]
+    fn another_type_is_an_error() {
+        for (given, expected) in [
+            (r#"{}"#, "missing field `needed`"),
+            (r#"{"needed":null}"#, "invalid type: null, expected a number"),
+            (r#"{"needed":"NaN"}"#, "a number that is not finite where an integer is expected"),
+            (r#"{"needed":"12"}"#, "invalid value: string \"12\", expected a number"),
+            (r#"{"needed":1,"unset":true}"#, "invalid type: boolean `true`, expected a number"),
+            (r#"{"needed":1,"text":7}"#, "invalid type: integer `7`, expected a string"),
+            (r#"{"needed":1,"map":[]}"#, "invalid type: sequence, expected a map"),
+        ] {
+            let error = serde_json::from_str::<Example>(given).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{given}: {error}");
+        }
+    }
+}

@@ -1,0 +1,480 @@
+//! The client against servers that answer well, badly, slowly, endlessly or not at all.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
+
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use flink_rest::types::MultipleJobsDetails;
+use flink_rest::{
+    CheckpointDetails, Checkpoints, Client, ClientBuilder, ConnectFailure, Endpoint, Error, Job, JobId, JobsOverview,
+    Parameters, Resource, Response,
+};
+use rcgen::{CertificateParams, Issuer, KeyPair};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto};
+
+const OVERVIEW: &str = r#"{"jobs":[{"jid":"abc","name":"n","start-time":1,"state":"RUNNING"}]}"#;
+
+/// How a server answers every request.
+#[derive(Clone)]
+enum Reply {
+    /// These bytes, and the connection stays open.
+    Whole(String),
+    /// These bytes, and then the connection ends.
+    Cut(String),
+    /// These bytes, and then nothing until the client goes.
+    Stall(String),
+    /// A chunked body of so many bytes.
+    Chunks(usize),
+}
+
+fn http(status: &str, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len())
+}
+
+fn json(body: &str) -> Reply {
+    Reply::Whole(http("200 OK", "content-type: application/json; charset=UTF-8\r\n", body))
+}
+
+/// A server on a loopback port, which lives as long as the test's runtime.
+#[derive(Clone, Default)]
+struct Server {
+    address: String,
+    requests: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
+    sent: Arc<AtomicUsize>,
+}
+
+impl Server {
+    async fn start(reply: Reply) -> Self {
+        Self::start_with(reply, None).await
+    }
+
+    async fn start_with(reply: Reply, tls: Option<ServerConfig>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Self { address: listener.local_addr().unwrap().to_string(), ..Self::default() };
+        let acceptor = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
+        let state = server.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                state.connections.fetch_add(1, Ordering::Relaxed);
+                let (state, reply, acceptor) = (state.clone(), reply.clone(), acceptor.clone());
+                tokio::spawn(async move {
+                    match acceptor {
+                        None => state.answer(stream, &reply).await,
+                        Some(acceptor) => match acceptor.accept(stream).await {
+                            Ok(stream) => state.answer(stream, &reply).await,
+                            Err(_) => None,
+                        },
+                    }
+                });
+            }
+        });
+        server
+    }
+
+    /// Ends, with `None`, when the client is gone.
+    async fn answer(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, reply: &Reply) -> Option<()> {
+        loop {
+            let request = read_head(&mut stream).await?;
+            self.requests.lock().unwrap().push(request);
+            match reply {
+                Reply::Whole(text) => stream.write_all(text.as_bytes()).await.ok()?,
+                Reply::Cut(text) => {
+                    stream.write_all(text.as_bytes()).await.ok()?;
+                    return stream.shutdown().await.ok();
+                }
+                Reply::Stall(text) => stream.write_all(text.as_bytes()).await.ok()?,
+                Reply::Chunks(total) => {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.ok()?;
+                    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+                    while self.sent.fetch_add(0x10000, Ordering::Relaxed) < *total {
+                        stream.write_all(chunk.as_bytes()).await.ok()?;
+                    }
+                    stream.write_all(b"0\r\n\r\n").await.ok()?;
+                }
+            }
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn client(&self) -> ClientBuilder {
+        Client::builder(&self.url())
+    }
+
+    fn request_lines(&self) -> Vec<String> {
+        let requests = self.requests.lock().unwrap();
+        requests.iter().map(|request| request.lines().next().unwrap().to_owned()).collect()
+    }
+}
+
+/// How a TLS handshake begins.
+const TLS_RECORD: [u8; 1] = [22];
+
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+        if head == TLS_RECORD {
+            let (_version, length) = (stream.read_u16().await.ok()?, stream.read_u16().await.ok()?);
+            stream.read_exact(&mut vec![0; length.into()]).await.ok()?;
+            return Some("TLS where plain HTTP is spoken".to_owned());
+        }
+    }
+    Some(String::from_utf8(head).unwrap())
+}
+
+/// The error's text with `HOST` for the server's address, and what it says of itself.
+fn told<T: Debug>(server: &Server, result: Result<T, Error>) -> (String, String) {
+    let error = result.unwrap_err();
+    let kinds = [
+        (error.is_not_found(), "not found"),
+        (error.is_missing_endpoint(), "missing endpoint"),
+        (error.is_temporary(), "temporary"),
+    ];
+    let kinds: Vec<_> = kinds.iter().filter(|(is, _)| *is).map(|(_, kind)| *kind).collect();
+    (error.to_string().replace(&server.address, "HOST"), kinds.join(", "))
+}
+
+#[tokio::test]
+async fn requests_are_as_flink_wants_them_and_share_a_connection() {
+    let server = Server::start(json(OVERVIEW)).await;
+    let client = Client::new(&format!("{}/proxied/flink/", server.url())).unwrap();
+    let MultipleJobsDetails { jobs } = client.call(&JobsOverview).await.unwrap();
+    assert_eq!(jobs[0].jid.as_str(), "abc");
+    let Response { status, body, .. } =
+        client.clone().get(&Resource::from(Job { job: jobs[0].jid.clone() })).await.unwrap();
+    assert_eq!((status, String::from_utf8(body).unwrap().as_str()), (200, OVERVIEW));
+    client.get_raw("/jobmanager/logs").await.unwrap();
+
+    let mut first: Vec<_> = server.requests.lock().unwrap()[0].trim_end().lines().map(str::to_owned).collect();
+    first.sort();
+    let expected = [
+        "GET /proxied/flink/jobs/overview HTTP/1.1".to_owned(),
+        "accept: application/json".to_owned(),
+        format!("host: {}", server.address),
+        format!("user-agent: flink-rest/{}", env!("CARGO_PKG_VERSION")),
+    ];
+    assert_eq!(first, expected);
+    let paths = server.request_lines();
+    assert_eq!(paths[1..], ["GET /proxied/flink/jobs/abc HTTP/1.1", "GET /proxied/flink/jobmanager/logs HTTP/1.1"]);
+    assert_eq!(server.connections.load(Ordering::Relaxed), 1);
+}
+
+/// Scenario: a server answers with each of these.
+/// Guarantees: the error names the stage and the reason in one line, and says whether asking again helps.
+#[tokio::test]
+async fn a_bad_answer_is_an_error_that_says_why() {
+    let redirect = "location: https://me:secret@login.example.com/start?state=token\r\n";
+    let overview = "http://HOST/jobs/overview: ";
+    for (reply, expected, kinds) in [
+        (
+            json(&OVERVIEW[..30]),
+            "EOF while parsing a string at jobs[0].name, line 1, column 30: {\"jobs\":[{\"jid\":\"abc\",\"name\":\"",
+            "",
+        ),
+        (
+            json(r#"{"jobs":[{"jid":"abc","start-time":[]}]}"#),
+            "invalid type: sequence, expected a number at jobs[0].start-time, line 1, column 37: \
+             {\"jobs\":[{\"jid\":\"abc\",\"start-time\":[]}]}",
+            "",
+        ),
+        (
+            json("<html><title>Log in</title></html>"),
+            "answered HTML, is this Flink's REST address? It begins: <html><title>Log in</title></html>",
+            "",
+        ),
+        (
+            Reply::Whole(http("401 Unauthorized", "", "<html>Who are you?</html>")),
+            "status 401: answered HTML, is this Flink's REST address? It begins: <html>Who are you?</html>",
+            "",
+        ),
+        (
+            Reply::Whole(http(
+                "503 Service Unavailable",
+                "",
+                r#"{"errors":["ongoing leader election. Please refresh."]}"#,
+            )),
+            "status 503: ongoing leader election. Please refresh.",
+            "temporary",
+        ),
+        (
+            Reply::Whole(http("404 Not Found", "", r#"{"errors":["Unable to load requested file /jobs/overview."]}"#)),
+            "status 404: Unable to load requested file /jobs/overview.",
+            "not found, missing endpoint",
+        ),
+        (
+            Reply::Whole(http("302 Found", redirect, "")),
+            "status 302: redirects to https://******@login.example.com/start, which is not followed",
+            "",
+        ),
+        (Reply::Whole(http("304 Not Modified", "", "")), "status 304", ""),
+        (
+            Reply::Cut("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"jobs\":".to_owned()),
+            "the connection broke: error reading a body from connection: end of file before message length reached",
+            "temporary",
+        ),
+        (Reply::Cut(String::new()), "the connection broke: connection closed before message completed", "temporary"),
+        (
+            Reply::Cut("SSH-2.0-OpenSSH_9.2\r\n".to_owned()),
+            "the connection broke: invalid HTTP version parsed",
+            "temporary",
+        ),
+        (
+            Reply::Stall("HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n{".to_owned()),
+            "the answer is larger than 1000 bytes",
+            "",
+        ),
+    ] {
+        let server = Server::start(reply).await;
+        let client = server.client().max_body_bytes(1000).build().unwrap();
+        let expected = (format!("{overview}{expected}"), kinds.to_owned());
+        assert_eq!(told(&server, client.call(&JobsOverview).await), expected);
+        assert_eq!(server.requests.lock().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_or_end_is_not_waited_for() {
+    for begun in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"] {
+        let server = Server::start(Reply::Stall(begun.to_owned())).await;
+        let client = server.client().timeout(Duration::from_millis(200)).build().unwrap();
+        let expected = ("http://HOST/jobs/overview: no answer within 200ms".to_owned(), "temporary".to_owned());
+        assert_eq!(told(&server, client.call(&JobsOverview).await), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_left_at_the_limit() {
+    const TOTAL: usize = 200 << 20;
+    let server = Server::start(Reply::Chunks(TOTAL)).await;
+    let client = server.client().max_body_bytes(1 << 20).build().unwrap();
+    let error = client.get(&JobsOverview.into()).await.unwrap_err();
+    assert!(matches!(error, Error::BodyTooLarge { limit, .. } if limit == 1 << 20), "{error}");
+    // What the sockets' buffers hold was sent in vain.
+    assert!(server.sent.load(Ordering::Relaxed) < TOTAL / 10);
+}
+
+#[tokio::test]
+async fn a_body_of_the_limit_is_read() {
+    let server = Server::start(json(OVERVIEW)).await;
+    for (limit, fits) in [(OVERVIEW.len(), true), (OVERVIEW.len() - 1, false)] {
+        let client = server.client().max_body_bytes(limit).build().unwrap();
+        assert_eq!(client.call(&JobsOverview).await.is_ok(), fits);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_fails_says_in_which_step() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let plain = Server::start(Reply::Cut("HTTP/1.1 400 Bad Request\r\n\r\n".to_owned())).await;
+    // A label of more than 63 bytes is refused before anyone is asked.
+    let unknown = format!("http://{}.invalid:8081", "a".repeat(64));
+    for (url, expected, temporary) in [
+        (format!("http://{nobody}"), ConnectFailure::Refused, true),
+        (unknown, ConnectFailure::Dns, true),
+        (format!("https://{}", plain.address), ConnectFailure::Tls, false),
+    ] {
+        let client = Client::builder(&url).ca_certificates(authority().certificate).build().unwrap();
+        let error = client.call(&JobsOverview).await.unwrap_err();
+        assert!(matches!(&error, Error::Connect { failure, .. } if *failure == expected), "{error:?}");
+        assert_eq!(error.is_temporary(), temporary, "{error}");
+        assert!(!error.to_string().contains(char::is_control), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn ids_cannot_leave_their_place_in_the_path() {
+    let server = Server::start(json("{}")).await;
+    let client = server.client().build().unwrap();
+    let weird = |id: &str| JobId::new(id).unwrap();
+    client.get(&Checkpoints { job: weird("../x%2F..\r\nHost: evil") }.into()).await.unwrap();
+    client.get(&CheckpointDetails { job: weird("é?#&\\"), checkpoint: -1 }.into()).await.unwrap();
+    for path in [
+        "/jobs/../x",
+        "/jobs/%2e%2E/x",
+        "/jobs/a b",
+        "/jobs\\x",
+        "/jobs\n",
+        "/jobs#x",
+        "jobs",
+        "@evil.example.com/",
+        ":80/",
+    ] {
+        let error = client.get_raw(path).await.unwrap_err();
+        assert!(matches!(error, Error::InvalidUrl { .. }), "{path}: {error}");
+    }
+    let expected = [
+        "GET /jobs/%2E%2E%2Fx%252F%2E%2E%0D%0AHost%3A%20evil/checkpoints HTTP/1.1",
+        "GET /jobs/%C3%A9%3F%23%26%5C/checkpoints/details/-1 HTTP/1.1",
+    ];
+    assert_eq!(server.request_lines(), expected);
+}
+
+#[tokio::test]
+async fn secrets_are_sent_but_never_shown() {
+    let server = Server::start(Reply::Whole(http("403 Forbidden", "", ""))).await;
+    let basic = "authorization: Basic bWU6YzRuYXJ5OnNlY3JldA==";
+    for (builder, expected) in [
+        (server.client(), None),
+        (server.client().basic_auth("me", "c4nary:secret"), Some(basic)),
+        (Client::builder(&format!("http://me:c4nary%3Asecret@{}", server.address)), Some(basic)),
+        (
+            Client::builder(&format!("http://x:c4nary@{}", server.address)).basic_auth("me", "c4nary:secret"),
+            Some(basic),
+        ),
+        (server.client().bearer_auth("c4nary"), Some("authorization: Bearer c4nary")),
+    ] {
+        let shown = format!("{builder:?}");
+        let client = builder.build().unwrap();
+        let error = client.call(&JobsOverview).await.unwrap_err();
+        for shown in [shown, format!("{client:?}"), client.base_url().to_owned(), format!("{error} {error:?}")] {
+            assert!(!shown.contains("c4nary"), "{shown}");
+        }
+        let requests = server.requests.lock().unwrap();
+        let sent = requests.last().unwrap().lines().find(|line| line.starts_with("authorization"));
+        assert_eq!(sent, expected);
+    }
+}
+
+#[test]
+fn what_cannot_be_built_says_why() {
+    let local = || Client::builder("http://localhost:8081");
+    for (builder, expected) in [
+        (Client::builder(""), " cannot be asked: relative URL without a base"),
+        (Client::builder("localhost:8081"), "localhost:8081 cannot be asked: it has to begin with http:// or https://"),
+        (
+            Client::builder("me:c4nary@host:8081"),
+            "******@host:8081 cannot be asked: it has to begin with http:// or https://",
+        ),
+        (Client::builder("ftp://host"), "ftp://host cannot be asked: it has to begin with http:// or https://"),
+        (Client::builder("http://me:c4nary@"), "http://******@ cannot be asked: empty host"),
+        (Client::builder("http://host/?token=c4nary"), "http://host/ cannot be asked: it must have neither ? nor #"),
+        (Client::builder("http://host:99999"), "http://host:99999 cannot be asked: invalid port number"),
+        (
+            Client::builder("http://%ff:c4nary@host"),
+            "http://******@host cannot be asked: its user and password are not UTF-8",
+        ),
+        (local().bearer_auth("c4nary\n"), "bearer_auth: the token holds a character that no header can carry"),
+        (local().user_agent("a\nb"), "user_agent: failed to parse header value"),
+        (local().proxy("http://me:c4nary@"), "proxy: http://******@ is no URL of a proxy"),
+        (local().ca_certificates("c4nary"), "ca_certificates: there is no certificate in it"),
+        (local().ca_certificates(""), "ca_certificates: there is no certificate in it"),
+        (local().identity("c4nary"), "identity: no items found"),
+    ] {
+        let error = builder.build().unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert!(!format!("{error:?}").contains("c4nary"), "{error:?}");
+        assert!(!error.is_temporary());
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_only_if_it_is_named() {
+    let proxy = Server::start(json(OVERVIEW)).await;
+    let client = Client::builder("http://flink.invalid:8081/x").proxy(proxy.url()).build().unwrap();
+    client.call(&JobsOverview).await.unwrap();
+    assert_eq!(proxy.request_lines(), ["GET http://flink.invalid:8081/x/jobs/overview HTTP/1.1"]);
+}
+
+/// An endpoint that this crate lacks, with a method of its own.
+struct CancelJob(JobId);
+
+impl Endpoint for CancelJob {
+    const METHOD: &'static str = "PATCH";
+    const PATH: &'static str = "/jobs/:jobid";
+    type Response = serde_json::Value;
+
+    fn parameters(&self) -> Vec<String> {
+        vec![self.0.to_string()]
+    }
+
+    fn from_parameters(parameters: &mut Parameters<'_>) -> Option<Self> {
+        parameters.take().map(Self)
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_of_ones_own_is_asked_like_any_other() {
+    let server = Server::start(Reply::Whole(http("202 Accepted", "", "{}"))).await;
+    let client = server.client().build().unwrap();
+    client.call(&CancelJob(JobId::new("abc").unwrap())).await.unwrap();
+    assert_eq!(server.request_lines(), ["PATCH /jobs/abc HTTP/1.1"]);
+}
+
+/// A certificate authority, and a certificate with its key that it signed for 127.0.0.1.
+struct Authority {
+    certificate: String,
+    identity: String,
+}
+
+fn authority() -> Authority {
+    let mut authority = CertificateParams::default();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let certificate = authority.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(authority, key);
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    Authority { certificate, identity: format!("{}{}", leaf.pem(), key.serialize_pem()) }
+}
+
+fn server_tls(authority: &Authority, client_certificates: bool) -> ServerConfig {
+    let provider = Arc::new(crypto::ring::default_provider());
+    let certificates = |pem: &str| {
+        tokio_rustls::rustls::pki_types::CertificateDer::pem_slice_iter(pem.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .unwrap()
+    };
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates(&authority.certificate));
+    let config = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+    let config = if client_certificates {
+        config.with_client_cert_verifier(
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap(),
+        )
+    } else {
+        config.with_no_client_auth()
+    };
+    let key = PrivateKeyDer::from_pem_slice(authority.identity.as_bytes()).unwrap();
+    config.with_single_cert(certificates(&authority.identity), key).unwrap()
+}
+
+/// Scenario: a server with a certificate of its own authority, which may ask for one of the client's.
+/// Guarantees: who trusts that authority, and shows what is asked for, is answered; anyone else is told that TLS failed.
+#[tokio::test]
+async fn certificates_decide_who_talks_to_whom() {
+    let (ours, theirs) = (authority(), authority());
+    for (asks, trusted, shown, answered) in [
+        (false, &ours, None, true),
+        (false, &theirs, None, false),
+        (true, &ours, Some(&ours), true),
+        (true, &ours, Some(&theirs), false),
+        (true, &ours, None, false),
+    ] {
+        let server = Server::start_with(json(OVERVIEW), Some(server_tls(&ours, asks))).await;
+        let url = format!("https://{}", server.address);
+        let mut builder = Client::builder(&url).ca_certificates(trusted.certificate.as_str());
+        if let Some(authority) = shown {
+            builder = builder.identity(authority.identity.as_str());
+        }
+        let result = builder.build().unwrap().call(&JobsOverview).await;
+        match &result {
+            Ok(_) => assert!(answered),
+            Err(Error::Connect { failure, .. }) => assert!(!answered && *failure == ConnectFailure::Tls, "{result:?}"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
