@@ -1,1 +1,194 @@
 #![doc = include_str!("../README.md")]
+
+mod file;
+mod flat;
+mod json;
+mod lines;
+mod open;
+mod otlp;
+
+use std::path::{Path, PathBuf};
+
+use flink_traces_api::otel::{self, Signal};
+use flink_traces_api::{
+    ConfigError, ConfigOption, Deadline, EventReporter, EventReporterFactory, OptionDoc, Registry, ReportError,
+    ReportedEvent, ReportedSpan, ReporterConfig, TraceReporter, TraceReporterFactory,
+};
+
+use file::{FileError, LineFile, Rules};
+use lines::Lines;
+use otlp::OtlpJson;
+
+/// The `factory.class` of both reporters. Flink has none like them.
+pub const FACTORY: &str = "flink-traces-json";
+
+const PATH: ConfigOption<PathBuf> = ConfigOption::parsed(
+    "path",
+    "the path of a file",
+    |text| Path::new(text).file_name().map(|_| PathBuf::from(text)),
+    "The file to append to. It is created if need be, its folder is not. Spans and events need a file each.",
+);
+
+const FORMAT: ConfigOption<Format> = ConfigOption::parsed(
+    "format",
+    "`otlp` or `flat`",
+    |text| match text.to_ascii_lowercase().as_str() {
+        "otlp" => Some(Format::Otlp),
+        "flat" => Some(Format::Flat),
+        _ => None,
+    },
+    "`otlp` writes OTLP/JSON, a span tree or an event a line; `flat` writes one plain object for each span and event, for `grep` \
+     and `jq`.",
+)
+.or("otlp");
+
+const ROTATE_SIZE: ConfigOption<u64> = ConfigOption::bytes(
+    "rotate.size",
+    "The file is closed, and a new one begun, before it grows beyond this size; 0 for never.",
+)
+.or("128 mb");
+
+const ROTATE_KEEP: ConfigOption<u64> = ConfigOption::parsed(
+    "rotate.keep",
+    "a whole number from 1",
+    |text| text.trim().parse().ok().filter(|keep| *keep > 0),
+    "How many closed files stay; the oldest are deleted.",
+)
+.or("10");
+
+/// How many bytes are collected before they are written: larger writes are no faster.
+const WRITE_SIZE: usize = 64 * 1024;
+
+#[derive(Debug, Clone, Copy)]
+enum Format {
+    Otlp,
+    Flat,
+}
+
+/// Makes both reporters known as [`FACTORY`].
+pub fn register(registry: &mut Registry) {
+    registry.register_trace(FACTORY, JsonReporterFactory);
+    registry.register_event(FACTORY, JsonReporterFactory);
+}
+
+struct JsonReporterFactory;
+
+impl JsonReporterFactory {
+    const OPTIONS: &'static [OptionDoc] = &[
+        PATH.doc(),
+        FORMAT.doc(),
+        ROTATE_SIZE.doc(),
+        ROTATE_KEEP.doc(),
+        otel::SERVICE_NAME.doc(),
+        otel::SERVICE_VERSION.doc(),
+        otel::RESOURCE_ATTRIBUTES.doc(),
+    ];
+
+    fn create(config: &ReporterConfig, signal: Signal) -> Result<Box<JsonReporter>, ConfigError> {
+        let path = config.require(&PATH)?;
+        let (encoder, line_start) = match config.require(&FORMAT)? {
+            Format::Otlp => {
+                let otlp = OtlpJson::new(signal, &otel::resource(config, signal)?);
+                (Encoder::Otlp(otlp), OtlpJson::line_start(signal))
+            }
+            Format::Flat => (Encoder::Flat, flat::line_start(signal)),
+        };
+        let (size_limit, keep) = (config.require(&ROTATE_SIZE)?, config.require(&ROTATE_KEEP)?);
+        let file = LineFile::open(path, Rules { line_start, size_limit, keep }).map_err(|error| match error {
+            FileError::Unfit { expected, .. } => config.invalid(&PATH, expected),
+            error @ FileError::Io { .. } => ConfigError::Setup(error.into()),
+        })?;
+        Ok(Box::new(JsonReporter { encoder, lines: Lines::default(), file }))
+    }
+}
+
+impl TraceReporterFactory for JsonReporterFactory {
+    fn create_trace_reporter(&self, config: &ReporterConfig) -> Result<Box<dyn TraceReporter>, ConfigError> {
+        Ok(Self::create(config, Signal::Traces)?)
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        Self::OPTIONS
+    }
+}
+
+impl EventReporterFactory for JsonReporterFactory {
+    fn create_event_reporter(&self, config: &ReporterConfig) -> Result<Box<dyn EventReporter>, ConfigError> {
+        Ok(Self::create(config, Signal::Events)?)
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        Self::OPTIONS
+    }
+}
+
+enum Encoder {
+    Otlp(OtlpJson),
+    Flat,
+}
+
+impl Encoder {
+    fn push_span(&self, lines: &mut Lines, span: &ReportedSpan) {
+        match self {
+            Self::Otlp(otlp) => otlp.push_span(lines, span),
+            Self::Flat => flat::push_span(lines, span.root()),
+        }
+    }
+
+    fn push_event(&self, lines: &mut Lines, event: &ReportedEvent) {
+        match self {
+            Self::Otlp(otlp) => otlp.push_event(lines, event),
+            Self::Flat => flat::push_event(lines, event),
+        }
+    }
+}
+
+/// Appends what it is given to a file, and has it there when `report` returns.
+struct JsonReporter {
+    encoder: Encoder,
+    lines: Lines,
+    file: LineFile,
+}
+
+impl TraceReporter for JsonReporter {
+    fn report(&mut self, spans: &[ReportedSpan], _: &Deadline) -> Result<(), ReportError> {
+        let count = spans.iter().map(ReportedSpan::span_count).sum();
+        self.write_all(spans, count, Encoder::push_span)
+    }
+}
+
+impl EventReporter for JsonReporter {
+    fn report(&mut self, events: &[ReportedEvent], _: &Deadline) -> Result<(), ReportError> {
+        self.write_all(events, events.len(), Encoder::push_event)
+    }
+}
+
+impl JsonReporter {
+    fn write_all<R>(
+        &mut self,
+        records: &[R],
+        count: usize,
+        push: fn(&Encoder, &mut Lines, &R),
+    ) -> Result<(), ReportError> {
+        let mut written = 0;
+        let result = self.try_write_all(records, push, &mut written);
+        result.map_err(|error| ReportError::lost(count - written, true, error))
+    }
+
+    fn try_write_all<R>(
+        &mut self,
+        records: &[R],
+        push: fn(&Encoder, &mut Lines, &R),
+        written: &mut usize,
+    ) -> Result<(), FileError> {
+        self.lines.clear();
+        for record in records {
+            push(&self.encoder, &mut self.lines, record);
+            if self.lines.len() >= WRITE_SIZE {
+                self.file.append(&self.lines, written)?;
+                self.lines.clear();
+            }
+        }
+        self.file.append(&self.lines, written)
+    }
+}

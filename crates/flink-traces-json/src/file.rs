@@ -1,0 +1,320 @@
+//! A file of whole lines that is rotated by size.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::lines::{Line, Lines};
+use crate::open;
+
+/// The file that a reporter appends to. Its name is always the configured one; when it is full it is closed for good under a
+/// numbered name and a new one takes its place.
+///
+/// It holds whole lines, before and after any error or crash: what a failed write left is cut off at once, or else when the
+/// file is opened next.
+#[derive(Debug)]
+pub(crate) struct LineFile {
+    path: PathBuf,
+    rules: Rules,
+    active: Option<File>,
+}
+
+/// What holds for all files of one path.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// What every line begins with: a file that begins otherwise belongs to somebody else.
+    pub(crate) line_start: &'static str,
+    /// How many bytes a file holds at most, unless a single line is longer; 0: no limit.
+    pub(crate) size_limit: u64,
+    /// How many closed files stay.
+    pub(crate) keep: u64,
+}
+
+/// Why a file cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FileError {
+    /// The operating system refused.
+    #[error("{path:?}: {error}")]
+    Io { path: PathBuf, error: io::Error },
+    /// There is something at the path that is not expected there.
+    #[error("{path:?} is not {expected}")]
+    Unfit { path: PathBuf, expected: &'static str },
+}
+
+impl LineFile {
+    /// Opens the file, or creates it; a torn last line is cut off.
+    pub(crate) fn open(path: PathBuf, rules: Rules) -> Result<Self, FileError> {
+        let active = open_active(&path, rules.line_start)?;
+        Ok(Self { path, rules, active: Some(active) })
+    }
+
+    /// Appends the lines. Whatever the result, `written` grows by the spans or events of the lines that are now in a file.
+    pub(crate) fn append(&mut self, lines: &Lines, written: &mut usize) -> Result<(), FileError> {
+        let mut limit = match self.rules.size_limit {
+            0 => u64::MAX,
+            limit => limit,
+        };
+        let mut begin = 0;
+        let mut rest = lines.ends();
+        while let Some(first) = rest.first() {
+            let mut size = self.active_size()?;
+            if size > 0 && size.saturating_add((first.end - begin) as u64) > limit {
+                match self.rotate() {
+                    Ok(()) => size = self.active_size()?,
+                    Err(error) => {
+                        // A file that is too large is better than spans that are lost.
+                        tracing::warn!(path = ?self.path, %error, "the file cannot be rotated and goes on growing");
+                        limit = u64::MAX;
+                    }
+                }
+            }
+            let room = limit.saturating_sub(size);
+            let fitting = rest.partition_point(|line| (line.end - begin) as u64 <= room).max(1);
+            let (now, later) = rest.split_at(fitting);
+            let active = self.active()?;
+            if let Err(error) = write_whole_lines(active, lines.as_bytes(), begin, now, written) {
+                // Opening it again makes sure of whole lines.
+                self.active = None;
+                return Err(self.io_error(error));
+            }
+            begin = now.last().map_or(begin, |line| line.end);
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// The file at the path, which may have been renamed or deleted since it was opened.
+    fn active(&mut self) -> Result<&mut File, FileError> {
+        let active = match self.active.take() {
+            Some(file) if open::is_at(&file, &self.path) => file,
+            _ => open_active(&self.path, self.rules.line_start)?,
+        };
+        Ok(self.active.insert(active))
+    }
+
+    fn active_size(&mut self) -> Result<u64, FileError> {
+        let metadata = self.active()?.metadata();
+        metadata.map(|metadata| metadata.len()).map_err(|error| self.io_error(error))
+    }
+
+    /// Closes the active file under the next number and removes the oldest closed files.
+    fn rotate(&mut self) -> io::Result<()> {
+        let closed = self.closed_numbers()?;
+        let next = closed.last().map_or(Some(1), |newest| newest.checked_add(1));
+        let next = next.ok_or_else(|| io::Error::other("there is no number left for a closed file"))?;
+        fs::rename(&self.path, closed_path(&self.path, next))?;
+        self.active = None;
+        let surplus = (closed.len() as u64 + 1).saturating_sub(self.rules.keep);
+        for number in closed.into_iter().take(surplus as usize) {
+            let oldest = closed_path(&self.path, number);
+            if let Err(error) = fs::remove_file(&oldest) {
+                tracing::warn!(path = ?oldest, %error, "a closed file cannot be deleted and stays");
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers of all closed files, oldest first.
+    fn closed_numbers(&self) -> io::Result<Vec<u64>> {
+        let directory = match self.path.parent() {
+            Some(directory) if directory != Path::new("") => directory,
+            _ => Path::new("."),
+        };
+        let (before, after) = closed_affixes(&self.path);
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix(&before)?.strip_suffix(&after)?.parse().ok());
+            // `+1` and `01` are numbers too, but no names of ours.
+            numbers.extend(number.filter(|number| closed_path(&self.path, *number).file_name() == Some(&name)));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    fn io_error(&self, error: io::Error) -> FileError {
+        FileError::Io { path: self.path.clone(), error }
+    }
+}
+
+/// What the name of a closed file has around its number.
+fn closed_affixes(path: &Path) -> (String, String) {
+    let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let extension = path.extension().map_or_else(String::new, |_| format!(".{}", text(path.extension())));
+    (format!("{}.closed-", text(path.file_stem())), extension)
+}
+
+/// `spans.jsonl` is closed as `spans.closed-000001.jsonl` and so on: a number is never used again while later ones are there,
+/// and a pattern that matches closed files does not match the active one.
+fn closed_path(path: &Path, number: u64) -> PathBuf {
+    let (before, after) = closed_affixes(path);
+    path.with_file_name(format!("{before}{number:06}{after}"))
+}
+
+fn open_active(path: &Path, line_start: &str) -> Result<File, FileError> {
+    let unfit = |expected| FileError::Unfit { path: path.to_owned(), expected };
+    let io_error = |error| FileError::Io { path: path.to_owned(), error };
+    if path.is_symlink() {
+        return Err(unfit("a regular file: symbolic links are not followed"));
+    }
+    let mut file = open::open(path).map_err(io_error)?;
+    if !file.metadata().map_err(io_error)?.is_file() {
+        return Err(unfit("a regular file"));
+    }
+    if !open::lock(&file) {
+        return Err(unfit("free: another reporter, or another process, writes to it"));
+    }
+    if !begins_with(&mut file, line_start.as_bytes()).map_err(io_error)? {
+        return Err(unfit("empty or a file of the same format and kind: it begins otherwise"));
+    }
+    let torn = cut_torn_line(&mut file).map_err(io_error)?;
+    if torn > 0 {
+        tracing::warn!(?path, bytes = torn, "cut off an unfinished last line");
+    }
+    Ok(file)
+}
+
+/// Whether the file begins with `start`, or is a part of it.
+fn begins_with(file: &mut File, start: &[u8]) -> io::Result<bool> {
+    let mut found = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(start.len() as u64).read_to_end(&mut found)?;
+    Ok(start.starts_with(&found))
+}
+
+/// Cuts off what stands behind the last line feed, and answers how many bytes that was. The next write is an append.
+fn cut_torn_line(file: &mut File) -> io::Result<u64> {
+    let size = file.metadata()?.len();
+    let whole = end_of_last_line(file, size)?;
+    if whole < size {
+        file.set_len(whole)?;
+    }
+    file.seek(SeekFrom::End(0))?;
+    Ok(size - whole)
+}
+
+fn end_of_last_line(file: &mut File, size: u64) -> io::Result<u64> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut end = size;
+    while end > 0 {
+        let begin = end.saturating_sub(buffer.len() as u64);
+        let block = &mut buffer[..(end - begin) as usize];
+        file.seek(SeekFrom::Start(begin))?;
+        file.read_exact(block)?;
+        if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(begin + at as u64 + 1);
+        }
+        end = begin;
+    }
+    Ok(0)
+}
+
+/// What [`write_whole_lines`] needs of a file.
+trait Storage {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Removes the last bytes.
+    fn cut(&mut self, bytes: usize) -> io::Result<()>;
+}
+
+impl Storage for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(self, bytes)
+    }
+
+    fn cut(&mut self, bytes: usize) -> io::Result<()> {
+        self.set_len(self.metadata()?.len().saturating_sub(bytes as u64))
+    }
+}
+
+/// Writes `lines`, which stand in `text` from `begin` on. If that fails, whole lines remain and are counted.
+fn write_whole_lines(
+    storage: &mut impl Storage,
+    text: &[u8],
+    begin: usize,
+    lines: &[Line],
+    written: &mut usize,
+) -> io::Result<()> {
+    let end = lines.last().map_or(begin, |line| line.end);
+    let mut done = begin;
+    let mut result = Ok(());
+    while done < end && result.is_ok() {
+        match storage.write(&text[done..end]) {
+            Ok(0) => result = Err(ErrorKind::WriteZero.into()),
+            Ok(count) => done += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => result = Err(error),
+        }
+    }
+    let whole = &lines[..lines.partition_point(|line| line.end <= done)];
+    *written += whole.iter().map(|line| line.records).sum::<usize>();
+    let torn = done - whole.last().map_or(begin, |line| line.end);
+    if torn > 0 {
+        storage.cut(torn)?;
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk that is full after so many bytes, and whose calls are interrupted and partial.
+    struct SmallDisk {
+        content: Vec<u8>,
+        capacity: usize,
+        interrupt: bool,
+    }
+
+    impl Storage for SmallDisk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.interrupt = !self.interrupt;
+            if self.interrupt {
+                return Err(ErrorKind::Interrupted.into());
+            }
+            let count = bytes.len().min(7).min(self.capacity - self.content.len());
+            self.content.extend(&bytes[..count]);
+            if count == 0 { Err(ErrorKind::StorageFull.into()) } else { Ok(count) }
+        }
+
+        fn cut(&mut self, bytes: usize) -> io::Result<()> {
+            self.content.truncate(self.content.len() - bytes);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_disk_that_is_full_at_any_byte_holds_whole_lines_and_the_count_is_theirs() {
+        let mut lines = Lines::default();
+        for (text, records) in [("before", 100), ("a", 1), ("", 10), ("long enough for three writes", 4), ("z", 2)] {
+            lines.text().push_str(text);
+            lines.end_line(records);
+        }
+        let text = lines.as_bytes();
+        let begin = lines.ends()[0].end;
+        for capacity in 0..=text.len() - begin {
+            let mut disk = SmallDisk { content: Vec::new(), capacity, interrupt: false };
+            let mut written = 0;
+            let result = write_whole_lines(&mut disk, text, begin, &lines.ends()[1..], &mut written);
+            assert_eq!(result.is_ok(), capacity == text.len() - begin);
+            let whole: Vec<_> = lines.ends()[1..].iter().filter(|line| line.end - begin <= capacity).collect();
+            assert_eq!(written, whole.iter().map(|line| line.records).sum::<usize>(), "{capacity}");
+            let end = whole.last().map_or(begin, |line| line.end);
+            assert_eq!(disk.content, &text[begin..end], "{capacity}");
+        }
+    }
+
+    #[test]
+    fn closed_files_are_named_apart_from_the_active_one() {
+        for (path, expected) in [
+            ("spans.jsonl", "spans.closed-000001.jsonl"),
+            ("/var/log/spans", "/var/log/spans.closed-000001"),
+            ("a/b.c.jsonl", "a/b.c.closed-000001.jsonl"),
+            (".hidden", ".hidden.closed-000001"),
+        ] {
+            assert_eq!(closed_path(Path::new(path), 1), Path::new(expected));
+        }
+        assert_eq!(closed_path(Path::new("s.jsonl"), 12_345_678), Path::new("s.closed-12345678.jsonl"));
+    }
+}

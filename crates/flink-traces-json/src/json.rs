@@ -1,0 +1,119 @@
+//! Writing JSON text.
+
+use std::fmt::{Display, Write};
+
+use flink_traces_api::{SpanRef, is_unsafe_to_print};
+
+/// Appends text as a JSON string. What is unsafe to print is escaped as well, though JSON would take most of it: a line stays one
+/// line, and harmless, for whatever reads or shows it.
+pub(crate) fn push_string(json: &mut String, text: &str) {
+    json.push('"');
+    if text.bytes().all(is_plain) {
+        json.push_str(text);
+    } else {
+        text.chars().for_each(|c| push_char(json, c));
+    }
+    json.push('"');
+}
+
+/// Whether a byte of UTF-8 stands for itself in a JSON string, whatever surrounds it. Bytes beyond ASCII may begin something
+/// unsafe.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
+}
+
+fn push_char(json: &mut String, c: char) {
+    match c {
+        '"' => json.push_str("\\\""),
+        '\\' => json.push_str("\\\\"),
+        '\n' => json.push_str("\\n"),
+        '\r' => json.push_str("\\r"),
+        '\t' => json.push_str("\\t"),
+        c if is_unsafe_to_print(c) => {
+            // All of these are a single UTF-16 unit.
+            let _ = write!(json, "\\u{:04x}", u32::from(c));
+        }
+        c => json.push(c),
+    }
+}
+
+/// Appends something whose text is JSON already: a number, a truth value.
+pub(crate) fn push(json: &mut String, value: impl Display) {
+    // Writing to a String cannot fail.
+    let _ = write!(json, "{value}");
+}
+
+/// Appends something whose text needs no escapes as a JSON string: an id, a moment, a 64-bit number in OTLP.
+pub(crate) fn push_quoted(json: &mut String, value: impl Display) {
+    json.push('"');
+    push(json, value);
+    json.push('"');
+}
+
+/// Appends a double; as there is no JSON number for those that are not finite, they become the strings that proto3 has for
+/// them.
+pub(crate) fn push_double(json: &mut String, number: f64) {
+    match non_finite(number) {
+        Some(name) => push_quoted(json, name),
+        None => push(json, format_args!("{number:?}")),
+    }
+}
+
+/// The name of a double that no JSON number stands for.
+pub(crate) fn non_finite(number: f64) -> Option<&'static str> {
+    match number {
+        f64::INFINITY => Some("Infinity"),
+        f64::NEG_INFINITY => Some("-Infinity"),
+        _ if number.is_nan() => Some("NaN"),
+        _ => None,
+    }
+}
+
+/// Appends the member `links` of an object that has members already, if there are any.
+pub(crate) fn push_links(json: &mut String, span: SpanRef<'_>) {
+    for (place, (trace_id, span_id)) in span.links().enumerate() {
+        json.push_str(if place > 0 { "," } else { r#","links":["# });
+        push(json, format_args!(r#"{{"traceId":"{trace_id}","spanId":"{span_id}"}}"#));
+    }
+    if span.links().next().is_some() {
+        json.push(']');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_read_back_and_show_nothing_unsafe() {
+        for text in [
+            "",
+            "plain Text {}",
+            "quote \" backslash \\ slash /",
+            "a\nb\r\tc\0\u{1b}[31m\u{7f}",
+            "\u{85}\u{9b}\u{61c}\u{200e}\u{2028}\u{202e}\u{2069}",
+            "ä 漢 🦀 \u{a0}\u{ffff}",
+        ] {
+            let mut json = String::new();
+            push_string(&mut json, text);
+            assert!(!json.contains(is_unsafe_to_print), "{json}");
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text, "{json}");
+        }
+    }
+
+    #[test]
+    fn doubles_read_back() {
+        for number in [0.0, -0.0, 1.0, 0.1, -1.5e300, 1e16, 5e-324, f64::MAX] {
+            let mut json = String::new();
+            push_double(&mut json, number);
+            assert_eq!(serde_json::from_str::<f64>(&json).unwrap().to_bits(), number.to_bits(), "{json}");
+        }
+        for (number, expected) in
+            [(f64::NAN, r#""NaN""#), (f64::INFINITY, r#""Infinity""#), (f64::NEG_INFINITY, r#""-Infinity""#)]
+        {
+            let mut json = String::new();
+            push_double(&mut json, number);
+            assert_eq!(json, expected);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! OTLP/JSON: one `TracesData` or `LogsData` a line.
+
+use flink_traces_api::otel::{self, Signal};
+use flink_traces_api::{Compatibility, OtelAttributes, ReportedEvent, ReportedSpan, SpanRef, ValueRef};
+
+use crate::json::{non_finite, push, push_double, push_links, push_quoted, push_string};
+use crate::lines::Lines;
+
+/// A tree whose line grows beyond this goes on in the next: the OpenTelemetry Collector cuts lines at 1 MiB.
+const LONG_LINE: usize = 512 * 1024;
+/// `SPAN_KIND_INTERNAL`, the kind of all of Flink's spans.
+const KIND_INTERNAL: u8 = 1;
+/// `STATUS_CODE_ERROR`.
+const STATUS_ERROR: u8 = 2;
+
+/// Encodes spans or events under one resource.
+pub(crate) struct OtlpJson {
+    /// What each line begins with, up to the first scope.
+    head: String,
+    /// The name of a scope's list of records.
+    records: &'static str,
+}
+
+impl OtlpJson {
+    /// For spans or events of that resource.
+    pub(crate) fn new(signal: Signal, resource: &[(String, String)]) -> Self {
+        let (scopes, records) = match signal {
+            Signal::Traces => ("scopeSpans", "spans"),
+            Signal::Events => ("scopeLogs", "logRecords"),
+        };
+        let mut head = format!("{}\"resource\":{{", Self::line_start(signal));
+        let attributes = resource.iter().map(|(key, value)| (key.as_str(), ValueRef::String(value)));
+        push_attributes(&mut head, attributes);
+        push(&mut head, format_args!("}},\"{scopes}\":["));
+        Self { head, records }
+    }
+
+    /// What all lines of a signal begin with, whatever the resource.
+    pub(crate) fn line_start(signal: Signal) -> &'static str {
+        match signal {
+            Signal::Traces => r#"{"resourceSpans":[{"#,
+            Signal::Events => r#"{"resourceLogs":[{"#,
+        }
+    }
+
+    /// Appends the tree as one line, or several if it is long: parents first.
+    pub(crate) fn push_span(&self, lines: &mut Lines, span: &ReportedSpan) {
+        let mut writer = ScopeWriter { format: self, lines, scope: None, count: 0 };
+        push_tree(&mut writer, span.root(), span.context().compatibility);
+        writer.end_line();
+    }
+
+    /// Appends the event as one line.
+    pub(crate) fn push_event(&self, lines: &mut Lines, event: &ReportedEvent) {
+        let mut writer = ScopeWriter { format: self, lines, scope: None, count: 0 };
+        writer.record(otel::event_scope(event.scope()), |json| push_log_record(json, event));
+        writer.end_line();
+    }
+}
+
+/// Puts records into lines, and inside a line those that follow each other in the same scope under one.
+struct ScopeWriter<'a> {
+    format: &'a OtlpJson,
+    lines: &'a mut Lines,
+    scope: Option<&'a str>,
+    count: usize,
+}
+
+impl<'a> ScopeWriter<'a> {
+    fn record(&mut self, scope: &'a str, push_record: impl FnOnce(&mut String)) {
+        let json = self.lines.text();
+        if self.scope == Some(scope) {
+            json.push(',');
+        } else {
+            json.push_str(if self.scope.is_none() { &self.format.head } else { "]}," });
+            json.push_str(r#"{"scope":{"name":"#);
+            push_string(json, scope);
+            push(json, format_args!("}},\"{}\":[", self.format.records));
+            self.scope = Some(scope);
+        }
+        push_record(json);
+        self.count += 1;
+        if self.lines.open_len() >= LONG_LINE {
+            self.end_line();
+        }
+    }
+
+    fn end_line(&mut self) {
+        if self.count > 0 {
+            self.lines.text().push_str("]}]}]}");
+            self.lines.end_line(self.count);
+        }
+        self.scope = None;
+        self.count = 0;
+    }
+}
+
+fn push_tree<'a>(writer: &mut ScopeWriter<'a>, span: SpanRef<'a>, compatibility: Compatibility) {
+    writer.record(span.scope(), |json| push_span(json, span, compatibility));
+    for child in span.children() {
+        push_tree(writer, child, compatibility);
+    }
+}
+
+fn push_span(json: &mut String, span: SpanRef<'_>, compatibility: Compatibility) {
+    let (start, end) = otel::span_times(&span, compatibility);
+    push(json, format_args!(r#"{{"traceId":"{}","spanId":"{}""#, span.trace_id(), span.span_id()));
+    if let Some(parent) = span.parent_span_id() {
+        json.push_str(r#","parentSpanId":"#);
+        push_quoted(json, parent);
+    }
+    json.push_str(r#","name":"#);
+    push_string(json, otel::span_name(span.name()));
+    push(json, format_args!(r#","kind":{KIND_INTERNAL},"startTimeUnixNano":"{start}","endTimeUnixNano":"{end}","#));
+    push_otel_attributes(json, &span.otel_attributes());
+    push_links(json, span);
+    if let Some(failure) = span.failure() {
+        json.push_str(r#","status":{"message":"#);
+        push_string(json, &failure.message);
+        push(json, format_args!(r#","code":{STATUS_ERROR}}}"#));
+    }
+    json.push('}');
+}
+
+fn push_log_record(json: &mut String, event: &ReportedEvent) {
+    let (time, observed) = otel::event_times(event);
+    push(json, format_args!(r#"{{"timeUnixNano":"{time}","observedTimeUnixNano":"{observed}","severityNumber":"#));
+    push(json, otel::severity_number(event.severity()));
+    json.push_str(r#","severityText":"#);
+    push_string(json, event.severity());
+    // The SDK that Flink uses is older than the field.
+    if event.context().compatibility == Compatibility::Standard {
+        json.push_str(r#","eventName":"#);
+        push_string(json, event.name());
+    }
+    json.push_str(r#","body":{"stringValue":"#);
+    push_string(json, event.body());
+    json.push_str("},");
+    push_otel_attributes(json, &event.otel_attributes());
+    json.push('}');
+}
+
+fn push_otel_attributes(json: &mut String, attributes: &OtelAttributes<'_>) {
+    push_attributes(json, attributes.list.iter().copied());
+    if attributes.dropped > 0 {
+        push(json, format_args!(r#","droppedAttributesCount":{}"#, attributes.dropped));
+    }
+}
+
+fn push_attributes<'a>(json: &mut String, attributes: impl Iterator<Item = (&'a str, ValueRef<'a>)>) {
+    json.push_str(r#""attributes":["#);
+    for (place, (key, value)) in attributes.enumerate() {
+        json.push_str(if place > 0 { r#",{"key":"# } else { r#"{"key":"# });
+        push_string(json, key);
+        json.push_str(r#","value":{"#);
+        match value {
+            ValueRef::String(text) => {
+                json.push_str(r#""stringValue":"#);
+                push_string(json, text);
+            }
+            ValueRef::Long(number) => push(json, format_args!(r#""intValue":"{number}""#)),
+            // Receivers refuse what proto3 prescribes for these, so they go as text.
+            ValueRef::Double(number) if non_finite(number).is_some() => {
+                json.push_str(r#""stringValue":"#);
+                push_double(json, number);
+            }
+            ValueRef::Double(number) => {
+                json.push_str(r#""doubleValue":"#);
+                push_double(json, number);
+            }
+            ValueRef::Bool(flag) => push(json, format_args!(r#""boolValue":{flag}"#)),
+        }
+        json.push_str("}}");
+    }
+    json.push(']');
+}
