@@ -1,0 +1,114 @@
+//! `cargo xtask e2e`: a real Flink cluster, a job that fails and recovers, Flink's own reporters and `flink-traces`
+//! beside each other, and a comparison of what they reported.
+
+mod cluster;
+mod compare;
+mod distribution;
+mod observer;
+mod rest;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Error, Result, anyhow, ensure};
+use flink_traces_testkit::OtlpCollector;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+
+use cluster::Cluster;
+use compare::{Comparison, compare, records};
+use distribution::{Distribution, recreate};
+use observer::Observer;
+
+/// When the job's first attempt fails, counted from its start.
+const FAIL_AFTER: Duration = Duration::from_secs(12);
+/// How long the job runs before something else happens to it.
+const UNDISTURBED: Duration = Duration::from_secs(6);
+/// How long the last records may take: Flink exports spans every 5 s and answers from a cache 3 s old.
+const SETTLE: Duration = Duration::from_secs(8);
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a session must have shown for its comparison to mean anything.
+const EXPECTED: &[(&str, usize)] = &[
+    ("Checkpoint", 15),
+    ("Checkpoint_Task", 60),
+    ("Checkpoint_Subtask", 105),
+    ("JobInitialization", 2),
+    ("CheckpointEvent", 15),
+    ("JobStatusChangeEvent", 5),
+    ("JobFailureEvent", 1),
+    ("AllSubtasksStatusChangeEvent", 4),
+];
+
+/// Runs one session and compares. Whatever was started is gone afterwards, also after an interruption.
+pub(crate) fn run(root: &Path) -> Result<()> {
+    let cache = root.join("target/e2e");
+    let folder = cache.join("session");
+    recreate(&folder)?;
+    let distribution = Distribution::prepare(root, &cache)?;
+    let binary = observer::build(root)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let comparison = runtime
+        .block_on(async {
+            // The branch that loses is dropped, and with it the processes that it started.
+            tokio::select! {
+                comparison = session(&distribution, &binary, &folder) => comparison,
+                interruption = interrupted() => Err(interruption?),
+            }
+        })
+        .with_context(|| format!("the session's logs are in {}", folder.display()))?;
+    print!("{comparison}");
+    for (kind, least) in EXPECTED {
+        let count = comparison.native_count(kind);
+        ensure!(count >= *least, "the session shows too little: {count} of {kind}, at least {least} were expected");
+    }
+    ensure!(comparison.differences.is_empty(), "{} differences", comparison.differences.len());
+    fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+async fn session(distribution: &Distribution, binary: &Path, folder: &Path) -> Result<Comparison> {
+    let native = OtlpCollector::start()?;
+    let ours = OtlpCollector::start()?;
+    say("starting the cluster");
+    let cluster = Cluster::start(distribution, folder, &native.grpc_endpoint()).await?;
+    let observer = Observer::start(binary, folder, &cluster.rest.url(), &ours.grpc_endpoint())?;
+
+    say("submitting the job");
+    let fail_after = FAIL_AFTER.as_millis().to_string();
+    let job = cluster.rest.submit(&distribution.job, 2, &[&fail_after]).await?;
+    sleep(UNDISTURBED).await;
+    say("taking a savepoint");
+    cluster.rest.savepoint(&job, STEP_TIMEOUT).await?;
+    say("waiting for the failure and the recovery");
+    cluster.rest.wait_for_recovery(&job, STEP_TIMEOUT).await?;
+    sleep(UNDISTURBED).await;
+    say("restarting flink-traces");
+    observer.stop().await?;
+    let observer = Observer::start(binary, folder, &cluster.rest.url(), &ours.grpc_endpoint())?;
+    sleep(UNDISTURBED).await;
+    say("cancelling the job");
+    cluster.rest.cancel(&job, STEP_TIMEOUT).await?;
+    sleep(SETTLE).await;
+    observer.stop().await?;
+    cluster.stop().await?;
+    Ok(compare(&records(&native.spans(), &native.logs()), &records(&ours.spans(), &ours.logs())))
+}
+
+/// Waits for the signals that would end this program without stopping the others.
+async fn interrupted() -> Result<Error> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = hangup.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(anyhow!("interrupted"))
+}
+
+fn say(step: &str) {
+    println!("==> {step}");
+}
