@@ -1,0 +1,191 @@
+//! Which checkpoints of a job ended, and what each of their subtasks did.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flink_rest::JobVertexId;
+use flink_rest::types::{CheckpointStatistics, CheckpointingStatistics, TaskCheckpointStatisticsWithSubtaskDetails};
+use flink_traces_runtime::{CheckpointType, SubtaskStats};
+
+use super::record::Record;
+use super::{Restorable, SETTLE_MS, convert};
+
+/// A checkpoint that ended, until its parts are together.
+#[derive(Debug)]
+struct Ended {
+    entry: CheckpointStatistics,
+    seen_at: i64,
+}
+
+/// What was asked of one checkpoint apart from its line in the history.
+#[derive(Debug, Default)]
+struct Parts {
+    details: Option<CheckpointStatistics>,
+    subtasks: BTreeMap<JobVertexId, Vec<SubtaskStats>>,
+    /// The cluster says that it does not know it any more.
+    missing: bool,
+}
+
+/// The checkpoints of one job.
+#[derive(Debug, Default)]
+pub(super) struct Checkpoints {
+    ended: BTreeMap<i64, Ended>,
+    parts: BTreeMap<i64, Parts>,
+    /// Those that were told and still show, with their trigger: ids start over when a job starts from scratch.
+    told: BTreeMap<i64, Told>,
+    types: BTreeMap<i64, CheckpointType>,
+    highest_id: Option<i64>,
+    /// How many were missed, up to which id, since the last time this was told.
+    missed: Option<(i64, i64)>,
+}
+
+/// What later initializations may want to know of a checkpoint that was told.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    trigger_timestamp: i64,
+    state_size: Option<i64>,
+}
+
+/// What is known of the checkpoint that an initialization restored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct RestoredFrom {
+    pub(super) trigger_timestamp: Option<i64>,
+    pub(super) state_size: Option<i64>,
+}
+
+impl Checkpoints {
+    pub(super) fn learn_type(&mut self, checkpoint: i64, checkpoint_type: CheckpointType) {
+        self.types.insert(checkpoint, checkpoint_type);
+    }
+
+    pub(super) fn observe(&mut self, at: i64, body: &CheckpointingStatistics) {
+        let latest = [&body.latest.completed, &body.latest.savepoint, &body.latest.failed].into_iter().flatten();
+        let shown: Vec<&CheckpointStatistics> = body.history.iter().chain(latest).collect();
+        self.note_gap(body);
+        for entry in &shown {
+            let told = self.told.get(&entry.id).is_some_and(|told| told.trigger_timestamp == entry.trigger_timestamp);
+            if convert::has_ended(entry) && !told {
+                self.ended.entry(entry.id).or_insert_with(|| Ended { entry: (*entry).clone(), seen_at: at });
+            }
+        }
+        let ids: BTreeSet<i64> = shown.iter().map(|entry| entry.id).collect();
+        // What shows no longer will not be asked about. The newest stay: an initialization may name one.
+        let newest = ids.iter().next_back().copied().unwrap_or(0);
+        self.told.retain(|id, _| ids.contains(id) || *id > newest - 100);
+        self.parts.retain(|id, _| ids.contains(id) || self.ended.contains_key(id));
+        self.types.retain(|id, _| *id > newest - 100);
+    }
+
+    /// Ids are consecutive: between the newest id of the last look and the oldest of this one there is nothing, or something that
+    /// nobody saw.
+    fn note_gap(&mut self, body: &CheckpointingStatistics) {
+        let ids = || body.history.iter().map(|entry| entry.id);
+        let (Some(oldest), Some(newest)) = (ids().min(), ids().max()) else { return };
+        if let Some(highest) = self.highest_id.filter(|highest| oldest > highest + 1) {
+            let missed_before = self.missed.map_or(0, |(count, _)| count);
+            self.missed = Some((missed_before + oldest - highest - 1, oldest - 1));
+        }
+        self.highest_id = self.highest_id.max(Some(newest));
+    }
+
+    pub(super) fn observe_details(&mut self, details: CheckpointStatistics) {
+        let id = details.id;
+        self.parts.entry(id).or_default().details = Some(details);
+    }
+
+    pub(super) fn observe_subtasks(
+        &mut self,
+        checkpoint: i64,
+        vertex: &JobVertexId,
+        body: &TaskCheckpointStatisticsWithSubtaskDetails,
+    ) {
+        let subtasks = body.subtasks.iter().filter_map(convert::subtask_stats).collect();
+        self.parts.entry(checkpoint).or_default().subtasks.insert(vertex.clone(), subtasks);
+    }
+
+    pub(super) fn observe_missing(&mut self, checkpoint: i64) {
+        if self.ended.contains_key(&checkpoint) {
+            self.parts.entry(checkpoint).or_default().missing = true;
+        }
+    }
+
+    /// Which ended checkpoints lack their details (`None`) or these vertices' subtasks.
+    pub(super) fn wanted(&self) -> Vec<(i64, Option<Vec<JobVertexId>>)> {
+        let lacking = |(id, ended): (&i64, &Ended)| match self.details_of(ended) {
+            None => Some((*id, None)),
+            Some(details) => {
+                let vertices: Vec<_> = self.incomplete_tasks(details).cloned().collect();
+                (!vertices.is_empty()).then_some((*id, Some(vertices)))
+            }
+        };
+        self.ended.iter().filter_map(lacking).collect()
+    }
+
+    /// The details, if they are those of this checkpoint at its end: Flink may answer with another job's checkpoint of that id, or from
+    /// a moment before the end.
+    fn details_of(&self, ended: &Ended) -> Option<&CheckpointStatistics> {
+        let details = self.parts.get(&ended.entry.id)?.details.as_ref()?;
+        let same = details.trigger_timestamp == ended.entry.trigger_timestamp && details.status == ended.entry.status;
+        same.then_some(details)
+    }
+
+    /// The tasks of which fewer subtasks are known than have acknowledged.
+    fn incomplete_tasks<'a>(&'a self, details: &'a CheckpointStatistics) -> impl Iterator<Item = &'a JobVertexId> {
+        let parts = self.parts.get(&details.id);
+        details.tasks.iter().filter_map(move |(vertex, task)| {
+            let known = parts.and_then(|parts| parts.subtasks.get(vertex));
+            let reported = known.map_or(0, |subtasks| subtasks.iter().filter(|subtask| subtask.is_completed).count());
+            ((reported as i64) < task.num_acknowledged_subtasks).then_some(vertex)
+        })
+    }
+
+    /// What is known of the checkpoint `id` at `path` that an initialization restored.
+    pub(super) fn restored(
+        &self,
+        id: i64,
+        path: Option<&str>,
+        restorable: &BTreeMap<String, Restorable>,
+    ) -> RestoredFrom {
+        if let Some(told) = self.told.get(&id) {
+            return RestoredFrom { trigger_timestamp: Some(told.trigger_timestamp), state_size: told.state_size };
+        }
+        let other_job = path.and_then(|path| restorable.get(path));
+        RestoredFrom { trigger_timestamp: None, state_size: other_job.and_then(|other| other.state_size) }
+    }
+
+    /// Tells the checkpoints that are complete, and those whose parts will not come any more.
+    pub(super) fn advance(&mut self, now: i64, names: &[(JobVertexId, String)], emit: &mut impl FnMut(Record)) {
+        if let Some((count, last_id)) = self.missed.take() {
+            emit(Record::Missed { count, last_id });
+        }
+        // In the order of their ids: a recovery may name one that waits.
+        while let Some((id, record)) =
+            self.ended.iter().find_map(|(id, ended)| Some((*id, self.record(now, ended, names)?)))
+        {
+            self.ended.remove(&id);
+            self.parts.remove(&id);
+            if let Record::Checkpoint(stats) = &record {
+                let told = Told { trigger_timestamp: stats.trigger_timestamp, state_size: stats.state_size };
+                self.told.insert(id, told);
+            }
+            emit(record);
+        }
+    }
+
+    fn record(&self, now: i64, ended: &Ended, names: &[(JobVertexId, String)]) -> Option<Record> {
+        let id = ended.entry.id;
+        let parts = self.parts.get(&id);
+        let details = self.details_of(ended);
+        let complete = details.is_some_and(|details| self.incomplete_tasks(details).next().is_none());
+        let given_up = now >= ended.seen_at.saturating_add(3 * SETTLE_MS) || parts.is_some_and(|parts| parts.missing);
+        if !complete && !given_up {
+            return None;
+        }
+        let no_subtasks = BTreeMap::new();
+        let subtasks = parts.filter(|_| complete).map_or(&no_subtasks, |parts| &parts.subtasks);
+        let mut stats = convert::checkpoint_stats(details.unwrap_or(&ended.entry), complete.then_some(subtasks), names);
+        if let Some(known) = self.types.get(&id) {
+            stats.checkpoint_type = *known;
+        }
+        Some(Record::Checkpoint(Box::new(stats)))
+    }
+}

@@ -1,0 +1,120 @@
+//! From the wire's types to the runtime's statistics.
+
+use std::collections::BTreeMap;
+
+use flink_rest::types::{CheckpointStatistics, SubtaskCheckpointStatistics};
+use flink_rest::{CheckpointStatus as WireStatus, CheckpointType as WireType, JobVertexId};
+use flink_traces_runtime::{
+    CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, TaskStats,
+};
+
+/// Whether nothing about it will change any more but late reports.
+pub(super) fn has_ended(checkpoint: &CheckpointStatistics) -> bool {
+    status(checkpoint) != CheckpointStatus::InProgress
+}
+
+fn status(checkpoint: &CheckpointStatistics) -> CheckpointStatus {
+    match checkpoint.status {
+        WireStatus::Completed => CheckpointStatus::Completed,
+        WireStatus::Failed => CheckpointStatus::Failed,
+        _ => CheckpointStatus::InProgress,
+    }
+}
+
+/// What REST does not tell apart comes out as the commoner of the two: a full checkpoint as a checkpoint, a savepoint that drains
+/// and ends the job as one that suspends it.
+fn checkpoint_type(checkpoint: &CheckpointStatistics) -> CheckpointType {
+    match checkpoint.checkpoint_type {
+        Some(WireType::SyncSavepoint) => CheckpointType::SuspendSavepoint,
+        Some(WireType::Savepoint) => CheckpointType::Savepoint,
+        None if checkpoint.is_savepoint => CheckpointType::Savepoint,
+        _ => CheckpointType::Checkpoint,
+    }
+}
+
+/// The statistics of an ended checkpoint. `subtasks` by vertex; `None` if they are not known, and then no task is told.
+pub(super) fn checkpoint_stats(
+    checkpoint: &CheckpointStatistics,
+    subtasks: Option<&BTreeMap<JobVertexId, Vec<SubtaskStats>>>,
+    names: &[(JobVertexId, String)],
+) -> CheckpointStats {
+    let status = status(checkpoint);
+    let failed = status == CheckpointStatus::Failed;
+    let failure = failed.then(|| CheckpointFailure {
+        timestamp: checkpoint.failure_timestamp.unwrap_or(checkpoint.latest_ack_timestamp),
+        message: checkpoint.failure_message.clone().unwrap_or_default(),
+    });
+    // Reports that arrive after a checkpoint has failed go on filling its statistics; Flink's span was out by then.
+    let in_time =
+        |subtask: &&SubtaskStats| failure.as_ref().is_none_or(|failure| subtask.ack_timestamp <= failure.timestamp);
+    let tasks: Vec<TaskStats> = match subtasks {
+        None => Vec::new(),
+        Some(subtasks) => checkpoint
+            .tasks
+            .iter()
+            .map(|(vertex, task)| TaskStats {
+                job_vertex_id: vertex.to_string(),
+                task_name: names.iter().find(|(id, _)| id == vertex).map(|(_, name)| name.clone()),
+                latest_ack_timestamp: timestamp(task.latest_ack_timestamp),
+                subtasks: subtasks.get(vertex).into_iter().flatten().filter(in_time).cloned().collect(),
+            })
+            .collect(),
+    };
+    let in_time_sum = |metric| {
+        let reported = tasks.iter().flat_map(|task| &task.subtasks);
+        (failed && subtasks.is_some()).then(|| reported.filter_map(|subtask| subtask.metric(metric)).sum::<i64>())
+    };
+    CheckpointStats {
+        checkpoint_id: checkpoint.id,
+        trigger_timestamp: checkpoint.trigger_timestamp,
+        status,
+        checkpoint_type: checkpoint_type(checkpoint),
+        is_unaligned: is_unaligned(checkpoint, &tasks),
+        latest_ack_timestamp: timestamp(checkpoint.latest_ack_timestamp),
+        state_size: in_time_sum(SubtaskMetric::StateSizeBytes).or(Some(checkpoint.state_size)),
+        checkpointed_size: checkpoint
+            .checkpointed_size
+            .map(|size| in_time_sum(SubtaskMetric::CheckpointedSizeBytes).unwrap_or(size)),
+        metadata_size: failed.then_some(-1),
+        external_path: checkpoint.external_path.clone(),
+        failure,
+        tasks,
+    }
+}
+
+fn is_unaligned(checkpoint: &CheckpointStatistics, tasks: &[TaskStats]) -> Option<bool> {
+    match checkpoint.checkpoint_type {
+        // Since 1.17 the type tells; before, only the subtasks do.
+        Some(WireType::UnalignedCheckpoint) => Some(true),
+        None => None,
+        Some(_) => Some(tasks.iter().flat_map(|task| &task.subtasks).any(|subtask| subtask.is_unaligned)),
+    }
+}
+
+/// −1 stands for none.
+fn timestamp(millis: i64) -> Option<i64> {
+    (millis >= 0).then_some(millis)
+}
+
+/// What a subtask reported; `None` if it has not.
+pub(super) fn subtask_stats(subtask: &SubtaskCheckpointStatistics) -> Option<SubtaskStats> {
+    let ack_timestamp = subtask.ack_timestamp?;
+    let (checkpoint, alignment) = (subtask.checkpoint.as_ref(), subtask.alignment.as_ref());
+    let metric = |metric| match metric {
+        SubtaskMetric::StateSizeBytes => subtask.state_size,
+        SubtaskMetric::CheckpointedSizeBytes => subtask.checkpointed_size,
+        SubtaskMetric::CheckpointStartDelayMs => subtask.start_delay,
+        SubtaskMetric::AlignmentDurationMs => alignment.map(|alignment| alignment.duration),
+        SubtaskMetric::SyncCheckpointDurationMs => checkpoint.map(|checkpoint| checkpoint.sync),
+        SubtaskMetric::AsyncCheckpointDurationMs => checkpoint.map(|checkpoint| checkpoint.async_),
+        SubtaskMetric::ProcessedDataBytes => alignment.and_then(|alignment| alignment.processed),
+        SubtaskMetric::PersistedDataBytes => alignment.and_then(|alignment| alignment.persisted),
+    };
+    Some(SubtaskStats {
+        index: subtask.index,
+        ack_timestamp,
+        is_unaligned: subtask.unaligned_checkpoint.unwrap_or(false),
+        is_completed: !subtask.aborted.unwrap_or(false),
+        metrics: SubtaskMetric::ALL.map(metric),
+    })
+}

@@ -1,0 +1,106 @@
+//! The failures in a job's exception history.
+
+use flink_rest::types::{ExceptionInfo, JobExceptionsInfoWithHistory};
+use flink_traces_runtime::JobFailure;
+
+use super::job::bounded;
+
+/// The longest text of an exception that is passed on, in characters.
+const MAX_TEXT_CHARS: usize = 16 * 1_024;
+
+/// Texts by which Flink says that it gives a job up.
+const FINAL: &[&str] = &["Recovery is suppressed by", "The failure is not recoverable"];
+
+/// One failure.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) failure: JobFailure,
+    /// Flink says that it gives the job up.
+    pub(super) is_final: bool,
+    /// It is not in the history, which lacks the present failure until the job restarts, and before 1.19 global ones.
+    pub(super) is_root: bool,
+}
+
+impl Entry {
+    /// What tells it from another: a job ends once, and is known by the history and as the present failure at different times.
+    pub(super) fn key(&self) -> (i64, String) {
+        match (self.is_final, self.is_root) {
+            (true, _) => (i64::MAX, String::new()),
+            (false, true) => Self::root_key(self.failure.ts_millis),
+            (false, false) => {
+                let name = self.failure.task_name.as_deref().or(self.failure.exception_type.as_deref());
+                (self.failure.ts_millis, format!("in {}", name.unwrap_or_default()))
+            }
+        }
+    }
+
+    /// The key of the present failure, which later may show in the history.
+    pub(super) fn root_key(ts_millis: i64) -> (i64, String) {
+        (ts_millis, "root".to_owned())
+    }
+}
+
+/// All failures that are told: the history, since 1.13, and before 2.0 the present failure.
+pub(super) fn entries(exceptions: &JobExceptionsInfoWithHistory) -> Vec<Entry> {
+    let history = exceptions.exception_history.as_ref().map(|history| &history.entries);
+    let mut entries: Vec<Entry> = history.into_iter().flatten().map(in_history).collect();
+    entries.extend(root(exceptions).filter(|root| {
+        entries
+            .iter()
+            .all(|entry| entry.failure.ts_millis != root.failure.ts_millis && !(entry.is_final && root.is_final))
+    }));
+    entries
+}
+
+fn in_history(entry: &ExceptionInfo) -> Entry {
+    let is_final = is_final(&entry.stacktrace);
+    let failure = JobFailure {
+        exception_type: Some(bounded(&entry.exception_name, MAX_TEXT_CHARS)),
+        // An entry without a task is global, or the end of the job, which hides the task.
+        is_global: Some(entry.task_name.is_none() && !is_final),
+        labels: entry.failure_labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        task_name: entry.task_name.clone(),
+        endpoint: entry.endpoint.clone().or_else(|| entry.location.clone()),
+        task_manager_id: entry.task_manager_id.clone(),
+        ..failure(entry.timestamp, &entry.stacktrace)
+    };
+    Entry { failure, is_final, is_root: false }
+}
+
+fn root(exceptions: &JobExceptionsInfoWithHistory) -> Option<Entry> {
+    let ts_millis = exceptions.timestamp.filter(|millis| *millis > 0)?;
+    let stacktrace = exceptions.root_exception.as_ref()?;
+    // Subtasks that have failed just now.
+    let task = exceptions.all_exceptions.iter().flatten().next();
+    let is_final = is_final(stacktrace);
+    let failure = JobFailure {
+        is_global: match (task, &exceptions.exception_history) {
+            (Some(_), _) => Some(false),
+            (None, Some(_)) => Some(!is_final),
+            (None, None) => None,
+        },
+        task_name: task.map(|failed| failed.task.clone()),
+        endpoint: task.map(|failed| failed.location.clone()),
+        ..failure(ts_millis, stacktrace)
+    };
+    Some(Entry { failure, is_final, is_root: true })
+}
+
+fn is_final(stacktrace: &str) -> bool {
+    FINAL.iter().any(|text| stacktrace.contains(text))
+}
+
+fn failure(ts_millis: i64, stacktrace: &str) -> JobFailure {
+    let head = stacktrace.lines().next().unwrap_or_default();
+    let (class, message) = match head.split_once(": ") {
+        Some((class, message)) => (class, Some(bounded(message, MAX_TEXT_CHARS))),
+        None => (head, None),
+    };
+    JobFailure {
+        ts_millis,
+        exception_type: Some(bounded(class, MAX_TEXT_CHARS)),
+        exception_message: message,
+        stacktrace: Some(bounded(stacktrace, MAX_TEXT_CHARS)),
+        ..JobFailure::default()
+    }
+}

@@ -1,0 +1,195 @@
+//! One job: sorts answers to the part that needs them, and says what to ask.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flink_rest::types::JobDetails;
+use flink_rest::{
+    Answer, CheckpointConfig, CheckpointDetails, CheckpointSubtasks, Checkpoints as CheckpointsEndpoint, Job,
+    JobExceptions, JobId, JobStatus, JobVertexId, Resource, SubtaskTimes,
+};
+use flink_traces_runtime::CheckpointType;
+
+use super::checkpoints::Checkpoints;
+use super::lifecycle::Lifecycle;
+use super::{JobKey, Observation, Output, REFRESH_MS, Restorable, SETTLE_MS};
+
+/// The longest job name that is passed on, in characters.
+const MAX_NAME_CHARS: usize = 1_024;
+
+/// Watches one job.
+#[derive(Debug)]
+pub struct JobObserver {
+    id: JobId,
+    key: JobKey,
+    state: Option<JobStatus>,
+    /// When the state was first seen to be final.
+    ended_at: Option<i64>,
+    /// Checkpoints that the JobManager has counted.
+    counted: i64,
+    checkpoints: Checkpoints,
+    lifecycle: Lifecycle,
+    /// Ids and names.
+    vertices: Vec<(JobVertexId, String)>,
+    schedule: Schedule,
+}
+
+/// What was asked when, and what for.
+#[derive(Debug, Default)]
+struct Schedule {
+    asked_at: BTreeMap<Resource, i64>,
+    /// What will never be asked again.
+    settled: BTreeSet<Resource>,
+    /// Until when failures and the times of subtasks are of interest.
+    turmoil_until: i64,
+}
+
+impl JobObserver {
+    pub(super) fn new(summary: &JobDetails, at: i64) -> Self {
+        let name = bounded(&summary.name, MAX_NAME_CHARS);
+        Self {
+            id: summary.jid.clone(),
+            key: JobKey { id: summary.jid.to_string(), name, start_time: summary.start_time },
+            state: None,
+            ended_at: None,
+            counted: 0,
+            checkpoints: Checkpoints::default(),
+            lifecycle: Lifecycle::new(summary.start_time),
+            vertices: Vec::new(),
+            schedule: Schedule { turmoil_until: at + 2 * SETTLE_MS, ..Schedule::default() },
+        }
+    }
+
+    pub(super) fn learn_checkpoint_type(&mut self, checkpoint: i64, checkpoint_type: CheckpointType) {
+        self.checkpoints.learn_type(checkpoint, checkpoint_type);
+    }
+
+    pub(super) fn observe_summary(&mut self, at: i64, summary: &JobDetails) {
+        if self.state.as_ref() == Some(&summary.state) {
+            return;
+        }
+        let has_ended = summary.state.is_globally_terminal() || summary.state == JobStatus::Suspended;
+        self.ended_at = has_ended.then_some(at);
+        self.state = Some(summary.state.clone());
+        self.stir(at);
+        // What is cached may already show the change: do not wait for the next round.
+        self.schedule.asked_at.clear();
+    }
+
+    pub(super) fn observe(&mut self, at: i64, resource: &Resource, observation: Observation) {
+        let answer = match observation {
+            Observation::Found(answer) => answer,
+            Observation::Missing => return self.observe_missing(resource),
+            Observation::Unavailable => return,
+        };
+        match (resource, answer) {
+            (_, Answer::Job(details)) => {
+                let named =
+                    details.vertices.iter().map(|vertex| (vertex.id.clone(), bounded(&vertex.name, MAX_NAME_CHARS)));
+                let vertices: Vec<_> = named.collect();
+                if vertices != self.vertices {
+                    self.lifecycle.forget_subtasks();
+                    self.vertices = vertices;
+                }
+                if self.lifecycle.observe_job(at, &details) {
+                    self.stir(at);
+                }
+            }
+            (_, Answer::JobExceptions(exceptions)) => self.lifecycle.observe_exceptions(at, &exceptions),
+            (Resource::SubtaskTimes(request), Answer::SubtaskTimes(times)) => {
+                let vertices = self.vertices.iter().map(|(id, _)| id);
+                self.lifecycle.observe_subtask_times(at, &request.vertex, &times, vertices);
+            }
+            (_, Answer::Checkpoints(overview)) => {
+                if let Some(restored) = &overview.latest.restored {
+                    if self.lifecycle.observe_restore(restored) {
+                        self.stir(at);
+                    }
+                }
+                // Counts only fall when another JobManager begins to count.
+                if overview.counts.total < self.counted {
+                    self.lifecycle.begin_anew();
+                }
+                self.counted = overview.counts.total;
+                self.checkpoints.observe(at, &overview);
+            }
+            (_, Answer::CheckpointConfig(config)) => {
+                self.lifecycle.observe_checkpoint_interval(config.interval);
+                self.schedule.settled.insert(resource.clone());
+            }
+            (_, Answer::CheckpointDetails(details)) => self.checkpoints.observe_details(details),
+            (Resource::CheckpointSubtasks(request), Answer::CheckpointSubtasks(task)) => {
+                self.checkpoints.observe_subtasks(request.checkpoint, &request.vertex, &task);
+            }
+            _ => {}
+        }
+    }
+
+    fn observe_missing(&mut self, resource: &Resource) {
+        match resource {
+            Resource::CheckpointDetails(request) => self.checkpoints.observe_missing(request.checkpoint),
+            Resource::CheckpointSubtasks(request) => self.checkpoints.observe_missing(request.checkpoint),
+            Resource::Checkpoints(_) => {
+                self.lifecycle.observe_batch();
+                self.schedule.settled.insert(resource.clone());
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn advance(&mut self, now: i64, restorable: &BTreeMap<String, Restorable>, outputs: &mut Vec<Output>) {
+        let key = &self.key;
+        let mut emit = |record| outputs.push(Output { job: key.clone(), record });
+        self.checkpoints.advance(now, &self.vertices, &mut emit);
+        let checkpoints = &self.checkpoints;
+        self.lifecycle.advance(now, &|id, path| checkpoints.restored(id, path, restorable), &mut emit);
+    }
+
+    /// Something changed: for a while, look closely.
+    fn stir(&mut self, at: i64) {
+        self.schedule.turmoil_until = at.saturating_add(2 * SETTLE_MS);
+    }
+
+    pub(super) fn requests(&mut self, now: i64, wanted: &mut Vec<Resource>) {
+        // The last checkpoints and the last state show only when the caches have expired.
+        if self.ended_at.is_some_and(|ended| now > ended + 2 * SETTLE_MS) || self.state == Some(JobStatus::Initializing)
+        {
+            return;
+        }
+        let job = &self.id;
+        let mut ask: Vec<Resource> = vec![
+            Job { job: job.clone() }.into(),
+            CheckpointsEndpoint { job: job.clone() }.into(),
+            CheckpointConfig { job: job.clone() }.into(),
+        ];
+        if now < self.schedule.turmoil_until {
+            ask.push(JobExceptions { job: job.clone() }.into());
+        }
+        if now < self.schedule.turmoil_until || self.lifecycle.awaits_subtasks() {
+            let vertices = self.vertices.iter().map(|(vertex, _)| vertex.clone());
+            ask.extend(vertices.map(|vertex| SubtaskTimes { job: job.clone(), vertex }.into()));
+        }
+        for (checkpoint, vertices) in self.checkpoints.wanted() {
+            match vertices {
+                None => ask.push(CheckpointDetails { job: job.clone(), checkpoint }.into()),
+                Some(vertices) => ask.extend(
+                    vertices
+                        .into_iter()
+                        .map(|vertex| CheckpointSubtasks { job: job.clone(), checkpoint, vertex }.into()),
+                ),
+            }
+        }
+        let schedule = &mut self.schedule;
+        schedule.asked_at.retain(|_, asked| now < *asked + REFRESH_MS);
+        ask.retain(|resource| !schedule.settled.contains(resource) && !schedule.asked_at.contains_key(resource));
+        schedule.asked_at.extend(ask.iter().map(|resource| (resource.clone(), now)));
+        wanted.extend(ask);
+    }
+}
+
+/// At most `limit` characters of `text`, with a note of what was cut.
+pub(super) fn bounded(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}… ({} characters)", &text[..end], text.chars().count()),
+    }
+}

@@ -1,0 +1,346 @@
+//! The life of a job: its states, its failures, when all its subtasks ran, and how it came up.
+//!
+//! Answers arrive in any order and up to some seconds after what they tell. So facts wait on a timeline, sorted by when they
+//! happened, until whatever could come before them must have arrived; then they are told in their order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flink_rest::types::{
+    JobDetailsInfo, JobExceptionsInfoWithHistory, RestoredCheckpointStatistics, SubtasksTimesInfo,
+};
+use flink_rest::{ExecutionState, JobStatus, JobVertexId};
+use flink_traces_runtime::{AllSubtasksStatus, InitializationStats, InitializationStatus, JobFailure};
+
+use super::checkpoints::RestoredFrom;
+use super::record::Record;
+use super::{SETTLE_MS, failures};
+
+/// From a subtask's end to its handling as a failure the JobMaster takes some milliseconds, and tells in the last of them that not
+/// all run; where it takes longer than this, it was busy with the handling itself.
+const HANDLING_MS: i64 = 10;
+
+/// The life of one job.
+#[derive(Debug)]
+pub(super) struct Lifecycle {
+    timeline: BTreeMap<(i64, Kind), Waiting>,
+    /// When each state was entered last, as far as that is waiting or told.
+    seen_states: BTreeMap<JobStatus, i64>,
+    /// The failures that show in the history, waiting or told.
+    seen_failures: BTreeSet<(i64, String)>,
+    /// The last moment at which all subtasks had come to run, waiting or told.
+    seen_all: Option<i64>,
+    adaptive: bool,
+    /// Batch jobs have no notion of all subtasks running.
+    streaming: bool,
+    checkpointing: Checkpointing,
+    subtasks: BTreeMap<JobVertexId, Vec<Times>>,
+    /// When a subtask was seen to end without finishing.
+    broken: BTreeSet<i64>,
+    /// Restores, by when they began.
+    restores: BTreeMap<i64, RestoredCheckpointStatistics>,
+    /// When all subtasks came to run, while they do.
+    all_since: Option<i64>,
+    /// When they last ceased to, or the job began.
+    last_break: i64,
+    last_running: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Checkpointing {
+    Unknown,
+    On,
+    Off,
+}
+
+/// What a fact is; the order is that of facts of the same millisecond.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Failure(String),
+    Status(JobStatus),
+    AllRunning,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    arrived_at: i64,
+    failure: Option<failures::Entry>,
+}
+
+/// When a subtask's attempt came to run, and when it ended without finishing.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    running: Option<i64>,
+    broken: Option<i64>,
+}
+
+impl Lifecycle {
+    pub(super) fn new(start_time: i64) -> Self {
+        Self {
+            timeline: BTreeMap::new(),
+            seen_states: BTreeMap::new(),
+            seen_failures: BTreeSet::new(),
+            seen_all: None,
+            adaptive: false,
+            streaming: true,
+            checkpointing: Checkpointing::Unknown,
+            subtasks: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            restores: BTreeMap::new(),
+            all_since: None,
+            last_break: start_time,
+            last_running: None,
+        }
+    }
+
+    /// Takes the states of a job; answers whether it entered one.
+    pub(super) fn observe_job(&mut self, at: i64, details: &JobDetailsInfo) -> bool {
+        self.adaptive = details.scheduler_type.as_deref() == Some("Adaptive");
+        self.streaming &= details.job_type.as_deref() != Some("BATCH");
+        let mut changed = false;
+        for (state, millis) in &details.timestamps {
+            if self.is_reported(state) && *millis > self.seen_states.get(state).copied().unwrap_or(0) {
+                self.seen_states.insert(state.clone(), *millis);
+                self.wait(at, *millis, Kind::Status(state.clone()), None);
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    pub(super) fn observe_exceptions(&mut self, at: i64, exceptions: &JobExceptionsInfoWithHistory) {
+        let mut shown = BTreeSet::new();
+        for entry in failures::entries(exceptions) {
+            let (ts_millis, key) = (entry.failure.ts_millis, entry.key());
+            let root_key = failures::Entry::root_key(ts_millis);
+            let waits_as_root = self.timeline.remove(&(ts_millis, Kind::Failure(root_key.1.clone()))).is_some();
+            let told = self.seen_failures.contains(&key) || self.seen_failures.contains(&root_key);
+            if (waits_as_root || !told) && !shown.contains(&key) {
+                self.wait(at, ts_millis, Kind::Failure(key.1.clone()), Some(entry));
+            }
+            if self.seen_failures.contains(&root_key) {
+                shown.insert(root_key);
+            }
+            shown.insert(key);
+        }
+        self.seen_failures = shown;
+    }
+
+    /// Takes what was restored last; answers whether that is news.
+    pub(super) fn observe_restore(&mut self, restored: &RestoredCheckpointStatistics) -> bool {
+        self.restores.insert(restored.restore_timestamp, restored.clone()).is_none()
+    }
+
+    pub(super) fn observe_checkpoint_interval(&mut self, interval: i64) {
+        // Flink's way of saying that there is no interval.
+        self.checkpointing = if interval == i64::MAX { Checkpointing::Off } else { Checkpointing::On };
+    }
+
+    /// Takes that there are no statistics of checkpoints at all: only batch jobs have none.
+    pub(super) fn observe_batch(&mut self) {
+        self.streaming = false;
+        self.checkpointing = Checkpointing::Off;
+    }
+
+    /// Another JobManager took the job up: nobody told that its subtasks ceased to run.
+    pub(super) fn begin_anew(&mut self) {
+        self.last_break = self.all_since.take().unwrap_or(self.last_break);
+    }
+
+    /// The job's graph is another one: what is known of its subtasks belongs to the old one.
+    pub(super) fn forget_subtasks(&mut self) {
+        self.subtasks.clear();
+    }
+
+    /// Whether the job's subtasks are on their way up.
+    pub(super) fn awaits_subtasks(&self) -> bool {
+        self.streaming && self.all_since.is_none()
+    }
+
+    pub(super) fn observe_subtask_times<'a>(
+        &mut self,
+        at: i64,
+        vertex: &JobVertexId,
+        body: &SubtasksTimesInfo,
+        vertices: impl Iterator<Item = &'a JobVertexId>,
+    ) {
+        let times: Vec<Times> = body
+            .subtasks
+            .iter()
+            .map(|subtask| {
+                let entered =
+                    |state: &ExecutionState| subtask.timestamps.get(state).copied().filter(|millis| *millis > 0);
+                let broken = [ExecutionState::Failed, ExecutionState::Canceling, ExecutionState::Canceled];
+                let broken = broken.iter().filter_map(entered).min();
+                Times { running: entered(&ExecutionState::Running), broken }
+            })
+            .collect();
+        self.broken.extend(times.iter().filter_map(|times| times.broken));
+        self.subtasks.insert(vertex.clone(), times);
+        let all_running = self.all_running_at(vertices).filter(|_| self.streaming);
+        if let Some(all_running) = all_running.filter(|millis| self.seen_all.is_none_or(|seen| *millis > seen)) {
+            self.seen_all = Some(all_running);
+            self.wait(at, all_running, Kind::AllRunning, None);
+        }
+    }
+
+    /// Whether Flink has an event for entering `state`: not for the states before the job first runs, unless the Adaptive scheduler,
+    /// which creates a job anew for every attempt, runs it.
+    fn is_reported(&self, state: &JobStatus) -> bool {
+        match state {
+            JobStatus::Created => self.adaptive,
+            JobStatus::Initializing | JobStatus::Reconciling | JobStatus::Other(_) => false,
+            _ => true,
+        }
+    }
+
+    /// When the last of the subtasks came to run, if all did before one of them ended.
+    fn all_running_at<'a>(&self, vertices: impl Iterator<Item = &'a JobVertexId>) -> Option<i64> {
+        let mut all_running = None;
+        let mut first_broken = i64::MAX;
+        for vertex in vertices {
+            for times in self.subtasks.get(vertex)? {
+                all_running = all_running.max(Some(times.running?));
+                first_broken = first_broken.min(times.broken.unwrap_or(i64::MAX));
+            }
+        }
+        all_running.filter(|running| *running <= first_broken)
+    }
+
+    fn wait(&mut self, arrived_at: i64, ts_millis: i64, kind: Kind, failure: Option<failures::Entry>) {
+        self.timeline.insert((ts_millis, kind), Waiting { arrived_at, failure });
+    }
+
+    /// Tells the facts that nothing can precede any more. `restored_from` knows of a checkpoint by id and path.
+    pub(super) fn advance(
+        &mut self,
+        now: i64,
+        restored_from: &dyn Fn(i64, Option<&str>) -> RestoredFrom,
+        emit: &mut impl FnMut(Record),
+    ) {
+        while let Some(first) = self.timeline.first_entry() {
+            if now < first.get().arrived_at.saturating_add(SETTLE_MS) {
+                break;
+            }
+            let ((ts_millis, kind), waiting) = first.remove_entry();
+            match (kind, waiting.failure) {
+                (Kind::Status(status), _) => self.tell_status(ts_millis, status, emit),
+                (Kind::AllRunning, _) => self.tell_all_running(ts_millis, restored_from, emit),
+                (Kind::Failure(_), Some(entry)) => self.tell_failure(entry, emit),
+                (Kind::Failure(_), None) => {}
+            }
+        }
+        // Only what lies after the last break can still be asked for.
+        self.broken = self.broken.split_off(&self.last_break);
+    }
+
+    fn tell_status(&mut self, ts_millis: i64, status: JobStatus, emit: &mut impl FnMut(Record)) {
+        // The failure that ends a job is in the history under the moment at which the job had failed: it belongs here.
+        if status == JobStatus::Failing {
+            if let Some(mut entry) = self.take_final_failure(ts_millis) {
+                entry.failure.ts_millis = ts_millis;
+                self.tell_failure(entry, emit);
+            }
+        }
+        let breaks = matches!(status, JobStatus::Restarting | JobStatus::Failing | JobStatus::Cancelling);
+        if status == JobStatus::Running {
+            self.last_running = Some(ts_millis);
+        }
+        emit(Record::StatusChange { status, ts_millis });
+        if breaks {
+            let first_broken = self.first_broken(ts_millis, ts_millis + SETTLE_MS);
+            self.tell_break(first_broken.unwrap_or(ts_millis), emit);
+        }
+    }
+
+    /// Takes the failure that ended the job off the timeline, if it is there.
+    fn take_final_failure(&mut self, failing_at: i64) -> Option<failures::Entry> {
+        let is_final = |waiting: &Waiting| waiting.failure.as_ref().is_some_and(|entry| entry.is_final);
+        let (key, _) = self.timeline.iter().find(|((ts, _), waiting)| *ts >= failing_at && is_final(waiting))?;
+        let key = key.clone();
+        self.timeline.remove(&key)?.failure
+    }
+
+    fn tell_failure(&mut self, entry: failures::Entry, emit: &mut impl FnMut(Record)) {
+        let failed_at = entry.failure.ts_millis;
+        if let Some(since) = self.all_since.filter(|since| *since < failed_at) {
+            let broken_at = match self.first_broken(since, failed_at) {
+                None => failed_at,
+                Some(broken) if failed_at - broken > HANDLING_MS => broken,
+                Some(broken) => broken.max(failed_at - 2),
+            };
+            self.tell_break(broken_at, emit);
+        }
+        let can_restart = !entry.is_final && !self.ended_by(failed_at);
+        let is_global = entry.failure.is_global.filter(|_| !self.adaptive);
+        emit(Record::Failure(JobFailure { can_restart, is_global, ..entry.failure }));
+    }
+
+    /// Whether the job failed for good after `failed_at`, and did not restart in between.
+    fn ended_by(&self, failed_at: i64) -> bool {
+        let entered = |state: &JobStatus| self.seen_states.get(state).copied().unwrap_or(0);
+        entered(&JobStatus::Failed) >= failed_at && entered(&JobStatus::Restarting) < failed_at
+    }
+
+    fn tell_break(&mut self, ts_millis: i64, emit: &mut impl FnMut(Record)) {
+        if self.all_since.take().is_some() {
+            emit(Record::AllSubtasks { status: AllSubtasksStatus::NotAllRunningOrFinished, ts_millis });
+        }
+        self.last_break = self.last_break.max(ts_millis);
+    }
+
+    fn tell_all_running(
+        &mut self,
+        ts_millis: i64,
+        restored_from: &dyn Fn(i64, Option<&str>) -> RestoredFrom,
+        emit: &mut impl FnMut(Record),
+    ) {
+        // A mixture of answers from before and after a restart looks like this, until the last subtask is up.
+        if self.is_superseded(ts_millis) {
+            return;
+        }
+        // Nobody saw why they ceased to run: the job was rescaled, or its failure has left the history.
+        if let Some(since) = self.all_since {
+            let running = self.last_running.filter(|running| *running > since);
+            let Some(broken_at) = self.first_broken(since, ts_millis).or(running) else { return };
+            self.tell_break(broken_at, emit);
+        }
+        emit(Record::AllSubtasks { status: AllSubtasksStatus::AllRunningOrFinished, ts_millis });
+        if self.checkpointing != Checkpointing::Off {
+            emit(self.initialization(ts_millis, restored_from));
+        }
+        self.all_since = Some(ts_millis);
+        self.restores = self.restores.split_off(&ts_millis);
+    }
+
+    /// When a subtask was first seen to end without finishing, in that span of time.
+    fn first_broken(&self, from: i64, to: i64) -> Option<i64> {
+        self.broken.range(from..).next().copied().filter(|broken| *broken <= to)
+    }
+
+    fn is_superseded(&self, ts_millis: i64) -> bool {
+        let later = self.timeline.range((ts_millis + 1, Kind::Failure(String::new()))..).next();
+        matches!(later, Some(((_, Kind::AllRunning), _)))
+    }
+
+    fn initialization(&self, end: i64, restored_from: &dyn Fn(i64, Option<&str>) -> RestoredFrom) -> Record {
+        let mut restores = self.restores.range(..=end);
+        let restored =
+            restores.next_back().filter(|(began, _)| **began >= self.last_break).map(|(_, restored)| restored);
+        let from = restored.map(|restored| restored_from(restored.id, restored.external_path.as_deref()));
+        let from = from.unwrap_or_default();
+        let start = match restored {
+            Some(restored) => restored.restore_timestamp,
+            None => self.last_running.filter(|running| *running <= end).unwrap_or(self.last_break),
+        };
+        let stats = InitializationStats {
+            start_timestamp: start,
+            end_timestamp: end,
+            status: InitializationStatus::Completed,
+            restored_checkpoint_id: restored.map(|restored| restored.id),
+            restored_trigger_timestamp: from.trigger_timestamp,
+            restored_state_size: from.state_size,
+            metrics: Vec::new(),
+        };
+        Record::Initialization { stats, identity_timestamp: start }
+    }
+}

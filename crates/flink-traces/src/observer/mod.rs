@@ -1,0 +1,153 @@
+//! The observer: what a cluster's REST API answers goes in, what happened in the cluster comes out.
+//!
+//! It is pure. It knows no clock, no network and no file: every answer comes with the moment at which it arrived, and what to ask
+//! next is a question to it. So a live cluster, a recording and a test run the same code.
+
+mod checkpoints;
+mod convert;
+mod failures;
+mod job;
+mod lifecycle;
+mod record;
+
+use std::collections::BTreeMap;
+
+use flink_rest::types::MultipleJobsDetails;
+use flink_rest::{Answer, JobId, JobsOverview, Resource};
+
+pub use job::JobObserver;
+pub use record::{JobKey, Output, Record};
+
+/// How long an answer may lag behind what happened: Flink caches graphs and statistics for three seconds, and someone has to ask.
+pub(crate) const SETTLE_MS: i64 = 4_500;
+/// How often the cached answers are worth asking for.
+pub(crate) const REFRESH_MS: i64 = 3_000;
+
+/// What came of a request.
+#[derive(Debug, Clone)]
+pub enum Observation {
+    /// An answer that could be read.
+    Found(Answer),
+    /// The cluster answered that there is no such thing, or not in this version.
+    Missing,
+    /// Nothing, or nothing that could be read. Ask again later.
+    Unavailable,
+}
+
+/// Watches all jobs of one cluster.
+#[derive(Debug, Default)]
+pub struct ClusterObserver {
+    jobs: BTreeMap<JobId, JobObserver>,
+    overview_asked_at: Option<i64>,
+    /// Ended checkpoints that can be restored by another job, by path.
+    restorable: BTreeMap<String, Restorable>,
+}
+
+/// What a job that restores a checkpoint cannot tell of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Restorable {
+    pub(crate) state_size: Option<i64>,
+}
+
+impl ClusterObserver {
+    /// Knows nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What to ask now, at `now` milliseconds since the epoch. What is returned counts as asked. More may be wanted after the answers
+    /// have been observed: call it again until it returns nothing.
+    pub fn requests(&mut self, now: i64) -> Vec<Resource> {
+        let mut wanted = Vec::new();
+        // The overview asks every JobMaster: once a call of the poller, which paces itself.
+        if self.overview_asked_at.is_none_or(|asked| now > asked) {
+            self.overview_asked_at = Some(now);
+            wanted.push(JobsOverview.into());
+        }
+        for job in self.jobs.values_mut() {
+            job.requests(now, &mut wanted);
+        }
+        wanted
+    }
+
+    /// Takes what came of asking for `resource`, at `at` milliseconds since the epoch, and tells what is known to have happened.
+    pub fn observe(&mut self, at: i64, resource: &Resource, observation: Observation) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        if let Observation::Found(Answer::JobsOverview(overview)) = &observation {
+            self.observe_overview(at, overview, &mut outputs);
+        } else if let Some(id) = job_of(resource) {
+            if let Some(job) = self.jobs.get_mut(id) {
+                job.observe(at, resource, observation);
+            }
+        }
+        self.advance(at, &mut outputs);
+        outputs
+    }
+
+    /// Takes what an action in a recording tells and no answer does: that this checkpoint is of that type.
+    pub fn learn_checkpoint_type(
+        &mut self,
+        job: &JobId,
+        checkpoint: i64,
+        checkpoint_type: flink_traces_runtime::CheckpointType,
+    ) {
+        if let Some(job) = self.jobs.get_mut(job) {
+            job.learn_checkpoint_type(checkpoint, checkpoint_type);
+        }
+    }
+
+    /// Tells what is still held back. To be called when nothing more will be observed.
+    pub fn finish(&mut self) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        self.advance(i64::MAX, &mut outputs);
+        outputs
+    }
+
+    fn observe_overview(&mut self, at: i64, overview: &MultipleJobsDetails, outputs: &mut Vec<Output>) {
+        for summary in &overview.jobs {
+            let job = self.jobs.entry(summary.jid.clone());
+            job.or_insert_with(|| JobObserver::new(summary, at)).observe_summary(at, summary);
+        }
+        // A job that the cluster has forgotten: it ended long ago, or the JobManager did.
+        let forgotten = |id: &JobId| !overview.jobs.iter().any(|summary| summary.jid == *id);
+        let gone: Vec<JobId> = self.jobs.keys().filter(|id| forgotten(id)).cloned().collect();
+        for id in gone {
+            if let Some(mut job) = self.jobs.remove(&id) {
+                job.advance(i64::MAX, &self.restorable, outputs);
+            }
+        }
+    }
+
+    fn advance(&mut self, now: i64, outputs: &mut Vec<Output>) {
+        for job in self.jobs.values_mut() {
+            let first = outputs.len();
+            job.advance(now, &self.restorable, outputs);
+            for output in &outputs[first..] {
+                if let Record::Checkpoint(stats) = &output.record {
+                    if let Some(path) = &stats.external_path {
+                        self.restorable.insert(path.clone(), Restorable { state_size: stats.state_size });
+                    }
+                }
+            }
+        }
+        // Paths of checkpoints long subsumed would otherwise pile up: periodic ones are only restored by their own job, which
+        // remembers them itself.
+        while self.restorable.len() > 1_000 {
+            self.restorable.pop_first();
+        }
+    }
+}
+
+/// The job that a resource belongs to.
+fn job_of(resource: &Resource) -> Option<&JobId> {
+    match resource {
+        Resource::Job(request) => Some(&request.job),
+        Resource::JobExceptions(request) => Some(&request.job),
+        Resource::Checkpoints(request) => Some(&request.job),
+        Resource::CheckpointConfig(request) => Some(&request.job),
+        Resource::CheckpointDetails(request) => Some(&request.job),
+        Resource::CheckpointSubtasks(request) => Some(&request.job),
+        Resource::SubtaskTimes(request) => Some(&request.job),
+        _ => None,
+    }
+}

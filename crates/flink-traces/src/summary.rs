@@ -1,0 +1,219 @@
+//! What happened in a session, for people: per job its checkpoints, what held the slow ones back, its recoveries and failures.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use flink_traces_runtime::{
+    CheckpointStats, CheckpointStatus, CheckpointType, InitializationStats, JobFailure, SubtaskMetric, SubtaskStats,
+    TaskStats,
+};
+
+use crate::observer::{JobKey, Output, Record};
+use crate::text::{bytes, clock_time, duration, one_line};
+
+/// How many slow checkpoints, recoveries and failures of a job are told.
+const SHOWN: usize = 3;
+
+/// Collects outputs; its text is the summary.
+#[derive(Debug, Default)]
+pub struct Summary {
+    jobs: BTreeMap<JobKey, JobSummary>,
+}
+
+#[derive(Debug, Default)]
+struct JobSummary {
+    status: Option<String>,
+    completed: usize,
+    savepoints: usize,
+    failed: usize,
+    missed: i64,
+    total_duration: i64,
+    /// The slowest completed checkpoints, slowest first.
+    slowest: Vec<SlowCheckpoint>,
+    failed_checkpoints: Counted<String>,
+    recoveries: Newest<InitializationStats>,
+    starts: usize,
+    failures: Newest<JobFailure>,
+}
+
+#[derive(Debug)]
+struct SlowCheckpoint {
+    id: i64,
+    name: &'static str,
+    trigger_timestamp: i64,
+    duration: i64,
+    state_size: i64,
+    held_back: Option<HeldBack>,
+}
+
+/// The subtask that acknowledged last, and what it spent the time on.
+#[derive(Debug, PartialEq, Eq)]
+struct HeldBack {
+    task: String,
+    subtask: i64,
+    phase: &'static str,
+    phase_ms: i64,
+}
+
+#[derive(Debug)]
+struct Newest<T> {
+    count: usize,
+    newest: Vec<T>,
+}
+
+impl<T> Default for Newest<T> {
+    fn default() -> Self {
+        Self { count: 0, newest: Vec::new() }
+    }
+}
+
+impl<T> Newest<T> {
+    fn add(&mut self, item: T) {
+        self.count += 1;
+        self.newest.push(item);
+        if self.newest.len() > SHOWN {
+            self.newest.remove(0);
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counted<T>(BTreeMap<T, usize>);
+
+impl Summary {
+    /// Adds one output.
+    pub fn add(&mut self, output: &Output) {
+        let job = self.jobs.entry(output.job.clone()).or_default();
+        match &output.record {
+            Record::Checkpoint(stats) => job.add_checkpoint(stats),
+            Record::Initialization { stats, .. } if stats.restored_checkpoint_id.is_some() => {
+                job.recoveries.add(stats.clone());
+            }
+            Record::Initialization { .. } => job.starts += 1,
+            Record::StatusChange { status, .. } => job.status = Some(status.to_string()),
+            Record::Failure(failure) => job.failures.add(failure.clone()),
+            Record::Missed { count, .. } => job.missed += count,
+            Record::AllSubtasks { .. } => {}
+        }
+    }
+}
+
+impl JobSummary {
+    fn add_checkpoint(&mut self, stats: &CheckpointStats) {
+        if stats.status == CheckpointStatus::Failed {
+            self.failed += 1;
+            let why = stats.failure.as_ref().map_or("", |failure| failure.message.as_str());
+            *self.failed_checkpoints.0.entry(one_line(why, 100)).or_default() += 1;
+            return;
+        }
+        self.completed += 1;
+        let is_savepoint =
+            !matches!(stats.checkpoint_type, CheckpointType::Checkpoint | CheckpointType::FullCheckpoint);
+        self.savepoints += usize::from(is_savepoint);
+        let duration = stats.latest_ack_timestamp.map_or(0, |ack| ack - stats.trigger_timestamp);
+        self.total_duration += duration;
+        let place = self.slowest.partition_point(|slow| slow.duration >= duration);
+        if place < SHOWN {
+            self.slowest.insert(
+                place,
+                SlowCheckpoint {
+                    id: stats.checkpoint_id,
+                    name: stats.checkpoint_type.name(),
+                    trigger_timestamp: stats.trigger_timestamp,
+                    duration,
+                    state_size: stats.state_size.unwrap_or(0),
+                    held_back: HeldBack::find(stats),
+                },
+            );
+            self.slowest.truncate(SHOWN);
+        }
+    }
+}
+
+impl HeldBack {
+    fn find(stats: &CheckpointStats) -> Option<Self> {
+        let subtasks = stats.tasks.iter().flat_map(|task| task.subtasks.iter().map(move |subtask| (task, subtask)));
+        let (task, subtask): (&TaskStats, &SubtaskStats) = subtasks.max_by_key(|(_, subtask)| subtask.ack_timestamp)?;
+        let known = |metric| subtask.metric(metric).unwrap_or(0).max(0);
+        let phases = [
+            ("waiting for the barrier", known(SubtaskMetric::CheckpointStartDelayMs)),
+            ("aligning barriers", known(SubtaskMetric::AlignmentDurationMs)),
+            ("in the synchronous part", known(SubtaskMetric::SyncCheckpointDurationMs)),
+            ("in the asynchronous part", known(SubtaskMetric::AsyncCheckpointDurationMs)),
+        ];
+        let told: i64 = phases.iter().map(|(_, millis)| millis).sum();
+        let rest = ("finishing and acknowledging", subtask.ack_timestamp - stats.trigger_timestamp - told);
+        let (phase, phase_ms) = phases.into_iter().chain([rest]).max_by_key(|(_, millis)| *millis)?;
+        let task_name = task.task_name.as_deref().unwrap_or(&task.job_vertex_id);
+        Some(Self { task: one_line(task_name, 60), subtask: subtask.index, phase, phase_ms })
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let jobs = self.jobs.len();
+        writeln!(f, "{jobs} job{}", if jobs == 1 { "" } else { "s" })?;
+        for (key, job) in &self.jobs {
+            let status = job.status.as_deref().unwrap_or("state unknown");
+            writeln!(f, "\n{} ({}), {status}", one_line(&key.name, 60), key.id)?;
+            job.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for JobSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  checkpoints: {} completed", self.completed)?;
+        if self.savepoints > 0 {
+            write!(f, " (savepoints: {})", self.savepoints)?;
+        }
+        write!(f, ", {} failed", self.failed)?;
+        if self.missed > 0 {
+            write!(f, ", {} not seen", self.missed)?;
+        }
+        if self.completed > 0 {
+            write!(f, "; {} on average", duration(self.total_duration / self.completed as i64))?;
+        }
+        writeln!(f)?;
+        for slow in &self.slowest {
+            let SlowCheckpoint { id, name, trigger_timestamp, duration: millis, state_size, held_back } = slow;
+            write!(f, "    slow: {name} {id} at {}, ", clock_time(*trigger_timestamp))?;
+            write!(f, "{} for {}", duration(*millis), bytes(*state_size))?;
+            match held_back {
+                Some(HeldBack { task, subtask, phase, phase_ms }) => {
+                    writeln!(f, "; held back by {task}, subtask {subtask}: {} {phase}", duration(*phase_ms))?;
+                }
+                None => writeln!(f)?,
+            }
+        }
+        for (why, count) in &self.failed_checkpoints.0 {
+            writeln!(f, "    failed: {count} × {why}")?;
+        }
+        let (recoveries, starts) = (self.recoveries.count, self.starts);
+        if recoveries + starts > 0 {
+            writeln!(f, "  came up: {starts} fresh, {recoveries} from a checkpoint")?;
+        }
+        for recovery in &self.recoveries.newest {
+            let InitializationStats { start_timestamp, end_timestamp, restored_checkpoint_id, .. } = recovery;
+            let id = restored_checkpoint_id.unwrap_or_default();
+            let took = duration(end_timestamp - start_timestamp);
+            writeln!(f, "    at {} from checkpoint {id}, in {took}", clock_time(*start_timestamp))?;
+        }
+        if self.failures.count > 0 {
+            writeln!(f, "  failures: {}", self.failures.count)?;
+        }
+        for failure in &self.failures.newest {
+            let what = failure.exception_type.as_deref().unwrap_or("unknown exception");
+            write!(f, "    at {}: {}", clock_time(failure.ts_millis), one_line(what, 80))?;
+            if let Some(message) = &failure.exception_message {
+                write!(f, ": {}", one_line(message, 100))?;
+            }
+            if let Some(task) = &failure.task_name {
+                write!(f, ", in {}", one_line(task, 60))?;
+            }
+            writeln!(f, "{}", if failure.can_restart { "" } else { "; the job ended" })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! Text for people: times, sizes, names that may hold anything.
+
+use flink_traces_api::is_unsafe_to_print;
+use flink_traces_runtime::ReporterStats;
+use jiff::Timestamp;
+
+/// A moment, from milliseconds since the epoch, as date and time in UTC.
+pub fn date_time(millis: i64) -> String {
+    formatted(millis, "%Y-%m-%d %H:%M:%S%.3fZ")
+}
+
+/// A moment, from milliseconds since the epoch, as time of day in UTC.
+pub fn clock_time(millis: i64) -> String {
+    formatted(millis, "%H:%M:%S%.3f")
+}
+
+fn formatted(millis: i64, format: &str) -> String {
+    match Timestamp::from_millisecond(millis) {
+        Ok(moment) => moment.strftime(format).to_string(),
+        Err(_) => format!("{millis} ms"),
+    }
+}
+
+/// A duration from milliseconds: `41 ms`, `3.2 s`, `2 min 5 s`, `3 h 12 min`.
+pub fn duration(millis: i64) -> String {
+    match millis {
+        ..1_000 => format!("{millis} ms"),
+        1_000..60_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
+        60_000..3_600_000 => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1_000),
+        _ => format!("{} h {} min", millis / 3_600_000, millis % 3_600_000 / 60_000),
+    }
+}
+
+/// A size in bytes, in binary units.
+pub fn bytes(size: i64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if size < 1_024 {
+        return format!("{size} B");
+    }
+    let mut scaled = size as f64 / 1_024.0;
+    let mut unit = 0;
+    while scaled >= 1_024.0 && unit + 1 < UNITS.len() {
+        scaled /= 1_024.0;
+        unit += 1;
+    }
+    format!("{scaled:.1} {}", UNITS[unit])
+}
+
+/// At most `limit` characters of `text`, with whatever would disturb a line or a terminal escaped.
+pub fn one_line(text: &str, limit: usize) -> String {
+    let mut line: String = text.chars().take(limit).flat_map(shown).collect();
+    if text.chars().nth(limit).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+/// A character as it may be shown.
+fn shown(c: char) -> impl Iterator<Item = char> {
+    let escaped = is_unsafe_to_print(c).then(|| c.escape_unicode()).into_iter().flatten();
+    escaped.chain((!is_unsafe_to_print(c)).then_some(c))
+}
+
+/// Says something to whoever runs the program, on standard error.
+pub fn say(text: &str) {
+    use std::io::Write;
+    // Where nobody listens, nothing can be said.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Says what became of what was reported; answers whether everything was delivered.
+pub fn tell_stats(stats: &[ReporterStats]) -> bool {
+    for reporter in stats {
+        say(&format!("{reporter}\n"));
+        if let Some(error) = &reporter.last_error {
+            say(&format!("  last error: {}\n", one_line(error, 300)));
+        }
+    }
+    stats.iter().all(|reporter| reporter.delivered == reporter.emitted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        let cases =
+            [(0, "0 ms"), (999, "999 ms"), (3_249, "3.2 s"), (125_000, "2 min 5 s"), (11_520_000, "3 h 12 min")];
+        for (millis, expected) in cases {
+            assert_eq!(duration(millis), expected);
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let cases = [(0, "0 B"), (1_023, "1023 B"), (1_536, "1.5 KiB"), (5 << 30, "5.0 GiB"), (i64::MAX, "8192.0 PiB")];
+        for (size, expected) in cases {
+            assert_eq!(bytes(size), expected);
+        }
+    }
+
+    #[test]
+    fn hostile_names_stay_on_their_line() {
+        assert_eq!(one_line("a\nb\u{1b}[31mc\u{202e}d", 100), "a\\u{a}b\\u{1b}[31mc\\u{202e}d");
+        assert_eq!(one_line("abcdef", 3), "abc…");
+        assert_eq!(one_line(&"x".repeat(1 << 20), 5), "xxxxx…");
+    }
+
+    #[test]
+    fn moments() {
+        assert_eq!(date_time(1_795_230_917_019), "2026-11-21 03:15:17.019Z");
+        assert_eq!(clock_time(i64::MAX), "9223372036854775807 ms");
+    }
+}
