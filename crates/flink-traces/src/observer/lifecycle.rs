@@ -32,7 +32,10 @@ pub(super) struct Lifecycle {
     adaptive: bool,
     /// Batch jobs have no notion of all subtasks running.
     streaming: bool,
-    checkpointing: Checkpointing,
+    /// Whether checkpoints are taken periodically, as far as that is known.
+    has_checkpoints: bool,
+    /// Since 2.0 Flink tells nothing of how a job without checkpoints came up.
+    is_2_or_later: bool,
     subtasks: BTreeMap<JobVertexId, Vec<Times>>,
     /// When a subtask was seen to end without finishing.
     broken: BTreeSet<i64>,
@@ -43,13 +46,6 @@ pub(super) struct Lifecycle {
     /// When they last ceased to, or the job began.
     last_break: i64,
     last_running: Option<i64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Checkpointing {
-    Unknown,
-    On,
-    Off,
 }
 
 /// What a fact is; the order is that of facts of the same millisecond.
@@ -82,7 +78,8 @@ impl Lifecycle {
             seen_all: None,
             adaptive: false,
             streaming: true,
-            checkpointing: Checkpointing::Unknown,
+            has_checkpoints: true,
+            is_2_or_later: false,
             subtasks: BTreeMap::new(),
             broken: BTreeSet::new(),
             restores: BTreeMap::new(),
@@ -94,6 +91,7 @@ impl Lifecycle {
 
     /// Takes the states of a job; answers whether it entered one.
     pub(super) fn observe_job(&mut self, at: i64, details: &JobDetailsInfo) -> bool {
+        self.is_2_or_later = details.pending_operators.is_some();
         self.adaptive = details.scheduler_type.as_deref() == Some("Adaptive");
         self.streaming &= details.job_type.as_deref() != Some("BATCH");
         let mut changed = false;
@@ -132,13 +130,12 @@ impl Lifecycle {
 
     pub(super) fn observe_checkpoint_interval(&mut self, interval: i64) {
         // Flink's way of saying that there is no interval.
-        self.checkpointing = if interval == i64::MAX { Checkpointing::Off } else { Checkpointing::On };
+        self.has_checkpoints = interval != i64::MAX;
     }
 
     /// Takes that there are no statistics of checkpoints at all: only batch jobs have none.
     pub(super) fn observe_batch(&mut self) {
         self.streaming = false;
-        self.checkpointing = Checkpointing::Off;
     }
 
     /// Another JobManager took the job up: nobody told that its subtasks ceased to run.
@@ -305,7 +302,7 @@ impl Lifecycle {
             self.tell_break(broken_at, emit);
         }
         emit(Record::AllSubtasks { status: AllSubtasksStatus::AllRunningOrFinished, ts_millis });
-        if self.checkpointing != Checkpointing::Off {
+        if self.has_checkpoints || !self.is_2_or_later {
             emit(self.initialization(ts_millis, restored_from));
         }
         self.all_since = Some(ts_millis);

@@ -1,0 +1,493 @@
+//! Compares what Flink's own reporters sent with what was made of the REST API of the same cluster. Pure: records in, a table and a
+//! list of differences out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::{ReceivedLog, ReceivedSpan};
+use serde_json::Value;
+
+/// The attributes that tell one record of a job and a kind from another, where it has them.
+const IDENTITY: &[&str] = &["checkpointId", "jobVertexId", "subtaskId", "newJobStatus", "status"];
+
+/// The attributes that name a record's job: roots and events have the first, since Flink 2.1 all have the second.
+const JOB: &[&str] = &["jobId", "job_id"];
+
+/// The most that the coordinators of the session's job have to remember.
+const COORDINATOR_BYTES: i64 = 64;
+
+/// What distinguishes a span from the other spans of its trace: trace id and span id.
+type SpanId = (Vec<u8>, Vec<u8>);
+
+/// A span or an event, in the shape that both are compared in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The span's or the event's name.
+    kind: String,
+    /// The values of its [`IDENTITY`] attributes.
+    key: String,
+    /// An event's start and end are its observed time.
+    start_nanos: i64,
+    end_nanos: i64,
+    /// Attributes, and whatever else must be the same, named in parentheses.
+    properties: BTreeMap<String, Value>,
+    /// Events have none.
+    id: Option<SpanId>,
+}
+
+/// Brings what one collector received into the shape that is compared.
+pub fn records(spans: &[ReceivedSpan], logs: &[ReceivedLog]) -> Vec<Record> {
+    let names: BTreeMap<_, _> = spans.iter().map(|span| (span_id(span), name_of_span(span))).collect();
+    spans.iter().map(|span| of_span(span, &names)).chain(logs.iter().map(of_log)).collect()
+}
+
+fn of_span(received: &ReceivedSpan, names: &BTreeMap<SpanId, String>) -> Record {
+    let span = &received.span;
+    let parent = match span.parent_span_id.as_slice() {
+        [] => "none",
+        parent => names.get(&(span.trace_id.clone(), parent.to_vec())).map_or("unknown", String::as_str),
+    };
+    let mut properties = received.attributes();
+    let key = key(&properties);
+    properties.extend([
+        ("(scope)".to_owned(), received.scope.as_str().into()),
+        ("(parent)".to_owned(), parent.into()),
+        ("(span kind)".to_owned(), span.kind.into()),
+        ("(status)".to_owned(), span.status.as_ref().map_or(0, |status| status.code).into()),
+        ("(links)".to_owned(), span.links.len().into()),
+    ]);
+    Record {
+        kind: span.name.clone(),
+        key,
+        start_nanos: span.start_time_unix_nano.cast_signed(),
+        end_nanos: span.end_time_unix_nano.cast_signed(),
+        properties,
+        id: Some(span_id(received)),
+    }
+}
+
+fn of_log(received: &ReceivedLog) -> Record {
+    let log = &received.log;
+    let mut properties = received.attributes();
+    let kind = properties.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let key = key(&properties);
+    properties.extend([
+        ("(scope)".to_owned(), received.scope.as_str().into()),
+        ("(severity)".to_owned(), log.severity_text.as_str().into()),
+        ("(severity number)".to_owned(), log.severity_number.into()),
+        ("(body)".to_owned(), format!("{:?}", log.body).into()),
+    ]);
+    let observed = log.observed_time_unix_nano.cast_signed();
+    Record { kind, key, start_nanos: observed, end_nanos: observed, properties, id: None }
+}
+
+fn span_id(received: &ReceivedSpan) -> SpanId {
+    (received.span.trace_id.clone(), received.span.span_id.clone())
+}
+
+fn name_of_span(received: &ReceivedSpan) -> String {
+    format!("{} {}", received.span.name, key(&received.attributes()))
+}
+
+fn key(attributes: &BTreeMap<String, Value>) -> String {
+    let job = JOB.iter().find_map(|name| attributes.get(*name)).map(|id| ("job", id));
+    let known = IDENTITY.iter().filter_map(|name| Some((*name, attributes.get(*name)?)));
+    job.into_iter().chain(known).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+impl Record {
+    /// The span's or the event's name.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// Its job and checkpoint, if it belongs to one that ended: the restored one of a `JobInitialization` does not count.
+    pub fn checkpoint(&self) -> Option<(&str, i64)> {
+        let job = JOB.iter().find_map(|name| self.properties.get(*name))?.as_str()?;
+        let id = self.properties.get("checkpointId")?.as_i64()?;
+        self.kind.starts_with("Checkpoint").then_some((job, id))
+    }
+
+    /// The same span or event, sent again.
+    fn is_resent(&self, earlier: &Self) -> bool {
+        let content = |record: &Self| Self { id: None, ..record.clone() };
+        content(self) == content(earlier)
+    }
+
+    /// How far start and end may be from Flink's own, in milliseconds. Zero wherever the REST API has the very number.
+    fn tolerance(&self) -> (i64, i64) {
+        match self.kind.as_str() {
+            // A fresh start is only known by when the job went to RUNNING; the end is the TaskManager's clock natively and
+            // the JobManager's over REST.
+            "JobInitialization" if self.properties.contains_key("checkpointId") => (5, 75),
+            "JobInitialization" => (104, 75),
+            "AllSubtasksStatusChangeEvent" => (2, 2),
+            // The failure that ends a job is known by when the job went to FAILING.
+            "JobFailureEvent" if self.properties.get("canRestart").is_some_and(|value| value == "false") => (1, 1),
+            _ => (0, 0),
+        }
+    }
+
+    /// Whether this property may differ so: the REST API does not tell it, or tells a little less.
+    fn may_differ(&self, property: &str, native: Option<&Value>, ours: Option<&Value>) -> bool {
+        let initializes = self.kind == "JobInitialization";
+        match property {
+            "host" | "metadataSize" => true,
+            // Natively the size of what was restored, with the state of operator coordinators such as the source's; over REST
+            // that of what the subtasks acknowledged.
+            "fullSize" if initializes => {
+                let [native, ours] = [native, ours].map(|value| value.and_then(Value::as_i64));
+                native.zip(ours).is_some_and(|(native, ours)| (0..=COORDINATOR_BYTES).contains(&(native - ours)))
+            }
+            // Durations and restored bytes.
+            _ => initializes && ours.is_none() && (property.starts_with("max") || property.starts_with("sum")),
+        }
+    }
+
+    /// In what `ours` differs from this native record, beyond what must be expected.
+    fn differences(&self, ours: &Self) -> Vec<String> {
+        let mut differences = Vec::new();
+        let (start_tolerance, end_tolerance) = self.tolerance();
+        for (what, native, ours, tolerance) in [
+            ("start", self.start_nanos, ours.start_nanos, start_tolerance),
+            ("end", self.end_nanos, ours.end_nanos, end_tolerance),
+        ] {
+            if native.abs_diff(ours) > tolerance.unsigned_abs() * 1_000_000 {
+                let milliseconds = ours.wrapping_sub(native) / 1_000_000;
+                differences.push(format!("{what} is {milliseconds:+} ms off, {tolerance} ms are tolerated"));
+            }
+        }
+        let properties: BTreeSet<&String> = self.properties.keys().chain(ours.properties.keys()).collect();
+        for property in properties {
+            let (native, ours) = (self.properties.get(property), ours.properties.get(property));
+            if native != ours && !self.may_differ(property, native, ours) {
+                differences.push(format!("{property} is {} natively and {} here", show(native), show(ours)));
+            }
+        }
+        differences
+    }
+}
+
+fn show(value: Option<&Value>) -> String {
+    value.map_or_else(|| "absent".to_owned(), Value::to_string)
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} at {} ms", self.kind, self.key, self.start_nanos / 1_000_000)
+    }
+}
+
+/// Leaves of `ours` what Flink of that version reports at all: the kinds that are in `native`, and of each kind the attributes.
+pub fn restrict(ours: Vec<Record>, native: &[Record]) -> Vec<Record> {
+    let mut known: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for record in native {
+        known.entry(&record.kind).or_default().extend(record.properties.keys().map(String::as_str));
+    }
+    ours.into_iter()
+        .filter_map(|mut record| {
+            let attributes = known.get(record.kind.as_str())?;
+            record.properties.retain(|name, _| attributes.contains(name.as_str()));
+            Some(record)
+        })
+        .collect()
+}
+
+/// The outcome.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    rows: BTreeMap<String, Row>,
+    /// One line each.
+    pub differences: Vec<String>,
+}
+
+/// Counts for one kind of record.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Row {
+    native: usize,
+    ours: usize,
+    /// How often one of ours came again, unchanged.
+    resent: usize,
+    different: usize,
+}
+
+impl Comparison {
+    /// How many records of that name Flink's own reporters sent.
+    pub fn native_count(&self, kind: &str) -> usize {
+        self.rows.get(kind).map_or(0, |row| row.native)
+    }
+
+    fn differ(&mut self, record: &Record, message: &str) {
+        self.rows.entry(record.kind.clone()).or_default().different += 1;
+        self.differences.push(format!("{record}: {message}"));
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:30} {:>7} {:>7} {:>7} {:>9}", "record", "native", "ours", "resent", "different")?;
+        for (kind, Row { native, ours, resent, different }) in &self.rows {
+            writeln!(f, "{kind:30} {native:>7} {ours:>7} {resent:>7} {different:>9}")?;
+        }
+        self.differences.iter().try_for_each(|difference| writeln!(f, "{difference}"))
+    }
+}
+
+/// Pairs every native record with the one of ours that has its name and identity and lies next to it in time.
+pub fn compare(native: &[Record], ours: &[Record]) -> Comparison {
+    let mut comparison = Comparison::default();
+    check_ids(ours, &mut comparison);
+    let native = without_resent(native, |_| ());
+    let mut unpaired =
+        without_resent(ours, |record| comparison.rows.entry(record.kind.clone()).or_default().resent += 1);
+    for record in &unpaired {
+        comparison.rows.entry(record.kind.clone()).or_default().ours += 1;
+    }
+    for record in native {
+        comparison.rows.entry(record.kind.clone()).or_default().native += 1;
+        let nearest = unpaired
+            .iter()
+            .enumerate()
+            .filter(|(_, other)| (&other.kind, &other.key) == (&record.kind, &record.key))
+            .min_by_key(|(_, other)| other.start_nanos.abs_diff(record.start_nanos))
+            .map(|(index, _)| index);
+        let differences = match nearest {
+            Some(index) => record.differences(unpaired.swap_remove(index)),
+            None => vec!["ours is missing".to_owned()],
+        };
+        if !differences.is_empty() {
+            comparison.differ(record, &differences.join("; "));
+        }
+    }
+    for record in unpaired {
+        comparison.differ(record, "Flink's own is missing");
+    }
+    comparison
+}
+
+/// One span, one id, however often it is sent: that is what lets a store remove duplicates.
+fn check_ids(ours: &[Record], comparison: &mut Comparison) {
+    let mut known: BTreeMap<(&str, &str), &Option<SpanId>> = BTreeMap::new();
+    for record in ours.iter().filter(|record| record.id.is_some()) {
+        let id = known.entry((&record.kind, &record.key)).or_insert(&record.id);
+        if **id != record.id {
+            comparison.differ(record, "ours has two ids");
+        }
+    }
+}
+
+fn without_resent(records: &[Record], mut on_resent: impl FnMut(&Record)) -> Vec<&Record> {
+    let mut kept: Vec<&Record> = Vec::new();
+    for record in records {
+        if kept.iter().any(|earlier| record.is_resent(earlier)) {
+            on_resent(record);
+        } else {
+            kept.push(record);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A checkpoint's root with one task, both as OTLP/JSON has them.
+    fn checkpoint(trace: &str) -> [Value; 2] {
+        let attributes = json!([
+            {"key": "checkpointId", "value": {"intValue": "7"}},
+            {"key": "fullSize", "value": {"intValue": "1000"}},
+            {"key": "host", "value": {"stringValue": trace}},
+        ]);
+        let root = json!({
+            "name": "Checkpoint", "traceId": trace.repeat(16), "spanId": "0000000000000001",
+            "startTimeUnixNano": "1000000000", "endTimeUnixNano": "2000000000", "attributes": attributes,
+        });
+        let mut task = root.clone();
+        task["name"] = "Checkpoint_Task".into();
+        task["spanId"] = "0000000000000002".into();
+        task["parentSpanId"] = "0000000000000001".into();
+        [root, task]
+    }
+
+    fn initialization(start_ms: i64, end_ms: i64, restored_bytes: Option<i64>) -> Value {
+        let attributes = restored_bytes.map_or(json!([]), |size| {
+            json!([
+                {"key": "checkpointId", "value": {"intValue": "7"}},
+                {"key": "fullSize", "value": {"intValue": size.to_string()}},
+            ])
+        });
+        json!({
+            "name": "JobInitialization", "traceId": "01".repeat(16), "spanId": "0000000000000001",
+            "startTimeUnixNano": (start_ms * 1_000_000).to_string(), "endTimeUnixNano": (end_ms * 1_000_000).to_string(),
+            "attributes": attributes,
+        })
+    }
+
+    fn event(name: &str, observed_ms: i64, attribute: (&str, &str)) -> Value {
+        json!({
+            "observedTimeUnixNano": (observed_ms * 1_000_000).to_string(),
+            "attributes": [
+                {"key": "name", "value": {"stringValue": name}},
+                {"key": attribute.0, "value": {"stringValue": attribute.1}},
+            ],
+        })
+    }
+
+    fn of_spans(spans: &[Value]) -> Vec<Record> {
+        let spans: Vec<_> = spans
+            .iter()
+            .map(|span| ReceivedSpan {
+                resource: Default::default(),
+                scope: "scope".to_owned(),
+                span: serde_json::from_value(span.clone()).unwrap(),
+            })
+            .collect();
+        records(&spans, &[])
+    }
+
+    fn of_events(events: &[Value]) -> Vec<Record> {
+        let logs: Vec<_> = events
+            .iter()
+            .map(|event| ReceivedLog {
+                resource: Default::default(),
+                scope: "scope".to_owned(),
+                log: serde_json::from_value(event.clone()).unwrap(),
+            })
+            .collect();
+        records(&[], &logs)
+    }
+
+    #[test]
+    fn ids_order_and_host_may_differ() {
+        let [root, task] = checkpoint("0a");
+        let outcome = compare(&of_spans(&checkpoint("0b")), &of_spans(&[task, root]));
+        assert_eq!(outcome.differences, [""; 0]);
+        let row = Row { native: 1, ours: 1, ..Row::default() };
+        assert_eq!(
+            outcome.rows,
+            BTreeMap::from(["Checkpoint", "Checkpoint_Task"].map(|kind| { (kind.to_owned(), Row { ..row }) }))
+        );
+    }
+
+    #[test]
+    fn whatever_else_differs_is_named() {
+        type Change = fn(&mut Value);
+        let cases: [(&str, Change, &str); 5] = [
+            ("start", |span| span["startTimeUnixNano"] = "999000000".into(), "start is -1 ms off, 0 ms are tolerated"),
+            ("end", |span| span["endTimeUnixNano"] = "2002000000".into(), "end is +2 ms off, 0 ms are tolerated"),
+            (
+                "attribute",
+                |span| span["attributes"][1]["value"] = json!({"stringValue": "1000"}),
+                "fullSize is 1000 natively and \"1000\" here",
+            ),
+            (
+                "absent attribute",
+                |span| drop(span["attributes"].as_array_mut().unwrap().remove(1)),
+                "fullSize is 1000 natively and absent here",
+            ),
+            ("status", |span| span["status"] = json!({"code": 2}), "(status) is 0 natively and 2 here"),
+        ];
+        for (what, change, message) in cases {
+            let mut ours = checkpoint("0a");
+            change(&mut ours[0]);
+            let outcome = compare(&of_spans(&checkpoint("0b")), &of_spans(&ours));
+            assert_eq!(outcome.differences, [format!("Checkpoint checkpointId=7 at 1000 ms: {message}")], "{what}");
+            assert_eq!(outcome.rows["Checkpoint"], Row { native: 1, ours: 1, resent: 0, different: 1 }, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_child_hangs_below_the_same_parent() {
+        let mut ours = checkpoint("0a");
+        ours[1]["parentSpanId"] = "00000000000000ff".into();
+        let outcome = compare(&of_spans(&checkpoint("0b")), &of_spans(&ours));
+        let message = "(parent) is \"Checkpoint checkpointId=7\" natively and \"unknown\" here";
+        assert_eq!(outcome.differences, [format!("Checkpoint_Task checkpointId=7 at 1000 ms: {message}")]);
+    }
+
+    #[test]
+    fn missing_and_additional_records_are_named() {
+        let outcome = compare(&of_spans(&checkpoint("0b")), &[]);
+        assert_eq!(outcome.native_count("Checkpoint"), 1);
+        assert_eq!(outcome.differences.len(), 2);
+        assert_eq!(outcome.differences[0], "Checkpoint checkpointId=7 at 1000 ms: ours is missing");
+        let outcome = compare(&[], &of_spans(&checkpoint("0b")));
+        assert_eq!(outcome.native_count("Checkpoint"), 0);
+        assert_eq!(outcome.differences.len(), 2);
+    }
+
+    #[test]
+    fn a_span_may_come_again_under_its_id_only() {
+        let native = of_spans(&checkpoint("0b"));
+        let twice = |again: &str| {
+            let [first, second] = [checkpoint("0a"), checkpoint(again)].map(|spans| of_spans(&spans));
+            compare(&native, &[first, second].concat())
+        };
+        let outcome = twice("0a");
+        assert_eq!(outcome.differences, [""; 0]);
+        assert_eq!(outcome.rows["Checkpoint"], Row { native: 1, ours: 1, resent: 1, different: 0 });
+        assert!(twice("0c").differences[0].ends_with("ours has two ids"), "{:?}", twice("0c"));
+    }
+
+    #[test]
+    fn times_that_the_rest_api_tells_roughly_have_a_tolerance() {
+        type Make = fn(i64, i64) -> Vec<Record>;
+        let fresh: Make = |start, end| of_spans(&[initialization(5000 + start, 6000 + end, None)]);
+        let restored: Make = |start, end| of_spans(&[initialization(5000 + start, 6000 + end, Some(1000))]);
+        let tasks: Make =
+            |observed, _| of_events(&[event("AllSubtasksStatusChangeEvent", 5000 + observed, ("status", "x"))]);
+        let job: Make =
+            |observed, _| of_events(&[event("JobStatusChangeEvent", 5000 + observed, ("newJobStatus", "x"))]);
+        for (make, start, end, expected) in [
+            (fresh, -104, 75, true),
+            (fresh, -105, 0, false),
+            (restored, 5, -75, true),
+            (restored, 6, 0, false),
+            (restored, 0, 76, false),
+            (tasks, 2, 0, true),
+            (tasks, 3, 0, false),
+            (job, 0, 0, true),
+            (job, 1, 0, false),
+        ] {
+            let outcome = compare(&make(0, 0), &make(start, end));
+            assert_eq!(outcome.differences.is_empty(), expected, "{start} {end}: {outcome}");
+        }
+    }
+
+    #[test]
+    fn what_was_restored_may_natively_include_the_coordinators() {
+        let restored = |size| of_spans(&[initialization(0, 0, Some(size))]);
+        for (size, expected) in [(1000, true), (984, true), (935, false), (1001, false)] {
+            let outcome = compare(&restored(1000), &restored(size));
+            assert_eq!(outcome.differences.is_empty(), expected, "{size}: {outcome}");
+        }
+        let fresh = of_spans(&[initialization(0, 0, None)]);
+        assert!(!compare(&restored(1000), &fresh).differences.is_empty());
+    }
+
+    #[test]
+    fn durations_of_an_initialization_may_be_absent_but_not_wrong() {
+        let lasting = |millis: Option<&str>| {
+            let mut span = initialization(0, 0, None);
+            let attribute = |millis| json!({"key": "maxMailboxStartDurationMs", "value": {"intValue": millis}});
+            span["attributes"] = millis.map(attribute).into_iter().collect();
+            of_spans(&[span])
+        };
+        for (ours, expected) in [(None, true), (Some("3"), true), (Some("4"), false)] {
+            let outcome = compare(&lasting(Some("3")), &lasting(ours));
+            assert_eq!(outcome.differences.is_empty(), expected, "{ours:?}: {outcome}");
+        }
+    }
+
+    #[test]
+    fn of_events_that_look_alike_the_nearest_are_paired() {
+        let at = |observed: [i64; 2]| {
+            of_events(
+                &observed.map(|ms| event("AllSubtasksStatusChangeEvent", ms, ("status", "ALL_RUNNING_OR_FINISHED"))),
+            )
+        };
+        assert_eq!(compare(&at([5000, 9000]), &at([9001, 4999])).differences, [""; 0]);
+    }
+}

@@ -1,0 +1,189 @@
+//! Recorded sessions of real clusters, played over OTLP, against what Flink's own reporters sent in the same sessions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use expect_test::expect_file;
+use flate2::read::GzDecoder;
+use flink_traces::cli::ConfigurationArgs;
+use flink_traces::observer::Record as Happened;
+use flink_traces::pipeline::{Pipeline, ReplayClock};
+use flink_traces::play::{Speed, play};
+use flink_traces::recording::RecordingReader;
+use flink_traces::settings::Settings;
+use flink_traces_testkit::compare::{Record, compare, records, restrict};
+use flink_traces_testkit::{OtlpCollector, ReceivedLog, ReceivedSpan};
+use opentelemetry_proto::tonic::logs::v1::LogsData;
+use opentelemetry_proto::tonic::trace::v1::TracesData;
+use serde_json::Value;
+
+fn recording(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings").join(name)
+}
+
+/// The lines of a gzipped file.
+fn lines(name: &str) -> Vec<String> {
+    let mut text = String::new();
+    GzDecoder::new(std::fs::File::open(recording(name)).unwrap()).read_to_string(&mut text).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Plays a session, and answers what the collector received of it.
+fn played(version: &str, protocol: &str) -> (Vec<ReceivedSpan>, Vec<ReceivedLog>) {
+    let collector = OtlpCollector::start().unwrap();
+    // Under `compatibility: flink` an HTTP endpoint is taken as it is written.
+    let endpoint = |signal: &str| match protocol {
+        "grpc" => collector.grpc_endpoint(),
+        _ => format!("{}/v1/{signal}", collector.http_endpoint()),
+    };
+    let dynamic = [
+        "traces.checkpoint.span-detail-level=CHILDREN_SPANS_PER_SUBTASK".to_owned(),
+        "traces.reporter.otlp.compatibility=flink".to_owned(),
+        "events.reporter.otlp.compatibility=flink".to_owned(),
+        format!("traces.reporter.otlp.exporter.endpoint={}", endpoint("traces")),
+        format!("events.reporter.otlp.exporter.endpoint={}", endpoint("logs")),
+        format!("traces.reporter.otlp.exporter.protocol={protocol}"),
+        format!("events.reporter.otlp.exporter.protocol={protocol}"),
+    ];
+    let otlp = Some(collector.grpc_endpoint());
+    let arguments = ConfigurationArgs { dynamic: dynamic.to_vec(), otlp, ..ConfigurationArgs::default() };
+    let settings = Settings::load(&arguments, &[]).unwrap();
+    let clock = ReplayClock::default();
+    let dispatcher = settings.start(Arc::new(clock.clone())).unwrap();
+    let mut pipeline = Pipeline::new(&dispatcher, "recording", "localhost", settings.detail);
+    let reader = RecordingReader::open(&recording(&format!("flink-{version}-full.jsonl.gz"))).unwrap();
+    play(reader, Speed::AsFastAsPossible, |now, outputs| {
+        clock.set(now);
+        outputs.iter().for_each(|output| pipeline.report(output));
+    })
+    .unwrap();
+    let stats = dispatcher.shutdown(Duration::from_secs(60));
+
+    let received = (collector.spans(), collector.logs());
+    let delivered: Vec<_> = stats.iter().map(|reporter| (reporter.emitted, reporter.delivered)).collect();
+    let counts = [received.0.len() as u64, received.1.len() as u64];
+    assert_eq!(delivered, counts.map(|count| (count, count)), "{stats:?}");
+    assert!(stats.iter().all(|reporter| reporter.is_balanced()), "{stats:?}");
+    received
+}
+
+/// What Flink's own reporters sent.
+fn native(version: &str) -> Vec<Record> {
+    let (mut spans, mut logs) = (Vec::new(), Vec::new());
+    let resource = Arc::default();
+    for line in lines(&format!("flink-{version}-full.native-otlp.jsonl.gz")) {
+        // One signal a line.
+        if line.starts_with("{\"resourceSpans\"") {
+            let data: TracesData = serde_json::from_str(&line).unwrap();
+            for scope_spans in data.resource_spans.into_iter().flat_map(|resource| resource.scope_spans) {
+                let scope = scope_spans.scope.unwrap_or_default().name;
+                let received = |span| ReceivedSpan { resource: Arc::clone(&resource), scope: scope.clone(), span };
+                spans.extend(scope_spans.spans.into_iter().map(received));
+            }
+        } else {
+            let data: LogsData = serde_json::from_str(&line).unwrap();
+            for scope_logs in data.resource_logs.into_iter().flat_map(|resource| resource.scope_logs) {
+                let scope = scope_logs.scope.unwrap_or_default().name;
+                let received = |log| ReceivedLog { resource: Arc::clone(&resource), scope: scope.clone(), log };
+                logs.extend(scope_logs.log_records.into_iter().map(received));
+            }
+        }
+    }
+    records(&spans, &logs)
+}
+
+/// The checkpoints that REST showed ended, by job and id, read without any of the code under test.
+fn shown(version: &str) -> BTreeSet<(String, i64)> {
+    let mut shown = BTreeSet::new();
+    for line in lines(&format!("flink-{version}-full.jsonl.gz")) {
+        let exchange: Value = serde_json::from_str(&line).unwrap();
+        let path: Vec<&str> = exchange["path"].as_str().unwrap().split('/').collect();
+        if let (["", "jobs", job, "checkpoints"], "GET", 200) =
+            (path.as_slice(), exchange["method"].as_str().unwrap(), exchange["status"].as_i64().unwrap())
+        {
+            let history = exchange["body"]["history"].as_array().unwrap().iter();
+            let ended = history.filter(|entry| entry["status"] != "IN_PROGRESS");
+            shown.extend(ended.map(|entry| ((*job).to_owned(), entry["id"].as_i64().unwrap())));
+        }
+    }
+    shown
+}
+
+/// Each checkpoint that REST showed ended has one `Checkpoint` span, and no other has one.
+fn check_every_checkpoint_once(version: &str, spans: &[ReceivedSpan]) -> usize {
+    let mut counts: BTreeMap<(String, i64), usize> = BTreeMap::new();
+    for span in spans.iter().filter(|span| span.span.name == "Checkpoint") {
+        let attributes = span.attributes();
+        let job = attributes["jobId"].as_str().unwrap().to_owned();
+        *counts.entry((job, attributes["checkpointId"].as_i64().unwrap())).or_default() += 1;
+    }
+    let shown = shown(version);
+    assert_eq!(counts.keys().cloned().collect::<BTreeSet<_>>(), shown, "{version}");
+    assert!(counts.values().all(|count| *count == 1), "{version}: {counts:?}");
+    shown.len()
+}
+
+/// Compares, and pins what comes of it.
+fn check_against_flink(version: &str, protocol: &str) {
+    let (spans, logs) = played(version, protocol);
+    check_every_checkpoint_once(version, &spans);
+    let shown = shown(version);
+    // Left out: checkpoints that came and went unseen, in the last second of the cluster; and a span that later became an event.
+    let is_comparable = |record: &Record| {
+        let checkpoint = record.checkpoint().map(|(job, id)| (job.to_owned(), id));
+        checkpoint.is_none_or(|checkpoint| shown.contains(&checkpoint)) && record.kind() != "JobFailure"
+    };
+    let native: Vec<Record> = native(version).into_iter().filter(is_comparable).collect();
+    let comparison = compare(&native, &restrict(records(&spans, &logs), &native));
+    assert!(comparison.differences.is_empty(), "{comparison}");
+    expect_file![format!("golden/flink-{version}-full.txt")].assert_eq(&comparison.to_string());
+}
+
+#[test]
+fn flink_2_3_over_grpc_is_what_flink_reported() {
+    check_against_flink("2.3.0", "grpc");
+}
+
+#[test]
+fn flink_2_3_over_http_is_what_flink_reported() {
+    check_against_flink("2.3.0", "http");
+}
+
+#[test]
+fn flink_1_20_is_what_flink_reported() {
+    check_against_flink("1.20.5", "grpc");
+}
+
+/// What each version's REST API tells, by kind of output.
+#[test]
+fn every_version_tells_every_checkpoint_once() {
+    let mut table = String::new();
+    for version in ["2.3.0", "1.20.5", "1.18.1", "1.13.6", "1.9.3"] {
+        let (spans, _) = played(version, "grpc");
+        let checkpoints = check_every_checkpoint_once(version, &spans);
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        let reader = RecordingReader::open(&recording(&format!("flink-{version}-full.jsonl.gz"))).unwrap();
+        play(reader, Speed::AsFastAsPossible, |_, outputs| {
+            outputs.iter().for_each(|output| *counts.entry(kind(&output.record)).or_default() += 1);
+        })
+        .unwrap();
+        table += &format!("Flink {version}: {checkpoints} checkpoints ended\n");
+        table.extend(counts.into_iter().map(|(kind, count)| format!("  {count:3} {kind}\n")));
+    }
+    expect_file!["golden/versions.txt"].assert_eq(&table);
+}
+
+fn kind(record: &Happened) -> String {
+    match record {
+        Happened::Checkpoint(stats) => format!("{} {}", stats.checkpoint_type.name(), stats.status.name()),
+        Happened::Initialization { stats, .. } if stats.restored_checkpoint_id.is_some() => "came up restored".to_owned(),
+        Happened::Initialization { .. } => "came up fresh".to_owned(),
+        Happened::StatusChange { status, .. } => format!("status {status}"),
+        Happened::Failure(failure) => format!("failure, can restart: {}", failure.can_restart),
+        Happened::AllSubtasks { status, .. } => format!("{status:?}"),
+        Happened::Missed { .. } => "missed".to_owned(),
+    }
+}
