@@ -1,6 +1,6 @@
 //! Which checkpoints of a job ended, and what each of their subtasks did.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flink_rest::JobVertexId;
 use flink_rest::types::{CheckpointStatistics, CheckpointingStatistics, TaskCheckpointStatisticsWithSubtaskDetails};
@@ -20,9 +20,16 @@ struct Ended {
 #[derive(Debug, Default)]
 struct Parts {
     details: Option<CheckpointStatistics>,
-    subtasks: BTreeMap<JobVertexId, Vec<SubtaskStats>>,
+    subtasks: BTreeMap<JobVertexId, Subtasks>,
     /// The cluster says that it does not know it any more.
     missing: bool,
+}
+
+/// What the subtasks of one vertex did.
+#[derive(Debug)]
+struct Subtasks {
+    latest_ack_timestamp: i64,
+    reported: Vec<SubtaskStats>,
 }
 
 /// The checkpoints of one job.
@@ -98,7 +105,8 @@ impl Checkpoints {
         vertex: &JobVertexId,
         body: &TaskCheckpointStatisticsWithSubtaskDetails,
     ) {
-        let subtasks = body.subtasks.iter().filter_map(convert::subtask_stats).collect();
+        let reported = body.subtasks.iter().filter_map(convert::subtask_stats).collect();
+        let subtasks = Subtasks { latest_ack_timestamp: body.latest_ack_timestamp, reported };
         self.parts.entry(checkpoint).or_default().subtasks.insert(vertex.clone(), subtasks);
     }
 
@@ -133,22 +141,20 @@ impl Checkpoints {
         let parts = self.parts.get(&details.id);
         details.tasks.iter().filter_map(move |(vertex, task)| {
             let known = parts.and_then(|parts| parts.subtasks.get(vertex));
-            let reported = known.map_or(0, |subtasks| subtasks.iter().filter(|subtask| subtask.is_completed).count());
-            ((reported as i64) < task.num_acknowledged_subtasks).then_some(vertex)
+            // As with the details, what is answered may belong to another job.
+            let known = known.filter(|subtasks| subtasks.latest_ack_timestamp == task.latest_ack_timestamp);
+            let completed =
+                known.into_iter().flat_map(|subtasks| &subtasks.reported).filter(|subtask| subtask.is_completed);
+            ((completed.count() as i64) < task.num_acknowledged_subtasks).then_some(vertex)
         })
     }
 
     /// What is known of the checkpoint `id` at `path` that an initialization restored.
-    pub(super) fn restored(
-        &self,
-        id: i64,
-        path: Option<&str>,
-        restorable: &BTreeMap<String, Restorable>,
-    ) -> RestoredFrom {
+    pub(super) fn restored(&self, id: i64, path: Option<&str>, restorable: &VecDeque<Restorable>) -> RestoredFrom {
         if let Some(told) = self.told.get(&id) {
             return RestoredFrom { trigger_timestamp: Some(told.trigger_timestamp), state_size: told.state_size };
         }
-        let other_job = path.and_then(|path| restorable.get(path));
+        let other_job = restorable.iter().rev().find(|other| Some(other.path.as_str()) == path);
         RestoredFrom { trigger_timestamp: None, state_size: other_job.and_then(|other| other.state_size) }
     }
 
@@ -180,9 +186,11 @@ impl Checkpoints {
         if !complete && !given_up {
             return None;
         }
-        let no_subtasks = BTreeMap::new();
-        let subtasks = parts.filter(|_| complete).map_or(&no_subtasks, |parts| &parts.subtasks);
-        let mut stats = convert::checkpoint_stats(details.unwrap_or(&ended.entry), complete.then_some(subtasks), names);
+        let reported = |vertex: &JobVertexId| {
+            parts.and_then(|parts| parts.subtasks.get(vertex)).map_or(&[][..], |subtasks| &subtasks.reported)
+        };
+        let reported: Option<&dyn Fn(&JobVertexId) -> _> = if complete { Some(&reported) } else { None };
+        let mut stats = convert::checkpoint_stats(details.unwrap_or(&ended.entry), reported, names);
         if let Some(known) = self.types.get(&id) {
             stats.checkpoint_type = *known;
         }

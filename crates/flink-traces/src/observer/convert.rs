@@ -1,7 +1,5 @@
 //! From the wire's types to the runtime's statistics.
 
-use std::collections::BTreeMap;
-
 use flink_rest::types::{CheckpointStatistics, SubtaskCheckpointStatistics};
 use flink_rest::{CheckpointStatus as WireStatus, CheckpointType as WireType, JobVertexId};
 use flink_traces_runtime::{
@@ -32,10 +30,10 @@ fn checkpoint_type(checkpoint: &CheckpointStatistics) -> CheckpointType {
     }
 }
 
-/// The statistics of an ended checkpoint. `subtasks` by vertex; `None` if they are not known, and then no task is told.
-pub(super) fn checkpoint_stats(
+/// The statistics of an ended checkpoint. `reported` knows the reports of a vertex's subtasks; without it no task is told.
+pub(super) fn checkpoint_stats<'a>(
     checkpoint: &CheckpointStatistics,
-    subtasks: Option<&BTreeMap<JobVertexId, Vec<SubtaskStats>>>,
+    reported: Option<&dyn Fn(&JobVertexId) -> &'a [SubtaskStats]>,
     names: &[(JobVertexId, String)],
 ) -> CheckpointStats {
     let status = status(checkpoint);
@@ -47,22 +45,22 @@ pub(super) fn checkpoint_stats(
     // Reports that arrive after a checkpoint has failed go on filling its statistics; Flink's span was out by then.
     let in_time =
         |subtask: &&SubtaskStats| failure.as_ref().is_none_or(|failure| subtask.ack_timestamp <= failure.timestamp);
-    let tasks: Vec<TaskStats> = match subtasks {
+    let tasks: Vec<TaskStats> = match reported {
         None => Vec::new(),
-        Some(subtasks) => checkpoint
+        Some(reported) => checkpoint
             .tasks
             .iter()
             .map(|(vertex, task)| TaskStats {
                 job_vertex_id: vertex.to_string(),
                 task_name: names.iter().find(|(id, _)| id == vertex).map(|(_, name)| name.clone()),
                 latest_ack_timestamp: timestamp(task.latest_ack_timestamp),
-                subtasks: subtasks.get(vertex).into_iter().flatten().filter(in_time).cloned().collect(),
+                subtasks: reported(vertex).iter().filter(in_time).cloned().collect(),
             })
             .collect(),
     };
     let in_time_sum = |metric| {
-        let reported = tasks.iter().flat_map(|task| &task.subtasks);
-        (failed && subtasks.is_some()).then(|| reported.filter_map(|subtask| subtask.metric(metric)).sum::<i64>())
+        let subtasks = tasks.iter().flat_map(|task| &task.subtasks);
+        (failed && reported.is_some()).then(|| subtasks.filter_map(|subtask| subtask.metric(metric)).sum::<i64>())
     };
     CheckpointStats {
         checkpoint_id: checkpoint.id,

@@ -1,6 +1,6 @@
 //! One job: sorts answers to the part that needs them, and says what to ask.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flink_rest::types::JobDetails;
 use flink_rest::{
@@ -136,7 +136,7 @@ impl JobObserver {
         }
     }
 
-    pub(super) fn advance(&mut self, now: i64, restorable: &BTreeMap<String, Restorable>, outputs: &mut Vec<Output>) {
+    pub(super) fn advance(&mut self, now: i64, restorable: &VecDeque<Restorable>, outputs: &mut Vec<Output>) {
         let key = &self.key;
         let mut emit = |record| outputs.push(Output { job: key.clone(), record });
         self.checkpoints.advance(now, &self.vertices, &mut emit);

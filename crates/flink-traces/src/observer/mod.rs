@@ -10,7 +10,7 @@ mod job;
 mod lifecycle;
 mod record;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use flink_rest::types::MultipleJobsDetails;
 use flink_rest::{Answer, JobId, JobsOverview, Resource};
@@ -22,6 +22,9 @@ pub use record::{JobKey, Output, Record};
 pub(crate) const SETTLE_MS: i64 = 4_500;
 /// How often the cached answers are worth asking for.
 pub(crate) const REFRESH_MS: i64 = 3_000;
+
+/// How many checkpoints are remembered for jobs that restore another's.
+const MAX_RESTORABLE: usize = 1_000;
 
 /// What came of a request.
 #[derive(Debug, Clone)]
@@ -39,13 +42,14 @@ pub enum Observation {
 pub struct ClusterObserver {
     jobs: BTreeMap<JobId, JobObserver>,
     overview_asked_at: Option<i64>,
-    /// Ended checkpoints that can be restored by another job, by path.
-    restorable: BTreeMap<String, Restorable>,
+    /// Ended checkpoints that other jobs may restore, oldest first.
+    restorable: VecDeque<Restorable>,
 }
 
 /// What a job that restores a checkpoint cannot tell of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Restorable {
+    pub(crate) path: String,
     pub(crate) state_size: Option<i64>,
 }
 
@@ -124,17 +128,14 @@ impl ClusterObserver {
             job.advance(now, &self.restorable, outputs);
             for output in &outputs[first..] {
                 if let Record::Checkpoint(stats) = &output.record {
-                    if let Some(path) = &stats.external_path {
-                        self.restorable.insert(path.clone(), Restorable { state_size: stats.state_size });
+                    if let Some(path) = stats.external_path.clone() {
+                        self.restorable.push_back(Restorable { path, state_size: stats.state_size });
                     }
                 }
             }
         }
-        // Paths of checkpoints long subsumed would otherwise pile up: periodic ones are only restored by their own job, which
-        // remembers them itself.
-        while self.restorable.len() > 1_000 {
-            self.restorable.pop_first();
-        }
+        let surplus = self.restorable.len().saturating_sub(MAX_RESTORABLE);
+        self.restorable.drain(..surplus);
     }
 }
 

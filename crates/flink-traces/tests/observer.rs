@@ -1,0 +1,398 @@
+//! The observer, against clusters that do what no recording has.
+
+use std::collections::BTreeMap;
+
+use expect_test::{Expect, expect};
+use flink_rest::Resource;
+use flink_traces::observer::{ClusterObserver, Observation, Output, Record};
+use flink_traces::play::Player;
+use flink_traces::recording::{Exchange, RecordingReader};
+use flink_traces_runtime::{CheckpointStats, CheckpointType, TaskStats};
+use serde_json::{Value, json};
+
+const JOB: &str = "0123456789abcdef0123456789abcdef";
+const SOURCE: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const SINK: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+/// Feeds an observer, and notes what it tells.
+struct Session {
+    observer: ClusterObserver,
+    told: String,
+}
+
+impl Session {
+    fn new() -> Self {
+        Self { observer: ClusterObserver::new(), told: String::new() }
+    }
+
+    fn answer(&mut self, at: i64, path: &str, body: Value) -> &mut Self {
+        let resource = Resource::parse(path).unwrap();
+        let answer = resource.parse_body(body.to_string().as_bytes()).unwrap();
+        let outputs = self.observer.observe(at, &resource, Observation::Found(answer));
+        self.note(at, &outputs)
+    }
+
+    fn missing(&mut self, at: i64, path: &str) -> &mut Self {
+        let outputs = self.observer.observe(at, &Resource::parse(path).unwrap(), Observation::Missing);
+        self.note(at, &outputs)
+    }
+
+    fn overview(&mut self, at: i64, state: &str) -> &mut Self {
+        let job = json!({"jid": JOB, "name": "job", "state": state, "start-time": 100, "end-time": -1, "duration": 0,
+            "last-modification": 100, "tasks": {"total": 2}});
+        self.answer(at, "/jobs/overview", json!({ "jobs": [job] }))
+    }
+
+    fn job(&mut self, at: i64, state: &str, timestamps: Value) -> &mut Self {
+        let vertex = |id: &str, name: &str| json!({"id": id, "name": name, "parallelism": 1, "status": "RUNNING"});
+        let body = json!({"jid": JOB, "name": "job", "state": state, "start-time": 100, "timestamps": timestamps,
+            "vertices": [vertex(SOURCE, "source"), vertex(SINK, "sink")], "pending-operators": 0});
+        self.answer(at, &format!("/jobs/{JOB}"), body)
+    }
+
+    fn checkpoints(&mut self, at: i64, total: i64, history: &[Value], restored: Value) -> &mut Self {
+        let body = json!({"counts": {"restored": 0, "total": total, "in_progress": 0, "completed": total, "failed": 0},
+            "latest": {"completed": null, "savepoint": null, "failed": null, "restored": restored}, "history": history});
+        self.answer(at, &format!("/jobs/{JOB}/checkpoints"), body)
+    }
+
+    fn details(&mut self, at: i64, id: i64, trigger: i64) -> &mut Self {
+        let task = |ack: i64| {
+            json!({"id": id, "status": "COMPLETED", "latest_ack_timestamp": ack, "state_size": 5, "num_subtasks": 1,
+                "num_acknowledged_subtasks": 1})
+        };
+        let mut body = completed(id, trigger);
+        body["tasks"] = json!({SOURCE: task(trigger + 10), SINK: task(trigger + 30)});
+        self.answer(at, &format!("/jobs/{JOB}/checkpoints/details/{id}"), body)
+    }
+
+    fn subtasks(&mut self, at: i64, id: i64, vertex: &str, ack: i64) -> &mut Self {
+        let subtask = json!({"className": "completed", "index": 0, "status": "completed", "ack_timestamp": ack,
+            "end_to_end_duration": 9, "state_size": 5, "checkpointed_size": 5, "checkpoint": {"sync": 1, "async": 2},
+            "alignment": {"buffered": 0, "processed": 0, "persisted": 0, "duration": 3}, "start_delay": 4,
+            "unaligned_checkpoint": false, "aborted": false});
+        let body = json!({"id": id, "status": "COMPLETED", "latest_ack_timestamp": ack, "subtasks": [subtask]});
+        self.answer(at, &format!("/jobs/{JOB}/checkpoints/details/{id}/subtasks/{vertex}"), body)
+    }
+
+    /// When each vertex's subtask came to run, and when it was cancelled.
+    fn subtask_times(&mut self, at: i64, times: [(&str, i64, i64); 2]) -> &mut Self {
+        for (vertex, running, canceling) in times {
+            let timestamps = json!({"RUNNING": running, "CANCELING": canceling, "CREATED": 1});
+            let body = json!({"id": vertex, "name": "v", "now": at,
+                "subtasks": [{"subtask": 0, "duration": at - running, "timestamps": timestamps}]});
+            self.answer(at, &format!("/jobs/{JOB}/vertices/{vertex}/subtasktimes"), body);
+        }
+        self
+    }
+
+    fn finish(&mut self) -> &mut Self {
+        let outputs = self.observer.finish();
+        self.note(i64::MAX, &outputs)
+    }
+
+    fn note(&mut self, at: i64, outputs: &[Output]) -> &mut Self {
+        for Output { record, .. } in outputs {
+            let at = if at == i64::MAX { "end".to_owned() } else { at.to_string() };
+            self.told += &format!("{at}: {}\n", shown(record));
+        }
+        self
+    }
+
+    fn check(&self, expected: Expect) {
+        expected.assert_eq(&self.told);
+    }
+}
+
+fn shown(record: &Record) -> String {
+    match record {
+        Record::Checkpoint(stats) => {
+            let tasks: Vec<_> =
+                stats.tasks.iter().map(|task| (task.task_name.as_deref(), task.subtasks.len())).collect();
+            format!("checkpoint {} {} tasks {tasks:?}", stats.checkpoint_id, stats.status.name())
+        }
+        Record::Initialization { stats, .. } => format!(
+            "came up {}..{} from {:?}, {:?} bytes",
+            stats.start_timestamp, stats.end_timestamp, stats.restored_checkpoint_id, stats.restored_state_size
+        ),
+        Record::StatusChange { status, ts_millis } => format!("{status} {ts_millis}"),
+        Record::Failure(failure) => {
+            format!("failure {} can restart {} global {:?}", failure.ts_millis, failure.can_restart, failure.is_global)
+        }
+        Record::AllSubtasks { status, ts_millis } => format!("{status:?} {ts_millis}"),
+        Record::Missed { count, last_id } => format!("missed {count} up to {last_id}"),
+    }
+}
+
+fn completed(id: i64, trigger: i64) -> Value {
+    json!({"className": "completed", "id": id, "status": "COMPLETED", "is_savepoint": false, "trigger_timestamp": trigger,
+        "latest_ack_timestamp": trigger + 30, "state_size": 10, "checkpointed_size": 10, "end_to_end_duration": 30,
+        "num_subtasks": 2, "num_acknowledged_subtasks": 2, "checkpoint_type": "CHECKPOINT", "tasks": {},
+        "external_path": format!("file:/state/chk-{id}"), "discarded": false})
+}
+
+fn restored(id: i64, at: i64) -> Value {
+    json!({"id": id, "restore_timestamp": at, "is_savepoint": false, "external_path": format!("file:/state/chk-{id}")})
+}
+
+#[test]
+fn a_checkpoint_is_told_once_when_its_parts_are_together() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING");
+    session.job(1_100, "RUNNING", json!({}));
+    session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
+    session.details(2_010, 1, 1_500).subtasks(2_020, 1, SOURCE, 1_510).subtasks(2_030, 1, SINK, 1_530);
+    session.checkpoints(5_000, 1, &[completed(1, 1_500)], Value::Null).finish();
+    session.check(expect![[r#"
+        2030: checkpoint 1 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+    "#]]);
+}
+
+/// Flink may answer with another job's checkpoint of the same id.
+#[test]
+fn what_belongs_to_another_job_is_not_taken() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_100, "RUNNING", json!({}));
+    session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
+    session.details(2_010, 1, 777).subtasks(2_020, 1, SOURCE, 787).subtasks(2_030, 1, SINK, 807);
+    session.details(3_010, 1, 1_500).subtasks(3_020, 1, SOURCE, 1_510).subtasks(3_030, 1, SINK, 9_999);
+    session.subtasks(4_000, 1, SINK, 1_530);
+    session.check(expect![[r#"
+        4000: checkpoint 1 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+    "#]]);
+}
+
+#[test]
+fn a_checkpoint_that_the_cluster_forgot_is_told_without_its_tasks() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_100, "RUNNING", json!({}));
+    session.checkpoints(2_000, 2, &[completed(1, 1_500), completed(2, 1_600)], Value::Null);
+    session.missing(2_010, &format!("/jobs/{JOB}/checkpoints/details/1"));
+    // The second is never answered at all.
+    session.overview(10_000, "RUNNING").overview(20_000, "RUNNING");
+    session.check(expect![[r#"
+        2010: checkpoint 1 COMPLETED tasks []
+        20000: checkpoint 2 COMPLETED tasks []
+    "#]]);
+}
+
+#[test]
+fn checkpoints_that_nobody_saw_are_counted() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING");
+    session.checkpoints(2_000, 8, &[completed(8, 1_500)], Value::Null);
+    session.checkpoints(5_000, 20, &[completed(20, 4_500), completed(19, 4_400)], Value::Null).finish();
+    session.check(expect![[r#"
+        5000: missed 10 up to 18
+        end: checkpoint 8 COMPLETED tasks []
+        end: checkpoint 19 COMPLETED tasks []
+        end: checkpoint 20 COMPLETED tasks []
+    "#]]);
+}
+
+/// A failure while tasks come up: Flink tells nothing of that attempt but its states and its failure.
+#[test]
+fn an_attempt_that_fails_before_all_run_is_no_initialization() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING");
+    session.job(1_100, "RUNNING", json!({"RUNNING": 200}));
+    session.subtask_times(1_200, [(SOURCE, 300, 0), (SINK, 0, 500)]);
+    session.job(2_000, "RUNNING", json!({"RUNNING": 700, "RESTARTING": 510}));
+    let failure = json!({"exceptionName": "E", "stacktrace": "E: no", "timestamp": 505, "taskName": "sink (1/1)"});
+    let exceptions = json!({"exceptionHistory": {"entries": [failure], "truncated": false}});
+    session.answer(2_100, &format!("/jobs/{JOB}/exceptions"), exceptions);
+    session.checkpoints(2_200, 0, &[], Value::Null);
+    session.subtask_times(2_300, [(SOURCE, 800, 0), (SINK, 900, 0)]).overview(9_000, "RUNNING");
+    session.check(expect![[r#"
+        9000: RUNNING 200
+        9000: failure 505 can restart true global Some(false)
+        9000: RESTARTING 510
+        9000: RUNNING 700
+        9000: AllRunningOrFinished 900
+        9000: came up 700..900 from None, None bytes
+    "#]]);
+}
+
+/// Answers from before and after a restart, mixed, look as if all ran; the later truth wins.
+#[test]
+fn mixed_answers_do_not_make_a_start() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING");
+    session.job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]);
+    session.overview(6_000, "RUNNING");
+    session.job(7_000, "RUNNING", json!({"RUNNING": 6_500, "RESTARTING": 6_400}));
+    session.checkpoints(7_000, 0, &[], restored(3, 6_501));
+    session.subtask_times(7_000, [(SOURCE, 6_600, 0), (SINK, 310, 0)]);
+    session.subtask_times(10_000, [(SOURCE, 6_600, 0), (SINK, 6_900, 0)]).overview(15_000, "RUNNING");
+    session.check(expect![[r#"
+        6000: RUNNING 200
+        6000: AllRunningOrFinished 310
+        6000: came up 200..310 from None, None bytes
+        15000: RESTARTING 6400
+        15000: NotAllRunningOrFinished 6400
+        15000: RUNNING 6500
+        15000: AllRunningOrFinished 6900
+        15000: came up 6501..6900 from Some(3), None bytes
+    "#]]);
+}
+
+/// Another JobManager takes over: counts start over, ids of checkpoints go on, and nobody told that tasks ceased to run.
+#[test]
+fn a_failover_of_the_job_manager_invents_nothing() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]);
+    session.checkpoints(2_000, 15, &[completed(15, 1_500)], Value::Null);
+    session.details(2_010, 15, 1_500).subtasks(2_020, 15, SOURCE, 1_510).subtasks(2_030, 15, SINK, 1_530);
+    session.overview(6_000, "RUNNING");
+    session.checkpoints(9_000, 0, &[], restored(15, 8_200)).job(9_000, "RUNNING", json!({"RUNNING": 8_300}));
+    session.subtask_times(9_100, [(SOURCE, 8_500, 0), (SINK, 8_600, 0)]).overview(14_000, "RUNNING");
+    session.check(expect![[r#"
+        2030: checkpoint 15 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        6000: RUNNING 200
+        6000: AllRunningOrFinished 310
+        6000: came up 200..310 from None, None bytes
+        14000: RUNNING 8300
+        14000: AllRunningOrFinished 8600
+        14000: came up 8200..8600 from Some(15), Some(10) bytes
+    "#]]);
+}
+
+#[test]
+fn the_failure_that_ends_a_job_is_told_where_the_job_began_to_fail() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]).overview(6_000, "FAILED");
+    session.job(6_100, "FAILED", json!({"RUNNING": 200, "FAILING": 5_500, "FAILED": 5_600}));
+    let failure = json!({"exceptionName": "org.apache.flink.runtime.JobException", "timestamp": 5_600,
+        "stacktrace": "org.apache.flink.runtime.JobException: Recovery is suppressed by NoRestartBackoffTimeStrategy"});
+    let exceptions = json!({"exceptionHistory": {"entries": [failure], "truncated": false}});
+    session.answer(6_200, &format!("/jobs/{JOB}/exceptions"), exceptions).overview(11_000, "FAILED");
+    session.check(expect![[r#"
+        6000: RUNNING 200
+        6000: AllRunningOrFinished 310
+        6000: came up 200..310 from None, None bytes
+        11000: NotAllRunningOrFinished 5500
+        11000: failure 5500 can restart false global Some(false)
+        11000: FAILING 5500
+        11000: FAILED 5600
+    "#]]);
+}
+
+#[test]
+fn a_job_that_the_cluster_forgets_is_told_to_its_end() {
+    let mut session = Session::new();
+    session.overview(1_000, "FINISHED").job(1_100, "FINISHED", json!({"RUNNING": 200, "FINISHED": 900}));
+    session.answer(1_200, "/jobs/overview", json!({ "jobs": [] }));
+    session.check(expect![[r#"
+        1200: RUNNING 200
+        1200: FINISHED 900
+    "#]]);
+}
+
+#[test]
+fn a_name_is_cut_to_a_bearable_length() {
+    let mut session = Session::new();
+    let name = "\u{1b}[31mé\n".repeat(200_000);
+    let job = json!({"jid": JOB, "name": name, "state": "RUNNING", "start-time": 100});
+    session.answer(1_000, "/jobs/overview", json!({ "jobs": [job] }));
+    let resource = Resource::parse(&format!("/jobs/{JOB}")).unwrap();
+    let body = json!({"jid": JOB, "name": name, "state": "RUNNING", "start-time": 100, "timestamps": {"RUNNING": 5}, "vertices": []});
+    let answer = resource.parse_body(body.to_string().as_bytes()).unwrap();
+    session.observer.observe(1_000, &resource, Observation::Found(answer));
+    let outputs = session.observer.finish();
+    let [Output { job, .. }] = outputs.as_slice() else { panic!("{outputs:?}") };
+    assert!(job.name.ends_with("… (1400000 characters)"), "{}", &job.name[job.name.len() - 40..]);
+    assert!(job.name.chars().count() < 1_100);
+}
+
+/// What a quiet job costs its JobManager: asked again only when the caches may have changed.
+#[test]
+fn a_quiet_job_is_asked_two_questions_every_three_seconds() {
+    let mut session = Session::new();
+    session.overview(0, "RUNNING");
+    let mut asked = BTreeMap::new();
+    for second in 0..60 {
+        let now = second * 1_000;
+        // Whatever is wanted is answered at once.
+        loop {
+            let wanted = session.observer.requests(now);
+            if wanted.is_empty() {
+                break;
+            }
+            for resource in wanted {
+                if second >= 30 {
+                    *asked.entry(resource.template()).or_insert(0) += 1;
+                }
+                match resource {
+                    Resource::JobsOverview(_) => session.overview(now, "RUNNING"),
+                    Resource::Job(_) => session.job(now, "RUNNING", json!({"RUNNING": 200})),
+                    Resource::Checkpoints(_) => session.checkpoints(now, 0, &[], Value::Null),
+                    Resource::CheckpointConfig(_) => {
+                        session.answer(now, &resource.path(), json!({"mode": "exactly_once", "interval": 1_000}))
+                    }
+                    Resource::SubtaskTimes(_) => session.subtask_times(now, [(SOURCE, 300, 0), (SINK, 310, 0)]),
+                    _ => &mut session,
+                };
+            }
+        }
+    }
+    let asked: Vec<_> = asked.into_iter().collect();
+    assert_eq!(asked, [("/jobs/:jobid", 10), ("/jobs/:jobid/checkpoints", 10), ("/jobs/overview", 30)]);
+}
+
+/// Answers that get lost, or come twice, cost detail; they never make a checkpoint appear twice, or differently.
+#[test]
+fn lost_and_repeated_answers_invent_nothing() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/recordings/flink-2.3.0-full.jsonl.gz");
+    let exchanges: Vec<_> = RecordingReader::open(path.as_ref()).unwrap().map(Result::unwrap).collect();
+    let whole = ended(&mut exchanges.iter());
+    assert_eq!(whole.len(), 74);
+    for seed in 1..=16_u64 {
+        // A linear congruential generator: the same answers are lost in every run.
+        let mut state = seed;
+        let mut draw = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % 100
+        };
+        let mut played = exchanges.iter().flat_map(|exchange| {
+            let times = match draw() {
+                0..30 => 0,
+                30..40 => 2,
+                _ => 1,
+            };
+            std::iter::repeat_n(exchange, times)
+        });
+        for (id, stats) in ended(&mut played) {
+            let expected = &whole[&id];
+            match stats.tasks.is_empty() {
+                // A failed checkpoint's sizes may have grown after the moment that its tasks would have told.
+                true => assert_eq!(stats.trigger_timestamp, expected.trigger_timestamp, "seed {seed}: {id:?}"),
+                false => {
+                    let names = |stats: &CheckpointStats| CheckpointStats {
+                        checkpoint_type: CheckpointType::Checkpoint,
+                        tasks: stats.tasks.iter().cloned().map(|task| TaskStats { task_name: None, ..task }).collect(),
+                        ..stats.clone()
+                    };
+                    assert_eq!(names(&stats), names(expected), "seed {seed}: {id:?}");
+                }
+            }
+        }
+    }
+}
+
+/// The checkpoints that were told, by job and id; each once.
+fn ended<'a>(exchanges: &mut dyn Iterator<Item = &'a Exchange>) -> BTreeMap<(String, i64), CheckpointStats> {
+    let mut player = Player::new();
+    let mut outputs: Vec<Output> = exchanges.flat_map(|exchange| player.play(exchange)).collect();
+    outputs.extend(player.finish());
+    let mut ended = BTreeMap::new();
+    for Output { job, record } in outputs {
+        if let Record::Checkpoint(stats) = record {
+            let id = (job.id, stats.checkpoint_id);
+            assert_eq!(ended.insert(id.clone(), *stats), None, "{id:?} twice");
+        }
+    }
+    ended
+}
