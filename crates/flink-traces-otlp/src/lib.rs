@@ -1,1 +1,51 @@
 #![doc = include_str!("../README.md")]
+
+mod answer;
+mod delivery;
+mod encode;
+mod options;
+mod reporter;
+mod transport;
+mod wire;
+
+use flink_traces_api::otel::Signal;
+use flink_traces_api::{
+    ConfigError, EventReporter, EventReporterFactory, OptionDoc, Registry, ReporterConfig, TraceReporter,
+    TraceReporterFactory,
+};
+
+use options::{OPTIONS, Options};
+use reporter::OtlpReporter;
+
+/// The `factory.class` of the trace reporter, Flink's.
+pub const TRACE_FACTORY: &str = "org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory";
+/// The `factory.class` of the event reporter, Flink's.
+pub const EVENT_FACTORY: &str = "org.apache.flink.events.otel.OpenTelemetryEventReporterFactory";
+
+/// Makes both reporters known under Flink's names of their factories, [`TRACE_FACTORY`] and [`EVENT_FACTORY`].
+pub fn register(registry: &mut Registry) {
+    registry.register_trace(TRACE_FACTORY, OtlpReporterFactory);
+    registry.register_event(EVENT_FACTORY, OtlpReporterFactory);
+}
+
+struct OtlpReporterFactory;
+
+impl TraceReporterFactory for OtlpReporterFactory {
+    fn create_trace_reporter(&self, config: &ReporterConfig) -> Result<Box<dyn TraceReporter>, ConfigError> {
+        Ok(Box::new(OtlpReporter::new(Options::read(config, Signal::Traces)?)?))
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        OPTIONS
+    }
+}
+
+impl EventReporterFactory for OtlpReporterFactory {
+    fn create_event_reporter(&self, config: &ReporterConfig) -> Result<Box<dyn EventReporter>, ConfigError> {
+        Ok(Box::new(OtlpReporter::new(Options::read(config, Signal::Events)?)?))
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        OPTIONS
+    }
+}

@@ -1,0 +1,281 @@
+//! What is encoded here and decoded by `opentelemetry-proto` is what went in.
+
+use std::sync::Arc;
+
+use flink_traces_api::{
+    AttributeValue, Event, Failure, Identity, ReportContext, Span, SpanBuilder, SpanId, SystemClock, TraceId,
+};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::trace::v1 as proto;
+use proptest::prelude::*;
+use prost::Message;
+
+use super::*;
+
+/// A span tree as plain data, from which both the input and the expectation are made.
+#[derive(Debug, Clone)]
+struct Tree {
+    scope: String,
+    name: String,
+    times: (i64, i64),
+    attributes: Vec<(String, AttributeValue)>,
+    failure: Option<String>,
+    links: Vec<String>,
+    children: Vec<Tree>,
+}
+
+impl Tree {
+    fn build(&self) -> SpanBuilder {
+        let mut builder = Span::builder(self.scope.clone(), self.name.clone())
+            .start_ts_millis(self.times.0)
+            .end_ts_millis(self.times.1)
+            .children(self.children.iter().map(Tree::build));
+        for (key, value) in &self.attributes {
+            builder = builder.attribute(key.clone(), value.clone());
+        }
+        for link in &self.links {
+            builder = builder.link(Identity::of(&[link]));
+        }
+        match &self.failure {
+            Some(message) => builder.failure(Failure { ts_millis: self.times.0, message: message.clone() }),
+            None => builder,
+        }
+    }
+
+    /// What must arrive of it as a root: the scope's name and the span, parents first.
+    fn expected(&self) -> Vec<(String, proto::Span)> {
+        let mut all = Vec::new();
+        self.expect(trace_id().root_span_id(), None, self.failure.as_ref().map(|_| self.times.0), &mut all);
+        all
+    }
+
+    fn expect(&self, id: SpanId, parent: Option<SpanId>, failed: Option<i64>, all: &mut Vec<(String, proto::Span)>) {
+        let (start, end) = self.times;
+        let end = if end < start { failed.unwrap_or(start).max(start) } else { end };
+        let nanos = |millis: i64| u64::try_from(millis).unwrap() * 1_000_000;
+        all.push((
+            self.scope.clone(),
+            proto::Span {
+                trace_id: trace_id().as_bytes().to_vec(),
+                span_id: id.as_bytes().to_vec(),
+                parent_span_id: parent.map(|parent| parent.as_bytes().to_vec()).unwrap_or_default(),
+                name: self.name.clone(),
+                kind: proto::span::SpanKind::Internal.into(),
+                start_time_unix_nano: nanos(start),
+                end_time_unix_nano: nanos(end),
+                attributes: self.attributes.iter().map(|(key, value)| key_value(key, value)).collect(),
+                links: self.links.iter().map(|link| link_to(Identity::of(&[link]).trace_id())).collect(),
+                status: self.failure.as_ref().map(|message| proto::Status {
+                    message: message.clone(),
+                    code: proto::status::StatusCode::Error.into(),
+                }),
+                ..proto::Span::default()
+            },
+        ));
+        for (place, child) in self.children.iter().enumerate() {
+            child.expect(id.child(Identity::numbered(place as u64)), Some(id), failed, all);
+        }
+    }
+}
+
+fn link_to(trace: TraceId) -> proto::span::Link {
+    proto::span::Link {
+        trace_id: trace.as_bytes().to_vec(),
+        span_id: trace.root_span_id().as_bytes().to_vec(),
+        ..proto::span::Link::default()
+    }
+}
+
+fn key_value(key: &str, value: &AttributeValue) -> KeyValue {
+    let value = match value {
+        AttributeValue::String(text) => Value::StringValue(text.to_string()),
+        AttributeValue::Long(number) => Value::IntValue(*number),
+        AttributeValue::Double(number) => Value::DoubleValue(*number),
+        AttributeValue::Bool(flag) => Value::BoolValue(*flag),
+    };
+    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
+}
+
+fn text() -> impl Strategy<Value = String> {
+    let lengths = prop_oneof![Just(127), Just(128), Just(16_383), Just(16_384)];
+    prop_oneof![8 => ".{0,12}", 1 => lengths.prop_map(|length| "x".repeat(length))]
+}
+
+fn value() -> impl Strategy<Value = AttributeValue> {
+    prop_oneof![
+        text().prop_map(AttributeValue::from),
+        any::<i64>().prop_map(AttributeValue::from),
+        any::<f64>().prop_map(AttributeValue::from),
+        Just(AttributeValue::from(f64::INFINITY)),
+        any::<bool>().prop_map(AttributeValue::from),
+    ]
+}
+
+fn tree() -> impl Strategy<Value = Tree> {
+    let attributes = proptest::collection::vec((text(), value()), 0..5).prop_map(|attributes| {
+        let distinct = attributes.into_iter().enumerate();
+        distinct.map(|(place, (key, value))| (format!("{place}{key}"), value)).collect::<Vec<_>>()
+    });
+    let scope = prop_oneof![Just("a".to_owned()), Just("b".to_owned()), Just(String::new()), text()];
+    let times = (0..4_000_000_000_000_i64, 0..4_000_000_000_000_i64);
+    let links = proptest::collection::vec(text(), 0..3);
+    let span = (scope, "\\PC{0,20}x", times, attributes, proptest::option::of(text()), links);
+    let leaf = span.prop_map(|(scope, name, times, attributes, failure, links)| Tree {
+        scope,
+        name,
+        times,
+        attributes,
+        failure,
+        links,
+        children: Vec::new(),
+    });
+    let leaf = leaf.boxed();
+    leaf.clone().prop_recursive(4, 40, 6, move |inner| {
+        (leaf.clone(), proptest::collection::vec(inner, 0..6)).prop_map(|(tree, children)| Tree { children, ..tree })
+    })
+}
+
+fn reported(builder: SpanBuilder, compatibility: Compatibility) -> ReportedSpan {
+    let context = ReportContext { compatibility, ..ReportContext::default() };
+    ReportedSpan::new(Arc::new(builder.build(&SystemClock)), trace_id(), Arc::new(context))
+}
+
+fn trace_id() -> TraceId {
+    Identity::of(&["test"]).trace_id()
+}
+
+fn chunks(trees: &[ReportedSpan], limit: usize) -> Vec<Chunk> {
+    Chunks::new(span_records(trees), &resource(), limit).collect()
+}
+
+fn resource() -> Vec<u8> {
+    encode_resource(&[("service.name".to_owned(), "test".to_owned())])
+}
+
+/// The scopes and spans of a chunk, in order.
+fn decoded(chunk: &Chunk) -> Vec<(String, proto::Span)> {
+    let request = ExportTraceServiceRequest::decode(chunk.message.clone()).unwrap();
+    let mut spans = Vec::new();
+    for of_resource in request.resource_spans {
+        let resource = of_resource.resource.unwrap();
+        assert_eq!(resource.attributes, [key_value("service.name", &"test".into())]);
+        for of_scope in of_resource.scope_spans {
+            let scope = of_scope.scope.unwrap().name;
+            spans.extend(of_scope.spans.into_iter().map(|span| (scope.clone(), span)));
+        }
+    }
+    assert_eq!(spans.len(), chunk.records);
+    spans
+}
+
+fn in_halves(chunk: Chunk) -> Vec<Chunk> {
+    match chunk.halve() {
+        Some(halves) => halves.into_iter().flat_map(in_halves).collect(),
+        None => vec![chunk],
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn random_trees_arrive_as_they_are(trees in proptest::collection::vec(tree(), 1..4), limit in 200_usize..100_000) {
+        let expected: Vec<_> = trees.iter().flat_map(Tree::expected).collect();
+        let trees: Vec<_> = trees.iter().map(|tree| reported(tree.build(), Compatibility::Standard)).collect();
+        let chunks = chunks(&trees, limit);
+        let found: Vec<_> = chunks.iter().flat_map(decoded).collect();
+        prop_assert!(found == expected, "{found:#?}\n{expected:#?}");
+        prop_assert!(chunks.iter().all(|chunk| chunk.records == 1 || chunk.message.len() <= limit));
+
+        let single: Vec<_> = chunks.into_iter().flat_map(in_halves).collect();
+        prop_assert!(single.iter().all(|chunk| chunk.records == 1));
+        let found: Vec<_> = single.iter().flat_map(decoded).collect();
+        prop_assert!(found == expected);
+    }
+}
+
+#[test]
+fn lengths_are_right_where_they_grow_by_a_byte() {
+    for boundary in [128, 16_384, 2_097_152] {
+        for length in boundary - 40..boundary + 2 {
+            let attributes = vec![("k".to_owned(), "v".repeat(length).into())];
+            let tree = Tree {
+                scope: "s".to_owned(),
+                name: "n".to_owned(),
+                times: (1, 2),
+                attributes,
+                failure: None,
+                links: Vec::new(),
+                children: Vec::new(),
+            };
+            let chunks = chunks(&[reported(tree.build(), Compatibility::Standard)], 1 << 20);
+            assert!(decoded(&chunks[0]) == tree.expected(), "{length}");
+        }
+    }
+}
+
+#[test]
+fn a_deep_chain_needs_no_deep_stack() {
+    let mut chain = Span::builder("s", "n");
+    for _ in 0..500 {
+        chain = Span::builder("s", "n").child(chain);
+    }
+    let tree = [reported(chain, Compatibility::Standard)];
+    assert_eq!(chunks(&tree, 1 << 20).iter().map(|chunk| chunk.records).sum::<usize>(), 501);
+}
+
+#[test]
+fn a_damaged_chunk_cannot_be_halved() {
+    let tree = [reported(Span::builder("s", "n").child(Span::builder("s", "c")), Compatibility::Standard)];
+    let chunk = chunks(&tree, 1 << 20).remove(0);
+    assert!(chunk.halve().is_some());
+    for length in 0..chunk.message.len() {
+        let damaged = Chunk { message: chunk.message.slice(..length), ..chunk };
+        assert_eq!(damaged.halve(), None, "{length}");
+    }
+}
+
+#[test]
+fn flink_keeps_128_attributes_and_counts_the_rest() {
+    let many = |builder: SpanBuilder| (0..130).fold(builder, |builder, key| builder.attribute(format!("k{key}"), 1));
+    for (compatibility, expected) in [(Compatibility::Flink, (128, 2)), (Compatibility::Standard, (130, 0))] {
+        let chunk = chunks(&[reported(many(Span::builder("s", "n")), compatibility)], 1 << 20).remove(0);
+        let (_, span) = &decoded(&chunk)[0];
+        assert_eq!((span.attributes.len(), span.dropped_attributes_count), expected);
+    }
+}
+
+#[test]
+fn events_are_log_records() {
+    let event = Event::builder("", "JobFailureEvent")
+        .observed_ts_millis(5)
+        .severity("WARN")
+        .body("b")
+        .attribute("z", true)
+        .attribute("<a>", 7)
+        .build(&SystemClock);
+    for compatibility in [Compatibility::Standard, Compatibility::Flink] {
+        let context = ReportContext { compatibility, ..ReportContext::default() };
+        let event = ReportedEvent::new(Arc::new(event.clone()), 9, Arc::new(context));
+        let chunk = Chunks::new([&event].into_iter(), &resource(), 1 << 20).next().unwrap();
+        let request = ExportLogsServiceRequest::decode(chunk.message).unwrap();
+        let group = &request.resource_logs[0].scope_logs[0];
+        assert_eq!(group.scope.as_ref().unwrap().name, "unknown");
+        let standard = compatibility == Compatibility::Standard;
+        let attributes = [("a", 7.into()), ("name", "JobFailureEvent".into()), ("z", true.into())];
+        let expected = LogRecord {
+            time_unix_nano: if standard { 5_000_000 } else { 9_000_000 },
+            observed_time_unix_nano: 5_000_000,
+            severity_number: 13,
+            severity_text: "WARN".to_owned(),
+            body: Some(AnyValue { value: Some(Value::StringValue("b".to_owned())) }),
+            attributes: attributes.iter().map(|(key, value)| key_value(key, value)).collect(),
+            event_name: if standard { "JobFailureEvent".to_owned() } else { String::new() },
+            ..LogRecord::default()
+        };
+        assert_eq!(group.log_records, [expected]);
+    }
+}

@@ -1,0 +1,346 @@
+//! The options of both reporters.
+
+use std::time::Duration;
+
+use flink_traces_api::otel::{RESOURCE_ATTRIBUTES, SERVICE_NAME, SERVICE_VERSION, Signal, resource};
+use flink_traces_api::{
+    COMPATIBILITY, Compatibility, ConfigError, ConfigOption, OptionDoc, ReporterConfig, parse_bytes, parse_duration,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::Url;
+
+use crate::encode::encode_resource;
+
+const ENDPOINT: ConfigOption<Url> = ConfigOption::parsed(
+    "exporter.endpoint",
+    "a URL that begins with http:// or https://, without user and password",
+    endpoint,
+    "Where the collector listens. Over gRPC the path is not used. Over HTTP a URL without a path gets `v1/traces` or `v1/logs`, as \
+     the OTLP specification has it; under `compatibility: flink` the URL is used as it is, as Flink does.",
+);
+
+const PROTOCOL: ConfigOption<Protocol> = ConfigOption::parsed(
+    "exporter.protocol",
+    "`grpc` or `http`",
+    |text| match text.trim().to_ascii_lowercase().as_str() {
+        "grpc" => Some(Protocol::Grpc),
+        "http" | "http/protobuf" => Some(Protocol::Http),
+        _ => None,
+    },
+    "How to talk to it, in any case. `http`, also written `http/protobuf`, is protobuf over HTTP.",
+)
+.or("grpc");
+
+const TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
+    "exporter.timeout",
+    "a duration from `1 ms` to `365 d`",
+    positive_duration,
+    "How long one request may take until it counts as failed.",
+)
+.or("10 s");
+
+const COMPRESSION: ConfigOption<bool> = ConfigOption::parsed(
+    "exporter.compression",
+    "`none` or `gzip`",
+    |text| match text.trim().to_ascii_lowercase().as_str() {
+        "none" => Some(false),
+        "gzip" => Some(true),
+        _ => None,
+    },
+    "How requests are compressed: `none` or `gzip`, in any case.",
+)
+.or("none");
+
+const HEADERS: ConfigOption<Vec<(String, String)>> = ConfigOption::map(
+    "exporter.headers",
+    "Headers for each request, such as `exporter.headers.authorization: Bearer …`; over gRPC they are its metadata. Their values are \
+     never shown.",
+);
+
+const INITIAL_BACKOFF: ConfigOption<Duration> = ConfigOption::parsed(
+    "retry.initial-backoff",
+    "a duration from `1 ms` to `365 d`",
+    positive_duration,
+    "The longest wait after the first failure. It doubles with each further one; the wait itself is random, up to that.",
+)
+.or("1 s");
+
+const MAX_BACKOFF: ConfigOption<Duration> = ConfigOption::parsed(
+    "retry.max-backoff",
+    "a duration from `1 ms` to `365 d`",
+    positive_duration,
+    "What the longest wait grows to. A collector that asks for a longer one gets it, up to 10 min.",
+)
+.or("30 s");
+
+const RETRY_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
+    "retry.timeout",
+    "a duration from `0` to `365 d`",
+    duration,
+    "How long nothing may have been delivered until what a report still holds is given up and counted as lost. `0` never tries \
+     again.",
+)
+.or("5 min");
+
+const BATCH_BYTES: ConfigOption<u64> = ConfigOption::parsed(
+    "batch.bytes",
+    "a size from `1 kb` to `3 mb`",
+    |text| parse_bytes(text).filter(|size| (1 << 10..=3 << 20).contains(size)),
+    "How large a request may become before compression. A single span or event that is larger goes alone. Collectors refuse \
+     more than 4 mb over gRPC unless they are told otherwise.",
+)
+.or("1 mb");
+
+/// All options but `compatibility`, in the order in which documentation shows them.
+pub(crate) const OPTIONS: &[OptionDoc] = &[
+    ENDPOINT.doc(),
+    PROTOCOL.doc(),
+    TIMEOUT.doc(),
+    COMPRESSION.doc(),
+    HEADERS.doc(),
+    SERVICE_NAME.doc(),
+    SERVICE_VERSION.doc(),
+    RESOURCE_ATTRIBUTES.doc(),
+    BATCH_BYTES.doc(),
+    INITIAL_BACKOFF.doc(),
+    MAX_BACKOFF.doc(),
+    RETRY_TIMEOUT.doc(),
+];
+
+/// What a reporter was told.
+pub(crate) struct Options {
+    pub(crate) name: String,
+    pub(crate) target: Target,
+    pub(crate) retry: Retry,
+    /// The encoded `Resource` message.
+    pub(crate) resource: Vec<u8>,
+    pub(crate) batch_bytes: usize,
+}
+
+/// Where requests go, and how.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) url: Url,
+    pub(crate) protocol: Protocol,
+    pub(crate) timeout: Duration,
+    pub(crate) gzip: bool,
+    pub(crate) headers: HeaderMap,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Grpc,
+    Http,
+}
+
+/// How often to try again, and how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retry {
+    pub(crate) initial_backoff: Duration,
+    pub(crate) max_backoff: Duration,
+    pub(crate) timeout: Duration,
+}
+
+impl Options {
+    pub(crate) fn read(config: &ReporterConfig, signal: Signal) -> Result<Self, ConfigError> {
+        let protocol = config.require(&PROTOCOL)?;
+        let verbatim = config.require(&COMPATIBILITY)? == Compatibility::Flink;
+        Ok(Self {
+            name: config.name().to_owned(),
+            target: Target {
+                url: signal_url(config.require(&ENDPOINT)?, protocol, signal, verbatim),
+                protocol,
+                timeout: config.require(&TIMEOUT)?,
+                gzip: config.require(&COMPRESSION)?,
+                headers: headers(config)?,
+            },
+            retry: Retry {
+                initial_backoff: config.require(&INITIAL_BACKOFF)?,
+                max_backoff: config.require(&MAX_BACKOFF)?,
+                timeout: config.require(&RETRY_TIMEOUT)?,
+            },
+            resource: encode_resource(&resource(config, signal)?),
+            batch_bytes: usize::try_from(config.require(&BATCH_BYTES)?).unwrap_or(usize::MAX),
+        })
+    }
+}
+
+fn endpoint(text: &str) -> Option<Url> {
+    let text = text.trim();
+    // The parser would also take `http:host`.
+    let (scheme, _) = text.split_once("://")?;
+    let known = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    let url = Url::parse(text).ok().filter(|_| known)?;
+    (url.username().is_empty() && url.password().is_none()).then_some(url)
+}
+
+/// The URL that requests go to.
+fn signal_url(mut url: Url, protocol: Protocol, signal: Signal, verbatim: bool) -> Url {
+    let (service, path) = match signal {
+        Signal::Traces => ("/opentelemetry.proto.collector.trace.v1.TraceService/Export", "/v1/traces"),
+        Signal::Events => ("/opentelemetry.proto.collector.logs.v1.LogsService/Export", "/v1/logs"),
+    };
+    match protocol {
+        Protocol::Grpc => {
+            url.set_path(service);
+            url.set_query(None);
+        }
+        Protocol::Http if url.path() == "/" && !verbatim => url.set_path(path),
+        Protocol::Http => {}
+    }
+    url.set_fragment(None);
+    url
+}
+
+fn headers(config: &ReporterConfig) -> Result<HeaderMap, ConfigError> {
+    let parsed = |name: &str, value: &str| {
+        let name = HeaderName::try_from(name).ok().filter(|name| !is_reserved(name.as_str()))?;
+        let mut value = HeaderValue::try_from(value).ok().filter(|value| value.to_str().is_ok())?;
+        value.set_sensitive(true);
+        Some((name, value))
+    };
+    let given = config.get(&HEADERS)?.unwrap_or_default();
+    let headers: Option<_> = given.iter().map(|(name, value)| parsed(name.trim(), value.trim())).collect();
+    headers.ok_or_else(|| {
+        const EXPECTED: &str = "a map of HTTP headers: names of letters, digits and `-` that are not the protocol's own, values of \
+                                printable ASCII";
+        config.invalid(&HEADERS, EXPECTED)
+    })
+}
+
+/// Whether the transports set that header themselves.
+fn is_reserved(name: &str) -> bool {
+    const RESERVED: &[&str] = &[
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "host",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    ];
+    RESERVED.contains(&name) || name.starts_with("grpc-")
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    // Beyond this, adding it to the time would overflow.
+    const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+    parse_duration(text).filter(|duration| *duration <= LONGEST)
+}
+
+fn positive_duration(text: &str) -> Option<Duration> {
+    duration(text).filter(|duration| *duration >= Duration::from_millis(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: (&str, &str) = ("exporter.endpoint", "http://collector:4317");
+
+    fn read(signal: Signal, options: &[(&str, &str)]) -> Result<Options, String> {
+        let config = ReporterConfig::from_pairs("otlp", options.iter().copied());
+        Options::read(&config, signal).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_url_without_a_path_gets_the_signals() {
+        let check = |endpoint: &str, more: &[(&str, &str)], traces: &str, logs: &str| {
+            let mut options = vec![("exporter.endpoint", endpoint)];
+            options.extend(more);
+            for (signal, expected) in [(Signal::Traces, traces), (Signal::Events, logs)] {
+                assert_eq!(read(signal, &options).unwrap().target.url.as_str(), expected, "{options:?}");
+            }
+        };
+        let traces = "http://h:4317/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+        let logs = "http://h:4317/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+        for endpoint in ["http://h:4317", " HTTP://h:4317/ ", "http://h:4317/some/path?with=query#part"] {
+            check(endpoint, &[], traces, logs);
+        }
+        let http = ("exporter.protocol", "http");
+        check("https://h", &[http], "https://h/v1/traces", "https://h/v1/logs");
+        check("http://h/?a=b", &[http], "http://h/v1/traces?a=b", "http://h/v1/logs?a=b");
+        check("http://h:4318/v1/traces", &[http], "http://h:4318/v1/traces", "http://h:4318/v1/traces");
+        check("http://[::1]:4318", &[http, ("compatibility", "flink")], "http://[::1]:4318/", "http://[::1]:4318/");
+    }
+
+    #[test]
+    fn protocols_and_compressions_are_taken_in_any_case() {
+        for (text, protocol) in [
+            ("grpc", Protocol::Grpc),
+            ("gRPC", Protocol::Grpc),
+            ("HTTP", Protocol::Http),
+            ("http/Protobuf", Protocol::Http),
+        ] {
+            let options = read(Signal::Traces, &[URL, ("exporter.protocol", text)]).unwrap();
+            assert_eq!(options.target.protocol, protocol);
+        }
+        for (text, gzip) in [("none", false), ("GZIP", true)] {
+            assert_eq!(read(Signal::Traces, &[URL, ("exporter.compression", text)]).unwrap().target.gzip, gzip);
+        }
+    }
+
+    #[test]
+    fn defaults_are_as_documented() {
+        let options = read(Signal::Traces, &[URL]).unwrap();
+        let Options { target, retry, batch_bytes, .. } = options;
+        assert_eq!((target.protocol, target.gzip, target.headers.len()), (Protocol::Grpc, false, 0));
+        assert_eq!(target.timeout, Duration::from_secs(10));
+        assert_eq!([retry.initial_backoff, retry.max_backoff, retry.timeout].map(|time| time.as_secs()), [1, 30, 300]);
+        assert_eq!(batch_bytes, 1 << 20);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_an_error_that_says_so() {
+        let check = |option: (&str, &str), shown: &str, expected: &str| {
+            let error = read(Signal::Traces, &[URL, option]).err().unwrap();
+            assert_eq!(error, format!("code: reporter.otlp.{}: '{shown}' is not {expected}", option.0));
+        };
+        assert_eq!(read(Signal::Events, &[]).err().unwrap(), "reporter.otlp.exporter.endpoint is not set");
+        for url in ["collector:4317", "ftp://collector", "http:collector", "http://", "http://h:99999", ""] {
+            check(("exporter.endpoint", url), url, ENDPOINT.doc().expected);
+        }
+        check(("exporter.endpoint", "http://me:canary@h"), "http://******@h", ENDPOINT.doc().expected);
+        check(("exporter.protocol", "http/json"), "http/json", "`grpc` or `http`");
+        check(("exporter.compression", "zstd"), "zstd", "`none` or `gzip`");
+        for option in [&TIMEOUT, &INITIAL_BACKOFF, &MAX_BACKOFF] {
+            for text in ["0", "366 d", "999 us", "ten"] {
+                check((option.key(), text), text, "a duration from `1 ms` to `365 d`");
+            }
+        }
+        check(("retry.timeout", "366 d"), "366 d", "a duration from `0` to `365 d`");
+        for text in ["1023", "4 mb", "-1"] {
+            check(("batch.bytes", text), text, "a size from `1 kb` to `3 mb`");
+        }
+    }
+
+    #[test]
+    fn headers_are_checked_and_never_shown() {
+        let headers = |options: &[(&str, &str)]| {
+            let config = ReporterConfig::from_pairs("otlp", options.iter().copied());
+            super::headers(&config).map_err(|error| error.to_string())
+        };
+        let good = [("exporter.headers.Authorization", "Bearer canary"), ("exporter.headers.x-scope-orgid", "7")];
+        let parsed = headers(&good).unwrap();
+        assert_eq!(
+            (parsed["authorization"].to_str().unwrap(), &parsed["x-scope-orgid"]),
+            ("Bearer canary", &"7".parse().unwrap())
+        );
+        assert!(!format!("{parsed:?}").contains("canary"));
+        assert_eq!(headers(&[("exporter.headers", "a:canary,b:2")]).unwrap().len(), 2);
+        for (key, value) in [
+            ("exporter.headers.a b", "canary"),
+            ("exporter.headers.a", "can\nary"),
+            ("exporter.headers.a", "canary\u{7f}"),
+            ("exporter.headers.a", "canäry"),
+            ("exporter.headers.content-type", "canary"),
+            ("exporter.headers.Grpc-Timeout", "canary"),
+            ("exporter.headers", "canary"),
+        ] {
+            let error = headers(&[(key, value)]).unwrap_err();
+            assert!(error.starts_with("code: reporter.otlp.exporter.headers: '******' is not a map"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! One request to the collector and its answer, over gRPC or HTTP.
+
+use std::error::Error;
+use std::future::poll_fn;
+use std::io::{self, Write};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use flink_traces_api::{REDACTED, printable};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, TE};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use http_body_util::{BodyExt, Full};
+use reqwest::Url;
+use reqwest::redirect::Policy;
+use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::Verifier;
+use tonic::body::Body;
+use tonic::client::GrpcService;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Status};
+
+use crate::answer::{Answer, Verdict};
+use crate::options::{Protocol, Target};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+const USER_AGENT: &str =
+    concat!("flink-traces-otlp/", env!("CARGO_PKG_VERSION"), " OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"));
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Level 6, flate2's own default, costs twelve times as much for 8 % less.
+const GZIP_LEVEL: u32 = 1;
+/// What the OTLP specification allows a client to send.
+const LONGEST_REQUEST: usize = 64 << 20;
+/// What the OTLP specification allows a client to read.
+const LONGEST_ANSWER: usize = 4 << 20;
+/// The compression flag and the length of a gRPC message.
+const GRPC_PREFIX: usize = 5;
+
+/// The connection to a collector.
+pub(crate) struct Transport {
+    client: Client,
+    gzip: bool,
+    /// Header values and their words, which no text may show.
+    secrets: Vec<String>,
+}
+
+enum Client {
+    Grpc { endpoint: Box<Endpoint>, channel: Channel, uri: Uri, headers: HeaderMap },
+    Http { client: reqwest::Client, url: Url },
+}
+
+impl Transport {
+    /// Sets up what is needed to connect, which happens later. Needs the context of a tokio runtime.
+    pub(crate) fn new(target: Target) -> Result<Self, BoxError> {
+        let secrets = secrets(&target.headers);
+        let mut headers = target.headers;
+        let (content_type, content_encoding) = match target.protocol {
+            Protocol::Grpc => ("application/grpc", GRPC_ENCODING),
+            Protocol::Http => ("application/x-protobuf", CONTENT_ENCODING),
+        };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if target.gzip {
+            headers.insert(content_encoding, HeaderValue::from_static("gzip"));
+        }
+        let client = match target.protocol {
+            Protocol::Grpc => {
+                headers.insert(TE, HeaderValue::from_static("trailers"));
+                let endpoint = Box::new(endpoint(&target.url)?);
+                Client::Grpc { channel: endpoint.connect_lazy(), endpoint, uri: target.url.path().parse()?, headers }
+            }
+            Protocol::Http => {
+                let client = reqwest::Client::builder()
+                    .default_headers(headers)
+                    .user_agent(USER_AGENT)
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .tcp_nodelay(true)
+                    // Requests go one after the other, and one that is given up takes its connection with it.
+                    .http1_only()
+                    .no_proxy()
+                    // Following would hand the headers to whoever is named.
+                    .redirect(Policy::none())
+                    .tls_backend_preconfigured(tls(&target.url)?)
+                    .build()?;
+                Client::Http { client, url: target.url }
+            }
+        };
+        Ok(Self { client, gzip: target.gzip, secrets })
+    }
+
+    /// The body of the request that carries `message`.
+    pub(crate) fn pack(&self, message: &Bytes) -> io::Result<Bytes> {
+        if message.len() > LONGEST_REQUEST {
+            return Err(io::Error::other(format!("{} bytes are more than OTLP carries", message.len())));
+        }
+        let prefix = match self.client {
+            Client::Http { .. } if !self.gzip => return Ok(message.clone()),
+            Client::Http { .. } => 0,
+            Client::Grpc { .. } => GRPC_PREFIX,
+        };
+        let mut body = Vec::with_capacity(prefix + message.len() / if self.gzip { 8 } else { 1 });
+        body.resize(prefix, 0);
+        if self.gzip {
+            let mut encoder = GzEncoder::new(body, Compression::new(GZIP_LEVEL));
+            encoder.write_all(message)?;
+            body = encoder.finish()?;
+        } else {
+            body.extend_from_slice(message);
+        }
+        let length = u32::try_from(body.len() - prefix).map_err(io::Error::other)?;
+        if let Some(prefix) = body[..prefix].first_chunk_mut::<GRPC_PREFIX>() {
+            let [a, b, c, d] = length.to_be_bytes();
+            *prefix = [u8::from(self.gzip), a, b, c, d];
+        }
+        Ok(body.into())
+    }
+
+    /// Gives up the connection after a request that was not answered: the peer may be gone without a word. Over HTTP that
+    /// has happened already.
+    pub(crate) fn abandon(&mut self) {
+        if let Client::Grpc { endpoint, channel, .. } = &mut self.client {
+            *channel = endpoint.connect_lazy();
+        }
+    }
+
+    /// Sends a body once. The answer's text is safe to show.
+    pub(crate) async fn send(&mut self, body: Bytes) -> Answer {
+        let answer = match &mut self.client {
+            Client::Grpc { channel, uri, headers, .. } => {
+                let mut request = Request::post(uri.clone());
+                if let Some(slot) = request.headers_mut() {
+                    slot.clone_from(headers);
+                }
+                match request.body(Body::new(Full::new(body))) {
+                    Ok(request) => over_grpc(channel, request).await,
+                    Err(error) => Err(error.into()),
+                }
+            }
+            Client::Http { client, url } => over_http(client.post(url.clone()).body(body)).await,
+        };
+        let answer = answer.unwrap_or_else(|error| Answer::unanswered(error.as_ref()));
+        let mut reason = answer.reason;
+        for secret in &self.secrets {
+            reason = reason.replace(secret, REDACTED);
+        }
+        Answer { reason: printable(&reason), ..answer }
+    }
+}
+
+fn endpoint(url: &Url) -> Result<Endpoint, BoxError> {
+    let mut endpoint = Endpoint::from_shared(url.origin().ascii_serialization())?
+        .user_agent(USER_AGENT)?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+    if url.scheme() == "https" {
+        endpoint = endpoint.tls_config_with_verifier(ClientTlsConfig::new(), Arc::new(verifier(&provider())?))?;
+    }
+    Ok(endpoint)
+}
+
+fn tls(url: &Url) -> Result<ClientConfig, BoxError> {
+    let provider = provider();
+    let config = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let config = match url.scheme() {
+        "https" => config.dangerous().with_custom_certificate_verifier(Arc::new(verifier(&provider)?)),
+        _ => config.with_root_certificates(RootCertStore::empty()),
+    };
+    Ok(config.with_no_client_auth())
+}
+
+/// Named, so that neither the process's default nor another crate's features decide it.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Trusts whom the system trusts.
+fn verifier(provider: &Arc<CryptoProvider>) -> Result<Verifier, BoxError> {
+    Verifier::new(provider.clone()).map_err(|error| format!("no certificates to check the collector's: {error}").into())
+}
+
+fn secrets(headers: &HeaderMap) -> Vec<String> {
+    const SHORTEST: usize = 4;
+    let values = headers.values().filter_map(|value| value.to_str().ok());
+    let words = values.flat_map(|value| std::iter::once(value).chain(value.split_whitespace()));
+    words.filter(|word| word.len() >= SHORTEST).map(str::to_owned).collect()
+}
+
+async fn over_http(request: reqwest::RequestBuilder) -> Result<Answer, BoxError> {
+    // The URL may hold a secret in its query.
+    let response = request.send().await.map_err(reqwest::Error::without_url)?;
+    let (head, body) = http::Response::<reqwest::Body>::from(response).into_parts();
+    if !head.status.is_success() {
+        let read = read(body).await.unwrap_or_default();
+        return Ok(Answer::of_http(head.status, &head.headers, &read.bytes, SystemTime::now()));
+    }
+    let read = read(body).await?;
+    let is_protobuf =
+        head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-protobuf"));
+    Ok(read.answer(|bytes| if is_protobuf { bytes } else { &[] }))
+}
+
+async fn over_grpc(channel: &mut Channel, request: Request<Body>) -> Result<Answer, BoxError> {
+    poll_fn(|context| GrpcService::<Body>::poll_ready(channel, context)).await?;
+    let (head, body) = GrpcService::call(channel, request).await?.into_parts();
+    let of_status = |status: &Status| (status.code() != Code::Ok).then(|| Answer::of_grpc(status));
+    if let Some(answer) = Status::from_header_map(&head.headers).as_ref().and_then(of_status) {
+        return Ok(answer);
+    }
+    if !head.status.is_success() {
+        // Something in between answered.
+        let read = read(body).await.unwrap_or_default();
+        return Ok(Answer::of_http(head.status, &head.headers, &read.bytes, SystemTime::now()));
+    }
+    let read = read(body).await?;
+    let status = Status::from_header_map(&read.trailers).or_else(|| Status::from_header_map(&head.headers));
+    match status {
+        _ if read.too_long => Ok(read.answer(|bytes| bytes)),
+        Some(status) => Ok(of_status(&status).unwrap_or_else(|| read.answer(grpc_message))),
+        None => Ok(Answer::new(Verdict::Refused, "the answer is not gRPC: it has no status")),
+    }
+}
+
+/// The message in the body of a gRPC answer; empty where it is not exactly one, uncompressed.
+fn grpc_message(body: &[u8]) -> &[u8] {
+    match body.split_first_chunk::<GRPC_PREFIX>() {
+        Some(([0, length @ ..], message)) if u32::from_be_bytes(*length) as usize == message.len() => message,
+        _ => &[],
+    }
+}
+
+/// The body of an answer.
+#[derive(Default)]
+struct Read {
+    bytes: Vec<u8>,
+    trailers: HeaderMap,
+    /// Whether more would have come than is read.
+    too_long: bool,
+}
+
+impl Read {
+    fn answer(&self, message: impl FnOnce(&[u8]) -> &[u8]) -> Answer {
+        match self.too_long {
+            true => Answer::new(Verdict::Lost, format!("the answer is longer than {LONGEST_ANSWER} bytes")),
+            false => Answer::taken(message(&self.bytes)),
+        }
+    }
+}
+
+async fn read<B: http_body::Body<Data = Bytes>>(body: B) -> Result<Read, B::Error> {
+    let mut body = pin!(body);
+    let mut read = Read::default();
+    while let Some(frame) = body.frame().await {
+        match frame?.into_data() {
+            Ok(data) if read.bytes.len() + data.len() > LONGEST_ANSWER => {
+                read.too_long = true;
+                break;
+            }
+            Ok(data) => read.bytes.extend_from_slice(&data),
+            Err(frame) => read.trailers = frame.into_trailers().unwrap_or_default(),
+        }
+    }
+    Ok(read)
+}

@@ -1,0 +1,144 @@
+//! What the log says, and what it never says.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use flink_traces_api::Deadline;
+use flink_traces_testkit::{Answer, GrpcStatus, HttpAnswer, OtlpCollector};
+use support::{PROTOCOLS, event, event_reporter, options, trace_reporter, tree};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is logged while `work` runs, by the targets that `filter` lets through.
+fn logged(filter: &str, work: impl FnOnce()) -> String {
+    let buffer = Buffer::default();
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::OFF.into()).parse(filter).unwrap();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer({
+            let buffer = buffer.clone();
+            move || buffer.clone()
+        })
+        .with_ansi(false)
+        .without_time()
+        .finish();
+    tracing::subscriber::with_default(subscriber, work);
+    String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
+}
+
+#[test]
+fn one_line_when_a_collector_fails_and_one_when_it_works_again() {
+    for protocol in PROTOCOLS {
+        let collector = OtlpCollector::start().unwrap();
+        let endpoint = collector.grpc_endpoint();
+        let log = logged("flink_traces_otlp", || {
+            let mut reporter = trace_reporter(&options(&endpoint, protocol, &[]));
+            for _ in 0..5 {
+                collector.answer(HttpAnswer::new(503).body("busy\u{1b}[31m\n"));
+            }
+            for number in 0..3 {
+                reporter.report(&[tree(number)], &Deadline::unlimited()).unwrap();
+            }
+        });
+        let lines: Vec<_> = log.lines().map(|line| line.split(" after=").next().unwrap().trim_start()).collect();
+        let url = match protocol {
+            "grpc" => format!("{endpoint}/opentelemetry.proto.collector.trace.v1.TraceService/Export"),
+            _ => format!("{endpoint}/v1/traces"),
+        };
+        let of = format!("reporter=\"otlp\" endpoint=\"{url}\"");
+        assert_eq!(
+            lines,
+            [
+                format!(
+                    "WARN flink_traces_otlp: The collector fails, trying again {of} reason=\"HTTP 503 Service Unavailable: busy\\\\u{{1b}}[31m\""
+                ),
+                format!("INFO flink_traces_otlp: The collector works again {of}"),
+            ]
+        );
+        assert!(log.trim_end().ends_with("attempts=5"), "{log}");
+    }
+}
+
+#[test]
+fn rejections_are_logged_once_a_minute() {
+    let collector = OtlpCollector::start().unwrap();
+    collector.answer_by(|_| HttpAnswer::new(400).body("bad").into());
+    let endpoint = collector.grpc_endpoint();
+    let log = logged("flink_traces_otlp", || {
+        let mut reporter = event_reporter(&options(&endpoint, "http", &[]));
+        for _ in 0..3 {
+            reporter.report(&[event(1), event(2)], &Deadline::unlimited()).unwrap_err();
+        }
+    });
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(
+        log.contains("The collector complains") && log.contains("undelivered=2 reason=\"HTTP 400 Bad Request: bad\""),
+        "{log}"
+    );
+}
+
+#[test]
+fn no_header_value_and_no_query_is_ever_shown() {
+    const SECRET: &str = "canary-Zm9v";
+    const QUERY: &str = "canary-query";
+    for protocol in PROTOCOLS {
+        let collector = OtlpCollector::start().unwrap();
+        let echo = format!("unknown token {SECRET}, or Bearer {SECRET}");
+        let url = format!("http://elsewhere/{SECRET}");
+        collector.answer(GrpcStatus::new(14, &echo).retry_delay(Duration::from_millis(1)));
+        collector.answer(HttpAnswer::new(401).body(echo.clone()));
+        collector.answer(Answer::PartialSuccess { rejected: 1, message: echo.clone() });
+        collector.answer(HttpAnswer::new(307).header("location", url));
+        collector.answer(HttpAnswer::new(400).body(echo.clone()));
+        collector.answer(GrpcStatus::new(3, &echo));
+        collector.answer_by(|_| Answer::Close);
+        let endpoint = format!("{}/v1/traces?api-key={QUERY}", collector.http_endpoint());
+        let more = [
+            ("exporter.headers.authorization", "Bearer canary-Zm9v"),
+            ("exporter.headers.x-key", SECRET),
+            ("retry.timeout", "20 ms"),
+        ];
+        let mut errors = String::new();
+        let log = logged("trace", || {
+            let mut reporter = trace_reporter(&options(&endpoint, protocol, &more));
+            for number in 0..8 {
+                if let Err(error) = reporter.report(&[tree(number)], &Deadline::unlimited()) {
+                    errors += &format!("{error} {error:?} {}\n", error.source().unwrap());
+                }
+            }
+        });
+        assert!(collector.requests().iter().all(|request| request.headers["x-key"] == SECRET));
+        assert!(errors.contains("******") && !errors.contains("canary"), "{errors}");
+        assert!(log.contains("TRACE") && log.contains("The collector fails"));
+        assert_eq!(log.lines().find(|line| line.contains("canary")), None);
+    }
+}
+
+#[test]
+fn sending_credentials_unencrypted_is_said() {
+    let headers = ("exporter.headers.authorization", "canary");
+    for (endpoint, more, warns) in
+        [("http://h", &[headers][..], true), ("http://h", &[], false), ("https://h", &[headers], false)]
+    {
+        let log = logged("flink_traces_otlp", || drop(trace_reporter(&options(endpoint, "grpc", more))));
+        assert_eq!(log.contains("Sends exporter.headers without encryption"), warns, "{endpoint}: {log}");
+        assert!(!log.contains("canary"));
+    }
+}

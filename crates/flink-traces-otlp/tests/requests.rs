@@ -1,0 +1,151 @@
+//! What a collector receives: resource, headers, compression, order.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::collections::HashSet;
+
+use flink_traces_api::{Deadline, Identity, ReportedSpan, Span, SystemClock};
+use flink_traces_testkit::{Encoding, OtlpCollector};
+use serde_json::json;
+use support::{PROTOCOLS, context, event, event_reporter, options, trace_reporter, tree};
+
+const TRACES: [&str; 2] = ["/opentelemetry.proto.collector.trace.v1.TraceService/Export", "/v1/traces"];
+const LOGS: [&str; 2] = ["/opentelemetry.proto.collector.logs.v1.LogsService/Export", "/v1/logs"];
+
+#[test]
+fn spans_and_events_arrive_over_either_protocol_compressed_or_not() {
+    for (place, protocol) in PROTOCOLS.into_iter().enumerate() {
+        for compression in ["none", "gzip"] {
+            let collector = OtlpCollector::start().unwrap();
+            let endpoint = collector.grpc_endpoint();
+            let config =
+                options(&endpoint, protocol, &[("exporter.compression", compression), ("batch.bytes", "1 kb")]);
+            let trees: Vec<_> = (0..20).map(tree).collect();
+            trace_reporter(&config).report(&trees, &Deadline::unlimited()).unwrap();
+            let events: Vec<_> = (0..100).map(event).collect();
+            event_reporter(&config).report(&events, &Deadline::unlimited()).unwrap();
+
+            let spans = collector.spans();
+            assert_eq!(spans.len(), 80);
+            assert!(spans.iter().all(|span| span.scope == "org.example.Test"));
+            let numbers: Vec<_> = spans.iter().filter_map(|span| span.attributes().get("number").cloned()).collect();
+            assert_eq!(numbers, (0..20).map(|number| json!(number)).collect::<Vec<_>>());
+            let times: Vec<_> = collector.logs().iter().map(|log| log.log.time_unix_nano).collect();
+            assert_eq!(times, (0..100).map(|number| (1_000 + number) * 1_000_000).collect::<Vec<_>>());
+
+            let requests = collector.requests();
+            assert!(requests.len() > 10);
+            for request in requests {
+                let encoding = [Encoding::Grpc, Encoding::HttpProtobuf][place];
+                assert_eq!((request.encoding, request.gzip), (encoding, compression == "gzip"));
+                assert!([TRACES[place], LOGS[place]].contains(&request.path.as_str()), "{}", request.path);
+                assert!(request.message.len() <= 1 << 10);
+                assert!(!request.gzip || request.wire_size < request.message.len() / 2);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_of_ten_thousand_subtasks_arrives_whole_parents_first() {
+    let part = |name: &'static str| {
+        let span = Span::builder("org.apache.flink.runtime.checkpoint.CheckpointStatsTracker", name);
+        (0..14).fold(span, |span, key| span.attribute(format!("attributeWithALongName{key}"), i64::MAX - key))
+    };
+    let tasks = (0..10).map(|_| part("Checkpoint_Task").children((0..1000).map(|_| part("Checkpoint_Subtask"))));
+    let span = part("Checkpoint").children(tasks).build(&SystemClock);
+    let trace_id = Identity::of(&["checkpoint"]).trace_id();
+    let span = ReportedSpan::new(span.into(), trace_id, context(Default::default()));
+    for protocol in PROTOCOLS {
+        let collector = OtlpCollector::start().unwrap();
+        let endpoint = collector.grpc_endpoint();
+        let mut reporter = trace_reporter(&options(&endpoint, protocol, &[]));
+        reporter.report(std::slice::from_ref(&span), &Deadline::unlimited()).unwrap();
+
+        let mut known = HashSet::new();
+        for received in collector.spans() {
+            let span = received.span;
+            assert!(span.parent_span_id.is_empty() == known.is_empty());
+            assert!(known.is_empty() || known.contains(&span.parent_span_id));
+            assert!(known.insert(span.span_id));
+        }
+        assert_eq!(known.len(), 10_011);
+        let requests = collector.requests();
+        assert!(requests.len() > 3);
+        let mut sizes = requests.iter().rev().skip(1).map(|request| request.message.len());
+        assert!(sizes.all(|size| (1_000_000..=1 << 20).contains(&size)));
+    }
+}
+
+#[test]
+fn headers_are_those_of_the_protocol_and_of_the_options() {
+    let version = env!("CARGO_PKG_VERSION");
+    let agent = format!("flink-traces-otlp/{version} OTel-OTLP-Exporter-Rust/{version}");
+    for protocol in PROTOCOLS {
+        let collector = OtlpCollector::start().unwrap();
+        let endpoint = collector.grpc_endpoint();
+        let more = [
+            ("exporter.headers.Authorization", "Bearer canary"),
+            ("exporter.headers.x-scope-orgid", "7"),
+            ("exporter.compression", "gzip"),
+        ];
+        trace_reporter(&options(&endpoint, protocol, &more)).report(&[tree(1)], &Deadline::unlimited()).unwrap();
+        let headers = &collector.requests()[0].headers;
+        let check = |name: &str, expected: &str| {
+            let value = headers.get(name).map_or("", String::as_str);
+            assert!(value.starts_with(expected), "{protocol} {name}: {value}");
+        };
+        check("authorization", "Bearer canary");
+        check("x-scope-orgid", "7");
+        check("user-agent", &agent);
+        if protocol == "grpc" {
+            check("content-type", "application/grpc");
+            check("te", "trailers");
+            check("grpc-encoding", "gzip");
+        } else {
+            check("content-type", "application/x-protobuf");
+            check("content-encoding", "gzip");
+        }
+    }
+}
+
+#[test]
+fn spans_and_events_have_one_resource_except_where_flink_has_two() {
+    let named = [("service.name", "agg"), ("resource.attributes.deployment.environment.name", "prod")];
+    let check = |more: &[(&str, &str)], traces: serde_json::Value, logs: serde_json::Value| {
+        let collector = OtlpCollector::start().unwrap();
+        let endpoint = collector.grpc_endpoint();
+        let config = options(&endpoint, "grpc", more);
+        trace_reporter(&config).report(&[tree(1)], &Deadline::unlimited()).unwrap();
+        event_reporter(&config).report(&[event(1)], &Deadline::unlimited()).unwrap();
+        assert_eq!(json!(*collector.spans()[0].resource), traces);
+        assert_eq!(json!(*collector.logs()[0].resource), logs);
+    };
+    let rust = json!({
+        "deployment.environment.name": "prod",
+        "service.name": "agg",
+        "telemetry.sdk.language": "rust",
+        "telemetry.sdk.name": "flink-traces",
+        "telemetry.sdk.version": env!("CARGO_PKG_VERSION"),
+    });
+    check(&named, rust.clone(), rust);
+    let java = |service: &str| {
+        json!({
+            "service.name": service,
+            "telemetry.sdk.language": "java",
+            "telemetry.sdk.name": "opentelemetry",
+            "telemetry.sdk.version": "1.30.1",
+        })
+    };
+    check(&[named[0], ("compatibility", "flink")], java("agg"), java("unknown_service:java"));
+}
+
+#[test]
+fn under_compatibility_flink_a_url_is_used_as_it_is() {
+    let collector = OtlpCollector::start().unwrap();
+    let endpoint = collector.http_endpoint();
+    let mut reporter = trace_reporter(&options(&endpoint, "http", &[("compatibility", "flink")]));
+    let error = reporter.report(&[tree(1)], &Deadline::unlimited()).unwrap_err();
+    assert_eq!((error.count_rejected(), collector.requests()[0].path.as_str()), (4, "/"));
+}

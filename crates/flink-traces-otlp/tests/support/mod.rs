@@ -1,0 +1,91 @@
+//! What the tests of this crate share.
+#![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses its part; a test may panic")]
+
+use std::sync::Arc;
+
+use flink_traces_api::{
+    Compatibility, Deadline, Event, EventReporter, Identity, Registry, ReportContext, ReportError, ReportedEvent,
+    ReportedSpan, ReporterConfig, Span, SystemClock, TraceReporter,
+};
+use flink_traces_otlp::{EVENT_FACTORY, TRACE_FACTORY, register};
+use flink_traces_testkit::OtlpCollector;
+
+/// What `exporter.protocol` can be.
+pub(crate) const PROTOCOLS: [&str; 2] = ["grpc", "http"];
+
+/// Options that make waits short, for a collector at `endpoint`.
+pub(crate) fn options<'a>(endpoint: &'a str, protocol: &'a str, more: &[(&'a str, &'a str)]) -> ReporterConfig {
+    let base = [
+        ("exporter.endpoint", endpoint),
+        ("exporter.protocol", protocol),
+        ("retry.initial-backoff", "1 ms"),
+        ("retry.max-backoff", "2 ms"),
+    ];
+    ReporterConfig::from_pairs("otlp", base.into_iter().chain(more.iter().copied()))
+}
+
+pub(crate) fn trace_reporter(config: &ReporterConfig) -> Box<dyn TraceReporter> {
+    let mut registry = Registry::new();
+    register(&mut registry);
+    registry.trace(TRACE_FACTORY).unwrap().create_trace_reporter(config).unwrap()
+}
+
+pub(crate) fn event_reporter(config: &ReporterConfig) -> Box<dyn EventReporter> {
+    let mut registry = Registry::new();
+    register(&mut registry);
+    registry.event(EVENT_FACTORY).unwrap().create_event_reporter(config).unwrap()
+}
+
+pub(crate) fn context(compatibility: Compatibility) -> Arc<ReportContext> {
+    Arc::new(ReportContext { compatibility, ..ReportContext::default() })
+}
+
+/// A span with three parts, told from others by `number`.
+pub(crate) fn tree(number: usize) -> ReportedSpan {
+    wide_tree(number, 3)
+}
+
+pub(crate) fn wide_tree(number: usize, parts: usize) -> ReportedSpan {
+    let part = |place| {
+        Span::builder("org.example.Test", "Part").start_ts_millis(1_000).end_ts_millis(2_000).attribute("place", place)
+    };
+    let span = Span::builder("org.example.Test", "Whole")
+        .start_ts_millis(1_000)
+        .end_ts_millis(3_000)
+        .attribute("number", i64::try_from(number).unwrap())
+        .children((0..i64::try_from(parts).unwrap()).map(part))
+        .build(&SystemClock);
+    let trace_id = Identity::numbered(number as u64 + 1).trace_id();
+    ReportedSpan::new(Arc::new(span), trace_id, context(Compatibility::Standard))
+}
+
+pub(crate) fn event(number: i64) -> ReportedEvent {
+    let event = Event::builder("org.example.Test", "Happened")
+        .observed_ts_millis(1_000 + number)
+        .severity("INFO")
+        .build(&SystemClock);
+    ReportedEvent::new(Arc::new(event), 5_000, context(Compatibility::Standard))
+}
+
+/// How many were rejected, how many lost.
+pub(crate) fn losses(result: &Result<(), ReportError>) -> (usize, usize) {
+    match result {
+        Ok(()) => (0, 0),
+        Err(error) => (error.count_rejected(), error.count_lost()),
+    }
+}
+
+/// Reports and checks that each span is accounted for: what the collector has, and what the reporter says it has not.
+pub(crate) fn report_and_balance(
+    reporter: &mut dyn TraceReporter,
+    spans: &[ReportedSpan],
+    deadline: &Deadline,
+    collector: &OtlpCollector,
+) -> Result<(), ReportError> {
+    let given: usize = spans.iter().map(ReportedSpan::span_count).sum();
+    let before = collector.spans().len();
+    let result = reporter.report(spans, deadline);
+    let (rejected, lost) = losses(&result);
+    assert_eq!(collector.spans().len() - before + rejected + lost, given, "delivered + rejected + lost; {result:?}");
+    result
+}

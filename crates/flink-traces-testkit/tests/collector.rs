@@ -1,0 +1,89 @@
+//! The collector as an HTTP/1.1 client meets it; gRPC is tested by the reporter that speaks it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use flink_traces_testkit::{Answer, Encoding, HttpAnswer, OtlpCollector};
+use serde_json::json;
+
+const TWO_SPANS: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"a","value":{"intValue":"7"}}]},
+    "scopeSpans":[{"scope":{"name":"s"},"spans":[{"name":"first"},{"name":"second"}]}]}]}"#;
+
+/// What comes back until the connection is closed.
+fn post(collector: &OtlpCollector, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(collector.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let length = body.len();
+    let head = "host: x\r\nconnection: close\r\ncontent-type: application/json";
+    write!(stream, "POST {path} HTTP/1.1\r\n{head}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn it_takes_what_its_answer_says() {
+    let partial = Answer::PartialSuccess { rejected: 1, message: "full".to_owned() };
+    let redirect = HttpAnswer::new(307).header("location", "http://elsewhere/").into();
+    let cases = [
+        (Answer::Accept, "HTTP/1.1 200 OK", "{}", 2),
+        (partial, "HTTP/1.1 200 OK", r#"{"partialSuccess":{"errorMessage":"full","rejectedSpans":"1"}}"#, 1),
+        (redirect, "HTTP/1.1 307 Temporary Redirect", "", 0),
+        (HttpAnswer::new(202).body("taken").into(), "HTTP/1.1 202 Accepted", "taken", 2),
+        (Answer::Close, "", "", 0),
+    ];
+    for (answer, head, body, taken) in cases {
+        let collector = OtlpCollector::start().unwrap();
+        collector.answer(answer.clone());
+        let found = post(&collector, "/v1/traces", TWO_SPANS);
+        assert!(found.starts_with(head) && found.ends_with(body), "{answer:?}: {found}");
+        let spans = collector.spans();
+        assert_eq!(spans.len(), taken, "{answer:?}");
+        assert!(spans.iter().all(|span| span.scope == "s" && span.resource["a"] == json!(7)));
+        let request = &collector.requests()[0];
+        assert_eq!((request.records, request.taken, request.encoding), (2, taken, Encoding::HttpJson));
+    }
+}
+
+#[test]
+fn what_it_cannot_understand_it_refuses_and_shows() {
+    let collector = OtlpCollector::start().unwrap();
+    collector.answer(Answer::Close);
+    for (path, body, status) in [("/v1/traces", "{", "400"), ("/v1/traces/", TWO_SPANS, "404"), ("/", "{}", "404")] {
+        let answer = post(&collector, path, body);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        let request = collector.requests().pop().unwrap();
+        assert_eq!((request.path.as_str(), request.records, request.error.is_some()), (path, 0, true));
+    }
+    assert_eq!(post(&collector, "/v1/traces", TWO_SPANS), "");
+}
+
+#[test]
+fn a_test_can_wait_for_what_arrives() {
+    let collector = OtlpCollector::start().unwrap();
+    assert!(!collector.wait_until(Duration::ZERO, |collector| !collector.spans().is_empty()));
+    std::thread::scope(|scope| {
+        scope.spawn(|| post(&collector, "/v1/traces", TWO_SPANS));
+        assert!(collector.wait_until(Duration::from_secs(10), |collector| collector.spans().len() == 2));
+    });
+}
+
+#[test]
+fn a_stopped_collector_frees_its_port_and_closes_its_connections() {
+    let collector = OtlpCollector::start().unwrap();
+    collector.answer(Answer::Hang);
+    let port = collector.address().port();
+    std::thread::scope(|scope| {
+        let hanging = scope.spawn(|| {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            write!(stream, "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").unwrap();
+            stream.read_to_end(&mut Vec::new())
+        });
+        assert!(collector.wait_until(Duration::from_secs(10), |collector| collector.requests().len() == 1));
+        drop(collector);
+        assert!(matches!(hanging.join().unwrap(), Ok(0) | Err(_)));
+    });
+    assert_eq!(OtlpCollector::start_on(port).unwrap().address().port(), port);
+}
