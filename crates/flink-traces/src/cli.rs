@@ -1,70 +1,128 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::ValueParser;
+use clap::{Arg, Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Watches Apache Flink clusters over their REST API and reports checkpoints, recoveries and failures as spans and events, in Flink's
 /// own names: no change to the clusters, Flink 1.9 to 2.3.
 ///
 /// Data goes to standard output, everything else to standard error.
 #[derive(Debug, Parser)]
-#[command(name = "flink-traces", version, max_term_width = 110)]
+#[command(name = "flink-traces", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 
-    /// What to log, as `info` or `warn,flink_traces=debug`.
-    #[arg(long, global = true, env = "FLINK_TRACES_LOG", default_value = "info", value_name = "FILTER")]
+    /// What to log to standard error, as `info` or `warn,flink_traces=debug`. Not in colours if NO_COLOR is set.
+    #[arg(
+        long,
+        global = true,
+        env = "FLINK_TRACES_LOG",
+        default_value = "info",
+        value_name = "FILTER",
+        value_parser = ValueParser::new(log_level)
+    )]
     pub log_level: String,
+}
+
+const EXIT_CODES: &str = "\
+Examples:
+  flink-traces demo
+  flink-traces once --flink http://localhost:8081
+  flink-traces run --flink http://localhost:8081 --otlp http://localhost:4317
+
+Exit codes:
+  0    done; all that was to be delivered is
+  1    it failed, or something was lost
+  2    the command line is wrong
+  69   check: something does not answer
+  78   the configuration is wrong: each problem is told, with file, line and column
+  130  stopped at once by a second Ctrl-C, 143 by a second SIGTERM";
+
+/// How a command ended; the numbers are its exit codes. The other codes stand for errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, and everything was delivered.
+    Done = 0,
+    /// Something failed or was lost.
+    Lost = 1,
+    /// Something does not answer.
+    Unavailable = 69,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Plays a recorded session of a real Flink 2.3.0 cluster; needs no cluster and no network.
-    #[command(after_help = "Examples:
+    #[command(after_help = "\
+Prints spans and events as they come, then per job what held slow checkpoints back, its recoveries
+and its failures. All spans and events are also written as JSON Lines.
+
+Examples:
   flink-traces demo
+  flink-traces demo --quiet
   flink-traces demo --otlp http://localhost:4317
   flink-traces demo -D traces.checkpoint.span-detail-level=CHILDREN_SPANS_PER_SUBTASK")]
     Demo(DemoArgs),
 
     /// Plays a recording as if its cluster were there.
-    #[command(after_help = "Examples:
+    #[command(after_help = "\
+What stands before and between damage is played all the same; the exit code is 1 then.
+
+Examples:
   flink-traces play session.jsonl.gz
   flink-traces play session.jsonl.gz --speed 10
   flink-traces play session.jsonl.gz --otlp http://localhost:4318 --quiet")]
     Play(PlayArgs),
 
     /// Records what a cluster answers, for `play`; values that look like secrets are masked.
-    #[command(after_help = "Examples:
+    #[command(
+        mut_arg("otlp", no_otlp),
+        after_help = "\
+Stopped by SIGTERM or Ctrl-C. Programs, plans and configurations of jobs are not recorded.
+
+Examples:
   flink-traces record --flink http://localhost:8081 --output session.jsonl.gz
-  flink-traces record --flink http://localhost:8081 --output session.jsonl.gz --for '10 min'")]
+  flink-traces record --flink http://localhost:8081 --output session.jsonl.gz --for '10 min'"
+    )]
     Record(RecordArgs),
 
-    /// Looks at a cluster once: its jobs and their checkpoints.
-    #[command(after_help = "Examples:
-  flink-traces once --flink http://localhost:8081")]
-    Once(OnceArgs),
+    /// Looks at clusters once: their jobs and the checkpoints of these.
+    #[command(
+        mut_arg("otlp", no_otlp),
+        after_help = "\
+Examples:
+  flink-traces once --flink http://localhost:8081
+  flink-traces once --conf /etc/flink-traces"
+    )]
+    Once(ClusterArgs),
 
     /// Watches clusters and reports until stopped. SIGTERM and Ctrl-C drain what is queued.
-    #[command(after_help = "Examples:
-  flink-traces run --flink http://localhost:8081
-  flink-traces run --flink prod=https://flink.example.com --flink test=http://localhost:8081 --otlp http://localhost:4317
-  flink-traces run --conf /etc/flink-traces
-  flink-traces run --flink http://localhost:8081 -D traces.reporter.log.factory.class=org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory
+    #[command(after_help = "\
+Without a reporter, spans and events are printed. When it is stopped, it says on standard error what
+became of all that was reported. A second signal stops it at once.
 
-Exit codes: 0 stopped and everything delivered, 1 something was lost, 2 wrong usage, 78 wrong configuration.")]
-    Run(RunArgs),
+Examples:
+  flink-traces run --flink http://localhost:8081
+  flink-traces run --flink http://localhost:8081 --otlp http://localhost:4317
+  flink-traces run --flink prod=https://flink.example.com --flink test=http://localhost:8081
+  flink-traces run --conf /etc/flink-traces")]
+    Run(ClusterArgs),
 
     /// Shows every option in force and where it comes from, and whether clusters and endpoints answer.
-    #[command(after_help = "Examples:
-  flink-traces check --conf conf/
-  flink-traces check --flink http://localhost:8081 --otlp http://localhost:4317
+    #[command(after_help = "\
+Secrets are masked. Nothing is reported and no file is made.
 
-Exit codes: 0 all is well, 69 something does not answer, 78 wrong configuration.")]
-    Check(RunArgs),
+Examples:
+  flink-traces check --conf conf/
+  flink-traces check --flink http://localhost:8081 --otlp http://localhost:4317")]
+    Check(ClusterArgs),
 }
 
 /// Where options come from.
@@ -75,10 +133,10 @@ pub struct ConfigurationArgs {
     pub conf: Option<PathBuf>,
 
     /// Sets an option, over the configuration file; may be given again.
-    #[arg(short = 'D', value_name = "KEY=VALUE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub dynamic: Vec<String>,
 
-    /// Reports spans and events over OTLP to this address: HTTP if its port is 4318, else gRPC.
+    /// Reports over OTLP to this address, by reporters named `otlp`: over HTTP if its port is 4318 or it has a path, else over gRPC.
     #[arg(long, value_name = "URL")]
     pub otlp: Option<String>,
 }
@@ -90,7 +148,7 @@ pub struct DemoArgs {
     #[command(flatten)]
     pub configuration: ConfigurationArgs,
 
-    /// The directory for the JSON Lines files.
+    /// The directory for the JSON Lines files `spans.jsonl` and `events.jsonl`, which are begun anew.
     #[arg(long, value_name = "DIR", default_value = "flink-traces-demo")]
     pub json: PathBuf,
 
@@ -102,14 +160,14 @@ pub struct DemoArgs {
 /// Arguments of `play`.
 #[derive(Debug, Args)]
 pub struct PlayArgs {
-    /// The recording.
+    /// The recording, gzipped or not.
     pub file: PathBuf,
 
     /// Where options come from.
     #[command(flatten)]
     pub configuration: ConfigurationArgs,
 
-    /// Writes JSON Lines files into this directory.
+    /// Also appends JSON Lines to `spans.jsonl` and `events.jsonl` in this directory.
     #[arg(long, value_name = "DIR")]
     pub json: Option<PathBuf>,
 
@@ -143,35 +201,28 @@ pub struct RecordArgs {
 
     /// How long, as `90 s` or `10 min`; until stopped without it.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
-    pub duration: Option<std::time::Duration>,
+    pub duration: Option<Duration>,
 
     /// Where options come from.
     #[command(flatten)]
     pub configuration: ConfigurationArgs,
 }
 
-/// Arguments of `once`.
+/// Arguments of `once`, `run` and `check`.
 #[derive(Debug, Args)]
-pub struct OnceArgs {
-    /// The cluster's REST address.
-    #[arg(long, value_name = "URL")]
-    pub flink: String,
-
-    /// Where options come from.
-    #[command(flatten)]
-    pub configuration: ConfigurationArgs,
-}
-
-/// Arguments of `run` and `check`.
-#[derive(Debug, Args)]
-pub struct RunArgs {
-    /// A cluster's REST address, with a name before it or not; may be given again.
+pub struct ClusterArgs {
+    /// A cluster's REST address, with a name before it or not; may be given again. Without it, the clusters that are configured.
     #[arg(long, value_name = "[NAME=]URL")]
     pub flink: Vec<String>,
 
     /// Where options come from.
     #[command(flatten)]
     pub configuration: ConfigurationArgs,
+}
+
+/// For commands that report nothing.
+fn no_otlp(otlp: Arg) -> Arg {
+    otlp.hide(true).value_parser(|_: &str| Err::<String, _>("this command reports nothing"))
 }
 
 fn speed(text: &str) -> Result<f64, String> {
@@ -181,6 +232,18 @@ fn speed(text: &str) -> Result<f64, String> {
     }
 }
 
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+fn duration(text: &str) -> Result<Duration, String> {
     flink_traces_api::parse_duration(text).ok_or_else(|| "not a duration such as `10 min`".to_owned())
+}
+
+/// Takes a word alone as a level only: as a target, which it may be too, it would silence all others.
+fn log_level(text: &str) -> Result<String, String> {
+    let is_level = |directive: &str| directive.contains('=') || directive.trim().parse::<LevelFilter>().is_ok();
+    match (text.split(',').all(is_level), EnvFilter::try_new(text)) {
+        (true, Ok(_)) => Ok(text.to_owned()),
+        _ => {
+            Err("not `off`, `error`, `warn`, `info`, `debug`, `trace` or `TARGET=LEVEL`, separated by commas"
+                .to_owned())
+        }
+    }
 }

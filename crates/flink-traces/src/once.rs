@@ -1,23 +1,38 @@
 //! The command `once`.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use flink_rest::types::{CheckpointStatistics, CheckpointingStatistics};
-use flink_rest::{Checkpoints, Config, JobsOverview, Overview};
+use flink_rest::{Checkpoints, Client, Config, JobsOverview, Overview};
 use flink_traces_api::{Clock, SystemClock};
 
-use crate::cli::OnceArgs;
-use crate::settings::Settings;
-use crate::text::{bytes, clock_time, duration, one_line};
+use crate::cli::{ClusterArgs, Exit};
+use crate::settings::{InvalidConfiguration, Settings};
+use crate::text::{bytes, clock_time, duration, one_line, print, say};
 
-/// Prints a table of a cluster's jobs and their checkpoints.
+/// Prints for each cluster a table of its jobs and their checkpoints.
 ///
 /// # Errors
-/// When the configuration is wrong, or the cluster does not answer.
-pub async fn once(arguments: &OnceArgs) -> anyhow::Result<()> {
-    let settings = Settings::load(&arguments.configuration, &[])?;
-    let client = settings.client(&arguments.flink)?;
+/// When the configuration is wrong, or standard output cannot be written.
+pub async fn once(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
+    let (_, clusters) = Settings::load_with_clusters(&arguments.configuration, &arguments.flink)?;
+    if clusters.is_empty() {
+        return Err(InvalidConfiguration::no_cluster().into());
+    }
+    let mut exit = Exit::Done;
+    for cluster in clusters {
+        match table(&cluster.client).await {
+            Ok(table) => print(&table)?,
+            Err(error) => {
+                say(&format!("error: {}: {error}\n", one_line(&cluster.name, 100)));
+                exit = Exit::Lost;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+async fn table(client: &Client) -> Result<String, flink_rest::Error> {
     let config = client.call(&Config).await?;
     let overview = client.call(&Overview).await?;
     let mut jobs = client.call(&JobsOverview).await?.jobs;
@@ -37,13 +52,13 @@ pub async fn once(arguments: &OnceArgs) -> anyhow::Result<()> {
     for job in jobs {
         // A batch job, and one that is being made, have none.
         let checkpoints = client.call(&Checkpoints { job: job.jid.clone() }).await.ok();
-        let age = if job.end_time > 0 { job.duration } else { SystemClock.now_millis() - job.start_time };
+        let now = SystemClock.now_millis();
+        let age = if job.end_time > 0 { job.duration } else { now.saturating_sub(job.start_time) };
         let [completed, failed, last, took, size] = checkpoints.as_ref().map_or_else(Default::default, columns);
-        let name = one_line(&job.name, 40);
         rows.push([
-            name,
-            job.jid.to_string(),
-            job.state.to_string(),
+            one_line(&job.name, 40),
+            one_line(job.jid.as_str(), 40),
+            one_line(job.state.as_str(), 20),
             duration(age),
             completed,
             failed,
@@ -58,8 +73,7 @@ pub async fn once(arguments: &OnceArgs) -> anyhow::Result<()> {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
         let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    Ok(text)
 }
 
 fn columns(checkpoints: &CheckpointingStatistics) -> [String; 5] {

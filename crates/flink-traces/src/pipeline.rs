@@ -1,7 +1,7 @@
 //! From the observer's outputs to the reporters, and to whoever looks on.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -12,8 +12,11 @@ use flink_traces_runtime::{
 };
 
 use crate::observer::{JobKey, Output, Record};
-use crate::summary::Summary;
-use crate::text::one_line;
+use crate::text::{one_line, unless_closed};
+
+/// The longest line that is printed, and the longest name of a job in it, in characters.
+const MAX_LINE_CHARS: usize = 1_000;
+const MAX_NAME_CHARS: usize = 60;
 
 /// The clock of a replay: it shows what it was last set to.
 #[derive(Debug, Clone, Default)]
@@ -35,11 +38,9 @@ impl Clock for ReplayClock {
 /// Reports what happens in one cluster.
 pub struct Pipeline {
     cluster: String,
-    dispatcher: Dispatcher,
     job_manager: MetricGroup,
     jobs: BTreeMap<JobKey, MetricGroup>,
     detail: SpanDetailLevel,
-    summary: Summary,
 }
 
 impl Pipeline {
@@ -48,11 +49,9 @@ impl Pipeline {
     pub fn new(dispatcher: &Dispatcher, cluster: &str, host: &str, detail: SpanDetailLevel) -> Self {
         Self {
             cluster: cluster.to_owned(),
-            dispatcher: dispatcher.clone(),
             job_manager: MetricGroup::job_manager(dispatcher, host),
             jobs: BTreeMap::new(),
             detail,
-            summary: Summary::default(),
         }
     }
 
@@ -68,80 +67,120 @@ impl Pipeline {
         let job_manager = &self.job_manager;
         let group = self.jobs.entry(job.clone()).or_insert_with(|| job_manager.add_job(&job.id, &job.name));
         record.report(&self.cluster, job, group, self.detail);
-        self.summary.add(output);
         // A job's group is made anew at need; those of jobs that ended long ago are not kept.
         if self.jobs.len() > 10_000 {
             self.jobs.pop_first();
         }
     }
-
-    /// Where the outputs go.
-    pub fn dispatcher(&self) -> &Dispatcher {
-        &self.dispatcher
-    }
-
-    /// What happened so far.
-    pub fn summary(&self) -> &Summary {
-        &self.summary
-    }
 }
 
-/// Prints outputs for people, one line each.
+/// Prints outputs for people, one line for each span and event. Lines are escaped and of bounded length, whatever a job's names hold.
 pub struct Printer<W> {
     output: W,
+    /// Nobody listens, or nothing can be written any more.
+    closed: bool,
 }
 
 impl<W: Write> Printer<W> {
     /// Prints to `output`.
     pub fn new(output: W) -> Self {
-        Self { output }
+        Self { output, closed: false }
     }
 
     /// Sends what is buffered on its way.
     ///
     /// # Errors
-    /// When `output` fails.
-    pub fn flush(&mut self) -> std::io::Result<()> {
-        self.output.flush()
+    /// As [`print`](Self::print).
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.write(|output| output.flush())
     }
 
-    /// Prints one output.
+    /// Prints one output. `at` is when it was known, in milliseconds since the epoch.
     ///
     /// # Errors
-    /// When `output` fails.
-    pub fn print(&mut self, at: i64, output: &Output) -> std::io::Result<()> {
-        let Output { job, record } = output;
-        let identity = JobIdentity { cluster: "", job_id: &job.id };
-        let span = match record {
-            Record::Checkpoint(stats) => Some(checkpoint_span(identity, stats, SpanDetailLevel::SpanPerCheckpoint)),
-            Record::Initialization { stats, identity_timestamp } => {
-                Some(job_initialization_span(identity, stats, *identity_timestamp))
-            }
-            _ => None,
-        };
-        let event = match record {
-            Record::StatusChange { status, ts_millis } => Some(job_status_change_event(status.as_str(), *ts_millis)),
-            // Nobody reads a stack trace in a line.
-            Record::Failure(failure) => Some(job_failure_event(&JobFailure { stacktrace: None, ..failure.clone() })),
-            Record::AllSubtasks { status, ts_millis } => Some(all_subtasks_status_change_event(*status, *ts_millis)),
-            _ => None,
-        };
-        let clock = ReplayClock::default();
-        clock.set(at);
-        let variables = vec![("<job_name>".to_owned(), job.name.clone())];
-        let context = Arc::new(ReportContext { variables, ..ReportContext::default() });
-        if let Some(span) = span {
-            let span = Arc::new(span.build(&clock));
-            let span = ReportedSpan::new(span, Identity::of(&[]).trace_id(), context.clone());
-            writeln!(self.output, "{}", flink_traces_log::span_line(span.root()))?;
+    /// When `output` fails, unless it is a pipe whose other end is closed. In both cases nothing is printed from then on.
+    pub fn print(&mut self, at: i64, output: &Output) -> io::Result<()> {
+        lines(at, output).iter().try_for_each(|line| {
+            let line = one_line(line, MAX_LINE_CHARS);
+            self.write(|output| writeln!(output, "{line}"))
+        })
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut W) -> io::Result<()>) -> io::Result<()> {
+        if self.closed {
+            return Ok(());
         }
-        if let Some(event) = event {
-            let event = ReportedEvent::new(Arc::new(event.build(&clock)), at, context);
-            writeln!(self.output, "{}", flink_traces_log::event_line(&event))?;
+        let written = write(&mut self.output);
+        self.closed = written.is_err();
+        unless_closed(written)
+    }
+}
+
+/// The lines that tell an output.
+fn lines(at: i64, output: &Output) -> Vec<String> {
+    let Output { job, record } = output;
+    let job_name = one_line(&job.name, MAX_NAME_CHARS);
+    let identity = JobIdentity { cluster: "", job_id: &job.id };
+    let (span, event) = match record {
+        Record::Checkpoint(stats) => (Some(checkpoint_span(identity, stats, SpanDetailLevel::SpanPerCheckpoint)), None),
+        Record::Initialization { stats, identity_timestamp } => {
+            (Some(job_initialization_span(identity, stats, *identity_timestamp)), None)
         }
-        if let Record::Missed { count, last_id } = record {
-            writeln!(self.output, "{}: {count} checkpoints up to {last_id} were not seen", one_line(&job.name, 40))?;
+        Record::StatusChange { status, ts_millis } => {
+            (None, Some(job_status_change_event(status.as_str(), *ts_millis)))
         }
-        Ok(())
+        // Nobody reads a stack trace in a line.
+        Record::Failure(failure) => {
+            (None, Some(job_failure_event(&JobFailure { stacktrace: None, ..failure.clone() })))
+        }
+        Record::AllSubtasks { status, ts_millis } => {
+            (None, Some(all_subtasks_status_change_event(*status, *ts_millis)))
+        }
+        Record::Missed { count, last_id } => {
+            return vec![format!("{job_name}: {count} checkpoints up to {last_id} were not seen")];
+        }
+    };
+    let clock = ReplayClock::default();
+    clock.set(at);
+    let variables = vec![("<job_name>".to_owned(), job_name)];
+    let context = Arc::new(ReportContext { variables, ..ReportContext::default() });
+    let span = span.map(|span| {
+        let span = ReportedSpan::new(Arc::new(span.build(&clock)), Identity::of(&[]).trace_id(), context.clone());
+        flink_traces_log::span_line(span.root())
+    });
+    let event = event.map(|event| {
+        let event = ReportedEvent::new(Arc::new(event.build(&clock)), at, context);
+        flink_traces_log::event_line(&event)
+    });
+    span.into_iter().chain(event).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails with this error after some writes.
+    struct Failing(usize, io::ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(1).ok_or(self.1)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_failure_and_a_full_disk_is_one_failure() {
+        let job = JobKey { start_time: 0, id: "1".to_owned(), name: "job".to_owned() };
+        let output = Output { job, record: Record::Missed { count: 1, last_id: 2 } };
+        for (kind, failures) in [(io::ErrorKind::BrokenPipe, 0), (io::ErrorKind::StorageFull, 1)] {
+            let mut printer = Printer::new(Failing(4, kind));
+            let failed = (0..10).filter(|_| printer.print(0, &output).is_err()).count();
+            assert_eq!((failed, printer.closed), (failures, true), "{kind}");
+        }
     }
 }

@@ -7,8 +7,9 @@ use flink_rest::{Checkpoints, Endpoint, JobId, Resource};
 use flink_traces_runtime::CheckpointType;
 use serde::Deserialize;
 
-use crate::observer::{ClusterObserver, Observation, Output};
+use crate::observer::{ClusterObserver, Output};
 use crate::recording::{Exchange, RecordingError};
+use crate::watch::{Unreadable, observation};
 
 /// Feeds recorded exchanges to an observer.
 #[derive(Debug, Default)]
@@ -16,6 +17,7 @@ pub struct Player {
     observer: ClusterObserver,
     /// The jobs of which somebody triggered a full checkpoint, by the id of the request.
     full_checkpoints: BTreeMap<String, JobId>,
+    unreadable: Unreadable,
 }
 
 impl Player {
@@ -36,17 +38,8 @@ impl Player {
         }
         self.note_triggered(exchange);
         let Some(resource) = Resource::parse(&exchange.path) else { return Vec::new() };
-        let observation = match exchange.status {
-            200 => match resource.parse_body(exchange.body.get().as_bytes()) {
-                Ok(answer) => Observation::Found(answer),
-                Err(error) => {
-                    tracing::warn!(path = exchange.path, %error, "recorded answer cannot be read");
-                    Observation::Unavailable
-                }
-            },
-            404 => Observation::Missing,
-            _ => Observation::Unavailable,
-        };
+        let (observation, unreadable) = observation(&resource, exchange.status, exchange.body.get().as_bytes());
+        unreadable.iter().for_each(|error| self.unreadable.tell(&resource, error));
         self.observer.observe(exchange.arrived_at(), &resource, observation)
     }
 
@@ -108,10 +101,10 @@ pub enum Speed {
 }
 
 /// Plays all of `exchanges`; `each` gets what happened, with the recorded time, in milliseconds since the epoch. Answers how many
-/// exchanges there were. Damage ends the playing, but what was recorded before it is told.
+/// exchanges there were. What stands before damage, and between lines that are no exchanges, is told all the same.
 ///
 /// # Errors
-/// When the recording cannot be read to its end.
+/// When the recording cannot be read to its end, when some of its lines are no exchanges, and when it has none.
 pub fn play(
     exchanges: impl IntoIterator<Item = Result<Exchange, RecordingError>>,
     speed: Speed,
@@ -130,6 +123,10 @@ pub fn play(
                 each(now, &player.play(&exchange));
                 count += 1;
             }
+            Err(RecordingError::Parse { line, source }) => match &mut damage {
+                Some(RecordingError::LeftOut { count, .. }) => *count += 1,
+                _ => damage = Some(RecordingError::LeftOut { count: 1, line, source }),
+            },
             Err(error) => {
                 damage = Some(error);
                 break;
@@ -139,6 +136,7 @@ pub fn play(
     each(now, &player.finish());
     match damage {
         Some(error) => Err(error),
+        None if count == 0 => Err(RecordingError::Empty),
         None => Ok(count),
     }
 }
@@ -157,7 +155,9 @@ impl Pace {
     fn keep(&mut self, now: i64) {
         let Speed::Times(times) = self.speed else { return };
         let (began, first) = *self.began.get_or_insert((Instant::now(), now));
-        let due = Duration::from_secs_f64((now - first).max(0) as f64 / 1_000.0 / times);
+        let due = now.saturating_sub(first).max(0) as f64 / 1_000.0 / times;
+        // What is longer than a duration can tell is never due.
+        let due = Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX);
         std::thread::sleep(due.saturating_sub(began.elapsed()));
     }
 }

@@ -1,8 +1,10 @@
 //! The command `record`.
 
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::io::BufWriter;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter};
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -11,36 +13,41 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::cli::RecordArgs;
+use crate::cli::{Exit, RecordArgs};
 use crate::recording::{Exchange, RecordingWriter};
-use crate::run::wait_for_signal;
-use crate::settings::Settings;
+use crate::run::Signals;
+use crate::settings::{Cluster, InvalidConfiguration, Settings};
 use crate::text::say;
 use crate::watch::{Answered, Watcher};
 
 /// What of an answer is not recorded: the text of a job's program, which no observer needs.
 const LEFT_OUT: &[&str] = &["plan", "stream-graph", "user-config"];
 
-/// Records what a cluster answers, until the program is told to stop or the time is over.
+/// How many answers are remembered to be compared with the next of the same path.
+const REMEMBERED: usize = 10_000;
+
+/// Records what a cluster answers, until the program is told to stop or the time is over. What is recorded so far is kept whatever
+/// happens.
 ///
 /// # Errors
-/// When the configuration is wrong, or the file exists or cannot be written.
-pub async fn record(arguments: &RecordArgs) -> anyhow::Result<()> {
-    let settings = Settings::load(&arguments.configuration, &[])?;
-    let client = settings.client(&arguments.flink)?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(&arguments.output).with_context(|| arguments.output.display().to_string())?;
+/// When the configuration is wrong, the file exists or cannot be written, or the cluster never answered.
+pub async fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
+    let flink = [arguments.flink.clone()];
+    let (settings, mut clusters) = Settings::load_with_clusters(&arguments.configuration, &flink)?;
+    let Some(Cluster { client, name, .. }) = clusters.pop() else {
+        return Err(InvalidConfiguration::no_cluster().into());
+    };
+    let mut signals = Signals::listen()?;
+    let file_name = arguments.output.display().to_string();
+    let file = create(&arguments.output).with_context(|| file_name.clone())?;
     let mut recorder = Recorder { writer: RecordingWriter::new(BufWriter::new(file)), last: HashMap::new(), count: 0 };
     let version = env!("CARGO_PKG_VERSION");
     let meta =
         json!({ "recorder": format!("flink-traces {version}"), "interval_s": settings.poll_interval.as_secs_f64() });
-    recorder.write("META", "", SystemClock.now_millis(), 0, 0, &meta)?;
+    recorder.write("META", "", SystemClock.now_millis(), 0, 0, &meta).with_context(|| file_name.clone())?;
 
     let (stop, stopped) = watch::channel(false);
-    let mut watcher = Watcher::new(client, "recorded", settings.poll_interval, Arc::new(SystemClock));
+    let mut watcher = Watcher::new(client, &name, settings.poll_interval, Arc::new(SystemClock));
     let mut failure = None;
     let watching = watcher.run(stopped, |answer, _| {
         if failure.is_none() {
@@ -59,49 +66,59 @@ pub async fn record(arguments: &RecordArgs) -> anyhow::Result<()> {
     tokio::select! {
         () = watching => {}
         () = over => {}
-        signal = wait_for_signal() => signal?,
-    }
-    if let Some(error) = failure {
-        return Err(error).with_context(|| arguments.output.display().to_string());
+        _ = signals.next() => {}
     }
     let count = recorder.count;
-    recorder.writer.finish()?.into_inner().map_err(|error| error.into_error())?.sync_all()?;
-    say(&format!("{count} answers in {}\n", arguments.output.display()));
-    Ok(())
+    let finished = match failure {
+        Some(error) => Err(error),
+        None => recorder.finish(),
+    };
+    finished.with_context(|| file_name.clone())?;
+    say(&format!("{count} answers in {file_name}\n"));
+    anyhow::ensure!(count > 0, "the cluster did not answer");
+    Ok(Exit::Done)
 }
 
-struct Recorder<W: std::io::Write> {
-    writer: RecordingWriter<W>,
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+struct Recorder {
+    writer: RecordingWriter<BufWriter<File>>,
     /// The last answer for each path: what does not change is not written again.
     last: HashMap<String, (u16, Value)>,
+    /// How often there was an answer, whatever its status, that was written.
     count: usize,
 }
 
-impl<W: std::io::Write> Recorder<W> {
-    fn add(&mut self, answer: &Answered) -> std::io::Result<()> {
+impl Recorder {
+    fn add(&mut self, answer: &Answered) -> io::Result<()> {
         let (status, body) = match &answer.response {
             Ok(response) => (response.status, recorded(&response.body)),
             Err(error) => (0, json!({ "$error": error.to_string() })),
         };
         let path = answer.resource.path();
-        let duration = answer.answered_at - answer.asked_at;
+        // Paths of checkpoints that are gone pile up otherwise; what is forgotten is at worst written twice.
+        if self.last.len() >= REMEMBERED {
+            self.last.clear();
+        }
         let known = self.last.insert(path.clone(), (status, body.clone()));
         if known.is_some_and(|known| known == (status, body.clone())) {
             return Ok(());
         }
-        self.write("GET", &path, answer.asked_at, duration, status, &body)
+        self.count += usize::from(answer.response.is_ok());
+        self.write("GET", &path, answer.asked_at, answer.answered_at - answer.asked_at, status, &body)
     }
 
-    fn write(
-        &mut self,
-        method: &str,
-        path: &str,
-        t_ms: i64,
-        dur_ms: i64,
-        status: u16,
-        body: &Value,
-    ) -> std::io::Result<()> {
-        self.count += usize::from(method == "GET");
+    fn finish(self) -> io::Result<()> {
+        self.writer.finish()?.into_inner().map_err(|error| error.into_error())?.sync_all()
+    }
+
+    fn write(&mut self, method: &str, path: &str, t_ms: i64, dur_ms: i64, status: u16, body: &Value) -> io::Result<()> {
         let body = RawValue::from_string(body.to_string())?;
         self.writer.write(&Exchange {
             t_ms,
@@ -132,7 +149,8 @@ fn mask(value: &mut Value) {
             fields.retain(|key, _| !LEFT_OUT.contains(&key.as_str()));
             for (key, value) in fields {
                 match value {
-                    Value::String(text) if is_sensitive(key) => REDACTED.clone_into(text),
+                    Value::Null | Value::Bool(_) => {}
+                    value if is_sensitive(key) => *value = REDACTED.into(),
                     value => mask(value),
                 }
             }
@@ -145,37 +163,55 @@ fn mask(value: &mut Value) {
 
 /// The text with `name=value` and `name: value` masked where the name is sensitive, and with users and passwords of addresses.
 fn masked(text: &str) -> String {
-    const ENDS: &[char] = &[' ', '\n', '\t', ',', ';', '&', '"', '\'', ')', '}', ']'];
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(separator) = rest.find(['=', ':']) {
         let (before, from) = rest.split_at(separator);
-        let name = before.rsplit(|c: char| !(c.is_alphanumeric() || "-_.".contains(c))).next().unwrap_or_default();
-        let gap = from[1..].len() - from[1..].trim_start_matches([' ', ':', '=', '"', '\'']).len();
-        let value = &from[1 + gap..];
-        let end = value.find(ENDS).unwrap_or(value.len());
-        let (kept, replaced, after) = if is_sensitive(name) && end > 0 {
-            (&rest[..separator + 1 + gap], true, &value[end..])
-        } else if let Some(at) = userinfo_end(from) {
-            (&rest[..separator + 3], true, &from[at..])
-        } else {
-            (&rest[..=separator], false, &from[1..])
-        };
-        masked.push_str(kept);
-        if replaced {
-            masked.push_str(REDACTED);
-        }
-        rest = after;
+        let secret = if names_a_secret(before) { value(from) } else { userinfo(from) };
+        // Without a secret, go on behind the separator.
+        let secret = secret.filter(|secret| !secret.is_empty());
+        let (start, end) = secret.as_ref().map_or((1, 1), |secret| (secret.start, secret.end));
+        masked.push_str(before);
+        masked.push_str(&from[..start]);
+        masked.push_str(if secret.is_some() { REDACTED } else { "" });
+        rest = &from[end..];
     }
     masked.push_str(rest);
     masked
 }
 
-/// Where, in a text that begins at an address's `://`, its user and password end.
-fn userinfo_end(text: &str) -> Option<usize> {
+const QUOTES: [char; 2] = ['"', '\''];
+
+/// Whether a text ends in the name of a secret, and not in that of a source file before a line number.
+fn names_a_secret(text: &str) -> bool {
+    let mut words = text.trim_end_matches(QUOTES).rsplit(|c: char| !(c.is_alphanumeric() || "-_.".contains(c)));
+    let name = words.next().unwrap_or_default();
+    is_sensitive(name) && !name.ends_with(".java") && !name.ends_with(".scala")
+}
+
+/// Where the value is in a text that begins at its separator: between quotes, or a word, or two where the first names a way to
+/// authenticate.
+fn value(text: &str) -> Option<Range<usize>> {
+    const ENDS: &[char] = &[' ', '\n', '\t', ',', ';', '&', '"', '\'', ')', '}', ']'];
+    let start = text.len() - text.trim_start_matches([' ', ':', '=', '"', '\'']).len();
+    let value = &text[start..];
+    let quote = text[..start].chars().next_back().filter(|last| QUOTES.contains(last));
+    let word = |text: &str| text.find(ENDS).unwrap_or(text.len());
+    let first = word(value);
+    let is_scheme = ["bearer", "basic", "digest"].iter().any(|scheme| value[..first].eq_ignore_ascii_case(scheme));
+    let length = match quote {
+        Some(quote) => value.find(quote).unwrap_or(value.len()),
+        None if is_scheme && value[first..].starts_with(' ') => first + 1 + word(&value[first + 1..]),
+        None => first,
+    };
+    Some(start..start + length)
+}
+
+/// Where user and password are in a text that begins at an address's `://`.
+fn userinfo(text: &str) -> Option<Range<usize>> {
     let authority = text.strip_prefix("://")?;
     let end = authority.find(|c: char| c.is_whitespace() || "/?#\"'".contains(c)).unwrap_or(authority.len());
-    authority[..end].rfind('@').map(|at| at + "://".len())
+    authority[..end].rfind('@').map(|at| 3..3 + at)
 }
 
 #[cfg(test)]
@@ -189,10 +225,16 @@ mod tests {
             ("password=hunter2, user=bob", "password=******, user=bob"),
             ("s3.secret-key: hunter2\n\tat Class", "s3.secret-key: ******\n\tat Class"),
             ("{\"apiToken\": \"hunter2\"}", "{\"apiToken\": \"******\"}"),
+            ("password='hun ter2', user=bob", "password='******', user=bob"),
+            ("password='hunter2", "password='******"),
             ("jdbc:postgresql://bob:hunter2@db:5432/x?a=b", "jdbc:postgresql://******@db:5432/x?a=b"),
+            ("http://host:80/?token=hunter2&a=b", "http://host:80/?token=******&a=b"),
+            ("Authorization: Bearer hunter2 failed", "Authorization: ****** failed"),
+            ("authorization=basic hunter2", "authorization=******"),
             ("password=", "password="),
             ("token==hunter2", "token==******"),
             ("at org.apache.flink.Token.run(Token.java:12)", "at org.apache.flink.Token.run(Token.java:12)"),
+            ("é: ü=ö", "é: ü=ö"),
         ];
         for (text, expected) in cases {
             assert_eq!(masked(text), expected, "{text}");
@@ -202,8 +244,10 @@ mod tests {
     #[test]
     fn secrets_are_masked_in_bodies() {
         let body =
-            br#"{"jobs":[{"name":"x","plan":{"sql":"SELECT"},"my-password":"hunter2","n":1}],"e":"secret=hunter2"}"#;
-        let expected = json!({"jobs":[{"name":"x","my-password":"******","n":1}],"e":"secret=******"});
+            br#"{"jobs":[{"name":"x","plan":{"sql":"SELECT"},"my-password":"hunter2","n":1}],"e":"secret=hunter2",
+            "passwords":["hunter2"],"secret":{"a":"hunter2"},"token":42,"has-token":true,"cookie":null}"#;
+        let expected = json!({"jobs":[{"name":"x","my-password":"******","n":1}],"e":"secret=******",
+            "passwords":"******","secret":"******","token":"******","has-token":true,"cookie":null});
         assert_eq!(recorded(body), expected);
         assert_eq!(recorded(b"<html>token=hunter2</html>"), json!({"$text":"<html>token=******"}));
     }

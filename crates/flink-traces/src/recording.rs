@@ -44,11 +44,11 @@ impl Exchange {
     }
 }
 
-/// Why a recording could not be read to its end.
+/// What is wrong with a recording.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// The file cannot be opened.
-    #[error("cannot open {path}: {source}")]
+    #[error("{path} cannot be opened")]
     Open {
         /// Which file.
         path: String,
@@ -56,7 +56,7 @@ pub enum RecordingError {
         source: io::Error,
     },
     /// The data ends too early or is not gzip.
-    #[error("line {line}: cannot be read: {source}")]
+    #[error("line {line} cannot be read")]
     Read {
         /// The line that was being read, from 1.
         line: usize,
@@ -64,7 +64,7 @@ pub enum RecordingError {
         source: io::Error,
     },
     /// A line is not an exchange.
-    #[error("line {line}: not an exchange of a recording: {source}")]
+    #[error("line {line} is no exchange of a recording")]
     Parse {
         /// Which line, from 1.
         line: usize,
@@ -72,14 +72,27 @@ pub enum RecordingError {
         source: serde_json::Error,
     },
     /// A line is longer than any answer.
-    #[error("line {line}: longer than {} MiB", MAX_LINE_BYTES >> 20)]
+    #[error("line {line} is longer than {} MiB", MAX_LINE_BYTES >> 20)]
     TooLong {
         /// Which line, from 1.
         line: usize,
     },
+    /// It was read to its end, but for lines that are no exchanges.
+    #[error("lines left out as they are no exchanges of a recording: {count}, the first is line {line}")]
+    LeftOut {
+        /// How many.
+        count: usize,
+        /// The first of them, from 1.
+        line: usize,
+        /// What is wrong with that.
+        source: serde_json::Error,
+    },
+    /// There is no exchange in it.
+    #[error("there is nothing in it")]
+    Empty,
 }
 
-/// Reads a recording exchange by exchange. What stands before damage is read all the same.
+/// Reads a recording exchange by exchange. After a line that is no exchange it goes on with the next one; any other error is the end.
 pub struct RecordingReader {
     lines: Box<dyn BufRead>,
     line: usize,

@@ -1,16 +1,19 @@
 //! The commands `demo` and `play`.
 
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cli::{ConfigurationArgs, DemoArgs, PlayArgs, ReplayArgs};
+use anyhow::Context;
+
+use crate::cli::{ConfigurationArgs, DemoArgs, Exit, PlayArgs, ReplayArgs};
 use crate::pipeline::{Pipeline, Printer, ReplayClock};
 use crate::play::{Speed, play};
 use crate::recording::{Position, RecordingReader};
-use crate::settings::{Settings, json_reporters};
-use crate::text::{say, tell_stats};
+use crate::settings::{JSON_FILES, Settings, json_reporters};
+use crate::summary::Summary;
+use crate::text::{print, say, tell_stats};
 
 /// A session of a real Flink 2.3.0 cluster: eight jobs, 74 checkpoints, failures, recoveries, savepoints.
 const DEMO: &[u8] = include_bytes!("../recordings/flink-2.3.0-full.jsonl.gz");
@@ -18,91 +21,111 @@ const DEMO: &[u8] = include_bytes!("../recordings/flink-2.3.0-full.jsonl.gz");
 /// Stands for the cluster in the ids of spans of a recording.
 const CLUSTER: &str = "recording";
 
-/// How many spans or events may wait before a replay waits for them.
-const IN_FLIGHT: usize = 10_000;
+/// How many spans or events may at most be queued before a replay waits for the reporters.
+const IN_FLIGHT: u64 = 10_000;
 
-/// Plays the embedded recording; answers whether everything was delivered.
+/// Nobody waits for a cluster here: what the reporters still try may take its time.
+const PATIENCE: Duration = Duration::from_secs(86_400);
+
+/// Plays the embedded recording.
 ///
 /// # Errors
 /// When the configuration is wrong, or a file cannot be written.
-pub fn demo(arguments: &DemoArgs) -> anyhow::Result<bool> {
+pub fn demo(arguments: &DemoArgs) -> anyhow::Result<Exit> {
+    let settings = settings(&arguments.configuration, Some(&arguments.json))?;
     // A demo shows one session, not this one after the last.
-    for file in ["spans.jsonl", "events.jsonl"] {
-        match std::fs::remove_file(arguments.json.join(file)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+    for file in JSON_FILES.map(|file| arguments.json.join(file)) {
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context(file.display().to_string()),
             _ => {}
         }
     }
-    let recording = RecordingReader::gzipped(DEMO);
-    replay(recording, DEMO.len() as u64, &arguments.configuration, Some(&arguments.json), arguments.replay)
+    let recording =
+        Recording { name: "the recording".to_owned(), reader: RecordingReader::gzipped(DEMO), size: DEMO.len() as u64 };
+    replay(recording, &settings, Some(&arguments.json), arguments.replay)
 }
 
-/// Plays a recording from a file; answers whether everything was delivered.
+/// Plays a recording from a file.
 ///
 /// # Errors
-/// When the configuration is wrong, or a file cannot be read to its end or written.
-pub fn play_file(arguments: &PlayArgs) -> anyhow::Result<bool> {
-    let recording = RecordingReader::open(&arguments.file)?;
-    let size = std::fs::metadata(&arguments.file)?.len();
-    replay(recording, size, &arguments.configuration, arguments.json.as_deref(), arguments.replay)
+/// When the configuration is wrong, the file is damaged, or another cannot be written.
+pub fn play_file(arguments: &PlayArgs) -> anyhow::Result<Exit> {
+    let settings = settings(&arguments.configuration, arguments.json.as_deref())?;
+    let recording = Recording {
+        name: arguments.file.display().to_string(),
+        reader: RecordingReader::open(&arguments.file)?,
+        size: std::fs::metadata(&arguments.file)?.len(),
+    };
+    replay(recording, &settings, arguments.json.as_deref(), arguments.replay)
+}
+
+fn settings(configuration: &ConfigurationArgs, json: Option<&Path>) -> anyhow::Result<Settings> {
+    let settings = Settings::load(configuration, &json.map(json_reporters).unwrap_or_default())?;
+    if let Some(directory) = json {
+        std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+    }
+    Ok(settings)
+}
+
+struct Recording {
+    name: String,
+    reader: RecordingReader,
+    /// In bytes.
+    size: u64,
 }
 
 fn replay(
-    recording: RecordingReader,
-    size: u64,
-    configuration: &ConfigurationArgs,
+    recording: Recording,
+    settings: &Settings,
     json: Option<&Path>,
     arguments: ReplayArgs,
-) -> anyhow::Result<bool> {
-    if let Some(directory) = json {
-        std::fs::create_dir_all(directory)?;
-    }
-    let settings = Settings::load(configuration, &json.map(json_reporters).unwrap_or_default())?;
+) -> anyhow::Result<Exit> {
+    let Recording { name, reader, size } = recording;
     let clock = ReplayClock::default();
     let dispatcher = settings.start(Arc::new(clock.clone()))?;
     let mut pipeline = Pipeline::new(&dispatcher, CLUSTER, "localhost", settings.detail);
-    let mut printer = Printer::new(BufWriter::new(std::io::stdout()));
+    let mut summary = Summary::default();
+    let mut printer = Printer::new(BufWriter::new(io::stdout()));
+    let mut printed = Ok(());
     // Lines and a progress bar would disturb each other.
-    let shows_progress = std::io::stderr().is_terminal() && (arguments.quiet || !std::io::stdout().is_terminal());
-    let mut progress =
-        shows_progress.then(|| Progress { position: recording.position(), size, shown_at: Instant::now() });
+    let shows_progress = io::stderr().is_terminal() && (arguments.quiet || !io::stdout().is_terminal());
+    let mut progress = shows_progress.then(|| Progress { position: reader.position(), size, shown_at: Instant::now() });
     let speed = arguments.speed.map_or(Speed::AsFastAsPossible, Speed::Times);
-    // Whoever closes the other end of a pipe has seen enough.
-    let mut listened_to = true;
-    let mut waiting = 0;
+    // A replay can wait, unlike a cluster: nothing need be dropped for a slow destination.
+    let enough = settings.reporters.iter().map(|reporter| reporter.queue_size as u64 / 4).min();
+    let enough = enough.unwrap_or(IN_FLIGHT).min(IN_FLIGHT);
 
-    let played = play(recording, speed, |now, outputs| {
+    let played = play(reader, speed, |now, outputs| {
         clock.set(now);
         for output in outputs {
             pipeline.report(output);
-            listened_to = listened_to && (arguments.quiet || printer.print(now, output).is_ok());
+            if dispatcher.stats().iter().any(|reporter| reporter.queued > enough) {
+                dispatcher.flush(PATIENCE);
+            }
+            summary.add(output);
+            if !arguments.quiet && printed.is_ok() {
+                printed = printer.print(now, output);
+            }
         }
-        if !outputs.is_empty() {
-            listened_to = listened_to && printer.flush().is_ok();
-        }
-        // A replay can wait, unlike a cluster: nothing need be dropped for a slow destination.
-        waiting += outputs.len();
-        if waiting >= IN_FLIGHT {
-            dispatcher.flush(Duration::from_secs(3_600));
-            waiting = 0;
+        if !outputs.is_empty() && printed.is_ok() {
+            printed = printer.flush();
         }
         progress.iter_mut().for_each(Progress::show);
     });
-    // Nobody waits for a cluster here: what the reporters still try may take its time.
-    dispatcher.flush(Duration::from_secs(3_600));
+    dispatcher.flush(PATIENCE);
     let stats = dispatcher.shutdown(settings.shutdown_timeout);
     if progress.is_some() {
         say("\r\u{1b}[K");
     }
-    if listened_to {
-        let _ = write!(std::io::stdout(), "\n{}", pipeline.summary());
-    }
+    let printed = printed.and_then(|()| print(&format!("\n{summary}")));
     if let Some(directory) = json {
-        say(&format!("\nJSON Lines in {0}/spans.jsonl and {0}/events.jsonl\n", directory.display()));
+        let [spans, events] = JSON_FILES.map(|file| directory.join(file).display().to_string());
+        say(&format!("\nJSON Lines in {spans} and {events}\n"));
     }
     let everything_delivered = tell_stats(&stats);
-    played?;
-    Ok(everything_delivered)
+    played.context(name)?;
+    printed.context("standard output")?;
+    Ok(if everything_delivered { Exit::Done } else { Exit::Lost })
 }
 
 /// How much of a recording is played, on standard error.

@@ -30,7 +30,8 @@ struct JobSummary {
     total_duration: i64,
     /// The slowest completed checkpoints, slowest first.
     slowest: Vec<SlowCheckpoint>,
-    failed_checkpoints: Counted<String>,
+    /// How often checkpoints failed for each reason.
+    failed_checkpoints: BTreeMap<String, usize>,
     recoveries: Newest<InitializationStats>,
     starts: usize,
     failures: Newest<JobFailure>,
@@ -77,9 +78,6 @@ impl<T> Newest<T> {
     }
 }
 
-#[derive(Debug, Default)]
-struct Counted<T>(BTreeMap<T, usize>);
-
 impl Summary {
     /// Adds one output.
     pub fn add(&mut self, output: &Output) {
@@ -103,15 +101,15 @@ impl JobSummary {
         if stats.status == CheckpointStatus::Failed {
             self.failed += 1;
             let why = stats.failure.as_ref().map_or("", |failure| failure.message.as_str());
-            *self.failed_checkpoints.0.entry(one_line(why, 100)).or_default() += 1;
+            *self.failed_checkpoints.entry(one_line(why, 100)).or_default() += 1;
             return;
         }
         self.completed += 1;
         let is_savepoint =
             !matches!(stats.checkpoint_type, CheckpointType::Checkpoint | CheckpointType::FullCheckpoint);
         self.savepoints += usize::from(is_savepoint);
-        let duration = stats.latest_ack_timestamp.map_or(0, |ack| ack - stats.trigger_timestamp);
-        self.total_duration += duration;
+        let duration = stats.latest_ack_timestamp.map_or(0, |ack| ack.saturating_sub(stats.trigger_timestamp));
+        self.total_duration = self.total_duration.saturating_add(duration);
         let place = self.slowest.partition_point(|slow| slow.duration >= duration);
         if place < SHOWN {
             self.slowest.insert(
@@ -141,8 +139,9 @@ impl HeldBack {
             ("in the synchronous part", known(SubtaskMetric::SyncCheckpointDurationMs)),
             ("in the asynchronous part", known(SubtaskMetric::AsyncCheckpointDurationMs)),
         ];
-        let told: i64 = phases.iter().map(|(_, millis)| millis).sum();
-        let rest = ("finishing and acknowledging", subtask.ack_timestamp - stats.trigger_timestamp - told);
+        let took = subtask.ack_timestamp.saturating_sub(stats.trigger_timestamp);
+        let rest = phases.iter().fold(took, |rest, (_, millis)| rest.saturating_sub(*millis));
+        let rest = ("finishing and acknowledging", rest);
         let (phase, phase_ms) = phases.into_iter().chain([rest]).max_by_key(|(_, millis)| *millis)?;
         let task_name = task.task_name.as_deref().unwrap_or(&task.job_vertex_id);
         Some(Self { task: one_line(task_name, 60), subtask: subtask.index, phase, phase_ms })
@@ -155,7 +154,9 @@ impl fmt::Display for Summary {
         writeln!(f, "{jobs} job{}", if jobs == 1 { "" } else { "s" })?;
         for (key, job) in &self.jobs {
             let status = job.status.as_deref().unwrap_or("state unknown");
-            writeln!(f, "\n{} ({}), {status}", one_line(&key.name, 60), key.id)?;
+            let [name, id, status] =
+                [(&*key.name, 60), (&key.id, 40), (status, 20)].map(|(text, limit)| one_line(text, limit));
+            writeln!(f, "\n{name} ({id}), {status}")?;
             job.fmt(f)?;
         }
         Ok(())
@@ -187,8 +188,14 @@ impl fmt::Display for JobSummary {
                 None => writeln!(f)?,
             }
         }
-        for (why, count) in &self.failed_checkpoints.0 {
+        let mut reasons: Vec<_> = self.failed_checkpoints.iter().collect();
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        for (why, count) in reasons.iter().take(SHOWN) {
             writeln!(f, "    failed: {count} × {why}")?;
+        }
+        let others: usize = reasons.iter().skip(SHOWN).map(|(_, count)| *count).sum();
+        if others > 0 {
+            writeln!(f, "    failed: {others} for other reasons")?;
         }
         let (recoveries, starts) = (self.recoveries.count, self.starts);
         if recoveries + starts > 0 {
@@ -197,23 +204,35 @@ impl fmt::Display for JobSummary {
         for recovery in &self.recoveries.newest {
             let InitializationStats { start_timestamp, end_timestamp, restored_checkpoint_id, .. } = recovery;
             let id = restored_checkpoint_id.unwrap_or_default();
-            let took = duration(end_timestamp - start_timestamp);
+            let took = duration(end_timestamp.saturating_sub(*start_timestamp));
             writeln!(f, "    at {} from checkpoint {id}, in {took}", clock_time(*start_timestamp))?;
         }
         if self.failures.count > 0 {
             writeln!(f, "  failures: {}", self.failures.count)?;
         }
         for failure in &self.failures.newest {
-            let what = failure.exception_type.as_deref().unwrap_or("unknown exception");
-            write!(f, "    at {}: {}", clock_time(failure.ts_millis), one_line(what, 80))?;
-            if let Some(message) = &failure.exception_message {
-                write!(f, ": {}", one_line(message, 100))?;
-            }
-            if let Some(task) = &failure.task_name {
-                write!(f, ", in {}", one_line(task, 60))?;
-            }
-            writeln!(f, "{}", if failure.can_restart { "" } else { "; the job ended" })?;
+            writeln!(f, "    at {}: {}", clock_time(failure.ts_millis), told_failure(failure))?;
         }
         Ok(())
     }
+}
+
+/// The exception with its message, where it happened, and its innermost cause.
+fn told_failure(failure: &JobFailure) -> String {
+    let what = failure.exception_type.as_deref().unwrap_or("unknown exception");
+    let mut told = one_line(what, 80);
+    if let Some(message) = &failure.exception_message {
+        told += &format!(": {}", one_line(message, 100));
+    }
+    if let Some(task) = &failure.task_name {
+        told += &format!(", in {}", one_line(task, 60));
+    }
+    let causes = failure.stacktrace.iter().flat_map(|stacktrace| stacktrace.lines());
+    if let Some(cause) = causes.filter_map(|line| line.strip_prefix("Caused by: ")).next_back() {
+        told += &format!("; caused by {}", one_line(cause, 150));
+    }
+    if !failure.can_restart {
+        told += "; the job ended";
+    }
+    told
 }

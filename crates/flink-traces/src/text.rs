@@ -1,5 +1,7 @@
 //! Text for people: times, sizes, names that may hold anything.
 
+use std::io::{self, Write};
+
 use flink_traces_api::is_unsafe_to_print;
 use flink_traces_runtime::ReporterStats;
 use jiff::Timestamp;
@@ -61,11 +63,27 @@ fn shown(c: char) -> impl Iterator<Item = char> {
     escaped.chain((!is_unsafe_to_print(c)).then_some(c))
 }
 
+/// Prints to standard output. That nobody listens any more is no failure.
+///
+/// # Errors
+/// When it cannot be written for another reason, such as a full disk.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    unless_closed(output.write_all(text.as_bytes()).and_then(|()| output.flush()))
+}
+
+/// The result of writing to a pipe, where it is no error that the other end is closed: whoever did that has seen enough.
+pub fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
 /// Says something to whoever runs the program, on standard error.
 pub fn say(text: &str) {
-    use std::io::Write;
     // Where nobody listens, nothing can be said.
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Says what became of what was reported; answers whether everything was delivered.

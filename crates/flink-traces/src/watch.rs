@@ -1,9 +1,11 @@
 //! Watching a live cluster: asks what the observer wants to know.
 
+use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flink_rest::{Client, Resource, Response};
+use flink_rest::{BodyError, Client, Error, Resource, Response};
 use flink_traces_api::Clock;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -12,6 +14,8 @@ use crate::observer::{ClusterObserver, Observation, Output};
 
 /// How many requests one cluster gets at once.
 const CONCURRENT_REQUESTS: usize = 4;
+/// How long it may take until what has happened shows.
+const SETTLE: Duration = Duration::from_millis(crate::observer::SETTLE_MS.unsigned_abs());
 /// The longest pause between attempts to reach a cluster that does not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -36,37 +40,60 @@ pub struct Watcher {
     clock: Arc<dyn Clock>,
     observer: ClusterObserver,
     reachable: Option<bool>,
+    unreadable: Unreadable,
 }
 
 impl Watcher {
     /// Watches the cluster of that name, looking every `interval`.
     pub fn new(client: Client, name: &str, interval: Duration, clock: Arc<dyn Clock>) -> Self {
         let observer = ClusterObserver::new();
-        Self { client, name: name.to_owned(), interval, clock, observer, reachable: None }
+        Self {
+            client,
+            name: name.to_owned(),
+            interval,
+            clock,
+            observer,
+            reachable: None,
+            unreadable: Unreadable::default(),
+        }
     }
 
-    /// Looks until `stop` says so. `each` gets every answer, and what is known by it to have happened.
+    /// Looks until `stop` says so, which ends a look that is under way, and then for some seconds at the most until nothing is half
+    /// known: whoever looks next would tell it otherwise. `each` gets every answer, and what is known by it to have happened.
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>, mut each: impl FnMut(&Answered, &[Output])) {
-        let mut failures = 0;
-        loop {
-            let began = Instant::now();
-            failures = match self.look(&mut each).await {
-                true => 0,
-                false => failures + 1,
-            };
-            let pause = self.interval.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE.max(self.interval));
-            let left = pause.saturating_sub(began.elapsed());
-            tokio::select! {
-                _ = tokio::time::sleep(left) => {}
-                // The sender is gone when the program ends.
-                _ = stop.wait_for(|stop| *stop) => return,
-            }
+        // The sender is gone when the program ends.
+        tokio::select! {
+            () = self.look_on(&mut each) => {}
+            _ = stop.wait_for(|stop| *stop) => {}
         }
+        let patience = SETTLE + self.interval;
+        let settled = async {
+            while !self.observer.is_settled() {
+                self.look(&mut each).await;
+                tokio::time::sleep(self.interval).await;
+            }
+        };
+        // What is still open then is told as it is.
+        let _ = tokio::time::timeout(patience, settled).await;
     }
 
     /// Tells what is still held back.
     pub fn finish(&mut self) -> Vec<Output> {
         self.observer.finish()
+    }
+
+    /// Looks for ever; ever less often while the cluster does not answer.
+    async fn look_on(&mut self, each: &mut impl FnMut(&Answered, &[Output])) {
+        let mut failures = 0;
+        loop {
+            let began = Instant::now();
+            failures = match self.look(each).await {
+                true => 0,
+                false => failures + 1,
+            };
+            let pause = self.interval.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE.max(self.interval));
+            tokio::time::sleep(pause.saturating_sub(began.elapsed())).await;
+        }
     }
 
     /// Asks until nothing more is wanted; answers whether the cluster did.
@@ -78,9 +105,11 @@ impl Watcher {
                 return true;
             }
             let mut asked = JoinSet::new();
-            let mut answered = true;
+            // One request without an answer may be about one job; as many in a row as there are at once are about the cluster.
+            let mut unanswered = 0;
+            let mut gone = false;
             loop {
-                while asked.len() < CONCURRENT_REQUESTS && answered {
+                while asked.len() < CONCURRENT_REQUESTS && !gone {
                     let Some(resource) = wanted.next() else { break };
                     let client = self.client.clone();
                     let asked_at = self.clock.now_millis();
@@ -92,51 +121,78 @@ impl Watcher {
                 let Some(joined) = asked.join_next().await else { break };
                 let Ok((resource, asked_at, response)) = joined else { continue };
                 let answer = Answered { resource, asked_at, answered_at: self.clock.now_millis(), response };
-                let observation = observation(&answer);
-                answered &= self.note_reachable(&answer, &observation);
+                let (observation, unreadable) = match &answer.response {
+                    Ok(response) => observation(&answer.resource, response.status, &response.body),
+                    Err(_) => (Observation::Unavailable, None),
+                };
+                unanswered = if answer.response.is_err() { unanswered + 1 } else { 0 };
+                gone |= !self.note(&answer, unreadable) || unanswered >= CONCURRENT_REQUESTS;
                 let outputs = self.observer.observe(answer.answered_at, &answer.resource, observation);
                 each(&answer, &outputs);
             }
-            if !answered {
+            if gone {
                 return false;
             }
         }
     }
 
-    /// One line when a cluster is lost and one when it is found, none per request. Answers whether it is worth asking on.
-    fn note_reachable(&mut self, answer: &Answered, observation: &Observation) -> bool {
-        let trouble = match (&answer.response, observation) {
-            (_, Observation::Found(_)) => None,
-            (Err(error), _) => Some(error.to_string()),
-            // Without the overview there is nothing to watch; anything else may be about one job only.
-            (Ok(response), _) if matches!(answer.resource, Resource::JobsOverview(_)) => {
-                let status = response.status_error().map(|error| error.to_string());
-                status.or_else(|| answer.resource.parse_body(&response.body).err().map(|error| error.to_string()))
+    /// Says what is wrong with an answer; answers whether the cluster is worth asking on.
+    fn note(&mut self, answer: &Answered, unreadable: Option<BodyError>) -> bool {
+        if matches!(answer.resource, Resource::JobsOverview(_)) {
+            return self.note_overview(answer, unreadable);
+        }
+        match (&answer.response, unreadable) {
+            (_, Some(error)) => self.unreadable.tell(&answer.resource, &error),
+            // If it is about more than this answer, the overview will tell.
+            (Err(error @ (Error::BodyTooLarge { .. } | Error::Timeout { .. })), _) => {
+                self.unreadable.tell(&answer.resource, error);
             }
-            (Ok(_), _) => return true,
+            _ => {}
+        }
+        true
+    }
+
+    /// One line when a cluster is lost and one when it is found, none per request. Without the overview there is nothing to watch:
+    /// answers whether it is there.
+    fn note_overview(&mut self, answer: &Answered, unreadable: Option<BodyError>) -> bool {
+        let trouble = match &answer.response {
+            Err(error) => Some(error.to_string()),
+            Ok(response) => {
+                let of_status = || response.status_error().map(|error| error.to_string());
+                unreadable.map(|error| error.to_string()).or_else(of_status)
+            }
         };
-        let cluster = &self.name;
+        let (cluster, address) = (&self.name, self.client.base_url());
         match (&trouble, self.reachable) {
             (None, Some(true)) | (Some(_), Some(false)) => {}
-            (None, _) => tracing::info!(cluster, address = self.client.base_url(), "watching"),
-            (Some(error), _) => tracing::warn!(cluster, address = self.client.base_url(), error, "no answer"),
+            (None, _) => tracing::info!(cluster, address, "watching"),
+            (Some(error), _) => tracing::warn!(cluster, address, error, "no answer, trying again"),
         }
         self.reachable = Some(trouble.is_none());
         trouble.is_none()
     }
 }
 
-fn observation(answer: &Answered) -> Observation {
-    let Ok(response) = &answer.response else { return Observation::Unavailable };
-    match response.status {
-        200 => match answer.resource.parse_body(&response.body) {
-            Ok(answer) => Observation::Found(answer),
-            Err(error) => {
-                tracing::warn!(path = answer.resource.path(), %error, "answer cannot be read");
-                Observation::Unavailable
-            }
+/// What an answer is to the observer, and why it cannot be read if that is the case.
+pub(crate) fn observation(resource: &Resource, status: u16, body: &[u8]) -> (Observation, Option<BodyError>) {
+    match status {
+        200 => match resource.parse_body(body) {
+            Ok(answer) => (Observation::Found(Box::new(answer)), None),
+            Err(error) => (Observation::Unavailable, Some(error)),
         },
-        404 => Observation::Missing,
-        _ => Observation::Unavailable,
+        404 => (Observation::Missing, None),
+        _ => (Observation::Unavailable, None),
+    }
+}
+
+/// Says that answers cannot be had or read, once for each endpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Unreadable(BTreeSet<&'static str>);
+
+impl Unreadable {
+    pub(crate) fn tell(&mut self, resource: &Resource, error: &impl Display) {
+        if self.0.insert(resource.template()) {
+            tracing::warn!(endpoint = resource.template(), %error, "an answer cannot be read");
+        }
     }
 }

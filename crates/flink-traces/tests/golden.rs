@@ -1,5 +1,7 @@
 //! Recorded sessions of real clusters, played over OTLP, against what Flink's own reporters sent in the same sessions.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics fails")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -179,7 +181,9 @@ fn every_version_tells_every_checkpoint_once() {
 fn kind(record: &Happened) -> String {
     match record {
         Happened::Checkpoint(stats) => format!("{} {}", stats.checkpoint_type.name(), stats.status.name()),
-        Happened::Initialization { stats, .. } if stats.restored_checkpoint_id.is_some() => "came up restored".to_owned(),
+        Happened::Initialization { stats, .. } if stats.restored_checkpoint_id.is_some() => {
+            "came up restored".to_owned()
+        }
         Happened::Initialization { .. } => "came up fresh".to_owned(),
         Happened::StatusChange { status, .. } => format!("status {status}"),
         Happened::Failure(failure) => format!("failure, can restart: {}", failure.can_restart),

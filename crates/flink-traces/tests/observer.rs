@@ -1,5 +1,7 @@
 //! The observer, against clusters that do what no recording has.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics fails")]
+
 use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
@@ -28,7 +30,7 @@ impl Session {
     fn answer(&mut self, at: i64, path: &str, body: Value) -> &mut Self {
         let resource = Resource::parse(path).unwrap();
         let answer = resource.parse_body(body.to_string().as_bytes()).unwrap();
-        let outputs = self.observer.observe(at, &resource, Observation::Found(answer));
+        let outputs = self.observer.observe(at, &resource, Observation::Found(Box::new(answer)));
         self.note(at, &outputs)
     }
 
@@ -280,6 +282,21 @@ fn the_failure_that_ends_a_job_is_told_where_the_job_began_to_fail() {
     "#]]);
 }
 
+/// A recovery from before anyone looked, from a checkpoint that shows no longer, lacks the size that whoever looked then told.
+#[test]
+fn an_old_recovery_is_told_whole_or_not_at_all() {
+    for (history, expected) in
+        [(vec![completed(3, 90)], "came up 6501..6900 from Some(3), Some(10) bytes"), (vec![completed(13, 90_000)], "")]
+    {
+        let mut session = Session::new();
+        session.overview(100_000, "RUNNING").job(100_000, "RUNNING", json!({"RUNNING": 6_500, "RESTARTING": 6_400}));
+        session.checkpoints(100_000, 13, &history, restored(3, 6_501));
+        session.subtask_times(100_000, [(SOURCE, 6_600, 0), (SINK, 6_900, 0)]).finish();
+        let told: Vec<_> = session.told.lines().filter(|line| line.contains("came up")).collect();
+        assert_eq!(told.join(""), if expected.is_empty() { String::new() } else { format!("end: {expected}") });
+    }
+}
+
 #[test]
 fn a_job_that_the_cluster_forgets_is_told_to_its_end() {
     let mut session = Session::new();
@@ -300,7 +317,7 @@ fn a_name_is_cut_to_a_bearable_length() {
     let resource = Resource::parse(&format!("/jobs/{JOB}")).unwrap();
     let body = json!({"jid": JOB, "name": name, "state": "RUNNING", "start-time": 100, "timestamps": {"RUNNING": 5}, "vertices": []});
     let answer = resource.parse_body(body.to_string().as_bytes()).unwrap();
-    session.observer.observe(1_000, &resource, Observation::Found(answer));
+    session.observer.observe(1_000, &resource, Observation::Found(Box::new(answer)));
     let outputs = session.observer.finish();
     let [Output { job, .. }] = outputs.as_slice() else { panic!("{outputs:?}") };
     assert!(job.name.ends_with("… (1400000 characters)"), "{}", &job.name[job.name.len() - 40..]);

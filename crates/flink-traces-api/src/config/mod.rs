@@ -268,13 +268,14 @@ pub fn printable(text: &str) -> String {
 /// The text with what may be a secret in a URL masked: user and password, and what follows the `?`.
 fn mask_url(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let (rest, query) = match rest.split_once('?') {
-        Some((rest, _)) => (rest, format!("?{REDACTED}")),
-        None => (rest, String::new()),
+    // A password may hold a `?`, a query an `@`: whatever is before the last one may be a password.
+    let (user, rest) = match rest.rsplit_once('@') {
+        Some((_, rest)) => (format!("{REDACTED}@"), rest),
+        None => (String::new(), rest),
     };
-    match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://{REDACTED}@{host}{query}"),
-        None => format!("{scheme}://{rest}{query}"),
+    match rest.split_once('?') {
+        Some((rest, _)) => format!("{scheme}://{user}{rest}?{REDACTED}"),
+        None => format!("{scheme}://{user}{rest}"),
     }
 }
 
@@ -309,6 +310,8 @@ mod tests {
         check("url", "htp://host/path", "url: 'htp://host/path'");
         check("url", "http://me:s3cret@host/p?token=s3cret", "url: 'http://******@host/p?******'");
         check("url", "http://me:s3c/ret@host", "url: 'http://******@host'");
+        check("url", "http://me:s3c?ret@host", "url: 'http://******@host'");
+        check("url", "http://host/?token=s3cret@a", "url: 'http://******@a'");
         check("exporter.headers", "a:s3cret", "exporter.headers: '******'");
         check("exporter.headers.a", "s3cret", "exporter.headers: '******'");
     }

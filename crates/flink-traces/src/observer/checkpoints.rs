@@ -158,6 +158,11 @@ impl Checkpoints {
         RestoredFrom { trigger_timestamp: None, state_size: other_job.and_then(|other| other.state_size) }
     }
 
+    /// Whether no checkpoint waits for its parts.
+    pub(super) fn is_settled(&self) -> bool {
+        self.ended.is_empty()
+    }
+
     /// Tells the checkpoints that are complete, and those whose parts will not come any more.
     pub(super) fn advance(&mut self, now: i64, names: &[(JobVertexId, String)], emit: &mut impl FnMut(Record)) {
         if let Some((count, last_id)) = self.missed.take() {
@@ -189,7 +194,7 @@ impl Checkpoints {
         let reported = |vertex: &JobVertexId| {
             parts.and_then(|parts| parts.subtasks.get(vertex)).map_or(&[][..], |subtasks| &subtasks.reported)
         };
-        let reported: Option<&dyn Fn(&JobVertexId) -> _> = if complete { Some(&reported) } else { None };
+        let reported: Option<&convert::Reports<'_>> = if complete { Some(&reported) } else { None };
         let mut stats = convert::checkpoint_stats(details.unwrap_or(&ended.entry), reported, names);
         if let Some(known) = self.types.get(&id) {
             stats.checkpoint_type = *known;

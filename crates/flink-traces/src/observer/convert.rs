@@ -30,10 +30,13 @@ fn checkpoint_type(checkpoint: &CheckpointStatistics) -> CheckpointType {
     }
 }
 
+/// Knows what the subtasks of a vertex reported.
+pub(super) type Reports<'a> = dyn Fn(&JobVertexId) -> &'a [SubtaskStats] + 'a;
+
 /// The statistics of an ended checkpoint. `reported` knows the reports of a vertex's subtasks; without it no task is told.
 pub(super) fn checkpoint_stats<'a>(
     checkpoint: &CheckpointStatistics,
-    reported: Option<&dyn Fn(&JobVertexId) -> &'a [SubtaskStats]>,
+    reported: Option<&Reports<'a>>,
     names: &[(JobVertexId, String)],
 ) -> CheckpointStats {
     let status = status(checkpoint);

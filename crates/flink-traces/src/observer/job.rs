@@ -53,7 +53,7 @@ impl JobObserver {
             ended_at: None,
             counted: 0,
             checkpoints: Checkpoints::default(),
-            lifecycle: Lifecycle::new(summary.start_time),
+            lifecycle: Lifecycle::new(summary.start_time, at),
             vertices: Vec::new(),
             schedule: Schedule { turmoil_until: at + 2 * SETTLE_MS, ..Schedule::default() },
         }
@@ -77,7 +77,7 @@ impl JobObserver {
 
     pub(super) fn observe(&mut self, at: i64, resource: &Resource, observation: Observation) {
         let answer = match observation {
-            Observation::Found(answer) => answer,
+            Observation::Found(answer) => *answer,
             Observation::Missing => return self.observe_missing(resource),
             Observation::Unavailable => return,
         };
@@ -100,10 +100,10 @@ impl JobObserver {
                 self.lifecycle.observe_subtask_times(at, &request.vertex, &times, vertices);
             }
             (_, Answer::Checkpoints(overview)) => {
-                if let Some(restored) = &overview.latest.restored {
-                    if self.lifecycle.observe_restore(restored) {
-                        self.stir(at);
-                    }
+                if let Some(restored) = &overview.latest.restored
+                    && self.lifecycle.observe_restore(restored)
+                {
+                    self.stir(at);
                 }
                 // Counts only fall when another JobManager begins to count.
                 if overview.counts.total < self.counted {
@@ -142,6 +142,10 @@ impl JobObserver {
         self.checkpoints.advance(now, &self.vertices, &mut emit);
         let checkpoints = &self.checkpoints;
         self.lifecycle.advance(now, &|id, path| checkpoints.restored(id, path, restorable), &mut emit);
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.checkpoints.is_settled() && self.lifecycle.is_settled()
     }
 
     /// Something changed: for a while, look closely.

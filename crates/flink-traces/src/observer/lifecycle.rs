@@ -22,6 +22,8 @@ const HANDLING_MS: i64 = 10;
 /// The life of one job.
 #[derive(Debug)]
 pub(super) struct Lifecycle {
+    /// When the job was first looked at.
+    first_seen: i64,
     timeline: BTreeMap<(i64, Kind), Waiting>,
     /// When each state was entered last, as far as that is waiting or told.
     seen_states: BTreeMap<JobStatus, i64>,
@@ -70,8 +72,9 @@ struct Times {
 }
 
 impl Lifecycle {
-    pub(super) fn new(start_time: i64) -> Self {
+    pub(super) fn new(start_time: i64, first_seen: i64) -> Self {
         Self {
+            first_seen,
             timeline: BTreeMap::new(),
             seen_states: BTreeMap::new(),
             seen_failures: BTreeSet::new(),
@@ -207,6 +210,11 @@ impl Lifecycle {
         self.timeline.insert((ts_millis, kind), Waiting { arrived_at, failure });
     }
 
+    /// Whether no fact waits for what may precede it.
+    pub(super) fn is_settled(&self) -> bool {
+        self.timeline.is_empty()
+    }
+
     /// Tells the facts that nothing can precede any more. `restored_from` knows of a checkpoint by id and path.
     pub(super) fn advance(
         &mut self,
@@ -232,11 +240,11 @@ impl Lifecycle {
 
     fn tell_status(&mut self, ts_millis: i64, status: JobStatus, emit: &mut impl FnMut(Record)) {
         // The failure that ends a job is in the history under the moment at which the job had failed: it belongs here.
-        if status == JobStatus::Failing {
-            if let Some(mut entry) = self.take_final_failure(ts_millis) {
-                entry.failure.ts_millis = ts_millis;
-                self.tell_failure(entry, emit);
-            }
+        if status == JobStatus::Failing
+            && let Some(mut entry) = self.take_final_failure(ts_millis)
+        {
+            entry.failure.ts_millis = ts_millis;
+            self.tell_failure(entry, emit);
         }
         let breaks = matches!(status, JobStatus::Restarting | JobStatus::Failing | JobStatus::Cancelling);
         if status == JobStatus::Running {
@@ -303,7 +311,7 @@ impl Lifecycle {
         }
         emit(Record::AllSubtasks { status: AllSubtasksStatus::AllRunningOrFinished, ts_millis });
         if self.has_checkpoints || !self.is_2_or_later {
-            emit(self.initialization(ts_millis, restored_from));
+            self.tell_initialization(ts_millis, restored_from, emit);
         }
         self.all_since = Some(ts_millis);
         self.restores = self.restores.split_off(&ts_millis);
@@ -319,12 +327,22 @@ impl Lifecycle {
         matches!(later, Some(((_, Kind::AllRunning), _)))
     }
 
-    fn initialization(&self, end: i64, restored_from: &dyn Fn(i64, Option<&str>) -> RestoredFrom) -> Record {
+    fn tell_initialization(
+        &self,
+        end: i64,
+        restored_from: &dyn Fn(i64, Option<&str>) -> RestoredFrom,
+        emit: &mut impl FnMut(Record),
+    ) {
         let mut restores = self.restores.range(..=end);
         let restored =
             restores.next_back().filter(|(began, _)| **began >= self.last_break).map(|(_, restored)| restored);
         let from = restored.map(|restored| restored_from(restored.id, restored.external_path.as_deref()));
         let from = from.unwrap_or_default();
+        // Whoever looked then told it whole. Told again, with less, it would be another span of the same ids.
+        let is_old = end < self.first_seen.saturating_sub(2 * SETTLE_MS);
+        if is_old && restored.is_some() && from.state_size.is_none() {
+            return;
+        }
         let start = match restored {
             Some(restored) => restored.restore_timestamp,
             None => self.last_running.filter(|running| *running <= end).unwrap_or(self.last_break),
@@ -338,6 +356,6 @@ impl Lifecycle {
             restored_state_size: from.state_size,
             metrics: Vec::new(),
         };
-        Record::Initialization { stats, identity_timestamp: start }
+        emit(Record::Initialization { stats, identity_timestamp: start });
     }
 }

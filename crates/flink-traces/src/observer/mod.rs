@@ -30,7 +30,7 @@ const MAX_RESTORABLE: usize = 1_000;
 #[derive(Debug, Clone)]
 pub enum Observation {
     /// An answer that could be read.
-    Found(Answer),
+    Found(Box<Answer>),
     /// The cluster answered that there is no such thing, or not in this version.
     Missing,
     /// Nothing, or nothing that could be read. Ask again later.
@@ -77,12 +77,12 @@ impl ClusterObserver {
     /// Takes what came of asking for `resource`, at `at` milliseconds since the epoch, and tells what is known to have happened.
     pub fn observe(&mut self, at: i64, resource: &Resource, observation: Observation) -> Vec<Output> {
         let mut outputs = Vec::new();
-        if let Observation::Found(Answer::JobsOverview(overview)) = &observation {
+        if let Observation::Found(answer) = &observation
+            && let Answer::JobsOverview(overview) = &**answer
+        {
             self.observe_overview(at, overview, &mut outputs);
-        } else if let Some(id) = job_of(resource) {
-            if let Some(job) = self.jobs.get_mut(id) {
-                job.observe(at, resource, observation);
-            }
+        } else if let Some(job) = job_of(resource).and_then(|id| self.jobs.get_mut(id)) {
+            job.observe(at, resource, observation);
         }
         self.advance(at, &mut outputs);
         outputs
@@ -98,6 +98,11 @@ impl ClusterObserver {
         if let Some(job) = self.jobs.get_mut(job) {
             job.learn_checkpoint_type(checkpoint, checkpoint_type);
         }
+    }
+
+    /// Whether nothing is held back.
+    pub fn is_settled(&self) -> bool {
+        self.jobs.values().all(JobObserver::is_settled)
     }
 
     /// Tells what is still held back. To be called when nothing more will be observed.
@@ -127,10 +132,10 @@ impl ClusterObserver {
             let first = outputs.len();
             job.advance(now, &self.restorable, outputs);
             for output in &outputs[first..] {
-                if let Record::Checkpoint(stats) = &output.record {
-                    if let Some(path) = stats.external_path.clone() {
-                        self.restorable.push_back(Restorable { path, state_size: stats.state_size });
-                    }
+                if let Record::Checkpoint(stats) = &output.record
+                    && let Some(path) = stats.external_path.clone()
+                {
+                    self.restorable.push_back(Restorable { path, state_size: stats.state_size });
                 }
             }
         }
