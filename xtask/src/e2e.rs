@@ -2,7 +2,6 @@
 //! beside each other, and a comparison of what they reported.
 
 mod cluster;
-mod compare;
 mod distribution;
 mod observer;
 mod rest;
@@ -13,16 +12,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use flink_traces_testkit::OtlpCollector;
+use flink_traces_testkit::compare::{Comparison, compare, records};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use cluster::Cluster;
-use compare::{Comparison, compare, records};
 use distribution::{Distribution, recreate};
 use observer::Observer;
 
 /// When the job's first attempt fails, counted from its start.
-const FAIL_AFTER: Duration = Duration::from_secs(12);
+const FAILS_AFTER: Duration = Duration::from_secs(12);
+/// The same for the job that nobody looks at; enough for a checkpoint.
+const WARM_UP_FAILS_AFTER: Duration = Duration::from_millis(2500);
 /// How long the job runs before something else happens to it.
 const UNDISTURBED: Duration = Duration::from_secs(6);
 /// How long the last records may take: Flink exports spans every 5 s and answers from a cache 3 s old.
@@ -73,11 +74,16 @@ async fn session(distribution: &Distribution, binary: &Path, folder: &Path) -> R
     let ours = OtlpCollector::start()?;
     say("starting the cluster");
     let cluster = Cluster::start(distribution, folder, &native.grpc_endpoint()).await?;
-    let observer = Observer::start(binary, folder, &cluster.rest.url(), &ours.grpc_endpoint())?;
+    // What a JVM does for the first time takes it many times longer, and times are compared to the millisecond.
+    say("warming up: a job that fails and recovers");
+    let warm_up = submit(&cluster, distribution, WARM_UP_FAILS_AFTER).await?;
+    cluster.rest.wait_for_recovery(&warm_up, STEP_TIMEOUT).await?;
+    cluster.rest.cancel(&warm_up, STEP_TIMEOUT).await?;
 
+    say("starting flink-traces");
+    let observer = Observer::start(binary, folder, &cluster.rest.url(), &ours.grpc_endpoint())?;
     say("submitting the job");
-    let fail_after = FAIL_AFTER.as_millis().to_string();
-    let job = cluster.rest.submit(&distribution.job, 2, &[&fail_after]).await?;
+    let job = submit(&cluster, distribution, FAILS_AFTER).await?;
     sleep(UNDISTURBED).await;
     say("taking a savepoint");
     cluster.rest.savepoint(&job, STEP_TIMEOUT).await?;
@@ -93,7 +99,16 @@ async fn session(distribution: &Distribution, binary: &Path, folder: &Path) -> R
     sleep(SETTLE).await;
     observer.stop().await?;
     cluster.stop().await?;
-    Ok(compare(&records(&native.spans(), &native.logs()), &records(&ours.spans(), &ours.logs())))
+    let [native, ours] = [native, ours].map(|collector| {
+        let mut records = records(&collector.spans(), &collector.logs());
+        records.retain(|record| record.job() == Some(&job));
+        records
+    });
+    Ok(compare(&native, &ours))
+}
+
+async fn submit(cluster: &Cluster, distribution: &Distribution, fails_after: Duration) -> Result<String> {
+    cluster.rest.submit(&distribution.job, 2, &[&fails_after.as_millis().to_string()]).await
 }
 
 /// Waits for the signals that would end this program without stopping the others.

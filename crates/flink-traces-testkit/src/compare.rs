@@ -26,19 +26,32 @@ pub struct Record {
     kind: String,
     /// The values of its [`IDENTITY`] attributes.
     key: String,
-    /// An event's start and end are its observed time.
+    /// When an event was observed.
     start_nanos: i64,
-    end_nanos: i64,
+    /// Events have none.
+    end_nanos: Option<i64>,
     /// Attributes, and whatever else must be the same, named in parentheses.
     properties: BTreeMap<String, Value>,
     /// Events have none.
     id: Option<SpanId>,
+    /// Whether it is about a checkpoint that failed: which reports of subtasks came before the failure, and so are in Flink's
+    /// own span, the REST API does not tell.
+    of_failed: bool,
 }
 
-/// Brings what one collector received into the shape that is compared.
+/// Brings what a collector received into the shape that is compared.
 pub fn records(spans: &[ReceivedSpan], logs: &[ReceivedLog]) -> Vec<Record> {
     let names: BTreeMap<_, _> = spans.iter().map(|span| (span_id(span), name_of_span(span))).collect();
-    spans.iter().map(|span| of_span(span, &names)).chain(logs.iter().map(of_log)).collect()
+    let all = spans.iter().map(|span| of_span(span, &names)).chain(logs.iter().map(of_log));
+    let mut records: Vec<Record> = all.collect();
+    let is_failed =
+        |record: &&Record| record.properties.get("checkpointStatus").is_some_and(|status| status == "FAILED");
+    let checkpoint = |record: &Record| record.checkpoint().map(|(job, id)| (job.to_owned(), id));
+    let failed: BTreeSet<_> = records.iter().filter(is_failed).filter_map(checkpoint).collect();
+    for record in &mut records {
+        record.of_failed = checkpoint(record).is_some_and(|checkpoint| failed.contains(&checkpoint));
+    }
+    records
 }
 
 fn of_span(received: &ReceivedSpan, names: &BTreeMap<SpanId, String>) -> Record {
@@ -60,9 +73,10 @@ fn of_span(received: &ReceivedSpan, names: &BTreeMap<SpanId, String>) -> Record 
         kind: span.name.clone(),
         key,
         start_nanos: span.start_time_unix_nano.cast_signed(),
-        end_nanos: span.end_time_unix_nano.cast_signed(),
+        end_nanos: Some(span.end_time_unix_nano.cast_signed()),
         properties,
         id: Some(span_id(received)),
+        of_failed: false,
     }
 }
 
@@ -77,8 +91,8 @@ fn of_log(received: &ReceivedLog) -> Record {
         ("(severity number)".to_owned(), log.severity_number.into()),
         ("(body)".to_owned(), format!("{:?}", log.body).into()),
     ]);
-    let observed = log.observed_time_unix_nano.cast_signed();
-    Record { kind, key, start_nanos: observed, end_nanos: observed, properties, id: None }
+    let start_nanos = log.observed_time_unix_nano.cast_signed();
+    Record { kind, key, start_nanos, end_nanos: None, properties, id: None, of_failed: false }
 }
 
 fn span_id(received: &ReceivedSpan) -> SpanId {
@@ -101,47 +115,57 @@ impl Record {
         &self.kind
     }
 
-    /// Its job and checkpoint, if it belongs to one that ended: the restored one of a `JobInitialization` does not count.
-    pub fn checkpoint(&self) -> Option<(&str, i64)> {
-        let job = JOB.iter().find_map(|name| self.properties.get(*name))?.as_str()?;
-        let id = self.properties.get("checkpointId")?.as_i64()?;
-        self.kind.starts_with("Checkpoint").then_some((job, id))
+    /// The id of the job that it is about.
+    pub fn job(&self) -> Option<&str> {
+        JOB.iter().find_map(|name| self.properties.get(*name))?.as_str()
     }
 
-    /// The same span or event, sent again.
-    fn is_resent(&self, earlier: &Self) -> bool {
-        let content = |record: &Self| Self { id: None, ..record.clone() };
-        content(self) == content(earlier)
+    /// Job and id of the checkpoint that it is a part of; the restored one of a `JobInitialization` is none.
+    pub fn checkpoint(&self) -> Option<(&str, i64)> {
+        let id = self.properties.get("checkpointId")?.as_i64()?;
+        self.kind.starts_with("Checkpoint").then_some((self.job()?, id))
+    }
+
+    fn has_key_of(&self, other: &Self) -> bool {
+        (&self.kind, &self.key) == (&other.kind, &other.key)
     }
 
     /// How far start and end may be from Flink's own, in milliseconds. Zero wherever the REST API has the very number.
-    fn tolerance(&self) -> (i64, i64) {
+    fn tolerance(&self) -> (u64, u64) {
         match self.kind.as_str() {
             // A fresh start is only known by when the job went to RUNNING; the end is the TaskManager's clock natively and
             // the JobManager's over REST.
             "JobInitialization" if self.properties.contains_key("checkpointId") => (5, 75),
             "JobInitialization" => (104, 75),
-            "AllSubtasksStatusChangeEvent" => (2, 2),
+            "AllSubtasksStatusChangeEvent" => (2, 0),
             // The failure that ends a job is known by when the job went to FAILING.
-            "JobFailureEvent" if self.properties.get("canRestart").is_some_and(|value| value == "false") => (1, 1),
+            "JobFailureEvent" if self.properties.get("canRestart").is_some_and(|value| value == "false") => (1, 0),
+            // The first subtask to report decides.
+            "Checkpoint_Task" if self.of_failed => (u64::MAX, 0),
             _ => (0, 0),
         }
     }
 
     /// Whether this property may differ so: the REST API does not tell it, or tells a little less.
     fn may_differ(&self, property: &str, native: Option<&Value>, ours: Option<&Value>) -> bool {
-        let initializes = self.kind == "JobInitialization";
-        match property {
-            "host" | "metadataSize" => true,
+        let is_aggregate = property.starts_with("max") || property.starts_with("sum");
+        match (self.kind.as_str(), property) {
+            (_, "host" | "metadataSize") => true,
             // Natively the size of what was restored, with the state of operator coordinators such as the source's; over REST
             // that of what the subtasks acknowledged.
-            "fullSize" if initializes => {
+            ("JobInitialization", "fullSize") => {
                 let [native, ours] = [native, ours].map(|value| value.and_then(Value::as_i64));
                 native.zip(ours).is_some_and(|(native, ours)| (0..=COORDINATOR_BYTES).contains(&(native - ours)))
             }
             // Durations and restored bytes.
-            _ => initializes && ours.is_none() && (property.starts_with("max") || property.starts_with("sum")),
+            ("JobInitialization", _) => is_aggregate && ours.is_none(),
+            (_, "fullSize" | "checkpointedSize") => self.of_failed && self.kind != "Checkpoint_Subtask",
+            _ => self.of_failed && is_aggregate,
         }
+    }
+
+    fn may_be_missing(&self) -> bool {
+        self.of_failed && self.kind == "Checkpoint_Subtask"
     }
 
     /// In what `ours` differs from this native record, beyond what must be expected.
@@ -149,10 +173,11 @@ impl Record {
         let mut differences = Vec::new();
         let (start_tolerance, end_tolerance) = self.tolerance();
         for (what, native, ours, tolerance) in [
-            ("start", self.start_nanos, ours.start_nanos, start_tolerance),
+            ("start", Some(self.start_nanos), Some(ours.start_nanos), start_tolerance),
             ("end", self.end_nanos, ours.end_nanos, end_tolerance),
         ] {
-            if native.abs_diff(ours) > tolerance.unsigned_abs() * 1_000_000 {
+            let Some((native, ours)) = native.zip(ours) else { continue };
+            if native.abs_diff(ours) > tolerance.saturating_mul(1_000_000) {
                 let milliseconds = ours.wrapping_sub(native) / 1_000_000;
                 differences.push(format!("{what} is {milliseconds:+} ms off, {tolerance} ms are tolerated"));
             }
@@ -161,10 +186,15 @@ impl Record {
         for property in properties {
             let (native, ours) = (self.properties.get(property), ours.properties.get(property));
             if native != ours && !self.may_differ(property, native, ours) {
-                differences.push(format!("{property} is {} natively and {} here", show(native), show(ours)));
+                differences.push(format!("{property} is {}, not {}", show(ours), show(native)));
             }
         }
         differences
+    }
+
+    /// Whether `ours` would differ from this native record if the checkpoint had not failed.
+    fn differs_by_failure(&self, ours: &Self) -> bool {
+        self.of_failed && !Self { of_failed: false, ..self.clone() }.differences(ours).is_empty()
     }
 }
 
@@ -206,8 +236,10 @@ pub struct Comparison {
 struct Row {
     native: usize,
     ours: usize,
-    /// How often one of ours came again, unchanged.
+    /// How often one of ours came again.
     resent: usize,
+    /// How many differ as those of failed checkpoints may.
+    untold: usize,
     different: usize,
 }
 
@@ -217,17 +249,41 @@ impl Comparison {
         self.rows.get(kind).map_or(0, |row| row.native)
     }
 
+    fn row(&mut self, record: &Record) -> &mut Row {
+        self.rows.entry(record.kind.clone()).or_default()
+    }
+
     fn differ(&mut self, record: &Record, message: &str) {
-        self.rows.entry(record.kind.clone()).or_default().different += 1;
+        self.row(record).different += 1;
         self.differences.push(format!("{record}: {message}"));
+    }
+
+    fn miss(&mut self, record: &Record, message: &str) {
+        match record.may_be_missing() {
+            true => self.row(record).untold += 1,
+            false => self.differ(record, message),
+        }
+    }
+
+    fn pair(&mut self, native: &Record, ours: &Record) {
+        let differences = native.differences(ours);
+        if !differences.is_empty() {
+            self.differ(native, &differences.join("; "));
+        } else if native.differs_by_failure(ours) {
+            self.row(native).untold += 1;
+        }
     }
 }
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:30} {:>7} {:>7} {:>7} {:>9}", "record", "native", "ours", "resent", "different")?;
-        for (kind, Row { native, ours, resent, different }) in &self.rows {
-            writeln!(f, "{kind:30} {native:>7} {ours:>7} {resent:>7} {different:>9}")?;
+        writeln!(
+            f,
+            "{:30} {:>7} {:>7} {:>7} {:>7} {:>9}",
+            "record", "native", "ours", "resent", "untold", "different"
+        )?;
+        for (kind, Row { native, ours, resent, untold, different }) in &self.rows {
+            writeln!(f, "{kind:30} {native:>7} {ours:>7} {resent:>7} {untold:>7} {different:>9}")?;
         }
         self.differences.iter().try_for_each(|difference| writeln!(f, "{difference}"))
     }
@@ -236,53 +292,44 @@ impl fmt::Display for Comparison {
 /// Pairs every native record with the one of ours that has its name and identity and lies next to it in time.
 pub fn compare(native: &[Record], ours: &[Record]) -> Comparison {
     let mut comparison = Comparison::default();
-    check_ids(ours, &mut comparison);
-    let native = without_resent(native, |_| ());
-    let mut unpaired =
-        without_resent(ours, |record| comparison.rows.entry(record.kind.clone()).or_default().resent += 1);
-    for record in &unpaired {
-        comparison.rows.entry(record.kind.clone()).or_default().ours += 1;
-    }
+    let mut unpaired = without_resent(ours, &mut comparison);
     for record in native {
-        comparison.rows.entry(record.kind.clone()).or_default().native += 1;
+        comparison.row(record).native += 1;
         let nearest = unpaired
             .iter()
             .enumerate()
-            .filter(|(_, other)| (&other.kind, &other.key) == (&record.kind, &record.key))
+            .filter(|(_, other)| other.has_key_of(record))
             .min_by_key(|(_, other)| other.start_nanos.abs_diff(record.start_nanos))
             .map(|(index, _)| index);
-        let differences = match nearest {
-            Some(index) => record.differences(unpaired.swap_remove(index)),
-            None => vec!["ours is missing".to_owned()],
-        };
-        if !differences.is_empty() {
-            comparison.differ(record, &differences.join("; "));
+        match nearest {
+            Some(index) => comparison.pair(record, unpaired.swap_remove(index)),
+            None => comparison.miss(record, "ours is missing"),
         }
     }
     for record in unpaired {
-        comparison.differ(record, "Flink's own is missing");
+        comparison.miss(record, "Flink's own is missing");
     }
     comparison
 }
 
-/// One span, one id, however often it is sent: that is what lets a store remove duplicates.
-fn check_ids(ours: &[Record], comparison: &mut Comparison) {
-    let mut known: BTreeMap<(&str, &str), &Option<SpanId>> = BTreeMap::new();
-    for record in ours.iter().filter(|record| record.id.is_some()) {
-        let id = known.entry((&record.kind, &record.key)).or_insert(&record.id);
-        if **id != record.id {
-            comparison.differ(record, "ours has two ids");
-        }
-    }
-}
-
-fn without_resent(records: &[Record], mut on_resent: impl FnMut(&Record)) -> Vec<&Record> {
+/// Each of ours once. A span may come again, but only as what it was: that is what lets a store remove duplicates.
+fn without_resent<'a>(ours: &'a [Record], comparison: &mut Comparison) -> Vec<&'a Record> {
     let mut kept: Vec<&Record> = Vec::new();
-    for record in records {
-        if kept.iter().any(|earlier| record.is_resent(earlier)) {
-            on_resent(record);
-        } else {
+    for record in ours {
+        let is_same = |earlier: &Record| {
+            earlier.has_key_of(record) && (record.id.is_some() || earlier.start_nanos == record.start_nanos)
+        };
+        let Some(earlier) = kept.iter().find(|earlier| is_same(earlier)) else {
+            comparison.row(record).ours += 1;
             kept.push(record);
+            continue;
+        };
+        comparison.row(record).resent += 1;
+        if earlier.id != record.id {
+            comparison.differ(record, "ours came again under another id");
+        } else if *earlier != record && !record.of_failed {
+            let differences = earlier.differences(record).join("; ");
+            comparison.differ(record, &format!("ours came again as another: {differences}"));
         }
     }
     kept
@@ -298,6 +345,7 @@ mod tests {
         let attributes = json!([
             {"key": "checkpointId", "value": {"intValue": "7"}},
             {"key": "fullSize", "value": {"intValue": "1000"}},
+            {"key": "job_id", "value": {"stringValue": "job"}},
             {"key": "host", "value": {"stringValue": trace}},
         ]);
         let root = json!({
@@ -312,12 +360,11 @@ mod tests {
     }
 
     fn initialization(start_ms: i64, end_ms: i64, restored_bytes: Option<i64>) -> Value {
-        let attributes = restored_bytes.map_or(json!([]), |size| {
-            json!([
-                {"key": "checkpointId", "value": {"intValue": "7"}},
-                {"key": "fullSize", "value": {"intValue": size.to_string()}},
-            ])
-        });
+        let mut attributes = vec![json!({"key": "job_id", "value": {"stringValue": "job"}})];
+        if let Some(size) = restored_bytes {
+            attributes.push(json!({"key": "checkpointId", "value": {"intValue": "7"}}));
+            attributes.push(json!({"key": "fullSize", "value": {"intValue": size.to_string()}}));
+        }
         json!({
             "name": "JobInitialization", "traceId": "01".repeat(16), "spanId": "0000000000000001",
             "startTimeUnixNano": (start_ms * 1_000_000).to_string(), "endTimeUnixNano": (end_ms * 1_000_000).to_string(),
@@ -330,6 +377,7 @@ mod tests {
             "observedTimeUnixNano": (observed_ms * 1_000_000).to_string(),
             "attributes": [
                 {"key": "name", "value": {"stringValue": name}},
+                {"key": "job_id", "value": {"stringValue": "job"}},
                 {"key": attribute.0, "value": {"stringValue": attribute.1}},
             ],
         })
@@ -372,6 +420,17 @@ mod tests {
     }
 
     #[test]
+    fn the_same_checkpoint_of_another_job_is_another() {
+        let other = checkpoint("0a").map(|mut span| {
+            span["attributes"][2]["value"]["stringValue"] = "another".into();
+            span
+        });
+        let others = of_spans(&other);
+        assert_eq!(others[0].checkpoint(), Some(("another", 7)));
+        assert_eq!(compare(&of_spans(&checkpoint("0a")), &others).differences.len(), 4);
+    }
+
+    #[test]
     fn whatever_else_differs_is_named() {
         type Change = fn(&mut Value);
         let cases: [(&str, Change, &str); 5] = [
@@ -380,21 +439,29 @@ mod tests {
             (
                 "attribute",
                 |span| span["attributes"][1]["value"] = json!({"stringValue": "1000"}),
-                "fullSize is 1000 natively and \"1000\" here",
+                "fullSize is \"1000\", not 1000",
             ),
             (
                 "absent attribute",
                 |span| drop(span["attributes"].as_array_mut().unwrap().remove(1)),
-                "fullSize is 1000 natively and absent here",
+                "fullSize is absent, not 1000",
             ),
-            ("status", |span| span["status"] = json!({"code": 2}), "(status) is 0 natively and 2 here"),
+            ("status", |span| span["status"] = json!({"code": 2}), "(status) is 2, not 0"),
         ];
         for (what, change, message) in cases {
             let mut ours = checkpoint("0a");
             change(&mut ours[0]);
             let outcome = compare(&of_spans(&checkpoint("0b")), &of_spans(&ours));
-            assert_eq!(outcome.differences, [format!("Checkpoint checkpointId=7 at 1000 ms: {message}")], "{what}");
-            assert_eq!(outcome.rows["Checkpoint"], Row { native: 1, ours: 1, resent: 0, different: 1 }, "{what}");
+            assert_eq!(
+                outcome.differences,
+                [format!("Checkpoint job=\"job\" checkpointId=7 at 1000 ms: {message}")],
+                "{what}"
+            );
+            assert_eq!(
+                outcome.rows["Checkpoint"],
+                Row { native: 1, ours: 1, different: 1, ..Row::default() },
+                "{what}"
+            );
         }
     }
 
@@ -403,8 +470,8 @@ mod tests {
         let mut ours = checkpoint("0a");
         ours[1]["parentSpanId"] = "00000000000000ff".into();
         let outcome = compare(&of_spans(&checkpoint("0b")), &of_spans(&ours));
-        let message = "(parent) is \"Checkpoint checkpointId=7\" natively and \"unknown\" here";
-        assert_eq!(outcome.differences, [format!("Checkpoint_Task checkpointId=7 at 1000 ms: {message}")]);
+        let message = "(parent) is \"unknown\", not \"Checkpoint job=\\\"job\\\" checkpointId=7\"";
+        assert_eq!(outcome.differences, [format!("Checkpoint_Task job=\"job\" checkpointId=7 at 1000 ms: {message}")]);
     }
 
     #[test]
@@ -412,23 +479,66 @@ mod tests {
         let outcome = compare(&of_spans(&checkpoint("0b")), &[]);
         assert_eq!(outcome.native_count("Checkpoint"), 1);
         assert_eq!(outcome.differences.len(), 2);
-        assert_eq!(outcome.differences[0], "Checkpoint checkpointId=7 at 1000 ms: ours is missing");
+        assert_eq!(outcome.differences[0], "Checkpoint job=\"job\" checkpointId=7 at 1000 ms: ours is missing");
         let outcome = compare(&[], &of_spans(&checkpoint("0b")));
         assert_eq!(outcome.native_count("Checkpoint"), 0);
         assert_eq!(outcome.differences.len(), 2);
     }
 
     #[test]
-    fn a_span_may_come_again_under_its_id_only() {
+    fn a_span_may_come_again_as_itself_only() {
         let native = of_spans(&checkpoint("0b"));
-        let twice = |again: &str| {
-            let [first, second] = [checkpoint("0a"), checkpoint(again)].map(|spans| of_spans(&spans));
-            compare(&native, &[first, second].concat())
-        };
-        let outcome = twice("0a");
+        let twice = |again: &[Value]| compare(&native, &[of_spans(&checkpoint("0a")), of_spans(again)].concat());
+        let outcome = twice(&checkpoint("0a"));
         assert_eq!(outcome.differences, [""; 0]);
-        assert_eq!(outcome.rows["Checkpoint"], Row { native: 1, ours: 1, resent: 1, different: 0 });
-        assert!(twice("0c").differences[0].ends_with("ours has two ids"), "{:?}", twice("0c"));
+        assert_eq!(outcome.rows["Checkpoint"], Row { native: 1, ours: 1, resent: 1, ..Row::default() });
+
+        let outcome = twice(&checkpoint("0c"));
+        assert!(outcome.differences[0].ends_with("ours came again under another id"), "{outcome}");
+
+        let mut larger = checkpoint("0a");
+        larger[0]["attributes"][1]["value"] = json!({"intValue": "1001"});
+        let outcome = twice(&larger);
+        assert!(
+            outcome.differences[0].ends_with("ours came again as another: fullSize is 1001, not 1000"),
+            "{outcome}"
+        );
+    }
+
+    #[test]
+    fn of_a_failed_checkpoint_what_subtasks_reported_is_not_told() {
+        let failed = |trace: &str| {
+            let status = json!({"key": "checkpointStatus", "value": {"stringValue": "FAILED"}});
+            let [mut root, mut task] = checkpoint(trace);
+            root["attributes"].as_array_mut().unwrap().push(status);
+            let mut subtask = task.clone();
+            subtask["name"] = "Checkpoint_Subtask".into();
+            subtask["spanId"] = "0000000000000003".into();
+            task["startTimeUnixNano"] = "1500000000".into();
+            [root, task, subtask]
+        };
+        let native = of_spans(&failed("0b"));
+        let compared = |change: fn(&mut [Value; 3])| {
+            let mut ours = failed("0a");
+            change(&mut ours);
+            compare(&native, &of_spans(&ours))
+        };
+        for (change, kind) in [
+            (
+                (|spans| spans[0]["attributes"][1]["value"] = json!({"intValue": "1"})) as fn(&mut [Value; 3]),
+                "Checkpoint",
+            ),
+            (|spans| spans[1]["startTimeUnixNano"] = "1400000000".into(), "Checkpoint_Task"),
+            (|spans| spans[2]["attributes"][0]["value"] = json!({"intValue": "8"}), "Checkpoint_Subtask"),
+        ] {
+            let outcome = compared(change);
+            assert_eq!(outcome.rows[kind].untold, 1, "{outcome}");
+        }
+        assert_eq!(compared(|_| ()).rows["Checkpoint"].untold, 0);
+        let outcome = compared(|spans| spans[0]["startTimeUnixNano"] = "999000000".into());
+        assert_eq!(outcome.rows["Checkpoint"].different, 1, "{outcome}");
+        let outcome = compared(|spans| spans[2]["endTimeUnixNano"] = "2001000000".into());
+        assert_eq!(outcome.rows["Checkpoint_Subtask"].different, 1, "{outcome}");
     }
 
     #[test]
@@ -472,7 +582,7 @@ mod tests {
         let lasting = |millis: Option<&str>| {
             let mut span = initialization(0, 0, None);
             let attribute = |millis| json!({"key": "maxMailboxStartDurationMs", "value": {"intValue": millis}});
-            span["attributes"] = millis.map(attribute).into_iter().collect();
+            span["attributes"].as_array_mut().unwrap().extend(millis.map(attribute));
             of_spans(&[span])
         };
         for (ours, expected) in [(None, true), (Some("3"), true), (Some("4"), false)] {

@@ -1,5 +1,7 @@
 //! What the documents say that a program can check: the tables of options, the examples, the tests that they name.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
