@@ -7,18 +7,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use flink_traces_api::{
-    Clock, EventBuilder, Identity, Registry, ReportContext, ReportedEvent, ReportedSpan, SpanBuilder, Text, TraceId,
+    Clock, ConfigError, EventBuilder, Identity, Registry, ReportContext, ReportedEvent, ReportedSpan, SpanBuilder,
+    Text, TraceId,
 };
 
-use crate::lane::{Lane, Record};
+use crate::lane::{AnyLane, Lane, Record, Reporter};
 use crate::reporters::ReporterSetup;
 use crate::stats::ReporterStats;
-use crate::{Filter, Problem, Signal};
+use crate::{Problem, Signal};
+
+/// How long a factory may take to make a reporter; one that hangs must not hang the program.
+const START_WITHIN: Duration = Duration::from_secs(30);
+/// How long a reporter that was told that its time is over may take to notice.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Hands spans and events to every reporter that wants them. Each reporter has a lane, a bounded queue and a thread of its own, so
-/// whoever reports never waits and no reporter delays another.
+/// whoever reports never waits and no reporter delays another. Lanes are read by [`stats`](Self::stats) and ended by
+/// [`shutdown`](Self::shutdown); spans and events come in by [`MetricGroup`](crate::MetricGroup)s.
 ///
-/// A cheap handle; clones share the lanes. It is the trace and event half of Flink's `MetricRegistryImpl`.
+/// A cheap handle, usable from any thread; clones share the lanes, and every metric group holds one. When the last is dropped
+/// without a shutdown, the drop gives the reporters a second, and waits for it.
+///
+/// It is the trace and event half of Flink's `MetricRegistryImpl`, which calls the reporters on the thread that reports, and never
+/// closes them.
 #[derive(Clone)]
 pub struct Dispatcher(Arc<Inner>);
 
@@ -33,7 +44,7 @@ struct Inner {
 }
 
 /// A lane and the rules that stand before it.
-struct Outlet<R> {
+struct Outlet<R: Record> {
     setup: ReporterSetup,
     lane: Lane<R>,
 }
@@ -45,41 +56,32 @@ pub(crate) struct GroupContexts {
 }
 
 impl Dispatcher {
-    /// Starts the reporters that `setups` describe, by the factories of `registry`. One that cannot be made is left out and told
-    /// as a problem; the others start. `scope_delimiter` joins the logical scope that filters see (`metrics.scope.delimiter`).
+    /// Starts the reporters that `setups` describe, by the factories of `registry`. All factories run at the same time, each on the
+    /// thread that its reporter will have. A reporter that cannot be made, or not within 30 seconds, is left out and told as a
+    /// problem; the others start.
+    ///
+    /// `clock` fills in timestamps that a span or an event leaves unset. `scope_delimiter` joins the logical scope that filters see,
+    /// [`SCOPE_DELIMITER`](crate::SCOPE_DELIMITER).
     pub fn start(
         setups: Vec<ReporterSetup>,
         registry: &Registry,
         clock: Arc<dyn Clock>,
         scope_delimiter: &str,
     ) -> (Self, Vec<Problem>) {
+        let until = Instant::now() + START_WITHIN;
+        let (traces, events): (Vec<_>, Vec<_>) = setups.into_iter().partition(|setup| setup.signal == Signal::Traces);
+        let traces = begin(traces, registry, |setup| {
+            let (factory, config) = (registry.trace(&setup.class)?, setup.config.clone());
+            Some(move || factory.create_trace_reporter(&config))
+        });
+        let events = begin(events, registry, |setup| {
+            let (factory, config) = (registry.event(&setup.class)?, setup.config.clone());
+            Some(move || factory.create_event_reporter(&config))
+        });
         let mut problems = Vec::new();
-        let (mut traces, mut events) = (Vec::new(), Vec::new());
-        for setup in setups {
-            let capacity = setup.queue_size;
-            let stats = ReporterStats::new(setup.signal, &setup.name);
-            let config = setup.config.clone();
-            let started = match setup.signal {
-                Signal::Traces => registry.trace(&setup.class).map(|factory| {
-                    let lane = Lane::start(stats, capacity, move || factory.create_trace_reporter(&config))?;
-                    traces.push(Outlet { setup: setup.clone(), lane });
-                    Ok(())
-                }),
-                Signal::Events => registry.event(&setup.class).map(|factory| {
-                    let lane = Lane::start(stats, capacity, move || factory.create_event_reporter(&config))?;
-                    events.push(Outlet { setup: setup.clone(), lane });
-                    Ok(())
-                }),
-            };
-            match started {
-                Some(Ok(())) => {}
-                Some(Err(error)) => problems.push(Problem::reporter(&setup, &error)),
-                None => problems.push(Problem::unknown_class(&setup, registry)),
-            }
-        }
         let inner = Inner {
-            traces,
-            events,
+            traces: started(traces, until, &mut problems),
+            events: started(events, until, &mut problems),
             clock,
             scope_delimiter: scope_delimiter.to_owned(),
             seed: RandomState::new().hash_one(std::process::id()),
@@ -89,31 +91,31 @@ impl Dispatcher {
     }
 
     /// Waits until everything that was reported before the call is delivered, refused or given up; answers whether it was, in time.
+    /// Blocks the calling thread.
     pub fn flush(&self, within: Duration) -> bool {
-        let until = Instant::now() + within;
-        // Not `all`: every lane gets its chance even if an earlier one is late.
-        let traces = self.0.traces.iter().filter(|outlet| !outlet.lane.flush(until)).count();
-        let events = self.0.events.iter().filter(|outlet| !outlet.lane.flush(until)).count();
-        traces + events == 0
+        let until = from_now(within);
+        self.0.lanes().all(|lane| lane.flush(until))
     }
 
-    /// Every reporter's account, traces first, each by name.
+    /// Every reporter's account, traces first.
     pub fn stats(&self) -> Vec<ReporterStats> {
-        let traces = self.0.traces.iter().map(|outlet| outlet.lane.stats());
-        traces.chain(self.0.events.iter().map(|outlet| outlet.lane.stats())).collect()
+        self.0.lanes().map(AnyLane::stats).collect()
     }
 
-    /// Takes no more, gives the reporters `within` to deliver what is queued, closes them, and tells what happened. What a
-    /// reporter did not get to counts as dropped by `shutdown`; a reporter that does not even return is left behind, and what it
-    /// holds is still `queued` in its account.
+    /// Takes no more, gives the reporters `within` to deliver what is queued, closes them, and tells what happened. Blocks the
+    /// calling thread, until all are closed or a second after `within`, which is for reporters to notice that their time is over.
+    ///
+    /// What a reporter did not get to counts as dropped by [`Shutdown`](crate::DropReason::Shutdown). One that does not even return is
+    /// left behind with its thread, and the batch that it holds is still `queued` in its account. What is reported from now on counts as
+    /// dropped by [`Closed`](crate::DropReason::Closed).
+    ///
+    /// Another call waits for what an earlier one left behind; it can shorten the time that the reporters have, not lengthen it.
     pub fn shutdown(&self, within: Duration) -> Vec<ReporterStats> {
-        /// For a reporter to notice that its time is over.
-        const GRACE: Duration = Duration::from_secs(1);
-        let until = Instant::now() + within;
-        self.0.traces.iter().for_each(|outlet| outlet.lane.close(until));
-        self.0.events.iter().for_each(|outlet| outlet.lane.close(until));
-        self.0.traces.iter().for_each(|outlet| outlet.lane.join(until + GRACE));
-        self.0.events.iter().for_each(|outlet| outlet.lane.join(until + GRACE));
+        let (until, at_the_latest) = (from_now(within), from_now(within.saturating_add(GRACE)));
+        for lane in self.0.lanes() {
+            lane.close(until);
+        }
+        self.0.lanes().for_each(|lane| lane.join(at_the_latest));
         self.stats()
     }
 
@@ -138,8 +140,8 @@ impl Dispatcher {
     pub(crate) fn add_span(&self, logical_scope: &str, contexts: &GroupContexts, span: SpanBuilder) {
         let inner = &*self.0;
         let span = Arc::new(span.build(&*inner.clock));
-        let trace_id = inner.anonymous_trace_id();
-        let units = span.span_count();
+        let trace_id = span.identity().map_or_else(|| inner.anonymous_trace_id(), Identity::trace_id);
+        let units = span.span_count() as u64;
         for (outlet, context) in inner.traces.iter().zip(&contexts.traces) {
             outlet.offer(logical_scope, span.name(), units, || {
                 ReportedSpan::new(span.clone(), trace_id, context.clone())
@@ -157,17 +159,71 @@ impl Dispatcher {
     }
 }
 
+/// Starts the lanes of `setups`, with the factories that `create` finds, and waits for none.
+fn begin<R: Record, P: Reporter<R> + 'static, F>(
+    setups: Vec<ReporterSetup>,
+    registry: &Registry,
+    create: impl Fn(&ReporterSetup) -> Option<F>,
+) -> Vec<Result<Outlet<R>, Problem>>
+where
+    F: FnOnce() -> Result<P, ConfigError> + Send + 'static,
+{
+    let begin = |setup: ReporterSetup| {
+        let create = create(&setup).ok_or_else(|| Problem::unknown_class(&setup, registry))?;
+        let lane = Lane::start(setup.signal, &setup.name, setup.queue_size, create);
+        let lane = lane.map_err(|error| Problem::reporter(&setup, &error))?;
+        Ok(Outlet { setup, lane })
+    };
+    setups.into_iter().map(begin).collect()
+}
+
+/// Those whose reporter was made before `until`.
+fn started<R: Record>(
+    outlets: Vec<Result<Outlet<R>, Problem>>,
+    until: Instant,
+    problems: &mut Vec<Problem>,
+) -> Vec<Outlet<R>> {
+    let started = |outlet: Outlet<R>| match outlet.lane.started(until) {
+        Ok(()) => Ok(outlet),
+        Err(error) => Err(Problem::reporter(&outlet.setup, &error)),
+    };
+    outlets
+        .into_iter()
+        .filter_map(|outlet| outlet.and_then(started).map_err(|problem| problems.push(problem)).ok())
+        .collect()
+}
+
+/// The moment that lies `within` ahead, or one that nobody lives to see.
+fn from_now(within: Duration) -> Instant {
+    const FOREVER: Duration = Duration::from_secs(30 * 365 * 86_400);
+    let now = Instant::now();
+    now.checked_add(within).unwrap_or(now + FOREVER)
+}
+
 impl Inner {
+    fn lanes(&self) -> impl Iterator<Item = &dyn AnyLane> {
+        let traces = self.traces.iter().map(|outlet| &outlet.lane as &dyn AnyLane);
+        traces.chain(self.events.iter().map(|outlet| &outlet.lane as &dyn AnyLane))
+    }
+
     fn anonymous_trace_id(&self) -> TraceId {
         let number = self.anonymous_spans.fetch_add(1, Ordering::Relaxed);
         Identity::of(&[&self.seed.to_string(), &number.to_string()]).trace_id()
     }
 }
 
+/// The shutdown of whoever forgot it.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let until = Instant::now() + GRACE;
+        let open: Vec<_> = self.lanes().filter(|lane| lane.close(until)).collect();
+        open.into_iter().for_each(|lane| lane.join(until));
+    }
+}
+
 impl<R: Record> Outlet<R> {
-    fn offer(&self, logical_scope: &str, name: &str, units: usize, record: impl FnOnce() -> R) {
-        let filter: &Filter = &self.setup.filter;
-        match filter.matches(logical_scope, name) {
+    fn offer(&self, logical_scope: &str, name: &str, units: u64, record: impl FnOnce() -> R) {
+        match self.setup.filter.matches(logical_scope, name) {
             true => self.lane.push(record()),
             false => self.lane.filtered(units),
         }

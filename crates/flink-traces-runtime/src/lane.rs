@@ -4,37 +4,43 @@
 //! callers ── push ──▶ queue (bounded) ── take ──▶ thread ── report ──▶ reporter
 //!            never waits                          waits for the reporter
 //! ```
-//! There are no control messages that could be lost behind data: flush waits for a count, close sets a flag.
+//! There are no control messages that could be lost behind data: flush waits for a count, close sets a flag. Nothing foreign (factory,
+//! reporter, error, log) is called while the lock is held.
 
 use std::collections::VecDeque;
+use std::error::Error;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use flink_traces_api::{ConfigError, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, TraceReporter};
+use flink_traces_api::{
+    ConfigError, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, TraceReporter, printable,
+};
 
-use crate::stats::ReporterStats;
+use crate::Signal;
+use crate::stats::{DropReason, ReporterStats};
 
 /// The most records that a reporter is given at once.
 const BATCH_RECORDS: usize = 512;
 /// No further record joins a batch of that many spans.
-const BATCH_UNITS: usize = 16 * 1024;
+const BATCH_UNITS: u64 = 16 * 1024;
 
 /// What a lane carries.
 pub(crate) trait Record: Send + 'static {
     /// How much of the bound it takes, and how much is lost with it: spans are counted one by one.
-    fn units(&self) -> usize;
+    fn units(&self) -> u64;
 }
 
 impl Record for ReportedSpan {
-    fn units(&self) -> usize {
-        self.span_count()
+    fn units(&self) -> u64 {
+        self.span_count() as u64
     }
 }
 
 impl Record for ReportedEvent {
-    fn units(&self) -> usize {
+    fn units(&self) -> u64 {
         1
     }
 }
@@ -65,139 +71,206 @@ impl Reporter<ReportedEvent> for Box<dyn EventReporter> {
     }
 }
 
-/// The callers' end of a lane.
-pub(crate) struct Lane<R> {
-    shared: Arc<Shared<R>>,
-    worker: Mutex<Option<thread::JoinHandle<()>>>,
+/// What is asked of every lane, whatever it carries.
+pub(crate) trait AnyLane {
+    /// Waits until everything queued before the call is settled; answers whether it was, in time.
+    fn flush(&self, until: Instant) -> bool;
+    /// Takes no more, and gives the reporter until `until`. Answers whether the lane was open.
+    fn close(&self, until: Instant) -> bool;
+    /// Waits for the reporter to be closed, at the longest until `until`, which is not before the time that it was given. What it
+    /// has not taken by then is given up.
+    fn join(&self, until: Instant);
+    fn stats(&self) -> ReporterStats;
 }
 
+/// The callers' end of a lane.
+pub(crate) struct Lane<R: Record>(Arc<Shared<R>>);
+
 struct Shared<R> {
-    capacity: usize,
+    signal: Signal,
+    /// The reporter's, fit for a log.
+    name: String,
+    /// The units that may wait.
+    capacity: u64,
     state: Mutex<State<R>>,
     /// Wakes the thread: something was queued, or the lane was closed.
     arrived: Condvar,
-    /// Wakes who waits in flush or shutdown: something was settled, or the thread ended.
+    /// Wakes who waits: something was settled, or the phase is another.
     settled: Condvar,
     deadline: Deadline,
 }
 
 struct State<R> {
+    phase: Phase,
+    /// Why there is no reporter.
+    refusal: Option<ConfigError>,
     queue: VecDeque<R>,
+    /// Nothing is taken any more.
     closed: bool,
-    /// The thread is gone, or its reporter is: nothing will be taken from the queue any more.
-    ended: bool,
-    /// What the queue held or a batch holds, counted since the start.
+    /// The queue was full, and has not been half empty since.
+    overflowing: bool,
+    /// The last report failed.
+    failing: bool,
+    /// All that was ever queued.
     accepted: u64,
     stats: ReporterStats,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The factory is at work.
+    Starting,
+    /// The reporter takes batches.
+    Running,
+    /// The reporter panicked and is not called any more.
+    Panicked,
+    /// The reporter was closed, or never made.
+    Ended,
+}
+
 impl<R: Record> Lane<R> {
-    /// Starts the thread and, on it, the reporter that `create` makes.
+    /// Starts the thread and, on it, the reporter that `create` makes; see [`started`](Self::started).
     pub(crate) fn start<P: Reporter<R> + 'static>(
-        stats: ReporterStats,
+        signal: Signal,
+        name: &str,
         capacity: usize,
         create: impl FnOnce() -> Result<P, ConfigError> + Send + 'static,
     ) -> Result<Self, ConfigError> {
+        let state = State {
+            phase: Phase::Starting,
+            refusal: None,
+            queue: VecDeque::new(),
+            closed: false,
+            overflowing: false,
+            failing: false,
+            accepted: 0,
+            stats: ReporterStats::new(signal, name),
+        };
         let shared = Arc::new(Shared {
-            capacity,
-            state: Mutex::new(State { queue: VecDeque::new(), closed: false, ended: false, accepted: 0, stats }),
+            signal,
+            name: printable(name),
+            capacity: capacity as u64,
+            state: Mutex::new(state),
             arrived: Condvar::new(),
             settled: Condvar::new(),
             deadline: Deadline::unlimited(),
         });
-        let (created, outcome) = mpsc::sync_channel(1);
-        let name = shared.lock().stats.thread_name();
         let on_thread = shared.clone();
-        let worker = thread::Builder::new().name(name).spawn(move || {
-            let reporter = catch_unwind(AssertUnwindSafe(create))
-                .unwrap_or_else(|panic| Err(ConfigError::Setup(format!("panicked: {}", panic_text(&*panic)).into())));
-            match reporter {
-                Ok(reporter) => {
-                    let _ = created.send(Ok(()));
-                    on_thread.work(reporter);
-                }
-                Err(error) => {
-                    let _ = created.send(Err(error));
-                }
-            }
-        });
-        let worker = worker.map_err(|error| ConfigError::Setup(error.into()))?;
-        match outcome.recv() {
-            Ok(Ok(())) => Ok(Self { shared, worker: Mutex::new(Some(worker)) }),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(ConfigError::Setup("its thread ended before it was made".into())),
+        // A name from a configuration may hold anything, a thread's no NUL.
+        let thread_name = format!("{signal}-{name}").replace('\0', "");
+        let spawned = thread::Builder::new().name(thread_name).spawn(move || on_thread.live(create));
+        spawned.map_err(|error| ConfigError::Setup(error.into()))?;
+        Ok(Self(shared))
+    }
+
+    /// Waits until the reporter is made, at the longest until `until`.
+    pub(crate) fn started(&self, until: Instant) -> Result<(), ConfigError> {
+        let mut state = self.0.wait(until, |state| state.phase == Phase::Starting);
+        match state.refusal.take() {
+            Some(error) => Err(error),
+            None if state.phase == Phase::Starting => Err(ConfigError::Setup("its factory does not return".into())),
+            None => Ok(()),
         }
     }
 
     /// Queues `record`, or drops and counts it. Never waits for the reporter.
     pub(crate) fn push(&self, record: R) {
+        let Shared { signal, name, capacity, arrived, .. } = &*self.0;
         let units = record.units();
-        let mut state = self.shared.lock();
-        state.stats.emitted += units as u64;
-        if state.ended || state.closed {
-            let reason = if state.stats.panicked { "panicked" } else { "closed" };
-            state.stats.drop_units(units, reason);
-        } else if state.stats.queued as usize + units > self.shared.capacity {
-            // One tree larger than the whole bound still passes an empty queue: otherwise it never could.
-            if state.stats.queued > 0 {
-                if !state.stats.overflowing {
-                    state.stats.overflowing = true;
-                    let ReporterStats { signal, name, .. } = &state.stats;
-                    tracing::warn!(%signal, reporter = %name, capacity = self.shared.capacity, "queue full, dropping");
-                }
-                state.stats.drop_units(units, "queue full");
-            } else {
-                self.shared.enqueue(&mut state, record, units);
+        let mut state = self.0.lock();
+        state.stats.emitted += units;
+        let Some(reason) = state.refuses(*capacity) else {
+            state.accepted += units;
+            state.stats.queued += units;
+            state.queue.push_back(record);
+            // The thread sleeps only while the queue is empty.
+            if state.queue.len() == 1 {
+                arrived.notify_one();
             }
-        } else {
-            self.shared.enqueue(&mut state, record, units);
+            return;
+        };
+        let is_first = match reason {
+            DropReason::QueueFull => !mem::replace(&mut state.overflowing, true),
+            _ => state.stats.dropped_by(reason) == 0,
+        };
+        state.stats.drop_units(units, reason);
+        drop(state);
+        match reason {
+            DropReason::QueueFull if is_first => {
+                tracing::warn!(%signal, reporter = %name, capacity, "queue full, dropping");
+            }
+            DropReason::Closed if is_first => {
+                tracing::warn!(%signal, reporter = %name, "already shut down, dropping");
+            }
+            // Said when it panicked.
+            _ => {}
         }
     }
 
     /// Counts what the reporter's filter kept out.
-    pub(crate) fn filtered(&self, units: usize) {
-        self.shared.lock().stats.filtered += units as u64;
+    pub(crate) fn filtered(&self, units: u64) {
+        self.0.lock().stats.filtered += units;
+    }
+}
+
+impl<R: Record> AnyLane for Lane<R> {
+    fn flush(&self, until: Instant) -> bool {
+        let target = self.0.lock().accepted;
+        let is_unsettled = |state: &State<R>| state.accepted - state.stats.queued < target;
+        !is_unsettled(&self.0.wait(until, is_unsettled))
     }
 
-    /// Waits until everything queued before the call is settled; answers whether it was, in time.
-    pub(crate) fn flush(&self, until: Instant) -> bool {
-        let mut state = self.shared.lock();
-        let target = state.accepted;
-        while !state.ended && state.accepted - state.stats.queued < target {
-            match self.shared.wait_settled(state, until) {
-                Ok(next) => state = next,
-                Err(()) => return false,
-            }
-        }
-        state.accepted - state.stats.queued >= target
+    fn close(&self, until: Instant) -> bool {
+        let was_closed = mem::replace(&mut self.0.lock().closed, true);
+        self.0.deadline.set(until);
+        self.0.arrived.notify_all();
+        !was_closed
     }
 
-    /// Takes no more, and gives the reporter until `until`.
-    pub(crate) fn close(&self, until: Instant) {
-        self.shared.lock().closed = true;
-        self.shared.deadline.set(until);
-        self.shared.arrived.notify_all();
-    }
-
-    /// Waits for the thread to end, at the longest until `until`; then leaves it to itself.
-    pub(crate) fn join(&self, until: Instant) {
-        let mut state = self.shared.lock();
-        while !state.ended {
-            match self.shared.wait_settled(state, until) {
-                Ok(next) => state = next,
-                Err(()) => return,
-            }
-        }
+    fn join(&self, until: Instant) {
+        let mut state = self.0.wait(until, |state| !matches!(state.phase, Phase::Panicked | Phase::Ended));
+        let given_up = state.give_up_queue(DropReason::Shutdown);
+        let (dropped, queued) = (state.stats.dropped_by(DropReason::Shutdown), state.stats.queued);
+        self.0.settled.notify_all();
         drop(state);
-        let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(worker) = worker {
-            // Its panics are caught and counted; there is nothing to learn here.
-            let _ = worker.join();
+        drop(given_up);
+        if dropped + queued > 0 {
+            let Shared { signal, name, .. } = &*self.0;
+            tracing::warn!(%signal, reporter = %name, dropped, left_behind = queued, "out of time at the shutdown");
         }
     }
 
-    pub(crate) fn stats(&self) -> ReporterStats {
-        self.shared.lock().stats.clone()
+    fn stats(&self) -> ReporterStats {
+        self.0.lock().stats.clone()
+    }
+}
+
+/// Nobody can use the lane any more: its thread is to end. It is not waited for.
+impl<R: Record> Drop for Lane<R> {
+    fn drop(&mut self) {
+        self.close(Instant::now());
+    }
+}
+
+impl<R: Record> State<R> {
+    /// Why nothing can be queued now. A tree is taken whole while there is any room: one larger than the whole queue never could be
+    /// otherwise.
+    fn refuses(&self, capacity: u64) -> Option<DropReason> {
+        if self.closed {
+            Some(DropReason::Closed)
+        } else if self.phase == Phase::Panicked {
+            Some(DropReason::Panicked)
+        } else {
+            (self.stats.queued >= capacity).then_some(DropReason::QueueFull)
+        }
+    }
+
+    /// Gives up what waits, but not what the reporter holds. What it answers is to be dropped without the lock.
+    #[must_use]
+    fn give_up_queue(&mut self, reason: DropReason) -> VecDeque<R> {
+        let queue = mem::take(&mut self.queue);
+        self.stats.drop_queued(queue.iter().map(Record::units).sum(), reason);
+        queue
     }
 }
 
@@ -206,75 +279,59 @@ impl<R: Record> Shared<R> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enqueue(&self, state: &mut State<R>, record: R, units: usize) {
-        state.accepted += units as u64;
-        state.stats.queued += units as u64;
-        state.queue.push_back(record);
-        if state.queue.len() == 1 {
-            self.arrived.notify_one();
-        }
-    }
-
-    fn wait_settled<'a>(
-        &self,
-        state: MutexGuard<'a, State<R>>,
-        until: Instant,
-    ) -> Result<MutexGuard<'a, State<R>>, ()> {
+    /// Waits while `condition` holds, at the longest until `until`.
+    fn wait(&self, until: Instant, condition: impl Fn(&State<R>) -> bool) -> MutexGuard<'_, State<R>> {
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(());
-        }
-        match self.settled.wait_timeout(state, left) {
-            Ok((state, _)) => Ok(state),
-            Err(poisoned) => Ok(poisoned.into_inner().0),
+        let waited = self.settled.wait_timeout_while(self.lock(), left, |state| condition(state));
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// The thread's life. Whatever panics in it, the lane answers those who wait for it.
+    fn live<P: Reporter<R>>(&self, create: impl FnOnce() -> Result<P, ConfigError>) {
+        // Outside of the net, for a reporter that is dropped by a panic and panics again would end the process.
+        let mut reporter = None;
+        if let Err(panic) = caught(|| self.work(&mut reporter, create)) {
+            self.abandon(&panic);
         }
     }
 
-    /// The thread's life.
-    fn work(&self, mut reporter: impl Reporter<R>) {
-        let mut failing = false;
-        while let Some((batch, units)) = self.take() {
-            if self.deadline.is_over() {
-                self.settle(units, |stats| stats.drop_units(units, "shutdown"));
-                continue;
-            }
-            match catch_unwind(AssertUnwindSafe(|| reporter.report(&batch, &self.deadline))) {
-                Ok(result) => {
-                    let failed = result.is_err();
-                    self.settle(units, |stats| stats.count(units, result));
-                    if failed != failing {
-                        failing = failed;
-                        self.log_turn(failed);
-                    }
-                }
-                Err(panic) => {
-                    let why = panic_text(&*panic);
-                    // Whatever state the reporter is in, its drop may panic as well.
-                    let _ = catch_unwind(AssertUnwindSafe(|| drop(reporter)));
-                    self.abandon(units, &why);
-                    return;
-                }
-            }
+    fn work<P: Reporter<R>>(&self, place: &mut Option<P>, create: impl FnOnce() -> Result<P, ConfigError>) {
+        let reporter = match create() {
+            Ok(reporter) => place.insert(reporter),
+            Err(error) => return self.enter(Phase::Ended, Some(error)),
+        };
+        self.enter(Phase::Running, None);
+        while let Some(batch) = self.take() {
+            let result = reporter.report(&batch, &self.deadline);
+            self.settle(batch.iter().map(Record::units).sum(), result);
         }
-        let closed = catch_unwind(AssertUnwindSafe(|| reporter.close(&self.deadline)));
+        if let Some(reporter) = place.take()
+            && let Err(error) = reporter.close(&self.deadline)
+        {
+            let error = with_causes(&error);
+            tracing::warn!(signal = %self.signal, reporter = %self.name, error, "reporter did not close well");
+            self.lock().stats.fail(error);
+        }
+        self.enter(Phase::Ended, None);
+    }
+
+    fn enter(&self, phase: Phase, refusal: Option<ConfigError>) {
         let mut state = self.lock();
-        match closed {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => state.stats.failed(&error),
-            Err(panic) => state.stats.failed_with(panic_text(&*panic)),
-        }
-        state.ended = true;
+        state.phase = phase;
+        state.refusal = refusal;
         self.settled.notify_all();
     }
 
-    /// The next batch; `None` once the lane is closed and empty.
-    fn take(&self) -> Option<(Vec<R>, usize)> {
-        let mut state = self.lock();
-        while state.queue.is_empty() {
-            if state.closed {
-                return None;
-            }
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+    /// The next batch; `None` once the lane is closed and has no more to report.
+    fn take(&self) -> Option<Vec<R>> {
+        let is_idle = |state: &mut State<R>| state.queue.is_empty() && !state.closed;
+        let mut state = self.arrived.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        if state.closed && self.deadline.is_over() {
+            let given_up = state.give_up_queue(DropReason::Shutdown);
+            self.settled.notify_all();
+            drop(state);
+            drop(given_up);
+            return None;
         }
         let mut batch = Vec::new();
         let mut units = 0;
@@ -283,56 +340,121 @@ impl<R: Record> Shared<R> {
             units += record.units();
             batch.push(record);
         }
-        Some((batch, units))
+        (!batch.is_empty()).then_some(batch)
     }
 
-    fn settle(&self, units: usize, count: impl FnOnce(&mut ReporterStats)) {
+    /// Counts what became of a batch. One line when the reporter begins to fail and one when it works again, none per batch.
+    fn settle(&self, units: u64, result: Result<(), ReportError>) {
+        let Self { signal, name, .. } = self;
+        let error = result.as_ref().err().map(with_causes);
         let mut state = self.lock();
-        state.stats.queued -= units as u64;
-        count(&mut state.stats);
-        if state.stats.overflowing && state.stats.queued as usize <= self.capacity / 2 {
-            state.stats.overflowing = false;
-            let ReporterStats { signal, name, .. } = &state.stats;
-            tracing::info!(%signal, reporter = %name, "queue has room again");
+        match &result {
+            Ok(()) => state.stats.deliver(units),
+            Err(error) => {
+                let (rejected, lost) = (error.count_rejected() as u64, error.count_lost() as u64);
+                state.stats.deliver_in_part(units, rejected, lost);
+            }
         }
+        if let Some(error) = &error {
+            state.stats.fail(error.clone());
+        }
+        let was_failing = mem::replace(&mut state.failing, error.is_some());
+        let has_room_again = state.overflowing && state.stats.queued <= self.capacity / 2;
+        state.overflowing &= !has_room_again;
+        let dropped = state.stats.dropped_by(DropReason::QueueFull);
         self.settled.notify_all();
-    }
-
-    /// One line when a reporter begins to fail and one when it works again, none per batch.
-    fn log_turn(&self, failed: bool) {
-        let ReporterStats { signal, name, last_error, .. } = self.lock().stats.clone();
-        match failed {
-            true => tracing::warn!(%signal, reporter = %name, error = last_error, "reporter fails"),
-            false => tracing::info!(%signal, reporter = %name, "reporter works again"),
+        drop(state);
+        match &error {
+            Some(error) if !was_failing => tracing::warn!(%signal, reporter = %name, error, "reporter fails"),
+            None if was_failing => tracing::info!(%signal, reporter = %name, "reporter works again"),
+            _ => {}
+        }
+        if has_room_again {
+            tracing::info!(%signal, reporter = %name, dropped, "queue has room again");
         }
     }
 
-    fn abandon(&self, in_flight: usize, why: &str) {
+    /// Gives up everything, for something panicked.
+    fn abandon(&self, panic: &str) {
+        let panicked = format!("panicked: {panic}");
         let mut state = self.lock();
-        let ReporterStats { signal, name, .. } = &state.stats;
-        tracing::error!(%signal, reporter = %name, panic = why, "reporter panicked and is out of use");
-        let units = state.stats.queued as usize;
-        debug_assert!(units >= in_flight);
-        state.queue.clear();
-        state.stats.queued = 0;
-        state.stats.panicked = true;
-        state.stats.failed_with(format!("panicked: {why}"));
-        state.stats.drop_units(units, "panicked");
-        state.ended = true;
+        if state.phase == Phase::Starting {
+            drop(state);
+            return self.enter(Phase::Ended, Some(ConfigError::Setup(panicked.into())));
+        }
+        let queue = mem::take(&mut state.queue);
+        let units = state.stats.queued;
+        state.stats.drop_queued(units, DropReason::Panicked);
+        state.stats.fail(panicked);
+        state.phase = Phase::Panicked;
         self.settled.notify_all();
+        drop(state);
+        drop(queue);
+        tracing::error!(signal = %self.signal, reporter = %self.name, panic, "reporter panicked and is out of use");
     }
 }
 
-/// Dropped without a shutdown, a lane takes no more and leaves its thread a second, as Flink does.
-impl<R> Drop for Lane<R> {
-    fn drop(&mut self) {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.shared.deadline.set(Instant::now() + Duration::from_secs(1));
-        self.shared.arrived.notify_all();
-    }
+/// What `call` answers, or the message that it panicked with.
+fn caught<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let text = text.unwrap_or("no message").to_owned();
+        // Anything can be thrown, also what panics when it is dropped.
+        mem::forget(panic);
+        text
+    })
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").to_owned()
+/// The error's text and that of all its causes. What cannot be told is no reason to miscount.
+fn with_causes(error: &ReportError) -> String {
+    let text = caught(|| {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        text
+    });
+    text.unwrap_or_else(|panic| format!("an error whose text panicked: {panic}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{SyncSender, sync_channel};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Tells when it is closed.
+    struct Closing(SyncSender<()>);
+
+    impl Reporter<ReportedEvent> for Closing {
+        fn report(&mut self, _: &[ReportedEvent], _: &Deadline) -> Result<(), ReportError> {
+            Ok(())
+        }
+
+        fn close(self, _: &Deadline) -> Result<(), ReportError> {
+            self.0.send(()).map_err(|error| ReportError::lost(0, false, error))
+        }
+    }
+
+    /// Scenario: a factory does not return in time, and later it does. Guarantees: nobody waits for it, and the reporter that nobody
+    /// wants any more is closed.
+    #[test]
+    fn a_factory_that_hangs_is_given_up() {
+        const LONG: Duration = Duration::from_secs(60);
+        let (allow, allowed) = sync_channel::<()>(0);
+        let (closing, closed) = sync_channel(1);
+        let lane = Lane::start(Signal::Events, "r", 1, move || {
+            allowed.recv_timeout(LONG).map_err(|error| ConfigError::Setup(error.into()))?;
+            Ok(Closing(closing))
+        })
+        .unwrap();
+        let error = lane.started(Instant::now()).unwrap_err();
+        assert_eq!(error.to_string(), "its factory does not return");
+        drop(lane);
+        allow.send(()).unwrap();
+        closed.recv_timeout(LONG).unwrap();
+    }
 }

@@ -11,10 +11,14 @@ mod signal;
 mod stats;
 
 pub use checkpoint::{
-    AllSubtasksStatus, CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, InitializationMetric,
-    InitializationStats, InitializationStatus, JobFailure, JobIdentity, SubtaskMetric, SubtaskStats, TaskStats,
-    all_subtasks_status_change_event, checkpoint_event, checkpoint_span, job_failure_event, job_initialization_span,
-    job_status_change_event,
+    AllSubtasksStatus, CheckpointFailure, CheckpointGauges, CheckpointStats, CheckpointStatsCounts,
+    CheckpointStatsSnapshot, CheckpointStatsTracker, CheckpointStatus, CheckpointTask, CheckpointType,
+    CompletedCheckpointStatsSummary, ExecutionAttemptId, IgnoredReports, InitializationMetric, InitializationStats,
+    InitializationStatus, JobFailure, JobIdentity, JobInitializationMetricsBuilder, PartialInitialization,
+    RestoredCheckpoint, StateObjectLocation, StatsSummary, SubTaskInitializationMetrics, SubtaskMetric, SubtaskStats,
+    TaskStats, TrackedCheckpoint, TrackedTask, TrackerError, all_subtasks_status_change_event, checkpoint_event,
+    checkpoint_span, job_failure_event, job_initialization_span, job_status_change_event,
+    partial_job_initialization_span,
 };
 pub use configuration::{
     ADDITIONAL_VARIABLES, CORE_OPTIONS, Configuration, EVENTS_REPORTERS, EXCLUDED_VARIABLES, FACTORY_CLASS,
@@ -27,4 +31,4 @@ pub use filter::{Filter, Rule, RuleError};
 pub use metric_group::{MetricGroup, TaskVariables};
 pub use reporters::{ReporterSetup, VariableRules, discover};
 pub use signal::Signal;
-pub use stats::ReporterStats;
+pub use stats::{DropReason, ReporterStats};

@@ -1,5 +1,6 @@
 //! Metric groups: where in an engine a span or an event is reported, and what identity that gives it.
 
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,14 +10,26 @@ use crate::Dispatcher;
 use crate::dispatcher::GroupContexts;
 
 /// A place from which spans and events are reported, as Flink's `MetricGroup`: it adds its variables, and a job's own group the
-/// attribute `jobId`.
+/// attribute `jobId`. Flink's groups begin at a JobManager or a TaskManager; so do these.
 ///
-/// A cheap handle, usable from any thread; adding never waits.
+/// | group | logical scope | variables besides those above it |
+/// |---|---|---|
+/// | [`job_manager`](Self::job_manager) | `jobmanager` | `host` |
+/// | its [`add_job`](Self::add_job) | `jobmanager.job` | `job_id`, `job_name` |
+/// | its [`add_coordinator`](Self::add_coordinator) | `jobmanager.job.operator` | `task_id`, `task_name`, `operator_id`, `operator_name` |
+/// | [`task_manager`](Self::task_manager) | `taskmanager` | `host`, `tm_id` |
+/// | its [`add_job`](Self::add_job) | `taskmanager.job` | `job_id`, `job_name` |
+/// | its [`add_task`](Self::add_task) | `taskmanager.job.task` | `task_id`, `task_name`, `task_attempt_id`, `task_attempt_num`, `subtask_index` |
+/// | its [`add_operator`](Self::add_operator) | `taskmanager.job.task.operator` | `operator_id`, `operator_name` |
+///
+/// A cheap handle, usable from any thread; adding never waits for a reporter. Made by the engine, and called by it and by the
+/// functions of users that it hands one to.
 #[derive(Clone)]
 pub struct MetricGroup(Arc<Group>);
 
 struct Group {
     dispatcher: Dispatcher,
+    parent: Option<MetricGroup>,
     logical_scope: String,
     /// Keys in angle brackets.
     variables: Vec<(String, String)>,
@@ -28,13 +41,13 @@ struct Group {
 impl MetricGroup {
     /// The group of a JobManager, scope `jobmanager`, variable `host`. Mirrors `JobManagerMetricGroup`.
     pub fn job_manager(dispatcher: &Dispatcher, host: &str) -> Self {
-        Self::new(dispatcher.clone(), "jobmanager".to_owned(), vec![variable("host", host)], None)
+        Self::new(dispatcher.clone(), None, "jobmanager".to_owned(), vec![variable("host", host)], None)
     }
 
     /// The group of a TaskManager, scope `taskmanager`, variables `host` and `tm_id`. Mirrors `TaskManagerMetricGroup`.
     pub fn task_manager(dispatcher: &Dispatcher, host: &str, task_manager_id: &str) -> Self {
         let variables = vec![variable("host", host), variable("tm_id", task_manager_id)];
-        Self::new(dispatcher.clone(), "taskmanager".to_owned(), variables, None)
+        Self::new(dispatcher.clone(), None, "taskmanager".to_owned(), variables, None)
     }
 
     /// The group of a job below a JobManager's or a TaskManager's, variables `job_id` and `job_name`. What it reports itself also
@@ -83,26 +96,32 @@ impl MetricGroup {
         self.below(key, &[(key, value)], None)
     }
 
-    /// Reports a span. Timestamps that it leaves unset are now. After [`close`](Self::close) it is ignored.
+    /// Reports a span. Timestamps that it leaves unset are now. After [`close`](Self::close) it is ignored, as in Flink.
     pub fn add_span(&self, span: SpanBuilder) {
         let group = &*self.0;
-        if !group.closed.load(Ordering::Acquire) {
+        if !self.is_closed() {
             group.dispatcher.add_span(&group.logical_scope, &group.contexts, span);
         }
     }
 
-    /// Reports an event. A timestamp that it leaves unset is now. After [`close`](Self::close) it is ignored.
+    /// Reports an event. A timestamp that it leaves unset is now. After [`close`](Self::close) it is ignored, as in Flink.
     pub fn add_event(&self, event: EventBuilder) {
         let group = &*self.0;
-        if !group.closed.load(Ordering::Acquire) {
+        if !self.is_closed() {
             group.dispatcher.add_event(&group.logical_scope, &group.contexts, event);
         }
     }
 
-    /// Ends this group: what is added from now on, here or through its clones, is ignored. Groups below it have a life of
-    /// their own.
+    /// Ends this group and all below it, as when its job ends: what is added from now on, here, there or through clones, is ignored
+    /// and not counted.
     pub fn close(&self) {
         self.0.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether this group or one above it was closed.
+    pub fn is_closed(&self) -> bool {
+        let mut upwards = iter::successors(Some(self), |group| group.0.parent.as_ref());
+        upwards.any(|group| group.0.closed.load(Ordering::Acquire))
     }
 
     /// The names of the groups from the root to this one, joined: what filters match.
@@ -126,18 +145,19 @@ impl MetricGroup {
                 None => all.push(added),
             }
         }
-        Self::new(group.dispatcher.clone(), logical_scope, all, job_id)
+        Self::new(group.dispatcher.clone(), Some(self.clone()), logical_scope, all, job_id)
     }
 
     fn new(
         dispatcher: Dispatcher,
+        parent: Option<MetricGroup>,
         logical_scope: String,
         variables: Vec<(String, String)>,
         job_id: Option<Text>,
     ) -> Self {
         let contexts = dispatcher.contexts(job_id.as_ref(), &variables);
         let closed = AtomicBool::new(false);
-        Self(Arc::new(Group { dispatcher, logical_scope, variables, job_id, contexts, closed }))
+        Self(Arc::new(Group { dispatcher, parent, logical_scope, variables, job_id, contexts, closed }))
     }
 }
 

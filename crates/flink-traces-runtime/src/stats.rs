@@ -1,17 +1,18 @@
 //! What became of what was emitted.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt;
 
-use flink_traces_api::ReportError;
+use flink_traces_api::printable;
 
 use crate::Signal;
 
-/// One reporter's account, in spans (children counted one by one) or events.
+/// One reporter's account, in spans (children counted one by one) or events. A copy, taken at one moment.
 ///
-/// It always holds that `emitted = delivered + rejected + dropped + queued`: see [`is_balanced`](Self::is_balanced).
+/// It always holds that `emitted = delivered + rejected + dropped + queued`: see [`is_balanced`](Self::is_balanced). Flink keeps no
+/// such account; what its reporters lose, they lose without a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReporterStats {
     /// Spans or events.
     pub signal: Signal,
@@ -25,17 +26,48 @@ pub struct ReporterStats {
     pub delivered: u64,
     /// What its destination refused for good.
     pub rejected: u64,
-    /// What was given up, by reason: `queue full`, `given up` (the reporter stopped trying), `shutdown` (no time was left), `closed`
-    /// (emitted after the shutdown), `panicked`.
-    pub dropped: BTreeMap<&'static str, u64>,
+    /// What was given up, by reason; reasons that never occurred are absent.
+    pub dropped: BTreeMap<DropReason, u64>,
     /// What waits, the batch in flight included.
     pub queued: u64,
-    /// How often [`report`](flink_traces_api::TraceReporter::report) failed.
+    /// How often [`report`](flink_traces_api::TraceReporter::report) or `close` failed or panicked.
     pub failures: u64,
-    /// Why it failed last.
+    /// Why it failed last, with all causes. May be several lines, and may quote what the destination answered.
     pub last_error: Option<String>,
-    pub(crate) panicked: bool,
-    pub(crate) overflowing: bool,
+}
+
+/// Why something did not reach its destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DropReason {
+    /// It came when as much as the option `queue.size` allows, or more, was waiting.
+    QueueFull,
+    /// The reporter took it and stopped trying.
+    GivenUp,
+    /// No time was left for it at the shutdown.
+    Shutdown,
+    /// It came after the shutdown.
+    Closed,
+    /// The reporter held it, or it waited or came, when the reporter panicked or after that.
+    Panicked,
+}
+
+impl DropReason {
+    /// The reason in one or two words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue full",
+            Self::GivenUp => "given up",
+            Self::Shutdown => "shutdown",
+            Self::Closed => "closed",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl ReporterStats {
@@ -51,9 +83,12 @@ impl ReporterStats {
             queued: 0,
             failures: 0,
             last_error: None,
-            panicked: false,
-            overflowing: false,
         }
+    }
+
+    /// What was given up for `reason`.
+    pub fn dropped_by(&self, reason: DropReason) -> u64 {
+        self.dropped.get(&reason).copied().unwrap_or(0)
     }
 
     /// What was given up, for whatever reason.
@@ -66,42 +101,37 @@ impl ReporterStats {
         self.emitted == self.delivered + self.rejected + self.dropped_total() + self.queued
     }
 
-    pub(crate) fn thread_name(&self) -> String {
-        format!("{}-{}", self.signal, self.name)
+    /// Counts what waited and was reported without an error.
+    pub(crate) fn deliver(&mut self, units: u64) {
+        self.queued -= units;
+        self.delivered += units;
     }
 
-    pub(crate) fn drop_units(&mut self, units: usize, reason: &'static str) {
-        if units > 0 {
-            *self.dropped.entry(reason).or_default() += units as u64;
-        }
-    }
-
-    /// Counts a batch of `units` that was reported with `result`.
-    pub(crate) fn count(&mut self, units: usize, result: Result<(), ReportError>) {
-        let Err(error) = result else {
-            self.delivered += units as u64;
-            return;
-        };
+    /// Counts what waited and was reported with an error that counts `rejected` and `lost`.
+    pub(crate) fn deliver_in_part(&mut self, units: u64, rejected: u64, lost: u64) {
         // A reporter that counts more than it was given must not break the law.
-        let rejected = error.count_rejected().min(units);
-        let lost = error.count_lost().min(units - rejected);
-        self.rejected += rejected as u64;
-        self.drop_units(lost, "given up");
-        self.delivered += (units - rejected - lost) as u64;
-        self.failed(&error);
+        let rejected = rejected.min(units);
+        let lost = lost.min(units - rejected);
+        self.queued -= rejected + lost;
+        self.rejected += rejected;
+        self.drop_units(lost, DropReason::GivenUp);
+        self.deliver(units - rejected - lost);
     }
 
-    pub(crate) fn failed(&mut self, error: &ReportError) {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
+    /// Counts what waited and will not be reported.
+    pub(crate) fn drop_queued(&mut self, units: u64, reason: DropReason) {
+        self.queued -= units;
+        self.drop_units(units, reason);
+    }
+
+    /// Counts what was not even queued.
+    pub(crate) fn drop_units(&mut self, units: u64, reason: DropReason) {
+        if units > 0 {
+            *self.dropped.entry(reason).or_default() += units;
         }
-        self.failed_with(text);
     }
 
-    pub(crate) fn failed_with(&mut self, why: String) {
+    pub(crate) fn fail(&mut self, why: String) {
         self.failures += 1;
         self.last_error = Some(why);
     }
@@ -111,6 +141,7 @@ impl ReporterStats {
 impl fmt::Display for ReporterStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { signal, name, emitted, delivered, rejected, queued, .. } = self;
+        let name = printable(name);
         write!(f, "{signal} {name}: {emitted} emitted = {delivered} delivered + {rejected} rejected + ")?;
         write!(f, "{} dropped", self.dropped_total())?;
         if !self.dropped.is_empty() {

@@ -89,7 +89,8 @@ fn check_reporters(configurations: &[&str], show: fn(&ReporterSetup) -> String, 
         writeln!(text, "{}", yaml.escape_debug()).unwrap();
         let (setups, problems) = discover(&load(yaml), &registry());
         for setup in setups {
-            writeln!(text, "  {} [{}] {}", setup.signal, setup.name, show(&setup)).unwrap();
+            let line = format!("  {} [{}] {}", setup.signal, setup.name, show(&setup));
+            writeln!(text, "{}", line.trim_end()).unwrap();
         }
         tell(problems, &mut text);
     }
@@ -130,52 +131,52 @@ fn which_reporters_there_are() {
         |_| String::new(),
         expect![[r#"
             traces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
-              traces [a] 
-              traces [b] 
-              traces [c] 
+              traces [a]
+              traces [b]
+              traces [c]
             traces.reporters:  b , a\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
-              traces [a] 
-              traces [b] 
+              traces [a]
+              traces [b]
             traces.reporters: \' b , a \'\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
-              traces [a] 
-              traces [b] 
+              traces [a]
+              traces [b]
               Warning :1:1: traces.reporters: Flink takes the blanks at the ends for parts of the names; here they do not count
             traces.reporters: b,,\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
-              traces [b] 
+              traces [b]
             traces.reporters: \',\'\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
-              traces [a] 
-              traces [b] 
-              traces [c] 
+              traces [a]
+              traces [b]
+              traces [c]
             traces.reporters: \'\'\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
-              traces [a] 
-              traces [b] 
-              traces [c] 
+              traces [a]
+              traces [b]
+              traces [c]
             traces.reporters: [a, b]\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
-              traces [a] 
-              traces [b] 
+              traces [a]
+              traces [b]
               Warning :1:1: traces.reporters: Flink takes a YAML list for one name, and runs no reporter; for Flink write a, b
             traces.reporters: [a]\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
-              traces [a] 
+              traces [a]
               Warning :1:1: traces.reporters: Flink takes a YAML list for one name, and runs no reporter; for Flink write a, b
             traces.reporters: []\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
               Warning :1:1: traces.reporters: Flink takes a YAML list for one name, and runs no reporter; for Flink write a, b
             traces.reporters: \'[a, b]\'\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
-              traces [a] 
-              traces [b] 
+              traces [a]
+              traces [b]
               Warning :1:1: traces.reporters: Flink takes a YAML list for one name, and runs no reporter; for Flink write a, b
             traces.reporters: b;a\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
               Warning :1:1: traces.reporters: there is no reporter 'b;a'
             traces.reporters: b, d\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
-              traces [b] 
+              traces [b]
               Warning :1:1: traces.reporters: there is no reporter 'd'
             traces.reporters: B, bb, a\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
-              traces [a] 
+              traces [a]
               Warning :1:1: traces.reporters: there is no reporter 'B'
               Warning :1:1: traces.reporters: there is no reporter 'bb'
             traces.reporters: {x: y}\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
-              traces [a] 
-              traces [b] 
-              traces [c] 
+              traces [a]
+              traces [b]
+              traces [c]
         "#]],
     );
 }
@@ -197,18 +198,18 @@ fn what_a_reporter_is() {
         expect![[r#"
         a: 1
         traces.reporter..factory.class: SLF4J\ntraces.reporter.a-b_1.factory.class: SLF4J\ntraces.reporter.Z.factory.class: SLF4J
-          traces [] 
-          traces [Z] 
-          traces [a-b_1] 
+          traces []
+          traces [Z]
+          traces [a-b_1]
         traces.reporter.a b.factory.class: SLF4J\ntraces.reporter.c.d.factory.class: SLF4J\ntraces.reporter.e.exporter.endpoint: f\ntraces.reporter.g: h
           Error :1:1: traces.reporter.a b: no reporter, as its name has a blank
           Error :2:1: traces.reporter.c: no reporter, as it has no factory.class
           Error :3:1: traces.reporter.e: no reporter, as it has no factory.class
         events.reporter.a: {factory.class: OTEL-EVENTS, exporter: {endpoint: \'http://h\', timeout: 10, headers: {a: s3cret}}, x: 1e3}\ntraces.reporter.a: {factory.class: OTEL}
-          traces [a] 
+          traces [a]
           events [a] exporter.endpoint=http://h, exporter.headers.a=******, exporter.timeout=10, x=1000.0
         traces.reporter.a.factory.class: org.example.Nope\ntraces.reporter.b.factory.class: OTEL-EVENTS\ntraces.reporter.c.factory.class: \'\'\ntraces.reporter.d.factory.class: [SLF4J]\ntraces.reporter.e.factory.class: SLF4J
-          traces [e] 
+          traces [e]
           Error :1:1: traces.reporter.a.factory.class: 'org.example.Nope' is no known class; there are org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory
           Error :2:1: traces.reporter.b.factory.class: 'org.apache.flink.events.otel.OpenTelemetryEventReporterFactory' is no known class; there are org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory; did you mean org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory?
           Error :3:1: traces.reporter.c.factory.class: '' is no known class; there are org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory
@@ -408,57 +409,57 @@ fn what_is_told_of_filters() {
         |_| String::new(),
         expect![[r#"
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: jobmanager.job:Checkpoint}
-              traces [a] 
+              traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: jobmanager.job:Checkpoint}
-              traces [a] 
+              traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \'*:X, Y\'}
-              traces [a] 
+              traces [a]
               Warning :1:118: traces.reporter.a.filter.includes: '*:X, Y' has blanks that Flink would take literally; here they do not count
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \'*:X, Y\'}
-              traces [a] 
+              traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \'(a|b)\'}
-              traces [a] 
+              traces [a]
               Warning :1:118: traces.reporter.a.filter.includes: '(a|b)' has characters that Flink would read as a regular expression; here they stand for themselves
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \'(a|b)\'}
-              traces [a] 
+              traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \':X\'}
-              traces [a] 
+              traces [a]
               Warning :1:118: traces.reporter.a.filter.includes: ':X' has an empty part that Flink would take literally; here it stands for everything
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \':X\'}
-              traces [a] 
+              traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \'*:*:span\'}
               Error :1:118: traces.reporter.a.filter.includes: '*:*:span' has 'span' as third part, which is not `*` or of `counter`, `meter`, `gauge`, `histogram`
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \'*:*:span\'}
               Error :1:115: traces.reporter.a.filter.includes: '*:*:span' has 'span' as third part, which is not `*` or of `counter`, `meter`, `gauge`, `histogram`
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \'*:*:meter\'}
-              traces [a] 
+              traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \'*:*:meter\'}
-              traces [a] 
+              traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \'a:b:*:d\'}
               Error :1:118: traces.reporter.a.filter.includes: 'a:b:*:d' has more than three parts
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \'a:b:*:d\'}
-              traces [a] 
+              traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \':\'}
               Error :1:118: traces.reporter.a.filter.includes: ':' has neither scope nor name
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \':\'}
               Error :1:115: traces.reporter.a.filter.includes: ':' has neither scope nor name
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: []}
-              traces [a] 
+              traces [a]
               Warning :1:118: traces.reporter.a.filter.includes: is empty, so that nothing is reported
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: []}
-              traces [a] 
+              traces [a]
               Warning :1:115: traces.reporter.a.filter.includes: is empty, so that nothing is reported
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: [\'*:a;b\', \' *:c\']}
-              traces [a] 
+              traces [a]
               Warning :1:118: traces.reporter.a.filter.includes: ' *:c' has blanks that Flink would take literally; here they do not count
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: [\'*:a;b\', \' *:c\']}
-              traces [a] 
+              traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \"\'x\"}
               Error :1:118: traces.reporter.a.filter.includes: ''x' is not a list such as `a;b`
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \"\'x\"}
               Error :1:115: traces.reporter.a.filter.includes: ''x' is not a list such as `a;b`
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \"[x\\e\"}
-              traces [a] 
+              traces [a]
               Warning :1:118: traces.reporter.a.filter.includes: '[x\u{1b}' has characters that Flink would read as a regular expression; here they stand for themselves
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \"[x\\e\"}
               Error :1:115: traces.reporter.a.filter.includes: '[x\u{1b}' is no regular expression: non-empty character class has no closing bracket

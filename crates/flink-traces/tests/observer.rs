@@ -400,7 +400,7 @@ fn lost_and_repeated_answers_invent_nothing() {
 }
 
 /// The checkpoints that were told, by job and id; each once.
-fn ended<'a>(exchanges: &mut dyn Iterator<Item = &'a Exchange>) -> BTreeMap<(String, i64), CheckpointStats> {
+fn ended(exchanges: &mut dyn Iterator<Item = &Exchange>) -> BTreeMap<(String, i64), CheckpointStats> {
     let mut player = Player::new();
     let mut outputs: Vec<Output> = exchanges.flat_map(|exchange| player.play(exchange)).collect();
     outputs.extend(player.finish());

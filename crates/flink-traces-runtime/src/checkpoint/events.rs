@@ -14,7 +14,11 @@ fn system_event(scope: &'static str, name: &'static str, ts_millis: i64) -> Even
     Event::builder(scope, name).observed_ts_millis(ts_millis).severity("INFO")
 }
 
-/// The event `CheckpointEvent` of a checkpoint that ended. To be added to the job's group, before its span.
+/// The event `CheckpointEvent` of a checkpoint that completed or failed. To be added to the job's
+/// [`MetricGroup`](crate::MetricGroup), before [`checkpoint_span`](super::checkpoint_span).
+///
+/// It happened at the last acknowledgement, −1 if there was none. Mirrors what `CheckpointStatsTracker` reports in Flink 2.2 and later.
+/// Beyond Flink, and hidden under `compatibility: flink`: of a failure the time, the severity `WARN` and `failureMessage`.
 pub fn checkpoint_event(stats: &CheckpointStats) -> EventBuilder {
     let mut event = system_event(TRACKER_SCOPE, "CheckpointEvent", stats.latest_ack_timestamp.unwrap_or(-1))
         .attribute("checkpointId", stats.checkpoint_id);
@@ -44,7 +48,11 @@ pub fn checkpoint_event(stats: &CheckpointStats) -> EventBuilder {
     }
 }
 
-/// The event `JobStatusChangeEvent`: a job went into `status`, one of Flink's `JobStatus` names, at `ts_millis`.
+/// The event `JobStatusChangeEvent`: a job went into `status`, one of Flink's `JobStatus` names, at `ts_millis`. To be added to the job's
+/// [`MetricGroup`](crate::MetricGroup) at every change but those into `INITIALIZING` and, unless the scheduler is adaptive, `CREATED`.
+///
+/// Mirrors what `JobMaster` reports in Flink 2.2 and later. Beyond Flink, and hidden under `compatibility: flink`: the severity `ERROR`
+/// of `FAILED`, and `WARN` of `FAILING`, `RESTARTING` and `SUSPENDED`.
 pub fn job_status_change_event(status: &str, ts_millis: i64) -> EventBuilder {
     let event =
         system_event(JOB_MASTER, "JobStatusChangeEvent", ts_millis).attribute("newJobStatus", status.to_owned());
@@ -55,16 +63,16 @@ pub fn job_status_change_event(status: &str, ts_millis: i64) -> EventBuilder {
     }
 }
 
-/// A failure that a job's scheduler handled.
+/// A failure that a job's scheduler handled, as Flink's `FailureHandlingResult`. What a source cannot know is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobFailure {
     /// When, in milliseconds since the epoch.
     pub ts_millis: i64,
     /// Whether the job starts again; `false` means that it ends.
     pub can_restart: bool,
-    /// Whether it concerns the whole job and not one task; `None` where the scheduler does not tell (Adaptive).
+    /// Whether it concerns the whole job and not one task; `None` where the scheduler does not tell (Flink's Adaptive).
     pub is_global: Option<bool>,
-    /// What failure enrichers said.
+    /// What failure enrichers said: keys and values.
     pub labels: Vec<(String, String)>,
     /// The exception's class.
     pub exception_type: Option<String>,
@@ -80,7 +88,10 @@ pub struct JobFailure {
     pub task_manager_id: Option<String>,
 }
 
-/// The event `JobFailureEvent`. Cause, task and host, which Flink leaves out, are extensions.
+/// The event `JobFailureEvent`. To be added to the job's [`MetricGroup`](crate::MetricGroup) for each failure that its scheduler handles.
+///
+/// Mirrors what `JobFailureMetricReporter` reports in Flink 2.2 and later. Beyond Flink, and hidden under `compatibility: flink`: cause,
+/// task, host, and the severity `WARN`, or `ERROR` if the job ends by it.
 pub fn job_failure_event(failure: &JobFailure) -> EventBuilder {
     let mut event = system_event(FAILURE_REPORTER, "JobFailureEvent", failure.ts_millis)
         .attribute("canRestart", text_of(failure.can_restart))
@@ -117,7 +128,10 @@ pub enum AllSubtasksStatus {
     NotAllRunningOrFinished,
 }
 
-/// The event `AllSubtasksStatusChangeEvent`.
+/// The event `AllSubtasksStatusChangeEvent`. To be added to the [`MetricGroup`](crate::MetricGroup) of a streaming job when all its
+/// subtasks have come to run, and when one of them was cancelled or failed after that.
+///
+/// Mirrors what `AllSubTasksRunningOrFinishedStateTimeMetrics` reports in Flink 2.2 and later.
 pub fn all_subtasks_status_change_event(status: AllSubtasksStatus, ts_millis: i64) -> EventBuilder {
     let name = match status {
         AllSubtasksStatus::AllRunningOrFinished => "ALL_RUNNING_OR_FINISHED",

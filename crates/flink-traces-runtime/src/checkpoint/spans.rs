@@ -3,10 +3,14 @@
 use flink_traces_api::{Failure, Identity, Span, SpanBuilder};
 
 use super::TRACKER_SCOPE;
-use super::stats::{CheckpointStats, InitializationStats, SubtaskMetric, SubtaskStats, TaskStats};
+use super::stats::{
+    CheckpointStats, CheckpointStatus, InitializationStats, InitializationStatus, SubtaskMetric, SubtaskStats,
+    TaskStats,
+};
 use crate::SpanDetailLevel;
 
-/// Which job a span belongs to, as far as its ids are concerned.
+/// Which job a span belongs to, as far as its ids are concerned. Two sources that give the same identity, checkpoint id and trigger
+/// timestamp give the same ids, so an engine, an observer beside it and a replay of what that saw report one span, not three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobIdentity<'a> {
     /// What tells the cluster from others, the same in every process that watches it.
@@ -63,10 +67,13 @@ const NAMES: [Names; SubtaskMetric::ALL.len()] = names![
     PersistedDataBytes true,
 ];
 
-/// The span `Checkpoint` of a checkpoint that ended, with the children that `detail` asks for. To be added to the job's
-/// group, which adds `jobId` and the variables.
+/// The span `Checkpoint` of a checkpoint that completed or failed, with the children that `detail` asks for. To be added to the job's
+/// [`MetricGroup`](crate::MetricGroup), which adds `jobId` and the variables, after [`checkpoint_event`](super::checkpoint_event).
 ///
-/// Mirrors what `CheckpointStatsTracker` reports in Flink 2.2 and later; a number that `stats` does not know gives no attribute.
+/// It begins at the trigger and ends at the last acknowledgement, −1 if there was none. Its numbers are maxima and sums over all tasks;
+/// tasks are ordered by when the first of their subtasks began. Mirrors what `CheckpointStatsTracker` reports in Flink 2.2 and later,
+/// except that a number which `stats` does not know gives no attribute. Beyond Flink, and hidden under `compatibility: flink`: the
+/// failure, `failureMessage`, `externalPath`, and `taskName` on the children.
 pub fn checkpoint_span(job: JobIdentity<'_>, stats: &CheckpointStats, detail: SpanDetailLevel) -> SpanBuilder {
     let mut tasks: Vec<TaskSummary<'_>> = stats.tasks.iter().map(TaskSummary::new).collect();
     tasks.sort_by_key(|task| task.start_delay);
@@ -106,9 +113,10 @@ pub fn checkpoint_span(job: JobIdentity<'_>, stats: &CheckpointStats, detail: Sp
         span = span.extension_attribute("externalPath", path.clone());
     }
     if let Some(failure) = &stats.failure {
-        span = span
-            .extension_attribute("failureMessage", failure.message.clone())
-            .failure(Failure { ts_millis: failure.timestamp, message: failure.message.clone() });
+        span = span.extension_attribute("failureMessage", failure.message.clone());
+    }
+    if let Some(failure) = failure_of(stats) {
+        span = span.failure(failure);
     }
     let with_subtasks = detail == SpanDetailLevel::ChildrenSpansPerSubtask;
     match with_subtasks || detail == SpanDetailLevel::ChildrenSpansPerTask {
@@ -117,11 +125,23 @@ pub fn checkpoint_span(job: JobIdentity<'_>, stats: &CheckpointStats, detail: Sp
     }
 }
 
+/// What failed has failed, even where nobody knows when and why.
+fn failure_of(stats: &CheckpointStats) -> Option<Failure> {
+    match &stats.failure {
+        Some(failure) => Some(Failure { ts_millis: failure.timestamp, message: failure.message.clone() }),
+        None if stats.status == CheckpointStatus::Failed => {
+            let ts_millis = stats.latest_ack_timestamp.unwrap_or(stats.trigger_timestamp);
+            Some(Failure { ts_millis, message: String::new() })
+        }
+        None => None,
+    }
+}
+
 fn task_span(stats: &CheckpointStats, summary: &TaskSummary<'_>, with_subtasks: bool) -> SpanBuilder {
     let task = summary.task;
     let mut span = Span::builder(TRACKER_SCOPE, "Checkpoint_Task")
         .identity(Identity::of(&[&task.job_vertex_id]))
-        .start_ts_millis(stats.trigger_timestamp + summary.start_delay)
+        .start_ts_millis(stats.trigger_timestamp.saturating_add(summary.start_delay))
         .end_ts_millis(task.latest_ack_timestamp.unwrap_or(-1))
         .attribute("checkpointId", stats.checkpoint_id)
         .attribute("jobVertexId", task.job_vertex_id.clone());
@@ -140,10 +160,10 @@ fn task_span(stats: &CheckpointStats, summary: &TaskSummary<'_>, with_subtasks: 
 }
 
 fn subtask_span(stats: &CheckpointStats, task: &TaskStats, subtask: &SubtaskStats) -> SpanBuilder {
-    let start_delay = subtask.metric(SubtaskMetric::CheckpointStartDelayMs).unwrap_or(0);
+    let start_delay = subtask.metric(SubtaskMetric::CheckpointStartDelayMs).unwrap_or(0).max(0);
     let mut span = Span::builder(TRACKER_SCOPE, "Checkpoint_Subtask")
-        .identity(Identity::numbered(subtask.index.unsigned_abs()))
-        .start_ts_millis(stats.trigger_timestamp + start_delay)
+        .identity(Identity::numbered(subtask.index.cast_unsigned()))
+        .start_ts_millis(stats.trigger_timestamp.saturating_add(start_delay))
         .end_ts_millis(subtask.ack_timestamp)
         .attribute("checkpointId", stats.checkpoint_id)
         .attribute("jobVertexId", task.job_vertex_id.clone())
@@ -154,7 +174,10 @@ fn subtask_span(stats: &CheckpointStats, task: &TaskStats, subtask: &SubtaskStat
     span
 }
 
-/// The span `JobInitialization` of an initialization that ended. To be added to the job's group.
+/// The span `JobInitialization` of an initialization that ended. To be added to the job's [`MetricGroup`](crate::MetricGroup).
+///
+/// Mirrors what `CheckpointStatsTracker` reports in Flink 2.0 and later when the last subtask reported. Beyond Flink, and hidden under
+/// `compatibility: flink`: the failure, and a link to the span `Checkpoint` of what was restored, where its trigger timestamp is known.
 ///
 /// `identity_timestamp` tells it from the job's other initializations, for the ids: the start, unless the source may come to know
 /// that more exactly later; then a moment that every look at the job tells alike.
@@ -175,6 +198,9 @@ pub fn job_initialization_span(
         span = span
             .attribute(format!("max{}", metric.name), metric.max)
             .attribute(format!("sum{}", metric.name), metric.sum);
+    }
+    if stats.status == InitializationStatus::Failed {
+        span = span.failure(Failure { ts_millis: stats.end_timestamp, message: String::new() });
     }
     match (restored, stats.restored_trigger_timestamp) {
         (Some(id), Some(trigger_timestamp)) => span.link(job.checkpoint(id, trigger_timestamp)),

@@ -21,11 +21,11 @@ pub struct CheckpointStats {
     pub state_size: Option<i64>,
     /// Bytes that were written for it.
     pub checkpointed_size: Option<i64>,
-    /// Bytes of its metadata; −1 if it failed.
+    /// Bytes of its metadata; −1 if it failed, as in Flink.
     pub metadata_size: Option<i64>,
     /// Where it lies, once it is complete.
     pub external_path: Option<String>,
-    /// When and why it failed.
+    /// When and why it failed; `None` if it did not, or nobody knows.
     pub failure: Option<CheckpointFailure>,
     /// Its tasks, in the job's order; empty where the source tells none.
     pub tasks: Vec<TaskStats>,

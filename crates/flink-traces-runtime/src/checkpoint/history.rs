@@ -1,0 +1,503 @@
+//! The checkpoints that a tracker remembers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::stats::{
+    CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, TaskStats,
+};
+use super::summary::StatsSummary;
+use super::tracker::TrackerError;
+
+/// The largest parallelism of a task that is accepted: 32 times the largest that Flink has.
+const MAX_PARALLELISM: u32 = 1 << 20;
+
+/// A task that takes part in a checkpoint: an entry of the map of vertices to parallelisms that Flink's `reportPendingCheckpoint` takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointTask {
+    /// What tells the task from the job's others; in Flink the job vertex, 32 hexadecimal digits.
+    pub job_vertex_id: String,
+    /// Its name for people, if it has one.
+    pub task_name: Option<String>,
+    /// How many subtasks it has.
+    pub parallelism: u32,
+}
+
+/// A checkpoint as a [`CheckpointStatsTracker`](super::CheckpointStatsTracker) remembers it: one class for Flink's
+/// `PendingCheckpointStats`, `CompletedCheckpointStats` and `FailedCheckpointStats`. [`status`](Self::status) tells which.
+///
+/// What a [snapshot](super::CheckpointStatsTracker::snapshot) shows does not change any more. Cloning one copies no subtask.
+#[derive(Debug, Clone)]
+pub struct TrackedCheckpoint {
+    checkpoint_id: i64,
+    trigger_timestamp: i64,
+    checkpoint_type: CheckpointType,
+    state: State,
+    tasks: Vec<Arc<TrackedTask>>,
+    places: Arc<HashMap<String, usize>>,
+    acknowledged: u64,
+    latest_ack_timestamp: Option<i64>,
+    state_size: i64,
+    checkpointed_size: i64,
+    processed_data: i64,
+    persisted_data: i64,
+    is_unaligned: bool,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    InProgress,
+    Completed { external_path: Option<String>, metadata_size: Option<i64>, is_discarded: bool },
+    Failed(CheckpointFailure),
+}
+
+impl TrackedCheckpoint {
+    pub(super) fn new(
+        checkpoint_id: i64,
+        trigger_timestamp: i64,
+        checkpoint_type: CheckpointType,
+        tasks: &[CheckpointTask],
+    ) -> Result<Self, TrackerError> {
+        let mut places = HashMap::with_capacity(tasks.len());
+        for (place, task) in tasks.iter().enumerate() {
+            let job_vertex_id = || task.job_vertex_id.clone();
+            if task.parallelism > MAX_PARALLELISM {
+                let (parallelism, maximum) = (task.parallelism, MAX_PARALLELISM);
+                return Err(TrackerError::Parallelism { job_vertex_id: job_vertex_id(), parallelism, maximum });
+            }
+            if places.insert(job_vertex_id(), place).is_some() {
+                return Err(TrackerError::DuplicateTask { checkpoint_id, job_vertex_id: job_vertex_id() });
+            }
+        }
+        Ok(Self {
+            checkpoint_id,
+            trigger_timestamp,
+            checkpoint_type,
+            state: State::InProgress,
+            tasks: tasks.iter().map(|task| Arc::new(TrackedTask::new(task.clone()))).collect(),
+            places: Arc::new(places),
+            acknowledged: 0,
+            latest_ack_timestamp: None,
+            state_size: 0,
+            checkpointed_size: 0,
+            processed_data: 0,
+            persisted_data: 0,
+            is_unaligned: false,
+        })
+    }
+
+    /// Its id.
+    pub fn checkpoint_id(&self) -> i64 {
+        self.checkpoint_id
+    }
+
+    /// When it was triggered, in milliseconds since the epoch.
+    pub fn trigger_timestamp(&self) -> i64 {
+        self.trigger_timestamp
+    }
+
+    /// What it is for.
+    pub fn checkpoint_type(&self) -> CheckpointType {
+        self.checkpoint_type
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> CheckpointStatus {
+        match self.state {
+            State::InProgress => CheckpointStatus::InProgress,
+            State::Completed { .. } => CheckpointStatus::Completed,
+            State::Failed(_) => CheckpointStatus::Failed,
+        }
+    }
+
+    /// Its tasks, in the order in which they were given at the trigger.
+    pub fn tasks(&self) -> impl ExactSizeIterator<Item = &TrackedTask> {
+        self.tasks.iter().map(Arc::as_ref)
+    }
+
+    /// The task of that job vertex.
+    pub fn task(&self, job_vertex_id: &str) -> Option<&TrackedTask> {
+        self.places.get(job_vertex_id).map(|place| self.tasks[*place].as_ref())
+    }
+
+    /// How many subtasks its tasks have together.
+    pub fn number_of_subtasks(&self) -> u64 {
+        self.tasks.iter().map(|task| u64::from(task.info.parallelism)).sum()
+    }
+
+    /// How many of them acknowledged; aborted snapshots do not count.
+    pub fn number_of_acknowledged_subtasks(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// When the subtask that acknowledged last did so, in milliseconds since the epoch; `None` if none did.
+    pub fn latest_ack_timestamp(&self) -> Option<i64> {
+        self.latest_ack_timestamp
+    }
+
+    /// Bytes of state that it refers to, as far as subtasks reported.
+    pub fn state_size(&self) -> i64 {
+        self.state_size
+    }
+
+    /// Bytes that were written for it, as far as subtasks reported.
+    pub fn checkpointed_size(&self) -> i64 {
+        self.checkpointed_size
+    }
+
+    /// Bytes that were processed during alignment.
+    pub fn processed_data(&self) -> i64 {
+        self.processed_data
+    }
+
+    /// Bytes in flight that were persisted.
+    pub fn persisted_data(&self) -> i64 {
+        self.persisted_data
+    }
+
+    /// Whether any subtask persisted data in flight.
+    pub fn is_unaligned(&self) -> bool {
+        self.is_unaligned
+    }
+
+    /// Where it lies, once it is complete.
+    pub fn external_path(&self) -> Option<&str> {
+        match &self.state {
+            State::Completed { external_path, .. } => external_path.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Bytes of its metadata: −1 if it failed, as in Flink; `None` while it is in progress or nobody told.
+    pub fn metadata_size(&self) -> Option<i64> {
+        match self.state {
+            State::InProgress => None,
+            State::Completed { metadata_size, .. } => metadata_size,
+            State::Failed(_) => Some(-1),
+        }
+    }
+
+    /// Whether it was complete and has been removed from storage since.
+    pub fn is_discarded(&self) -> bool {
+        matches!(self.state, State::Completed { is_discarded: true, .. })
+    }
+
+    /// When and why it failed, if it did.
+    pub fn failure(&self) -> Option<&CheckpointFailure> {
+        match &self.state {
+            State::Failed(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// Milliseconds from its trigger to its failure or else to its last acknowledgement, at least 0; `None` before the first.
+    pub fn end_to_end_duration(&self) -> Option<i64> {
+        let end = self.failure().map(|failure| failure.timestamp).or(self.latest_ack_timestamp)?;
+        Some(end.saturating_sub(self.trigger_timestamp).max(0))
+    }
+
+    /// Its statistics as they stand, with a copy of all subtasks' numbers: what [`checkpoint_span`](super::checkpoint_span) and
+    /// [`checkpoint_event`](super::checkpoint_event) take.
+    pub fn stats(&self) -> CheckpointStats {
+        CheckpointStats {
+            checkpoint_id: self.checkpoint_id,
+            trigger_timestamp: self.trigger_timestamp,
+            status: self.status(),
+            checkpoint_type: self.checkpoint_type,
+            is_unaligned: Some(self.is_unaligned),
+            latest_ack_timestamp: self.latest_ack_timestamp,
+            state_size: Some(self.state_size),
+            checkpointed_size: Some(self.checkpointed_size),
+            metadata_size: self.metadata_size(),
+            external_path: self.external_path().map(str::to_owned),
+            failure: self.failure().cloned(),
+            tasks: self.tasks().map(TrackedTask::stats).collect(),
+        }
+    }
+
+    fn is_in_progress(&self, checkpoint_id: i64) -> bool {
+        self.checkpoint_id == checkpoint_id && self.status() == CheckpointStatus::InProgress
+    }
+
+    fn report_subtask(&mut self, job_vertex_id: &str, subtask: SubtaskStats) -> Result<(), TrackerError> {
+        let checkpoint_id = self.checkpoint_id;
+        let Some(place) = self.places.get(job_vertex_id) else {
+            return Err(TrackerError::UnknownTask { checkpoint_id, job_vertex_id: job_vertex_id.to_owned() });
+        };
+        let task = &mut self.tasks[*place];
+        let slot = task.free_slot(checkpoint_id, subtask.index)?;
+
+        let add = |total: &mut i64, metric| {
+            *total = total.saturating_add(subtask.metric(metric).unwrap_or(0).max(0));
+        };
+        add(&mut self.state_size, SubtaskMetric::StateSizeBytes);
+        add(&mut self.checkpointed_size, SubtaskMetric::CheckpointedSizeBytes);
+        add(&mut self.processed_data, SubtaskMetric::ProcessedDataBytes);
+        add(&mut self.persisted_data, SubtaskMetric::PersistedDataBytes);
+        self.is_unaligned |= subtask.is_unaligned;
+        if subtask.is_completed {
+            self.acknowledged += 1;
+            self.latest_ack_timestamp = Some(subtask.ack_timestamp);
+        }
+        Arc::make_mut(task).fill(slot, subtask);
+        Ok(())
+    }
+}
+
+/// A task of a [`TrackedCheckpoint`], as Flink's `TaskStateStats`.
+#[derive(Debug, Clone)]
+pub struct TrackedTask {
+    info: CheckpointTask,
+    acknowledged: u64,
+    latest_ack_timestamp: Option<i64>,
+    /// By index, up to the highest that reported.
+    slots: Vec<Option<SubtaskStats>>,
+}
+
+impl TrackedTask {
+    fn new(info: CheckpointTask) -> Self {
+        Self { info, acknowledged: 0, latest_ack_timestamp: None, slots: Vec::new() }
+    }
+
+    /// Its id, name and parallelism.
+    pub fn info(&self) -> &CheckpointTask {
+        &self.info
+    }
+
+    /// How many of its subtasks acknowledged; aborted snapshots do not count.
+    pub fn number_of_acknowledged_subtasks(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// When the subtask that acknowledged last did so, in milliseconds since the epoch; `None` if none did.
+    pub fn latest_ack_timestamp(&self) -> Option<i64> {
+        self.latest_ack_timestamp
+    }
+
+    /// The subtasks that reported, by index.
+    pub fn subtasks(&self) -> impl Iterator<Item = &SubtaskStats> {
+        self.slots.iter().flatten()
+    }
+
+    /// One number over the subtasks that reported it. Without quantiles, as in Flink's `TaskStateStatsSummary`.
+    pub fn summary(&self, metric: SubtaskMetric) -> StatsSummary {
+        let mut summary = StatsSummary::default();
+        summary.extend(self.subtasks().filter_map(|subtask| subtask.metric(metric)));
+        summary
+    }
+
+    /// The times of acknowledgement; aborted snapshots do not count.
+    pub fn ack_timestamps(&self) -> StatsSummary {
+        let mut summary = StatsSummary::default();
+        summary.extend(self.subtasks().filter(|subtask| subtask.is_completed).map(|subtask| subtask.ack_timestamp));
+        summary
+    }
+
+    fn stats(&self) -> TaskStats {
+        TaskStats {
+            job_vertex_id: self.info.job_vertex_id.clone(),
+            task_name: self.info.task_name.clone(),
+            latest_ack_timestamp: self.latest_ack_timestamp,
+            subtasks: self.subtasks().cloned().collect(),
+        }
+    }
+
+    fn free_slot(&self, checkpoint_id: i64, index: i64) -> Result<usize, TrackerError> {
+        let job_vertex_id = || self.info.job_vertex_id.clone();
+        let parallelism = self.info.parallelism;
+        let Some(slot) = usize::try_from(index).ok().filter(|_| index < i64::from(parallelism)) else {
+            let job_vertex_id = job_vertex_id();
+            return Err(TrackerError::SubtaskOutOfRange { checkpoint_id, job_vertex_id, index, parallelism });
+        };
+        match self.slots.get(slot) {
+            Some(Some(_)) => {
+                Err(TrackerError::DuplicateReport { checkpoint_id, job_vertex_id: job_vertex_id(), index })
+            }
+            _ => Ok(slot),
+        }
+    }
+
+    fn fill(&mut self, slot: usize, subtask: SubtaskStats) {
+        if subtask.is_completed {
+            self.acknowledged += 1;
+            self.latest_ack_timestamp = Some(subtask.ack_timestamp);
+        }
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        self.slots[slot] = Some(subtask);
+    }
+}
+
+/// The last checkpoints in the order of their triggers, and the latest ones, as Flink's `CheckpointStatsHistory`.
+///
+/// A checkpoint's place is how many were triggered before it. It is kept while it is among the last `size`, in progress, or a latest one.
+#[derive(Debug)]
+pub(super) struct CheckpointStatsHistory {
+    size: u64,
+    next_place: u64,
+    checkpoints: BTreeMap<u64, Arc<TrackedCheckpoint>>,
+    latest_completed: Option<u64>,
+    latest_savepoint: Option<u64>,
+    latest_failed: Option<u64>,
+}
+
+impl CheckpointStatsHistory {
+    pub(super) fn new(size: usize) -> Self {
+        Self {
+            size: u64::try_from(size).unwrap_or(u64::MAX),
+            next_place: 0,
+            checkpoints: BTreeMap::new(),
+            latest_completed: None,
+            latest_savepoint: None,
+            latest_failed: None,
+        }
+    }
+
+    pub(super) fn add(&mut self, pending: TrackedCheckpoint) -> Result<(), TrackerError> {
+        let checkpoint_id = pending.checkpoint_id;
+        if self.checkpoints.values().any(|known| known.is_in_progress(checkpoint_id)) {
+            return Err(TrackerError::AlreadyInProgress { checkpoint_id });
+        }
+        self.checkpoints.insert(self.next_place, Arc::new(pending));
+        self.next_place += 1;
+        if let Some(forgotten) = self.next_place.checked_sub(self.size.saturating_add(1)) {
+            self.release(forgotten);
+        }
+        Ok(())
+    }
+
+    pub(super) fn report_subtask(
+        &mut self,
+        checkpoint_id: i64,
+        job_vertex_id: &str,
+        subtask: SubtaskStats,
+    ) -> Result<(), TrackerError> {
+        let open = self.place_of(checkpoint_id).filter(|place| match self.checkpoints[place].state {
+            State::InProgress => true,
+            State::Failed(_) => self.is_remembered(*place),
+            State::Completed { .. } => false,
+        });
+        let checkpoint = open.and_then(|place| self.checkpoints.get_mut(&place));
+        let checkpoint = checkpoint.ok_or(TrackerError::NotOpen { checkpoint_id })?;
+        Arc::make_mut(checkpoint).report_subtask(job_vertex_id, subtask)
+    }
+
+    pub(super) fn complete(
+        &mut self,
+        checkpoint_id: i64,
+        external_path: Option<String>,
+        metadata_size: Option<i64>,
+    ) -> Result<Arc<TrackedCheckpoint>, TrackerError> {
+        let state = State::Completed { external_path, metadata_size, is_discarded: false };
+        let (place, completed) = self.end(checkpoint_id, state)?;
+        // A savepoint older than the latest one counts as a checkpoint, as in Flink.
+        let latest = if is_savepoint(completed.checkpoint_type) && self.is_later(&completed, self.latest_savepoint) {
+            Some(&mut self.latest_savepoint)
+        } else if self.is_later(&completed, self.latest_completed) {
+            Some(&mut self.latest_completed)
+        } else {
+            None
+        };
+        let before = latest.and_then(|latest| latest.replace(place));
+        self.release_ended(place, before);
+        Ok(completed)
+    }
+
+    pub(super) fn fail(
+        &mut self,
+        checkpoint_id: i64,
+        failure: CheckpointFailure,
+    ) -> Result<Arc<TrackedCheckpoint>, TrackerError> {
+        let (place, failed) = self.end(checkpoint_id, State::Failed(failure))?;
+        let before = match self.is_later(&failed, self.latest_failed) {
+            true => self.latest_failed.replace(place),
+            false => None,
+        };
+        self.release_ended(place, before);
+        Ok(failed)
+    }
+
+    pub(super) fn discard(&mut self, checkpoint_id: i64) -> Result<(), TrackerError> {
+        let checkpoint = self.place_of(checkpoint_id).and_then(|place| self.checkpoints.get_mut(&place));
+        match checkpoint.map(|checkpoint| &mut Arc::make_mut(checkpoint).state) {
+            Some(State::Completed { is_discarded, .. }) => {
+                *is_discarded = true;
+                Ok(())
+            }
+            _ => Err(TrackerError::NotCompleted { checkpoint_id }),
+        }
+    }
+
+    /// The last checkpoint of that id that is still known.
+    pub(super) fn get(&self, checkpoint_id: i64) -> Option<&Arc<TrackedCheckpoint>> {
+        self.place_of(checkpoint_id).and_then(|place| self.checkpoints.get(&place))
+    }
+
+    /// Those among the last `size`, the last one first.
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &Arc<TrackedCheckpoint>> {
+        self.checkpoints.range(self.next_place.saturating_sub(self.size)..).rev().map(|(_, checkpoint)| checkpoint)
+    }
+
+    pub(super) fn latest_completed(&self) -> Option<Arc<TrackedCheckpoint>> {
+        self.shared(self.latest_completed)
+    }
+
+    pub(super) fn latest_savepoint(&self) -> Option<Arc<TrackedCheckpoint>> {
+        self.shared(self.latest_savepoint)
+    }
+
+    pub(super) fn latest_failed(&self) -> Option<Arc<TrackedCheckpoint>> {
+        self.shared(self.latest_failed)
+    }
+
+    fn shared(&self, place: Option<u64>) -> Option<Arc<TrackedCheckpoint>> {
+        place.and_then(|place| self.checkpoints.get(&place)).cloned()
+    }
+
+    fn end(&mut self, checkpoint_id: i64, state: State) -> Result<(u64, Arc<TrackedCheckpoint>), TrackerError> {
+        let mut newest_first = self.checkpoints.iter_mut().rev();
+        let (place, checkpoint) = newest_first
+            .find(|(_, checkpoint)| checkpoint.is_in_progress(checkpoint_id))
+            .ok_or(TrackerError::NotInProgress { checkpoint_id })?;
+        Arc::make_mut(checkpoint).state = state;
+        Ok((*place, Arc::clone(checkpoint)))
+    }
+
+    /// From the last one backwards: what is in progress was triggered lately.
+    fn place_of(&self, checkpoint_id: i64) -> Option<u64> {
+        let mut newest_first = self.checkpoints.iter().rev();
+        newest_first.find(|(_, checkpoint)| checkpoint.checkpoint_id == checkpoint_id).map(|(place, _)| *place)
+    }
+
+    fn is_later(&self, checkpoint: &TrackedCheckpoint, latest: Option<u64>) -> bool {
+        latest.is_none_or(|place| checkpoint.checkpoint_id > self.checkpoints[&place].checkpoint_id)
+    }
+
+    fn is_remembered(&self, place: u64) -> bool {
+        self.next_place - place <= self.size
+    }
+
+    /// After the one at `place` ended and took the place of `before` as a latest one.
+    fn release_ended(&mut self, place: u64, before: Option<u64>) {
+        self.release(place);
+        before.into_iter().for_each(|before| self.release(before));
+    }
+
+    /// Forgets the checkpoint at `place`, unless there is a reason left to keep it.
+    fn release(&mut self, place: u64) {
+        let is_latest = [self.latest_completed, self.latest_savepoint, self.latest_failed].contains(&Some(place));
+        let is_in_progress =
+            self.checkpoints.get(&place).is_some_and(|checkpoint| checkpoint.status() == CheckpointStatus::InProgress);
+        if !is_latest && !is_in_progress && !self.is_remembered(place) {
+            self.checkpoints.remove(&place);
+        }
+    }
+}
+
+fn is_savepoint(checkpoint_type: CheckpointType) -> bool {
+    match checkpoint_type {
+        CheckpointType::Savepoint | CheckpointType::TerminateSavepoint | CheckpointType::SuspendSavepoint => true,
+        CheckpointType::Checkpoint | CheckpointType::FullCheckpoint => false,
+    }
+}

@@ -1,0 +1,353 @@
+//! How the subtasks of a job come up: one initialization, folded as they report.
+
+use std::collections::BTreeMap;
+
+use flink_traces_api::{Failure, SpanBuilder, Text};
+
+use super::spans::{JobIdentity, job_initialization_span};
+use super::stats::{InitializationMetric, InitializationStats, InitializationStatus};
+use super::tracker::RestoredCheckpoint;
+
+/// One attempt to run one subtask, as Flink's `ExecutionAttemptID`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExecutionAttemptId {
+    /// What tells the task from the job's others; in Flink the job vertex, 32 hexadecimal digits.
+    pub job_vertex_id: String,
+    /// The subtask's index within the task, from 0.
+    pub subtask_index: u32,
+    /// How often that subtask was started before, or whatever tells this attempt from earlier ones.
+    pub attempt_number: u32,
+}
+
+/// What one subtask reports once it is up, or has failed to come up, as Flink's `SubTaskInitializationMetrics`.
+///
+/// ```
+/// use flink_traces_runtime::{InitializationStatus, StateObjectLocation, SubTaskInitializationMetrics};
+///
+/// let mut metrics = SubTaskInitializationMetrics::new(InitializationStatus::Completed, 1_795_230_917_430);
+/// metrics.add(SubTaskInitializationMetrics::INITIALIZE_STATE_DURATION, 38);
+/// metrics.add_restored_state_size(StateObjectLocation::of_file("s3://bucket/chk-7/1f"), 4096);
+/// metrics.add("WarmUpCacheDurationMs", 12);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubTaskInitializationMetrics {
+    status: InitializationStatus,
+    end_timestamp: i64,
+    metrics: Vec<(Text, i64)>,
+}
+
+impl SubTaskInitializationMetrics {
+    /// From the start of the task's restore until its operators are made.
+    pub const MAILBOX_START_DURATION: &'static str = "MailboxStartDurationMs";
+    /// Reading the output in flight of an unaligned checkpoint.
+    pub const READ_OUTPUT_DATA_DURATION: &'static str = "ReadOutputDataDurationMs";
+    /// Initializing the state of all operators and opening them.
+    pub const INITIALIZE_STATE_DURATION: &'static str = "InitializeStateDurationMs";
+    /// From then until the input in flight is recovered.
+    pub const GATE_RESTORE_DURATION: &'static str = "GateRestoreDurationMs";
+    /// Fetching state from remote storage.
+    pub const DOWNLOAD_STATE_DURATION: &'static str = "DownloadStateDurationMs";
+    /// Rebuilding state from local files.
+    pub const RESTORE_STATE_DURATION: &'static str = "RestoreStateDurationMs";
+    /// Compacting state after rescaling, beside processing; see [`JobInitializationMetricsBuilder::add_late`].
+    pub const RESTORE_ASYNC_COMPACTION_DURATION: &'static str = "RestoreAsyncCompactionDurationMs";
+
+    /// The report of a subtask that came up, or failed, at `end_timestamp`, in milliseconds since the epoch. Phases that it did not reach
+    /// are left out.
+    pub fn new(status: InitializationStatus, end_timestamp: i64) -> Self {
+        Self { status, end_timestamp, metrics: Vec::new() }
+    }
+
+    /// Adds a number under one of the names above or any other; numbers of the same name, from several operators, are summed up. −1
+    /// stands for one that was left unset.
+    pub fn add(&mut self, name: impl Into<Text>, value: i64) {
+        let name = name.into();
+        match self.metrics.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum = sum.saturating_add(value),
+            None => self.metrics.push((name, value)),
+        }
+    }
+
+    /// Adds bytes of state that an operator restored from there, as `RestoredStateSizeBytes.<location>`.
+    pub fn add_restored_state_size(&mut self, location: StateObjectLocation, bytes: i64) {
+        let name = match location {
+            StateObjectLocation::LocalMemory => "RestoredStateSizeBytes.LOCAL_MEMORY",
+            StateObjectLocation::LocalDisk => "RestoredStateSizeBytes.LOCAL_DISK",
+            StateObjectLocation::Remote => "RestoredStateSizeBytes.REMOTE",
+            StateObjectLocation::Unknown => "RestoredStateSizeBytes.UNKNOWN",
+        };
+        self.add(name, bytes);
+    }
+}
+
+/// Where restored state came from, as Flink's `StateObject.StateObjectLocation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateObjectLocation {
+    /// It was part of the metadata, or in memory otherwise.
+    LocalMemory,
+    /// Files of this machine.
+    LocalDisk,
+    /// Files elsewhere.
+    Remote,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl StateObjectLocation {
+    /// Flink's rule for a file: remote if its URI has a scheme of letters, digits and underscores that is not `file`, followed by `://`.
+    pub fn of_file(uri: &str) -> Self {
+        let is_word = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        match uri.split_once("://") {
+            Some((scheme, _)) if !scheme.is_empty() && scheme != "file" && is_word(scheme) => Self::Remote,
+            _ => Self::LocalDisk,
+        }
+    }
+}
+
+/// Puts the reports of all subtasks together, as Flink's `JobInitializationMetricsBuilder`: once for the start of a job, for each global
+/// restart and for each failover of a region. [`CheckpointStatsTracker`](super::CheckpointStatsTracker) has one inside; a system without
+/// checkpoints can use it alone.
+///
+/// Reports are folded as they come: it holds a few bytes for each attempt and two numbers for each name. It has no clock; whoever calls
+/// decides with [`give_up`](Self::give_up) how long to wait.
+#[derive(Debug, Clone)]
+pub struct JobInitializationMetricsBuilder {
+    /// By job vertex, sorted by subtask and attempt.
+    attempts: BTreeMap<String, Vec<Attempt>>,
+    expected: usize,
+    pending: usize,
+    has_ended: bool,
+    ignored: IgnoredReports,
+    /// By name, in the order in which names were first reported.
+    metrics: Vec<Metric>,
+    /// All but `metrics`.
+    stats: InitializationStats,
+}
+
+#[derive(Debug, Clone)]
+struct Metric {
+    name: Text,
+    max: i64,
+    sum: i64,
+}
+
+#[derive(Debug, Clone)]
+struct Attempt {
+    subtask_index: u32,
+    attempt_number: u32,
+    has_reported: bool,
+}
+
+impl Attempt {
+    fn key(&self) -> (u32, u32) {
+        (self.subtask_index, self.attempt_number)
+    }
+}
+
+impl JobInitializationMetricsBuilder {
+    /// An initialization that begins at `start_timestamp`, in milliseconds since the epoch, and ends when each of `attempts` has reported.
+    pub fn new(start_timestamp: i64, attempts: impl IntoIterator<Item = ExecutionAttemptId>) -> Self {
+        let mut by_vertex: BTreeMap<String, Vec<Attempt>> = BTreeMap::new();
+        for ExecutionAttemptId { job_vertex_id, subtask_index, attempt_number } in attempts {
+            let attempt = Attempt { subtask_index, attempt_number, has_reported: false };
+            by_vertex.entry(job_vertex_id).or_default().push(attempt);
+        }
+        for attempts in by_vertex.values_mut() {
+            attempts.sort_unstable_by_key(Attempt::key);
+            attempts.dedup_by_key(|attempt| attempt.key());
+        }
+        let expected = by_vertex.values().map(Vec::len).sum();
+        Self {
+            attempts: by_vertex,
+            expected,
+            pending: expected,
+            has_ended: false,
+            ignored: IgnoredReports::default(),
+            metrics: Vec::new(),
+            stats: InitializationStats {
+                start_timestamp,
+                end_timestamp: 0,
+                status: InitializationStatus::Completed,
+                restored_checkpoint_id: None,
+                restored_trigger_timestamp: None,
+                restored_state_size: None,
+                metrics: Vec::new(),
+            },
+        }
+    }
+
+    /// When it began, in milliseconds since the epoch.
+    pub fn start_timestamp(&self) -> i64 {
+        self.stats.start_timestamp
+    }
+
+    /// How many attempts have not reported.
+    pub fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// Whether it is complete or was given up.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// How many reports were ignored, and why.
+    pub fn ignored(&self) -> IgnoredReports {
+        self.ignored
+    }
+
+    /// Says what is restored. To be called before the last report.
+    pub fn set_restored(&mut self, restored: &RestoredCheckpoint) {
+        self.stats.restored_checkpoint_id = Some(restored.checkpoint_id);
+        self.stats.restored_trigger_timestamp = restored.trigger_timestamp;
+        self.stats.restored_state_size = restored.state_size;
+    }
+
+    /// Takes an attempt's report; answers with the whole when it was the last one. Flink does so again for every report after that; here it
+    /// happens once.
+    pub fn report(
+        &mut self,
+        attempt: &ExecutionAttemptId,
+        metrics: &SubTaskInitializationMetrics,
+    ) -> Option<InitializationStats> {
+        let has_ended = self.has_ended;
+        match self.attempt(attempt) {
+            None => self.ignored.unknown += 1,
+            Some(known) if known.has_reported => self.ignored.duplicate += 1,
+            Some(_) if has_ended => self.ignored.late += 1,
+            Some(known) => {
+                known.has_reported = true;
+                self.pending -= 1;
+                self.fold(metrics);
+                return (self.pending == 0).then(|| self.end());
+            }
+        }
+        None
+    }
+
+    /// Adds a number that an attempt came to know after its report, such as the duration of a compaction; Flink loses it. Answers whether
+    /// it counts: not for an attempt that has not reported, nor when the span is out.
+    ///
+    /// Under a name that the attempt reported before, it enters the maximum on its own.
+    pub fn add_late(&mut self, attempt: &ExecutionAttemptId, name: impl Into<Text>, value: i64) -> bool {
+        let counts = !self.has_ended && self.attempt(attempt).is_some_and(|known| known.has_reported);
+        if counts {
+            self.add(0, &name.into(), value);
+        }
+        counts
+    }
+
+    /// Ends it at `now` without the attempts that have not reported; `None` if it has ended or waits for nobody. As not all subtasks came
+    /// up, its status is FAILED. Beyond Flink, whose span never appears if a TaskManager is lost while it restores.
+    pub fn give_up(&mut self, now: i64) -> Option<PartialInitialization> {
+        if self.has_ended || self.pending == 0 {
+            return None;
+        }
+        self.stats.status = InitializationStatus::Failed;
+        self.stats.end_timestamp = self.stats.end_timestamp.max(now);
+        Some(PartialInitialization { expected: self.expected, missing: self.missing(), stats: self.end() })
+    }
+
+    fn attempt(&mut self, id: &ExecutionAttemptId) -> Option<&mut Attempt> {
+        let attempts = self.attempts.get_mut(&id.job_vertex_id)?;
+        let key = (id.subtask_index, id.attempt_number);
+        // Where all subtasks start, each lies at its index.
+        let direct = id.subtask_index as usize;
+        let place = match attempts.get(direct) {
+            Some(attempt) if attempt.key() == key => direct,
+            _ => attempts.binary_search_by_key(&key, Attempt::key).ok()?,
+        };
+        attempts.get_mut(place)
+    }
+
+    fn missing(&self) -> Vec<ExecutionAttemptId> {
+        let id = |job_vertex_id: &String, attempt: &Attempt| ExecutionAttemptId {
+            job_vertex_id: job_vertex_id.clone(),
+            subtask_index: attempt.subtask_index,
+            attempt_number: attempt.attempt_number,
+        };
+        let by_vertex = self.attempts.iter().flat_map(|(vertex, attempts)| attempts.iter().map(move |a| (vertex, a)));
+        by_vertex.filter(|(_, attempt)| !attempt.has_reported).map(|(vertex, attempt)| id(vertex, attempt)).collect()
+    }
+
+    fn fold(&mut self, report: &SubTaskInitializationMetrics) {
+        if report.status == InitializationStatus::Failed {
+            self.stats.status = InitializationStatus::Failed;
+        }
+        self.stats.end_timestamp = self.stats.end_timestamp.max(report.end_timestamp);
+        for (place, (name, value)) in report.metrics.iter().enumerate() {
+            self.add(place, name, *value);
+        }
+    }
+
+    /// Subtasks mostly report the same names in the same order, so `place` is where to look first.
+    fn add(&mut self, place: usize, name: &Text, value: i64) {
+        let metrics = &mut self.metrics;
+        let place = match metrics.get(place) {
+            Some(metric) if is_same(&metric.name, name) => place,
+            _ => metrics.iter().position(|metric| is_same(&metric.name, name)).unwrap_or_else(|| {
+                metrics.push(Metric { name: name.clone(), max: 0, sum: 0 });
+                metrics.len() - 1
+            }),
+        };
+        // Flink's mark of a number that was left unset.
+        if value != -1 {
+            let metric = &mut metrics[place];
+            metric.max = metric.max.max(value);
+            metric.sum = metric.sum.saturating_add(value);
+        }
+    }
+
+    /// Nothing is folded after this, so the numbers are moved out.
+    fn end(&mut self) -> InitializationStats {
+        self.has_ended = true;
+        let metrics = std::mem::take(&mut self.metrics).into_iter();
+        let metrics =
+            metrics.map(|Metric { name, max, sum }| InitializationMetric { name: name.into_owned(), max, sum });
+        InitializationStats { metrics: metrics.collect(), ..self.stats.clone() }
+    }
+}
+
+/// Names are mostly constants, which need no look at their letters.
+fn is_same(one: &str, other: &str) -> bool {
+    std::ptr::eq(one, other) || one == other
+}
+
+/// How many reports an initialization ignored. Flink logs a line for each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IgnoredReports {
+    /// Of attempts that it does not wait for, such as earlier ones.
+    pub unknown: u64,
+    /// Of attempts that had reported.
+    pub duplicate: u64,
+    /// First reports that came after it was given up.
+    pub late: u64,
+}
+
+/// An initialization that was [given up](JobInitializationMetricsBuilder::give_up) before all subtasks reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartialInitialization {
+    /// What the others reported; ended when it was given up, failed.
+    pub stats: InitializationStats,
+    /// How many attempts it waited for in the beginning.
+    pub expected: usize,
+    /// Those that never reported, by job vertex and subtask.
+    pub missing: Vec<ExecutionAttemptId>,
+}
+
+/// The span `JobInitialization` of an initialization that was given up: that of [`job_initialization_span`], failed. Beyond Flink, and
+/// hidden under `compatibility: flink`: `isPartial`, `missingSubtasks` and `expectedSubtasks`, and a message that says the same.
+pub fn partial_job_initialization_span(
+    job: JobIdentity<'_>,
+    partial: &PartialInitialization,
+    identity_timestamp: i64,
+) -> SpanBuilder {
+    let (missing, expected) = (partial.missing.len(), partial.expected);
+    let message = format!("{missing} of {expected} subtasks did not report");
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    job_initialization_span(job, &partial.stats, identity_timestamp)
+        .failure(Failure { ts_millis: partial.stats.end_timestamp, message })
+        .extension_attribute("isPartial", true)
+        .extension_attribute("missingSubtasks", count(missing))
+        .extension_attribute("expectedSubtasks", count(expected))
+}

@@ -1,0 +1,519 @@
+//! The tracker: what a checkpoint coordinator reports, as counts, history, summaries and gauges.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use flink_traces_api::AttributeValue;
+use thiserror::Error;
+
+use super::history::{CheckpointStatsHistory, CheckpointTask, TrackedCheckpoint};
+use super::initialization::{
+    ExecutionAttemptId, IgnoredReports, JobInitializationMetricsBuilder, PartialInitialization,
+    SubTaskInitializationMetrics,
+};
+use super::stats::{
+    CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, InitializationStats, SubtaskStats,
+};
+use super::summary::CompletedCheckpointStatsSummary;
+
+/// Follows the checkpoints and initializations of one job, as Flink's `DefaultCheckpointStatsTracker`.
+///
+/// The coordinator of a stream processor reports to it and makes spans and events of what comes back. Others look at
+/// [`snapshot`](Self::snapshot) and [`gauges`](Self::gauges) from any thread. Every method takes a lock for a few map operations, none for
+/// longer; a reporter never waits for a reader that works on a snapshot. It has no clock and does no I/O: times come in as arguments, in
+/// milliseconds since the epoch.
+///
+/// A report that does not fit changes nothing and answers with a [`TrackerError`]. Where Flink says nothing, as of a subtask that
+/// reports twice or too late, the caller may ignore it.
+///
+/// ```
+/// use flink_traces_runtime::{
+///     CheckpointStatsTracker, CheckpointTask, CheckpointType, SpanDetailLevel, SubtaskStats, JobIdentity, checkpoint_event,
+///     checkpoint_span,
+/// };
+///
+/// let tracker = CheckpointStatsTracker::new(10);
+/// let tasks = [CheckpointTask { job_vertex_id: "a0".into(), task_name: Some("map".into()), parallelism: 1 }];
+/// tracker.report_pending(7, 1_000, CheckpointType::Checkpoint, &tasks)?;
+/// let subtask = SubtaskStats {
+///     index: 0,
+///     ack_timestamp: 1_120,
+///     is_unaligned: false,
+///     is_completed: true,
+///     metrics: [4096, 512, 3, 1, 2, 90, 0, 0].map(Some),
+/// };
+/// tracker.report_subtask(7, "a0", subtask)?;
+/// let stats = tracker.report_completed(7, Some("file:///checkpoints/chk-7".into()), Some(1_234))?;
+///
+/// // To be added to the job's metric group, in this order.
+/// let event = checkpoint_event(&stats);
+/// let job = JobIdentity { cluster: "orders", job_id: "5c4b" };
+/// let span = checkpoint_span(job, &stats, SpanDetailLevel::ChildrenSpansPerTask);
+/// assert_eq!(tracker.gauges().last_checkpoint_duration, 120);
+/// # Ok::<(), flink_traces_runtime::TrackerError>(())
+/// ```
+#[derive(Debug)]
+pub struct CheckpointStatsTracker(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    counts: CheckpointStatsCounts,
+    history: CheckpointStatsHistory,
+    summary: CompletedCheckpointStatsSummary,
+    /// The one whose completion was reported last, whatever its id.
+    last_completed: Option<Arc<TrackedCheckpoint>>,
+    latest_restored: Option<RestoredCheckpoint>,
+    latest_failure_before_trigger: Option<CheckpointFailure>,
+    initialization: Option<JobInitializationMetricsBuilder>,
+}
+
+impl CheckpointStatsTracker {
+    /// A tracker that remembers the last `history_size` checkpoints, those in progress included: Flink's `web.checkpoints.history`, by
+    /// default 10. With 0 it remembers only those in progress and the latest ones.
+    pub fn new(history_size: usize) -> Self {
+        Self(Mutex::new(State {
+            counts: CheckpointStatsCounts::default(),
+            history: CheckpointStatsHistory::new(history_size),
+            summary: CompletedCheckpointStatsSummary::default(),
+            last_completed: None,
+            latest_restored: None,
+            latest_failure_before_trigger: None,
+            initialization: None,
+        }))
+    }
+
+    /// A checkpoint was triggered, with these tasks. Mirrors `reportPendingCheckpoint`.
+    ///
+    /// # Errors
+    /// When that id is in progress already, or the tasks are not acceptable.
+    pub fn report_pending(
+        &self,
+        checkpoint_id: i64,
+        trigger_timestamp: i64,
+        checkpoint_type: CheckpointType,
+        tasks: &[CheckpointTask],
+    ) -> Result<(), TrackerError> {
+        let pending = TrackedCheckpoint::new(checkpoint_id, trigger_timestamp, checkpoint_type, tasks)?;
+        let mut state = self.lock();
+        state.history.add(pending)?;
+        state.counts.in_progress += 1;
+        state.counts.total += 1;
+        Ok(())
+    }
+
+    /// A subtask reported what it did. Mirrors `PendingCheckpointStats.reportSubtaskStats` and `reportIncompleteStats`.
+    ///
+    /// The first report of a subtask counts. A report that comes after the checkpoint failed is taken while the history remembers that
+    /// one; it changes what snapshots show, not what [`report_failed`](Self::report_failed) returned. A subtask that had finished before
+    /// the trigger reports zeros, completed, at the trigger's timestamp.
+    ///
+    /// # Errors
+    /// When the checkpoint or task is not known, or no longer, the subtask is not one of that task's, or it reported before.
+    pub fn report_subtask(
+        &self,
+        checkpoint_id: i64,
+        job_vertex_id: &str,
+        subtask: SubtaskStats,
+    ) -> Result<(), TrackerError> {
+        self.lock().history.report_subtask(checkpoint_id, job_vertex_id, subtask)
+    }
+
+    /// All acknowledged and the metadata, of `metadata_size` bytes, is written at `external_path`. Mirrors `reportCompletedCheckpoint`.
+    ///
+    /// Returns the statistics from which the span and the event are made; subtasks are copied after the lock is released.
+    ///
+    /// # Errors
+    /// When no checkpoint of that id is in progress.
+    pub fn report_completed(
+        &self,
+        checkpoint_id: i64,
+        external_path: Option<String>,
+        metadata_size: Option<i64>,
+    ) -> Result<CheckpointStats, TrackerError> {
+        let completed = self.lock().complete(checkpoint_id, external_path, metadata_size)?;
+        Ok(completed.stats())
+    }
+
+    /// It will never complete, for the reason that `failure` gives. Mirrors `reportFailedCheckpoint`.
+    ///
+    /// Returns the statistics from which the span and the event are made; subtasks are copied after the lock is released.
+    ///
+    /// # Errors
+    /// When no checkpoint of that id is in progress.
+    pub fn report_failed(
+        &self,
+        checkpoint_id: i64,
+        failure: CheckpointFailure,
+    ) -> Result<CheckpointStats, TrackerError> {
+        let failed = self.lock().fail(checkpoint_id, failure)?;
+        Ok(failed.stats())
+    }
+
+    /// A checkpoint failed before it could be triggered, for instance because not all tasks run. Mirrors
+    /// `reportFailedCheckpointsWithoutInProgress`: it is counted, but gets no place in the history, no span and no event.
+    ///
+    /// Beyond Flink, the snapshot shows the last such failure.
+    pub fn report_failed_before_trigger(&self, failure: CheckpointFailure) {
+        let mut state = self.lock();
+        state.counts.failed += 1;
+        state.counts.total += 1;
+        state.latest_failure_before_trigger = Some(failure);
+    }
+
+    /// A completed checkpoint was removed from storage. Mirrors `CompletedCheckpointStats.DiscardCallback`.
+    ///
+    /// # Errors
+    /// When that one is not known, or no longer, or has not completed. The usual answer for a checkpoint older than the history.
+    pub fn report_discarded(&self, checkpoint_id: i64) -> Result<(), TrackerError> {
+        self.lock().history.discard(checkpoint_id)
+    }
+
+    /// The job was restored from a checkpoint. To be called between
+    /// [`report_initialization_started`](Self::report_initialization_started) and the subtasks' reports, so that the span
+    /// `JobInitialization` names it. Mirrors `reportRestoredCheckpoint`.
+    ///
+    /// Where the trigger timestamp is not given, that of the checkpoint in the history is taken, if this tracker saw it complete.
+    pub fn report_restored(&self, restored: RestoredCheckpoint) {
+        self.lock().restore(restored);
+    }
+
+    /// The subtasks of these attempts begin to restore their state, or to start without any. Mirrors `reportInitializationStarted`, with
+    /// one difference: give only attempts that do start, so that a failover of some subtasks does not wait for the others.
+    ///
+    /// An initialization that has not ended is given up at this one's start and returned; Flink forgets it. It is the caller's choice
+    /// whether that is worth a span: restoring from a savepoint path may begin twice.
+    pub fn report_initialization_started(
+        &self,
+        start_timestamp: i64,
+        attempts: impl IntoIterator<Item = ExecutionAttemptId>,
+    ) -> Option<PartialInitialization> {
+        let started = JobInitializationMetricsBuilder::new(start_timestamp, attempts);
+        let replaced = self.lock().initialization.replace(started);
+        replaced.and_then(|mut replaced| replaced.give_up(start_timestamp))
+    }
+
+    /// A subtask came up or failed to. Mirrors `reportInitializationMetrics`. Returns the whole once, with the last attempt's report, for
+    /// [`job_initialization_span`](super::job_initialization_span). Reports of unknown attempts and repeated ones are ignored and
+    /// [counted](Self::ignored_initialization_reports).
+    ///
+    /// # Errors
+    /// When no initialization was begun.
+    pub fn report_initialization_metrics(
+        &self,
+        attempt: &ExecutionAttemptId,
+        metrics: &SubTaskInitializationMetrics,
+    ) -> Result<Option<InitializationStats>, TrackerError> {
+        let mut state = self.lock();
+        let initialization = state.initialization.as_mut().ok_or(TrackerError::NoInitialization)?;
+        Ok(initialization.report(attempt, metrics))
+    }
+
+    /// Ends an initialization whose subtasks have not all reported, for
+    /// [`partial_job_initialization_span`](super::partial_job_initialization_span); `None` if there is none. Beyond Flink, which waits
+    /// forever. The caller decides how long to wait.
+    pub fn give_up_initialization(&self, now: i64) -> Option<PartialInitialization> {
+        self.lock().initialization.as_mut().and_then(|initialization| initialization.give_up(now))
+    }
+
+    /// How many reports of the last initialization were ignored.
+    pub fn ignored_initialization_reports(&self) -> IgnoredReports {
+        self.lock().initialization.as_ref().map(JobInitializationMetricsBuilder::ignored).unwrap_or_default()
+    }
+
+    /// Everything as it stands. Mirrors `createSnapshot`, but is never older than the last report.
+    ///
+    /// Costs a reference count for each checkpoint in the history; nothing is copied. What a checkpoint in progress shares with a snapshot
+    /// is copied when the next report changes it, task by task.
+    pub fn snapshot(&self) -> CheckpointStatsSnapshot {
+        let state = self.lock();
+        CheckpointStatsSnapshot {
+            counts: state.counts,
+            summary: state.summary.clone(),
+            history: state.history.newest_first().cloned().collect(),
+            latest_completed: state.history.latest_completed(),
+            latest_savepoint: state.history.latest_savepoint(),
+            latest_failed: state.history.latest_failed(),
+            latest_restored: state.latest_restored.clone(),
+            latest_failure_before_trigger: state.latest_failure_before_trigger.clone(),
+        }
+    }
+
+    /// The gauges that Flink has on a job's metric group.
+    pub fn gauges(&self) -> CheckpointGauges {
+        self.lock().gauges()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn complete(
+        &mut self,
+        checkpoint_id: i64,
+        external_path: Option<String>,
+        metadata_size: Option<i64>,
+    ) -> Result<Arc<TrackedCheckpoint>, TrackerError> {
+        let completed = self.history.complete(checkpoint_id, external_path, metadata_size)?;
+        self.counts.in_progress -= 1;
+        self.counts.completed += 1;
+        self.summary.add(&completed);
+        self.last_completed = Some(Arc::clone(&completed));
+        Ok(completed)
+    }
+
+    fn fail(&mut self, checkpoint_id: i64, failure: CheckpointFailure) -> Result<Arc<TrackedCheckpoint>, TrackerError> {
+        let failed = self.history.fail(checkpoint_id, failure)?;
+        self.counts.in_progress -= 1;
+        self.counts.failed += 1;
+        Ok(failed)
+    }
+
+    fn restore(&mut self, mut restored: RestoredCheckpoint) {
+        restored.trigger_timestamp = restored.trigger_timestamp.or_else(|| self.trigger_timestamp_of(&restored));
+        if let Some(initialization) = &mut self.initialization {
+            initialization.set_restored(&restored);
+        }
+        self.counts.restored += 1;
+        self.latest_restored = Some(restored);
+    }
+
+    /// Of a checkpoint that completed here and, where both paths are known, at the same place: a savepoint of another job may have its id.
+    fn trigger_timestamp_of(&self, restored: &RestoredCheckpoint) -> Option<i64> {
+        let known = self.history.get(restored.checkpoint_id)?;
+        let is_same = match (known.external_path(), restored.external_path.as_deref()) {
+            (Some(known), Some(restored)) => known == restored,
+            _ => true,
+        };
+        (known.status() == CheckpointStatus::Completed && is_same).then(|| known.trigger_timestamp())
+    }
+
+    fn gauges(&self) -> CheckpointGauges {
+        let restore = self.latest_restored.as_ref().map(|restored| restored.restore_timestamp);
+        let start = self.initialization.as_ref().map(JobInitializationMetricsBuilder::start_timestamp);
+        let last = self.last_completed.as_deref();
+        let of_last = |value: fn(&TrackedCheckpoint) -> Option<i64>| last.and_then(value).unwrap_or(UNSET);
+        CheckpointGauges {
+            total_number_of_checkpoints: self.counts.total,
+            number_of_in_progress_checkpoints: self.counts.in_progress,
+            number_of_completed_checkpoints: self.counts.completed,
+            number_of_failed_checkpoints: self.counts.failed,
+            last_checkpoint_restore_timestamp: start.or(restore).unwrap_or(UNSET),
+            last_checkpoint_size: of_last(|last| Some(last.checkpointed_size())),
+            last_checkpoint_full_size: of_last(|last| Some(last.state_size())),
+            last_checkpoint_metadata_size: of_last(TrackedCheckpoint::metadata_size),
+            last_checkpoint_duration: of_last(TrackedCheckpoint::end_to_end_duration),
+            last_checkpoint_processed_data: of_last(|last| Some(last.processed_data())),
+            last_checkpoint_persisted_data: of_last(|last| Some(last.persisted_data())),
+            last_checkpoint_external_path: last
+                .and_then(TrackedCheckpoint::external_path)
+                .unwrap_or(NO_EXTERNAL_PATH)
+                .to_owned(),
+            last_completed_checkpoint_id: of_last(|last| Some(last.checkpoint_id())),
+            last_checkpoint_completed_timestamp: of_last(TrackedCheckpoint::latest_ack_timestamp),
+        }
+    }
+}
+
+/// How many checkpoints there were, as Flink's `CheckpointStatsCounts`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CheckpointStatsCounts {
+    /// How often the job was restored from one.
+    pub restored: i64,
+    /// Those that were triggered or failed before.
+    pub total: i64,
+    /// Those that are in progress.
+    pub in_progress: i64,
+    /// Those that completed.
+    pub completed: i64,
+    /// Those that failed, before or after the trigger.
+    pub failed: i64,
+}
+
+/// The statistics of a job's checkpoints at one moment, as Flink's `CheckpointStatsSnapshot`. It does not change, and whoever holds it
+/// keeps nobody waiting.
+#[derive(Debug, Clone)]
+pub struct CheckpointStatsSnapshot {
+    /// How many there were.
+    pub counts: CheckpointStatsCounts,
+    /// Statistics over those that completed.
+    pub summary: CompletedCheckpointStatsSummary,
+    /// Those that are remembered, by trigger, the last one first.
+    pub history: Vec<Arc<TrackedCheckpoint>>,
+    /// The completed one with the highest id that is not shown as the latest savepoint.
+    pub latest_completed: Option<Arc<TrackedCheckpoint>>,
+    /// The completed savepoint with the highest id.
+    pub latest_savepoint: Option<Arc<TrackedCheckpoint>>,
+    /// The failed one with the highest id.
+    pub latest_failed: Option<Arc<TrackedCheckpoint>>,
+    /// What the job was restored from last.
+    pub latest_restored: Option<RestoredCheckpoint>,
+    /// When and why a checkpoint last failed before it was triggered.
+    pub latest_failure_before_trigger: Option<CheckpointFailure>,
+}
+
+impl CheckpointStatsSnapshot {
+    /// The checkpoint of that id, if it is in the history or among the latest ones. Mirrors `CheckpointStatsHistory.getCheckpointById`.
+    pub fn checkpoint(&self, checkpoint_id: i64) -> Option<&Arc<TrackedCheckpoint>> {
+        let latest = [&self.latest_completed, &self.latest_savepoint, &self.latest_failed].into_iter().flatten();
+        self.history.iter().chain(latest).find(|checkpoint| checkpoint.checkpoint_id() == checkpoint_id)
+    }
+}
+
+/// What a job was restored from, as Flink's `RestoredCheckpointStats`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoredCheckpoint {
+    /// The checkpoint's id.
+    pub checkpoint_id: i64,
+    /// When the job was restored, in milliseconds since the epoch.
+    pub restore_timestamp: i64,
+    /// Whether it is a savepoint.
+    pub is_savepoint: bool,
+    /// Where it lies, if that is known.
+    pub external_path: Option<String>,
+    /// Bytes of state that it refers to, if that is known.
+    pub state_size: Option<i64>,
+    /// When it was triggered, in milliseconds since the epoch, if that is known: the span `JobInitialization` then links to its span.
+    pub trigger_timestamp: Option<i64>,
+}
+
+/// The numbers that Flink registers on a job's metric group, under Flink's names. Those of the last checkpoint are of the completion that
+/// was reported last, savepoints included.
+///
+/// −1 stands for what has not happened yet or nobody told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointGauges {
+    /// Those that were triggered or failed before.
+    pub total_number_of_checkpoints: i64,
+    /// Those that are in progress.
+    pub number_of_in_progress_checkpoints: i64,
+    /// Those that completed.
+    pub number_of_completed_checkpoints: i64,
+    /// Those that failed, before or after the trigger.
+    pub number_of_failed_checkpoints: i64,
+    /// When the last initialization began, in milliseconds since the epoch, also where nothing was restored.
+    pub last_checkpoint_restore_timestamp: i64,
+    /// Bytes that were written for it.
+    pub last_checkpoint_size: i64,
+    /// Bytes of state that it refers to.
+    pub last_checkpoint_full_size: i64,
+    /// Bytes of its metadata.
+    pub last_checkpoint_metadata_size: i64,
+    /// Milliseconds from its trigger to its last acknowledgement.
+    pub last_checkpoint_duration: i64,
+    /// Bytes processed during alignment.
+    pub last_checkpoint_processed_data: i64,
+    /// Bytes in flight that were persisted.
+    pub last_checkpoint_persisted_data: i64,
+    /// Where it lies; `n/a` if it has no path.
+    pub last_checkpoint_external_path: String,
+    /// Its id.
+    pub last_completed_checkpoint_id: i64,
+    /// When its last subtask acknowledged, in milliseconds since the epoch.
+    pub last_checkpoint_completed_timestamp: i64,
+}
+
+const UNSET: i64 = -1;
+const NO_EXTERNAL_PATH: &str = "n/a";
+
+impl CheckpointGauges {
+    /// Names and values, for whatever metrics system the engine has. All values are numbers, but for the path.
+    pub fn entries(&self) -> [(&'static str, AttributeValue); 14] {
+        [
+            ("totalNumberOfCheckpoints", self.total_number_of_checkpoints.into()),
+            ("numberOfInProgressCheckpoints", self.number_of_in_progress_checkpoints.into()),
+            ("numberOfCompletedCheckpoints", self.number_of_completed_checkpoints.into()),
+            ("numberOfFailedCheckpoints", self.number_of_failed_checkpoints.into()),
+            ("lastCheckpointRestoreTimestamp", self.last_checkpoint_restore_timestamp.into()),
+            ("lastCheckpointSize", self.last_checkpoint_size.into()),
+            ("lastCheckpointFullSize", self.last_checkpoint_full_size.into()),
+            ("lastCheckpointMetadataSize", self.last_checkpoint_metadata_size.into()),
+            ("lastCheckpointDuration", self.last_checkpoint_duration.into()),
+            ("lastCheckpointProcessedData", self.last_checkpoint_processed_data.into()),
+            ("lastCheckpointPersistedData", self.last_checkpoint_persisted_data.into()),
+            ("lastCheckpointExternalPath", self.last_checkpoint_external_path.clone().into()),
+            ("lastCompletedCheckpointId", self.last_completed_checkpoint_id.into()),
+            ("lastCheckpointCompletedTimestamp", self.last_checkpoint_completed_timestamp.into()),
+        ]
+    }
+}
+
+/// A report that does not fit what a [`CheckpointStatsTracker`] knows. It changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TrackerError {
+    /// A trigger of an id that is in progress.
+    #[error("checkpoint {checkpoint_id} is in progress already")]
+    AlreadyInProgress {
+        /// The id of the checkpoint.
+        checkpoint_id: i64,
+    },
+    /// Two tasks of one checkpoint are the same job vertex.
+    #[error("checkpoint {checkpoint_id} has the task '{job_vertex_id}' twice")]
+    DuplicateTask {
+        /// The id of the checkpoint.
+        checkpoint_id: i64,
+        /// The task.
+        job_vertex_id: String,
+    },
+    /// A task has more subtasks than are accepted.
+    #[error("task '{job_vertex_id}' has parallelism {parallelism}, more than {maximum}")]
+    Parallelism {
+        /// The task.
+        job_vertex_id: String,
+        /// How many subtasks the task has.
+        parallelism: u32,
+        /// The most that are accepted.
+        maximum: u32,
+    },
+    /// The end of an id that was not triggered or has ended.
+    #[error("checkpoint {checkpoint_id} is not in progress")]
+    NotInProgress {
+        /// The id of the checkpoint.
+        checkpoint_id: i64,
+    },
+    /// A subtask's report on a checkpoint that is neither in progress nor a failed one that is remembered.
+    #[error("checkpoint {checkpoint_id} takes no reports: it is not known, or no longer, or completed")]
+    NotOpen {
+        /// The id of the checkpoint.
+        checkpoint_id: i64,
+    },
+    /// The removal of a checkpoint that is not known as completed.
+    #[error("checkpoint {checkpoint_id} is not known, or no longer, or has not completed")]
+    NotCompleted {
+        /// The id of the checkpoint.
+        checkpoint_id: i64,
+    },
+    /// A subtask's report on a task that does not take part.
+    #[error("checkpoint {checkpoint_id} has no task '{job_vertex_id}'")]
+    UnknownTask {
+        /// The id of the checkpoint.
+        checkpoint_id: i64,
+        /// The task.
+        job_vertex_id: String,
+    },
+    /// A subtask's report with an index beyond its task's parallelism.
+    #[error("checkpoint {checkpoint_id}: task '{job_vertex_id}' of parallelism {parallelism} has no subtask {index}")]
+    SubtaskOutOfRange {
+        /// The id of the checkpoint.
+        checkpoint_id: i64,
+        /// The task.
+        job_vertex_id: String,
+        /// The index that the subtask gave.
+        index: i64,
+        /// How many subtasks the task has.
+        parallelism: u32,
+    },
+    /// A second report of a subtask.
+    #[error("checkpoint {checkpoint_id}: subtask {index} of task '{job_vertex_id}' has reported before")]
+    DuplicateReport {
+        /// The id of the checkpoint.
+        checkpoint_id: i64,
+        /// The task.
+        job_vertex_id: String,
+        /// The index that the subtask gave.
+        index: i64,
+    },
+    /// A subtask's report of its initialization while none was begun.
+    #[error("no initialization was begun")]
+    NoInitialization,
+}

@@ -1,0 +1,328 @@
+//! How reports of subtasks become one initialization: rules by table, and any sequence of reports against a model that keeps all of them.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use expect_test::expect;
+use flink_traces_api::{Span, SystemClock};
+use flink_traces_runtime::{
+    CheckpointStatsTracker, CheckpointType, ExecutionAttemptId, IgnoredReports, InitializationMetric,
+    InitializationStats, InitializationStatus, JobIdentity, JobInitializationMetricsBuilder, RestoredCheckpoint,
+    StateObjectLocation, SubTaskInitializationMetrics, TrackerError, checkpoint_span, job_initialization_span,
+    partial_job_initialization_span,
+};
+use proptest::prelude::*;
+
+use InitializationStatus::{Completed, Failed};
+
+const JOB: JobIdentity<'_> = JobIdentity { cluster: "orders", job_id: "5c4b" };
+
+/// `a0.2` is the attempt 2 of the subtask 0 of the job vertex `a`; without a number, attempt 0.
+fn attempt(text: &str) -> ExecutionAttemptId {
+    let (subtask, attempt) = text.split_once('.').unwrap_or((text, "0"));
+    let (vertex, index) = subtask.split_at(1);
+    ExecutionAttemptId {
+        job_vertex_id: vertex.to_owned(),
+        subtask_index: index.parse().unwrap(),
+        attempt_number: attempt.parse().unwrap(),
+    }
+}
+
+fn attempts(text: &str) -> Vec<ExecutionAttemptId> {
+    text.split_whitespace().map(attempt).collect()
+}
+
+fn metrics(
+    status: InitializationStatus,
+    end_timestamp: i64,
+    values: &[(&'static str, i64)],
+) -> SubTaskInitializationMetrics {
+    let mut metrics = SubTaskInitializationMetrics::new(status, end_timestamp);
+    values.iter().for_each(|(name, value)| metrics.add(*name, *value));
+    metrics
+}
+
+/// Reports of the attempts in `script`, and `|` where it is given up; each answers `-`, `whole` or how many are missing.
+fn check(expected_attempts: &str, script: &str, answers: &str, ignored: IgnoredReports) {
+    let mut builder = JobInitializationMetricsBuilder::new(100, attempts(expected_attempts));
+    let mut found = Vec::new();
+    for word in script.split_whitespace() {
+        found.push(match word {
+            "|" => builder.give_up(900).map_or("-".to_owned(), |partial| format!("{} missing", partial.missing.len())),
+            _ => {
+                let whole = builder.report(&attempt(word), &metrics(Completed, 500, &[]));
+                whole.map_or("-", |_| "whole").to_owned()
+            }
+        });
+    }
+    assert_eq!(found.join(" "), answers, "{expected_attempts}: {script}");
+    assert_eq!(builder.ignored(), ignored, "{expected_attempts}: {script}");
+}
+
+#[test]
+fn it_is_told_once_when_all_have_reported() {
+    let none = IgnoredReports::default();
+    check("a0", "a0", "whole", none);
+    check("a0 a1 b0", "b0 a1 a0", "- - whole", none);
+    // Repeated and foreign ones neither complete it nor tell it again.
+    check("a0 a1", "a0 a0 a1 a1 a0", "- - whole - -", IgnoredReports { duplicate: 3, ..none });
+    check("a0.1", "a0 a0.2 a1.1 b0.1 a0.1 b0.1", "- - - - whole -", IgnoredReports { unknown: 5, ..none });
+    // A failover of some subtasks of a vertex, with whatever attempts they have come to.
+    check("a7.1 a3.4 a3.4", "a3 a3.4 a0 a7.1", "- - - whole", IgnoredReports { unknown: 2, ..none });
+    check("", "a0 |", "- -", IgnoredReports { unknown: 1, ..none });
+    // Given up.
+    check("a0 a1", "|", "2 missing", none);
+    check(
+        "a0 a1 b0",
+        "a1 | | b0 a1 a9 |",
+        "- 2 missing - - - - -",
+        IgnoredReports { unknown: 1, duplicate: 1, late: 1 },
+    );
+    check("a0", "a0 |", "whole -", none);
+}
+
+#[test]
+fn numbers_add_up_as_in_flink() {
+    let mut builder = JobInitializationMetricsBuilder::new(100, attempts("a0 a1 a2"));
+    builder.report(&attempt("a0"), &metrics(Completed, 300, &[("X", 5), ("Y", -1), ("X", 2), ("Z", -7)]));
+    // −1 is unset, other negative numbers are numbers; the order does not matter.
+    builder.report(&attempt("a1"), &metrics(Completed, 400, &[("Z", 3), ("X", 6)]));
+    assert_eq!((builder.pending(), builder.has_ended()), (1, false));
+    let stats = builder.report(&attempt("a2"), &metrics(Completed, 200, &[("X", -1), ("W", i64::MAX)])).unwrap();
+    assert_eq!((builder.pending(), builder.has_ended()), (0, true));
+    let metric = |name: &str, max, sum| InitializationMetric { name: name.to_owned(), max, sum };
+    let metrics = vec![metric("X", 7, 13), metric("Y", 0, 0), metric("Z", 3, -4), metric("W", i64::MAX, i64::MAX)];
+    let expected = InitializationStats {
+        start_timestamp: 100,
+        end_timestamp: 400,
+        status: Completed,
+        restored_checkpoint_id: None,
+        restored_trigger_timestamp: None,
+        restored_state_size: None,
+        metrics,
+    };
+    assert_eq!(stats, expected);
+}
+
+#[test]
+fn one_that_failed_fails_the_whole() {
+    for failing in ["a0", "a1"] {
+        let mut builder = JobInitializationMetricsBuilder::new(100, attempts("a0 a1"));
+        let status = |id| if id == failing { Failed } else { Completed };
+        assert_eq!(builder.report(&attempt("a0"), &metrics(status("a0"), 200, &[])), None);
+        let stats = builder.report(&attempt("a1"), &metrics(status("a1"), 200, &[])).unwrap();
+        assert_eq!(stats.status, Failed, "{failing}");
+    }
+}
+
+#[test]
+fn what_comes_to_be_known_late_still_counts_until_the_span_is_out() {
+    const NAME: &str = SubTaskInitializationMetrics::RESTORE_ASYNC_COMPACTION_DURATION;
+    let mut builder = JobInitializationMetricsBuilder::new(100, attempts("a0 a1"));
+    assert!(!builder.add_late(&attempt("a0"), NAME, 40));
+    assert!(!builder.add_late(&attempt("b0"), NAME, 40));
+    builder.report(&attempt("a0"), &metrics(Completed, 200, &[]));
+    assert!(builder.add_late(&attempt("a0"), NAME, 30));
+    let stats = builder.report(&attempt("a1"), &metrics(Completed, 200, &[])).unwrap();
+    assert_eq!(stats.metrics, [InitializationMetric { name: NAME.to_owned(), max: 30, sum: 30 }]);
+    assert!(!builder.add_late(&attempt("a1"), NAME, 50));
+}
+
+#[test]
+fn restored_state_is_told_by_location() {
+    let check = |uri: &str, expected| assert_eq!(StateObjectLocation::of_file(uri), expected, "{uri}");
+    for uri in ["s3://bucket/x", "hdfs://host:8020/x", "files://x", "file_2://x", "FILE://x"] {
+        check(uri, StateObjectLocation::Remote);
+    }
+    for uri in ["", "/data/x", "file:/data/x", "file:///data/x", "s3:/x", "://x", "my-fs://x", "a b://x"] {
+        check(uri, StateObjectLocation::LocalDisk);
+    }
+
+    use StateObjectLocation::{LocalDisk, LocalMemory, Remote, Unknown};
+    let mut report = metrics(Completed, 200, &[]);
+    for (location, bytes) in [(LocalMemory, 1), (LocalDisk, 2), (Remote, 3), (Unknown, 4), (Remote, 30)] {
+        report.add_restored_state_size(location, bytes);
+    }
+    let mut builder = JobInitializationMetricsBuilder::new(100, attempts("a0"));
+    let stats = builder.report(&attempt("a0"), &report).unwrap();
+    let found: Vec<_> = stats.metrics.iter().map(|metric| (metric.name.as_str(), metric.sum)).collect();
+    let expected = [("LOCAL_MEMORY", 1), ("LOCAL_DISK", 2), ("REMOTE", 33), ("UNKNOWN", 4)]
+        .map(|(location, sum)| (format!("RestoredStateSizeBytes.{location}"), sum));
+    assert_eq!(found, expected.each_ref().map(|(name, sum)| (name.as_str(), *sum)));
+}
+
+fn shown(span: &Span) -> String {
+    let extension = span.extension().cloned().unwrap_or_default();
+    format!(
+        "{} {}..{}\n{:?}\nbeyond Flink: {:?}\n{:?}, {} links\n",
+        span.name(),
+        span.start_ts_millis(),
+        span.end_ts_millis(),
+        span.attributes().iter().collect::<Vec<_>>(),
+        extension.attributes.iter().collect::<Vec<_>>(),
+        extension.failure,
+        extension.links.len(),
+    )
+}
+
+#[test]
+fn what_was_given_up_is_a_failed_and_partial_span() {
+    let mut builder = JobInitializationMetricsBuilder::new(100, attempts("b0 a2.1 a1 a0"));
+    builder.report(&attempt("a1"), &metrics(Completed, 300, &[("MailboxStartDurationMs", 12)]));
+    let partial = builder.give_up(10_100).unwrap();
+    assert_eq!(partial.missing, attempts("a0 a2.1 b0"));
+    let span = partial_job_initialization_span(JOB, &partial, partial.stats.start_timestamp).build(&SystemClock);
+    expect![[r#"
+        JobInitialization 100..10100
+        [("initializationStatus", String("FAILED")), ("maxMailboxStartDurationMs", Long(12)), ("sumMailboxStartDurationMs", Long(12))]
+        beyond Flink: [("isPartial", Bool(true)), ("missingSubtasks", Long(3)), ("expectedSubtasks", Long(4))]
+        Some(Failure { ts_millis: 10100, message: "3 of 4 subtasks did not report" }), 0 links
+    "#]]
+    .assert_eq(&shown(&span));
+}
+
+fn restored() -> RestoredCheckpoint {
+    RestoredCheckpoint {
+        checkpoint_id: 7,
+        restore_timestamp: 2_000,
+        is_savepoint: false,
+        external_path: None,
+        state_size: Some(4096),
+        trigger_timestamp: None,
+    }
+}
+
+#[test]
+fn a_recovery_names_the_checkpoint_and_links_to_its_span() {
+    let tracker = CheckpointStatsTracker::new(10);
+    tracker.report_pending(7, 1_000, CheckpointType::Checkpoint, &[]).unwrap();
+    let checkpoint = tracker.report_completed(7, None, None).unwrap();
+
+    assert_eq!(tracker.report_initialization_started(2_000, attempts("a0")), None);
+    tracker.report_restored(restored());
+    let report = metrics(Completed, 2_345, &[("InitializeStateDurationMs", 300)]);
+    let stats = tracker.report_initialization_metrics(&attempt("a0"), &report).unwrap().unwrap();
+    let span = job_initialization_span(JOB, &stats, stats.start_timestamp).build(&SystemClock);
+    expect![[r#"
+        JobInitialization 2000..2345
+        [("initializationStatus", String("COMPLETED")), ("checkpointId", Long(7)), ("fullSize", Long(4096)), ("maxInitializeStateDurationMs", Long(300)), ("sumInitializeStateDurationMs", Long(300))]
+        beyond Flink: []
+        None, 1 links
+    "#]]
+    .assert_eq(&shown(&span));
+    let checkpoint = checkpoint_span(JOB, &checkpoint, Default::default()).build(&SystemClock);
+    assert_eq!(span.extension().unwrap().links, [checkpoint.identity().unwrap()]);
+}
+
+#[test]
+fn the_tracker_has_one_initialization_at_a_time() {
+    let tracker = CheckpointStatsTracker::new(10);
+    let report = |id: &str| tracker.report_initialization_metrics(&attempt(id), &metrics(Completed, 500, &[]));
+    assert_eq!(report("a0"), Err(TrackerError::NoInitialization));
+    assert_eq!(tracker.give_up_initialization(9), None);
+    assert_eq!(tracker.ignored_initialization_reports(), IgnoredReports::default());
+
+    assert_eq!(tracker.report_initialization_started(100, attempts("a0 a1")), None);
+    assert_eq!(report("a0"), Ok(None));
+    // The next one replaces it and says what became of it.
+    let replaced = tracker.report_initialization_started(700, attempts("a0.1")).unwrap();
+    assert_eq!((replaced.stats.start_timestamp, replaced.stats.end_timestamp), (100, 700));
+    assert_eq!(replaced.missing, attempts("a1"));
+    assert_eq!(report("a1"), Ok(None));
+    assert_eq!(report("a0.1").unwrap().unwrap().start_timestamp, 700);
+    assert_eq!(tracker.ignored_initialization_reports(), IgnoredReports { unknown: 1, ..Default::default() });
+    // One that ended has nothing to say.
+    assert_eq!(tracker.report_initialization_started(900, attempts("a0.2")), None);
+    assert_eq!(tracker.give_up_initialization(950).unwrap().stats.end_timestamp, 950);
+    assert_eq!(tracker.give_up_initialization(960), None);
+}
+
+type Values = Vec<(&'static str, i64)>;
+
+fn any_attempt() -> impl Strategy<Value = ExecutionAttemptId> {
+    ("[ab]", 0_u32..4, 0_u32..2).prop_map(|(job_vertex_id, subtask_index, attempt_number)| ExecutionAttemptId {
+        job_vertex_id,
+        subtask_index,
+        attempt_number,
+    })
+}
+
+fn any_report() -> impl Strategy<Value = (ExecutionAttemptId, bool, i64, Values)> {
+    let name = prop_oneof![Just("X"), Just("Y"), Just("Z")];
+    let values = proptest::collection::vec((name, -3_i64..100), 0..5);
+    (any_attempt(), any::<bool>(), 100_i64..1_000, values)
+}
+
+/// Flink's way: keeps all first reports and puts them together in the end.
+fn folded(reports: &BTreeMap<ExecutionAttemptId, (bool, i64, Values)>) -> (bool, i64, BTreeMap<String, (i64, i64)>) {
+    let mut folded: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for (_, _, values) in reports.values() {
+        let mut of_subtask: BTreeMap<&str, i64> = BTreeMap::new();
+        values.iter().for_each(|(name, value)| *of_subtask.entry(name).or_default() += value);
+        for (name, value) in of_subtask {
+            let (max, sum) = folded.entry(name.to_owned()).or_default();
+            if value != -1 {
+                (*max, *sum) = ((*max).max(value), *sum + value);
+            }
+        }
+    }
+    let has_failed = reports.values().any(|(has_failed, ..)| *has_failed);
+    (has_failed, reports.values().map(|(_, end, _)| *end).max().unwrap_or(0), folded)
+}
+
+fn parts(stats: InitializationStats) -> (bool, i64, BTreeMap<String, (i64, i64)>) {
+    let count = stats.metrics.len();
+    let metrics: BTreeMap<_, _> =
+        stats.metrics.into_iter().map(|metric| (metric.name, (metric.max, metric.sum))).collect();
+    assert_eq!(metrics.len(), count, "a name twice");
+    (stats.status == Failed, stats.end_timestamp, metrics)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_of_reports(
+        expected in proptest::collection::btree_set(any_attempt(), 0..8),
+        reports in proptest::collection::vec(any_report(), 0..60),
+        given_up_after in 0_usize..60,
+    ) {
+        let mut builder = JobInitializationMetricsBuilder::new(50, expected.clone());
+        let mut kept = BTreeMap::new();
+        let mut ignored = IgnoredReports::default();
+        let mut has_ended = false;
+        for (number, (id, has_failed, end, values)) in reports.into_iter().enumerate() {
+            if number == given_up_after {
+                let missing: BTreeSet<_> = expected.iter().filter(|id| !kept.contains_key(*id)).cloned().collect();
+                let (_, last_end, folded) = folded(&kept);
+                match builder.give_up(500) {
+                    Some(partial) => {
+                        prop_assert!(!has_ended);
+                        prop_assert_eq!(partial.expected, expected.len());
+                        prop_assert_eq!(partial.missing, missing.into_iter().collect::<Vec<_>>());
+                        prop_assert_eq!(parts(partial.stats), (true, last_end.max(500), folded));
+                        has_ended = true;
+                    }
+                    None => prop_assert!(has_ended || missing.is_empty()),
+                }
+            }
+            let status = if has_failed { Failed } else { Completed };
+            let found = builder.report(&id, &metrics(status, end, &values));
+            let (is_expected, has_reported) = (expected.contains(&id), kept.contains_key(&id));
+            match (is_expected, has_reported, has_ended) {
+                (false, ..) => ignored.unknown += 1,
+                (_, true, _) => ignored.duplicate += 1,
+                (_, _, true) => ignored.late += 1,
+                (true, false, false) => {
+                    kept.insert(id, (has_failed, end, values));
+                    has_ended = kept.len() == expected.len();
+                    prop_assert_eq!(found.map(parts), has_ended.then(|| folded(&kept)));
+                    continue;
+                }
+            }
+            prop_assert_eq!(found, None);
+        }
+        prop_assert_eq!(builder.ignored(), ignored);
+    }
+}

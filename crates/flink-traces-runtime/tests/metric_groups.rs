@@ -1,0 +1,373 @@
+//! What the place from which something is reported adds to it. What the tables say of Flink was taken from Flink 2.3.0.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use expect_test::{Expect, expect};
+use flink_traces_api::{
+    Clock, ConfigError, Deadline, Event, EventBuilder, EventReporter, EventReporterFactory, OptionDoc, Registry,
+    ReportError, ReportedEvent, ReportedSpan, ReporterConfig, Span, SpanBuilder, SpanRef, TraceReporter,
+    TraceReporterFactory, ValueRef,
+};
+use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, TaskVariables, discover};
+
+const JOB_ID: &str = "0a4480b1aa43ca25b4801a22462f387a";
+
+/// A reporter that keeps a line of each span and event, with the reporter's name before it.
+#[derive(Clone)]
+struct Recorder {
+    name: String,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Recorder {
+    fn record<'a>(&self, name: &str, attributes: impl Iterator<Item = (&'a str, ValueRef<'a>)>) {
+        let mut line = format!("{} {name}", self.name);
+        for (key, value) in attributes {
+            match value {
+                ValueRef::String(text) => line += &format!(" {key}={text}"),
+                other => line += &format!(" {key}={other:?}"),
+            }
+        }
+        self.lines.lock().unwrap().push(line);
+    }
+
+    fn record_span(&self, span: SpanRef<'_>) {
+        self.record(span.name(), span.attributes());
+        span.children().for_each(|child| self.record_span(child));
+    }
+}
+
+impl TraceReporter for Recorder {
+    fn report(&mut self, spans: &[ReportedSpan], _: &Deadline) -> Result<(), ReportError> {
+        spans.iter().for_each(|span| self.record_span(span.root()));
+        Ok(())
+    }
+}
+
+impl EventReporter for Recorder {
+    fn report(&mut self, events: &[ReportedEvent], _: &Deadline) -> Result<(), ReportError> {
+        for event in events {
+            self.record(&format!("{} {} at {}", event.name(), event.severity(), event.ts_millis()), event.attributes());
+        }
+        Ok(())
+    }
+}
+
+/// Makes recorders that all write to one list.
+#[derive(Clone, Default)]
+struct Recorders(Arc<Mutex<Vec<String>>>);
+
+impl Recorders {
+    fn make(&self, config: &ReporterConfig) -> Box<Recorder> {
+        Box::new(Recorder { name: config.name().to_owned(), lines: self.0.clone() })
+    }
+}
+
+impl TraceReporterFactory for Recorders {
+    fn create_trace_reporter(&self, config: &ReporterConfig) -> Result<Box<dyn TraceReporter>, ConfigError> {
+        Ok(self.make(config))
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        &[]
+    }
+}
+
+impl EventReporterFactory for Recorders {
+    fn create_event_reporter(&self, config: &ReporterConfig) -> Result<Box<dyn EventReporter>, ConfigError> {
+        Ok(self.make(config))
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        &[]
+    }
+}
+
+/// It is always 1000.
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now_millis(&self) -> i64 {
+        1_000
+    }
+}
+
+/// Keys and values.
+type Options<'a> = &'a [(&'a str, &'a str)];
+
+struct Setup {
+    dispatcher: Dispatcher,
+    recorders: Recorders,
+}
+
+impl Setup {
+    /// Starts a recorder for each signal, name and options.
+    fn start(delimiter: &str, reporters: &[(&str, &str, Options<'_>)]) -> Self {
+        let mut pairs = Vec::new();
+        for (signal, name, options) in reporters {
+            for (key, value) in [("factory.class", "recorder")].iter().chain(*options) {
+                pairs.push((format!("{signal}.reporter.{name}.{key}"), *value));
+            }
+        }
+        let configuration = Configuration::from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), *value)));
+        let recorders = Recorders::default();
+        let mut registry = Registry::new();
+        registry.register_trace("recorder", recorders.clone());
+        registry.register_event("recorder", recorders.clone());
+        let (setups, _) = discover(&configuration, &registry);
+        let (dispatcher, problems) = Dispatcher::start(setups, &registry, Arc::new(Stopped), delimiter);
+        assert_eq!(problems, []);
+        Self { dispatcher, recorders }
+    }
+
+    /// Everything that was recorded, by the name of the reporter, for each in order.
+    fn lines(&self) -> Vec<String> {
+        assert!(self.dispatcher.flush(Duration::from_secs(60)));
+        let mut lines = self.recorders.0.lock().unwrap().clone();
+        lines.sort_by_key(|line| line.split(' ').next().map(str::to_owned));
+        lines
+    }
+
+    fn check(&self, expected: Expect) {
+        expected.assert_eq(&self.lines().iter().map(|line| format!("{line}\n")).collect::<String>());
+        self.finish();
+    }
+
+    fn finish(&self) {
+        let accounts = self.dispatcher.shutdown(Duration::from_secs(60));
+        assert!(accounts.iter().all(|stats| stats.is_balanced() && stats.delivered == stats.emitted), "{accounts:?}");
+    }
+
+    fn job(&self) -> MetricGroup {
+        MetricGroup::job_manager(&self.dispatcher, "jm").add_job(JOB_ID, "agg")
+    }
+}
+
+fn span(name: &'static str) -> SpanBuilder {
+    Span::builder("scope", name)
+}
+
+fn event(name: &'static str) -> EventBuilder {
+    Event::builder("scope", name).severity("INFO")
+}
+
+fn task() -> TaskVariables<'static> {
+    TaskVariables {
+        job_vertex_id: "bc764cd8ddf7a0cff126f51c16239658",
+        name: "Source",
+        attempt_id: "attempt",
+        attempt_number: 2,
+        subtask_index: 7,
+    }
+}
+
+/// A group, and what it should add.
+struct Level {
+    group: MetricGroup,
+    logical_scope: &'static str,
+    variables: Vec<(&'static str, &'static str)>,
+    adds_job_id: bool,
+}
+
+/// One group of each level.
+fn levels(dispatcher: &Dispatcher) -> Vec<Level> {
+    let job_manager = MetricGroup::job_manager(dispatcher, "jm");
+    let job = job_manager.add_job(JOB_ID, "agg");
+    let coordinator = job.add_coordinator("task", "Source", "operator", "Kafka");
+    let task_manager = MetricGroup::task_manager(dispatcher, "tm", "tm-1");
+    let job_on_task_manager = task_manager.add_job(JOB_ID, "agg");
+    let task = job_on_task_manager.add_task(&task());
+    let operator = task.add_operator("operator", "Kafka");
+    let named = operator.add_group("own");
+    let keyed = operator.add_key_value_group("partition", "3");
+    let below_keyed = keyed.add_group("own");
+
+    let jm = vec![("<host>", "jm")];
+    let of_job = vec![("<job_id>", JOB_ID), ("<job_name>", "agg")];
+    let jm_job = [jm.clone(), of_job.clone()].concat();
+    let of_operator = vec![("<operator_id>", "operator"), ("<operator_name>", "Kafka")];
+    let of_coordinator = [vec![("<task_id>", "task"), ("<task_name>", "Source")], of_operator.clone()].concat();
+    let tm = vec![("<host>", "tm"), ("<tm_id>", "tm-1")];
+    let tm_job = [tm.clone(), of_job].concat();
+    let of_task = vec![
+        ("<task_id>", "bc764cd8ddf7a0cff126f51c16239658"),
+        ("<task_name>", "Source"),
+        ("<task_attempt_id>", "attempt"),
+        ("<task_attempt_num>", "2"),
+        ("<subtask_index>", "7"),
+    ];
+    let tm_task = [tm_job.clone(), of_task].concat();
+    let tm_operator = [tm_task.clone(), of_operator].concat();
+    let with_partition = [tm_operator.clone(), vec![("<partition>", "3")]].concat();
+    let level = |group, logical_scope, variables| Level { group, logical_scope, variables, adds_job_id: false };
+    let job_level = |group, logical_scope, variables| Level { group, logical_scope, variables, adds_job_id: true };
+    vec![
+        level(job_manager, "jobmanager", jm),
+        job_level(job, "jobmanager.job", jm_job.clone()),
+        level(coordinator, "jobmanager.job.operator", [jm_job, of_coordinator].concat()),
+        level(task_manager, "taskmanager", tm),
+        job_level(job_on_task_manager, "taskmanager.job", tm_job),
+        level(task, "taskmanager.job.task", tm_task),
+        level(operator, "taskmanager.job.task.operator", tm_operator.clone()),
+        level(named, "taskmanager.job.task.operator.own", tm_operator),
+        level(keyed, "taskmanager.job.task.operator.partition", with_partition.clone()),
+        level(below_keyed, "taskmanager.job.task.operator.partition.own", with_partition),
+    ]
+}
+
+#[test]
+fn every_level_has_its_scope_and_its_variables_and_only_jobs_add_their_id() {
+    let setup = Setup::start(".", &[("traces", "r", &[]), ("events", "s", &[])]);
+    for Level { group, logical_scope: scope, variables, adds_job_id } in levels(&setup.dispatcher) {
+        let owned: Vec<_> = variables.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        assert_eq!((group.logical_scope(), group.variables()), (scope, owned.as_slice()));
+
+        group.add_span(span("root").child(span("child").child(span("grandchild"))));
+        group.add_event(event("event"));
+        let variables: String = variables.iter().map(|(key, value)| format!(" {key}={value}")).collect();
+        let job_id = if adds_job_id { format!(" jobId={JOB_ID}") } else { String::new() };
+        assert_eq!(
+            setup.lines(),
+            [
+                format!("r root{job_id}{variables}"),
+                format!("r child{variables}"),
+                format!("r grandchild{variables}"),
+                format!("s event INFO at 1000{job_id}{variables}"),
+            ],
+            "{scope}"
+        );
+        setup.recorders.0.lock().unwrap().clear();
+    }
+    setup.finish();
+}
+
+/// Guarantees: filters match the logical scope, joined by the delimiter that is configured.
+#[test]
+fn filters_see_the_logical_scope() {
+    for delimiter in [".", "_"] {
+        let reporters = Setup::start(".", &[]);
+        let scopes: Vec<_> =
+            levels(&reporters.dispatcher).iter().map(|level| level.logical_scope.replace('.', delimiter)).collect();
+        for scope in &scopes {
+            let setup = Setup::start(delimiter, &[("traces", "r", &[("filter.includes", scope)])]);
+            for Level { group, .. } in levels(&setup.dispatcher) {
+                let name = group.logical_scope().to_owned();
+                group.add_span(Span::builder("another.scope", name));
+            }
+            let names: Vec<_> = setup.lines().iter().map(|line| line.split(' ').nth(1).map(str::to_owned)).collect();
+            assert_eq!(names, [Some(scope.clone())]);
+            setup.finish();
+        }
+    }
+}
+
+#[test]
+fn variables_win_over_the_job_id_and_that_over_attributes() {
+    let setup = Setup::start(".", &[("traces", "r", &[])]);
+    let job = setup.job();
+    let own = || span("span").attribute("jobId", "own").attribute("<host>", "own").attribute("host", "own");
+    job.add_span(own());
+    job.add_key_value_group("host", "other").add_span(own());
+    let above = job.add_key_value_group("host", "above").add_key_value_group("host", "below");
+    above.add_span(span("nearest"));
+    setup.check(expect![[r#"
+        r span host=own jobId=0a4480b1aa43ca25b4801a22462f387a <host>=jm <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=agg
+        r span jobId=own host=own <host>=other <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=agg
+        r nearest <host>=below <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=agg
+    "#]]);
+}
+
+#[test]
+fn what_one_reporter_does_to_variables_no_other_sees() {
+    let setup = Setup::start(
+        ".",
+        &[
+            ("traces", "a-adds", &[("scope.variables.additional", "env:prod,host:mine")]),
+            ("traces", "b-excludes", &[("scope.variables.excludes", "host;job_name")]),
+            ("traces", "c-plain", &[]),
+            (
+                "traces",
+                "d-both",
+                &[("scope.variables.additional.host", "x"), ("scope.variables.excludes", "<host>;jobId")],
+            ),
+            ("events", "e-excludes", &[("scope.variables.excludes", "job_id;nothing"), ("compatibility", "flink")]),
+            ("events", "f-plain", &[]),
+        ],
+    );
+    let job = setup.job();
+    job.add_span(span("span").child(span("child")).attribute("own", 1));
+    job.add_event(event("event").extension_severity("WARN"));
+    setup.check(expect![[r#"
+        a-adds span own=Long(1) jobId=0a4480b1aa43ca25b4801a22462f387a <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=agg <env>=prod <host>=mine
+        a-adds child <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=agg <env>=prod <host>=mine
+        b-excludes span own=Long(1) jobId=0a4480b1aa43ca25b4801a22462f387a <job_id>=0a4480b1aa43ca25b4801a22462f387a
+        b-excludes child <job_id>=0a4480b1aa43ca25b4801a22462f387a
+        c-plain span own=Long(1) jobId=0a4480b1aa43ca25b4801a22462f387a <host>=jm <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=agg
+        c-plain child <host>=jm <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=agg
+        d-both span own=Long(1) jobId=0a4480b1aa43ca25b4801a22462f387a <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=agg <host>=x
+        d-both child <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=agg <host>=x
+        e-excludes event INFO at 1000 jobId=0a4480b1aa43ca25b4801a22462f387a <host>=jm <job_name>=agg
+        f-plain event WARN at 1000 jobId=0a4480b1aa43ca25b4801a22462f387a <host>=jm <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=agg
+    "#]]);
+}
+
+/// Guarantees: a closed group and all below it are silent, through every handle; what is above and beside it is not.
+#[test]
+fn a_closed_group_ignores_what_is_added() {
+    let setup = Setup::start(".", &[("traces", "r", &[]), ("events", "s", &[])]);
+    let job_manager = MetricGroup::job_manager(&setup.dispatcher, "jm");
+    let job = job_manager.add_job(JOB_ID, "agg");
+    let (clone, below) = (job.clone(), job.add_group("own"));
+    let beside = job_manager.add_job("other", "other");
+    job.add_span(span("before"));
+    job.close();
+    job.close();
+    for closed in [&job, &clone, &below, &below.add_group("deeper"), &job.add_group("later")] {
+        assert!(closed.is_closed());
+        closed.add_span(span("after"));
+        closed.add_event(event("after"));
+    }
+    for open in [&job_manager, &beside, &job_manager.add_job(JOB_ID, "again")] {
+        assert!(!open.is_closed());
+        open.add_event(event("still open"));
+    }
+    setup.check(expect![[r#"
+        r before jobId=0a4480b1aa43ca25b4801a22462f387a <host>=jm <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=agg
+        s still open INFO at 1000 <host>=jm
+        s still open INFO at 1000 jobId=other <host>=jm <job_id>=other <job_name>=other
+        s still open INFO at 1000 jobId=0a4480b1aa43ca25b4801a22462f387a <host>=jm <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=again
+    "#]]);
+}
+
+#[test]
+fn unset_timestamps_are_those_of_the_dispatchers_clock() {
+    let setup = Setup::start(".", &[("events", "r", &[])]);
+    setup.job().add_event(event("unset"));
+    setup.job().add_event(event("set").observed_ts_millis(-1));
+    setup.check(expect![[r#"
+        r unset INFO at 1000 jobId=0a4480b1aa43ca25b4801a22462f387a <host>=jm <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=agg
+        r set INFO at -1 jobId=0a4480b1aa43ca25b4801a22462f387a <host>=jm <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=agg
+    "#]]);
+}
+
+/// Any text is a name: nothing is lost over it.
+#[test]
+fn groups_take_any_name() {
+    let setup = Setup::start("::", &[("traces", "r", &[])]);
+    let root = MetricGroup::job_manager(&setup.dispatcher, "");
+    for name in ["", "a b", "漢", "<x>", "."] {
+        let group = root.add_group(name).add_key_value_group(name, name);
+        assert_eq!(group.logical_scope(), format!("jobmanager::{name}::{name}"));
+        group.add_span(span("span"));
+    }
+    setup.check(expect![[r#"
+        r span <host>= <>=
+        r span <host>= <a b>=a b
+        r span <host>= <漢>=漢
+        r span <host>= <<x>>=<x>
+        r span <host>= <.>=.
+    "#]]);
+}

@@ -1,0 +1,342 @@
+//! The tracker: rules by table, and any sequence of reports against a model that keeps everything and counts afresh each time.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
+
+mod model;
+mod summary;
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::thread;
+
+use flink_traces_runtime::{
+    CheckpointFailure, CheckpointStatsTracker, CheckpointStatus, CheckpointTask, CheckpointType, RestoredCheckpoint,
+    SubtaskMetric, SubtaskStats, TrackedCheckpoint, TrackerError,
+};
+
+fn failure(timestamp: i64) -> CheckpointFailure {
+    CheckpointFailure { timestamp, message: format!("at {timestamp}") }
+}
+
+fn restored(checkpoint_id: i64) -> RestoredCheckpoint {
+    RestoredCheckpoint {
+        checkpoint_id,
+        restore_timestamp: 9_000,
+        is_savepoint: false,
+        external_path: None,
+        state_size: None,
+        trigger_timestamp: None,
+    }
+}
+
+/// Job vertex `v0` with two subtasks, `v1` with one.
+fn tasks() -> [CheckpointTask; 2] {
+    [("v0", 2), ("v1", 1)].map(|(id, parallelism)| CheckpointTask {
+        job_vertex_id: id.to_owned(),
+        task_name: Some(format!("task {id}")),
+        parallelism,
+    })
+}
+
+fn report(index: i64, ack_timestamp: i64, metrics: [i64; 8]) -> SubtaskStats {
+    let metrics = metrics.map(Some);
+    SubtaskStats { index, ack_timestamp, is_unaligned: false, is_completed: true, metrics }
+}
+
+/// Does what the words of `script` say: `c5`, `s5` trigger a checkpoint or savepoint of id 5, `+5` completes it, `-5` fails it, `!` fails one
+/// before its trigger, `r5` restores.
+fn play(tracker: &CheckpointStatsTracker, script: &str) {
+    for word in script.split_whitespace() {
+        let (what, id) = word.split_at(1);
+        let id = id.parse().unwrap_or(0);
+        match what {
+            "c" => tracker.report_pending(id, 1_000, CheckpointType::Checkpoint, &tasks()).unwrap(),
+            "s" => tracker.report_pending(id, 1_000, CheckpointType::Savepoint, &tasks()).unwrap(),
+            "+" => drop(tracker.report_completed(id, Some(format!("chk-{id}")), Some(10)).unwrap()),
+            "-" => drop(tracker.report_failed(id, failure(1_500)).unwrap()),
+            "!" => tracker.report_failed_before_trigger(failure(0)),
+            "r" => tracker.report_restored(restored(id)),
+            _ => unreachable!("{word}"),
+        }
+    }
+}
+
+fn shown<'a>(checkpoints: impl IntoIterator<Item = &'a Arc<TrackedCheckpoint>>) -> String {
+    let shown = checkpoints.into_iter().map(|checkpoint| {
+        let status = match checkpoint.status() {
+            CheckpointStatus::InProgress => '?',
+            CheckpointStatus::Completed => '+',
+            CheckpointStatus::Failed => '-',
+        };
+        format!(" {}{status}", checkpoint.checkpoint_id())
+    });
+    shown.collect()
+}
+
+/// What a tracker of that history size shows after the script.
+fn check(size: usize, script: &str, expected: &str) {
+    let tracker = CheckpointStatsTracker::new(size);
+    play(&tracker, script);
+    let snapshot = tracker.snapshot();
+    let counts = snapshot.counts;
+    let mut found = format!(
+        "total {} now {} completed {} failed {} restored {} |{}",
+        counts.total,
+        counts.in_progress,
+        counts.completed,
+        counts.failed,
+        counts.restored,
+        shown(&snapshot.history)
+    );
+    let latest = [snapshot.latest_completed, snapshot.latest_savepoint, snapshot.latest_failed];
+    for (name, latest) in ["completed", "savepoint", "failed"].into_iter().zip(latest) {
+        if latest.is_some() {
+            write!(found, " | {name}{}", shown(&latest)).unwrap();
+        }
+    }
+    assert_eq!(found, expected, "history of {size}: {script}");
+}
+
+#[test]
+fn counts_history_and_latest() {
+    check(3, "", "total 0 now 0 completed 0 failed 0 restored 0 |");
+    check(3, "c1", "total 1 now 1 completed 0 failed 0 restored 0 | 1?");
+    check(3, "c1 +1", "total 1 now 0 completed 1 failed 0 restored 0 | 1+ | completed 1+");
+    check(3, "c1 -1", "total 1 now 0 completed 0 failed 1 restored 0 | 1- | failed 1-");
+    check(3, "! ! r4", "total 2 now 0 completed 0 failed 2 restored 1 |");
+    // By trigger, not by end, and one in progress takes a place.
+    check(3, "c1 c2 +2 +1", "total 2 now 0 completed 2 failed 0 restored 0 | 2+ 1+ | completed 2+");
+    check(2, "c1 c2 c3 +3", "total 3 now 2 completed 1 failed 0 restored 0 | 3+ 2? | completed 3+");
+    // One that lost its place while in progress still ends.
+    check(1, "c1 c2 +1 -2", "total 2 now 0 completed 1 failed 1 restored 0 | 2- | completed 1+ | failed 2-");
+    // The latest ones stay known when the history forgets them.
+    check(
+        1,
+        "c1 +1 c2 -2 s3 +3 c4",
+        "total 4 now 1 completed 2 failed 1 restored 0 | 4? | completed 1+ | savepoint 3+ | failed 2-",
+    );
+    check(
+        0,
+        "c1 +1 s2 +2 c3 -3 c4",
+        "total 4 now 1 completed 2 failed 1 restored 0 | | completed 1+ | savepoint 2+ | failed 3-",
+    );
+    // By highest id, not by time.
+    check(3, "c1 c2 -2 -1", "total 2 now 0 completed 0 failed 2 restored 0 | 2- 1- | failed 2-");
+    check(3, "s1 s2 +2 +1", "total 2 now 0 completed 2 failed 0 restored 0 | 2+ 1+ | completed 1+ | savepoint 2+");
+    check(
+        3,
+        "s1 s2 c3 +3 +2 +1",
+        "total 3 now 0 completed 3 failed 0 restored 0 | 3+ 2+ 1+ | completed 3+ | savepoint 2+",
+    );
+    // An id that comes again, after a restore from further back, is another checkpoint.
+    check(3, "c1 +1 c1 -1", "total 2 now 0 completed 1 failed 1 restored 0 | 1- 1+ | completed 1+ | failed 1-");
+}
+
+#[test]
+fn reports_that_do_not_fit_change_nothing() {
+    let tracker = CheckpointStatsTracker::new(2);
+    play(&tracker, "c1 -1 c2 -2 c3 +3 c4");
+    let before = format!("{:?}", tracker.snapshot());
+    let check = |found: Result<(), TrackerError>, expected: &str| {
+        assert_eq!(found.unwrap_err().to_string(), expected);
+        assert_eq!(format!("{:?}", tracker.snapshot()), before, "{expected}");
+    };
+    let pending = |id, tasks: &[CheckpointTask]| tracker.report_pending(id, 0, CheckpointType::Checkpoint, tasks);
+    let subtask = |id, vertex, index| tracker.report_subtask(id, vertex, report(index, 0, [1; 8]));
+    let twice = [tasks(), tasks()].concat();
+    let huge = [CheckpointTask { parallelism: u32::MAX, ..tasks()[0].clone() }];
+
+    check(pending(4, &tasks()), "checkpoint 4 is in progress already");
+    check(pending(5, &twice), "checkpoint 5 has the task 'v0' twice");
+    check(pending(5, &huge), "task 'v0' has parallelism 4294967295, more than 1048576");
+    check(tracker.report_completed(3, None, None).map(drop), "checkpoint 3 is not in progress");
+    check(tracker.report_failed(9, failure(0)).map(drop), "checkpoint 9 is not in progress");
+    check(tracker.report_discarded(2), "checkpoint 2 is not known, or no longer, or has not completed");
+    check(subtask(4, "v2", 0), "checkpoint 4 has no task 'v2'");
+    check(subtask(4, "v0", 2), "checkpoint 4: task 'v0' of parallelism 2 has no subtask 2");
+    check(subtask(4, "v0", -1), "checkpoint 4: task 'v0' of parallelism 2 has no subtask -1");
+    let closed = |id| format!("checkpoint {id} takes no reports: it is not known, or no longer, or completed");
+    check(subtask(3, "v0", 0), &closed(3));
+    check(subtask(9, "v0", 0), &closed(9));
+    // 2 is the latest that failed and so still shown, but the history does not remember it.
+    check(subtask(2, "v0", 0), &closed(2));
+}
+
+#[test]
+fn subtasks_add_up_and_the_first_report_wins() {
+    let tracker = CheckpointStatsTracker::new(1);
+    play(&tracker, "c1");
+    let in_progress = || Arc::clone(&tracker.snapshot().history[0]);
+    assert_eq!((in_progress().end_to_end_duration(), in_progress().metadata_size()), (None, None));
+
+    tracker.report_subtask(1, "v0", report(1, 1_300, [100, 10, 5, 1, 2, 3, 7, 8])).unwrap();
+    let aborted =
+        SubtaskStats { is_completed: false, is_unaligned: true, ..report(0, 1_400, [50, 5, 2, -1, -1, 4, -1, -1]) };
+    tracker.report_subtask(1, "v0", aborted.clone()).unwrap();
+    // Reported last, though acknowledged earlier.
+    tracker.report_subtask(1, "v1", report(0, 1_200, [1, 1, 9, 0, 0, 0, 0, 0])).unwrap();
+    let duplicate = TrackerError::DuplicateReport { checkpoint_id: 1, job_vertex_id: "v0".into(), index: 1 };
+    assert_eq!(tracker.report_subtask(1, "v0", report(1, 1_900, [9; 8])), Err(duplicate));
+
+    let found = in_progress();
+    assert_eq!((found.state_size(), found.checkpointed_size()), (151, 16));
+    assert_eq!((found.processed_data(), found.persisted_data()), (7, 8));
+    assert_eq!((found.number_of_subtasks(), found.number_of_acknowledged_subtasks()), (3, 2));
+    assert_eq!((found.latest_ack_timestamp(), found.end_to_end_duration()), (Some(1_200), Some(200)));
+    assert!(found.is_unaligned());
+    let task = found.task("v0").unwrap();
+    assert_eq!((task.number_of_acknowledged_subtasks(), task.latest_ack_timestamp()), (1, Some(1_300)));
+    assert_eq!(task.subtasks().map(|subtask| subtask.index).collect::<Vec<_>>(), [0, 1]);
+    let summary = |metric| {
+        let summary = task.summary(metric);
+        (summary.minimum(), summary.maximum(), summary.sum(), summary.count())
+    };
+    assert_eq!(summary(SubtaskMetric::StateSizeBytes), (50, 100, 150, 2));
+    assert_eq!(summary(SubtaskMetric::SyncCheckpointDurationMs), (2, 2, 2, 1));
+    assert_eq!((task.ack_timestamps().minimum(), task.ack_timestamps().count()), (1_300, 1));
+    assert!(task.summary(SubtaskMetric::StateSizeBytes).quantile(0.5).is_nan());
+
+    let stats = tracker.report_completed(1, Some("chk-1".into()), Some(77)).unwrap();
+    assert_eq!(stats, in_progress().stats());
+    assert_eq!((stats.status, stats.metadata_size), (CheckpointStatus::Completed, Some(77)));
+    assert_eq!(stats.tasks[0].subtasks, [aborted, report(1, 1_300, [100, 10, 5, 1, 2, 3, 7, 8])]);
+    tracker.report_discarded(1).unwrap();
+    assert!(in_progress().is_discarded());
+}
+
+#[test]
+fn a_failed_checkpoint_goes_on_taking_reports_while_it_is_remembered() {
+    let tracker = CheckpointStatsTracker::new(1);
+    play(&tracker, "c1");
+    let stats = tracker.report_failed(1, failure(1_700)).unwrap();
+    assert_eq!((stats.metadata_size, stats.latest_ack_timestamp, stats.state_size), (Some(-1), None, Some(0)));
+    assert_eq!(stats.failure, Some(failure(1_700)));
+
+    tracker.report_subtask(1, "v1", report(0, 1_800, [5; 8])).unwrap();
+    let snapshot = tracker.snapshot();
+    for found in [&snapshot.history[0], snapshot.latest_failed.as_ref().unwrap(), snapshot.checkpoint(1).unwrap()] {
+        assert_eq!((found.state_size(), found.end_to_end_duration()), (5, Some(700)));
+    }
+    play(&tracker, "c2");
+    assert!(tracker.report_subtask(1, "v0", report(0, 1_900, [5; 8])).is_err());
+    assert_eq!(snapshot.checkpoint(9).map(|found| found.checkpoint_id()), None);
+}
+
+#[test]
+fn gauges_follow_the_last_completion_whatever_its_id() {
+    let tracker = CheckpointStatsTracker::new(0);
+    let check = |expected: [&str; 14]| {
+        let found = tracker.gauges().entries().map(|(name, value)| match value.as_str() {
+            Some(text) => format!("{name}={text}"),
+            None => format!("{name}={}", value.as_i64().unwrap()),
+        });
+        assert_eq!(found, expected);
+    };
+    check([
+        "totalNumberOfCheckpoints=0",
+        "numberOfInProgressCheckpoints=0",
+        "numberOfCompletedCheckpoints=0",
+        "numberOfFailedCheckpoints=0",
+        "lastCheckpointRestoreTimestamp=-1",
+        "lastCheckpointSize=-1",
+        "lastCheckpointFullSize=-1",
+        "lastCheckpointMetadataSize=-1",
+        "lastCheckpointDuration=-1",
+        "lastCheckpointProcessedData=-1",
+        "lastCheckpointPersistedData=-1",
+        "lastCheckpointExternalPath=n/a",
+        "lastCompletedCheckpointId=-1",
+        "lastCheckpointCompletedTimestamp=-1",
+    ]);
+    play(&tracker, "! r1 s3 c4 +4");
+    tracker.report_subtask(3, "v0", report(0, 1_250, [100, 10, 0, 0, 0, 0, 7, 8])).unwrap();
+    play(&tracker, "+3 c5 -5 c6");
+    check([
+        "totalNumberOfCheckpoints=5",
+        "numberOfInProgressCheckpoints=1",
+        "numberOfCompletedCheckpoints=2",
+        "numberOfFailedCheckpoints=2",
+        "lastCheckpointRestoreTimestamp=9000",
+        "lastCheckpointSize=10",
+        "lastCheckpointFullSize=100",
+        "lastCheckpointMetadataSize=10",
+        "lastCheckpointDuration=250",
+        "lastCheckpointProcessedData=7",
+        "lastCheckpointPersistedData=8",
+        "lastCheckpointExternalPath=chk-3",
+        "lastCompletedCheckpointId=3",
+        "lastCheckpointCompletedTimestamp=1250",
+    ]);
+    // A start counts as a restore, whether anything was restored or not.
+    tracker.report_initialization_started(9_500, []);
+    assert_eq!(tracker.gauges().last_checkpoint_restore_timestamp, 9_500);
+    tracker.report_completed(6, None, None).unwrap();
+    let gauges = tracker.gauges();
+    assert_eq!((gauges.last_checkpoint_metadata_size, gauges.last_checkpoint_duration), (-1, -1));
+    assert_eq!((gauges.last_checkpoint_external_path.as_str(), gauges.last_checkpoint_full_size), ("n/a", 0));
+}
+
+#[test]
+fn failures_before_the_trigger_are_shown() {
+    let tracker = CheckpointStatsTracker::new(3);
+    assert_eq!(tracker.snapshot().latest_failure_before_trigger, None);
+    tracker.report_failed_before_trigger(failure(1));
+    tracker.report_failed_before_trigger(failure(2));
+    assert_eq!(tracker.snapshot().latest_failure_before_trigger, Some(failure(2)));
+}
+
+#[test]
+fn the_trigger_of_what_is_restored_comes_from_the_history() {
+    let check = |script: &str, given: Option<i64>, path: Option<&str>, expected: Option<i64>| {
+        let tracker = CheckpointStatsTracker::new(1);
+        play(&tracker, script);
+        let external_path = path.map(str::to_owned);
+        tracker.report_restored(RestoredCheckpoint { trigger_timestamp: given, external_path, ..restored(1) });
+        let found = tracker.snapshot().latest_restored.unwrap();
+        assert_eq!(found.trigger_timestamp, expected, "{script} {path:?}");
+    };
+    check("", None, None, None);
+    check("c1", None, None, None);
+    check("c1 -1", None, None, None);
+    check("c1 +1", None, None, Some(1_000));
+    check("c1 +1 c2 -2", None, Some("chk-1"), Some(1_000));
+    check("c1 +1 c2 +2", None, None, None);
+    // Another job's savepoint of the same id.
+    check("c1 +1", None, Some("savepoint-1"), None);
+    check("c1 +1", Some(5), None, Some(5));
+}
+
+#[test]
+fn reporters_and_readers_on_many_threads() {
+    const THREADS: i64 = 4;
+    const CHECKPOINTS: i64 = 50;
+    let tracker = CheckpointStatsTracker::new(7);
+    thread::scope(|scope| {
+        for first in 0..THREADS {
+            let tracker = &tracker;
+            scope.spawn(move || {
+                for id in (0..CHECKPOINTS).map(|number| number * THREADS + first) {
+                    play(tracker, &format!("c{id}"));
+                    for (vertex, index) in [("v0", 0), ("v1", 0), ("v0", 1)] {
+                        tracker.report_subtask(id, vertex, report(index, 1_100, [id; 8])).unwrap();
+                    }
+                    assert_eq!(tracker.report_completed(id, None, None).unwrap().state_size, Some(3 * id));
+                }
+            });
+            scope.spawn(move || {
+                for _ in 0..CHECKPOINTS {
+                    let snapshot = tracker.snapshot();
+                    assert!(snapshot.history.len() <= 7);
+                    let completed = snapshot.history.iter().filter(|one| one.status() == CheckpointStatus::Completed);
+                    for one in completed {
+                        assert_eq!((one.number_of_acknowledged_subtasks(), one.stats().tasks.len()), (3, 2));
+                    }
+                    assert_eq!(snapshot.counts.completed, i64::try_from(snapshot.summary.state_size.count()).unwrap());
+                }
+            });
+        }
+    });
+    let snapshot = tracker.snapshot();
+    assert_eq!((snapshot.counts.completed, snapshot.counts.in_progress), (THREADS * CHECKPOINTS, 0));
+    assert_eq!(snapshot.latest_completed.unwrap().checkpoint_id(), THREADS * CHECKPOINTS - 1);
+}
