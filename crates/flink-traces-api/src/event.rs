@@ -76,7 +76,7 @@ pub struct EventExtension {
     pub attributes: Attributes,
     /// The severity that the event deserves where Flink says `INFO` to everything.
     pub severity: Option<Text>,
-    /// When it happened where Flink leaves that unset, in milliseconds since the epoch.
+    /// When it happened where Flink tells another moment or none, in milliseconds since the epoch.
     pub ts_millis: Option<i64>,
 }
 
@@ -147,7 +147,7 @@ impl EventBuilder {
         self
     }
 
-    /// Sets when it happened where Flink's own leaves that unset, in milliseconds since the epoch.
+    /// Sets when it happened where Flink's own tells another moment or none, in milliseconds since the epoch.
     #[must_use]
     pub fn extension_ts_millis(mut self, millis: i64) -> Self {
         self.extension().ts_millis = Some(millis);

@@ -131,6 +131,9 @@ impl Error for ReportError {
     }
 }
 
+/// Longer than any program runs.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// Until when a reporter may go on trying. Unlimited until somebody shuts down; then everyone who waits on it wakes up.
 #[derive(Debug, Clone, Default)]
 pub struct Deadline(Arc<(Mutex<Option<Instant>>, Condvar)>);
@@ -162,7 +165,8 @@ impl Deadline {
 
     /// Waits for `pause`, but not beyond the limit; answers whether the whole pause was had.
     pub fn sleep(&self, pause: Duration) -> bool {
-        let wanted = Instant::now() + pause;
+        // A pause beyond what the clock can tell is one for ever.
+        let wanted = Instant::now().checked_add(pause).unwrap_or_else(|| Instant::now() + FOR_EVER);
         let mut limit = self.lock();
         loop {
             let now = Instant::now();
@@ -197,6 +201,13 @@ mod tests {
         deadline.set(Instant::now() + Duration::from_millis(5));
         assert!(!thread.join().unwrap());
         assert!(deadline.is_over());
+    }
+
+    #[test]
+    fn a_pause_for_ever_ends_with_the_deadline() {
+        let deadline = Deadline::unlimited();
+        deadline.set(Instant::now());
+        assert!(!deadline.sleep(Duration::MAX));
     }
 
     #[test]

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use flink_traces_api::{Failure, SpanBuilder, Text};
+use flink_traces_api::Text;
 
-use super::spans::{JobIdentity, job_initialization_span};
 use super::stats::{InitializationMetric, InitializationStats, InitializationStatus};
 use super::tracker::RestoredCheckpoint;
 
@@ -333,21 +332,4 @@ pub struct PartialInitialization {
     pub expected: usize,
     /// Those that never reported, by job vertex and subtask.
     pub missing: Vec<ExecutionAttemptId>,
-}
-
-/// The span `JobInitialization` of an initialization that was given up: that of [`job_initialization_span`], failed. Beyond Flink, and
-/// hidden under `compatibility: flink`: `isPartial`, `missingSubtasks` and `expectedSubtasks`, and a message that says the same.
-pub fn partial_job_initialization_span(
-    job: JobIdentity<'_>,
-    partial: &PartialInitialization,
-    identity_timestamp: i64,
-) -> SpanBuilder {
-    let (missing, expected) = (partial.missing.len(), partial.expected);
-    let message = format!("{missing} of {expected} subtasks did not report");
-    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    job_initialization_span(job, &partial.stats, identity_timestamp)
-        .failure(Failure { ts_millis: partial.stats.end_timestamp, message })
-        .extension_attribute("isPartial", true)
-        .extension_attribute("missingSubtasks", count(missing))
-        .extension_attribute("expectedSubtasks", count(expected))
 }

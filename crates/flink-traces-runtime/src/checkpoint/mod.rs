@@ -18,9 +18,9 @@ pub use events::{
 pub use history::{CheckpointTask, TrackedCheckpoint, TrackedTask};
 pub use initialization::{
     ExecutionAttemptId, IgnoredReports, JobInitializationMetricsBuilder, PartialInitialization, StateObjectLocation,
-    SubTaskInitializationMetrics, partial_job_initialization_span,
+    SubTaskInitializationMetrics,
 };
-pub use spans::{JobIdentity, checkpoint_span, job_initialization_span};
+pub use spans::{JobIdentity, checkpoint_span, job_initialization_span, partial_job_initialization_span};
 pub use stats::{
     CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, InitializationMetric, InitializationStats,
     InitializationStatus, SubtaskMetric, SubtaskStats, TaskStats,

@@ -3,6 +3,7 @@
 use flink_traces_api::{Failure, Identity, Span, SpanBuilder};
 
 use super::TRACKER_SCOPE;
+use super::initialization::PartialInitialization;
 use super::stats::{
     CheckpointStats, CheckpointStatus, InitializationStats, InitializationStatus, SubtaskMetric, SubtaskStats,
     TaskStats,
@@ -206,6 +207,23 @@ pub fn job_initialization_span(
         (Some(id), Some(trigger_timestamp)) => span.link(job.checkpoint(id, trigger_timestamp)),
         _ => span,
     }
+}
+
+/// The span `JobInitialization` of an initialization that was given up: that of [`job_initialization_span`], failed. Beyond Flink, and
+/// hidden under `compatibility: flink`: `isPartial`, `missingSubtasks` and `expectedSubtasks`, and a message that says the same.
+pub fn partial_job_initialization_span(
+    job: JobIdentity<'_>,
+    partial: &PartialInitialization,
+    identity_timestamp: i64,
+) -> SpanBuilder {
+    let (missing, expected) = (partial.missing.len(), partial.expected);
+    let message = format!("{missing} of {expected} subtasks did not report");
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    job_initialization_span(job, &partial.stats, identity_timestamp)
+        .failure(Failure { ts_millis: partial.stats.end_timestamp, message })
+        .extension_attribute("isPartial", true)
+        .extension_attribute("missingSubtasks", count(missing))
+        .extension_attribute("expectedSubtasks", count(expected))
 }
 
 /// A task's numbers over its subtasks.

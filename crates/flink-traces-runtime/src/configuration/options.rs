@@ -99,7 +99,8 @@ pub const QUEUE_SIZE: ConfigOption<usize> = ConfigOption::parsed(
     "queue.size",
     "a whole number from 1",
     |text| text.trim().parse().ok().filter(|size| *size > 0),
-    "How many spans, children counted, or events may wait for the reporter. What comes when the queue is full is dropped and counted.",
+    "How many spans, children counted, or events may wait for the reporter. What comes when the queue is full is dropped and \
+     counted; a tree that begins while there is room is taken whole.",
 )
 .or("1048576");
 
