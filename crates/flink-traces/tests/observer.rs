@@ -327,36 +327,61 @@ fn a_name_is_cut_to_a_bearable_length() {
 /// What a quiet job costs its JobManager: asked again only when the caches may have changed.
 #[test]
 fn a_quiet_job_is_asked_two_questions_every_three_seconds() {
-    let mut session = Session::new();
-    session.overview(0, "RUNNING");
-    let mut asked = BTreeMap::new();
-    for second in 0..60 {
-        let now = second * 1_000;
-        // Whatever is wanted is answered at once.
-        loop {
-            let wanted = session.observer.requests(now);
-            if wanted.is_empty() {
-                break;
-            }
-            for resource in wanted {
-                if second >= 30 {
-                    *asked.entry(resource.template()).or_insert(0) += 1;
+    for restored in [Value::Null, restored(3, 150)] {
+        let mut session = Session::new();
+        session.overview(0, "RUNNING");
+        let mut asked = BTreeMap::new();
+        for second in 0..60 {
+            let now = second * 1_000;
+            // Whatever is wanted is answered at once.
+            loop {
+                let wanted = session.observer.requests(now);
+                if wanted.is_empty() {
+                    break;
                 }
-                match resource {
-                    Resource::JobsOverview(_) => session.overview(now, "RUNNING"),
-                    Resource::Job(_) => session.job(now, "RUNNING", json!({"RUNNING": 200})),
-                    Resource::Checkpoints(_) => session.checkpoints(now, 0, &[], Value::Null),
-                    Resource::CheckpointConfig(_) => {
-                        session.answer(now, &resource.path(), json!({"mode": "exactly_once", "interval": 1_000}))
+                for resource in wanted {
+                    if second >= 30 {
+                        *asked.entry(resource.template()).or_insert(0) += 1;
                     }
-                    Resource::SubtaskTimes(_) => session.subtask_times(now, [(SOURCE, 300, 0), (SINK, 310, 0)]),
-                    _ => &mut session,
-                };
+                    match resource {
+                        Resource::JobsOverview(_) => session.overview(now, "RUNNING"),
+                        Resource::Job(_) => session.job(now, "RUNNING", json!({"RUNNING": 200})),
+                        Resource::Checkpoints(_) => session.checkpoints(now, 0, &[], restored.clone()),
+                        Resource::CheckpointConfig(_) => {
+                            session.answer(now, &resource.path(), json!({"mode": "exactly_once", "interval": 1_000}))
+                        }
+                        Resource::SubtaskTimes(_) => session.subtask_times(now, [(SOURCE, 300, 0), (SINK, 310, 0)]),
+                        _ => &mut session,
+                    };
+                }
             }
         }
+        let asked: Vec<_> = asked.into_iter().collect();
+        assert_eq!(
+            asked,
+            [("/jobs/:jobid", 10), ("/jobs/:jobid/checkpoints", 10), ("/jobs/overview", 30)],
+            "{restored}"
+        );
     }
-    let asked: Vec<_> = asked.into_iter().collect();
-    assert_eq!(asked, [("/jobs/:jobid", 10), ("/jobs/:jobid/checkpoints", 10), ("/jobs/overview", 30)]);
+}
+
+/// Something before the cluster may say once that a job's statistics are not there: that makes no batch job of it.
+#[test]
+fn a_passing_404_costs_no_later_checkpoint() {
+    let mut session = Session::new();
+    let checkpoints = format!("/jobs/{JOB}/checkpoints");
+    session.overview(1_000, "RUNNING").missing(1_100, &checkpoints).job(1_200, "RUNNING", json!({"RUNNING": 200}));
+    let asked = session.observer.requests(5_000);
+    assert!(asked.iter().any(|resource| resource.path() == checkpoints), "{asked:?}");
+    session.checkpoints(5_000, 1, &[completed(1, 1_500)], Value::Null);
+    session.details(5_010, 1, 1_500).subtasks(5_020, 1, SOURCE, 1_510).subtasks(5_030, 1, SINK, 1_530);
+    session.subtask_times(5_100, [(SOURCE, 300, 0), (SINK, 310, 0)]).finish();
+    session.check(expect![[r#"
+        5030: checkpoint 1 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        end: RUNNING 200
+        end: AllRunningOrFinished 310
+        end: came up 200..310 from None, None bytes
+    "#]]);
 }
 
 /// Answers that get lost, or come twice, cost detail; they never make a checkpoint appear twice, or differently.

@@ -100,6 +100,7 @@ impl JobObserver {
                 self.lifecycle.observe_subtask_times(at, &request.vertex, &times, vertices);
             }
             (_, Answer::Checkpoints(overview)) => {
+                self.lifecycle.observe_statistics(true);
                 if let Some(restored) = &overview.latest.restored
                     && self.lifecycle.observe_restore(restored)
                 {
@@ -128,10 +129,8 @@ impl JobObserver {
         match resource {
             Resource::CheckpointDetails(request) => self.checkpoints.observe_missing(request.checkpoint),
             Resource::CheckpointSubtasks(request) => self.checkpoints.observe_missing(request.checkpoint),
-            Resource::Checkpoints(_) => {
-                self.lifecycle.observe_batch();
-                self.schedule.settled.insert(resource.clone());
-            }
+            // Asked again: whatever stands before the cluster may have answered for it.
+            Resource::Checkpoints(_) => self.lifecycle.observe_statistics(false),
             _ => {}
         }
     }
@@ -160,11 +159,11 @@ impl JobObserver {
             return;
         }
         let job = &self.id;
-        let mut ask: Vec<Resource> = vec![
-            Job { job: job.clone() }.into(),
-            CheckpointsEndpoint { job: job.clone() }.into(),
-            CheckpointConfig { job: job.clone() }.into(),
-        ];
+        let mut ask: Vec<Resource> = vec![Job { job: job.clone() }.into()];
+        if !self.lifecycle.is_batch() {
+            ask.push(CheckpointsEndpoint { job: job.clone() }.into());
+            ask.push(CheckpointConfig { job: job.clone() }.into());
+        }
         if now < self.schedule.turmoil_until {
             ask.push(JobExceptions { job: job.clone() }.into());
         }

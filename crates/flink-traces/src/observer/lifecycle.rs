@@ -34,6 +34,8 @@ pub(super) struct Lifecycle {
     adaptive: bool,
     /// Batch jobs have no notion of all subtasks running.
     streaming: bool,
+    /// Before 1.20 a batch job is known only by its lack of statistics of checkpoints.
+    has_statistics: bool,
     /// Whether checkpoints are taken periodically, as far as that is known.
     has_checkpoints: bool,
     /// Since 2.0 Flink tells nothing of how a job without checkpoints came up.
@@ -81,6 +83,7 @@ impl Lifecycle {
             seen_all: None,
             adaptive: false,
             streaming: true,
+            has_statistics: true,
             has_checkpoints: true,
             is_2_or_later: false,
             subtasks: BTreeMap::new(),
@@ -126,7 +129,7 @@ impl Lifecycle {
         self.seen_failures = shown;
     }
 
-    /// Takes what was restored last; answers whether that is news.
+    /// Takes what was restored last, which shows until the next restore; answers whether that is news.
     pub(super) fn observe_restore(&mut self, restored: &RestoredCheckpointStatistics) -> bool {
         self.restores.insert(restored.restore_timestamp, restored.clone()).is_none()
     }
@@ -136,9 +139,14 @@ impl Lifecycle {
         self.has_checkpoints = interval != i64::MAX;
     }
 
-    /// Takes that there are no statistics of checkpoints at all: only batch jobs have none.
-    pub(super) fn observe_batch(&mut self) {
-        self.streaming = false;
+    /// Takes whether there are statistics of checkpoints.
+    pub(super) fn observe_statistics(&mut self, has_statistics: bool) {
+        self.has_statistics = has_statistics;
+    }
+
+    /// Whether it is known to be a batch job.
+    pub(super) fn is_batch(&self) -> bool {
+        !self.streaming
     }
 
     /// Another JobManager took the job up: nobody told that its subtasks ceased to run.
@@ -151,9 +159,14 @@ impl Lifecycle {
         self.subtasks.clear();
     }
 
+    /// Whether Flink has an event for all of the job's subtasks running.
+    fn tells_all_running(&self) -> bool {
+        self.streaming && self.has_statistics
+    }
+
     /// Whether the job's subtasks are on their way up.
     pub(super) fn awaits_subtasks(&self) -> bool {
-        self.streaming && self.all_since.is_none()
+        self.tells_all_running() && self.all_since.is_none()
     }
 
     pub(super) fn observe_subtask_times<'a>(
@@ -176,7 +189,7 @@ impl Lifecycle {
             .collect();
         self.broken.extend(times.iter().filter_map(|times| times.broken));
         self.subtasks.insert(vertex.clone(), times);
-        let all_running = self.all_running_at(vertices).filter(|_| self.streaming);
+        let all_running = self.all_running_at(vertices).filter(|_| self.tells_all_running());
         if let Some(all_running) = all_running.filter(|millis| self.seen_all.is_none_or(|seen| *millis > seen)) {
             self.seen_all = Some(all_running);
             self.wait(at, all_running, Kind::AllRunning, None);
@@ -314,7 +327,10 @@ impl Lifecycle {
             self.tell_initialization(ts_millis, restored_from, emit);
         }
         self.all_since = Some(ts_millis);
-        self.restores = self.restores.split_off(&ts_millis);
+        // The newest shows until the next one, and is no news again.
+        while self.restores.len() > 1 && self.restores.first_key_value().is_some_and(|(began, _)| *began < ts_millis) {
+            self.restores.pop_first();
+        }
     }
 
     /// When a subtask was first seen to end without finishing, in that span of time.
