@@ -215,6 +215,39 @@ fn an_attempt_that_fails_before_all_run_is_no_initialization() {
     "#]]);
 }
 
+/// The next attempt took a failed one's place before anyone asked for times: the failed attempt itself still tells when it ended.
+#[test]
+fn the_attempt_that_failed_is_asked_when_it_ended() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]).overview(6_000, "RUNNING");
+    session.job(7_000, "RUNNING", json!({"RUNNING": 6_500, "RESTARTING": 6_401}));
+    session.subtask_times(7_000, [(SOURCE, 6_600, 0), (SINK, 6_900, 0)]);
+    let failure = json!({"exceptionName": "E", "stacktrace": "E: no", "timestamp": 6_400,
+        "taskName": "sink (1/1) - execution #0"});
+    let exceptions = json!({"exceptionHistory": {"entries": [failure], "truncated": false}});
+    session.answer(7_000, &format!("/jobs/{JOB}/exceptions"), exceptions);
+    let attempt = format!("/jobs/{JOB}/vertices/{SINK}/subtasks/0/attempts/0");
+    let asks_for =
+        |session: &mut Session, at| session.observer.requests(at).iter().any(|wanted| wanted.path() == attempt);
+    assert!(asks_for(&mut session, 7_001));
+    let body = json!({"subtask": 0, "status": "FAILED", "attempt": 0, "start-time": 290, "end-time": 6_380, "duration": 6_090});
+    session.answer(7_002, &attempt, body);
+    assert!(!asks_for(&mut session, 10_500), "asked again");
+    session.overview(15_000, "RUNNING");
+    session.check(expect![[r#"
+        6000: RUNNING 200
+        6000: AllRunningOrFinished 310
+        6000: came up 200..310 from None, None bytes
+        15000: NotAllRunningOrFinished 6380
+        15000: failure 6400 can restart true global Some(false)
+        15000: RESTARTING 6401
+        15000: RUNNING 6500
+        15000: AllRunningOrFinished 6900
+        15000: came up 6500..6900 from None, None bytes
+    "#]]);
+}
+
 /// Answers from before and after a restart, mixed, look as if all ran; the later truth wins.
 #[test]
 fn mixed_answers_do_not_make_a_start() {

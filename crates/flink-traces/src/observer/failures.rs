@@ -3,7 +3,7 @@
 use flink_rest::types::{ExceptionInfo, JobExceptionsInfoWithHistory};
 use flink_traces_runtime::JobFailure;
 
-use super::job::bounded;
+use super::job::{MAX_NAME_CHARS, bounded};
 
 /// The longest text of an exception that is passed on, in characters.
 const MAX_TEXT_CHARS: usize = 16 * 1_024;
@@ -19,6 +19,31 @@ pub(super) struct Entry {
     pub(super) is_final: bool,
     /// It is not in the history, which lacks the present failure until the job restarts, and before 1.19 global ones.
     pub(super) is_root: bool,
+    /// The attempt that failed, if it is known.
+    pub(super) attempt: Option<Attempt>,
+}
+
+/// An attempt to run a subtask, as Flink names it in a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attempt {
+    /// The name of the vertex, cut as all names are.
+    pub(super) vertex_name: String,
+    /// The subtask's index, from 0.
+    pub(super) subtask: i64,
+    /// The attempt's number, from 0.
+    pub(super) attempt: i64,
+}
+
+impl Attempt {
+    /// Reads `NAME (2/4) - execution #0`: the second of four subtasks in its first attempt.
+    fn parse(task_name: &str) -> Option<Self> {
+        let (task, attempt) = task_name.rsplit_once(" - execution #")?;
+        let (vertex_name, position) = task.rsplit_once(" (")?;
+        let (number, _) = position.strip_suffix(')')?.split_once('/')?;
+        let subtask = number.parse::<i64>().ok()?.checked_sub(1)?;
+        let attempt = attempt.parse().ok()?;
+        Some(Self { vertex_name: bounded(vertex_name, MAX_NAME_CHARS), subtask, attempt })
+    }
 }
 
 impl Entry {
@@ -64,7 +89,8 @@ fn in_history(entry: &ExceptionInfo) -> Entry {
         task_manager_id: entry.task_manager_id.clone(),
         ..failure(entry.timestamp, &entry.stacktrace)
     };
-    Entry { failure, is_final, is_root: false }
+    let attempt = entry.task_name.as_deref().and_then(Attempt::parse);
+    Entry { failure, is_final, is_root: false, attempt }
 }
 
 fn root(exceptions: &JobExceptionsInfoWithHistory) -> Option<Entry> {
@@ -83,7 +109,7 @@ fn root(exceptions: &JobExceptionsInfoWithHistory) -> Option<Entry> {
         endpoint: task.map(|failed| failed.location.clone()),
         ..failure(ts_millis, stacktrace)
     };
-    Some(Entry { failure, is_final, is_root: true })
+    Some(Entry { failure, is_final, is_root: true, attempt: None })
 }
 
 fn is_final(stacktrace: &str) -> bool {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use flink_rest::types::JobDetails;
 use flink_rest::{
     Answer, CheckpointConfig, CheckpointDetails, CheckpointSubtasks, Checkpoints as CheckpointsEndpoint, Job,
-    JobExceptions, JobId, JobStatus, JobVertexId, Resource, SubtaskTimes,
+    JobExceptions, JobId, JobStatus, JobVertexId, Resource, SubtaskAttempt, SubtaskTimes,
 };
 use flink_traces_runtime::CheckpointType;
 
@@ -14,7 +14,7 @@ use super::lifecycle::Lifecycle;
 use super::{JobKey, Observation, Output, REFRESH_MS, Restorable, SETTLE_MS};
 
 /// The longest job name that is passed on, in characters.
-const MAX_NAME_CHARS: usize = 1_024;
+pub(super) const MAX_NAME_CHARS: usize = 1_024;
 
 /// Watches one job.
 #[derive(Debug)]
@@ -99,6 +99,9 @@ impl JobObserver {
                 let vertices = self.vertices.iter().map(|(id, _)| id);
                 self.lifecycle.observe_subtask_times(at, &request.vertex, &times, vertices);
             }
+            (Resource::SubtaskAttempt(request), Answer::SubtaskAttempt(attempt)) => {
+                self.lifecycle.observe_attempt(&self.vertices, &request.vertex, &attempt);
+            }
             (_, Answer::Checkpoints(overview)) => {
                 self.lifecycle.observe_statistics(true);
                 if let Some(restored) = &overview.latest.restored
@@ -171,6 +174,9 @@ impl JobObserver {
             let vertices = self.vertices.iter().map(|(vertex, _)| vertex.clone());
             ask.extend(vertices.map(|vertex| SubtaskTimes { job: job.clone(), vertex }.into()));
         }
+        ask.extend(self.lifecycle.wanted_attempts(&self.vertices).map(|(vertex, subtask, attempt)| {
+            SubtaskAttempt { job: job.clone(), vertex: vertex.clone(), subtask, attempt }.into()
+        }));
         for (checkpoint, vertices) in self.checkpoints.wanted() {
             match vertices {
                 None => ask.push(CheckpointDetails { job: job.clone(), checkpoint }.into()),

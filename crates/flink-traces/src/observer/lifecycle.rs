@@ -6,14 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flink_rest::types::{
-    JobDetailsInfo, JobExceptionsInfoWithHistory, RestoredCheckpointStatistics, SubtasksTimesInfo,
+    JobDetailsInfo, JobExceptionsInfoWithHistory, RestoredCheckpointStatistics, SubtaskExecutionAttemptDetailsInfo,
+    SubtasksTimesInfo,
 };
 use flink_rest::{ExecutionState, JobStatus, JobVertexId};
 use flink_traces_runtime::{AllSubtasksStatus, InitializationStats, InitializationStatus, JobFailure};
 
+use super::SETTLE_MS;
 use super::checkpoints::RestoredFrom;
+use super::failures::{self, Attempt};
 use super::record::Record;
-use super::{SETTLE_MS, failures};
 
 /// From a subtask's end to its handling as a failure the JobMaster takes some milliseconds, and tells in the last of them that not
 /// all run; where it takes longer than this, it was busy with the handling itself.
@@ -193,6 +195,35 @@ impl Lifecycle {
         if let Some(all_running) = all_running.filter(|millis| self.seen_all.is_none_or(|seen| *millis > seen)) {
             self.seen_all = Some(all_running);
             self.wait(at, all_running, Kind::AllRunning, None);
+        }
+    }
+
+    /// The attempts that failed and of which it is not known when: the next attempt may have taken their places before anyone asked
+    /// for the times of the subtasks. Vertices of one name are told apart by none; all of them are named.
+    pub(super) fn wanted_attempts<'a>(
+        &'a self,
+        vertices: &'a [(JobVertexId, String)],
+    ) -> impl Iterator<Item = (&'a JobVertexId, i64, i64)> {
+        let failed = self.timeline.values().filter_map(|waiting| waiting.failure.as_ref()?.attempt.as_ref());
+        failed.flat_map(|failed| {
+            let named = vertices.iter().filter(|(_, name)| *name == failed.vertex_name);
+            named.map(|(vertex, _)| (vertex, failed.subtask, failed.attempt))
+        })
+    }
+
+    /// Takes an attempt of those wanted.
+    pub(super) fn observe_attempt(
+        &mut self,
+        vertices: &[(JobVertexId, String)],
+        vertex: &JobVertexId,
+        body: &SubtaskExecutionAttemptDetailsInfo,
+    ) {
+        let has_failed = body.status == ExecutionState::Failed && body.end_time > 0;
+        let Some((_, vertex_name)) = vertices.iter().find(|(id, _)| has_failed && id == vertex) else { return };
+        self.broken.insert(body.end_time);
+        let seen = Attempt { vertex_name: vertex_name.clone(), subtask: body.subtask, attempt: body.attempt };
+        for failure in self.timeline.values_mut().filter_map(|waiting| waiting.failure.as_mut()) {
+            failure.attempt.take_if(|attempt| *attempt == seen);
         }
     }
 

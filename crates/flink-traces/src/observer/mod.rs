@@ -154,6 +154,7 @@ fn job_of(resource: &Resource) -> Option<&JobId> {
         Resource::CheckpointDetails(request) => Some(&request.job),
         Resource::CheckpointSubtasks(request) => Some(&request.job),
         Resource::SubtaskTimes(request) => Some(&request.job),
+        Resource::SubtaskAttempt(request) => Some(&request.job),
         _ => None,
     }
 }
