@@ -4,6 +4,7 @@ mod checkpoint;
 mod configuration;
 mod dispatcher;
 mod filter;
+mod job;
 mod lane;
 mod metric_group;
 mod reporters;
@@ -28,6 +29,10 @@ pub use configuration::{
 };
 pub use dispatcher::Dispatcher;
 pub use filter::{Filter, Rule, RuleError};
+pub use job::{
+    AllSubtasksTracker, DeployedTask, ExecutionState, FailureHandlingResult, JobEnded, JobFailureTracker, JobStatus,
+    JobStatusTracker,
+};
 pub use metric_group::{MetricGroup, TaskVariables};
 pub use reporters::{ReporterSetup, VariableRules, discover};
 pub use signal::Signal;

@@ -1,0 +1,12 @@
+//! The life of a job as its engine tells it: states of the job, states of its subtasks, failures. Each tracker makes of that the events
+//! that Flink's JobMaster reports.
+//!
+//! All of it is pure: facts and times in, event builders out, on the thread of whoever calls; in Flink that is the JobMaster's main thread.
+
+mod all_subtasks;
+mod failure;
+mod status;
+
+pub use all_subtasks::{AllSubtasksTracker, ExecutionState};
+pub use failure::{DeployedTask, FailureHandlingResult, JobFailureTracker};
+pub use status::{JobEnded, JobStatus, JobStatusTracker};

@@ -1,0 +1,425 @@
+//! What becomes of the states and failures of a job: rules by table, and any sequence of reports against a model that keeps all of them.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use flink_traces_runtime::{
+    AllSubtasksStatus, AllSubtasksTracker, DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult,
+    JobEnded, JobFailure, JobFailureTracker, JobStatus, JobStatusTracker, all_subtasks_status_change_event,
+    job_failure_event, job_status_change_event,
+};
+use proptest::prelude::*;
+
+fn status(name: &str) -> JobStatus {
+    JobStatus::ALL.into_iter().find(|status| status.name() == name).unwrap()
+}
+
+/// Reports of the states in `script`; each answers `event`, `-` or `error`.
+fn check_statuses(initial: &str, script: &str, answers: &str) {
+    let mut tracker = JobStatusTracker::new(status(initial));
+    let mut found = Vec::new();
+    for (name, ts_millis) in script.split_whitespace().zip(1..) {
+        let before = tracker.status();
+        found.push(match tracker.report(status(name), ts_millis) {
+            Ok(Some(event)) => {
+                assert_eq!(event, job_status_change_event(name, ts_millis));
+                assert_eq!(tracker.status().name(), name);
+                "event"
+            }
+            Ok(None) => "-",
+            Err(error) => {
+                assert_eq!(error, JobEnded { status: before, reported: status(name) });
+                assert_eq!(tracker.status(), before);
+                "error"
+            }
+        });
+    }
+    assert_eq!(found.join(" "), answers, "{initial}: {script}");
+}
+
+#[test]
+fn every_change_of_a_jobs_state_is_an_event() {
+    check_statuses("CREATED", "CREATED RUNNING FINISHED", "- event event");
+    check_statuses("CREATED", "RUNNING RESTARTING RUNNING FAILING FAILED", "event event event event event");
+    check_statuses("CREATED", "CANCELLING CANCELLING CANCELED CANCELED", "event - event -");
+    // The Adaptive scheduler, with a savepoint at which the job stops.
+    check_statuses("INITIALIZING", "CREATED CREATED RUNNING RUNNING FINISHED", "event - event - event");
+    // What has ended stays so.
+    check_statuses("RUNNING", "FINISHED RUNNING FINISHED RESTARTING", "event error - error");
+    check_statuses("RUNNING", "SUSPENDED RUNNING", "event error");
+    check_statuses("RUNNING", "FAILED CREATED", "event error");
+    check_statuses("RUNNING", "CANCELED FAILED", "event error");
+}
+
+#[test]
+fn an_ended_job_says_what_is_wrong() {
+    let error = JobEnded { status: JobStatus::Failed, reported: JobStatus::Running };
+    assert_eq!(error.to_string(), "the job has ended as FAILED, and cannot go into RUNNING");
+}
+
+/// `a0.2` is the attempt 2 of the subtask 0 of the job vertex `a`; without a number, attempt 0.
+fn attempt(text: &str) -> ExecutionAttemptId {
+    let (subtask, attempt) = text.split_once('.').unwrap_or((text, "0"));
+    let (vertex, index) = subtask.split_at(1);
+    ExecutionAttemptId {
+        job_vertex_id: vertex.to_owned(),
+        subtask_index: index.parse().unwrap(),
+        attempt_number: attempt.parse().unwrap(),
+    }
+}
+
+/// Lines of a state and the attempts that go into it, one after the other; after the arrow what each answers: `all`, `not` or `-`.
+fn check_subtasks(script: &str) {
+    let mut tracker = AllSubtasksTracker::default();
+    let mut ts_millis = 0;
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (reports, answers) = line.split_once("->").unwrap();
+        let mut words = reports.split_whitespace();
+        let name = words.next().unwrap();
+        let state = ExecutionState::ALL.into_iter().find(|state| state.name() == name).unwrap();
+        let mut found = Vec::new();
+        for word in words {
+            ts_millis += 1;
+            let event = |status| Some(all_subtasks_status_change_event(status, ts_millis));
+            let answer = tracker.report(&attempt(word), state, ts_millis);
+            let is_all = tracker.is_all_running_or_finished();
+            found.push(match answer {
+                None => "-",
+                all if is_all => {
+                    assert_eq!(all, event(AllSubtasksStatus::AllRunningOrFinished));
+                    "all"
+                }
+                not => {
+                    assert_eq!(not, event(AllSubtasksStatus::NotAllRunningOrFinished));
+                    "not"
+                }
+            });
+        }
+        assert_eq!(found.join(" "), answers.trim(), "{line} in {script}");
+    }
+}
+
+#[test]
+fn all_subtasks_run_once_the_last_one_does() {
+    check_subtasks(
+        "SCHEDULED a0 a1 b0 -> - - -
+         DEPLOYING a0 a1 b0 -> - - -
+         INITIALIZING a0 a1 b0 -> - - -
+         RUNNING b0 a1 a0 -> - - all
+         FINISHED a0 a1 b0 -> - - -",
+    );
+}
+
+#[test]
+fn one_that_breaks_ends_it_until_all_run_again() {
+    for breaking in ["FAILED", "CANCELING", "CANCELED", "CREATED", "RECONCILING"] {
+        check_subtasks(&format!(
+            "SCHEDULED a0 a1 -> - -
+             RUNNING a0 a1 -> - all
+             {breaking} a0 a1 -> not -
+             SCHEDULED a0.1 a1.1 -> - -
+             RUNNING a0.1 a1.1 -> - all"
+        ));
+    }
+}
+
+#[test]
+fn states_count_as_in_flink() {
+    // One that has finished is not waited for, but its end is not what completes the others.
+    check_subtasks(
+        "SCHEDULED a0 a1 a2 -> - - -
+         RUNNING a0 a1 -> - -
+         FINISHED a2 a0 -> - -
+         SCHEDULED a0.1 -> -
+         RUNNING a0.1 -> all",
+    );
+    // Only some are started anew.
+    check_subtasks(
+        "SCHEDULED a0 a1 -> - -
+         RUNNING a0 a1 -> - all
+         FAILED a1 -> not
+         SCHEDULED a1.1 -> -
+         DEPLOYING a1.1 -> -
+         RUNNING a0 -> -
+         RUNNING a1.1 -> all",
+    );
+    // While all run, what is scheduled in addition changes nothing, until it breaks.
+    check_subtasks(
+        "SCHEDULED a0 -> -
+         RUNNING a0 -> all
+         SCHEDULED a1 -> -
+         RUNNING a1 -> -
+         SCHEDULED a2 -> -
+         FAILED a2 -> not
+         RUNNING a0 -> -",
+    );
+    // Whoever runs before the others are scheduled runs alone.
+    check_subtasks(
+        "SCHEDULED a0 -> -
+         RUNNING a0 -> all
+         SCHEDULED b0 -> -
+         RUNNING b0 -> -",
+    );
+    check_subtasks("FINISHED a0 -> -\nFAILED a0 -> -\nRUNNING a0 -> -");
+}
+
+#[test]
+fn states_have_flinks_names() {
+    let names = |names: &[&str]| names.join(" ");
+    assert_eq!(
+        names(&JobStatus::ALL.map(JobStatus::name)),
+        "INITIALIZING CREATED RUNNING FAILING FAILED CANCELLING CANCELED FINISHED RESTARTING SUSPENDED RECONCILING"
+    );
+    assert_eq!(
+        names(&ExecutionState::ALL.map(ExecutionState::name)),
+        "CREATED SCHEDULED DEPLOYING RUNNING FINISHED CANCELING CANCELED FAILED RECONCILING INITIALIZING"
+    );
+}
+
+/// An error with the causes after it.
+#[derive(Debug)]
+struct Cause(&'static str, Option<Box<Cause>>);
+
+impl Cause {
+    fn chain(messages: &[&'static str]) -> Self {
+        let (first, rest) = messages.split_first().unwrap();
+        Self(first, (!rest.is_empty()).then(|| Box::new(Self::chain(rest))))
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.1.as_deref().map(|cause| cause as _)
+    }
+}
+
+fn place(number: u32) -> DeployedTask {
+    DeployedTask {
+        task_name: Some(format!("task {number}")),
+        endpoint: number.is_multiple_of(2).then(|| format!("host-{number}:6122")),
+        task_manager_id: Some(format!("tm-{number}")),
+    }
+}
+
+/// What is told of a failure of `failed`, after the attempts in `deployed` were deployed to the places 0, 1, …; `expected` is its place.
+fn check_failure(deployed: &str, failed: Option<&str>, expected: Option<u32>) {
+    let mut tracker = JobFailureTracker::default();
+    for (word, number) in deployed.split_whitespace().zip(0..) {
+        tracker.report_deployed(&attempt(word), place(number));
+    }
+    let failed = failed.map(attempt);
+    let labels = [("type".to_owned(), "USER".to_owned())];
+    let event = tracker.report_failure(&FailureHandlingResult {
+        timestamp: 5,
+        failed_execution: failed.as_ref(),
+        error: &Cause::chain(&["no state", "disk full", "bad block"]),
+        error_type: Some("StateError"),
+        labels: &labels,
+        can_restart: true,
+        is_global_failure: Some(failed.is_none()),
+    });
+    let DeployedTask { task_name, endpoint, task_manager_id } = expected.map(place).unwrap_or_default();
+    let expected = JobFailure {
+        ts_millis: 5,
+        can_restart: true,
+        is_global: Some(failed.is_none()),
+        labels: labels.to_vec(),
+        exception_type: Some("StateError".to_owned()),
+        exception_message: Some("no state".to_owned()),
+        stacktrace: Some("no state\nCaused by: disk full\nCaused by: bad block".to_owned()),
+        task_name,
+        endpoint,
+        task_manager_id,
+    };
+    assert_eq!(event, job_failure_event(&expected), "{deployed}: {failed:?}");
+}
+
+#[test]
+fn a_failure_tells_where_its_subtask_ran() {
+    check_failure("a0 a1 b0", Some("a1"), Some(1));
+    check_failure("a0 a1 b0", Some("b0"), Some(2));
+    check_failure("a0 a0.1", Some("a0.1"), Some(1));
+    // Of an attempt that was replaced nothing is known any more, nor of one that never was.
+    check_failure("a0 a0.1", Some("a0"), None);
+    check_failure("a0", Some("a0.1"), None);
+    check_failure("a0", Some("a1"), None);
+    check_failure("", Some("b0"), None);
+    // It was no subtask.
+    check_failure("a0", None, None);
+}
+
+#[test]
+fn what_is_not_known_of_a_failure_is_not_told() {
+    let error = Cause::chain(&["boom"]);
+    let event = JobFailureTracker::default().report_failure(&FailureHandlingResult {
+        timestamp: 5,
+        failed_execution: None,
+        error: &error,
+        error_type: None,
+        labels: &[],
+        can_restart: false,
+        is_global_failure: None,
+    });
+    let expected = JobFailure { ts_millis: 5, exception_message: Some("boom".to_owned()), ..JobFailure::default() };
+    assert_eq!(event, job_failure_event(&expected));
+}
+
+fn any_attempt() -> impl Strategy<Value = ExecutionAttemptId> {
+    ("[ab]", 0_u32..2, 0_u32..2).prop_map(|(job_vertex_id, subtask_index, attempt_number)| ExecutionAttemptId {
+        job_vertex_id,
+        subtask_index,
+        attempt_number,
+    })
+}
+
+/// Where an execution can go from a state in Flink.
+fn next_states(state: ExecutionState) -> &'static [ExecutionState] {
+    use ExecutionState::{Canceled, Canceling, Created, Deploying, Failed, Finished, Initializing, Running, Scheduled};
+    match state {
+        Created => &[Scheduled, Canceled],
+        Scheduled => &[Deploying, Deploying, Canceled, Failed],
+        Deploying => &[Initializing, Initializing, Canceling, Failed],
+        Initializing => &[Running, Running, Running, Canceling, Failed],
+        Running => &[Finished, Canceling, Failed],
+        Canceling => &[Canceled, Failed],
+        // It is started anew under the same number: no harm is done to the rules.
+        _ => &[Created],
+    }
+}
+
+/// One of few attempts, so that all of them come to run now and then; whether it goes where it can go in Flink, or anywhere; and where
+/// among these.
+fn any_step() -> impl Strategy<Value = (ExecutionAttemptId, bool, prop::sample::Index)> {
+    (
+        prop::sample::select(&["a0", "a0.1", "b0"]).prop_map(attempt),
+        prop::bool::weighted(0.9),
+        any::<prop::sample::Index>(),
+    )
+}
+
+/// The rules told over again, from all that was ever reported; whether all run after that, if they did or did not before its last.
+fn all_running(was_all_running: bool, log: &[(ExecutionAttemptId, ExecutionState)]) -> bool {
+    use ExecutionState::{Deploying, Finished, Initializing, Running, Scheduled};
+    let Some(((attempt, state), before)) = log.split_last() else { return false };
+    let states = |log: &[(ExecutionAttemptId, ExecutionState)], of: &ExecutionAttemptId| {
+        log.iter().filter(|(attempt, _)| attempt == of).map(|(_, state)| *state).collect::<Vec<_>>()
+    };
+    let ran_before = states(before, attempt).last() == Some(&Running);
+    let by_attempt: BTreeMap<_, _> = log.iter().map(|(attempt, _)| (attempt, states(log, attempt))).collect();
+    let is_expected = |states: &&Vec<ExecutionState>| {
+        let last_scheduled = states.iter().rposition(|state| *state == Scheduled);
+        last_scheduled.is_some_and(|at| {
+            states[at..].iter().all(|state| [Scheduled, Deploying, Initializing, Running].contains(state))
+        })
+    };
+    let expected = by_attempt.values().filter(is_expected).count();
+    let running = by_attempt.values().filter(|states| states.last() == Some(&Running)).count();
+    match state {
+        Running if !ran_before && expected == running => true,
+        Scheduled | Deploying | Initializing | Running | Finished => was_all_running,
+        _ => false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_of_job_states(
+        initial in prop::sample::select(&JobStatus::ALL),
+        reports in prop::collection::vec(prop::sample::select(&JobStatus::ALL), 0..12),
+    ) {
+        const ENDS: [JobStatus; 4] =
+            [JobStatus::Failed, JobStatus::Canceled, JobStatus::Finished, JobStatus::Suspended];
+        let mut tracker = JobStatusTracker::new(initial);
+        // All that were entered.
+        let mut entered = vec![initial];
+        for (reported, ts_millis) in reports.into_iter().zip(0..) {
+            let ended = entered.iter().find(|status| ENDS.contains(status)).copied();
+            let expected = match ended {
+                _ if entered.last() == Some(&reported) => Ok(None),
+                Some(status) => Err(JobEnded { status, reported }),
+                None => {
+                    entered.push(reported);
+                    Ok(Some(job_status_change_event(reported.name(), ts_millis)))
+                }
+            };
+            prop_assert_eq!(tracker.report(reported, ts_millis), expected);
+            prop_assert_eq!(Some(&tracker.status()), entered.last());
+        }
+    }
+
+    #[test]
+    fn any_sequence_of_subtask_states(steps in prop::collection::vec(any_step(), 0..40)) {
+        let mut tracker = AllSubtasksTracker::default();
+        let mut log = Vec::new();
+        let mut was_all_running = false;
+        for ((attempt, is_legal, place), ts_millis) in steps.into_iter().zip(0..) {
+            let last = log.iter().rev().find(|(known, _)| *known == attempt).map(|(_, state)| *state);
+            let states = next_states(last.unwrap_or(ExecutionState::Created));
+            let state = *place.get(if is_legal { states } else { &ExecutionState::ALL });
+            log.push((attempt.clone(), state));
+            let is_all_running = all_running(was_all_running, &log);
+            let event = |status| Some(all_subtasks_status_change_event(status, ts_millis));
+            let expected = match (was_all_running, is_all_running) {
+                (false, true) => event(AllSubtasksStatus::AllRunningOrFinished),
+                (true, false) => event(AllSubtasksStatus::NotAllRunningOrFinished),
+                _ => None,
+            };
+            prop_assert_eq!(tracker.report(&attempt, state, ts_millis), expected, "{:?}", log);
+            prop_assert_eq!(tracker.is_all_running_or_finished(), is_all_running);
+            was_all_running = is_all_running;
+        }
+    }
+
+    #[test]
+    fn any_sequence_of_failures(
+        steps in prop::collection::vec((any::<bool>(), prop::option::weighted(0.9, any_attempt()), any::<[bool; 2]>()), 0..40),
+    ) {
+        let mut tracker = JobFailureTracker::default();
+        let mut deployed: Vec<(ExecutionAttemptId, DeployedTask)> = Vec::new();
+        let error = Cause::chain(&["boom"]);
+        for ((is_deployed, attempt, [can_restart, is_global]), number) in steps.into_iter().zip(0_u32..) {
+            if let Some(attempt) = attempt.as_ref().filter(|_| is_deployed) {
+                tracker.report_deployed(attempt, place(number));
+                deployed.push((attempt.clone(), place(number)));
+                continue;
+            }
+            let found = tracker.report_failure(&FailureHandlingResult {
+                timestamp: number.into(),
+                failed_execution: attempt.as_ref(),
+                error: &error,
+                error_type: None,
+                labels: &[],
+                can_restart,
+                is_global_failure: Some(is_global),
+            });
+            let subtask = |id: &ExecutionAttemptId| (id.job_vertex_id.clone(), id.subtask_index);
+            let last = attempt.as_ref().and_then(|attempt| {
+                deployed.iter().rfind(|(known, _)| subtask(known) == subtask(attempt))
+            });
+            let last = last.filter(|(known, _)| Some(known) == attempt.as_ref());
+            let DeployedTask { task_name, endpoint, task_manager_id } =
+                last.map(|(_, place)| place.clone()).unwrap_or_default();
+            let expected = JobFailure {
+                ts_millis: number.into(),
+                can_restart,
+                is_global: Some(is_global),
+                exception_message: Some("boom".to_owned()),
+                task_name,
+                endpoint,
+                task_manager_id,
+                ..JobFailure::default()
+            };
+            prop_assert_eq!(found, job_failure_event(&expected));
+        }
+    }
+}
