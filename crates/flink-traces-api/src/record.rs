@@ -144,9 +144,12 @@ impl ReportedSpan {
         }
     }
 
-    /// How many spans the tree holds.
+    /// How many spans the tree holds; under [`Compatibility::Flink`] without those beyond Flink.
     pub fn span_count(&self) -> usize {
-        self.span.span_count()
+        match self.context.shows_extensions() {
+            true => self.span.span_count(),
+            false => self.span.flink_span_count,
+        }
     }
 
     /// What the group and the reporter add.
@@ -220,14 +223,20 @@ impl<'a> SpanRef<'a> {
         OtelAttributes::collect(self.attributes().filter(|(_, value)| booleans || !matches!(value, ValueRef::Bool(_))))
     }
 
-    /// Its parts, in order.
+    /// Its parts, in order: those that Flink has, then the others, of which there are none under [`Compatibility::Flink`].
     pub fn children(&self) -> impl ExactSizeIterator<Item = SpanRef<'a>> + use<'a> {
         let parent = *self;
-        parent.span.children().iter().enumerate().map(move |(place, span)| SpanRef {
-            span,
-            span_id: parent.span_id.child(span.identity.unwrap_or(Identity::numbered(place as u64))),
-            parent_span_id: Some(parent.span_id),
-            ..parent
+        let own = parent.span.children();
+        let extension = parent.span.extension().filter(|_| parent.context.shows_extensions());
+        let others = extension.map_or(&[][..], |extension| &extension.children);
+        (0..own.len() + others.len()).map(move |place| {
+            let span = if place < own.len() { &own[place] } else { &others[place - own.len()] };
+            SpanRef {
+                span,
+                span_id: parent.span_id.child(span.identity.unwrap_or(Identity::numbered(place as u64))),
+                parent_span_id: Some(parent.span_id),
+                ..parent
+            }
         })
     }
 
@@ -385,6 +394,32 @@ mod tests {
             assert_eq!((root.failure().is_some(), root.links().count()), (failed, links));
             assert_eq!(child.failure(), None);
             assert_eq!(child.parent_span_id(), Some(root.span_id()));
+        }
+    }
+
+    #[test]
+    fn parts_beyond_flink_are_there_unless_flink_is_asked_for() {
+        let part = |name: &'static str| Span::builder("scope", name).start_ts_millis(1);
+        let span = part("root")
+            .extension_children([part("c").child(part("d")), part("e")])
+            .children([part("a"), part("b").extension_children([part("f")])])
+            .build(&SystemClock);
+        let span = Arc::new(span);
+        fn names(span: SpanRef<'_>) -> String {
+            let children: Vec<_> = span.children().map(names).collect();
+            assert_eq!(span.children().len(), children.len());
+            format!("{}({})", span.name(), children.join(" "))
+        }
+        for (compatibility, expected, count) in
+            [(Compatibility::Standard, "root(a() b(f()) c(d()) e())", 7), (Compatibility::Flink, "root(a() b())", 3)]
+        {
+            let trace_id = Identity::of(&["x"]).trace_id();
+            let reported = ReportedSpan::new(span.clone(), trace_id, context(compatibility));
+            assert_eq!((names(reported.root()).as_str(), reported.span_count()), (expected, count));
+            let mut ids: Vec<_> = reported.root().children().map(|child| child.span_id().to_string()).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            assert_eq!(ids.len(), reported.root().children().len());
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Span {
     pub(crate) identity: Option<Identity>,
     pub(crate) extension: Option<Box<SpanExtension>>,
     pub(crate) span_count: usize,
+    /// Without those that Flink would not have reported.
+    pub(crate) flink_span_count: usize,
 }
 
 impl Span {
@@ -33,10 +35,12 @@ impl Span {
                 identity: None,
                 extension: None,
                 span_count: 1,
+                flink_span_count: 1,
             },
             start_ts_millis: None,
             end_ts_millis: None,
             children: Vec::new(),
+            extension_children: Vec::new(),
         }
     }
 
@@ -80,7 +84,7 @@ impl Span {
         self.extension.as_deref()
     }
 
-    /// How many spans this tree holds, the root included: the unit in which reporters count.
+    /// How many spans this tree holds, the root and those beyond Flink included: the unit in which reporters count.
     pub fn span_count(&self) -> usize {
         self.span_count
     }
@@ -95,6 +99,8 @@ pub struct SpanExtension {
     pub failure: Option<Failure>,
     /// Root spans that this one follows from, such as the checkpoint that a recovery restored.
     pub links: Vec<Identity>,
+    /// Further parts, after those that Flink has.
+    pub children: Vec<Span>,
 }
 
 /// A failure: it gives a span the status error and, where Flink leaves the end unset, an end.
@@ -125,6 +131,7 @@ pub struct SpanBuilder {
     start_ts_millis: Option<i64>,
     end_ts_millis: Option<i64>,
     children: Vec<SpanBuilder>,
+    extension_children: Vec<SpanBuilder>,
 }
 
 impl SpanBuilder {
@@ -183,6 +190,13 @@ impl SpanBuilder {
         self
     }
 
+    /// Adds parts that Flink's span of this name does not have.
+    #[must_use]
+    pub fn extension_children(mut self, children: impl IntoIterator<Item = SpanBuilder>) -> Self {
+        self.extension_children.extend(children);
+        self
+    }
+
     /// Says that what this span stands for failed.
     #[must_use]
     pub fn failure(mut self, failure: Failure) -> Self {
@@ -207,15 +221,23 @@ impl SpanBuilder {
     }
 
     fn all_started(&self) -> bool {
-        self.start_ts_millis.is_some() && self.children.iter().all(Self::all_started)
+        let mut parts = self.children.iter().chain(&self.extension_children);
+        self.start_ts_millis.is_some() && parts.all(Self::all_started)
     }
 
     fn build_at(self, now: i64) -> Span {
         let mut span = self.span;
         span.start_ts_millis = self.start_ts_millis.unwrap_or(now);
         span.end_ts_millis = self.end_ts_millis.unwrap_or(span.start_ts_millis);
-        span.children = self.children.into_iter().map(|child| child.build_at(now)).collect();
+        let build = |children: Vec<Self>| children.into_iter().map(|child| child.build_at(now)).collect::<Vec<_>>();
+        span.children = build(self.children);
+        span.flink_span_count = 1 + span.children.iter().map(|child| child.flink_span_count).sum::<usize>();
         span.span_count = 1 + span.children.iter().map(Span::span_count).sum::<usize>();
+        if !self.extension_children.is_empty() {
+            let children = build(self.extension_children);
+            span.span_count += children.iter().map(Span::span_count).sum::<usize>();
+            span.extension.get_or_insert_default().children = children;
+        }
         span
     }
 

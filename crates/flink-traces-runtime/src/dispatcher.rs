@@ -141,11 +141,9 @@ impl Dispatcher {
         let inner = &*self.0;
         let span = Arc::new(span.build(&*inner.clock));
         let trace_id = span.identity().map_or_else(|| inner.anonymous_trace_id(), Identity::trace_id);
-        let units = span.span_count() as u64;
         for (outlet, context) in inner.traces.iter().zip(&contexts.traces) {
-            outlet.offer(logical_scope, span.name(), units, || {
-                ReportedSpan::new(span.clone(), trace_id, context.clone())
-            });
+            let record = ReportedSpan::new(span.clone(), trace_id, context.clone());
+            outlet.offer(logical_scope, span.name(), record);
         }
     }
 
@@ -154,7 +152,8 @@ impl Dispatcher {
         let event = Arc::new(event.build(&*inner.clock));
         let now = inner.clock.now_millis();
         for (outlet, context) in inner.events.iter().zip(&contexts.events) {
-            outlet.offer(logical_scope, event.name(), 1, || ReportedEvent::new(event.clone(), now, context.clone()));
+            let record = ReportedEvent::new(event.clone(), now, context.clone());
+            outlet.offer(logical_scope, event.name(), record);
         }
     }
 }
@@ -222,10 +221,10 @@ impl Drop for Inner {
 }
 
 impl<R: Record> Outlet<R> {
-    fn offer(&self, logical_scope: &str, name: &str, units: u64, record: impl FnOnce() -> R) {
+    fn offer(&self, logical_scope: &str, name: &str, record: R) {
         match self.setup.filter.matches(logical_scope, name) {
-            true => self.lane.push(record()),
-            false => self.lane.filtered(units),
+            true => self.lane.push(record),
+            false => self.lane.filtered(record.units()),
         }
     }
 }

@@ -12,10 +12,11 @@ use flink_traces_api::{
     SpanId, SpanRef, TraceId, ValueRef,
 };
 use flink_traces_runtime::{
-    AllSubtasksStatus, CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, InitializationMetric,
-    InitializationStats, InitializationStatus, JobFailure, JobIdentity, SpanDetailLevel, SubtaskMetric, SubtaskStats,
-    TaskStats, all_subtasks_status_change_event, checkpoint_event, checkpoint_span, job_failure_event,
-    job_initialization_span, job_status_change_event,
+    AllSubtasksStatus, CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, ExecutionAttemptId,
+    InitializationMetric, InitializationStats, InitializationStatus, JobFailure, JobIdentity, SpanDetailLevel,
+    StateObjectLocation, SubTaskInitializationMetrics, SubtaskMetric, SubtaskStats, TaskStats,
+    all_subtasks_status_change_event, checkpoint_event, checkpoint_span, job_failure_event, job_initialization_span,
+    job_status_change_event,
 };
 use proptest::prelude::*;
 
@@ -827,6 +828,7 @@ fn initialized() -> InitializationStats {
             metric("InitializeStateDurationMs", 244, 519),
             metric("GateRestoreDurationMs", 11, 22),
         ],
+        subtasks: Vec::new(),
     }
 }
 
@@ -892,6 +894,68 @@ fn a_failed_initialization_is_an_error() {
     "#]]
     .assert_eq(&told(span(), Standard));
     assert_eq!(reported(span(), Flink).root().failure(), None);
+}
+
+/// Guarantees: what Flink does not have is not counted either where Flink is asked for.
+#[test]
+fn an_initialization_has_a_child_for_each_subtask() {
+    let attempt = |job_vertex_id: &str, subtask_index| ExecutionAttemptId {
+        job_vertex_id: job_vertex_id.to_owned(),
+        subtask_index,
+        attempt_number: 2,
+    };
+    let mut completed = SubTaskInitializationMetrics::new(InitializationStatus::Completed, 20_500);
+    completed.add(SubTaskInitializationMetrics::MAILBOX_START_DURATION, 80);
+    completed.add_restored_state_size(StateObjectLocation::LocalDisk, 900);
+    completed.add(SubTaskInitializationMetrics::DOWNLOAD_STATE_DURATION, -1);
+    let failed = SubTaskInitializationMetrics::new(InitializationStatus::Failed, 20_730);
+    let stats = InitializationStats {
+        status: InitializationStatus::Failed,
+        metrics: Vec::new(),
+        subtasks: vec![(attempt(WINDOW, 0), completed), (attempt(WINDOW, 1), failed)],
+        ..restored()
+    };
+    let span = job_initialization_span(JOB, &stats, 20_000);
+    expect![[r#"
+        JobInitialization 20000..20730, 7 attributes, failed at 20730: ""
+          initializationStatus="FAILED"
+          checkpointId=7
+          fullSize=5000
+          JobInitialization_Subtask 20000..20500, 10 attributes
+            initializationStatus="COMPLETED"
+            checkpointId=7
+            jobVertexId="0a448493b4782967b150582570326227"
+            subtaskId=0
+            attemptNumber=2
+            MailboxStartDurationMs=80
+            RestoredStateSizeBytes.LOCAL_DISK=900
+          JobInitialization_Subtask 20000..20730, 8 attributes, failed at 20730: ""
+            initializationStatus="FAILED"
+            checkpointId=7
+            jobVertexId="0a448493b4782967b150582570326227"
+            subtaskId=1
+            attemptNumber=2
+    "#]]
+    .assert_eq(&told(span.clone(), Standard));
+    expect![[r#"
+        JobInitialization 20000..20730, 7 attributes
+          initializationStatus="FAILED"
+          checkpointId=7
+          fullSize=5000
+    "#]]
+    .assert_eq(&told(span.clone(), Flink));
+    assert_eq!([Standard, Flink].map(|compatibility| reported(span.clone(), compatibility).span_count()), [3, 1]);
+
+    // The ids are those of the subtask and the attempt, wherever it stands.
+    let ids = |stats: &InitializationStats| {
+        let mut ids = Vec::new();
+        all_ids(reported(job_initialization_span(JOB, stats, 20_000), Standard).root(), &mut ids);
+        ids
+    };
+    let reversed = InitializationStats { subtasks: stats.subtasks.iter().rev().cloned().collect(), ..stats.clone() };
+    let (ids, reversed) = (ids(&stats), ids(&reversed));
+    assert_eq!([ids[0], ids[2], ids[1]], reversed[..]);
+    assert_ne!(ids[1], ids[2]);
 }
 
 /// Guarantees: whoever follows the link finds the checkpoint, also one that another process reported.

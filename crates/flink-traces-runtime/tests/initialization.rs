@@ -9,8 +9,8 @@ use flink_traces_api::{Span, SystemClock};
 use flink_traces_runtime::{
     CheckpointStatsTracker, CheckpointType, ExecutionAttemptId, IgnoredReports, InitializationMetric,
     InitializationStats, InitializationStatus, JobIdentity, JobInitializationMetricsBuilder, RestoredCheckpoint,
-    StateObjectLocation, SubTaskInitializationMetrics, TrackerError, checkpoint_span, job_initialization_span,
-    partial_job_initialization_span,
+    SpanDetailLevel, StateObjectLocation, SubTaskInitializationMetrics, TrackerError, checkpoint_span,
+    job_initialization_span, partial_job_initialization_span,
 };
 use proptest::prelude::*;
 
@@ -101,6 +101,7 @@ fn numbers_add_up_as_in_flink() {
         restored_trigger_timestamp: None,
         restored_state_size: None,
         metrics,
+        subtasks: Vec::new(),
     };
     assert_eq!(stats, expected);
 }
@@ -127,6 +128,29 @@ fn what_comes_to_be_known_late_still_counts_until_the_span_is_out() {
     let stats = builder.report(&attempt("a1"), &metrics(Completed, 200, &[])).unwrap();
     assert_eq!(stats.metrics, [InitializationMetric { name: NAME.to_owned(), max: 30, sum: 30 }]);
     assert!(!builder.add_late(&attempt("a1"), NAME, 50));
+
+    let mut builder = JobInitializationMetricsBuilder::new(100, attempts("a0 a1")).with_subtasks();
+    builder.report(&attempt("a0"), &metrics(Completed, 200, &[("X", 1)]));
+    assert!(builder.add_late(&attempt("a0"), NAME, 30));
+    let stats = builder.report(&attempt("a1"), &metrics(Failed, 300, &[])).unwrap();
+    let expected = [("a0", metrics(Completed, 200, &[("X", 1), (NAME, 30)])), ("a1", metrics(Failed, 300, &[]))];
+    assert_eq!(stats.subtasks, expected.map(|(id, report)| (attempt(id), report)));
+}
+
+#[test]
+fn the_detail_level_decides_whether_subtasks_are_told() {
+    for detail in SpanDetailLevel::ALL {
+        let tracker = CheckpointStatsTracker::new(10).with_span_detail_level(detail);
+        tracker.report_initialization_started(100, attempts("a1 a0 b0"));
+        let report = |id: &str| tracker.report_initialization_metrics(&attempt(id), &metrics(Completed, 500, &[]));
+        assert_eq!(report("a1"), Ok(None));
+        assert_eq!(report("b0"), Ok(None));
+        let stats = report("a0").unwrap().unwrap();
+        let children = if detail == SpanDetailLevel::ChildrenSpansPerSubtask { 3 } else { 0 };
+        assert_eq!(stats.subtasks.len(), children, "{}", detail.name());
+        let span = job_initialization_span(JOB, &stats, stats.start_timestamp).build(&SystemClock);
+        assert_eq!(span.span_count(), 1 + children, "{}", detail.name());
+    }
 }
 
 #[test]
@@ -271,6 +295,18 @@ fn folded(reports: &BTreeMap<ExecutionAttemptId, (bool, i64, Values)>) -> (bool,
     (has_failed, reports.values().map(|(_, end, _)| *end).max().unwrap_or(0), folded)
 }
 
+/// What is kept of single subtasks, if it is asked for.
+fn subtasks(
+    with_subtasks: bool,
+    reports: &BTreeMap<ExecutionAttemptId, (bool, i64, Values)>,
+) -> Vec<(ExecutionAttemptId, SubTaskInitializationMetrics)> {
+    let report = |(has_failed, end, values): &(bool, i64, Values)| {
+        metrics(if *has_failed { Failed } else { Completed }, *end, values)
+    };
+    let reports = reports.iter().filter(|_| with_subtasks);
+    reports.map(|(id, reported)| (id.clone(), report(reported))).collect()
+}
+
 fn parts(stats: InitializationStats) -> (bool, i64, BTreeMap<String, (i64, i64)>) {
     let count = stats.metrics.len();
     let metrics: BTreeMap<_, _> =
@@ -287,8 +323,12 @@ proptest! {
         expected in proptest::collection::btree_set(any_attempt(), 0..8),
         reports in proptest::collection::vec(any_report(), 0..60),
         given_up_after in 0_usize..60,
+        with_subtasks in any::<bool>(),
     ) {
         let mut builder = JobInitializationMetricsBuilder::new(50, expected.clone());
+        if with_subtasks {
+            builder = builder.with_subtasks();
+        }
         let mut kept = BTreeMap::new();
         let mut ignored = IgnoredReports::default();
         let mut has_ended = false;
@@ -301,6 +341,7 @@ proptest! {
                         prop_assert!(!has_ended);
                         prop_assert_eq!(partial.expected, expected.len());
                         prop_assert_eq!(partial.missing, missing.into_iter().collect::<Vec<_>>());
+                        prop_assert_eq!(&partial.stats.subtasks, &subtasks(with_subtasks, &kept));
                         prop_assert_eq!(parts(partial.stats), (true, last_end.max(500), folded));
                         has_ended = true;
                     }
@@ -317,6 +358,8 @@ proptest! {
                 (true, false, false) => {
                     kept.insert(id, (has_failed, end, values));
                     has_ended = kept.len() == expected.len();
+                    let told = found.as_ref().map(|stats| stats.subtasks.clone());
+                    prop_assert_eq!(told, has_ended.then(|| subtasks(with_subtasks, &kept)));
                     prop_assert_eq!(found.map(parts), has_ended.then(|| folded(&kept)));
                     continue;
                 }

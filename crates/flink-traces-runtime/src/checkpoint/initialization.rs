@@ -57,6 +57,21 @@ impl SubTaskInitializationMetrics {
         Self { status, end_timestamp, metrics: Vec::new() }
     }
 
+    /// Whether the subtask came up.
+    pub fn status(&self) -> InitializationStatus {
+        self.status
+    }
+
+    /// When it came up, or failed to, in milliseconds since the epoch.
+    pub fn end_timestamp(&self) -> i64 {
+        self.end_timestamp
+    }
+
+    /// Its numbers by name, in the order in which they were first added.
+    pub fn metrics(&self) -> impl ExactSizeIterator<Item = (&str, i64)> {
+        self.metrics.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+
     /// Adds a number under one of the names above or any other; numbers of the same name, from several operators, are summed up. −1
     /// stands for one that was left unset.
     pub fn add(&mut self, name: impl Into<Text>, value: i64) {
@@ -107,8 +122,8 @@ impl StateObjectLocation {
 /// restart and for each failover of a region. [`CheckpointStatsTracker`](super::CheckpointStatsTracker) has one inside; a system without
 /// checkpoints can use it alone.
 ///
-/// Reports are folded as they come: it holds a few bytes for each attempt and two numbers for each name. It has no clock; whoever calls
-/// decides with [`give_up`](Self::give_up) how long to wait.
+/// Reports are folded as they come: it holds a few bytes for each attempt and two numbers for each name, unless it is asked for
+/// [subtasks](Self::with_subtasks). It has no clock; whoever calls decides with [`give_up`](Self::give_up) how long to wait.
 #[derive(Debug, Clone)]
 pub struct JobInitializationMetricsBuilder {
     /// By job vertex, sorted by subtask and attempt.
@@ -116,6 +131,7 @@ pub struct JobInitializationMetricsBuilder {
     expected: usize,
     pending: usize,
     has_ended: bool,
+    with_subtasks: bool,
     ignored: IgnoredReports,
     /// By name, in the order in which names were first reported.
     metrics: Vec<Metric>,
@@ -135,11 +151,21 @@ struct Attempt {
     subtask_index: u32,
     attempt_number: u32,
     has_reported: bool,
+    /// What it reported, if that is kept.
+    report: Option<Box<SubTaskInitializationMetrics>>,
 }
 
 impl Attempt {
     fn key(&self) -> (u32, u32) {
         (self.subtask_index, self.attempt_number)
+    }
+
+    fn id(&self, job_vertex_id: &str) -> ExecutionAttemptId {
+        ExecutionAttemptId {
+            job_vertex_id: job_vertex_id.to_owned(),
+            subtask_index: self.subtask_index,
+            attempt_number: self.attempt_number,
+        }
     }
 }
 
@@ -148,7 +174,7 @@ impl JobInitializationMetricsBuilder {
     pub fn new(start_timestamp: i64, attempts: impl IntoIterator<Item = ExecutionAttemptId>) -> Self {
         let mut by_vertex: BTreeMap<String, Vec<Attempt>> = BTreeMap::new();
         for ExecutionAttemptId { job_vertex_id, subtask_index, attempt_number } in attempts {
-            let attempt = Attempt { subtask_index, attempt_number, has_reported: false };
+            let attempt = Attempt { subtask_index, attempt_number, has_reported: false, report: None };
             by_vertex.entry(job_vertex_id).or_default().push(attempt);
         }
         for attempts in by_vertex.values_mut() {
@@ -161,6 +187,7 @@ impl JobInitializationMetricsBuilder {
             expected,
             pending: expected,
             has_ended: false,
+            with_subtasks: false,
             ignored: IgnoredReports::default(),
             metrics: Vec::new(),
             stats: InitializationStats {
@@ -171,8 +198,16 @@ impl JobInitializationMetricsBuilder {
                 restored_trigger_timestamp: None,
                 restored_state_size: None,
                 metrics: Vec::new(),
+                subtasks: Vec::new(),
             },
         }
+    }
+
+    /// Also keeps what each subtask reports, for the children of the span. Beyond Flink, which has none.
+    #[must_use]
+    pub fn with_subtasks(mut self) -> Self {
+        self.with_subtasks = true;
+        self
     }
 
     /// When it began, in milliseconds since the epoch.
@@ -209,13 +244,14 @@ impl JobInitializationMetricsBuilder {
         attempt: &ExecutionAttemptId,
         metrics: &SubTaskInitializationMetrics,
     ) -> Option<InitializationStats> {
-        let has_ended = self.has_ended;
+        let (has_ended, with_subtasks) = (self.has_ended, self.with_subtasks);
         match self.attempt(attempt) {
             None => self.ignored.unknown += 1,
             Some(known) if known.has_reported => self.ignored.duplicate += 1,
             Some(_) if has_ended => self.ignored.late += 1,
             Some(known) => {
                 known.has_reported = true;
+                known.report = with_subtasks.then(|| Box::new(metrics.clone()));
                 self.pending -= 1;
                 self.fold(metrics);
                 return (self.pending == 0).then(|| self.end());
@@ -229,11 +265,16 @@ impl JobInitializationMetricsBuilder {
     ///
     /// Under a name that the attempt reported before, it enters the maximum on its own.
     pub fn add_late(&mut self, attempt: &ExecutionAttemptId, name: impl Into<Text>, value: i64) -> bool {
-        let counts = !self.has_ended && self.attempt(attempt).is_some_and(|known| known.has_reported);
-        if counts {
-            self.add(0, &name.into(), value);
+        if self.has_ended {
+            return false;
         }
-        counts
+        let Some(known) = self.attempt(attempt).filter(|known| known.has_reported) else { return false };
+        let name = name.into();
+        if let Some(report) = &mut known.report {
+            report.add(name.clone(), value);
+        }
+        self.add(0, &name, value);
+        true
     }
 
     /// Ends it at `now` without the attempts that have not reported; `None` if it has ended or waits for nobody. As not all subtasks came
@@ -260,13 +301,18 @@ impl JobInitializationMetricsBuilder {
     }
 
     fn missing(&self) -> Vec<ExecutionAttemptId> {
-        let id = |job_vertex_id: &String, attempt: &Attempt| ExecutionAttemptId {
-            job_vertex_id: job_vertex_id.clone(),
-            subtask_index: attempt.subtask_index,
-            attempt_number: attempt.attempt_number,
-        };
         let by_vertex = self.attempts.iter().flat_map(|(vertex, attempts)| attempts.iter().map(move |a| (vertex, a)));
-        by_vertex.filter(|(_, attempt)| !attempt.has_reported).map(|(vertex, attempt)| id(vertex, attempt)).collect()
+        by_vertex.filter(|(_, attempt)| !attempt.has_reported).map(|(vertex, attempt)| attempt.id(vertex)).collect()
+    }
+
+    /// What was kept, by job vertex and subtask.
+    fn take_subtasks(&mut self) -> Vec<(ExecutionAttemptId, SubTaskInitializationMetrics)> {
+        let mut subtasks = Vec::new();
+        for (vertex, attempts) in &mut self.attempts {
+            let reports = attempts.iter_mut().filter_map(|attempt| Some((attempt.id(vertex), *attempt.report.take()?)));
+            subtasks.extend(reports);
+        }
+        subtasks
     }
 
     fn fold(&mut self, report: &SubTaskInitializationMetrics) {
@@ -303,7 +349,7 @@ impl JobInitializationMetricsBuilder {
         let metrics = std::mem::take(&mut self.metrics).into_iter();
         let metrics =
             metrics.map(|Metric { name, max, sum }| InitializationMetric { name: name.into_owned(), max, sum });
-        InitializationStats { metrics: metrics.collect(), ..self.stats.clone() }
+        InitializationStats { metrics: metrics.collect(), subtasks: self.take_subtasks(), ..self.stats.clone() }
     }
 }
 

@@ -3,7 +3,7 @@
 use flink_traces_api::{Failure, Identity, Span, SpanBuilder};
 
 use super::TRACKER_SCOPE;
-use super::initialization::PartialInitialization;
+use super::initialization::{ExecutionAttemptId, PartialInitialization, SubTaskInitializationMetrics};
 use super::stats::{
     CheckpointStats, CheckpointStatus, InitializationStats, InitializationStatus, SubtaskMetric, SubtaskStats,
     TaskStats,
@@ -178,7 +178,8 @@ fn subtask_span(stats: &CheckpointStats, task: &TaskStats, subtask: &SubtaskStat
 /// The span `JobInitialization` of an initialization that ended. To be added to the job's [`MetricGroup`](crate::MetricGroup).
 ///
 /// Mirrors what `CheckpointStatsTracker` reports in Flink 2.0 and later when the last subtask reported. Beyond Flink, and hidden under
-/// `compatibility: flink`: the failure, and a link to the span `Checkpoint` of what was restored, where its trigger timestamp is known.
+/// `compatibility: flink`: the failure, a link to the span `Checkpoint` of what was restored, where its trigger timestamp is known, and
+/// a child `JobInitialization_Subtask` for each subtask that `stats` has.
 ///
 /// `identity_timestamp` tells it from the job's other initializations, for the ids: the start, unless the source may come to know
 /// that more exactly later; then a moment that every look at the job tells alike.
@@ -203,9 +204,39 @@ pub fn job_initialization_span(
     if stats.status == InitializationStatus::Failed {
         span = span.failure(Failure { ts_millis: stats.end_timestamp, message: String::new() });
     }
+    let subtasks = stats.subtasks.iter();
+    span = span.extension_children(subtasks.map(|(attempt, report)| initialized_subtask_span(stats, attempt, report)));
     match (restored, stats.restored_trigger_timestamp) {
         (Some(id), Some(trigger_timestamp)) => span.link(job.checkpoint(id, trigger_timestamp)),
         _ => span,
+    }
+}
+
+/// Of Flink's making but for its name and the attempt: what `Checkpoint_Subtask` is to `Checkpoint`.
+fn initialized_subtask_span(
+    stats: &InitializationStats,
+    attempt: &ExecutionAttemptId,
+    report: &SubTaskInitializationMetrics,
+) -> SpanBuilder {
+    let ExecutionAttemptId { job_vertex_id, subtask_index, attempt_number } = attempt;
+    let mut span = Span::builder(TRACKER_SCOPE, "JobInitialization_Subtask")
+        .identity(Identity::of(&[job_vertex_id, &subtask_index.to_string(), &attempt_number.to_string()]))
+        .start_ts_millis(stats.start_timestamp)
+        .end_ts_millis(report.end_timestamp())
+        .attribute("initializationStatus", report.status().name());
+    span = optional(span, "checkpointId", stats.restored_checkpoint_id)
+        .attribute("jobVertexId", job_vertex_id.clone())
+        .attribute("subtaskId", i64::from(*subtask_index))
+        .attribute("attemptNumber", i64::from(*attempt_number));
+    // −1 is Flink's mark of a number that was left unset.
+    for (name, value) in report.metrics().filter(|(_, value)| *value != -1) {
+        span = span.attribute(name.to_owned(), value);
+    }
+    match report.status() {
+        InitializationStatus::Completed => span,
+        InitializationStatus::Failed => {
+            span.failure(Failure { ts_millis: report.end_timestamp(), message: String::new() })
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What is known of one checkpoint and of one initialization, whoever found it out: a tracker inside an engine or an observer of
 //! a cluster's REST API.
 
+use super::initialization::{ExecutionAttemptId, SubTaskInitializationMetrics};
+
 /// One checkpoint or savepoint, as Flink's `AbstractCheckpointStats`. What a source cannot know is `None`, and the span then
 /// lacks the attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,6 +187,9 @@ pub struct InitializationStats {
     pub restored_state_size: Option<i64>,
     /// What the subtasks reported, by name.
     pub metrics: Vec<InitializationMetric>,
+    /// The reports of single subtasks, by job vertex and subtask, where they were kept: at the detail level
+    /// [`ChildrenSpansPerSubtask`](crate::SpanDetailLevel::ChildrenSpansPerSubtask). Beyond Flink.
+    pub subtasks: Vec<(ExecutionAttemptId, SubTaskInitializationMetrics)>,
 }
 
 /// Whether an initialization succeeded, as Flink's `InitializationStatus`.

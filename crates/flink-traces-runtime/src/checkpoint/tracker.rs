@@ -14,6 +14,7 @@ use super::stats::{
     CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, InitializationStats, SubtaskStats,
 };
 use super::summary::CompletedCheckpointStatsSummary;
+use crate::SpanDetailLevel;
 
 /// Follows the checkpoints and initializations of one job, as Flink's `DefaultCheckpointStatsTracker`.
 ///
@@ -64,6 +65,7 @@ struct State {
     latest_restored: Option<RestoredCheckpoint>,
     latest_failure_before_trigger: Option<CheckpointFailure>,
     initialization: Option<JobInitializationMetricsBuilder>,
+    detail: SpanDetailLevel,
 }
 
 impl CheckpointStatsTracker {
@@ -78,7 +80,17 @@ impl CheckpointStatsTracker {
             latest_restored: None,
             latest_failure_before_trigger: None,
             initialization: None,
+            detail: SpanDetailLevel::default(),
         }))
+    }
+
+    /// Keeps for the spans what that level asks for: at [`ChildrenSpansPerSubtask`](SpanDetailLevel::ChildrenSpansPerSubtask) what
+    /// each subtask reports of an initialization, so that the span `JobInitialization` gets a child for each of them. Otherwise, and in
+    /// Flink at any level, reports are only summed up. To be called before the first report.
+    #[must_use]
+    pub fn with_span_detail_level(self, detail: SpanDetailLevel) -> Self {
+        self.lock().detail = detail;
+        self
     }
 
     /// A checkpoint was triggered, with these tasks. Mirrors `reportPendingCheckpoint`.
@@ -187,7 +199,13 @@ impl CheckpointStatsTracker {
         attempts: impl IntoIterator<Item = ExecutionAttemptId>,
     ) -> Option<PartialInitialization> {
         let started = JobInitializationMetricsBuilder::new(start_timestamp, attempts);
-        let replaced = self.lock().initialization.replace(started);
+        let mut state = self.lock();
+        let started = match state.detail {
+            SpanDetailLevel::ChildrenSpansPerSubtask => started.with_subtasks(),
+            _ => started,
+        };
+        let replaced = state.initialization.replace(started);
+        drop(state);
         replaced.and_then(|mut replaced| replaced.give_up(start_timestamp))
     }
 

@@ -402,6 +402,7 @@ impl Lifecycle {
             restored_trigger_timestamp: from.trigger_timestamp,
             restored_state_size: from.state_size,
             metrics: Vec::new(),
+            subtasks: Vec::new(),
         };
         emit(Record::Initialization { stats, identity_timestamp: start });
     }
