@@ -1,9 +1,10 @@
-//! A file of whole lines that is rotated by size.
+//! A file of whole lines that is rotated by size and age.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use crate::lines::{Line, Lines};
 use crate::open;
@@ -17,7 +18,14 @@ use crate::open;
 pub(crate) struct LineFile {
     path: PathBuf,
     rules: Rules,
-    active: Option<File>,
+    active: Option<Active>,
+}
+
+#[derive(Debug)]
+struct Active {
+    file: File,
+    /// When the file was made, or else opened.
+    begun: SystemTime,
 }
 
 /// What holds for all files of one path.
@@ -27,8 +35,23 @@ pub(crate) struct Rules {
     pub(crate) line_start: &'static str,
     /// How many bytes a file holds at most, unless a single line is longer; 0: no limit.
     pub(crate) size_limit: u64,
+    /// How old a file may be when a line is added; 0: no limit.
+    pub(crate) age_limit: Duration,
     /// How many closed files stay.
     pub(crate) keep: u64,
+    /// What is on the disk when.
+    pub(crate) sync: Sync,
+}
+
+/// When the operating system is told to write to the disk what it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sync {
+    /// When it likes.
+    Never,
+    /// Before a file is closed for good.
+    Closed,
+    /// Before lines count as written.
+    Always,
 }
 
 /// Why a file cannot be had.
@@ -45,57 +68,72 @@ pub(crate) enum FileError {
 impl LineFile {
     /// Opens the file, or creates it; a torn last line is cut off.
     pub(crate) fn open(path: PathBuf, rules: Rules) -> Result<Self, FileError> {
-        let active = open_active(&path, rules.line_start)?;
+        let active = open_active(&path, rules)?;
         Ok(Self { path, rules, active: Some(active) })
     }
 
-    /// Appends the lines. Whatever the result, `written` grows by the spans or events of the lines that are now in a file.
-    pub(crate) fn append(&mut self, lines: &Lines, written: &mut usize) -> Result<(), FileError> {
+    /// Appends the lines, at the moment `now`. Whatever the result, `written` grows by the spans or events of the lines that are now
+    /// in a file, and on the disk where that is asked for.
+    pub(crate) fn append(&mut self, lines: &Lines, now: SystemTime, written: &mut usize) -> Result<(), FileError> {
         let mut limit = match self.rules.size_limit {
             0 => u64::MAX,
             limit => limit,
         };
+        let mut may_rotate = true;
         let mut begin = 0;
         let mut rest = lines.ends();
         while let Some(first) = rest.first() {
             let mut size = self.active_size()?;
-            if size > 0 && size.saturating_add((first.end - begin) as u64) > limit {
+            let is_full = size.saturating_add((first.end - begin) as u64) > limit;
+            if size > 0 && (is_full || may_rotate && self.is_old(now)) {
                 match self.rotate() {
                     Ok(()) => size = self.active_size()?,
                     Err(error) => {
-                        // A file that is too large is better than spans that are lost.
+                        // A file that is too large or too old is better than spans that are lost.
                         tracing::warn!(path = ?self.path, %error, "the file cannot be rotated and goes on growing");
-                        limit = u64::MAX;
+                        (limit, may_rotate) = (u64::MAX, false);
                     }
                 }
             }
             let room = limit.saturating_sub(size);
-            let fitting = rest.partition_point(|line| (line.end - begin) as u64 <= room).max(1);
-            let (now, later) = rest.split_at(fitting);
-            let active = self.active()?;
-            if let Err(error) = write_whole_lines(active, lines.as_bytes(), begin, now, written) {
+            let count = rest.partition_point(|line| (line.end - begin) as u64 <= room).max(1);
+            let (fitting, later) = rest.split_at(count);
+            let (sync, before) = (self.rules.sync, *written);
+            let file = &mut self.active()?.file;
+            let result = write_whole_lines(file, lines.as_bytes(), begin, fitting, written);
+            let result = result.and_then(|()| match sync {
+                Sync::Always => file.sync_data().inspect_err(|_| *written = before),
+                Sync::Closed | Sync::Never => Ok(()),
+            });
+            if let Err(error) = result {
                 // Opening it again makes sure of whole lines.
                 self.active = None;
                 return Err(self.io_error(error));
             }
-            begin = now.last().map_or(begin, |line| line.end);
+            begin = fitting.last().map_or(begin, |line| line.end);
             rest = later;
         }
         Ok(())
     }
 
     /// The file at the path, which may have been renamed or deleted since it was opened.
-    fn active(&mut self) -> Result<&mut File, FileError> {
+    fn active(&mut self) -> Result<&mut Active, FileError> {
         let active = match self.active.take() {
-            Some(file) if open::is_at(&file, &self.path) => file,
-            _ => open_active(&self.path, self.rules.line_start)?,
+            Some(active) if open::is_at(&active.file, &self.path) => active,
+            _ => open_active(&self.path, self.rules)?,
         };
         Ok(self.active.insert(active))
     }
 
     fn active_size(&mut self) -> Result<u64, FileError> {
-        let metadata = self.active()?.metadata();
+        let metadata = self.active()?.file.metadata();
         metadata.map(|metadata| metadata.len()).map_err(|error| self.io_error(error))
+    }
+
+    fn is_old(&self, now: SystemTime) -> bool {
+        let begun = self.active.as_ref().map(|active| active.begun);
+        let age = begun.and_then(|begun| now.duration_since(begun).ok()).unwrap_or_default();
+        !self.rules.age_limit.is_zero() && age >= self.rules.age_limit
     }
 
     /// Closes the active file under the next number and removes the oldest closed files.
@@ -103,6 +141,9 @@ impl LineFile {
         let closed = self.closed_numbers()?;
         let next = closed.last().map_or(Some(1), |newest| newest.checked_add(1));
         let next = next.ok_or_else(|| io::Error::other("there is no number left for a closed file"))?;
+        if let (Some(active), Sync::Closed | Sync::Always) = (&self.active, self.rules.sync) {
+            active.file.sync_all()?;
+        }
         fs::rename(&self.path, closed_path(&self.path, next))?;
         self.active = None;
         let surplus = (closed.len() as u64 + 1).saturating_sub(self.rules.keep);
@@ -117,13 +158,9 @@ impl LineFile {
 
     /// The numbers of all closed files, oldest first.
     fn closed_numbers(&self) -> io::Result<Vec<u64>> {
-        let directory = match self.path.parent() {
-            Some(directory) if directory != Path::new("") => directory,
-            _ => Path::new("."),
-        };
         let (before, after) = closed_affixes(&self.path);
         let mut numbers = Vec::new();
-        for entry in fs::read_dir(directory)? {
+        for entry in fs::read_dir(directory(&self.path))? {
             let name = entry?.file_name();
             let number = name.to_str().and_then(|name| name.strip_prefix(&before)?.strip_suffix(&after)?.parse().ok());
             // `+1` and `01` are numbers too, but no names of ours.
@@ -152,7 +189,14 @@ fn closed_path(path: &Path, number: u64) -> PathBuf {
     path.with_file_name(format!("{before}{number:06}{after}"))
 }
 
-fn open_active(path: &Path, line_start: &str) -> Result<File, FileError> {
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if directory != Path::new("") => directory,
+        _ => Path::new("."),
+    }
+}
+
+fn open_active(path: &Path, rules: Rules) -> Result<Active, FileError> {
     let unfit = |expected| FileError::Unfit { path: path.to_owned(), expected };
     let io_error = |error| FileError::Io { path: path.to_owned(), error };
     if path.is_symlink() {
@@ -165,14 +209,19 @@ fn open_active(path: &Path, line_start: &str) -> Result<File, FileError> {
     if !open::lock(&file) {
         return Err(unfit("free: another reporter, or another process, writes to it"));
     }
-    if !begins_with(&mut file, line_start.as_bytes()).map_err(io_error)? {
+    if !begins_with(&mut file, rules.line_start.as_bytes()).map_err(io_error)? {
         return Err(unfit("empty or a file of the same format and kind: it begins otherwise"));
     }
     let torn = cut_torn_line(&mut file).map_err(io_error)?;
     if torn > 0 {
         tracing::warn!(?path, bytes = torn, "cut off an unfinished last line");
     }
-    Ok(file)
+    if rules.sync == Sync::Always {
+        open::sync_directory(directory(path)).map_err(io_error)?;
+    }
+    // Not every file system knows when a file was made.
+    let begun = file.metadata().and_then(|metadata| metadata.created()).unwrap_or_else(|_| SystemTime::now());
+    Ok(Active { file, begun })
 }
 
 /// Whether the file begins with `start`, or is a part of it.
@@ -303,6 +352,27 @@ mod tests {
             let end = whole.last().map_or(begin, |line| line.end);
             assert_eq!(disk.content, &text[begin..end], "{capacity}");
         }
+    }
+
+    #[test]
+    fn a_file_is_closed_when_a_line_comes_that_is_too_late_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.jsonl");
+        let hour = Duration::from_secs(3600);
+        let mut lines = Lines::default();
+        lines.text().push('a');
+        lines.end_line(1);
+        for (age_limit, files) in [(Duration::ZERO, 1), (hour, 2)] {
+            let rules = Rules { line_start: "a", size_limit: 0, age_limit, keep: 9, sync: Sync::Closed };
+            let mut file = LineFile::open(path.clone(), rules).unwrap();
+            let mut written = 0;
+            for minutes in [0, 1, 30, 61] {
+                let now = SystemTime::now() + Duration::from_secs(60 * minutes);
+                file.append(&lines, now, &mut written).unwrap();
+            }
+            assert_eq!((written, fs::read_dir(&folder).unwrap().count()), (4, files), "{age_limit:?}");
+        }
+        assert_eq!(fs::read_to_string(path).unwrap(), "a\n");
     }
 
     #[test]

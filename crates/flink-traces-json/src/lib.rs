@@ -8,6 +8,7 @@ mod open;
 mod otlp;
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use flink_traces_api::otel::{self, Signal};
 use flink_traces_api::{
@@ -15,7 +16,7 @@ use flink_traces_api::{
     ReportedEvent, ReportedSpan, ReporterConfig, TraceReporter, TraceReporterFactory,
 };
 
-use file::{FileError, LineFile, Rules};
+use file::{FileError, LineFile, Rules, Sync};
 use lines::Lines;
 use otlp::OtlpJson;
 
@@ -48,6 +49,12 @@ const ROTATE_SIZE: ConfigOption<u64> = ConfigOption::bytes(
 )
 .or("128 mb");
 
+const ROTATE_AGE: ConfigOption<Duration> = ConfigOption::duration(
+    "rotate.age",
+    "The file is closed, and a new one begun, when something is reported and the file is this old; 0 for never.",
+)
+.or("0 s");
+
 const ROTATE_KEEP: ConfigOption<u64> = ConfigOption::parsed(
     "rotate.keep",
     "a whole number from 1",
@@ -55,6 +62,20 @@ const ROTATE_KEEP: ConfigOption<u64> = ConfigOption::parsed(
     "How many closed files stay; the oldest are deleted.",
 )
 .or("10");
+
+const SYNC: ConfigOption<Sync> = ConfigOption::parsed(
+    "sync",
+    "`never`, `closed` or `always`",
+    |text| match text.to_ascii_lowercase().as_str() {
+        "never" => Some(Sync::Never),
+        "closed" => Some(Sync::Closed),
+        "always" => Some(Sync::Always),
+        _ => None,
+    },
+    "What a crash of the machine leaves: `never` leaves what the operating system wrote by then, `closed` the closed files, and \
+     `always` all that counts as delivered, at the price of a wait for the disk in every batch.",
+)
+.or("never");
 
 /// How many bytes are collected before they are written: larger writes are no faster.
 const WRITE_SIZE: usize = 64 * 1024;
@@ -78,7 +99,9 @@ impl JsonReporterFactory {
         PATH.doc(),
         FORMAT.doc(),
         ROTATE_SIZE.doc(),
+        ROTATE_AGE.doc(),
         ROTATE_KEEP.doc(),
+        SYNC.doc(),
         otel::SERVICE_NAME.doc(),
         otel::SERVICE_VERSION.doc(),
         otel::RESOURCE_ATTRIBUTES.doc(),
@@ -93,8 +116,14 @@ impl JsonReporterFactory {
             }
             Format::Flat => (Encoder::Flat, flat::line_start(signal)),
         };
-        let (size_limit, keep) = (config.require(&ROTATE_SIZE)?, config.require(&ROTATE_KEEP)?);
-        let file = LineFile::open(path, Rules { line_start, size_limit, keep }).map_err(|error| match error {
+        let rules = Rules {
+            line_start,
+            size_limit: config.require(&ROTATE_SIZE)?,
+            age_limit: config.require(&ROTATE_AGE)?,
+            keep: config.require(&ROTATE_KEEP)?,
+            sync: config.require(&SYNC)?,
+        };
+        let file = LineFile::open(path, rules).map_err(|error| match error {
             FileError::Unfit { expected, .. } => config.invalid(&PATH, expected),
             error @ FileError::Io { .. } => ConfigError::Setup(error.into()),
         })?;
@@ -185,10 +214,10 @@ impl JsonReporter {
         for record in records {
             push(&self.encoder, &mut self.lines, record);
             if self.lines.len() >= WRITE_SIZE {
-                self.file.append(&self.lines, written)?;
+                self.file.append(&self.lines, SystemTime::now(), written)?;
                 self.lines.clear();
             }
         }
-        self.file.append(&self.lines, written)
+        self.file.append(&self.lines, SystemTime::now(), written)
     }
 }

@@ -24,6 +24,11 @@ mod platform {
         flock(file, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK)
     }
 
+    /// Puts on the disk which files the directory has.
+    pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+        File::open(directory)?.sync_all()
+    }
+
     /// Whether the path still leads to this file.
     pub(crate) fn is_at(file: &File, path: &Path) -> bool {
         let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
@@ -48,10 +53,15 @@ mod platform {
         true
     }
 
+    /// Here a directory needs no such care.
+    pub(crate) fn sync_directory(_: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Whether the path leads to a file; here there is no telling which.
     pub(crate) fn is_at(_: &File, path: &Path) -> bool {
         path.exists()
     }
 }
 
-pub(crate) use platform::{is_at, lock, open};
+pub(crate) use platform::{is_at, lock, open, sync_directory};
