@@ -13,7 +13,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use flink_traces_api::{
     ConfigError, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, TraceReporter, printable,
@@ -349,7 +349,10 @@ impl<R: Record> Shared<R> {
         let error = result.as_ref().err().map(with_causes);
         let mut state = self.lock();
         match &result {
-            Ok(()) => state.stats.deliver(units),
+            Ok(()) => {
+                state.stats.deliver(units);
+                state.stats.last_success = Some(SystemTime::now());
+            }
             Err(error) => {
                 let (rejected, lost) = (error.count_rejected() as u64, error.count_lost() as u64);
                 state.stats.deliver_in_part(units, rejected, lost);
@@ -386,6 +389,7 @@ impl<R: Record> Shared<R> {
         let units = state.stats.queued;
         state.stats.drop_queued(units, DropReason::Panicked);
         state.stats.fail(panicked);
+        state.stats.is_out_of_use = true;
         state.phase = Phase::Panicked;
         self.settled.notify_all();
         drop(state);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::SystemTime;
 
 use flink_traces_api::printable;
 
@@ -34,6 +35,10 @@ pub struct ReporterStats {
     pub failures: u64,
     /// Why it failed last, with all causes. May be several lines, and may quote what the destination answered.
     pub last_error: Option<String>,
+    /// When a report last succeeded, by the system's clock.
+    pub last_success: Option<SystemTime>,
+    /// It panicked and is called no more.
+    pub is_out_of_use: bool,
 }
 
 /// Why something did not reach its destination.
@@ -52,6 +57,9 @@ pub enum DropReason {
 }
 
 impl DropReason {
+    /// All reasons.
+    pub const ALL: [Self; 5] = [Self::QueueFull, Self::GivenUp, Self::Shutdown, Self::Closed, Self::Panicked];
+
     /// The reason in one or two words.
     pub const fn name(self) -> &'static str {
         match self {
@@ -83,6 +91,8 @@ impl ReporterStats {
             queued: 0,
             failures: 0,
             last_error: None,
+            last_success: None,
+            is_out_of_use: false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod metrics;
 pub mod observer;
 pub mod once;
 pub mod pipeline;

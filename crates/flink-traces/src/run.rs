@@ -1,16 +1,19 @@
 //! The command `run`.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Context;
 use flink_traces_api::{Clock, SystemClock};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::cli::{ClusterArgs, Exit};
-use crate::observer::Output;
+use crate::metrics::Metrics;
+use crate::observer::{Output, Record};
 use crate::pipeline::{Pipeline, Printer};
-use crate::settings::{Cluster, InvalidConfiguration, Settings};
+use crate::settings::{Cluster, InvalidConfiguration, METRICS_LISTEN, Settings};
 use crate::text::{say, tell_stats};
 use crate::watch::Watcher;
 
@@ -34,14 +37,28 @@ pub async fn run(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
     let printer = Arc::new(Mutex::new(Printer::new(io::stdout())));
 
     let (stop, stopped) = watch::channel(false);
+    let watched = clusters.into_iter().map(|Cluster { name, client, host }| {
+        let watcher = Watcher::new(client, &name, settings.poll_interval, clock.clone());
+        (name, host, watcher)
+    });
+    let watched: Vec<_> = watched.collect();
+    if let Some(address) = settings.metrics_listen {
+        let clusters = watched.iter().map(|(name, _, watcher)| (name.clone(), watcher.stats())).collect();
+        let bound = Metrics::new(dispatcher.clone(), clusters).serve(address).await;
+        let address = bound.with_context(|| format!("{}: {address}", METRICS_LISTEN.key()))?;
+        tracing::info!("metrics are at http://{address}/metrics");
+    }
     let mut watching = JoinSet::new();
-    for Cluster { name, client, host } in clusters {
-        let mut watcher = Watcher::new(client, &name, settings.poll_interval, clock.clone());
+    for (name, host, mut watcher) in watched {
+        let stats = watcher.stats();
         let mut pipeline = Pipeline::new(&dispatcher, &name, &host, settings.detail);
         let (stopped, printer) = (stopped.clone(), printer.clone());
         watching.spawn(async move {
             let mut report = move |at: i64, outputs: &[Output]| {
                 for output in outputs {
+                    if let Record::Missed { count, .. } = output.record {
+                        stats.missed_checkpoints.fetch_add(count.unsigned_abs(), Ordering::Relaxed);
+                    }
                     pipeline.report(output);
                     if prints {
                         let printed = printer.lock().unwrap_or_else(PoisonError::into_inner).print(at, output);

@@ -1,5 +1,6 @@
 //! From arguments and configuration files to what a command needs.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -63,6 +64,18 @@ pub const SHUTDOWN_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
 )
 .or("10 s");
 
+/// Where the program tells of itself.
+pub const METRICS_LISTEN: ConfigOption<SocketAddr> = ConfigOption::parsed(
+    "flink-traces.metrics.listen",
+    "a port, or an IP address and a port",
+    |text| match text.trim().parse::<u16>() {
+        Ok(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        Err(_) => text.trim().parse().ok(),
+    },
+    "Where `run` serves `/metrics` for Prometheus and `/healthz`: a port of 127.0.0.1, or an address such as `0.0.0.0:9250`. Without \
+     it the program listens nowhere.",
+);
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The options of this program's own.
@@ -73,6 +86,7 @@ pub const OWN_OPTIONS: &[OptionDoc] = &[
     REST_BEARER_TOKEN.doc(),
     REST_CA_CERTIFICATES.doc(),
     SHUTDOWN_TIMEOUT.doc(),
+    METRICS_LISTEN.doc(),
 ];
 
 /// All options that are not of one reporter.
@@ -100,6 +114,8 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// See [`SHUTDOWN_TIMEOUT`].
     pub shutdown_timeout: Duration,
+    /// See [`METRICS_LISTEN`].
+    pub metrics_listen: Option<SocketAddr>,
     rest: Rest,
 }
 
@@ -166,6 +182,7 @@ impl Settings {
             detail: take(&configuration, &SPAN_DETAIL_LEVEL, &mut problems).unwrap_or_default(),
             poll_interval: take(&configuration, &POLL_INTERVAL, &mut problems).unwrap_or_default(),
             shutdown_timeout: take(&configuration, &SHUTDOWN_TIMEOUT, &mut problems).unwrap_or_default(),
+            metrics_listen: take(&configuration, &METRICS_LISTEN, &mut problems),
             rest: Rest::read(&configuration, &mut problems),
             configuration,
             registry,

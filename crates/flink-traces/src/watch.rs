@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use flink_rest::{BodyError, Client, Error, Resource, Response};
@@ -10,6 +11,7 @@ use flink_traces_api::Clock;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::metrics::ClusterStats;
 use crate::observer::{ClusterObserver, Observation, Output};
 
 /// How many requests one cluster gets at once.
@@ -41,6 +43,7 @@ pub struct Watcher {
     observer: ClusterObserver,
     reachable: Option<bool>,
     unreadable: Unreadable,
+    stats: Arc<ClusterStats>,
 }
 
 impl Watcher {
@@ -55,7 +58,13 @@ impl Watcher {
             observer,
             reachable: None,
             unreadable: Unreadable::default(),
+            stats: Arc::default(),
         }
+    }
+
+    /// What is counted of the cluster, now and later.
+    pub fn stats(&self) -> Arc<ClusterStats> {
+        self.stats.clone()
     }
 
     /// Looks until `stop` says so, which ends a look that is under way, and then for some seconds at the most until nothing is half
@@ -125,6 +134,9 @@ impl Watcher {
                     Ok(response) => observation(&answer.resource, response.status, &response.body),
                     Err(_) => (Observation::Unavailable, None),
                 };
+                let has_failed = answer.response.is_err() || unreadable.is_some();
+                self.stats.requests.fetch_add(1, Ordering::Relaxed);
+                self.stats.failed_requests.fetch_add(has_failed.into(), Ordering::Relaxed);
                 unanswered = if answer.response.is_err() { unanswered + 1 } else { 0 };
                 gone |= !self.note(&answer, unreadable) || unanswered >= CONCURRENT_REQUESTS;
                 let outputs = self.observer.observe(answer.answered_at, &answer.resource, observation);
@@ -169,6 +181,7 @@ impl Watcher {
             (Some(error), _) => tracing::warn!(cluster, address, error, "no answer, trying again"),
         }
         self.reachable = Some(trouble.is_none());
+        self.stats.up.store(trouble.is_none(), Ordering::Relaxed);
         trouble.is_none()
     }
 }

@@ -88,9 +88,9 @@ impl Running {
         Self { id, status, stdout, stderr }
     }
 
-    /// Waits until the program has said that on standard error.
-    pub(crate) fn wait_for_stderr(&self, text: &str) {
-        wait_for(&self.stderr, text);
+    /// Waits until the program has said that on standard error; answers all that it has said.
+    pub(crate) fn wait_for_stderr(&self, text: &str) -> String {
+        wait_for(&self.stderr, text)
     }
 
     /// Waits until the program has printed that to standard output.
@@ -139,13 +139,14 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> Arc<Watched<Output>> {
     output
 }
 
-fn wait_for(output: &Watched<Output>, text: &str) {
+fn wait_for(output: &Watched<Output>, text: &str) -> String {
     let mut seen = String::new();
     let found = output.wait_for(|output| {
         seen = String::from_utf8_lossy(&output.bytes).into_owned();
         (seen.contains(text) || output.ended).then(|| seen.contains(text))
     });
     assert_eq!(found, Some(true), "{text:?} is not in:\n{seen}");
+    seen
 }
 
 /// A program that has ended.
