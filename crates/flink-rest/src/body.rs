@@ -12,8 +12,43 @@ const SHOWN: usize = 300;
 /// Bytes of the body on either side of what is wrong with it.
 const CONTEXT: usize = 60;
 
-/// Reads a body as `T`.
+/// Reads a body as `T`. What is not Unicode in it, such as half a surrogate pair in the name of a job, is replaced.
+///
+/// # Errors
+/// When it is no `T`.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
+    decode_strictly(body).or_else(|error| match repaired(body) {
+        Some(body) => decode_strictly(&body),
+        None => Err(error),
+    })
+}
+
+/// The body with what is not Unicode replaced; `None` if all of it is.
+fn repaired(body: &[u8]) -> Option<Vec<u8>> {
+    let mut text = String::from_utf8_lossy(body).into_owned().into_bytes();
+    let mut is_changed = text != body;
+    let mut place = 0;
+    while let Some(offset) = text.get(place..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+        place += offset;
+        let unit = |at: usize| {
+            let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
+            u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+        };
+        match (unit(place), unit(place + 6)) {
+            (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => place += 12,
+            (Some(0xd800..0xe000), _) => {
+                text[place..place + 6].copy_from_slice(b"\\ufffd");
+                is_changed = true;
+                place += 6;
+            }
+            // Any other escape, of which the second byte may be a backslash.
+            _ => place += 2,
+        }
+    }
+    is_changed.then_some(text)
+}
+
+fn decode_strictly<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let decoded = serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| (error.path().to_string(), error.into_inner()))
@@ -197,7 +232,7 @@ mod tests {
         check::<MultipleJobsDetails>(
             br#"{"jobs":[{"jid":"","start-time":1,"state":"RUNNING"}]}"#,
             expect![[
-                r#""" is no id: an id has 1 to 128 bytes and is none of ["overview", "metrics", ".", ".."] at jobs[0].jid, line 1, column 18: {"jobs":[{"jid":"","start-time":1,"state":"RUNNING"}]}"#
+                r#""" is no id: an id has 1 to 255 bytes and is none of ["overview", "metrics", ".", ".."] at jobs[0].jid, line 1, column 18: {"jobs":[{"jid":"","start-time":1,"state":"RUNNING"}]}"#
             ]],
         );
         check::<MultipleJobsDetails>(
@@ -220,6 +255,28 @@ mod tests {
                 "answered HTML, is this Flink's REST address? It begins: \\n <!DOCTYPE html><html><head><title>Log in</title>\\u{1b}</head>"
             ],
         );
+    }
+
+    #[test]
+    fn what_is_not_unicode_costs_one_character() {
+        for (name, expected) in [
+            (&br"a\ud800b"[..], "a\u{fffd}b"),
+            (br"a\udc00\ud800", "a\u{fffd}\u{fffd}"),
+            (br"\ud83d\ude00\ud83d", "\u{1f600}\u{fffd}"),
+            (br"\\ud800 \ud800", "\\ud800 \u{fffd}"),
+            (b"a\xffb", "a\u{fffd}b"),
+        ] {
+            // Of a field that has a name here, and of one that has none.
+            let body = [
+                &br#"{"jobs":[{"jid":"a","start-time":1,"state":"RUNNING","name":""#[..],
+                name,
+                br#"","new":""#,
+                name,
+                br#""}]}"#,
+            ];
+            let jobs = decode::<MultipleJobsDetails>(&body.concat()).unwrap().jobs;
+            assert_eq!((jobs[0].name.as_str(), jobs[0].other["new"].as_str()), (expected, Some(expected)));
+        }
     }
 
     #[test]

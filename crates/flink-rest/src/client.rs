@@ -4,16 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, RequestBuilder, Url, redirect};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
-use crate::body::{BodyError, StatusError, decode};
+use crate::body::{BodyError, StatusError};
 use crate::text::{escaped, redacted};
-use crate::{Endpoint, Resource};
+use crate::{EncodedBody, Endpoint, Resource, ResponseBody as _};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,12 +85,12 @@ impl Client {
             url: format!("{}{path}", self.base_url),
             problem: error.to_string(),
         })?;
-        let response = self.send(method, &path).await?;
+        let response = self.send(method, &path, endpoint.body()).await?;
         let url = || format!("{}{path}", self.base_url);
         if let Some(problem) = response.status_error() {
             return Err(Error::Status { url: url(), problem });
         }
-        decode(&response.body).map_err(|problem| Error::Body { url: url(), problem })
+        E::Response::from_bytes(&response.body).map_err(|problem| Error::Body { url: url(), problem })
     }
 
     /// Asks `resource`; an answer of any status is `Ok`.
@@ -102,12 +102,15 @@ impl Client {
     ///
     /// Not every GET of Flink's only reads: `/jobs/:jobid/yarn-cancel` and `/jobs/:jobid/yarn-stop` end the job.
     pub async fn get_raw(&self, path: &str) -> Result<Response, Error> {
-        self.send(Method::GET, path).await
+        self.send(Method::GET, path, None).await
     }
 
-    async fn send(&self, method: Method, path: &str) -> Result<Response, Error> {
+    async fn send(&self, method: Method, path: &str, body: Option<EncodedBody>) -> Result<Response, Error> {
         let url = self.url(path)?;
-        let request = self.authenticated(self.http.request(method, url.clone()));
+        let mut request = self.authenticated(self.http.request(method, url.clone()));
+        if let Some(EncodedBody { content_type, content }) = body {
+            request = request.header(CONTENT_TYPE, content_type).body(content);
+        }
         let mut answer = request.send().await.map_err(|error| self.failure(&url, &error))?;
         let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let too_large = || Error::BodyTooLarge { url: url.to_string(), limit: self.max_body_bytes };

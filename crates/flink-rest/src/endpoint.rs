@@ -1,27 +1,28 @@
-//! The endpoints, each declared once: its path as Flink writes it, its parameters, what it answers.
+//! What an endpoint is: a path with parameters, perhaps a body, and an answer.
 
+use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::types::{
-    CheckpointConfigInfo, CheckpointStatistics, CheckpointingStatistics, ClusterOverviewWithVersion,
-    DashboardConfiguration, JobDetailsInfo, JobExceptionsInfoWithHistory, JobIdsWithStatusOverview,
-    JobVertexDetailsInfo, MetricCollectionResponseBody, MultipleJobsDetails, SubtaskExecutionAttemptDetailsInfo,
-    SubtasksTimesInfo, TaskCheckpointStatisticsWithSubtaskDetails, TaskManagersInfo,
-};
-use crate::{JobId, JobVertexId};
+use crate::body::{BodyError, decode};
+use crate::text::escaped;
+use crate::types::File;
 
 /// What stays as it is in a path.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+/// Characters of a parameter in a message.
+const SHOWN: usize = 100;
+pub(crate) const JSON: &str = "application/json; charset=UTF-8";
 
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
 
-/// A question that Flink answers, with its parameters; what Flink calls `MessageHeaders` and `MessageParameters`.
+/// A question that Flink answers, or an order that it takes, with its parameters; what Flink calls `MessageHeaders`,
+/// `MessageParameters` and the request's body.
 ///
 /// `Client::call` asks any type that has this trait, so a program may declare endpoints that this crate lacks.
 pub trait Endpoint: Sized {
@@ -31,8 +32,11 @@ pub trait Endpoint: Sized {
     /// The path as Flink declares it, with `:name` in the places of parameters. Flink takes it with and without `/v1` before it.
     const PATH: &'static str;
 
-    /// What it answers with status 200.
-    type Response: Serialize + DeserializeOwned;
+    /// The HTTP status of an answer that is no error.
+    const STATUS: u16 = 200;
+
+    /// What it answers with that status.
+    type Response: ResponseBody;
 
     /// The values of the path's parameters, in order; not encoded.
     fn parameters(&self) -> Vec<String> {
@@ -44,8 +48,16 @@ pub trait Endpoint: Sized {
         None
     }
 
-    /// The endpoint back from its parameters; `None` where one is not of its kind.
-    fn from_parameters(parameters: &mut Parameters<'_>) -> Option<Self>;
+    /// The body to send.
+    fn body(&self) -> Option<EncodedBody> {
+        None
+    }
+
+    /// The endpoint back from its parameters.
+    ///
+    /// # Errors
+    /// When one is missing or not of its kind.
+    fn from_parameters(parameters: &mut Parameters<'_>) -> Result<Self, InvalidParameter>;
 
     /// The path to request, with the query.
     fn path(&self) -> String {
@@ -67,23 +79,8 @@ pub trait Endpoint: Sized {
 
     /// The endpoint that `path` asks, with or without `/v1`, query and a slash at its end; `None` if that is not this one.
     fn parse(path: &str) -> Option<Self> {
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let path = path.strip_prefix("/v1").filter(|path| path.starts_with('/')).unwrap_or(path);
-        let path = path.strip_suffix('/').unwrap_or(path).strip_prefix('/')?;
-        let mut given = path.split('/');
-        let mut values = Vec::new();
-        for segment in segments(Self::PATH) {
-            let value = given.next()?;
-            match segment.strip_prefix(':') {
-                Some(_) => values.push(value),
-                None if segment == value => {}
-                None => return None,
-            }
-        }
-        if given.next().is_some() {
-            return None;
-        }
-        Self::from_parameters(&mut Parameters { values: values.into_iter(), query })
+        let path = RequestPath::new(path)?;
+        Self::from_parameters(&mut path.parameters(Self::PATH)?).ok()
     }
 }
 
@@ -91,24 +88,79 @@ fn segments(template: &'static str) -> impl Iterator<Item = &'static str> {
     template.split('/').skip(1)
 }
 
-/// The parameters of a request as they came.
-#[derive(Debug)]
-pub struct Parameters<'a> {
-    values: std::vec::IntoIter<&'a str>,
+/// The path of a request, cut into its segments.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestPath<'a> {
+    segments: Vec<&'a str>,
     query: &'a str,
 }
 
-impl<'a> Parameters<'a> {
-    /// The path's next parameter, decoded; `None` if there is none or it is no `T`.
-    pub fn take<T: FromStr>(&mut self) -> Option<T> {
-        decoded(self.values.next()?)?.parse().ok()
+impl<'a> RequestPath<'a> {
+    /// `None` if it does not begin with a slash.
+    pub(crate) fn new(path: &'a str) -> Option<Self> {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let path = path.strip_prefix("/v1").filter(|path| path.starts_with('/')).unwrap_or(path);
+        let path = path.strip_suffix('/').unwrap_or(path).strip_prefix('/')?;
+        Some(Self { segments: path.split('/').collect(), query })
     }
 
-    /// The list that the query's parameter `key` holds, items decoded; `None` if the query lacks it.
-    pub fn list(&self, key: &str) -> Option<Vec<String>> {
+    /// Its parameters, if it is a path of `template`.
+    pub(crate) fn parameters(&self, template: &'static str) -> Option<Parameters<'a>> {
+        let mut given = self.segments.iter();
+        let mut values = Vec::new();
+        for segment in segments(template) {
+            let value = *given.next()?;
+            match segment.strip_prefix(':') {
+                Some(name) => values.push((name, value)),
+                None if segment == value => {}
+                None => return None,
+            }
+        }
+        given.next().is_none().then(|| Parameters {
+            values: values.into_iter(),
+            query: self.query,
+            content_type: "",
+            body: &[],
+        })
+    }
+}
+
+/// The parameters of a request as they came.
+#[derive(Debug)]
+pub struct Parameters<'a> {
+    values: std::vec::IntoIter<(&'static str, &'a str)>,
+    query: &'a str,
+    content_type: &'a str,
+    body: &'a [u8],
+}
+
+impl<'a> Parameters<'a> {
+    /// The path's next parameter, decoded.
+    ///
+    /// # Errors
+    /// When there is none or it is no `T`.
+    pub fn take<T: FromStr>(&mut self) -> Result<T, InvalidParameter> {
+        let (name, value) = self.values.next().ok_or_else(|| InvalidParameter::new("path", "", ""))?;
+        let parsed = decoded(value).and_then(|value| value.parse().ok());
+        parsed.ok_or_else(|| InvalidParameter::new("path", name, value))
+    }
+
+    /// The query's parameter `key`, decoded.
+    ///
+    /// # Errors
+    /// When it is not of its kind, or is missing and has to be there.
+    pub fn query<T: QueryParameter>(&self, key: &str) -> Result<T, InvalidParameter> {
         let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        let (_, list) = pairs.find(|(name, _)| *name == key)?;
-        list.split(',').map(decoded).collect()
+        let value = pairs.find(|(name, _)| *name == key).map(|(_, value)| value);
+        T::from_query(value).ok_or_else(|| InvalidParameter::new("query", key, value.unwrap_or_default()))
+    }
+
+    /// The request's body; an empty one is `T`'s default.
+    ///
+    /// # Errors
+    /// When it is no `T`.
+    pub fn body<T: RequestBody>(&self) -> Result<T, InvalidParameter> {
+        T::decode(self.content_type, self.body)
     }
 }
 
@@ -116,295 +168,149 @@ fn decoded(text: &str) -> Option<String> {
     percent_decode_str(text).decode_utf8().ok().map(Into::into)
 }
 
-/// What the web UI needs to know, Flink's version with it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Config;
+/// A parameter or body of a request that is not what the endpoint takes. The text is the one that Flink answers with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidParameter(String);
 
-impl Endpoint for Config {
-    const PATH: &'static str = "/config";
-    type Response = DashboardConfiguration;
+impl InvalidParameter {
+    fn new(place: &str, name: &str, value: &str) -> Self {
+        let value = escaped(value, SHOWN);
+        Self(format!(
+            "Bad request, could not parse parameters: Cannot resolve {place} parameter ({name}) from value \"{value}\"."
+        ))
+    }
 
-    fn from_parameters(_: &mut Parameters<'_>) -> Option<Self> {
-        Some(Self)
+    pub(crate) fn body(kind: &str, problem: &dyn Display) -> Self {
+        Self(format!("Request did not match expected format {kind}: {problem}"))
     }
 }
 
-/// How many TaskManagers, slots and jobs there are. Never cached.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Overview;
+/// A value of a query.
+pub trait QueryParameter: Sized {
+    /// The value as it is sent, encoded; `None` leaves the parameter out.
+    fn to_query(&self) -> Option<String>;
 
-impl Endpoint for Overview {
-    const PATH: &'static str = "/overview";
-    type Response = ClusterOverviewWithVersion;
+    /// The value of what was sent, which is `None` for a parameter that is left out; `None` if it is not of this kind.
+    fn from_query(value: Option<&str>) -> Option<Self>;
+}
 
-    fn from_parameters(_: &mut Parameters<'_>) -> Option<Self> {
-        Some(Self)
+/// One that has to be there.
+impl QueryParameter for i64 {
+    fn to_query(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+
+    fn from_query(value: Option<&str>) -> Option<Self> {
+        value?.parse().ok()
     }
 }
 
-/// Ids and states of all jobs. Never cached.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Jobs;
+impl<T: Display + FromStr> QueryParameter for Option<T> {
+    fn to_query(&self) -> Option<String> {
+        self.as_ref().map(|value| encoded(&value.to_string()))
+    }
 
-impl Endpoint for Jobs {
-    const PATH: &'static str = "/jobs";
-    type Response = JobIdsWithStatusOverview;
-
-    fn from_parameters(_: &mut Parameters<'_>) -> Option<Self> {
-        Some(Self)
+    fn from_query(value: Option<&str>) -> Option<Self> {
+        value.map_or(Some(None), |value| decoded(value)?.parse().ok().map(Some))
     }
 }
 
-/// All jobs in short: the one question that finds every change of state. Never cached.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobsOverview;
+/// Items with commas between them; none leaves the parameter out.
+impl<T: Display + FromStr> QueryParameter for Vec<T> {
+    fn to_query(&self) -> Option<String> {
+        let items: Vec<_> = self.iter().map(|item| encoded(&item.to_string())).collect();
+        (!items.is_empty()).then(|| items.join(","))
+    }
 
-impl Endpoint for JobsOverview {
-    const PATH: &'static str = "/jobs/overview";
-    type Response = MultipleJobsDetails;
-
-    fn from_parameters(_: &mut Parameters<'_>) -> Option<Self> {
-        Some(Self)
+    fn from_query(value: Option<&str>) -> Option<Self> {
+        let Some(value) = value else { return Some(Self::new()) };
+        value.split(',').map(|item| decoded(item)?.parse().ok()).collect()
     }
 }
 
-/// A job with its vertices.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Job {
-    /// The job.
-    pub job: JobId,
+/// The query of these keys and values; `None` if all are left out.
+pub(crate) fn query_of<'a>(parameters: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Option<String> {
+    let given = parameters.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
+    let given: Vec<_> = given.collect();
+    (!given.is_empty()).then(|| given.join("&"))
 }
 
-impl Endpoint for Job {
-    const PATH: &'static str = "/jobs/:jobid";
-    type Response = JobDetailsInfo;
-
-    fn parameters(&self) -> Vec<String> {
-        vec![self.job.to_string()]
-    }
-
-    fn from_parameters(parameters: &mut Parameters<'_>) -> Option<Self> {
-        Some(Self { job: parameters.take()? })
-    }
+/// The body of a request as it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedBody {
+    /// Its media type.
+    pub content_type: String,
+    /// Its bytes.
+    pub content: Vec<u8>,
 }
 
-/// Why a job failed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobExceptions {
-    /// The job.
-    pub job: JobId,
+/// What can be the body of a request: whatever can be JSON, and [`Multipart`](crate::Multipart).
+pub trait RequestBody: Sized {
+    /// The body as it is sent.
+    fn encode(&self) -> EncodedBody;
+
+    /// The body back.
+    ///
+    /// # Errors
+    /// When it is not of this kind.
+    fn decode(content_type: &str, content: &[u8]) -> Result<Self, InvalidParameter>;
 }
 
-impl Endpoint for JobExceptions {
-    const PATH: &'static str = "/jobs/:jobid/exceptions";
-    type Response = JobExceptionsInfoWithHistory;
-
-    fn parameters(&self) -> Vec<String> {
-        vec![self.job.to_string()]
+impl<T: Serialize + DeserializeOwned + Default> RequestBody for T {
+    fn encode(&self) -> EncodedBody {
+        // Only maps with keys that are no text cannot be JSON, and no body has one.
+        let content = serde_json::to_vec(self).unwrap_or_default();
+        EncodedBody { content_type: JSON.to_owned(), content }
     }
 
-    fn from_parameters(parameters: &mut Parameters<'_>) -> Option<Self> {
-        Some(Self { job: parameters.take()? })
-    }
-}
-
-/// A job's metrics by name, such as `lastCheckpointRestoreTimestamp` and `numRestarts`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobMetrics {
-    /// The job.
-    pub job: JobId,
-    /// The metrics wanted; none asks for the names of all. Flink leaves out those it does not know.
-    pub names: Vec<String>,
-}
-
-impl Endpoint for JobMetrics {
-    const PATH: &'static str = "/jobs/:jobid/metrics";
-    type Response = MetricCollectionResponseBody;
-
-    fn parameters(&self) -> Vec<String> {
-        vec![self.job.to_string()]
-    }
-
-    fn query(&self) -> Option<String> {
-        let names: Vec<_> = self.names.iter().map(|name| encoded(name)).collect();
-        (!names.is_empty()).then(|| format!("get={}", names.join(",")))
-    }
-
-    fn from_parameters(parameters: &mut Parameters<'_>) -> Option<Self> {
-        Some(Self { job: parameters.take()?, names: parameters.list("get").unwrap_or_default() })
+    fn decode(_: &str, content: &[u8]) -> Result<Self, InvalidParameter> {
+        if content.trim_ascii().is_empty() {
+            return Ok(Self::default());
+        }
+        let kind = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
+        decode(content).map_err(|problem| InvalidParameter::body(kind, &problem))
     }
 }
 
-/// A job's checkpoints: counts, the latest, the last ten. 404 for a batch job.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Checkpoints {
-    /// The job.
-    pub job: JobId,
+/// What can be the body of an answer: whatever can be JSON, and [`File`].
+pub trait ResponseBody: Sized {
+    /// Its media type.
+    const CONTENT_TYPE: &'static str;
+
+    /// The body as it is sent.
+    ///
+    /// # Errors
+    /// When it cannot be JSON, which no type of this crate is.
+    fn to_bytes(&self) -> Result<Vec<u8>, fmt::Error>;
+
+    /// The body back.
+    ///
+    /// # Errors
+    /// When it is not of this kind.
+    fn from_bytes(content: &[u8]) -> Result<Self, BodyError>;
 }
 
-impl Endpoint for Checkpoints {
-    const PATH: &'static str = "/jobs/:jobid/checkpoints";
-    type Response = CheckpointingStatistics;
+impl<T: Serialize + DeserializeOwned> ResponseBody for T {
+    const CONTENT_TYPE: &'static str = JSON;
 
-    fn parameters(&self) -> Vec<String> {
-        vec![self.job.to_string()]
+    fn to_bytes(&self) -> Result<Vec<u8>, fmt::Error> {
+        serde_json::to_vec(self).map_err(|_| fmt::Error)
     }
 
-    fn from_parameters(parameters: &mut Parameters<'_>) -> Option<Self> {
-        Some(Self { job: parameters.take()? })
-    }
-}
-
-/// How a job checkpoints.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CheckpointConfig {
-    /// The job.
-    pub job: JobId,
-}
-
-impl Endpoint for CheckpointConfig {
-    const PATH: &'static str = "/jobs/:jobid/checkpoints/config";
-    type Response = CheckpointConfigInfo;
-
-    fn parameters(&self) -> Vec<String> {
-        vec![self.job.to_string()]
-    }
-
-    fn from_parameters(parameters: &mut Parameters<'_>) -> Option<Self> {
-        Some(Self { job: parameters.take()? })
+    fn from_bytes(content: &[u8]) -> Result<Self, BodyError> {
+        decode(content)
     }
 }
 
-/// A checkpoint with its vertices. Ask only for what the history has just shown, and see [`CheckpointStatistics`] for what to check.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CheckpointDetails {
-    /// The job.
-    pub job: JobId,
-    /// The checkpoint.
-    pub checkpoint: i64,
-}
+impl ResponseBody for File {
+    const CONTENT_TYPE: &'static str = "application/octet-stream";
 
-impl Endpoint for CheckpointDetails {
-    const PATH: &'static str = "/jobs/:jobid/checkpoints/details/:checkpointid";
-    type Response = CheckpointStatistics;
-
-    fn parameters(&self) -> Vec<String> {
-        vec![self.job.to_string(), self.checkpoint.to_string()]
+    fn to_bytes(&self) -> Result<Vec<u8>, fmt::Error> {
+        Ok(self.content.clone())
     }
 
-    fn from_parameters(parameters: &mut Parameters<'_>) -> Option<Self> {
-        Some(Self { job: parameters.take()?, checkpoint: parameters.take()? })
-    }
-}
-
-/// A checkpoint's share of one vertex, with its subtasks.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CheckpointSubtasks {
-    /// The job.
-    pub job: JobId,
-    /// The checkpoint.
-    pub checkpoint: i64,
-    /// The vertex.
-    pub vertex: JobVertexId,
-}
-
-impl Endpoint for CheckpointSubtasks {
-    const PATH: &'static str = "/jobs/:jobid/checkpoints/details/:checkpointid/subtasks/:vertexid";
-    type Response = TaskCheckpointStatisticsWithSubtaskDetails;
-
-    fn parameters(&self) -> Vec<String> {
-        vec![self.job.to_string(), self.checkpoint.to_string(), self.vertex.to_string()]
-    }
-
-    fn from_parameters(parameters: &mut Parameters<'_>) -> Option<Self> {
-        Some(Self { job: parameters.take()?, checkpoint: parameters.take()?, vertex: parameters.take()? })
-    }
-}
-
-/// A vertex with its subtasks' current attempts.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Vertex {
-    /// The job.
-    pub job: JobId,
-    /// The vertex.
-    pub vertex: JobVertexId,
-}
-
-impl Endpoint for Vertex {
-    const PATH: &'static str = "/jobs/:jobid/vertices/:vertexid";
-    type Response = JobVertexDetailsInfo;
-
-    fn parameters(&self) -> Vec<String> {
-        vec![self.job.to_string(), self.vertex.to_string()]
-    }
-
-    fn from_parameters(parameters: &mut Parameters<'_>) -> Option<Self> {
-        Some(Self { job: parameters.take()?, vertex: parameters.take()? })
-    }
-}
-
-/// When each subtask of a vertex entered which state.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SubtaskTimes {
-    /// The job.
-    pub job: JobId,
-    /// The vertex.
-    pub vertex: JobVertexId,
-}
-
-impl Endpoint for SubtaskTimes {
-    const PATH: &'static str = "/jobs/:jobid/vertices/:vertexid/subtasktimes";
-    type Response = SubtasksTimesInfo;
-
-    fn parameters(&self) -> Vec<String> {
-        vec![self.job.to_string(), self.vertex.to_string()]
-    }
-
-    fn from_parameters(parameters: &mut Parameters<'_>) -> Option<Self> {
-        Some(Self { job: parameters.take()?, vertex: parameters.take()? })
-    }
-}
-
-/// One attempt to run a subtask, also one that a restart has replaced.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SubtaskAttempt {
-    /// The job.
-    pub job: JobId,
-    /// The vertex.
-    pub vertex: JobVertexId,
-    /// The subtask's index, from 0.
-    pub subtask: i64,
-    /// The attempt's number, from 0.
-    pub attempt: i64,
-}
-
-impl Endpoint for SubtaskAttempt {
-    const PATH: &'static str = "/jobs/:jobid/vertices/:vertexid/subtasks/:subtaskindex/attempts/:attempt";
-    type Response = SubtaskExecutionAttemptDetailsInfo;
-
-    fn parameters(&self) -> Vec<String> {
-        vec![self.job.to_string(), self.vertex.to_string(), self.subtask.to_string(), self.attempt.to_string()]
-    }
-
-    fn from_parameters(parameters: &mut Parameters<'_>) -> Option<Self> {
-        Some(Self {
-            job: parameters.take()?,
-            vertex: parameters.take()?,
-            subtask: parameters.take()?,
-            attempt: parameters.take()?,
-        })
-    }
-}
-
-/// All TaskManagers. Never cached.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskManagers;
-
-impl Endpoint for TaskManagers {
-    const PATH: &'static str = "/taskmanagers";
-    type Response = TaskManagersInfo;
-
-    fn from_parameters(_: &mut Parameters<'_>) -> Option<Self> {
-        Some(Self)
+    fn from_bytes(content: &[u8]) -> Result<Self, BodyError> {
+        Ok(Self { content: content.to_vec() })
     }
 }

@@ -1,4 +1,4 @@
-//! Ids of jobs and vertices, fit for a request path.
+//! Ids of jobs and whatever else has a place in a request path.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::escaped;
 
-const LONGEST: usize = 128;
+/// As long as a file's name may be, which ids of jars are.
+const LONGEST: usize = 255;
 /// What stands in an id's place in paths of Flink's own (`/jobs/overview`), and what every URL parser removes.
 const RESERVED: [&str; 4] = ["overview", "metrics", ".", ".."];
 
@@ -29,8 +30,8 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         ///
-        /// Flink's are 32 hexadecimal digits. Others are taken too: in a path, all but ASCII letters, digits, `-` and `_` are
-        /// percent-encoded. Refused is what could not come back out of a path.
+        /// Any text is taken: in a path, all but ASCII letters, digits, `-` and `_` are percent-encoded. Refused is what could not come
+        /// back out of a path.
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
@@ -78,12 +79,46 @@ macro_rules! id {
 }
 
 id! {
-    /// The id of a job, as `org.apache.flink.api.common.JobID`.
+    /// The id of a job, as `org.apache.flink.api.common.JobID`: 32 hexadecimal digits.
     JobId
 }
 id! {
-    /// The id of a vertex of a job's graph, as `org.apache.flink.runtime.jobgraph.JobVertexID`: the same in every run of one program.
+    /// The id of a vertex of a job's graph, as `org.apache.flink.runtime.jobgraph.JobVertexID`: 32 hexadecimal digits, the
+    /// same in every run of one program.
     JobVertexId
+}
+id! {
+    /// The id of an application, as `ApplicationID`: 32 hexadecimal digits.
+    ApplicationId
+}
+id! {
+    /// The id of a TaskManager, as `ResourceID`: 32 hexadecimal digits in 1.9, since then what `taskmanager.resource-id` says or host, port
+    /// and a suffix.
+    TaskManagerId
+}
+id! {
+    /// The id of an operation that takes its time, as `TriggerId`: 32 hexadecimal digits.
+    TriggerId
+}
+id! {
+    /// The id of a jar that was uploaded: a UUID and the file's name.
+    JarId
+}
+id! {
+    /// The id of an intermediate result, as `IntermediateDataSetID`: 32 hexadecimal digits.
+    DataSetId
+}
+id! {
+    /// The id of an operator: up to 1.20 as `OperatorID`, 32 hexadecimal digits, since then the uid that the program gave it.
+    OperatorId
+}
+id! {
+    /// The id of a rescale: 32 hexadecimal digits.
+    RescaleId
+}
+id! {
+    /// The name of a log file or of a profiling's.
+    FileName
 }
 
 #[cfg(test)]
@@ -95,12 +130,12 @@ mod tests {
         for id in ["0b1d198cd84d58810f0faf9761017b2f", "C554", "a/../b\n", "...", "é"] {
             assert_eq!(JobId::new(id).map(String::from), Ok(id.to_owned()));
         }
-        for id in ["", ".", "..", "overview", "metrics", &"a".repeat(129)] {
+        for id in ["", ".", "..", "overview", "metrics", &"a".repeat(256)] {
             assert!(JobVertexId::new(id).is_err(), "{id:?}");
         }
         assert_eq!(
             JobId::new("").unwrap_err().to_string(),
-            r#""" is no id: an id has 1 to 128 bytes and is none of ["overview", "metrics", ".", ".."]"#
+            r#""" is no id: an id has 1 to 255 bytes and is none of ["overview", "metrics", ".", ".."]"#
         );
     }
 }

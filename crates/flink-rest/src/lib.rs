@@ -4,20 +4,24 @@ mod body;
 #[cfg(feature = "client")]
 mod client;
 mod endpoint;
+mod endpoints;
 mod id;
 mod lenient;
-mod resource;
+mod multipart;
 mod status;
 mod text;
 pub mod types;
+mod version;
 
 pub use body::{BodyError, StatusError, decode};
 #[cfg(feature = "client")]
 pub use client::{Client, ClientBuilder, ConnectFailure, Error, Response};
-pub use endpoint::{
-    CheckpointConfig, CheckpointDetails, CheckpointSubtasks, Checkpoints, Config, Endpoint, Job, JobExceptions,
-    JobMetrics, Jobs, JobsOverview, Overview, Parameters, SubtaskAttempt, SubtaskTimes, TaskManagers, Vertex,
+pub use endpoint::{EncodedBody, Endpoint, InvalidParameter, Parameters, QueryParameter, RequestBody, ResponseBody};
+pub use endpoints::*;
+pub use id::{
+    ApplicationId, DataSetId, FileName, InvalidId, JarId, JobId, JobVertexId, OperatorId, RescaleId, TaskManagerId,
+    TriggerId,
 };
-pub use id::{InvalidId, JobId, JobVertexId};
-pub use resource::{Answer, Resource};
-pub use status::{CheckpointStatus, CheckpointType, ExecutionState, JobStatus, SubtaskCheckpointStatus};
+pub use multipart::{Multipart, Part};
+pub use status::{CheckpointStatus, CheckpointType, ExecutionState, JobStatus, QueueStatusId, SubtaskCheckpointStatus};
+pub use version::{FlinkVersion, InvalidVersion, Versions};

@@ -152,6 +152,16 @@ words! {
     }
 }
 
+words! {
+    /// Whether an operation is going on, as `QueueStatus.Id`.
+    QueueStatusId {
+        /// It is.
+        InProgress = "IN_PROGRESS",
+        /// It has ended, well or not.
+        Completed = "COMPLETED",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use flink_rest::types::MultipleJobsDetails;
 use flink_rest::{
-    CheckpointDetails, Checkpoints, Client, ClientBuilder, ConnectFailure, Endpoint, Error, Job, JobId, JobsOverview,
-    Parameters, Resource, Response,
+    CheckpointDetails, Checkpoints, Client, ClientBuilder, ConnectFailure, Endpoint, Error, InvalidParameter, Job,
+    JobId, JobsOverview, Parameters, Resource, Response,
 };
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -152,7 +152,7 @@ fn told<T: Debug>(server: &Server, result: Result<T, Error>) -> (String, String)
 async fn requests_are_as_flink_wants_them_and_share_a_connection() {
     let server = Server::start(json(OVERVIEW)).await;
     let client = Client::new(&format!("{}/proxied/flink/", server.url())).unwrap();
-    let MultipleJobsDetails { jobs } = client.call(&JobsOverview).await.unwrap();
+    let MultipleJobsDetails { jobs, .. } = client.call(&JobsOverview).await.unwrap();
     assert_eq!(jobs[0].jid.as_str(), "abc");
     let Response { status, body, .. } =
         client.clone().get(&Resource::from(Job { job: jobs[0].jid.clone() })).await.unwrap();
@@ -390,10 +390,10 @@ async fn a_proxy_is_asked_only_if_it_is_named() {
 }
 
 /// An endpoint that this crate lacks, with a method of its own.
-struct CancelJob(JobId);
+struct ForgetJob(JobId);
 
-impl Endpoint for CancelJob {
-    const METHOD: &'static str = "PATCH";
+impl Endpoint for ForgetJob {
+    const METHOD: &'static str = "PURGE";
     const PATH: &'static str = "/jobs/:jobid";
     type Response = serde_json::Value;
 
@@ -401,7 +401,7 @@ impl Endpoint for CancelJob {
         vec![self.0.to_string()]
     }
 
-    fn from_parameters(parameters: &mut Parameters<'_>) -> Option<Self> {
+    fn from_parameters(parameters: &mut Parameters<'_>) -> Result<Self, InvalidParameter> {
         parameters.take().map(Self)
     }
 }
@@ -410,8 +410,8 @@ impl Endpoint for CancelJob {
 async fn an_endpoint_of_ones_own_is_asked_like_any_other() {
     let server = Server::start(Reply::Whole(http("202 Accepted", "", "{}"))).await;
     let client = server.client().build().unwrap();
-    client.call(&CancelJob(JobId::new("abc").unwrap())).await.unwrap();
-    assert_eq!(server.request_lines(), ["PATCH /jobs/abc HTTP/1.1"]);
+    client.call(&ForgetJob(JobId::new("abc").unwrap())).await.unwrap();
+    assert_eq!(server.request_lines(), ["PURGE /jobs/abc HTTP/1.1"]);
 }
 
 /// A certificate authority, and a certificate with its key that it signed for 127.0.0.1.

@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use expect_test::expect_file;
 use flink_rest::{
-    CheckpointDetails, CheckpointSubtasks, Checkpoints, Config, Endpoint, Job, JobId, JobMetrics, JobVertexId, Jobs,
-    JobsOverview, Resource, SubtaskAttempt, SubtaskTimes,
+    CheckpointDetails, CheckpointSubtasks, CheckpointTriggerStatus, Checkpoints, Config, Declaration, ENDPOINTS,
+    Endpoint, Job, JobId, JobMetrics, JobVertexId, Jobs, JobsMetrics, JobsOverview, Resource, SubtaskAttempt,
+    SubtaskTimes, TriggerId,
 };
 use proptest::prelude::*;
 
@@ -39,12 +44,22 @@ fn a_path_names_its_resource_however_it_is_asked() {
         ("/V1/jobs", None),
         ("/v2/jobs", None),
         ("/jobs//checkpoints", None),
-        ("/jobs/metrics", None),
+        ("/jobs/metrics", Some(JobsMetrics { names: vec![], aggregations: vec![], jobs: vec![] }.into())),
+        (
+            "/jobs/metrics?jobs=a,b&agg=max",
+            Some(
+                JobsMetrics { names: vec![], aggregations: vec!["max".into()], jobs: vec![job("a"), job("b")] }.into(),
+            ),
+        ),
+        ("/jobs/metrics?jobs=", None),
         ("/jobs/%2e%2e", None),
         ("/jobs/%ff", None),
         ("/jobs/abc/checkpoints/details/abc", None),
         ("/jobs/abc/checkpoints/details/99999999999999999999", None),
-        ("/jobs/abc/checkpoints/0123456789abcdef0123456789abcdef", None),
+        (
+            "/jobs/abc/checkpoints/0123",
+            Some(CheckpointTriggerStatus { job: job("abc"), trigger: TriggerId::new("0123").unwrap() }.into()),
+        ),
         ("/jobs/abc/yarn-cancel", None),
         ("/v1/v1/jobs", None),
         ("/config#x", None),
@@ -61,34 +76,75 @@ fn ids_are_encoded_in_paths() {
     assert_eq!(metrics.path(), "/jobs/abc/metrics?get=a%2Eb,c%2Cd%26e");
 }
 
-/// Scenario: every GET that any version of Flink declares, by its own classes.
-/// Guarantees: each endpoint of this crate is declared so by every version, and no other path is taken for one of them.
+const EXAMINED: &[&str] =
+    &["1.9.3", "1.13.6", "1.15.4", "1.17.2", "1.18.1", "1.19.3", "1.20.5", "2.0.1", "2.1.1", "2.2.0", "2.3.0"];
+/// Flink serves these without declaring them.
+const UNDECLARED: &[&str] = &["/jobmanager/log", "/jobmanager/stdout"];
+
+/// Scenario: everything that eleven versions of Flink declare, by their own classes.
+/// Guarantees: each endpoint is declared here, with its status, its query and whether it takes a body, for just the versions that have it;
+/// and nothing else is.
 #[test]
 fn endpoints_are_those_that_flink_declares() {
-    let declared = include_str!("data/declared.txt").lines().filter(|line| !line.starts_with('#'));
-    let mut found = Vec::new();
-    for line in declared {
-        let (template, versions) = line.split_once(' ').unwrap();
-        let path: Vec<_> =
-            template.split('/').map(|segment| if segment.starts_with(':') { "17" } else { segment }).collect();
-        let known = Resource::ENDPOINTS.contains(&("GET", template));
-        assert_eq!(Resource::parse(&path.join("/")).is_some(), known, "{template}");
-        if known {
-            assert_eq!(versions.split(' ').count(), 11, "{template}");
-            found.push(template);
+    let versions_of = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let mut declared = BTreeSet::new();
+    let mut lines = include_str!("data/declared.txt").lines().filter(|line| !line.starts_with('#')).peekable();
+    while let Some(line) = lines.next() {
+        let mut columns = line.splitn(5, ' ');
+        let mut column = || columns.next().unwrap();
+        let (method, path, status, body, versions) = (column(), column(), column(), column(), versions_of(column()));
+        let mut keys = BTreeSet::new();
+        while let Some(key) = lines.next_if(|line| line.starts_with("  ?")) {
+            keys.insert(key.trim_start_matches("  ?").split(' ').next().unwrap());
         }
+        let endpoint = ENDPOINTS.iter().find(|endpoint| (endpoint.method, endpoint.path) == (method, path));
+        let endpoint = endpoint.unwrap_or_else(|| panic!("{method} {path} is not declared"));
+        let ours = EXAMINED.iter().filter(|version| endpoint.versions.contains(version.parse().unwrap()));
+        assert_eq!(ours.copied().collect::<Vec<_>>(), versions, "{method} {path}");
+        assert_eq!(endpoint.query.iter().copied().collect::<BTreeSet<_>>(), keys, "{method} {path}");
+        if status != "-" {
+            assert_eq!(endpoint.status.to_string(), status, "{method} {path}");
+            // Flink's client sends a plan's request in the query too, and that is the only way of a GET here.
+            assert_eq!(endpoint.request.is_some(), body == "body" && method != "GET", "{method} {path}");
+        }
+        declared.insert((method, path));
     }
-    assert_eq!(found.len(), Resource::ENDPOINTS.len());
+    for endpoint in ENDPOINTS.iter().filter(|endpoint| !UNDECLARED.contains(&endpoint.path)) {
+        assert!(declared.contains(&(endpoint.method, endpoint.path)), "{} is not Flink's", endpoint.path);
+    }
+    assert_eq!(declared.len() + UNDECLARED.len(), ENDPOINTS.len());
 }
 
+/// Guarantees: a request finds its own endpoint, not another one whose path fits too.
+#[test]
+fn a_path_finds_its_own_declaration() {
+    for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.name != "CoordinateById") {
+        let path: Vec<_> =
+            endpoint.path.split('/').map(|segment| if segment.starts_with(':') { "17" } else { segment }).collect();
+        let path = format!("/v1{}/?x=1", path.join("/"));
+        assert_eq!(Declaration::of(endpoint.method, &path), Some(endpoint), "{path}");
+        assert_eq!(Declaration::of("OPTIONS", &path), None);
+        let is_resource = endpoint.status == 200 && endpoint.response != "File";
+        if endpoint.method == "GET" {
+            let found = Resource::parse(&path).map(|resource| resource.template());
+            assert_eq!(found, is_resource.then_some(endpoint.path));
+        }
+    }
+    assert_eq!(Declaration::of("GET", "/index.html"), None);
+}
+
+/// `UPDATE_EXPECT=1` writes the table anew.
 #[test]
 fn the_readme_lists_every_endpoint() {
-    let listed: Vec<_> = include_str!("../README.md").lines().filter(|line| line.starts_with("| `")).collect();
-    assert_eq!(listed.len(), Resource::ENDPOINTS.len());
-    for (method, path) in Resource::ENDPOINTS {
-        let cell = format!("| `{method} {path}` |");
-        assert!(listed.iter().any(|line| line.contains(&cell)), "{cell}");
+    let (begin, end) = ("<!-- endpoints -->\n", "<!-- end of endpoints -->");
+    let readme = include_str!("../README.md");
+    let (before, rest) = readme.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let mut table = "| Request | Since | Endpoint | Answer |\n| --- | --- | --- | --- |\n".to_owned();
+    for Declaration { name, method, path, response, versions, .. } in ENDPOINTS {
+        writeln!(table, "| `{method} {path}` | {versions} | [`{name}`] | [`{response}`](types::{response}) |").unwrap();
     }
+    expect_file!["../README.md"].assert_eq(&format!("{before}{begin}\n{table}\n{end}{after}"));
 }
 
 fn any_job() -> impl Strategy<Value = JobId> {

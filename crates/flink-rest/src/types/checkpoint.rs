@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Other;
 use crate::lenient::{
     double, integer, integer_or_unset, not_a_number, optional_integer, optional_text, or_default, unset,
 };
@@ -23,6 +24,9 @@ pub struct CheckpointingStatistics {
     pub latest: LatestCheckpoints,
     /// The last `web.checkpoints.history` checkpoints, 10 by default, newest first, those in progress included.
     pub history: Vec<CheckpointStatistics>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// How many checkpoints of which kind, as `CheckpointingStatistics.Counts`. They start over with a new JobManager.
@@ -43,6 +47,9 @@ pub struct CheckpointCounts {
     /// Those failed, with triggers that failed before there was a checkpoint: those never appear in `history`.
     #[serde(deserialize_with = "integer")]
     pub failed: i64,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// The newest checkpoint of each kind, as `CheckpointingStatistics.LatestCheckpoints`.
@@ -56,6 +63,9 @@ pub struct LatestCheckpoints {
     pub failed: Option<CheckpointStatistics>,
     /// What the job was last restored from. Since 1.19 `None` again after a restart that restored nothing.
     pub restored: Option<RestoredCheckpointStatistics>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// What a job was restored from.
@@ -73,6 +83,9 @@ pub struct RestoredCheckpointStatistics {
     /// Where it lies.
     #[serde(default, deserialize_with = "optional_text")]
     pub external_path: Option<String>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A checkpoint; answers `/jobs/:jobid/checkpoints/details/:checkpointid`, and is what
@@ -82,8 +95,8 @@ pub struct RestoredCheckpointStatistics {
 /// with another job's. So compare `trigger_timestamp` with what the history said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointStatistics {
-    /// `completed`, `failed` or `in_progress`, as `status` says too; called `@class` before 1.15.
-    #[serde(rename = "className", alias = "@class", skip_serializing_if = "Option::is_none")]
+    /// `completed`, `failed` or `in_progress`, as `status` says too; since 1.15. Before that it is `@class` in `other`.
+    #[serde(rename = "className", skip_serializing_if = "Option::is_none")]
     pub class_name: Option<String>,
     /// Its id: consecutive within a job, also across restarts.
     #[serde(deserialize_with = "integer")]
@@ -144,6 +157,9 @@ pub struct CheckpointStatistics {
     /// Why it failed; of failed ones.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub failure_message: Option<String>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A checkpoint's share of one vertex.
@@ -181,10 +197,13 @@ pub struct TaskCheckpointStatistics {
     /// How many have acknowledged the checkpoint.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub num_acknowledged_subtasks: i64,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A checkpoint's share of one vertex with its subtasks; answers
-/// `/jobs/:jobid/checkpoints/details/:checkpointid/subtasks/:vertexid`. Left out is what [`CheckpointStatistics::tasks`] tells too.
+/// `/jobs/:jobid/checkpoints/details/:checkpointid/subtasks/:vertexid`.
 ///
 /// Like [`CheckpointStatistics`] it may be of another job: so compare `latest_ack_timestamp` with what that one said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -197,15 +216,70 @@ pub struct TaskCheckpointStatisticsWithSubtaskDetails {
     /// The vertex's last acknowledgement, in milliseconds since the epoch; −1 without any.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub latest_ack_timestamp: i64,
+    /// What was written, in bytes; since 1.15.
+    #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
+    pub checkpointed_size: Option<i64>,
+    /// All state that it holds, in bytes.
+    #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
+    pub state_size: Option<i64>,
+    /// From the trigger to the last acknowledgement, in milliseconds; −1 without any.
+    #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
+    pub end_to_end_duration: Option<i64>,
+    /// Bytes buffered while aligning in 1.9; 0 since 1.13.
+    #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
+    pub alignment_buffered: Option<i64>,
+    /// Bytes processed while aligning; since 1.13.
+    #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
+    pub processed_data: Option<i64>,
+    /// Bytes of in-flight data; since 1.13.
+    #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
+    pub persisted_data: Option<i64>,
+    /// How many subtasks take part.
+    #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
+    pub num_subtasks: Option<i64>,
+    /// How many have acknowledged the checkpoint.
+    #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
+    pub num_acknowledged_subtasks: Option<i64>,
+    /// Its subtasks in summary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<SubtasksSummary>,
     /// One for each subtask, by index.
     pub subtasks: Vec<SubtaskCheckpointStatistics>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// The subtasks of one vertex in summary, as `TaskCheckpointStatisticsWithSubtaskDetails.Summary`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SubtasksSummary {
+    /// What was written, in bytes; since 1.15.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpointed_size: Option<StatsSummaryDto>,
+    /// All state, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_size: Option<StatsSummaryDto>,
+    /// From the trigger to the acknowledgement, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_to_end_duration: Option<StatsSummaryDto>,
+    /// How long taking the snapshot took, in milliseconds: `sync` and `async`.
+    pub checkpoint_duration: BTreeMap<String, StatsSummaryDto>,
+    /// How aligning went: `buffered`, `processed` and `persisted` in bytes, `duration` in milliseconds.
+    pub alignment: BTreeMap<String, StatsSummaryDto>,
+    /// From the trigger to the first barrier, in milliseconds; since 1.13.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_delay: Option<StatsSummaryDto>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A checkpoint's share of one subtask. One that has not acknowledged has nothing but index and status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubtaskCheckpointStatistics {
-    /// `completed` or `pending`, as `status` says too; called `@class` before 1.15.
-    #[serde(rename = "className", alias = "@class", skip_serializing_if = "Option::is_none")]
+    /// `completed` or `pending`, as `status` says too; since 1.15. Before that it is `@class` in `other`.
+    #[serde(rename = "className", skip_serializing_if = "Option::is_none")]
     pub class_name: Option<String>,
     /// The subtask's index, from 0.
     #[serde(deserialize_with = "integer")]
@@ -239,6 +313,9 @@ pub struct SubtaskCheckpointStatistics {
     /// Whether it gave up; since 1.13.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aborted: Option<bool>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// How long a subtask's snapshot took, as `SubtaskCheckpointStatistics.CompletedSubtaskCheckpointStatistics.CheckpointDuration`.
@@ -250,6 +327,9 @@ pub struct CheckpointDuration {
     /// The part beside the processing of records, in milliseconds; −1 if it was given up.
     #[serde(rename = "async", default = "unset", deserialize_with = "integer_or_unset")]
     pub async_: i64,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// How aligning went, as `SubtaskCheckpointStatistics.CompletedSubtaskCheckpointStatistics.CheckpointAlignment`.
@@ -267,6 +347,9 @@ pub struct CheckpointAlignment {
     /// From the first to the last barrier, in milliseconds.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub duration: i64,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// Completed checkpoints in summary, as `CheckpointingStatistics.Summary`.
@@ -290,6 +373,9 @@ pub struct CheckpointSummary {
     /// Bytes of in-flight data; since 1.13.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persisted_data: Option<StatsSummaryDto>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A distribution. The percentiles came with 1.15 and are NaN before that and before the first value.
@@ -319,6 +405,9 @@ pub struct StatsSummaryDto {
     /// 99.9 % of the values are below.
     #[serde(default = "not_a_number", with = "double")]
     pub p999: f64,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// How a job checkpoints; answers `/jobs/:jobid/checkpoints/config`. As old as `/jobs/:jobid` may be.
@@ -359,6 +448,9 @@ pub struct CheckpointConfigInfo {
     /// Whether they go on when some tasks have finished; since 1.15.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoints_after_tasks_finish: Option<bool>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// Whether checkpoints outlive the job.
@@ -370,4 +462,7 @@ pub struct ExternalizedCheckpointInfo {
     /// Whether they are deleted all the same when the job is cancelled.
     #[serde(default, deserialize_with = "or_default")]
     pub delete_on_cancellation: bool,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }

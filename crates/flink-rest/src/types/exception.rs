@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Other;
 use crate::lenient::{integer, optional_integer, optional_text, or_default, text};
 
 /// A job's failures; answers `/jobs/:jobid/exceptions`. As old as `/jobs/:jobid` may be.
@@ -25,6 +26,9 @@ pub struct JobExceptionsInfoWithHistory {
     /// All failures that the job recovered from or ended by. Since 1.13.
     #[serde(rename = "exceptionHistory", skip_serializing_if = "Option::is_none")]
     pub exception_history: Option<JobExceptionHistory>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// The failure of a subtask's current attempt, as `JobExceptionsInfo.ExecutionExceptionInfo`.
@@ -42,6 +46,9 @@ pub struct ExecutionExceptionInfo {
     /// When it failed, in milliseconds since the epoch.
     #[serde(deserialize_with = "integer")]
     pub timestamp: i64,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// Failures, newest first.
@@ -52,6 +59,9 @@ pub struct JobExceptionHistory {
     /// Whether there were more.
     #[serde(default, deserialize_with = "or_default")]
     pub truncated: bool,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A failure, as `RootExceptionInfo` and, among its concurrent ones, `ExceptionInfo`.
@@ -70,9 +80,9 @@ pub struct ExceptionInfo {
     /// When it was handled, in milliseconds since the epoch.
     #[serde(deserialize_with = "integer")]
     pub timestamp: i64,
-    /// What failure enrichers said of it; since 1.18, else empty.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub failure_labels: BTreeMap<String, String>,
+    /// What failure enrichers said of it; since 1.18.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_labels: Option<BTreeMap<String, String>>,
     /// The subtask, as `name (index/parallelism) - execution #attempt`.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub task_name: Option<String>,
@@ -85,7 +95,10 @@ pub struct ExceptionInfo {
     /// The TaskManager that ran it. Since 1.17.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub task_manager_id: Option<String>,
-    /// Failures of other subtasks that were handled with this one; since 1.15, else empty.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
-    pub concurrent_exceptions: Vec<ExceptionInfo>,
+    /// Failures of other subtasks that were handled with this one, which have none of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrent_exceptions: Option<Vec<ExceptionInfo>>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::Other;
+use super::vertex::IoMetricsInfo;
 use crate::lenient::{integer, integer_or_unset, integers, optional_integer, or_default, text, unset};
 use crate::{ExecutionState, JobId, JobStatus, JobVertexId};
 
@@ -13,6 +14,9 @@ use crate::{ExecutionState, JobId, JobStatus, JobVertexId};
 pub struct JobIdsWithStatusOverview {
     /// In no order.
     pub jobs: Vec<JobIdWithStatus>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A job and its state.
@@ -22,6 +26,9 @@ pub struct JobIdWithStatus {
     pub id: JobId,
     /// Its state.
     pub status: JobStatus,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// All jobs in short, those that ended too; answers `/jobs/overview`. Never cached.
@@ -29,6 +36,9 @@ pub struct JobIdWithStatus {
 pub struct MultipleJobsDetails {
     /// In no order.
     pub jobs: Vec<JobDetails>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A job in short.
@@ -67,6 +77,9 @@ pub struct JobDetails {
     /// `Default`, `Adaptive` or `AdaptiveBatch`; since 2.3, not while initializing.
     #[serde(rename = "schedulerType", skip_serializing_if = "Option::is_none")]
     pub scheduler_type: Option<String>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A job with its vertices; answers `/jobs/:jobid`. Up to `web.refresh-interval` old (2.3:
@@ -112,9 +125,15 @@ pub struct JobDetailsInfo {
     /// Operators not yet part of the graph of an adaptive batch job; since 2.0.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub pending_operators: Option<i64>,
-    /// The graph as the web UI draws it: an object with `nodes`, and edges as their `inputs`.
+    /// The application that it belongs to; since 2.3.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub plan: Option<Value>,
+    pub application_id: Option<String>,
+    /// The graph as the web UI draws it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A vertex of a job, as `JobDetailsInfo.JobVertexDetailsInfo`.
@@ -151,4 +170,202 @@ pub struct JobDetailsVertexInfo {
     /// How many of its subtasks are in which state.
     #[serde(default, deserialize_with = "integers")]
     pub tasks: BTreeMap<ExecutionState, i64>,
+    /// What it has read and written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<IoMetricsInfo>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// The graph of a job or a program; answers `/jobs/:jobid/plan` and `/jars/:jarid/plan`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobPlanInfo {
+    /// The graph.
+    pub plan: Plan,
+}
+
+/// A graph, as `JobPlanInfo.Plan`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Plan {
+    /// The job; empty while it is initializing.
+    pub jid: String,
+    /// Its name.
+    #[serde(deserialize_with = "text")]
+    pub name: String,
+    /// `STREAMING` or `BATCH`; since 1.15.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Its vertices; each edge is an input of the vertex at its end.
+    pub nodes: Vec<PlanNode>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// A vertex of a [`Plan`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PlanNode {
+    /// The vertex.
+    pub id: String,
+    /// How many subtasks it has.
+    pub parallelism: i64,
+    /// Empty for a streaming job.
+    pub operator: String,
+    /// Empty for a streaming job.
+    pub operator_strategy: String,
+    /// Its chained operators, in HTML.
+    pub description: String,
+    /// The edges that end here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<PlanInput>,
+    /// `optimizer_properties`, of a batch job.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// An edge of a [`Plan`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PlanInput {
+    /// Its number among the inputs.
+    pub num: i64,
+    /// The vertex that it comes from.
+    pub id: String,
+    /// How records are spread, such as `HASH`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ship_strategy: Option<String>,
+    /// How records are passed on, such as `pipelined_bounded`.
+    pub exchange: String,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// What a job's program configured; answers `/jobs/:jobid/config`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobConfigInfo {
+    /// The job.
+    pub jid: JobId,
+    /// Its name.
+    #[serde(default, deserialize_with = "text")]
+    pub name: String,
+    /// What it configured; absent if Flink no longer knows it.
+    #[serde(rename = "execution-config", skip_serializing_if = "Option::is_none")]
+    pub execution_config: Option<ExecutionConfigInfo>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// How a job is run, as `JobConfigInfo.ExecutionConfigInfo`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ExecutionConfigInfo {
+    /// `PIPELINED` or another; up to 1.20.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution_mode: Option<String>,
+    /// When it is restarted, in words.
+    pub restart_strategy: String,
+    /// Its parallelism where nothing else is said; −1 for the cluster's.
+    pub job_parallelism: i64,
+    /// Whether operators hand on the same object.
+    pub object_reuse_mode: bool,
+    /// The program's own parameters.
+    pub user_config: BTreeMap<String, String>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// The state of a job; answers `/jobs/:jobid/status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobStatusInfo {
+    /// Its state.
+    pub status: JobStatus,
+}
+
+/// The parallelism that each vertex may have; answers `/jobs/:jobid/resource-requirements`, and changes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobResourceRequirementsBody {
+    /// By vertex. Who changes one has to name them all.
+    pub vertices: BTreeMap<JobVertexId, JobVertexResourceRequirements>,
+}
+
+/// What one vertex may have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobVertexResourceRequirements {
+    /// Its parallelism.
+    pub parallelism: ParallelismBounds,
+}
+
+/// Bounds of a parallelism, as `JobVertexResourceRequirements.Parallelism`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParallelismBounds {
+    /// The least, at least 1.
+    pub lower_bound: i64,
+    /// The most.
+    pub upper_bound: i64,
+}
+
+/// Until when a job's client counts as alive.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobClientHeartbeatRequestBody {
+    /// In milliseconds since the epoch.
+    pub expired_timestamp: i64,
+}
+
+/// A question to an operator coordinator.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCoordinationRequestBody {
+    /// The question, serialized by Java and written in Base64.
+    pub serialized_coordination_request: String,
+}
+
+/// What an operator coordinator answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCoordinationResponseBody {
+    /// The answer, serialized by Java and written in Base64.
+    pub serialized_coordination_result: String,
+}
+
+/// The part `request` of a job that is submitted: names of the other parts' files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct JobSubmitRequestBody {
+    /// The serialized job graph; up to 1.20.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_graph_file_name: Option<String>,
+    /// The serialized execution plan; since 2.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution_plan_file_name: Option<String>,
+    /// Jars.
+    pub job_jar_file_names: Vec<String>,
+    /// Artifacts.
+    pub job_artifact_file_names: Vec<DistributedCacheFile>,
+}
+
+/// A file that tasks read by a name of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DistributedCacheFile {
+    /// The name.
+    pub entry_name: String,
+    /// The file.
+    pub file_name: String,
+}
+
+/// A job that was submitted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobSubmitResponseBody {
+    /// Its path, `/jobs/` and its id.
+    pub job_url: String,
 }

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lenient::optional_text;
+use super::Other;
+use crate::lenient::{optional_double, optional_text};
 
-/// Metrics; answers `/jobs/:jobid/metrics`. At most as new as `metrics.fetcher.update-interval` allows, 10 s by default, and empty
+/// Metrics; answers `/jobs/:jobid/metrics` and its like. At most as new as `metrics.fetcher.update-interval` allows, 10 s by default, and empty
 /// when asked for the first time or after the job ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -28,4 +29,40 @@ pub struct Metric {
     /// Its value as Java prints it; `None` in a list of names.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// Metrics over several jobs, TaskManagers or subtasks; answers `/jobs/metrics` and its like.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AggregatedMetricsResponseBody {
+    /// Those that were asked for and are known; all known ones, without values, where none was asked for.
+    pub metrics: Vec<AggregatedMetric>,
+}
+
+/// A metric over several things. What was not asked for is `None`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AggregatedMetric {
+    /// Its name.
+    pub id: String,
+    /// The smallest value.
+    #[serde(default, with = "optional_double", skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// The largest value.
+    #[serde(default, with = "optional_double", skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    /// The average.
+    #[serde(default, with = "optional_double", skip_serializing_if = "Option::is_none")]
+    pub avg: Option<f64>,
+    /// The sum.
+    #[serde(default, with = "optional_double", skip_serializing_if = "Option::is_none")]
+    pub sum: Option<f64>,
+    /// How unequal the values are, in percent; since 1.20.
+    #[serde(default, with = "optional_double", skip_serializing_if = "Option::is_none")]
+    pub skew: Option<f64>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }

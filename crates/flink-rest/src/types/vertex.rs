@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lenient::{integer, integer_or_unset, integers, optional_integer, optional_text, or_default, text, unset};
+use super::Other;
+use crate::lenient::{
+    integer, integer_or_unset, integers, optional_double, optional_integer, optional_text, or_default, text, unset,
+};
 use crate::{ExecutionState, JobVertexId};
 
 /// A vertex with its subtasks' current attempts; answers `/jobs/:jobid/vertices/:vertexid`. As old as `/jobs/:jobid` may be.
@@ -31,6 +34,12 @@ pub struct JobVertexDetailsInfo {
     pub now: i64,
     /// One for each subtask, by index.
     pub subtasks: Vec<SubtaskExecutionAttemptDetailsInfo>,
+    /// Its subtasks in summary; since 1.17.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aggregated: Option<AggregatedTaskDetailsInfo>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// One attempt to run a subtask; answers `/jobs/:jobid/vertices/:vertexid/subtasks/:subtaskindex/attempts/:attempt`, where the
@@ -67,9 +76,15 @@ pub struct SubtaskExecutionAttemptDetailsInfo {
     /// How long it was in each state, in milliseconds, −1 for a state not entered; since 1.17, else empty.
     #[serde(default, deserialize_with = "integers", skip_serializing_if = "BTreeMap::is_empty")]
     pub status_duration: BTreeMap<ExecutionState, i64>,
+    /// What it has read and written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<IoMetricsInfo>,
     /// Attempts of the same subtask that run beside it (speculative execution); since 1.17.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub other_concurrent_attempts: Vec<SubtaskExecutionAttemptDetailsInfo>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 impl SubtaskExecutionAttemptDetailsInfo {
@@ -93,6 +108,9 @@ pub struct SubtasksTimesInfo {
     pub now: i64,
     /// One for each subtask, by index.
     pub subtasks: Vec<SubtaskTimeInfo>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// When a subtask's current attempt entered which state, as `SubtasksTimesInfo.SubtaskTimeInfo`.
@@ -113,6 +131,9 @@ pub struct SubtaskTimeInfo {
     /// When it entered each state, in milliseconds since the epoch; 0 for a state it never entered.
     #[serde(deserialize_with = "integers")]
     pub timestamps: BTreeMap<ExecutionState, i64>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 impl SubtaskTimeInfo {
@@ -120,4 +141,171 @@ impl SubtaskTimeInfo {
     pub fn location(&self) -> Option<&str> {
         self.endpoint.as_deref().or(self.host.as_deref())
     }
+}
+
+/// What a vertex or a subtask has read and written. The numbers are as old as metrics are, and complete only where the flags say so.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct IoMetricsInfo {
+    /// Bytes read.
+    pub read_bytes: i64,
+    /// Whether that is all.
+    pub read_bytes_complete: bool,
+    /// Bytes written.
+    pub write_bytes: i64,
+    /// Whether that is all.
+    pub write_bytes_complete: bool,
+    /// Records read.
+    pub read_records: i64,
+    /// Whether that is all.
+    pub read_records_complete: bool,
+    /// Records written.
+    pub write_records: i64,
+    /// Whether that is all.
+    pub write_records_complete: bool,
+    /// How long it was back-pressured, in milliseconds; since 1.17.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accumulated_backpressured_time: Option<i64>,
+    /// How long it was idle, in milliseconds; since 1.17.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accumulated_idle_time: Option<i64>,
+    /// How long it was busy, in milliseconds; since 1.17, NaN for what cannot be measured.
+    #[serde(with = "optional_double", skip_serializing_if = "Option::is_none")]
+    pub accumulated_busy_time: Option<f64>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// Subtasks in summary: of each number `min`, `max`, `avg`, `sum` and percentiles.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct AggregatedTaskDetailsInfo {
+    /// Of what they have read and written.
+    pub metrics: BTreeMap<String, BTreeMap<String, i64>>,
+    /// Of how long they were in each state, in milliseconds.
+    pub status_duration: BTreeMap<ExecutionState, BTreeMap<String, i64>>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// A vertex's subtasks by TaskManager; answers `/jobs/:jobid/vertices/:vertexid/taskmanagers`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobVertexTaskManagersInfo {
+    /// The vertex.
+    pub id: JobVertexId,
+    /// The names of its chained operators.
+    #[serde(default, deserialize_with = "text")]
+    pub name: String,
+    /// The JobManager's clock at the moment of this answer, in milliseconds since the epoch.
+    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
+    pub now: i64,
+    /// The TaskManagers that run some of its subtasks.
+    pub taskmanagers: Vec<VertexTaskManagerInfo>,
+}
+
+/// What a TaskManager runs of a vertex, as `JobVertexTaskManagersInfo.TaskManagersInfo`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct VertexTaskManagerInfo {
+    /// Its host and port; up to 1.20.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Its host and port; since 1.19.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Its resource id; since 1.13.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taskmanager_id: Option<String>,
+    /// The state that Flink makes of its subtasks' states.
+    pub status: ExecutionState,
+    /// When the first of them was deployed, in milliseconds since the epoch; −1 before that.
+    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
+    pub start_time: i64,
+    /// When the last of them ended, in milliseconds since the epoch; −1 before that.
+    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
+    pub end_time: i64,
+    /// From start to end or now, in milliseconds; −1 before the start.
+    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
+    pub duration: i64,
+    /// What they have read and written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<IoMetricsInfo>,
+    /// How many of them are in which state.
+    #[serde(default, deserialize_with = "integers")]
+    pub status_counts: BTreeMap<ExecutionState, i64>,
+    /// They in summary; since 1.17.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aggregated: Option<AggregatedTaskDetailsInfo>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// How back-pressured a vertex is; answers `/jobs/:jobid/vertices/:vertexid/backpressure`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct JobVertexBackPressureInfo {
+    /// `ok`, or `deprecated` while there is nothing newer or nothing at all.
+    pub status: String,
+    /// `ok`, `low` or `high`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backpressure_level: Option<String>,
+    /// When it was measured, in milliseconds since the epoch.
+    #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
+    pub end_timestamp: Option<i64>,
+    /// Its subtasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subtasks: Option<Vec<SubtaskBackPressureInfo>>,
+    /// `backpressureLevel`, the same again since 1.15.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// How back-pressured a subtask is, as `JobVertexBackPressureInfo.SubtaskBackPressureInfo`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubtaskBackPressureInfo {
+    /// The subtask's index, from 0.
+    #[serde(deserialize_with = "integer")]
+    pub subtask: i64,
+    /// `ok`, `low` or `high`.
+    #[serde(rename = "backpressure-level", skip_serializing_if = "Option::is_none")]
+    pub backpressure_level: Option<String>,
+    /// Which share of the time it was back-pressured.
+    #[serde(default, with = "optional_double", skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f64>,
+    /// Which share of the time it was idle; since 1.13.
+    #[serde(rename = "idleRatio", default, with = "optional_double", skip_serializing_if = "Option::is_none")]
+    pub idle_ratio: Option<f64>,
+    /// Which share of the time it was busy; since 1.13, NaN for what cannot be measured.
+    #[serde(rename = "busyRatio", default, with = "optional_double", skip_serializing_if = "Option::is_none")]
+    pub busy_ratio: Option<f64>,
+    /// `backpressureLevel`, the same again since 1.15, and attempts that run beside this one.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// Where a vertex spends its time; answers `/jobs/:jobid/vertices/:vertexid/flamegraph`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VertexFlameGraph {
+    /// When it was sampled, in milliseconds since the epoch; negative while there is nothing to show.
+    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
+    pub end_timestamp: i64,
+    /// The root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<FlameGraphNode>,
+}
+
+/// A frame of a flame graph, as `VertexFlameGraph.Node`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlameGraphNode {
+    /// The method.
+    pub name: String,
+    /// In how many samples it was seen.
+    pub value: i64,
+    /// What it called.
+    #[serde(default)]
+    pub children: Vec<FlameGraphNode>,
 }

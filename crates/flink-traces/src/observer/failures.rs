@@ -83,7 +83,7 @@ fn in_history(entry: &ExceptionInfo) -> Entry {
         exception_type: Some(bounded(&entry.exception_name, MAX_TEXT_CHARS)),
         // An entry without a task is global, or the end of the job, which hides the task.
         is_global: Some(entry.task_name.is_none() && !is_final),
-        labels: entry.failure_labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        labels: entry.failure_labels.iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
         task_name: entry.task_name.clone(),
         endpoint: entry.endpoint.clone().or_else(|| entry.location.clone()),
         task_manager_id: entry.task_manager_id.clone(),

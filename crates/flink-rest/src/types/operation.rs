@@ -1,0 +1,196 @@
+//! Operations that take their time: started by one request, asked after by others.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Other;
+use crate::lenient::{optional_integer, optional_text, text};
+use crate::{DataSetId, JobId, QueueStatusId, TriggerId};
+
+/// Nothing but that it was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmptyResponseBody {
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// A file as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct File {
+    /// Its bytes.
+    pub content: Vec<u8>,
+}
+
+/// An operation that has begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TriggerResponse {
+    /// By what to ask after it.
+    pub request_id: TriggerId,
+}
+
+/// How an operation stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AsynchronousOperationResult {
+    /// Whether it is still going on.
+    pub status: QueueStatus,
+    /// What came of it; `None` while it is going on.
+    pub operation: Option<OperationInfo>,
+}
+
+/// Whether something is still going on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// Whether it is.
+    pub id: QueueStatusId,
+}
+
+/// What came of an operation: Flink's `SavepointInfo`, `CheckpointInfo` and `AsynchronousOperationInfo` in one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct OperationInfo {
+    /// Where the savepoint lies.
+    #[serde(deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// The checkpoint that was taken.
+    #[serde(rename = "checkpointId", deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
+    pub checkpoint_id: Option<i64>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_cause: Option<SerializedThrowable>,
+    /// The same of a checkpoint.
+    #[serde(rename = "failureCause", skip_serializing_if = "Option::is_none")]
+    pub checkpoint_failure_cause: Option<SerializedThrowable>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+impl OperationInfo {
+    /// Why it failed, if it did.
+    pub fn failure(&self) -> Option<&SerializedThrowable> {
+        self.failure_cause.as_ref().or(self.checkpoint_failure_cause.as_ref())
+    }
+}
+
+/// An exception.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SerializedThrowable {
+    /// Its class.
+    #[serde(default, deserialize_with = "text")]
+    pub class: String,
+    /// Its message and stack, and those of its causes.
+    #[serde(default, deserialize_with = "text")]
+    pub stack_trace: String,
+    /// All of it, serialized by Java and written in Base64.
+    #[serde(deserialize_with = "optional_text", default, skip_serializing_if = "Option::is_none")]
+    pub serialized_throwable: Option<String>,
+}
+
+/// Which savepoint to take. Up to 1.13 fields that came later are refused, so set only those that are meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct SavepointTriggerRequestBody {
+    /// Where to put it; in the default directory unless set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_directory: Option<String>,
+    /// Whether to end the job afterwards. Better is a stop, which takes no checkpoint in between.
+    pub cancel_job: bool,
+    /// `CANONICAL` or `NATIVE`; since 1.15.
+    #[serde(rename = "formatType", skip_serializing_if = "Option::is_none")]
+    pub format_type: Option<String>,
+    /// The id that the operation shall have; since 1.15.
+    #[serde(rename = "triggerId", skip_serializing_if = "Option::is_none")]
+    pub trigger_id: Option<TriggerId>,
+}
+
+/// At which savepoint to stop. Up to 1.13 fields that came later are refused, so set only those that are meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StopWithSavepointRequestBody {
+    /// Where to put it; in the default directory unless set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_directory: Option<String>,
+    /// Whether to let time run to its end first, so that all windows fire: for a job that shall never go on.
+    pub drain: bool,
+    /// `CANONICAL` or `NATIVE`; since 1.15.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format_type: Option<String>,
+    /// The id that the operation shall have; since 1.15.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trigger_id: Option<TriggerId>,
+}
+
+/// Which checkpoint to take.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CheckpointTriggerRequestBody {
+    /// `CONFIGURED` or `FULL`; `INCREMENTAL` is answered with 500.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_type: Option<String>,
+    /// The id that the operation shall have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trigger_id: Option<TriggerId>,
+}
+
+/// Which savepoint to dispose of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SavepointDisposalRequest {
+    /// Where it lies.
+    pub savepoint_path: String,
+}
+
+/// How a job ended; answers `/jobs/:jobid/execution-result`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct JobExecutionResultResponseBody {
+    /// Whether it is still going on.
+    pub status: QueueStatus,
+    /// How it ended; `None` while it is going on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_execution_result: Option<JobResult>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct JobResult {
+    /// The job.
+    pub id: JobId,
+    /// `SUCCEEDED`, `FAILED`, `CANCELED` or `UNKNOWN`.
+    pub application_status: String,
+    /// What its accumulators hold, serialized by Java and written in Base64.
+    #[serde(default)]
+    pub accumulator_results: BTreeMap<String, String>,
+    /// How long it ran, in milliseconds.
+    #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
+    pub net_runtime: Option<i64>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_cause: Option<SerializedThrowable>,
+    /// What this crate has no name for; since 2.3 `name`, `application-id`, `start-time` and `end-time`.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// The intermediate results that the cluster keeps; answers `/datasets`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterDataSetListResponseBody {
+    /// The data sets.
+    pub data_sets: Vec<ClusterDataSetEntry>,
+}
+
+/// An intermediate result that the cluster keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterDataSetEntry {
+    /// The data set.
+    pub id: DataSetId,
+    /// Whether all of it is there.
+    pub is_complete: bool,
+}

@@ -1,0 +1,99 @@
+//! Versions of Flink.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A minor version of Flink. Patches change no endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlinkVersion {
+    /// The first number.
+    pub major: u16,
+    /// The second number.
+    pub minor: u16,
+}
+
+impl FlinkVersion {
+    /// Version `major.minor`.
+    pub const fn new(major: u16, minor: u16) -> Self {
+        Self { major, minor }
+    }
+}
+
+impl fmt::Display for FlinkVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// A text that is no version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a version begins with two numbers, such as 1.20.5")]
+pub struct InvalidVersion;
+
+/// Of a version as Flink tells it, such as `1.20.5` or `2.4-SNAPSHOT`.
+impl FromStr for FlinkVersion {
+    type Err = InvalidVersion;
+
+    fn from_str(version: &str) -> Result<Self, InvalidVersion> {
+        let mut numbers = version.split(['.', '-']).map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => Ok(Self { major, minor }),
+            _ => Err(InvalidVersion),
+        }
+    }
+}
+
+/// The versions that have something, among those examined: 1.9, 1.13, 1.15 and 1.17 to 2.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Versions {
+    /// The first one.
+    pub since: FlinkVersion,
+    /// The last one; `None` if all later ones have it.
+    pub until: Option<FlinkVersion>,
+}
+
+impl Versions {
+    /// Whether `version` is one of them.
+    pub fn contains(&self, version: FlinkVersion) -> bool {
+        self.since <= version && self.until.is_none_or(|until| version <= until)
+    }
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.until {
+            Some(until) => write!(f, "{} to {until}", self.since),
+            None => write!(f, "{}", self.since),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_as_flink_tells_it() {
+        for (text, expected) in [
+            ("1.9.3", Some((1, 9))),
+            ("2.3.0", Some((2, 3))),
+            ("2.4-SNAPSHOT", Some((2, 4))),
+            ("1.20", Some((1, 20))),
+            ("2", None),
+            ("<unknown>", None),
+            ("", None),
+        ] {
+            let read = text.parse::<FlinkVersion>().ok().map(|version| (version.major, version.minor));
+            assert_eq!(read, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        let versions = Versions { since: FlinkVersion::new(1, 9), until: Some(FlinkVersion::new(1, 20)) };
+        for (version, expected) in [((1, 8), false), ((1, 9), true), ((1, 13), true), ((1, 20), true), ((2, 0), false)]
+        {
+            assert_eq!(versions.contains(FlinkVersion::new(version.0, version.1)), expected, "{version:?}");
+        }
+    }
+}
