@@ -3,6 +3,7 @@
 mod answer;
 mod collector;
 pub mod compare;
+pub mod conformance;
 mod otlp;
 mod server;
 

@@ -62,6 +62,14 @@ pub struct ReceivedSpan {
 }
 
 impl ReceivedSpan {
+    /// Reads OTLP/JSON: a `TracesData`, such as a line of a file.
+    ///
+    /// # Errors
+    /// When it is none: why.
+    pub fn read_json(text: &str) -> Result<Vec<Self>, String> {
+        decode(Encoding::HttpJson, text.as_bytes()).map(spans)
+    }
+
     /// Its attributes, as [`attributes`] shows them.
     pub fn attributes(&self) -> BTreeMap<String, serde_json::Value> {
         attributes(&self.span.attributes)
@@ -80,6 +88,14 @@ pub struct ReceivedLog {
 }
 
 impl ReceivedLog {
+    /// Reads OTLP/JSON: a `LogsData`, such as a line of a file.
+    ///
+    /// # Errors
+    /// When it is none: why.
+    pub fn read_json(text: &str) -> Result<Vec<Self>, String> {
+        decode(Encoding::HttpJson, text.as_bytes()).map(logs)
+    }
+
     /// Its attributes, as [`attributes`] shows them.
     pub fn attributes(&self) -> BTreeMap<String, serde_json::Value> {
         attributes(&self.log.attributes)

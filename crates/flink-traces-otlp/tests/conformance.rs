@@ -1,0 +1,69 @@
+//! The reporter keeps what every reporter has to keep, over both protocols.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use flink_traces_api::Registry;
+use flink_traces_otlp::{EVENT_FACTORY, TRACE_FACTORY, register};
+use flink_traces_testkit::conformance::{Behavior, Conformance, Destination, Received};
+use flink_traces_testkit::{HttpAnswer, OtlpCollector};
+
+struct Collector {
+    protocol: &'static str,
+    /// Under `compatibility: flink` nobody adds it.
+    path: &'static str,
+    collector: OtlpCollector,
+}
+
+fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+impl Destination for Collector {
+    fn options(&self) -> Vec<(String, String)> {
+        pairs([
+            ("exporter.endpoint", &format!("{}{}", self.collector.http_endpoint(), self.path)),
+            ("exporter.protocol", self.protocol),
+            ("batch.bytes", "16 kb"),
+            ("retry.initial-backoff", "1 ms"),
+            ("retry.max-backoff", "5 ms"),
+        ])
+    }
+
+    fn received(&self) -> Vec<Received> {
+        let spans = self.collector.spans().into_iter().map(Received::from);
+        spans.chain(self.collector.logs().into_iter().map(Received::from)).collect()
+    }
+
+    fn wrong_options(&self) -> Vec<(String, String)> {
+        pairs([
+            ("exporter.endpoint", "localhost:4317"),
+            ("exporter.protocol", "udp"),
+            ("exporter.timeout", "0"),
+            ("exporter.compression", "zip"),
+            ("exporter.headers.authorization", "secret\nheader"),
+            ("exporter.headers", "secret without a colon"),
+            ("batch.bytes", "4 mb"),
+            ("retry.timeout", "for ever"),
+        ])
+    }
+
+    fn behave(&self, behavior: Behavior) -> bool {
+        match behavior {
+            Behavior::Take => self.collector.answer_by(|_| Default::default()),
+            Behavior::BeAway => self.collector.answer_by(|_| HttpAnswer::new(503).into()),
+            Behavior::Refuse => self.collector.answer_by(|_| HttpAnswer::new(400).into()),
+        }
+        true
+    }
+}
+
+#[test]
+fn the_reporters_conform() {
+    let mut registry = Registry::new();
+    register(&mut registry);
+    for protocol in ["grpc", "http"] {
+        let suite =
+            |path| Conformance::new(move || Collector { protocol, path, collector: OtlpCollector::start().unwrap() });
+        suite("/v1/traces").check_traces(registry.trace(TRACE_FACTORY).unwrap()).unwrap();
+        suite("/v1/logs").check_events(registry.event(EVENT_FACTORY).unwrap()).unwrap();
+    }
+}

@@ -1,0 +1,118 @@
+//! One rule's run: a reporter's factory, a destination, and what was sent there.
+
+use std::sync::Arc;
+
+use flink_traces_api::{Compatibility, ConfigError, Deadline, OptionDoc, ReportContext, ReportError, ReporterConfig};
+
+use super::Destination;
+use super::compare::{Arrival, Expected, compare};
+use super::sample::Sample;
+use super::subject::Subject;
+
+pub(super) struct Case<'a, S: Subject, D> {
+    subject: &'a S,
+    pub(super) destination: D,
+    context: ReportContext,
+    number: i64,
+    sent: Vec<Expected>,
+    /// How many of those were told as rejected or lost.
+    missing: usize,
+}
+
+impl<'a, S: Subject, D: Destination> Case<'a, S, D> {
+    pub(super) fn new(subject: &'a S, destination: D) -> Self {
+        let variables = [("<host>", "host-1"), ("<job_id>", "4711"), ("<job_name>", "orders 2")];
+        let context = ReportContext {
+            job_id: Some("4711".into()),
+            variables: variables.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            compatibility: Compatibility::Standard,
+        };
+        Self { subject, destination, context, number: 0, sent: Vec::new(), missing: 0 }
+    }
+
+    /// From now on records are to be reported as Flink would.
+    pub(super) fn be_flinks(&mut self) {
+        self.context.compatibility = Compatibility::Flink;
+    }
+
+    pub(super) fn option_docs(&self) -> &'static [OptionDoc] {
+        self.subject.options()
+    }
+
+    /// The destination's options and, in their place or beside them, `more`.
+    pub(super) fn config(&self, more: &[(&str, &str)]) -> ReporterConfig {
+        let mut options = self.destination.options();
+        options.retain(|(key, _)| more.iter().all(|(other, _)| other != key));
+        let options = options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        ReporterConfig::from_pairs("conformance", options.chain(more.iter().copied()))
+    }
+
+    pub(super) fn create(&self, config: &ReporterConfig) -> Result<S::Reporter, ConfigError> {
+        self.subject.create(config)
+    }
+
+    /// A reporter for the destination.
+    pub(super) fn open(&self, more: &[(&str, &str)]) -> Result<S::Reporter, String> {
+        self.create(&self.config(more)).map_err(|error| format!("no reporter can be made: {error}"))
+    }
+
+    /// Reports `samples` in one batch, which must succeed, and checks that all that was ever sent is there.
+    pub(super) fn deliver(&mut self, reporter: &mut S::Reporter, samples: Vec<Sample>) -> Result<(), String> {
+        let given = samples.len();
+        let result = self.report(reporter, samples, &Deadline::unlimited())?;
+        result.map_err(|error| format!("a batch of {given} failed: {}", with_causes(&error)))?;
+        self.check()
+    }
+
+    /// Reports `samples` in one batch, and checks that the account is right: what is not told as rejected or lost has arrived.
+    pub(super) fn report(
+        &mut self,
+        reporter: &mut S::Reporter,
+        samples: Vec<Sample>,
+        deadline: &Deadline,
+    ) -> Result<Result<(), ReportError>, String> {
+        let context = Arc::new(self.context.clone());
+        let record = |sample| S::record(sample, &mut self.number, context.clone());
+        let records: Vec<S::Record> = samples.into_iter().map(record).collect();
+        let before = self.sent.len();
+        self.sent.extend(records.iter().flat_map(S::expected));
+        let given = self.sent.len() - before;
+        let result = S::report(reporter, &records, deadline);
+        if let Err(error) = &result {
+            let (rejected, lost) = (error.count_rejected(), error.count_lost());
+            match rejected.checked_add(lost) {
+                Some(0) => return Err("failed, but counts nothing as rejected or lost".to_owned()),
+                Some(missing) if missing <= given => self.missing += missing,
+                _ => return Err(format!("of {given} given it counts {rejected} rejected and {lost} lost")),
+            }
+        }
+        self.check()?;
+        Ok(result)
+    }
+
+    /// Checks that all that was sent is there, but for what was told as rejected or lost.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let arrival = match self.missing {
+            0 => Arrival::Whole,
+            missing => Arrival::Only(self.sent.len() - missing),
+        };
+        let is_flinks = self.context.compatibility == Compatibility::Flink;
+        compare(&self.sent, &self.destination.received(), arrival, is_flinks)
+    }
+
+    /// Closes the reporter, which must succeed and change nothing.
+    pub(super) fn close(&self, reporter: S::Reporter) -> Result<(), String> {
+        S::close(reporter, &Deadline::unlimited()).map_err(|error| format!("close failed: {}", with_causes(&error)))?;
+        self.check().map_err(|problem| format!("after close: {problem}"))
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,205 @@
+//! Whether what arrived is what was sent.
+
+use std::collections::HashMap;
+
+use flink_traces_api::{AttributeValue, ReportedEvent, SpanRef, ValueRef, strip_angle_brackets};
+
+use super::received::Received;
+use super::subject::NUMBER;
+
+/// The years from 1970 to 2262, which every format can tell in nanoseconds.
+const USUAL: std::ops::RangeInclusive<i64> = 1..=9_000_000_000_000;
+
+/// One span or event as it has to arrive.
+#[derive(Debug, Clone)]
+pub(super) struct Expected {
+    number: i64,
+    name: String,
+    /// Keys without angle brackets, each once.
+    attributes: Vec<(String, AttributeValue)>,
+    /// A span's own and its parent's.
+    ids: Option<(String, Option<String>)>,
+    start: i64,
+    end: Option<i64>,
+    /// Severity and body of an event.
+    said: Option<(String, String)>,
+}
+
+impl Expected {
+    pub(super) fn of_span(span: SpanRef<'_>) -> Self {
+        let parent = span.parent_span_id().map(|id| id.to_string());
+        Self {
+            ids: Some((span.span_id().to_string(), parent)),
+            end: Some(span.end_ts_millis()),
+            ..Self::new(span.name(), span.start_ts_millis(), span.attributes())
+        }
+    }
+
+    pub(super) fn of_event(event: &ReportedEvent) -> Self {
+        let said = Some((event.severity().to_owned(), event.body().to_owned()));
+        Self { said, ..Self::new(event.name(), event.ts_millis(), event.attributes()) }
+    }
+
+    fn new<'a>(name: &str, start: i64, attributes: impl Iterator<Item = (&'a str, ValueRef<'a>)>) -> Self {
+        let mut last: Vec<(String, AttributeValue)> = Vec::new();
+        for (key, value) in attributes {
+            let key = strip_angle_brackets(key);
+            // What is only a bracket, or has the name of something else of the record, is nothing that all formats can tell.
+            if key.is_empty() || key == "name" {
+                continue;
+            }
+            let value = match value {
+                ValueRef::String(text) => AttributeValue::from(text.to_owned()),
+                ValueRef::Long(number) => number.into(),
+                ValueRef::Double(number) => number.into(),
+                ValueRef::Bool(flag) => flag.into(),
+            };
+            match last.iter_mut().find(|(known, _)| known == key) {
+                Some((_, known)) => *known = value,
+                None => last.push((key.to_owned(), value)),
+            }
+        }
+        let number = last.iter().find(|(key, _)| key == NUMBER).and_then(|(_, value)| value.as_i64());
+        Self {
+            number: number.unwrap_or_default(),
+            name: name.to_owned(),
+            attributes: last,
+            ids: None,
+            start,
+            end: None,
+            said: None,
+        }
+    }
+
+    /// Whether it is the root of a span tree, or an event.
+    fn is_root(&self) -> bool {
+        self.ids.as_ref().is_none_or(|(_, parent)| parent.is_none())
+    }
+
+    fn compare(&self, received: &Received, is_flinks: bool) -> Result<(), String> {
+        let Self { number, name, .. } = self;
+        let differs = |what: &str, sent: &dyn std::fmt::Debug, found: &dyn std::fmt::Debug| {
+            Err(format!("record {number} ({}): {what} was {}, arrived as {}", short(name), short(sent), short(found)))
+        };
+        // Some formats have a text of their own for names that are none.
+        if !name.trim_matches(|c: char| c <= ' ').is_empty() && received.name != *name {
+            return differs("its name", name, &received.name);
+        }
+        for (key, sent) in &self.attributes {
+            // Flink drops truth values of spans.
+            if is_flinks && matches!(sent, AttributeValue::Bool(_)) {
+                continue;
+            }
+            let found = received.attributes.get(&format!("<{key}>")).or_else(|| received.attributes.get(key));
+            if !found.is_some_and(|found| is_same(sent, found)) {
+                return differs(&format!("attribute {}", short(key)), sent, &found);
+            }
+        }
+        if let (Some((id, parent)), Some(found)) = (&self.ids, &received.span_id)
+            && (id != found || *parent != received.parent_span_id)
+        {
+            return differs("its ids", &self.ids, &(found, &received.parent_span_id));
+        }
+        for (what, sent, found) in
+            [("its start", Some(self.start), received.start_ts_millis), ("its end", self.end, received.end_ts_millis)]
+        {
+            if let (Some(sent), Some(found)) = (sent.filter(|sent| USUAL.contains(sent)), found)
+                && sent != found
+                // Of events, Flink's reporter tells when they were reported.
+                && !(is_flinks && self.said.is_some())
+            {
+                return differs(what, &sent, &found);
+            }
+        }
+        if let Some((severity, body)) = &self.said {
+            for (what, sent, found) in
+                [("its severity", severity, &received.severity), ("its body", body, &received.body)]
+            {
+                if found.as_ref().is_some_and(|found| found != sent) {
+                    return differs(what, sent, found);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How what was sent must compare with what arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// All of it has.
+    Whole,
+    /// So many have, whichever; the others were told as rejected or lost.
+    Only(usize),
+}
+
+/// Compares; the first difference is told.
+pub(super) fn compare(
+    sent: &[Expected],
+    received: &[Received],
+    arrival: Arrival,
+    is_flinks: bool,
+) -> Result<(), String> {
+    let by_number: HashMap<i64, &Expected> = sent.iter().map(|expected| (expected.number, expected)).collect();
+    let mut seen: HashMap<i64, usize> = HashMap::new();
+    let mut last_root = 0;
+    for record in received {
+        let number = record.attributes.get(NUMBER).and_then(number_of);
+        let Some(expected) = number.and_then(|number| by_number.get(&number)) else {
+            return Err(format!("what arrived was never sent: {}", short(record)));
+        };
+        let count = seen.entry(expected.number).or_default();
+        *count += 1;
+        if *count > 1 {
+            return Err(format!("record {} ({}) arrived twice", expected.number, short(&expected.name)));
+        }
+        expected.compare(record, is_flinks)?;
+        if expected.is_root() {
+            if expected.number < last_root {
+                return Err(format!("record {} arrived after record {last_root}", expected.number));
+            }
+            last_root = expected.number;
+        }
+    }
+    let wanted = match arrival {
+        Arrival::Whole => sent.len(),
+        Arrival::Only(count) => count,
+    };
+    if seen.len() == wanted {
+        return Ok(());
+    }
+    let missing = sent.iter().find(|expected| !seen.contains_key(&expected.number));
+    let missing =
+        missing.map_or_else(String::new, |missing| format!(", not {} ({})", missing.number, short(&missing.name)));
+    Err(format!("{} of {} records arrived{missing}; {wanted} should have", seen.len(), sent.len()))
+}
+
+fn number_of(value: &AttributeValue) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// Formats without types have text, and numbers that are not finite have none in others.
+fn is_same(sent: &AttributeValue, found: &AttributeValue) -> bool {
+    use AttributeValue::{Bool, Double, Long, String};
+    let same = |sent: f64, found: f64| sent == found || (sent.is_nan() && found.is_nan());
+    match (sent, found) {
+        (String(sent), String(found)) => sent == found,
+        (Long(sent), Long(found)) => sent == found,
+        (Double(sent), Double(found)) => same(*sent, *found),
+        (Bool(sent), Bool(found)) => sent == found,
+        (Long(sent), String(found)) => found.parse() == Ok(*sent),
+        (Double(sent), String(found)) => found.parse().is_ok_and(|found| same(*sent, found)),
+        (Bool(sent), String(found)) => *found == sent.to_string(),
+        _ => false,
+    }
+}
+
+/// The debug text, cut where it is long.
+fn short(value: impl std::fmt::Debug) -> String {
+    const LONGEST: usize = 200;
+    let text = format!("{value:?}");
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
