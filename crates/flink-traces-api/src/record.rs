@@ -1,5 +1,7 @@
 //! Spans and events as one reporter shall report them.
 
+use std::fmt;
+use std::iter;
 use std::sync::Arc;
 
 use crate::{AttributeValue, Event, Failure, Identity, Span, SpanId, Text, TraceId};
@@ -83,6 +85,18 @@ impl<'a> From<&'a AttributeValue> for ValueRef<'a> {
     }
 }
 
+/// The value as text: of a number the shortest that reads back as the same.
+impl fmt::Display for ValueRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String(text) => f.write_str(text),
+            Self::Long(number) => number.fmt(f),
+            Self::Double(number) => fmt::Debug::fmt(number, f),
+            Self::Bool(flag) => flag.fmt(f),
+        }
+    }
+}
+
 /// Attributes as the OpenTelemetry reporters export them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OtelAttributes<'a> {
@@ -142,6 +156,18 @@ impl ReportedSpan {
             parent_span_id: None,
             root_failure: self.span.extension().and_then(|extension| extension.failure.as_ref()),
         }
+    }
+
+    /// All spans of the tree, the root first, each before its parts.
+    pub fn spans(&self) -> impl Iterator<Item = SpanRef<'_>> {
+        let mut waiting = vec![self.root()];
+        iter::from_fn(move || {
+            let span = waiting.pop()?;
+            let place = waiting.len();
+            waiting.extend(span.children());
+            waiting[place..].reverse();
+            Some(span)
+        })
     }
 
     /// How many spans the tree holds; under [`Compatibility::Flink`] without those beyond Flink.
@@ -308,7 +334,7 @@ impl ReportedEvent {
 
     /// All attributes as Flink's OpenTelemetry reporter exports them: `name` first, no angle brackets, each key once.
     pub fn otel_attributes(&self) -> OtelAttributes<'_> {
-        let name = std::iter::once(("name", ValueRef::String(self.name())));
+        let name = iter::once(("name", ValueRef::String(self.name())));
         let rest = self
             .attributes()
             .filter(|(key, value)| strip_angle_brackets(key) != "name" || matches!(value, ValueRef::String(_)));
@@ -380,6 +406,31 @@ mod tests {
         assert_eq!(text(root.list.into_iter()), ["jobId=4711", "host=jm", "plain=variable"]);
         let child = span.root().children().next().map(|child| child.otel_attributes()).unwrap();
         assert_eq!((text(child.list.into_iter()), child.dropped), (vec!["host=jm".into(), "plain=variable".into()], 1));
+    }
+
+    #[test]
+    fn a_tree_is_walked_parents_first() {
+        let named = |name: &'static str| Span::builder("scope", name);
+        let tree = named("root").child(named("a").children([named("a1"), named("a2")])).child(named("b"));
+        let span =
+            ReportedSpan::new(Arc::new(tree.build(&SystemClock)), Identity::of(&["x"]).trace_id(), Arc::default());
+        let names: Vec<_> = span.spans().map(|span| span.name()).collect();
+        assert_eq!(names, ["root", "a", "a1", "a2", "b"]);
+        assert_eq!(names.len(), span.span_count());
+    }
+
+    #[test]
+    fn values_have_a_text_that_reads_back() {
+        for (value, expected) in [
+            (ValueRef::String("a b"), "a b"),
+            (ValueRef::Long(i64::MIN), "-9223372036854775808"),
+            (ValueRef::Double(1e300), "1e300"),
+            (ValueRef::Double(1.0), "1.0"),
+            (ValueRef::Double(f64::NAN), "NaN"),
+            (ValueRef::Bool(true), "true"),
+        ] {
+            assert_eq!(value.to_string(), expected);
+        }
     }
 
     #[test]

@@ -69,10 +69,10 @@ enum Fault {
     CountsNothing,
     SaysOkWhileAway,
     CountsAllThoughSomeArrived,
-    HangsWhileAway,
     KeepsFailing,
     SendsLostOnesLater,
     SaysLostWhenRefused,
+    HangsWhenRefused,
     BlamesOptionsWhileAway,
 }
 
@@ -126,9 +126,10 @@ impl Memory {
         MemoryDestination { name, place }
     }
 
-    fn check(&self) -> [Result<(), Breaches>; 2] {
+    fn check(&self, rule: Option<&'static str>) -> [Result<(), Breaches>; 2] {
         let places = self.clone();
-        let suite = Conformance::new(move || places.new_destination()).patience(Duration::from_secs(10));
+        let suite = Conformance::new(move || places.new_destination());
+        let suite = rule.into_iter().fold(suite, Conformance::only);
         [suite.check_traces(Arc::new(self.clone())), suite.check_events(Arc::new(self.clone()))]
     }
 
@@ -242,6 +243,9 @@ impl Reporter {
             Behavior::Refuse if fault == Fault::SaysLostWhenRefused => {
                 return Err(ReportError::lost(given, false, "refused"));
             }
+            Behavior::Refuse if fault == Fault::HangsWhenRefused => loop {
+                std::thread::park();
+            },
             Behavior::Refuse => return Err(ReportError::rejected(given, "refused")),
             Behavior::BeAway => {
                 self.has_failed.store(true, Ordering::Relaxed);
@@ -249,9 +253,6 @@ impl Reporter {
                     Fault::SaysOkWhileAway => return Ok(()),
                     Fault::SendsLostOnesLater => self.held.append(&mut records),
                     Fault::CountsAllThoughSomeArrived => self.place.push(records.swap_remove(0)),
-                    Fault::HangsWhileAway => loop {
-                        std::thread::park();
-                    },
                     _ => {}
                 }
                 return Err(ReportError::lost(given, true, "away"));
@@ -398,9 +399,11 @@ impl EventReporter for Reporter {
 
 #[test]
 fn a_sound_reporter_passes() {
-    for result in Memory::new(Fault::None).check() {
+    for result in Memory::new(Fault::None).check(None) {
         result.unwrap();
     }
+    let unknown = Memory::new(Fault::None).check(Some("nobody's"))[0].clone().unwrap_err();
+    assert_eq!(unknown.to_string(), "the reporter breaks 1 of 22 rules\n  nobody's: there is no such rule");
 }
 
 /// Each fault with a rule that has to catch it, over spans, events or both.
@@ -462,9 +465,8 @@ fn a_broken_reporter_fails_by_the_rule_that_it_breaks() {
     for (fault, begin, is_broken) in cases {
         let rule = conformance::rules().find(|rule| rule.starts_with(begin)).unwrap();
         caught_by.insert(rule);
-        for (result, is_broken) in Memory::new(fault).check().into_iter().zip(is_broken) {
-            let is_caught = result.as_ref().is_err_and(|breaches| breaches.0.iter().any(|breach| breach.rule == rule));
-            assert_eq!(is_caught, is_broken, "{fault:?}: {result:?}");
+        for (result, is_broken) in Memory::new(fault).check(Some(rule)).into_iter().zip(is_broken) {
+            assert_eq!(result.is_err(), is_broken, "{fault:?}: {result:?}");
         }
     }
     let all: BTreeSet<_> = conformance::rules().collect();
@@ -473,13 +475,13 @@ fn a_broken_reporter_fails_by_the_rule_that_it_breaks() {
 
 #[test]
 fn a_reporter_that_hangs_is_left_behind() {
-    let memory = Memory::new(Fault::HangsWhileAway);
+    let memory = Memory::new(Fault::HangsWhenRefused);
     let places = memory.clone();
     let suite = Conformance::new(move || places.new_destination()).patience(Duration::from_millis(500));
     let breaches = suite.check_events(Arc::new(memory)).unwrap_err();
-    let problems: Vec<_> = breaches.0.iter().map(|breach| breach.problem.as_str()).collect();
-    assert_eq!(problems, ["did not return within 500ms"; 3]);
-    assert!(breaches.to_string().starts_with("the reporter breaks 3 of 22 rules\n  a destination that is away costs"));
+    // On a busy machine, others may not be done by then either.
+    let shown = "\n  what a destination refuses is counted as rejected: did not return within 500ms";
+    assert!(breaches.to_string().contains(shown), "{breaches}");
 }
 
 #[test]

@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("flink-traces-otlp", &["flink-traces-api"]),
     ("flink-traces-runtime", &["flink-traces-api"]),
     ("flink-traces-testkit", &["flink-traces-api"]),
+    ("text-file-reporter", &["flink-traces-api"]),
     ("xtask", &["flink-traces-testkit"]),
 ];
 

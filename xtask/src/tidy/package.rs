@@ -24,6 +24,7 @@ pub(super) struct Package {
     pub(super) library: Option<PathBuf>,
     pub(super) has_program: bool,
     pub(super) has_description: bool,
+    pub(super) is_published: bool,
 }
 
 impl Package {
@@ -53,6 +54,8 @@ fn parse(metadata: &Value) -> Result<Vec<Package>> {
                 name: text(&package["name"])?.to_owned(),
                 manifest: relative(&package["manifest_path"])?,
                 has_description: package["description"].is_string(),
+                // `publish = false` is an empty list of registries.
+                is_published: package["publish"] != serde_json::json!([]),
                 ..Package::default()
             };
             for dependency in list(&package["dependencies"])? {
@@ -94,11 +97,16 @@ pub(super) fn check(
     if !package.has_description {
         findings.push(Finding::new(&package.manifest, 1, "`description` is missing"));
     }
+    let is_example = package.folder().starts_with("examples");
     let readme = package.folder().join("README.md");
-    if package.folder().starts_with("crates") && !exists(&readme) {
+    if (package.folder().starts_with("crates") || is_example) && !exists(&readme) {
         findings.push(Finding::new(&readme, 1, "every crate has a README.md"));
     }
-    if let Some(library) = package.library.as_ref().filter(|_| !package.has_program)
+    if is_example && package.is_published {
+        findings.push(Finding::new(&package.manifest, 1, "an example has `publish = false`"));
+    }
+    // The library of an example is shown as it is.
+    if let Some(library) = package.library.as_ref().filter(|_| !package.has_program && !is_example)
         && read(library)?.lines().next() != Some(README_AS_DOC)
     {
         let message = format!("a library's first line is `{README_AS_DOC}`");
@@ -144,6 +152,18 @@ mod tests {
     }
 
     #[test]
+    fn an_example_has_a_readme_and_is_not_published() {
+        let example = Package { name: "two".into(), manifest: "examples/two/Cargo.toml".into(), ..package() };
+        assert_eq!(check_package(&example, true, "//! Shown."), [""; 0]);
+        assert_eq!(check_package(&example, false, ""), ["examples/two/README.md:1: every crate has a README.md"]);
+        let published = Package { is_published: true, ..example };
+        assert_eq!(
+            check_package(&published, true, ""),
+            ["examples/two/Cargo.toml:1: an example has `publish = false`"]
+        );
+    }
+
+    #[test]
     fn a_library_is_documented_by_its_readme() {
         let found = check_package(&package(), true, "//! Something else.");
         assert_eq!(found, [format!("crates/one/src/lib.rs:1: a library's first line is `{README_AS_DOC}`")]);
@@ -159,6 +179,7 @@ mod tests {
                 "name": "one",
                 "manifest_path": "/somewhere/crates/one/Cargo.toml",
                 "description": null,
+                "publish": [],
                 "dependencies": [
                     {"name": "normal", "kind": null},
                     {"name": "building", "kind": "build"},
@@ -174,7 +195,7 @@ mod tests {
         let [package] = packages.as_slice() else { panic!("one package expected: {packages:?}") };
         assert_eq!(package.dependencies, ["normal", "building"]);
         assert_eq!(package.library.as_deref(), Some(Path::new("crates/one/src/lib.rs")));
-        assert!(package.has_program && !package.has_description);
+        assert!(package.has_program && !package.has_description && !package.is_published);
         assert_eq!(package.folder(), Path::new("crates/one"));
     }
 

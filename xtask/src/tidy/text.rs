@@ -33,11 +33,11 @@ pub(super) fn check(path: &Path, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// Whether `path` is Rust code of a member: `crates/*/src/**.rs` or `xtask/src/**.rs`.
+/// Whether `path` is Rust code of a member: `crates/*/src/**.rs`, `examples/*/src/**.rs` or `xtask/src/**.rs`.
 fn is_source(path: &Path) -> bool {
     let folders: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
     path.extension().is_some_and(|extension| extension == "rs")
-        && matches!(folders.as_slice(), ["crates", _, "src", ..] | ["xtask", "src", ..])
+        && matches!(folders.as_slice(), ["crates" | "examples", _, "src", ..] | ["xtask", "src", ..])
 }
 
 #[cfg(test)]
@@ -51,6 +51,7 @@ mod tests {
             ("crates/one/src/lib.rs", README_AS_DOC.to_owned(), vec![]),
             ("crates/one/src/deep/er.rs", "//! Doc.\n".to_owned(), vec![]),
             ("crates/one/src/deep/er.rs", "use std::fmt;\n".to_owned(), vec![(1, begins.to_owned())]),
+            ("examples/one/src/main.rs", "fn main() {}\n".to_owned(), vec![(1, begins.to_owned())]),
             ("xtask/src/ci.rs", "\n//! Late.\n".to_owned(), vec![(1, begins.to_owned())]),
             ("crates/one/tests/all.rs", "use std::fmt;\n".to_owned(), vec![]),
             ("docs/one.md", "a\nb \n".to_owned(), vec![(2, "trailing whitespace".to_owned())]),

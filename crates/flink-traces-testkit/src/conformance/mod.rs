@@ -125,6 +125,8 @@ pub enum Behavior {
 pub struct Conformance<F> {
     new_destination: Arc<F>,
     patience: Duration,
+    /// All, if it is not set.
+    rule: Option<&'static str>,
 }
 
 impl<F, D> Conformance<F>
@@ -134,7 +136,14 @@ where
 {
     /// A suite that calls `new_destination` for a place without anything in it, once for each rule, one rule after the other.
     pub fn new(new_destination: F) -> Self {
-        Self { new_destination: Arc::new(new_destination), patience: Duration::from_secs(30) }
+        Self { new_destination: Arc::new(new_destination), patience: Duration::from_secs(30), rule: None }
+    }
+
+    /// Checks nothing but `rule`, one of [`rules`], to look into it.
+    #[must_use]
+    pub fn only(mut self, rule: &'static str) -> Self {
+        self.rule = Some(rule);
+        self
     }
 
     /// Sets how long a rule may take until it counts as broken by a reporter that hangs; 30 s unless set.
@@ -162,7 +171,12 @@ where
 
     fn check<S: Subject>(&self, subject: Arc<S>) -> Result<(), Breaches> {
         let mut breaches = Vec::new();
-        for (name, rule) in rules::all::<S, D>() {
+        let mut rules = rules::all::<S, D>();
+        rules.retain(|(name, _)| self.rule.is_none_or(|only| only == *name));
+        if let Some(rule) = self.rule.filter(|_| rules.is_empty()) {
+            breaches.push(Breach { rule, problem: "there is no such rule".to_owned() });
+        }
+        for (name, rule) in rules {
             let (subject, new_destination) = (subject.clone(), self.new_destination.clone());
             let run = move || rule(&mut Case::new(&*subject, new_destination()));
             if let Err(problem) = within(self.patience, run) {

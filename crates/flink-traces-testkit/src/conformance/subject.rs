@@ -75,7 +75,12 @@ fn span(sample: Sample, number: &mut i64) -> SpanBuilder {
     }
     if sample.is_extended {
         let failure = Failure { ts_millis: sample.start.unwrap_or(0) + 17, message: "disk\nfull".to_owned() };
-        span = span.failure(failure).link(Identity::of(&["before"])).extension_attribute("failureMessage", "disk full");
+        let beyond_flink = Span::builder(SCOPE, "BeyondFlink").attribute(NUMBER, next(number));
+        span = span
+            .failure(failure)
+            .link(Identity::of(&["before"]))
+            .extension_attribute("failureMessage", "disk full")
+            .extension_children([beyond_flink]);
     }
     span.children(sample.children.into_iter().map(|child| self::span(child, number)))
 }
