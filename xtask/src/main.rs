@@ -14,7 +14,7 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  ci     everything a change must pass: formatting, lints, tidy, tests, documentation
+  ci     everything a change must pass: formatting, lints, tidy, tests, documentation, packages
   e2e    what flink-traces reports of a real Flink cluster, compared with what Flink itself reports; see CONTRIBUTING.md
   tidy   what this workspace asks of its manifests, sources and documents, beyond the compiler
 ";

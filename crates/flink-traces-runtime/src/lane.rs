@@ -11,8 +11,7 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::PoisonError;
 use std::time::{Instant, SystemTime};
 
 use flink_traces_api::{
@@ -21,6 +20,10 @@ use flink_traces_api::{
 
 use crate::Signal;
 use crate::stats::{DropReason, ReporterStats};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, thread};
+
+#[cfg(all(test, loom))]
+mod every_order;
 
 /// The most records that a reporter is given at once.
 const BATCH_RECORDS: usize = 512;
@@ -281,9 +284,14 @@ impl<R: Record> Shared<R> {
 
     /// Waits while `condition` holds, at the longest until `until`.
     fn wait(&self, until: Instant, condition: impl Fn(&State<R>) -> bool) -> MutexGuard<'_, State<R>> {
-        let left = until.saturating_duration_since(Instant::now());
-        let waited = self.settled.wait_timeout_while(self.lock(), left, |state| condition(state));
-        waited.unwrap_or_else(PoisonError::into_inner).0
+        let mut state = self.lock();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || !condition(&state) {
+                return state;
+            }
+            state = self.settled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// The thread's life. Whatever panics in it, the lane answers those who wait for it.
@@ -324,8 +332,10 @@ impl<R: Record> Shared<R> {
 
     /// The next batch; `None` once the lane is closed and has no more to report.
     fn take(&self) -> Option<Vec<R>> {
-        let is_idle = |state: &mut State<R>| state.queue.is_empty() && !state.closed;
-        let mut state = self.arrived.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        while state.queue.is_empty() && !state.closed {
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
         if state.closed && self.deadline.is_over() {
             let given_up = state.give_up_queue(DropReason::Shutdown);
             self.settled.notify_all();
@@ -423,7 +433,7 @@ fn with_causes(error: &ReportError) -> String {
     text.unwrap_or_else(|panic| format!("an error whose text panicked: {panic}"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::sync::mpsc::{SyncSender, sync_channel};
     use std::time::Duration;

@@ -10,6 +10,7 @@ mod metric_group;
 mod reporters;
 mod signal;
 mod stats;
+mod sync;
 
 pub use checkpoint::{
     AllSubtasksStatus, CheckpointFailure, CheckpointGauges, CheckpointStats, CheckpointStatsCounts,
