@@ -38,7 +38,7 @@ impl Filter {
     }
 }
 
-/// Why a text is no rule.
+/// Why a text is no rule. Flink's `FilterSpec.parse` refuses most of these, too.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
     /// There is neither a scope nor a name.
@@ -55,7 +55,7 @@ pub enum RuleError {
     Regex(String),
 }
 
-/// One element of `filter.includes` or `filter.excludes`.
+/// One element of `filter.includes` or `filter.excludes`, as Flink's `DefaultReporterFilters.FilterSpec`.
 #[derive(Debug, Clone)]
 pub struct Rule {
     scope: Pattern,

@@ -23,7 +23,41 @@ use crate::dispatcher::GroupContexts;
 /// | its [`add_operator`](Self::add_operator) | `taskmanager.job.task.operator` | `operator_id`, `operator_name` |
 ///
 /// A cheap handle, usable from any thread; adding never waits for a reporter. Made by the engine, and called by it and by the
-/// functions of users that it hands one to.
+/// functions of users that it hands one to:
+///
+/// ```
+/// use flink_traces_api::{Event, Span};
+/// use flink_traces_runtime::MetricGroup;
+///
+/// struct MyFunction {
+///     metric_group: MetricGroup,
+/// }
+///
+/// impl MyFunction {
+///     fn do_something(&self, start: i64, end: i64) {
+///         let action = Span::builder("com.example.MyFunction", "SomeAction")
+///             .start_ts_millis(start) // not set: now
+///             .end_ts_millis(end) // not set: the start
+///             .attribute("foo", "bar");
+///         self.metric_group.add_span(action);
+///
+///         // Of a group of the user's own: the scope has `cache`, and the variable `<cache>` is `users`.
+///         let cache = self.metric_group.add_key_value_group("cache", "users");
+///         let full = Event::builder("com.example.MyFunction", "CacheFull")
+///             .observed_ts_millis(end) // not set: now
+///             .severity("WARN")
+///             .body("the oldest entries go")
+///             .attribute("entries", 65_536);
+///         cache.add_event(full);
+///     }
+/// }
+/// # let registry = flink_traces_api::Registry::new();
+/// # let clock = std::sync::Arc::new(flink_traces_api::SystemClock);
+/// # let (dispatcher, _) = flink_traces_runtime::Dispatcher::start(Vec::new(), &registry, clock, ".");
+/// # let task_manager = MetricGroup::task_manager(&dispatcher, "host-2", "tm-1");
+/// # let metric_group = task_manager.add_job("5c4b", "orders");
+/// # MyFunction { metric_group }.do_something(1_795_230_917_019, 1_795_230_917_430);
+/// ```
 #[derive(Clone)]
 pub struct MetricGroup(Arc<Group>);
 
@@ -86,17 +120,17 @@ impl MetricGroup {
         self.below("operator", &variables, None)
     }
 
-    /// A group of the user's own, as `addGroup(name)`: its name joins the scope.
+    /// A group of the user's own, as Flink's `addGroup(name)`: its name joins the scope.
     pub fn add_group(&self, name: &str) -> Self {
         self.below(name, &[], None)
     }
 
-    /// A group of the user's own that is one of many, as `addGroup(key, value)`: the key joins the scope, and is a variable.
+    /// A group of the user's own that is one of many, as Flink's `addGroup(key, value)`: the key joins the scope, and is a variable.
     pub fn add_key_value_group(&self, key: &str, value: &str) -> Self {
         self.below(key, &[(key, value)], None)
     }
 
-    /// Reports a span. Timestamps that it leaves unset are now. After [`close`](Self::close) it is ignored, as in Flink.
+    /// Reports a span, as `addSpan`. Timestamps that it leaves unset are now. After [`close`](Self::close) it is ignored, as in Flink.
     pub fn add_span(&self, span: SpanBuilder) {
         let group = &*self.0;
         if !self.is_closed() {
@@ -104,7 +138,7 @@ impl MetricGroup {
         }
     }
 
-    /// Reports an event. A timestamp that it leaves unset is now. After [`close`](Self::close) it is ignored, as in Flink.
+    /// Reports an event, as `addEvent`. A timestamp that it leaves unset is now. After [`close`](Self::close) it is ignored, as in Flink.
     pub fn add_event(&self, event: EventBuilder) {
         let group = &*self.0;
         if !self.is_closed() {
@@ -124,12 +158,12 @@ impl MetricGroup {
         upwards.any(|group| group.0.closed.load(Ordering::Acquire))
     }
 
-    /// The names of the groups from the root to this one, joined: what filters match.
+    /// The names of the groups from the root to this one, joined: what filters match. Mirrors `getLogicalScope`.
     pub fn logical_scope(&self) -> &str {
         &self.0.logical_scope
     }
 
-    /// The variables of this group and those above it, keys in angle brackets.
+    /// The variables of this group and those above it, keys in angle brackets. Mirrors `getAllVariables`.
     pub fn variables(&self) -> &[(String, String)] {
         &self.0.variables
     }
@@ -161,7 +195,7 @@ impl MetricGroup {
     }
 }
 
-/// What identifies a task to its group.
+/// What identifies a task to its group, as the arguments of Flink's `TaskManagerJobMetricGroup.addTask`.
 #[derive(Debug, Clone, Copy)]
 pub struct TaskVariables<'a> {
     /// The job vertex, 32 hexadecimal digits: variable `task_id`.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What a reporter reports. The name begins the keys that configure it: `traces.reporter.…`, `events.reporter.…`.
+/// What a reporter reports: in Flink what tells a `TraceReporter` from an `EventReporter`. The name begins the keys that configure it: `traces.reporter.…`, `events.reporter.…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Signal {
     /// Spans.

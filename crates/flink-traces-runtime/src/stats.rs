@@ -41,7 +41,7 @@ pub struct ReporterStats {
     pub is_out_of_use: bool,
 }
 
-/// Why something did not reach its destination.
+/// Why something did not reach its destination. Flink does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DropReason {
     /// It came when as much as the option `queue.size` allows, or more, was waiting.

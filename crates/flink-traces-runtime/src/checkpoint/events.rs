@@ -119,7 +119,8 @@ pub fn job_failure_event(failure: &JobFailure) -> EventBuilder {
     event
 }
 
-/// Whether all subtasks of a streaming job run, or have finished.
+/// Whether all subtasks of a streaming job run, or have finished, as the `Status` of Flink's
+/// `AllSubTasksRunningOrFinishedStateTimeMetrics`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AllSubtasksStatus {
     /// They do.

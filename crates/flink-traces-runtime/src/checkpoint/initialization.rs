@@ -369,7 +369,8 @@ pub struct IgnoredReports {
     pub late: u64,
 }
 
-/// An initialization that was [given up](JobInitializationMetricsBuilder::give_up) before all subtasks reported.
+/// An initialization that was [given up](JobInitializationMetricsBuilder::give_up) before all subtasks reported. Beyond Flink,
+/// which waits for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartialInitialization {
     /// What the others reported; ended when it was given up, failed.

@@ -11,7 +11,7 @@ use super::stats::{
 use crate::SpanDetailLevel;
 
 /// Which job a span belongs to, as far as its ids are concerned. Two sources that give the same identity, checkpoint id and trigger
-/// timestamp give the same ids, so an engine, an observer beside it and a replay of what that saw report one span, not three.
+/// timestamp give the same ids, so an engine, an observer beside it and a replay of what that saw report one span, not three. In Flink ids are random.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobIdentity<'a> {
     /// What tells the cluster from others, the same in every process that watches it.

@@ -83,7 +83,7 @@ impl CheckpointType {
     }
 }
 
-/// When and why a checkpoint failed.
+/// When and why a checkpoint failed, as Flink's `FailedCheckpointStats` has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointFailure {
     /// In milliseconds since the epoch.
@@ -135,7 +135,7 @@ impl SubtaskStats {
     }
 }
 
-/// The numbers that each subtask reports of a checkpoint.
+/// The numbers that each subtask reports of a checkpoint, as the `CheckpointSpanMetric`s of Flink's `DefaultCheckpointStatsTracker`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubtaskMetric {
     /// Bytes of state referred to.
@@ -170,7 +170,7 @@ impl SubtaskMetric {
     ];
 }
 
-/// How the subtasks of a job came up, once: at its start, after a failure, after rescaling.
+/// How the subtasks of a job came up, once: at its start, after a failure, after rescaling. As Flink's `JobInitializationMetrics`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InitializationStats {
     /// When it began, in milliseconds since the epoch.
@@ -211,7 +211,7 @@ impl InitializationStatus {
     }
 }
 
-/// One number that subtasks report of their initialization, over all subtasks.
+/// One number that subtasks report of their initialization, over all subtasks, as Flink's `JobInitializationMetrics.SumMaxDuration`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InitializationMetric {
     /// Its name, such as `MailboxStartDurationMs`, or any that a state backend chose.

@@ -232,7 +232,7 @@ impl CheckpointStatsTracker {
         self.lock().initialization.as_mut().and_then(|initialization| initialization.give_up(now))
     }
 
-    /// How many reports of the last initialization were ignored.
+    /// How many reports of the last initialization were ignored. Flink logs a line for each.
     pub fn ignored_initialization_reports(&self) -> IgnoredReports {
         self.lock().initialization.as_ref().map(JobInitializationMetricsBuilder::ignored).unwrap_or_default()
     }
@@ -435,7 +435,7 @@ const UNSET: i64 = -1;
 const NO_EXTERNAL_PATH: &str = "n/a";
 
 impl CheckpointGauges {
-    /// Names and values, for whatever metrics system the engine has. All values are numbers, but for the path.
+    /// Flink's names and the values, for whatever metrics system the engine has. All values are numbers, but for the path.
     pub fn entries(&self) -> [(&'static str, AttributeValue); 14] {
         [
             ("totalNumberOfCheckpoints", self.total_number_of_checkpoints.into()),
@@ -456,7 +456,7 @@ impl CheckpointGauges {
     }
 }
 
-/// A report that does not fit what a [`CheckpointStatsTracker`] knows. It changed nothing.
+/// A report that does not fit what a [`CheckpointStatsTracker`] knows. It changed nothing. Flink ignores such reports or logs a line.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TrackerError {
     /// A trigger of an id that is in progress.

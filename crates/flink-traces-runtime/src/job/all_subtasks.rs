@@ -89,7 +89,7 @@ pub struct AllSubtasksTracker {
 }
 
 impl AllSubtasksTracker {
-    /// Whether all subtasks run or have finished.
+    /// Whether all subtasks run or have finished. Mirrors `getBinary`.
     pub fn is_all_running_or_finished(&self) -> bool {
         self.all_running
     }

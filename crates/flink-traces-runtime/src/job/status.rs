@@ -121,7 +121,7 @@ impl JobStatusTracker {
     }
 }
 
-/// A job that had ended was said to go on.
+/// A job that had ended was said to go on: where Flink's `DefaultExecutionGraph` throws an `IllegalStateException`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the job has ended as {}, and cannot go into {}", status.name(), reported.name())]
 pub struct JobEnded {

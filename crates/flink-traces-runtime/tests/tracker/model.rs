@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use flink_traces_runtime::{
-    CheckpointStats, CheckpointStatsSnapshot, CheckpointStatsTracker, CheckpointStatus, CheckpointType, SubtaskMetric,
-    SubtaskStats, TaskStats, TrackedCheckpoint, TrackerError,
+    CheckpointGauges, CheckpointStats, CheckpointStatsSnapshot, CheckpointStatsTracker, CheckpointStatus,
+    CheckpointType, RestoredCheckpoint, SubtaskMetric, SubtaskStats, TaskStats, TrackedCheckpoint, TrackerError,
 };
 use proptest::prelude::*;
 
-use super::{failure, tasks};
+use super::{failure, restored, tasks};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -18,6 +18,8 @@ enum Step {
     Fail { id: i64, timestamp: i64 },
     Discard { id: i64 },
     FailBeforeTrigger,
+    Start { timestamp: i64 },
+    Restore { id: i64 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -44,6 +46,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (id(), 900_i64..2_000).prop_map(|(id, timestamp)| Step::Fail { id, timestamp }),
         1 => id().prop_map(|id| Step::Discard { id }),
         1 => Just(Step::FailBeforeTrigger),
+        1 => (3_000_i64..4_000).prop_map(|timestamp| Step::Start { timestamp }),
+        1 => id().prop_map(|id| Step::Restore { id }),
     ]
 }
 
@@ -130,6 +134,10 @@ struct Model {
     /// Places in `checkpoints` of those that ended, in that order.
     ended: Vec<usize>,
     failed_before_trigger: usize,
+    /// Each with when it was triggered, if that was known.
+    restored: Vec<(i64, Option<i64>)>,
+    /// When initializations began.
+    started: Vec<i64>,
 }
 
 /// Places of the latest ones.
@@ -208,6 +216,15 @@ impl Model {
                 self.failed_before_trigger += 1;
                 Ok(None)
             }
+            Step::Start { timestamp } => {
+                self.started.push(timestamp);
+                Ok(None)
+            }
+            Step::Restore { id } => {
+                let known = self.known(id).filter(|&at| self.checkpoints[at].status == CheckpointStatus::Completed);
+                self.restored.push((id, known.map(|_| 1_000)));
+                Ok(None)
+            }
         }
     }
 
@@ -250,15 +267,22 @@ impl Model {
         let count = |status| self.checkpoints.iter().filter(|known| known.status == status).count();
         let counts = found.counts;
         assert_eq!(
-            [counts.total, counts.in_progress, counts.completed, counts.failed],
+            [counts.total, counts.in_progress, counts.completed, counts.failed, counts.restored],
             [
                 self.checkpoints.len() + self.failed_before_trigger,
                 count(CheckpointStatus::InProgress),
                 count(CheckpointStatus::Completed),
                 count(CheckpointStatus::Failed) + self.failed_before_trigger,
+                self.restored.len(),
             ]
             .map(|count| i64::try_from(count).unwrap())
         );
+
+        let restored = self.restored.last().map(|(id, trigger_timestamp)| RestoredCheckpoint {
+            trigger_timestamp: *trigger_timestamp,
+            ..restored(*id)
+        });
+        assert_eq!(found.latest_restored, restored);
 
         let remembered = (0..self.checkpoints.len()).rev().filter(|&place| self.is_remembered(place));
         let expected: Vec<_> = remembered.map(|place| self.checkpoints[place].shown()).collect();
@@ -297,11 +321,26 @@ impl Model {
         let completed = |&&place: &&usize| self.checkpoints[place].status == CheckpointStatus::Completed;
         let last = self.ended.iter().rev().find(completed).map(|&place| &self.checkpoints[place]);
         let of_last = |value: fn(&Checkpoint) -> Option<i64>| last.and_then(value).unwrap_or(-1);
-        let found = tracker.gauges();
-        assert_eq!(found.last_completed_checkpoint_id, of_last(|last| Some(last.id)));
-        assert_eq!(found.last_checkpoint_size, of_last(|last| last.stats().checkpointed_size));
-        assert_eq!(found.last_checkpoint_duration, of_last(Checkpoint::duration));
-        assert_eq!(found.last_checkpoint_completed_timestamp, of_last(|last| last.latest_ack(|_| true)));
+        // When something was restored in the tests' one way of doing it.
+        let restored = self.restored.last().map(|_| restored(0).restore_timestamp);
+        let counts = tracker.snapshot().counts;
+        let expected = CheckpointGauges {
+            total_number_of_checkpoints: counts.total,
+            number_of_in_progress_checkpoints: counts.in_progress,
+            number_of_completed_checkpoints: counts.completed,
+            number_of_failed_checkpoints: counts.failed,
+            last_checkpoint_restore_timestamp: self.started.last().copied().or(restored).unwrap_or(-1),
+            last_checkpoint_size: of_last(|last| last.stats().checkpointed_size),
+            last_checkpoint_full_size: of_last(|last| last.stats().state_size),
+            last_checkpoint_metadata_size: of_last(|last| last.stats().metadata_size),
+            last_checkpoint_duration: of_last(Checkpoint::duration),
+            last_checkpoint_processed_data: of_last(|last| Some(last.sum(SubtaskMetric::ProcessedDataBytes))),
+            last_checkpoint_persisted_data: of_last(|last| Some(last.sum(SubtaskMetric::PersistedDataBytes))),
+            last_checkpoint_external_path: last.map_or("n/a".to_owned(), |last| format!("chk-{}", last.id)),
+            last_completed_checkpoint_id: of_last(|last| Some(last.id)),
+            last_checkpoint_completed_timestamp: of_last(|last| last.latest_ack(|_| true)),
+        };
+        assert_eq!(tracker.gauges(), expected);
     }
 }
 
@@ -320,6 +359,14 @@ fn apply(tracker: &CheckpointStatsTracker, step: &Step) -> Result<Option<Checkpo
         Step::Discard { id } => tracker.report_discarded(id).map(|()| None),
         Step::FailBeforeTrigger => {
             tracker.report_failed_before_trigger(failure(0));
+            Ok(None)
+        }
+        Step::Start { timestamp } => {
+            assert_eq!(tracker.report_initialization_started(timestamp, []), None);
+            Ok(None)
+        }
+        Step::Restore { id } => {
+            tracker.report_restored(restored(id));
             Ok(None)
         }
     }
