@@ -374,7 +374,8 @@ impl CheckpointStatsHistory {
         subtask: SubtaskStats,
     ) -> Result<(), TrackerError> {
         let open = self.place_of(checkpoint_id).filter(|place| match self.checkpoints[place].state {
-            State::InProgress => true,
+            // The coordinator itself hands over what acknowledges; what was aborted has to be found in the history, as in Flink.
+            State::InProgress => subtask.is_completed || self.is_remembered(*place),
             State::Failed(_) => self.is_remembered(*place),
             State::Completed { .. } => false,
         });

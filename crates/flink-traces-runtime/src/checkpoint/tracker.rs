@@ -114,8 +114,8 @@ impl CheckpointStatsTracker {
 
     /// A subtask reported what it did. Mirrors `PendingCheckpointStats.reportSubtaskStats` and `reportIncompleteStats`.
     ///
-    /// The first report of a subtask counts. A report that comes after the checkpoint failed is taken while the history remembers that
-    /// one; it changes what snapshots show, not what [`report_failed`](Self::report_failed) returned. A subtask that had finished before
+    /// The first report of a subtask counts. One that is not completed, and any that comes after the checkpoint failed, is taken while the
+    /// history remembers that checkpoint; the latter changes what snapshots show, not what [`report_failed`](Self::report_failed) returned. A subtask that had finished before
     /// the trigger reports zeros, completed, at the trigger's timestamp.
     ///
     /// # Errors
@@ -204,6 +204,8 @@ impl CheckpointStatsTracker {
             SpanDetailLevel::ChildrenSpansPerSubtask => started.with_subtasks(),
             _ => started,
         };
+        // What is shown as restored belongs to an initialization, as in Flink.
+        state.latest_restored = None;
         let replaced = state.initialization.replace(started);
         drop(state);
         replaced.and_then(|mut replaced| replaced.give_up(start_timestamp))
@@ -364,7 +366,7 @@ pub struct CheckpointStatsSnapshot {
     pub latest_savepoint: Option<Arc<TrackedCheckpoint>>,
     /// The failed one with the highest id.
     pub latest_failed: Option<Arc<TrackedCheckpoint>>,
-    /// What the job was restored from last.
+    /// What the last initialization restored, if anything.
     pub latest_restored: Option<RestoredCheckpoint>,
     /// When and why a checkpoint last failed before it was triggered.
     pub latest_failure_before_trigger: Option<CheckpointFailure>,

@@ -205,6 +205,32 @@ fn subtasks_add_up_and_the_first_report_wins() {
 }
 
 #[test]
+fn what_was_restored_is_forgotten_when_the_next_initialization_begins() {
+    let tracker = CheckpointStatsTracker::new(1);
+    tracker.report_initialization_started(8_000, []);
+    tracker.report_restored(restored(7));
+    assert_eq!(tracker.snapshot().latest_restored, Some(restored(7)));
+    tracker.report_initialization_started(9_000, []);
+    let snapshot = tracker.snapshot();
+    assert_eq!((snapshot.latest_restored, snapshot.counts.restored), (None, 1));
+}
+
+#[test]
+fn an_aborted_snapshot_counts_while_its_checkpoint_is_remembered() {
+    for (history_size, triggers, is_taken) in
+        [(0, "c1", false), (1, "c1", true), (1, "c1 c2", false), (2, "c1 c2", true)]
+    {
+        let tracker = CheckpointStatsTracker::new(history_size);
+        play(&tracker, triggers);
+        let aborted = SubtaskStats { is_completed: false, ..report(0, 1_100, [5; 8]) };
+        let answer = tracker.report_subtask(1, "v1", aborted);
+        assert_eq!(answer.is_ok(), is_taken, "{history_size} {triggers}");
+        // What acknowledges is taken in any case.
+        tracker.report_subtask(1, "v0", report(0, 1_100, [5; 8])).unwrap();
+    }
+}
+
+#[test]
 fn a_failed_checkpoint_goes_on_taking_reports_while_it_is_remembered() {
     let tracker = CheckpointStatsTracker::new(1);
     play(&tracker, "c1");

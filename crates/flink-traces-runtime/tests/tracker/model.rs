@@ -230,7 +230,7 @@ impl Model {
 
     fn subtask(&mut self, id: i64, task: usize, report: SubtaskStats) -> Result<(), TrackerError> {
         let open = self.known(id).filter(|&place| match self.checkpoints[place].status {
-            CheckpointStatus::InProgress => true,
+            CheckpointStatus::InProgress => report.is_completed || self.is_remembered(place),
             CheckpointStatus::Completed => false,
             CheckpointStatus::Failed => self.is_remembered(place),
         });
