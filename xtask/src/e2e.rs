@@ -2,7 +2,7 @@
 //! beside each other, and a comparison of what they reported.
 
 mod cluster;
-mod distribution;
+pub(crate) mod distribution;
 mod observer;
 mod rest;
 

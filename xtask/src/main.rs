@@ -3,6 +3,7 @@
 
 mod ci;
 mod e2e;
+mod parity;
 mod tidy;
 
 use std::env;
@@ -16,6 +17,7 @@ usage: cargo xtask <command>
 
   ci     everything a change must pass: formatting, lints, tidy, tests, documentation, packages
   e2e    what flink-traces reports of a real Flink cluster, compared with what Flink itself reports; see CONTRIBUTING.md
+  parity what our trackers report, compared with what Flink's own classes do; [--sequences N] [--seed S] [--record]
   tidy   what this workspace asks of its manifests, sources and documents, beyond the compiler
 ";
 
@@ -27,6 +29,7 @@ fn main() -> Result<()> {
         ["ci"] => ci::run(&root),
         ["tidy"] => tidy::run(&root),
         ["e2e"] => e2e::run(&root),
+        ["parity", arguments @ ..] => parity::run(&root, arguments),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

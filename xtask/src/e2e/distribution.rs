@@ -17,15 +17,15 @@ const UNPACKED: &[&str] = &["lib/flink-dist-", "lib/log4j-", "plugins/metrics-ot
 
 /// Flink's jars and our job, unpacked and compiled.
 #[derive(Debug)]
-pub(super) struct Distribution {
+pub(crate) struct Distribution {
     home: PathBuf,
     /// The job, ready to be uploaded.
-    pub(super) job: PathBuf,
+    pub(crate) job: PathBuf,
 }
 
 impl Distribution {
     /// Downloads Flink into `cache` unless it is there, and compiles the job.
-    pub(super) fn prepare(root: &Path, cache: &Path) -> Result<Self> {
+    pub(crate) fn prepare(root: &Path, cache: &Path) -> Result<Self> {
         let home = cache.join(format!("flink-{VERSION}"));
         if !home.exists() {
             download(cache, &home)?;
@@ -36,12 +36,12 @@ impl Distribution {
     }
 
     /// All jars of `lib`, as a class path.
-    pub(super) fn class_path(&self) -> PathBuf {
+    pub(crate) fn class_path(&self) -> PathBuf {
         self.home.join("lib/*")
     }
 
     /// Where Flink finds its OpenTelemetry reporters.
-    pub(super) fn plugins(&self) -> PathBuf {
+    pub(crate) fn plugins(&self) -> PathBuf {
         self.home.join("plugins")
     }
 
@@ -92,14 +92,15 @@ fn names(archive: &Path) -> Result<Vec<String>> {
 }
 
 /// An empty folder, whatever was there.
-pub(super) fn recreate(folder: &Path) -> Result<()> {
+pub(crate) fn recreate(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
 }
 
-fn run(command: &mut Command) -> Result<()> {
+/// Runs a program, which must succeed.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().display().to_string();
     let status = command.status().with_context(|| format!("{program} cannot be started; see CONTRIBUTING.md"))?;
     ensure!(status.success(), "{program}: {status}");
