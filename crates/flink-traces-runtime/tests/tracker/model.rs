@@ -138,6 +138,8 @@ struct Model {
     restored: Vec<(i64, Option<i64>)>,
     /// When initializations began.
     started: Vec<i64>,
+    /// How many of `restored` came before the last of them.
+    restored_before: usize,
 }
 
 /// Places of the latest ones.
@@ -218,6 +220,7 @@ impl Model {
             }
             Step::Start { timestamp } => {
                 self.started.push(timestamp);
+                self.restored_before = self.restored.len();
                 Ok(None)
             }
             Step::Restore { id } => {
@@ -278,7 +281,7 @@ impl Model {
             .map(|count| i64::try_from(count).unwrap())
         );
 
-        let restored = self.restored.last().map(|(id, trigger_timestamp)| RestoredCheckpoint {
+        let restored = self.restored[self.restored_before..].last().map(|(id, trigger_timestamp)| RestoredCheckpoint {
             trigger_timestamp: *trigger_timestamp,
             ..restored(*id)
         });
