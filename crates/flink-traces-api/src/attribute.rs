@@ -73,7 +73,7 @@ impl From<bool> for AttributeValue {
     }
 }
 
-/// Attributes in the order in which they were first set; setting a key again replaces its value.
+/// Attributes in the order in which they were first set; setting a key again replaces its value. In Flink a map without an order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Attributes(Vec<(Text, AttributeValue)>);
 

@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Tells the time. Passed in wherever a timestamp may have to be filled in, so that tests and replays decide it.
+/// As `org.apache.flink.util.clock.Clock`; Flink's own builders read the system's.
 pub trait Clock: Send + Sync {
     /// Milliseconds since the epoch, as Java's `System.currentTimeMillis`.
     fn now_millis(&self) -> i64;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::{EventReporterFactory, TraceReporterFactory};
 
 /// The factories that `factory.class` can select, by class name. Filled by the `register` function of each reporter crate;
-/// there is no global one.
+/// there is no global one. In Flink these are the services that its class loaders and plugins find.
 #[derive(Clone, Default)]
 pub struct Registry {
     trace: BTreeMap<&'static str, Arc<dyn TraceReporterFactory>>,

@@ -218,6 +218,32 @@ fn levels(dispatcher: &Dispatcher) -> Vec<Level> {
     ]
 }
 
+/// Guarantees: what a reporter is not shown is in none of its numbers.
+#[test]
+fn parts_beyond_flink_are_counted_where_they_are_shown() {
+    let flink = ("compatibility", "flink");
+    let setup = Setup::start(
+        ".",
+        &[
+            ("traces", "flink", &[flink]),
+            ("traces", "flink-none", &[flink, ("filter.excludes", "*:root")]),
+            ("traces", "none", &[("filter.excludes", "*:root")]),
+            ("traces", "standard", &[]),
+        ],
+    );
+    let part = |name: &'static str| Span::builder("scope", name).start_ts_millis(1);
+    let root = part("root").child(part("own")).extension_children([part("more"), part("more")]);
+    MetricGroup::job_manager(&setup.dispatcher, "jm").add_span(root);
+    assert_eq!(
+        setup.lines(),
+        ["flink root", "flink own", "standard root", "standard own", "standard more", "standard more"]
+            .map(|line| format!("{line} <host>=jm"))
+    );
+    let counts = setup.dispatcher.stats().into_iter().map(|stats| (stats.name, stats.delivered, stats.filtered));
+    let expected = [("flink", 2, 0), ("flink-none", 0, 2), ("none", 0, 4), ("standard", 4, 0)];
+    assert_eq!(counts.collect::<Vec<_>>(), expected.map(|(name, shown, filtered)| (name.to_owned(), shown, filtered)));
+}
+
 #[test]
 fn every_level_has_its_scope_and_its_variables_and_only_jobs_add_their_id() {
     let setup = Setup::start(".", &[("traces", "r", &[]), ("events", "s", &[])]);

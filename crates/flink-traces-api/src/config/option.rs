@@ -27,7 +27,7 @@ enum Form<T> {
     Map(fn(&RawValue) -> Option<T>, fn(Vec<(String, String)>) -> T),
 }
 
-/// An option of type `T`. Declared once, as a `const`, and read through [`ReporterConfig`](super::ReporterConfig).
+/// An option of type `T`, as `org.apache.flink.configuration.ConfigOption`. Declared once, as a `const`, and read through [`ReporterConfig`](super::ReporterConfig).
 pub struct ConfigOption<T> {
     doc: OptionDoc,
     form: Form<T>,
