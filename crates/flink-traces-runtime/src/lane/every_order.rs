@@ -3,6 +3,8 @@
 //! Loom ends a test when threads wait for each other, or when something is never freed. Its waits have no time limit, so no scenario
 //! here passes only because somebody stopped waiting.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
+
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
