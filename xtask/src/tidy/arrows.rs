@@ -5,6 +5,10 @@ use super::package::Package;
 
 /// Each member, and the members that it may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
+    (
+        "engine",
+        &["flink-traces-api", "flink-traces-json", "flink-traces-log", "flink-traces-otlp", "flink-traces-runtime"],
+    ),
     ("flink-rest", &[]),
     (
         "flink-traces",

@@ -1,0 +1,68 @@
+//! What the engine can be told, by Flink's keys where Flink has one.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flink_traces_api::{ConfigError, ConfigOption, OptionDoc};
+use flink_traces_runtime::{Configuration, SPAN_DETAIL_LEVEL, SpanDetailLevel};
+
+const NAME: ConfigOption<String> = ConfigOption::string("pipeline.name", "The job's name.").or("count by key");
+const DIRECTORY: ConfigOption<PathBuf> = ConfigOption::parsed(
+    "execution.checkpointing.dir",
+    "the path of a folder",
+    |text| (!text.is_empty()).then(|| text.into()),
+    "Where checkpoints and results go. A job that finds a checkpoint there goes on from it.",
+)
+.or("target/engine");
+const INTERVAL: ConfigOption<Duration> =
+    ConfigOption::duration("execution.checkpointing.interval", "How often a checkpoint is taken.").or("100 ms");
+const PARALLELISM: ConfigOption<u64> =
+    ConfigOption::number("parallelism.default", "How many subtasks each task has, at least 1.").or("2");
+const RESTARTS: ConfigOption<u64> =
+    ConfigOption::number("restart-strategy.fixed-delay.attempts", "How often it starts again after failures.").or("3");
+const RECORDS: ConfigOption<u64> = ConfigOption::number("engine.records", "How many records are counted.").or("500000");
+const PAUSE: ConfigOption<Duration> =
+    ConfigOption::duration("engine.pause", "How long a source waits after each hundred records.").or("0");
+const FAIL_AT: ConfigOption<i64> = ConfigOption::parsed(
+    "engine.fail-at-checkpoint",
+    "a whole number",
+    |text| text.parse().ok(),
+    "The first subtask of the count fails, once, when it is to take part in the checkpoint of this id.",
+);
+
+/// Those of the engine's own, for finding misspelt keys.
+pub(crate) const OWN: &[OptionDoc] = &[RECORDS.doc(), PAUSE.doc(), FAIL_AT.doc()];
+
+/// What the engine was told.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) name: String,
+    pub(crate) directory: PathBuf,
+    pub(crate) interval: Duration,
+    pub(crate) parallelism: u32,
+    pub(crate) restarts: u64,
+    pub(crate) records: u64,
+    pub(crate) pause: Duration,
+    pub(crate) fail_at: Option<i64>,
+    pub(crate) detail: SpanDetailLevel,
+}
+
+impl Options {
+    pub(crate) fn read(configuration: &Configuration) -> Result<Self, ConfigError> {
+        Ok(Self {
+            name: required(configuration, &NAME)?,
+            directory: required(configuration, &DIRECTORY)?,
+            interval: required(configuration, &INTERVAL)?,
+            parallelism: required(configuration, &PARALLELISM)?.clamp(1, 64) as u32,
+            restarts: required(configuration, &RESTARTS)?,
+            records: required(configuration, &RECORDS)?,
+            pause: required(configuration, &PAUSE)?,
+            fail_at: configuration.get(&FAIL_AT)?,
+            detail: required(configuration, &SPAN_DETAIL_LEVEL)?,
+        })
+    }
+}
+
+fn required<T>(configuration: &Configuration, option: &ConfigOption<T>) -> Result<T, ConfigError> {
+    configuration.get(option)?.ok_or_else(|| ConfigError::Missing { key: option.key().to_owned() })
+}

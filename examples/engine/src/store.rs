@@ -1,0 +1,108 @@
+//! Checkpoints on disk: a folder for each, a file for each subtask, and `_metadata` once all of them are there.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+/// What stands in a checkpoint's `_metadata`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Metadata {
+    pub(crate) checkpoint_id: i64,
+    pub(crate) trigger_timestamp: i64,
+    pub(crate) parallelism: u32,
+    /// The files of all subtasks and their sizes, in bytes.
+    pub(crate) files: BTreeMap<String, u64>,
+}
+
+impl Metadata {
+    pub(crate) fn state_size(&self) -> u64 {
+        self.files.values().sum()
+    }
+}
+
+/// The folder of a job.
+#[derive(Debug, Clone)]
+pub(crate) struct Store(PathBuf);
+
+impl Store {
+    /// Opens the folder, or creates it.
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(Self(folder.to_owned()))
+    }
+
+    pub(crate) fn path(&self, checkpoint_id: i64) -> PathBuf {
+        self.0.join(format!("chk-{checkpoint_id}"))
+    }
+
+    /// Where a sink subtask writes to.
+    pub(crate) fn output(&self, subtask: u32) -> PathBuf {
+        self.0.join(format!("result-{subtask}.txt"))
+    }
+
+    /// Writes a subtask's state; answers how many bytes that are.
+    pub(crate) fn write_state(&self, checkpoint_id: i64, name: &str, state: &[u8]) -> io::Result<u64> {
+        let folder = self.path(checkpoint_id);
+        fs::create_dir_all(&folder)?;
+        write_whole(&folder, name, state)
+    }
+
+    pub(crate) fn read_state(&self, checkpoint_id: i64, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.path(checkpoint_id).join(name))
+    }
+
+    /// Marks a checkpoint as complete; answers the size of its metadata, in bytes.
+    pub(crate) fn complete(&self, metadata: &Metadata) -> Result<u64> {
+        let text = serde_json::to_vec_pretty(metadata)?;
+        Ok(write_whole(&self.path(metadata.checkpoint_id), "_metadata", &text)?)
+    }
+
+    /// Deletes a checkpoint. Whoever deletes the mark first leaves nothing that looks complete.
+    pub(crate) fn discard(&self, checkpoint_id: i64) -> io::Result<()> {
+        let folder = self.path(checkpoint_id);
+        match fs::remove_file(folder.join("_metadata")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => fs::remove_dir_all(folder),
+        }
+    }
+
+    /// The newest checkpoint that is complete.
+    pub(crate) fn latest(&self) -> Result<Option<Metadata>> {
+        for checkpoint_id in self.ids()?.into_iter().rev() {
+            match fs::read(self.path(checkpoint_id).join("_metadata")) {
+                Ok(text) => return Ok(Some(serde_json::from_slice(&text)?)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The ids of all checkpoints, complete or not, in order.
+    pub(crate) fn ids(&self) -> Result<Vec<i64>> {
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(&self.0)? {
+            let name = entry?.file_name();
+            ids.extend(name.to_str().and_then(|name| name.strip_prefix("chk-")?.parse::<i64>().ok()));
+        }
+        ids.sort_unstable();
+        Ok(ids)
+    }
+}
+
+/// Writes a file that is there whole or not at all, whatever happens meanwhile.
+fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Result<u64> {
+    let part = folder.join(format!("{name}.part"));
+    let mut file = File::create(&part)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(part, folder.join(name))?;
+    // The new name, too, has to be on the disk.
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    Ok(content.len() as u64)
+}

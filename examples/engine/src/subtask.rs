@@ -1,0 +1,261 @@
+//! What runs on a subtask's thread: a source that makes records, or an operator that is given them; barriers, state, and reports of both.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, bail};
+use flink_traces_api::{Clock, SystemClock};
+use flink_traces_runtime::{
+    ExecutionAttemptId, InitializationStatus, StateObjectLocation, SubTaskInitializationMetrics, SubtaskStats,
+};
+use serde::de::DeserializeOwned;
+
+use crate::inbox::{Barrier, Canceled, Inbox, Message, Record};
+use crate::store::Store;
+
+/// How many different keys there are.
+pub(crate) const KEYS: u32 = 1_000;
+
+/// The key of the record of that number.
+pub(crate) fn key_of(number: u64) -> u32 {
+    (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u32 % KEYS
+}
+
+/// What the coordinator tells a source.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Command {
+    /// Begin this checkpoint.
+    Trigger(Barrier),
+    /// Everything is in a checkpoint; end.
+    Finish,
+}
+
+/// What a subtask tells the coordinator.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// Its state is restored, and it runs.
+    Running(SubTaskInitializationMetrics),
+    /// Its part of a checkpoint is on the disk, in a file of that name.
+    Acknowledged { checkpoint_id: i64, stats: SubtaskStats, file: String, size: u64 },
+    /// A source has no more records.
+    Exhausted,
+    /// Its thread is about to end.
+    Ended(Result<()>),
+}
+
+/// One attempt to run one subtask.
+pub(crate) struct Subtask {
+    pub(crate) id: ExecutionAttemptId,
+    /// The name of its state's file.
+    pub(crate) file: String,
+    pub(crate) store: Store,
+    /// The checkpoint to restore.
+    pub(crate) restored: Option<i64>,
+    /// The checkpoint at which it fails.
+    pub(crate) fail_at: Option<i64>,
+    pub(crate) reports: SyncSender<(ExecutionAttemptId, Report)>,
+    pub(crate) inbox: Arc<Inbox>,
+    /// The inputs of the next task's subtasks, and which of their channels is this one's.
+    pub(crate) outputs: Vec<(Arc<Inbox>, usize)>,
+    pub(crate) deployed: Instant,
+}
+
+/// What is measured of a checkpoint before the state is taken.
+struct Alignment {
+    barrier: Barrier,
+    start_delay: i64,
+    began: Instant,
+    processed: usize,
+}
+
+impl Alignment {
+    fn begin(barrier: Barrier) -> Self {
+        let start_delay = (SystemClock.now_millis() - barrier.trigger_timestamp).max(0);
+        Self { barrier, start_delay, began: Instant::now(), processed: 0 }
+    }
+}
+
+impl Subtask {
+    /// Makes the state that `open` makes of what was restored, and reports how long that took.
+    fn initialize<T: DeserializeOwned, S>(&self, open: impl FnOnce(Option<T>) -> Result<S>) -> Result<S> {
+        let (mailbox, began) = (self.deployed.elapsed(), Instant::now());
+        let restored =
+            self.restored.map(|checkpoint_id| self.store.read_state(checkpoint_id, &self.file)).transpose()?;
+        let state = restored.as_deref().map(serde_json::from_slice).transpose()?;
+        let opened = open(state)?;
+        let mut metrics = SubTaskInitializationMetrics::new(InitializationStatus::Completed, SystemClock.now_millis());
+        metrics.add(SubTaskInitializationMetrics::MAILBOX_START_DURATION, millis(mailbox));
+        metrics.add(SubTaskInitializationMetrics::INITIALIZE_STATE_DURATION, millis(began.elapsed()));
+        if let Some(bytes) = restored {
+            metrics.add_restored_state_size(StateObjectLocation::LocalDisk, bytes.len() as i64);
+        }
+        self.report(Report::Running(metrics))?;
+        Ok(opened)
+    }
+
+    fn report(&self, report: Report) -> Result<()> {
+        self.reports.send((self.id.clone(), report)).map_err(|_| Canceled.into())
+    }
+
+    fn send(&self, record: Record) -> Result<()> {
+        let (inbox, channel) = &self.outputs[record.key as usize % self.outputs.len()];
+        Ok(inbox.push(*channel, Message::Record(record))?)
+    }
+
+    fn broadcast(&self, message: Message) -> Result<()> {
+        Ok(self.outputs.iter().try_for_each(|(inbox, channel)| inbox.push(*channel, message))?)
+    }
+
+    /// Passes the barrier on, writes the state and acknowledges: all of that is the synchronous part, there is no other.
+    fn snapshot(&self, alignment: Alignment, take_state: impl FnOnce() -> Result<Vec<u8>>) -> Result<()> {
+        let Alignment { barrier: Barrier { checkpoint_id, .. }, start_delay, began, processed } = alignment;
+        if self.fail_at == Some(checkpoint_id) {
+            bail!("fails on purpose at checkpoint {checkpoint_id}");
+        }
+        let aligned = millis(began.elapsed());
+        self.broadcast(Message::Barrier(alignment.barrier))?;
+        let began = Instant::now();
+        let size = self.store.write_state(checkpoint_id, &self.file, &take_state()?)?;
+        let (bytes, processed) = (size as i64, (processed * size_of::<Record>()) as i64);
+        let stats = SubtaskStats {
+            index: i64::from(self.id.subtask_index),
+            ack_timestamp: SystemClock.now_millis(),
+            is_unaligned: false,
+            is_completed: true,
+            metrics: [bytes, bytes, start_delay, aligned, millis(began.elapsed()), 0, processed, 0].map(Some),
+        };
+        self.report(Report::Acknowledged { checkpoint_id, stats, file: self.file.clone(), size })
+    }
+}
+
+/// Makes every `step`th of `records` records; its state is the next one's number.
+pub(crate) fn source(
+    task: &Subtask,
+    commands: &Receiver<Command>,
+    records: u64,
+    step: u64,
+    pause: Duration,
+) -> Result<()> {
+    const AT_ONCE: u64 = 100;
+    const FOR_EVER: Duration = Duration::from_secs(86_400);
+    let first = u64::from(task.id.subtask_index);
+    let mut next: u64 = task.initialize(|restored| Ok(restored.unwrap_or(first)))?;
+    let mut is_exhausted = false;
+    loop {
+        let wait = if is_exhausted { FOR_EVER } else { pause };
+        match commands.recv_timeout(wait) {
+            Ok(Command::Trigger(barrier)) => {
+                task.snapshot(Alignment::begin(barrier), || Ok(serde_json::to_vec(&next)?))?;
+            }
+            Ok(Command::Finish) => break,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(Canceled.into()),
+        }
+        for _ in 0..AT_ONCE {
+            if next < records {
+                task.send(Record { key: key_of(next), count: 0 })?;
+                next += step;
+            }
+        }
+        if next >= records && !is_exhausted {
+            is_exhausted = true;
+            task.report(Report::Exhausted)?;
+        }
+    }
+    task.broadcast(Message::End)
+}
+
+/// Something that has a state and is given records.
+pub(crate) trait Operator {
+    /// Processes a record; answers what goes on to the next task.
+    fn process(&mut self, record: Record) -> Result<Option<Record>>;
+    /// The state as it is now.
+    fn state(&mut self) -> Result<Vec<u8>>;
+}
+
+/// Gives `operator` what arrives, and takes its state where a barrier has arrived on all channels.
+fn operate(task: &Subtask, mut operator: impl Operator) -> Result<()> {
+    let channels = task.inbox.channels();
+    let mut held_back = vec![false; channels];
+    let mut ended = 0;
+    let mut alignment: Option<Alignment> = None;
+    while ended < channels {
+        let (channel, message) = task.inbox.pop(&held_back)?;
+        match message {
+            Message::Record(record) => {
+                if let Some(alignment) = &mut alignment {
+                    alignment.processed += 1;
+                }
+                if let Some(result) = operator.process(record)? {
+                    task.send(result)?;
+                }
+            }
+            Message::Barrier(barrier) => {
+                held_back[channel] = true;
+                let current = alignment.take().unwrap_or_else(|| Alignment::begin(barrier));
+                if held_back.contains(&false) {
+                    alignment = Some(current);
+                    continue;
+                }
+                task.snapshot(current, || operator.state())?;
+                held_back.fill(false);
+            }
+            Message::End => ended += 1,
+        }
+    }
+    task.broadcast(Message::End)
+}
+
+/// Counts how often each key was seen, and tells each new count.
+pub(crate) fn count(task: &Subtask) -> Result<()> {
+    struct Count(Vec<u64>);
+
+    impl Operator for Count {
+        fn process(&mut self, record: Record) -> Result<Option<Record>> {
+            let count = self.0.get_mut(record.key as usize).ok_or_else(|| anyhow!("no such key"))?;
+            *count += 1;
+            Ok(Some(Record { count: *count, ..record }))
+        }
+
+        fn state(&mut self) -> Result<Vec<u8>> {
+            Ok(serde_json::to_vec(&self.0)?)
+        }
+    }
+
+    let counts = task.initialize(|restored| Ok(Count(restored.unwrap_or_else(|| vec![0; KEYS as usize]))))?;
+    operate(task, counts)
+}
+
+/// Writes what it is given to a file; its state is how long that file was. What a failed attempt wrote beyond that is cut off.
+pub(crate) fn sink(task: &Subtask) -> Result<()> {
+    struct Sink(BufWriter<File>);
+
+    impl Operator for Sink {
+        fn process(&mut self, record: Record) -> Result<Option<Record>> {
+            writeln!(self.0, "{} {}", record.key, record.count)?;
+            Ok(None)
+        }
+
+        fn state(&mut self) -> Result<Vec<u8>> {
+            self.0.flush()?;
+            self.0.get_ref().sync_data()?;
+            Ok(serde_json::to_vec(&self.0.stream_position()?)?)
+        }
+    }
+
+    let path = task.store.output(task.id.subtask_index);
+    let sink = task.initialize(|length: Option<u64>| {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        file.set_len(length.unwrap_or(0))?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(Sink(BufWriter::new(file)))
+    })?;
+    operate(task, sink)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
