@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("flink-traces-api", &[]),
     ("flink-traces-json", &["flink-traces-api"]),
     ("flink-traces-log", &["flink-traces-api"]),
+    ("flink-traces-opentelemetry", &["flink-traces-api"]),
     ("flink-traces-otlp", &["flink-traces-api"]),
     ("flink-traces-runtime", &["flink-traces-api"]),
     ("flink-traces-testkit", &["flink-traces-api"]),
@@ -35,7 +36,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 const INDEPENDENT: &[&str] = &["flink-traces-api"];
 
 /// Libraries, by the beginning of their names, and the only members that may name them.
-const RESERVED: &[(&str, &[&str])] = &[("tonic", &["flink-traces-otlp"]), ("opentelemetry", &["flink-traces-testkit"])];
+const RESERVED: &[(&str, &[&str])] =
+    &[("tonic", &["flink-traces-otlp"]), ("opentelemetry", &["flink-traces-testkit", "flink-traces-opentelemetry"])];
 
 /// Compares every member's dependencies with the tables above.
 pub(super) fn check(packages: &[Package]) -> Vec<Finding> {
@@ -103,7 +105,12 @@ mod tests {
             ("flink-traces-otlp", "tonic", &[][..]),
             ("flink-traces", "tonic-prost", &["only flink-traces-otlp may name tonic-prost"]),
             ("flink-traces-testkit", "opentelemetry-proto", &[]),
-            ("flink-traces-otlp", "opentelemetry_sdk", &["only flink-traces-testkit may name opentelemetry_sdk"]),
+            ("flink-traces-opentelemetry", "opentelemetry_sdk", &[]),
+            (
+                "flink-traces-otlp",
+                "opentelemetry_sdk",
+                &["only flink-traces-testkit and flink-traces-opentelemetry may name opentelemetry_sdk"],
+            ),
         ] {
             assert_eq!(check_dependencies(member, &[dependency]), expected, "{member}");
         }

@@ -1,0 +1,65 @@
+//! The ready choice: `opentelemetry-otlp`.
+
+use std::time::Duration;
+
+use flink_traces_api::{ConfigError, ConfigOption, OptionDoc, Registry, ReporterConfig, otel};
+use opentelemetry_otlp::{ExporterBuildError, LogExporter, SpanExporter, WithExportConfig};
+
+use crate::{LogExporterFactory, SpanExporterFactory};
+
+/// The `factory.class` of both reporters, which send by `opentelemetry-otlp` over gRPC.
+pub const FACTORY: &str = "flink-traces-opentelemetry";
+
+const ENDPOINT: ConfigOption<String> = ConfigOption::string(
+    "exporter.endpoint",
+    "The address of an OTLP receiver for gRPC, such as `http://localhost:4317`. If unset, that of the `OTEL_EXPORTER_OTLP_*` variables of the \
+     environment, or else that address.",
+);
+
+const TIMEOUT: ConfigOption<Duration> = ConfigOption::duration(
+    "exporter.timeout",
+    "How long a request may take. If unset, what the variables of the environment say, or else 10 s.",
+);
+
+const OPTIONS: &[OptionDoc] = &[
+    ENDPOINT.doc(),
+    TIMEOUT.doc(),
+    otel::SERVICE_NAME.doc(),
+    otel::SERVICE_VERSION.doc(),
+    otel::RESOURCE_ATTRIBUTES.doc(),
+];
+
+/// Makes both reporters known as [`FACTORY`].
+pub fn register(registry: &mut Registry) {
+    registry.register_trace(FACTORY, SpanExporterFactory::new(OPTIONS, span_exporter));
+    registry.register_event(FACTORY, LogExporterFactory::new(OPTIONS, log_exporter));
+}
+
+fn span_exporter(config: &ReporterConfig) -> Result<SpanExporter, ConfigError> {
+    let builder = configured(SpanExporter::builder().with_tonic(), config)?;
+    builder.build().map_err(|error| refused(config, error))
+}
+
+fn log_exporter(config: &ReporterConfig) -> Result<LogExporter, ConfigError> {
+    let builder = configured(LogExporter::builder().with_tonic(), config)?;
+    builder.build().map_err(|error| refused(config, error))
+}
+
+fn configured<B: WithExportConfig>(mut builder: B, config: &ReporterConfig) -> Result<B, ConfigError> {
+    if let Some(endpoint) = config.get(&ENDPOINT)? {
+        builder = builder.with_endpoint(endpoint);
+    }
+    if let Some(timeout) = config.get(&TIMEOUT)? {
+        builder = builder.with_timeout(timeout);
+    }
+    Ok(builder)
+}
+
+fn refused(config: &ReporterConfig, error: ExporterBuildError) -> ConfigError {
+    match (error, config.get(&ENDPOINT)) {
+        (ExporterBuildError::InvalidConfiguration(_), Ok(Some(_))) => {
+            config.invalid(&ENDPOINT, "an address such as `http://localhost:4317`")
+        }
+        (error, _) => ConfigError::Setup(error.into()),
+    }
+}

@@ -1,0 +1,53 @@
+//! The ready choice keeps what every reporter has to keep, as far as exporters tell what became of a batch.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use flink_traces_api::Registry;
+use flink_traces_opentelemetry::{FACTORY, register};
+use flink_traces_testkit::conformance::{Behavior, Conformance, Destination, Received};
+use flink_traces_testkit::{GrpcStatus, OtlpCollector};
+
+struct Collector(OtlpCollector);
+
+fn pair(key: &str, value: &str) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+impl Destination for Collector {
+    fn options(&self) -> Vec<(String, String)> {
+        vec![pair("exporter.endpoint", &self.0.grpc_endpoint())]
+    }
+
+    fn received(&self) -> Vec<Received> {
+        let spans = self.0.spans().into_iter().map(Received::from);
+        let logs = self.0.logs().into_iter().map(|log| {
+            let received = Received::from(log);
+            // The SDK has no place for severities of one's own.
+            Received { severity: received.severity.filter(|severity| !severity.is_empty()), ..received }
+        });
+        spans.chain(logs).collect()
+    }
+
+    fn wrong_options(&self) -> Vec<(String, String)> {
+        vec![pair("exporter.endpoint", "not an address"), pair("exporter.timeout", "soon")]
+    }
+
+    fn behave(&self, behavior: Behavior) -> bool {
+        match behavior {
+            Behavior::Take => self.0.answer_by(|_| Default::default()),
+            // 14 is UNAVAILABLE.
+            Behavior::BeAway => self.0.answer_by(|_| GrpcStatus::new(14, "away").into()),
+            // An exporter does not tell that from an accident.
+            Behavior::Refuse => return false,
+        }
+        true
+    }
+}
+
+#[test]
+fn the_reporters_conform() {
+    let mut registry = Registry::new();
+    register(&mut registry);
+    let suite = || Conformance::new(|| Collector(OtlpCollector::start().unwrap()));
+    suite().check_traces(registry.trace(FACTORY).unwrap()).unwrap();
+    suite().check_events(registry.event(FACTORY).unwrap()).unwrap();
+}
