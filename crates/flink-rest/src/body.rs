@@ -118,11 +118,11 @@ fn around(body: &[u8], line: usize, column: usize) -> String {
 }
 
 /// An answer whose status says that it is not what was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StatusError {
     status: u16,
     message: String,
-    initializing: bool,
+    errors: Vec<String>,
 }
 
 /// What Flink answers instead.
@@ -147,15 +147,14 @@ impl StatusError {
             }
             None => escaped(&String::from_utf8_lossy(first(body, SHOWN)), SHOWN),
         };
-        let initializing = errors.iter().any(|error| error.contains("UnavailableDispatcherOperationException"));
-        Some(Self { status, message, initializing })
+        Some(Self { status, message, errors })
     }
 
     /// A redirect, which the client does not follow.
     #[cfg(feature = "client")]
     pub(crate) fn redirect(status: u16, location: &str) -> Self {
         let message = format!("redirects to {}, which is not followed", crate::text::redacted(location));
-        Self { status, message, initializing: false }
+        Self { status, message, errors: Vec::new() }
     }
 
     /// The HTTP status.
@@ -166,6 +165,12 @@ impl StatusError {
     /// The first line that says what happened, cut and escaped: since 1.13 Flink sends whole stack traces.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// All that Flink says went wrong, as it sent it: often whole stack traces, with whatever a user's exception holds. Empty if the
+    /// answer is not Flink's.
+    pub fn errors(&self) -> &[String] {
+        &self.errors
     }
 
     /// Whether the job, vertex, checkpoint or attempt is not there, or the endpoint.
@@ -180,8 +185,26 @@ impl StatusError {
 
     /// Whether the same question may be answered later: no JobManager leads, the job is initializing, a proxy has nobody to ask.
     pub fn is_temporary(&self) -> bool {
-        matches!(self.status, 408 | 429 | 502..=504) || (self.status == 500 && self.initializing)
+        matches!(self.status, 408 | 429 | 502..=504) || (self.status == 500 && self.is_initializing())
     }
+
+    fn is_initializing(&self) -> bool {
+        self.errors.iter().any(|error| error.contains("UnavailableDispatcherOperationException"))
+    }
+}
+
+/// Without the errors as they came, which may be long and hold anything.
+impl fmt::Debug for StatusError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("StatusError");
+        debug.field("status", &self.status).field("message", &self.message).finish_non_exhaustive()
+    }
+}
+
+/// The first line of a stack trace that says what happened, cut and escaped.
+#[cfg(feature = "client")]
+pub(crate) fn first_telling_line(text: &str) -> String {
+    escaped(text.lines().find(|line| is_telling(line)).unwrap_or_default(), SHOWN)
 }
 
 /// Flink wraps what happened on the JobManager: the message is on the lines after these.

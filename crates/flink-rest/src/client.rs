@@ -1,36 +1,47 @@
 //! The client: one connection pool to one JobManager.
 
 use std::fmt;
+use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use flate2::read::MultiGzDecoder;
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, RequestBuilder, Url, redirect};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
-use crate::body::{BodyError, StatusError};
+use tokio::io::AsyncRead;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::body::{BodyError, StatusError, first_telling_line};
 use crate::text::{escaped, redacted};
-use crate::{EncodedBody, Endpoint, Resource, ResponseBody as _};
+use crate::types::{AsynchronousOperationResult, JarUploadResponseBody, OperationInfo, TriggerResponse};
+use crate::upload::{JarFile, Upload};
+use crate::{EncodedBody, Endpoint, Operation, QueueStatusId, Resource, ResponseBody as _, TriggerId, UploadJar};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+/// The pause before a request is sent again, and between two questions how an operation stands; doubled each time up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Characters of a transport's error in a message.
 const SHOWN: usize = 300;
 
 /// Asks one JobManager. Cheap to clone; clones share connections.
 ///
-/// Connections are kept alive, redirects are not followed, bodies are read up to a limit. Nothing is retried and nothing is
-/// logged. Its futures need a tokio runtime.
+/// Connections are kept alive, redirects are not followed, bodies are read up to a limit, which is that of what they unpack to.
+/// Nothing is retried unless [`ClientBuilder::retries`] says so, and nothing is logged. Its futures need a tokio runtime.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     base_url: Arc<str>,
     authentication: Option<Arc<Authentication>>,
     timeout: Duration,
+    retries: u32,
     max_body_bytes: usize,
 }
 
@@ -65,6 +76,7 @@ impl Client {
             authentication: None,
             connect_timeout: CONNECT_TIMEOUT,
             timeout: TIMEOUT,
+            retries: 0,
             max_body_bytes: MAX_BODY_BYTES,
             user_agent: concat!("flink-rest/", env!("CARGO_PKG_VERSION")).to_owned(),
             ca_certificates: None,
@@ -78,19 +90,98 @@ impl Client {
         &self.base_url
     }
 
-    /// Asks `endpoint` and reads its answer; any status but success is [`Error::Status`].
+    /// Asks `endpoint`, or gives it its order, and reads its answer; any status but success is [`Error::Status`].
+    ///
+    /// # Errors
+    /// When there is no answer, or it is not what `endpoint` answers.
     pub async fn call<E: Endpoint>(&self, endpoint: &E) -> Result<E::Response, Error> {
         let path = endpoint.path();
         let method = Method::from_bytes(E::METHOD.as_bytes()).map_err(|error| Error::InvalidUrl {
             url: format!("{}{path}", self.base_url),
             problem: error.to_string(),
         })?;
-        let response = self.send(method, &path, endpoint.body()).await?;
+        // What only reads may be asked twice. Two GETs of Flink's end a job, and answer with another status.
+        let retries = if method == Method::GET && E::STATUS == 200 { self.retries } else { 0 };
+        let mut pauses = pauses();
+        for _ in 0..retries {
+            match self.ask(&method, &path, endpoint).await {
+                Err(error) if error.is_temporary() => sleep(pauses()).await,
+                result => return result,
+            }
+        }
+        self.ask(&method, &path, endpoint).await
+    }
+
+    async fn ask<E: Endpoint>(&self, method: &Method, path: &str, endpoint: &E) -> Result<E::Response, Error> {
+        let response = self.send(method.clone(), path, endpoint.body()).await?;
+        self.answer::<E>(path, &response)
+    }
+
+    fn answer<E: Endpoint>(&self, path: &str, response: &Response) -> Result<E::Response, Error> {
         let url = || format!("{}{path}", self.base_url);
         if let Some(problem) = response.status_error() {
             return Err(Error::Status { url: url(), problem });
         }
         E::Response::from_bytes(&response.body).map_err(|problem| Error::Body { url: url(), problem })
+    }
+
+    /// Gives an order that takes its time, such as [`TriggerSavepoint`](crate::TriggerSavepoint), and asks after it until it is done, at
+    /// most for `within`. The order is given once, whatever happens; questions that a later one may answer are asked again.
+    ///
+    /// # Errors
+    /// When the order is not taken or a question not answered; [`Error::OperationFailed`] when the cluster could not do it;
+    /// [`Error::Deadline`] when it takes longer, in which case it goes on.
+    pub async fn run<O: Operation>(&self, operation: &O, within: Duration) -> Result<OperationInfo, Error> {
+        let deadline = Instant::now() + within;
+        let given = format!("{}{}", self.base_url, operation.path());
+        let late = |trigger: Option<TriggerId>| Error::Deadline { url: given.clone(), within, trigger };
+        let TriggerResponse { request_id } =
+            timeout_at(deadline, self.call(operation)).await.map_err(|_| late(None))??;
+        let status = operation.status(request_id.clone());
+        let mut pauses = pauses();
+        let outcome = timeout_at(deadline, async {
+            loop {
+                sleep(pauses()).await;
+                match self.call(&status).await {
+                    Ok(AsynchronousOperationResult { status, operation }) if status.id == QueueStatusId::Completed => {
+                        return Ok(operation.unwrap_or_default());
+                    }
+                    Ok(_) => {}
+                    Err(error) if error.is_temporary() => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        });
+        let outcome = outcome.await.map_err(|_| late(Some(request_id)))??;
+        match outcome.failure() {
+            None => Ok(outcome),
+            Some(failure) => Err(Error::OperationFailed {
+                url: given,
+                class: escaped(&failure.class, SHOWN),
+                problem: first_telling_line(&failure.stack_trace),
+            }),
+        }
+    }
+
+    /// Uploads a jar, at most for `within`. It is read while it is sent; after each piece `progress` is told how many bytes were.
+    ///
+    /// # Errors
+    /// When the jar cannot be read or is shorter than it says, or it is not taken. It is never sent twice.
+    pub async fn upload_jar<R>(
+        &self,
+        jar: JarFile<R>,
+        within: Duration,
+        progress: impl FnMut(u64) + Send + Sync + Unpin + 'static,
+    ) -> Result<JarUploadResponseBody, Error>
+    where
+        R: AsyncRead + Send + Sync + Unpin + 'static,
+    {
+        let (content_type, upload) = Upload::new(jar, progress);
+        let url = self.url(UploadJar::PATH)?;
+        let request = self.http.request(Method::POST, url.clone()).timeout(within);
+        let request = request.header(CONTENT_TYPE, content_type).body(reqwest::Body::wrap(upload));
+        let response = self.exchange(url, within, request).await?;
+        self.answer::<UploadJar>(UploadJar::PATH, &response)
     }
 
     /// Asks `resource`; an answer of any status is `Ok`.
@@ -107,24 +198,41 @@ impl Client {
 
     async fn send(&self, method: Method, path: &str, body: Option<EncodedBody>) -> Result<Response, Error> {
         let url = self.url(path)?;
-        let mut request = self.authenticated(self.http.request(method, url.clone()));
+        let mut request = self.http.request(method, url.clone());
         if let Some(EncodedBody { content_type, content }) = body {
             request = request.header(CONTENT_TYPE, content_type).body(content);
         }
-        let mut answer = request.send().await.map_err(|error| self.failure(&url, &error))?;
-        let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        self.exchange(url, self.timeout, request).await
+    }
+
+    async fn exchange(&self, url: Url, timeout: Duration, request: RequestBuilder) -> Result<Response, Error> {
+        let failed = |error| failure(&url, timeout, &error);
         let too_large = || Error::BodyTooLarge { url: url.to_string(), limit: self.max_body_bytes };
+        let mut answer = self.authenticated(request).send().await.map_err(failed)?;
+        let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (location, encoding) = (header(LOCATION), header(CONTENT_ENCODING));
         if answer.content_length().is_some_and(|length| length > self.max_body_bytes as u64) {
             return Err(too_large());
         }
         let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(|error| self.failure(&url, &error))? {
+        while let Some(piece) = answer.chunk().await.map_err(failed)? {
             if piece.len() > self.max_body_bytes - body.len() {
                 return Err(too_large());
             }
             body.extend_from_slice(&piece);
         }
-        Ok(Response { status: answer.status().as_u16(), location, body })
+        let status = answer.status().as_u16();
+        match encoding.as_deref() {
+            Some("gzip" | "x-gzip") => match unpacked(&body, self.max_body_bytes) {
+                Ok(Some(body)) => Ok(Response { status, location, body }),
+                Ok(None) => Err(too_large()),
+                Err(error) => Err(Error::Transport {
+                    url: url.to_string(),
+                    problem: format!("the answer is said to be gzip: {error}"),
+                }),
+            },
+            _ => Ok(Response { status, location, body }),
+        }
     }
 
     fn url(&self, path: &str) -> Result<Url, Error> {
@@ -149,19 +257,36 @@ impl Client {
             None => request,
         }
     }
+}
 
-    fn failure(&self, url: &Url, error: &reqwest::Error) -> Error {
-        let url = url.to_string();
-        if error.is_timeout() && !error.is_connect() {
-            return Error::Timeout { url, after: self.timeout };
-        }
-        let (failure, problem) = causes(error);
-        match failure {
-            Some(failure) => Error::Connect { url, failure, problem },
-            None if error.is_connect() => Error::Connect { url, failure: ConnectFailure::Other, problem },
-            None => Error::Transport { url, problem },
-        }
+fn failure(url: &Url, timeout: Duration, error: &reqwest::Error) -> Error {
+    let url = url.to_string();
+    if error.is_timeout() && !error.is_connect() {
+        return Error::Timeout { url, after: timeout };
     }
+    let (failure, problem) = causes(error);
+    match failure {
+        Some(failure) => Error::Connect { url, failure, problem },
+        None if error.is_connect() => Error::Connect { url, failure: ConnectFailure::Other, problem },
+        None => Error::Transport { url, problem },
+    }
+}
+
+/// The pauses between attempts, one after the other.
+fn pauses() -> impl FnMut() -> Duration {
+    let mut next = FIRST_PAUSE;
+    move || {
+        let pause = next;
+        next = LONGEST_PAUSE.min(next * 2);
+        pause
+    }
+}
+
+/// What a body unpacks to; `None` if that is more than `limit` bytes, of which no more are unpacked.
+fn unpacked(packed: &[u8], limit: usize) -> std::io::Result<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    MultiGzDecoder::new(packed).take(limit as u64 + 1).read_to_end(&mut body)?;
+    Ok((body.len() <= limit).then_some(body))
 }
 
 /// What kind of connection failure is behind `error`, and its innermost causes in words.
@@ -213,6 +338,7 @@ pub struct ClientBuilder {
     authentication: Option<Arc<Authentication>>,
     connect_timeout: Duration,
     timeout: Duration,
+    retries: u32,
     max_body_bytes: usize,
     user_agent: String,
     ca_certificates: Option<Vec<u8>>,
@@ -235,7 +361,15 @@ impl ClientBuilder {
         self
     }
 
-    /// How large a body may be: 32 MiB unless set. The rest of a larger one is not read.
+    /// How often [`Client::call`] asks again what only reads, where that [may help](Error::is_temporary): never unless set. The pauses
+    /// between grow from 0.1 s to 1 s.
+    #[must_use]
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// How large a body may be, also unpacked: 32 MiB unless set. The rest of a larger one is not read.
     #[must_use]
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.max_body_bytes = bytes;
@@ -304,7 +438,10 @@ impl ClientBuilder {
         }
         let mut http = reqwest::Client::builder()
             .user_agent(&self.user_agent)
-            .default_headers(HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]))
+            .default_headers(HeaderMap::from_iter([
+                (ACCEPT, HeaderValue::from_static("application/json")),
+                (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
+            ]))
             .http1_only()
             .redirect(redirect::Policy::none())
             .connect_timeout(self.connect_timeout)
@@ -323,6 +460,7 @@ impl ClientBuilder {
             base_url: base_url.as_str().trim_end_matches('/').into(),
             authentication,
             timeout: self.timeout,
+            retries: self.retries,
             max_body_bytes: self.max_body_bytes,
         })
     }
@@ -481,6 +619,26 @@ pub enum Error {
         /// What was answered.
         problem: StatusError,
     },
+    /// The cluster took the order, but could not do it.
+    #[error("{url}: the operation failed: {problem}")]
+    OperationFailed {
+        /// The URL of the order.
+        url: String,
+        /// The class of the exception.
+        class: String,
+        /// The first line of its stack trace.
+        problem: String,
+    },
+    /// The order was not done in time. It goes on, if it was taken.
+    #[error("{url}: the operation was not done within {within:?}")]
+    Deadline {
+        /// The URL of the order.
+        url: String,
+        /// How long it was allowed to take.
+        within: Duration,
+        /// By what to ask after it; `None` if nobody knows whether it was taken.
+        trigger: Option<TriggerId>,
+    },
     /// The answer is not what the endpoint answers.
     #[error("{url}: {problem}")]
     Body {
@@ -533,9 +691,12 @@ impl Error {
             Self::Connect { failure, .. } => *failure != ConnectFailure::Tls,
             Self::Timeout { .. } | Self::Transport { .. } => true,
             Self::Status { problem, .. } => problem.is_temporary(),
-            Self::InvalidUrl { .. } | Self::InvalidOption { .. } | Self::BodyTooLarge { .. } | Self::Body { .. } => {
-                false
-            }
+            Self::InvalidUrl { .. }
+            | Self::InvalidOption { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::OperationFailed { .. }
+            | Self::Deadline { .. }
+            | Self::Body { .. } => false,
         }
     }
 }

@@ -135,6 +135,12 @@ pub struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
+    /// The same with the request's body.
+    #[cfg(feature = "server")]
+    pub(crate) fn with_body(self, content_type: &'a str, body: &'a [u8]) -> Self {
+        Self { content_type, body, ..self }
+    }
+
     /// The path's next parameter, decoded.
     ///
     /// # Errors
@@ -148,7 +154,7 @@ impl<'a> Parameters<'a> {
     /// The query's parameter `key`, decoded.
     ///
     /// # Errors
-    /// When it is not of its kind, or is missing and has to be there.
+    /// When it is not of its kind.
     pub fn query<T: QueryParameter>(&self, key: &str) -> Result<T, InvalidParameter> {
         let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
         let value = pairs.find(|(name, _)| *name == key).map(|(_, value)| value);
@@ -193,17 +199,6 @@ pub trait QueryParameter: Sized {
 
     /// The value of what was sent, which is `None` for a parameter that is left out; `None` if it is not of this kind.
     fn from_query(value: Option<&str>) -> Option<Self>;
-}
-
-/// One that has to be there.
-impl QueryParameter for i64 {
-    fn to_query(&self) -> Option<String> {
-        Some(self.to_string())
-    }
-
-    fn from_query(value: Option<&str>) -> Option<Self> {
-        value?.parse().ok()
-    }
 }
 
 impl<T: Display + FromStr> QueryParameter for Option<T> {

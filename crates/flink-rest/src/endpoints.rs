@@ -1,5 +1,10 @@
 //! The endpoints, each declared once: client, server, documentation and tests read these lines.
 
+#[cfg(feature = "server")]
+use std::future::Future;
+#[cfg(feature = "server")]
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::body::BodyError;
@@ -8,6 +13,8 @@ use crate::endpoint::{
     ResponseBody, query_of,
 };
 use crate::multipart::Multipart;
+#[cfg(feature = "server")]
+use crate::server::{Answered, RestError, answered};
 use crate::types::{
     AggregatedMetricsResponseBody, ApplicationDetailsInfo, ApplicationExceptionsInfoWithHistory,
     AsynchronousOperationResult, CheckpointConfigInfo, CheckpointStatistics, CheckpointTriggerRequestBody,
@@ -83,6 +90,27 @@ macro_rules! item {
     };
 }
 
+/// How to make an endpoint without naming all that its query may hold.
+macro_rules! constructor {
+    ($name:ident ($($parameter:ident: $parameter_type:ty),*) () ($($body:ty)?)) => {};
+    ($name:ident () ($($field:ident)+) ()) => {
+        /// With an empty query.
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: Default::default(),)+ }
+            }
+        }
+    };
+    ($name:ident ($($parameter:ident: $parameter_type:ty),*) ($($field:ident)+) ($($body:ty)?)) => {
+        impl $name {
+            /// With an empty query.
+            pub fn new($($parameter: $parameter_type,)* $(body: $body)?) -> Self {
+                Self { $($parameter,)* $($field: Default::default(),)+ $(body: <$body>::from(body))? }
+            }
+        }
+    };
+}
+
 /// The type of each endpoint, with what it takes as its fields.
 macro_rules! requests {
     ($derive:meta $(
@@ -114,6 +142,8 @@ macro_rules! requests {
                 )?
             }
         }
+
+        constructor! { $name ($($parameter: $parameter_type),*) ($($($field)+)?) ($($body)?) }
 
         impl Endpoint for $name {
             const METHOD: &'static str = $method;
@@ -251,6 +281,61 @@ macro_rules! resources {
     };
 }
 
+#[cfg(feature = "server")]
+macro_rules! service {
+    ($(
+        #[doc = $doc:literal] $method:literal $path:literal $status:literal [$($versions:tt)+]
+        $name:ident $function:ident
+        ($($parameter:ident: $parameter_type:ty),*)
+        $(? ($($key:literal $(#[$key_meta:meta])* $field:ident: $field_type:ty),+))?
+        $(body ($body:ty))?
+        -> $response:ty;
+    )+) => {
+        /// What a server answers: a method for each endpoint. Unless implemented, one answers as a version of Flink that lacks the endpoint,
+        /// with status 404, so that clients fall back as they do there.
+        ///
+        /// Methods are called at once for several requests, and are dropped when a request takes too long. What needs time on a thread
+        /// belongs elsewhere. Errors are sent as they are.
+        pub trait RestService: Send + Sync + 'static {
+            $(
+                #[doc = $doc]
+                #[doc = ""]
+                #[doc = concat!("`", $method, " ", $path, "`")]
+                fn $function(&self, request: $name) -> impl Future<Output = Result<$response, RestError>> + Send {
+                    async move { Err(RestError::unknown($method, &request.path())) }
+                }
+            )+
+        }
+
+        impl<S: RestService> RestService for Arc<S> {
+            $(
+                fn $function(&self, request: $name) -> impl Future<Output = Result<$response, RestError>> + Send {
+                    S::$function(self, request)
+                }
+            )+
+        }
+
+        /// Answers a request of that method, path with query, and body.
+        pub(crate) async fn answer<S: RestService>(
+            service: &S,
+            method: &str,
+            path: &str,
+            content_type: &str,
+            body: &[u8],
+        ) -> Result<Answered, RestError> {
+            let Some(request) = RequestPath::new(path) else {
+                return Err(RestError::unknown(method, path));
+            };
+            // The first that fits: those without a parameter in a place come before those with one.
+            $(if method == $method && let Some(parameters) = request.parameters($path) {
+                let request = $name::from_parameters(&mut parameters.with_body(content_type, body))?;
+                return answered::<$name>(&service.$function(request).await?);
+            })+
+            Err(RestError::unknown(method, path))
+        }
+    };
+}
+
 macro_rules! endpoints {
     (resources { $($resources:tt)+ } files { $($files:tt)+ } actions { $($actions:tt)+ }) => {
         requests! { derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash) $($resources)+ }
@@ -258,6 +343,8 @@ macro_rules! endpoints {
         requests! { derive(Debug, Clone, PartialEq) $($actions)+ }
         resources! { $($resources)+ }
         table! { $($resources)+ $($files)+ $($actions)+ }
+        #[cfg(feature = "server")]
+        service! { $($resources)+ $($files)+ $($actions)+ }
     };
 }
 
@@ -639,7 +726,7 @@ actions {
         (job: JobId, operator: OperatorId) body (ClientCoordinationRequestBody) -> ClientCoordinationResponseBody;
 
     /// Starts to rescale a job. Every version answers 503: it was switched off before 1.9 (FLINK-12312).
-    "PATCH" "/jobs/:jobid/rescaling" 200 [1 9] RescaleJob rescale_job (job: JobId) ? ("parallelism" parallelism: i64)
+    "PATCH" "/jobs/:jobid/rescaling" 200 [1 9] RescaleJob rescale_job (job: JobId) ? ("parallelism" #[doc = "It has to be set."] parallelism: Option<i64>)
         -> TriggerResponse;
 
     /// Changes the parallelism that a job may have, if the Adaptive scheduler runs it.

@@ -26,8 +26,19 @@ fn checked(id: String) -> Result<String, InvalidId> {
     Ok(id)
 }
 
+/// What may be joined to a folder's path and stays in it.
+fn checked_file_name(name: String) -> Result<String, InvalidId> {
+    if name.contains(['/', '\\', '\0']) {
+        return Err(InvalidId { id: escaped(&name, 40) });
+    }
+    checked(name)
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
+        id! { $(#[$doc])* $name, checked }
+    };
+    ($(#[$doc:meta])* $name:ident, $check:ident) => {
         $(#[$doc])*
         ///
         /// Any text is taken: in a path, all but ASCII letters, digits, `-` and `_` are percent-encoded. Refused is what could not come
@@ -39,7 +50,7 @@ macro_rules! id {
         impl $name {
             /// The id that `id` is.
             pub fn new(id: impl Into<String>) -> Result<Self, InvalidId> {
-                checked(id.into()).map(Self)
+                $check(id.into()).map(Self)
             }
 
             /// The id as Flink wrote it.
@@ -101,8 +112,8 @@ id! {
     TriggerId
 }
 id! {
-    /// The id of a jar that was uploaded: a UUID and the file's name.
-    JarId
+    /// The id of a jar that was uploaded: a UUID and the file's name. It is no path.
+    JarId, checked_file_name
 }
 id! {
     /// The id of an intermediate result, as `IntermediateDataSetID`: 32 hexadecimal digits.
@@ -117,8 +128,8 @@ id! {
     RescaleId
 }
 id! {
-    /// The name of a log file or of a profiling's.
-    FileName
+    /// The name of a log file or of a profiling's. It is no path.
+    FileName, checked_file_name
 }
 
 #[cfg(test)]
@@ -133,6 +144,10 @@ mod tests {
         for id in ["", ".", "..", "overview", "metrics", &"a".repeat(256)] {
             assert!(JobVertexId::new(id).is_err(), "{id:?}");
         }
+        for name in ["../x", "a/b", "a\\b", "a\0", "/etc/passwd", "..", "."] {
+            assert!(FileName::new(name).is_err() && JarId::new(name).is_err(), "{name:?}");
+        }
+        assert_eq!(FileName::new("a..b %2F.log").map(String::from), Ok("a..b %2F.log".to_owned()));
         assert_eq!(
             JobId::new("").unwrap_err().to_string(),
             r#""" is no id: an id has 1 to 255 bytes and is none of ["overview", "metrics", ".", ".."]"#

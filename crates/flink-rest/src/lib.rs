@@ -8,9 +8,14 @@ mod endpoints;
 mod id;
 mod lenient;
 mod multipart;
+mod operation;
+#[cfg(feature = "server")]
+mod server;
 mod status;
 mod text;
 pub mod types;
+#[cfg(feature = "client")]
+mod upload;
 mod version;
 
 pub use body::{BodyError, StatusError, decode};
@@ -23,5 +28,10 @@ pub use id::{
     TriggerId,
 };
 pub use multipart::{Multipart, Part};
+pub use operation::Operation;
+#[cfg(feature = "server")]
+pub use server::{RestError, RestServer, ServerOptions, router};
 pub use status::{CheckpointStatus, CheckpointType, ExecutionState, JobStatus, QueueStatusId, SubtaskCheckpointStatus};
+#[cfg(feature = "client")]
+pub use upload::JarFile;
 pub use version::{FlinkVersion, InvalidVersion, Versions};

@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
 use std::fmt::Debug;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flink_rest::types::MultipleJobsDetails;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use flink_rest::types::{MultipleJobsDetails, SavepointTriggerRequestBody};
 use flink_rest::{
-    CheckpointDetails, Checkpoints, Client, ClientBuilder, ConnectFailure, Endpoint, Error, InvalidParameter, Job,
-    JobId, JobsOverview, Parameters, Resource, Response,
+    CancelJob, CheckpointDetails, Checkpoints, Client, ClientBuilder, ConnectFailure, Endpoint, Error,
+    InvalidParameter, Job, JobId, JobsOverview, Parameters, Resource, Response, TriggerSavepoint, YarnCancelJob,
 };
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -34,6 +37,10 @@ enum Reply {
     Stall(String),
     /// A chunked body of so many bytes.
     Chunks(usize),
+    /// These bytes, packed, in the place of a body.
+    Packed(Vec<u8>),
+    /// The first requests are answered with the first, all others with the second.
+    Then(usize, Box<Reply>, Box<Reply>),
 }
 
 fn http(status: &str, headers: &str, body: &str) -> String {
@@ -86,8 +93,29 @@ impl Server {
     async fn answer(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, reply: &Reply) -> Option<()> {
         loop {
             let request = read_head(&mut stream).await?;
-            self.requests.lock().unwrap().push(request);
+            let before = {
+                let mut requests = self.requests.lock().unwrap();
+                requests.push(request);
+                requests.len() - 1
+            };
+            let reply = match reply {
+                Reply::Then(count, first, then) => {
+                    if before < *count {
+                        first
+                    } else {
+                        then
+                    }
+                }
+                reply => reply,
+            };
             match reply {
+                Reply::Then(..) => panic!("one inside another"),
+                Reply::Packed(body) => {
+                    let head =
+                        format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", body.len());
+                    stream.write_all(head.as_bytes()).await.ok()?;
+                    stream.write_all(body).await.ok()?;
+                }
                 Reply::Whole(text) => stream.write_all(text.as_bytes()).await.ok()?,
                 Reply::Cut(text) => {
                     stream.write_all(text.as_bytes()).await.ok()?;
@@ -163,6 +191,7 @@ async fn requests_are_as_flink_wants_them_and_share_a_connection() {
     first.sort();
     let expected = [
         "GET /proxied/flink/jobs/overview HTTP/1.1".to_owned(),
+        "accept-encoding: gzip".to_owned(),
         "accept: application/json".to_owned(),
         format!("host: {}", server.address),
         format!("user-agent: flink-rest/{}", env!("CARGO_PKG_VERSION")),
@@ -274,6 +303,88 @@ async fn a_body_of_the_limit_is_read() {
         let client = server.client().max_body_bytes(limit).build().unwrap();
         assert_eq!(client.call(&JobsOverview).await.is_ok(), fits);
     }
+}
+
+fn packed(text: &[u8]) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    packer.write_all(text).unwrap();
+    packer.finish().unwrap()
+}
+
+/// Scenario: a proxy packs what Flink answers, or something that unpacks to a thousand times its size.
+/// Guarantees: it is unpacked up to the limit and no further, and what is no gzip is told.
+#[tokio::test]
+async fn a_packed_body_is_unpacked_up_to_the_limit() {
+    const LIMIT: usize = 1 << 20;
+    let overview = packed(OVERVIEW.as_bytes());
+    let bomb = packed(&vec![b' '; LIMIT]).repeat(200);
+    assert!(bomb.len() < LIMIT, "the bomb itself is small: {}", bomb.len());
+    let url = "http://HOST/jobs/overview: ";
+    for (body, expected) in [
+        (overview.clone(), Ok(1)),
+        ([overview.clone(), packed(b" \n")].concat(), Ok(1)),
+        (packed(&[OVERVIEW.as_bytes(), &vec![b' '; LIMIT - OVERVIEW.len()]].concat()), Ok(1)),
+        (
+            packed(&[OVERVIEW.as_bytes(), &vec![b' '; LIMIT - OVERVIEW.len() + 1]].concat()),
+            Err("the answer is larger than 1048576 bytes"),
+        ),
+        (bomb, Err("the answer is larger than 1048576 bytes")),
+        (overview[..20].to_vec(), Err("the connection broke: the answer is said to be gzip: ")),
+        (OVERVIEW.into(), Err("the connection broke: the answer is said to be gzip: ")),
+    ] {
+        let server = Server::start(Reply::Packed(body)).await;
+        let client = server.client().max_body_bytes(LIMIT).build().unwrap();
+        match (client.call(&JobsOverview).await, expected) {
+            (Ok(overview), Ok(jobs)) => assert_eq!(overview.jobs.len(), jobs),
+            (result, Err(problem)) => {
+                let (error, _) = told(&server, result);
+                assert!(error.starts_with(&format!("{url}{problem}")), "{error}");
+            }
+            (result, Ok(_)) => panic!("{result:?}"),
+        }
+    }
+}
+
+/// Guarantees: what only reads is asked again where that may help, as often as allowed; an order is given once.
+#[tokio::test]
+async fn only_what_is_safe_is_asked_again() {
+    let away = || Reply::Whole(http("503 Service Unavailable", "", r#"{"errors":["Leader election."]}"#));
+    let gone = || Reply::Whole(http("404 Not Found", "", r#"{"errors":["Job abc not found"]}"#));
+    let after = |count, first: Reply| Reply::Then(count, Box::new(first), Box::new(json(OVERVIEW)));
+    for (reply, retries, expected, asked) in [
+        (after(2, away()), 2, true, 3),
+        (after(2, away()), 1, false, 2),
+        (after(1, away()), 0, false, 1),
+        (after(1, gone()), 2, false, 1),
+        (after(1, Reply::Cut(String::new())), 1, true, 2),
+    ] {
+        let server = Server::start(reply).await;
+        let client = server.client().retries(retries).build().unwrap();
+        assert_eq!(client.call(&JobsOverview).await.is_ok(), expected);
+        assert_eq!(server.request_lines().len(), asked);
+    }
+    let server = Server::start(away()).await;
+    let client = server.client().retries(3).build().unwrap();
+    let job = JobId::new("abc").unwrap();
+    assert!(client.call(&CancelJob { job: job.clone(), mode: None }).await.is_err());
+    assert!(client.call(&YarnCancelJob { job: job.clone() }).await.is_err());
+    let body = SavepointTriggerRequestBody::default();
+    assert!(client.run(&TriggerSavepoint { job, body }, Duration::from_secs(60)).await.is_err());
+    let expected =
+        ["PATCH /jobs/abc HTTP/1.1", "GET /jobs/abc/yarn-cancel HTTP/1.1", "POST /jobs/abc/savepoints HTTP/1.1"];
+    assert_eq!(server.request_lines(), expected);
+}
+
+/// Guarantees: an error has what Flink sent, but shows none of it beyond one short line.
+#[tokio::test]
+async fn an_error_keeps_what_flink_says() {
+    let trace = format!("org.apache.flink.X: c4nary\n\tat a.B{}", "\n\tat c.D".repeat(1000));
+    let body = serde_json::json!({"errors": ["Internal server error.", trace]}).to_string();
+    let server = Server::start(Reply::Whole(http("500 Internal Server Error", "", &body))).await;
+    let error = server.client().build().unwrap().call(&JobsOverview).await.unwrap_err();
+    assert!(format!("{error:?} {error}").len() < 1000);
+    let Error::Status { problem, .. } = error else { panic!("{error}") };
+    assert_eq!((problem.status(), problem.errors()), (500, &["Internal server error.".to_owned(), trace][..]));
 }
 
 #[tokio::test]

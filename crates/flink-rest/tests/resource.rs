@@ -44,7 +44,7 @@ fn a_path_names_its_resource_however_it_is_asked() {
         ("/V1/jobs", None),
         ("/v2/jobs", None),
         ("/jobs//checkpoints", None),
-        ("/jobs/metrics", Some(JobsMetrics { names: vec![], aggregations: vec![], jobs: vec![] }.into())),
+        ("/jobs/metrics", Some(JobsMetrics::default().into())),
         (
             "/jobs/metrics?jobs=a,b&agg=max",
             Some(

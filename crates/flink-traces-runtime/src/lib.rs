@@ -8,6 +8,8 @@ mod job;
 mod lane;
 mod metric_group;
 mod reporters;
+#[cfg(feature = "rest")]
+mod rest;
 mod signal;
 mod stats;
 mod sync;
@@ -36,5 +38,7 @@ pub use job::{
 };
 pub use metric_group::{MetricGroup, TaskVariables};
 pub use reporters::{ReporterSetup, VariableRules, discover};
+#[cfg(feature = "rest")]
+pub use rest::{ClusterInfo, JobInfo, JobInput, JobVertex, TrackedCluster, TrackedJob};
 pub use signal::Signal;
 pub use stats::{DropReason, ReporterStats};

@@ -168,7 +168,7 @@ impl JobObserver {
             ask.push(CheckpointConfig { job: job.clone() }.into());
         }
         if now < self.schedule.turmoil_until {
-            ask.push(JobExceptions { job: job.clone(), max_exceptions: None, failure_labels: Vec::new() }.into());
+            ask.push(JobExceptions::new(job.clone()).into());
         }
         if now < self.schedule.turmoil_until || self.lifecycle.awaits_subtasks() {
             let vertices = self.vertices.iter().map(|(vertex, _)| vertex.clone());

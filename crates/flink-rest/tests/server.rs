@@ -1,0 +1,443 @@
+//! The server, asked by this crate's own client and by clients that behave badly.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use flink_rest::types::{
+    AsynchronousOperationResult, EmptyResponseBody, File, JarUploadResponseBody, JobIdWithStatus,
+    JobIdsWithStatusOverview, JobRescalesHistory, OperationInfo, QueueStatus, SavepointTriggerRequestBody,
+    SerializedThrowable, TriggerResponse,
+};
+use flink_rest::{
+    CancelJob, Client, Declaration, ENDPOINTS, Error, FileName, JarFile, JobId, JobManagerLogFile, JobStatus, Jobs,
+    Multipart, QueueStatusId, RescalesHistory, RestError, RestServer, RestService, SavepointStatus, ServerOptions,
+    TriggerId, TriggerSavepoint, UploadJar,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+const JOB: &str = "0b1d198cd84d58810f0faf9761017b2f";
+
+fn job() -> JobId {
+    JobId::new(JOB).unwrap()
+}
+
+/// A cluster of one job, which remembers what was asked of it.
+#[derive(Default)]
+struct Cluster {
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Cluster {
+    fn note(&self, text: String) {
+        self.asked.lock().unwrap().push(text);
+    }
+}
+
+impl RestService for Cluster {
+    async fn jobs(&self, _: Jobs) -> Result<JobIdsWithStatusOverview, RestError> {
+        let job = JobIdWithStatus { id: job(), status: JobStatus::Running, other: Default::default() };
+        Ok(JobIdsWithStatusOverview { jobs: vec![job], other: Default::default() })
+    }
+
+    async fn cancel_job(&self, request: CancelJob) -> Result<EmptyResponseBody, RestError> {
+        self.note(format!("cancel {} {:?}", request.job, request.mode));
+        Ok(EmptyResponseBody::default())
+    }
+
+    async fn trigger_savepoint(&self, request: TriggerSavepoint) -> Result<TriggerResponse, RestError> {
+        let directory = request.body.target_directory.unwrap_or_default();
+        self.note(format!("savepoint to {directory:?}"));
+        Ok(TriggerResponse { request_id: TriggerId::new(if directory.is_empty() { "bad" } else { "good" }).unwrap() })
+    }
+
+    async fn savepoint_status(&self, request: SavepointStatus) -> Result<AsynchronousOperationResult, RestError> {
+        self.note(format!("status of {}", request.trigger));
+        let asked = self.asked.lock().unwrap().iter().filter(|asked| asked.starts_with("status")).count();
+        // In progress, unavailable, then done.
+        let (id, operation) = match (asked, request.trigger.as_str()) {
+            (1, _) => (QueueStatusId::InProgress, None),
+            (2, _) => return Err(RestError::new(503, "Leader election.")),
+            (_, "good") => {
+                let location = Some("file:/savepoints/1".to_owned());
+                (QueueStatusId::Completed, Some(OperationInfo { location, ..OperationInfo::default() }))
+            }
+            _ => {
+                let failure = SerializedThrowable {
+                    class: "java.lang.IllegalStateException".to_owned(),
+                    stack_trace: "java.lang.IllegalStateException: no default directory\n\tat x.Y".to_owned(),
+                    serialized_throwable: None,
+                };
+                (
+                    QueueStatusId::Completed,
+                    Some(OperationInfo { failure_cause: Some(failure), ..OperationInfo::default() }),
+                )
+            }
+        };
+        Ok(AsynchronousOperationResult { status: QueueStatus { id }, operation })
+    }
+
+    async fn upload_jar(&self, request: UploadJar) -> Result<JarUploadResponseBody, RestError> {
+        let [part] = &request.body.parts[..] else { return Err(RestError::new(400, "Exactly 1 file must be sent.")) };
+        self.note(format!("{} {:?} {} bytes", part.name, part.file_name, part.content.len()));
+        let filename = format!("/uploads/0000_{}", part.file_name.as_deref().unwrap_or_default());
+        Ok(JarUploadResponseBody { filename, status: "success".to_owned() })
+    }
+
+    async fn job_manager_log_file(&self, request: JobManagerLogFile) -> Result<File, RestError> {
+        self.note(format!("log {}", request.file));
+        Ok(File { content: b"a line\n\xff".to_vec() })
+    }
+
+    /// Never ready.
+    async fn rescales_history(&self, _: RescalesHistory) -> Result<JobRescalesHistory, RestError> {
+        pending().await
+    }
+}
+
+/// A server on a loopback port, until it is dropped.
+struct Running {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Running {
+    async fn start(options: ServerOptions) -> Self {
+        let service = Cluster::default();
+        let asked = service.asked.clone();
+        let options = ServerOptions { address: SocketAddr::from(([127, 0, 0, 1], 0)), ..options };
+        let server = RestServer::bind(service, options).await.unwrap();
+        let address = server.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::spawn(server.serve(async {
+            let _ = stopped.await;
+        }));
+        Self { address, asked, _stop: stop }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&format!("http://{}", self.address)).unwrap()
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends these bytes, and answers with all that comes until the server ends the connection.
+    async fn exchange(&self, request: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        // The server may have enough before it has all.
+        let _ = stream.write_all(request).await;
+        let mut response = Vec::new();
+        let _ = stream.read_to_end(&mut response).await;
+        String::from_utf8_lossy(&response).into_owned()
+    }
+
+    /// The status and body of the answer to a request on a connection of its own.
+    async fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (String, String) {
+        let length = body.len();
+        let host = if headers.contains("host:") { String::new() } else { format!("host: {}\r\n", self.address) };
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\n{host}connection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+        );
+        let response = self.exchange(request.as_bytes()).await;
+        let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
+        (head.lines().next().unwrap_or_default().replace("HTTP/1.1 ", ""), body.to_owned())
+    }
+}
+
+#[tokio::test]
+async fn the_own_client_is_answered() {
+    let server = Running::start(ServerOptions::default()).await;
+    let client = server.client();
+    assert_eq!(client.call(&Jobs).await.unwrap().jobs[0].id, job());
+    client.call(&CancelJob { job: job(), mode: Some("cancel".to_owned()) }).await.unwrap();
+    let log = client.call(&JobManagerLogFile { file: FileName::new("a b.log").unwrap() }).await.unwrap();
+    assert_eq!(log.content, b"a line\n\xff");
+    let jar = Multipart::file("jarfile", "job \"1\".jar", "application/java-archive", vec![0; 1000]);
+    let uploaded = client.call(&UploadJar { body: jar }).await.unwrap();
+    assert_eq!(uploaded.jar().unwrap().as_str(), "0000_job \"1\".jar");
+    let expected = [
+        format!("cancel {JOB} Some(\"cancel\")"),
+        "log a b.log".to_owned(),
+        "jarfile Some(\"job \\\"1\\\".jar\") 1000 bytes".to_owned(),
+    ];
+    assert_eq!(server.asked(), expected);
+}
+
+/// Guarantees: an order is given once, asked after until it is done, over a server that is away for a moment, and its failure is told.
+#[tokio::test]
+async fn an_operation_is_one_call() {
+    for (directory, expected) in [
+        (Some("file:/savepoints".to_owned()), Ok("file:/savepoints/1")),
+        (None, Err("the operation failed: java.lang.IllegalStateException: no default directory")),
+    ] {
+        let server = Running::start(ServerOptions::default()).await;
+        let body = SavepointTriggerRequestBody { target_directory: directory.clone(), ..Default::default() };
+        let result = server.client().run(&TriggerSavepoint { job: job(), body }, Duration::from_secs(60)).await;
+        match (&result, expected) {
+            (Ok(done), Ok(location)) => assert_eq!(done.location.as_deref(), Some(location)),
+            (Err(error @ Error::OperationFailed { .. }), Err(problem)) => {
+                assert_eq!(error.to_string(), format!("http://{}/jobs/{JOB}/savepoints: {problem}", server.address));
+            }
+            _ => panic!("{result:?}"),
+        }
+        let id = if directory.is_some() { "good" } else { "bad" };
+        let mut expected = vec![format!("savepoint to {:?}", directory.unwrap_or_default())];
+        expected.extend(vec![format!("status of {id}"); 3]);
+        assert_eq!(server.asked(), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_operation_that_takes_too_long_goes_on() {
+    let server = Running::start(ServerOptions::default()).await;
+    let operation = TriggerSavepoint { job: job(), body: SavepointTriggerRequestBody::default() };
+    // The first pause alone is longer.
+    let error = server.client().run(&operation, Duration::from_millis(90)).await.unwrap_err();
+    match error {
+        Error::Deadline { trigger, .. } => assert!(trigger.is_none_or(|trigger| trigger.as_str() == "bad")),
+        error => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_jar_is_uploaded_in_pieces() {
+    const LENGTH: usize = 700_000;
+    let server = Running::start(ServerOptions::default()).await;
+    let client = server.client();
+    let progress = Arc::new(Mutex::new(Vec::new()));
+    let told = progress.clone();
+    let content = std::io::Cursor::new(vec![7_u8; LENGTH]);
+    let jar = JarFile { name: "job.jar".to_owned(), length: LENGTH as u64, content };
+    let uploaded = client.upload_jar(jar, Duration::from_secs(60), move |sent| told.lock().unwrap().push(sent)).await;
+    assert_eq!(uploaded.unwrap().jar().unwrap().as_str(), "0000_job.jar");
+    assert_eq!(server.asked(), [format!("jarfile Some(\"job.jar\") {LENGTH} bytes")]);
+    let progress = progress.lock().unwrap().clone();
+    assert!(progress.len() > 5 && progress.is_sorted() && progress.last() == Some(&(LENGTH as u64)), "{progress:?}");
+
+    let jar = JarFile { name: "short.jar".to_owned(), length: 100, content: std::io::Cursor::new(vec![7_u8; 99]) };
+    let error = client.upload_jar(jar, Duration::from_secs(60), |_| {}).await.unwrap_err();
+    assert!(error.to_string().contains("the jar ends after 99 of 100 bytes"), "{error}");
+    assert_eq!(server.asked().len(), 1);
+}
+
+/// Guarantees: what the service does not implement is answered as by a version of Flink that lacks it, by every endpoint.
+#[tokio::test]
+async fn what_is_not_there_is_answered_as_flink_does() {
+    let server = Running::start(ServerOptions::default()).await;
+    let implemented = ["/jobs", "/jobs/17/savepoints/17", "/jobmanager/logs/17", "/jobs/17/rescales/history"];
+    let mut asked = 0;
+    for Declaration { method, path, query, .. } in ENDPOINTS.iter().filter(|endpoint| endpoint.method == "GET") {
+        let path: Vec<_> = path.split('/').map(|part| if part.starts_with(':') { "17" } else { part }).collect();
+        let path = path.join("/");
+        if implemented.contains(&path.as_str()) {
+            continue;
+        }
+        let query = if query.is_empty() { "" } else { "?x=1" };
+        let (status, body) = server.ask(method, &format!("/v1{path}{query}"), "", "{}").await;
+        assert_eq!(status, "404 Not Found", "{path}");
+        assert_eq!(body, format!("{{\"errors\":[\"Unable to load requested file {path}.\"]}}"));
+        asked += 1;
+    }
+    assert!(asked > 60, "{asked}");
+    for (method, path, expected) in [
+        ("GET", "/", "404 Not Found {\"errors\":[\"Unable to load requested file /.\"]}"),
+        ("GET", "/v2/jobs", "404 Not Found {\"errors\":[\"Unable to load requested file /v2/jobs.\"]}"),
+        ("OPTIONS", "/jobs", "404 Not Found {\"errors\":[\"Not found: /jobs\"]}"),
+        ("DELETE", "/cluster?x", "404 Not Found {\"errors\":[\"Not found: /cluster\"]}"),
+        ("HEAD", "/jobs", "404 Not Found "),
+    ] {
+        let (status, body) = server.ask(method, path, "", "").await;
+        assert_eq!(format!("{status} {body}"), expected, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_understood_is_refused() {
+    let server = Running::start(ServerOptions::default()).await;
+    let job = format!("/jobs/{JOB}");
+    for (method, path, headers, body, status, problem) in [
+        (
+            "POST",
+            format!("{job}/savepoints"),
+            "",
+            "{not json",
+            "400 Bad Request",
+            "expected format SavepointTriggerRequestBody",
+        ),
+        (
+            "POST",
+            format!("{job}/savepoints"),
+            "",
+            r#"{"cancel-job":"perhaps"}"#,
+            "400 Bad Request",
+            "invalid type: string",
+        ),
+        ("POST", format!("{job}/savepoints"), "", "[[[[[[", "400 Bad Request", "expected format"),
+        ("POST", "/jars/upload".to_owned(), "", "{}", "400 Bad Request", "it is no multipart/form-data"),
+        (
+            "POST",
+            "/jars/upload".to_owned(),
+            "content-type: multipart/form-data; boundary=x\r\n",
+            "--x--",
+            "400 Bad Request",
+            "Exactly 1 file",
+        ),
+        (
+            "GET",
+            format!("{job}/checkpoints/details/x"),
+            "",
+            "",
+            "400 Bad Request",
+            "path parameter (checkpointid) from value \\\"x\\\"",
+        ),
+        (
+            "GET",
+            format!("{job}/exceptions?maxExceptions=abc"),
+            "",
+            "",
+            "400 Bad Request",
+            "query parameter (maxExceptions)",
+        ),
+        ("PATCH", format!("{job}/rescaling?parallelism=x"), "", "", "400 Bad Request", "query parameter (parallelism)"),
+        // A file's name is no path, however it is written.
+        (
+            "GET",
+            "/jobmanager/logs/..%2F..%2Fetc%2Fpasswd".to_owned(),
+            "",
+            "",
+            "400 Bad Request",
+            "path parameter (filename)",
+        ),
+        ("GET", "/jobmanager/logs/%2e%2e".to_owned(), "", "", "400 Bad Request", "path parameter (filename)"),
+        ("GET", "/jobmanager/logs/a%00b".to_owned(), "", "", "400 Bad Request", "path parameter (filename)"),
+        ("GET", "/jobmanager/logs/..%5Cx".to_owned(), "", "", "400 Bad Request", "path parameter (filename)"),
+        ("GET", "/jobmanager/logs/%ff".to_owned(), "", "", "400 Bad Request", "path parameter (filename)"),
+        (
+            "GET",
+            "/jobmanager/logs/../../etc/passwd".to_owned(),
+            "",
+            "",
+            "404 Not Found",
+            "Unable to load requested file",
+        ),
+        ("GET", format!("/jobs/{}", "a".repeat(300)), "", "", "400 Bad Request", "path parameter (jobid)"),
+        // Whom a browser sends for someone else.
+        (
+            "GET",
+            "/jobs".to_owned(),
+            "host: evil.example.com\r\n",
+            "",
+            "421 Misdirected Request",
+            "not known by the name",
+        ),
+        (
+            "POST",
+            format!("{job}/savepoints"),
+            "origin: https://evil.example.com\r\n",
+            "{}",
+            "403 Forbidden",
+            "another site",
+        ),
+        ("POST", format!("{job}/savepoints"), "origin: null\r\n", "{}", "403 Forbidden", "another site"),
+    ] {
+        let (answered, told) = server.ask(method, &path, headers, body).await;
+        assert_eq!(answered, status, "{method} {path}");
+        assert!(told.starts_with("{\"errors\":[\"") && told.contains(problem), "{method} {path}: {told}");
+    }
+    assert_eq!(server.asked(), Vec::<String>::new());
+    let same_site = format!("origin: http://{}\r\n", server.address);
+    let (status, _) = server.ask("PATCH", &job, &same_site, "").await;
+    assert_eq!(status, "202 Accepted");
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_before_it_is_read() {
+    let server = Running::start(ServerOptions { max_body_bytes: 1000, ..ServerOptions::default() }).await;
+    let savepoints = format!("/jobs/{JOB}/savepoints");
+    let (status, body) = server.ask("POST", &savepoints, "", &" ".repeat(1001)).await;
+    assert_eq!(
+        (status.as_str(), body.as_str()),
+        ("413 Payload Too Large", "{\"errors\":[\"The body is larger than 1000 bytes.\"]}")
+    );
+    // 200 MB are announced, or come without an announcement; only what sockets hold is sent in vain.
+    let head = format!("POST {savepoints} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+    let announced =
+        server.exchange(format!("{head}content-length: 200000000\r\n\r\n{}", " ".repeat(2000)).as_bytes()).await;
+    assert!(announced.starts_with("HTTP/1.1 413 "), "{announced}");
+    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+    let endless = server.exchange(format!("{head}transfer-encoding: chunked\r\n\r\n{chunk}").as_bytes()).await;
+    assert!(endless.starts_with("HTTP/1.1 413 "), "{endless}");
+    for head in [
+        format!("GET /jobs HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "a".repeat(100_000)),
+        format!("GET /jobs HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x: y\r\n".repeat(1000)),
+    ] {
+        let refused = server.exchange(head.as_bytes()).await;
+        assert!(refused.starts_with("HTTP/1.1 431 "), "{refused}");
+    }
+    let long =
+        server.exchange(format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(100_000)).as_bytes()).await;
+    assert!(long.starts_with("HTTP/1.1 414 ") || long.starts_with("HTTP/1.1 431 "), "{long}");
+    let plain = server.exchange(b"SSH-2.0-OpenSSH_9.2\r\n\r\n").await;
+    assert!(plain.starts_with("HTTP/1.1 400 "), "{plain}");
+    assert_eq!(server.asked(), Vec::<String>::new());
+    assert_eq!(server.client().call(&Jobs).await.unwrap().jobs.len(), 1);
+}
+
+/// Guarantees: whoever is slow loses the connection, and its place is another's.
+#[tokio::test]
+async fn who_is_slow_is_not_waited_for() {
+    let short = Duration::from_millis(200);
+    let server = Running::start(ServerOptions {
+        header_timeout: short,
+        request_timeout: short,
+        max_connections: 1,
+        ..ServerOptions::default()
+    })
+    .await;
+    let head = format!("POST /jobs/{JOB}/savepoints HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+    for (begun, expected) in [
+        // The head does not come, does not end, the body does not end.
+        (String::new(), ""),
+        ("GET /jobs HTT".to_owned(), ""),
+        (format!("{head}content-length: 10\r\n\r\n{{"), "HTTP/1.1 408 Request Timeout"),
+        // The service is not ready.
+        (
+            format!("GET /jobs/{JOB}/rescales/history HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"),
+            "HTTP/1.1 408 Request Timeout",
+        ),
+    ] {
+        let response = server.exchange(begun.as_bytes()).await;
+        assert_eq!(response.lines().next().unwrap_or_default(), expected, "{begun}");
+    }
+    assert_eq!(server.client().call(&Jobs).await.unwrap().jobs.len(), 1);
+    assert_eq!(server.asked(), Vec::<String>::new());
+}
+
+/// Guarantees: a server that is stopped answers nobody any more, and ends though a connection is idle.
+#[tokio::test]
+async fn a_server_that_is_stopped_ends() {
+    let options = ServerOptions { address: SocketAddr::from(([127, 0, 0, 1], 0)), ..ServerOptions::default() };
+    let server = RestServer::bind(Cluster::default(), options).await.unwrap();
+    let address = server.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(server.serve(async {
+        let _ = stopped.await;
+    }));
+    let client = Client::new(&format!("http://{address}")).unwrap();
+    client.call(&Jobs).await.unwrap();
+    stop.send(()).unwrap();
+    serving.await.unwrap();
+    assert!(client.call(&Jobs).await.unwrap_err().is_temporary());
+}

@@ -1,0 +1,256 @@
+//! All jobs of an engine, as a cluster of Flink.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use flink_rest::types::{
+    CheckpointConfigInfo, CheckpointStatistics, CheckpointingStatistics, ClusterOverviewWithVersion,
+    DashboardConfiguration, JobConfigInfo, JobDetailsInfo, JobExceptionsInfoWithHistory, JobIdWithStatus,
+    JobIdsWithStatusOverview, JobPlanInfo, JobStatusInfo, JobVertexDetailsInfo, Metric, MetricCollectionResponseBody,
+    MultipleJobsDetails, SubtaskExecutionAttemptDetailsInfo, SubtasksTimesInfo,
+    TaskCheckpointStatisticsWithSubtaskDetails,
+};
+use flink_rest::{
+    CheckpointConfig, CheckpointDetails, CheckpointSubtasks, Checkpoints, Config, Job, JobConfig, JobExceptions, JobId,
+    JobMetrics, JobPlan, JobState, Jobs, JobsOverview, Overview, RestError, RestService, Subtask, SubtaskAttempt,
+    SubtaskTimes, Vertex, VertexMetrics, Watermarks,
+};
+use flink_traces_api::{AttributeValue, Clock};
+
+use super::checkpoints::{details, statistics, subtasks};
+use super::job::TrackedJob;
+use crate::{JobStatus, TrackedCheckpoint};
+
+/// How many failures are told unless asked otherwise, as in Flink.
+const MAX_EXCEPTIONS: i64 = 20;
+
+/// What a [`TrackedCluster`] says of itself.
+#[derive(Debug, Clone)]
+pub struct ClusterInfo {
+    /// The version of Flink that it answers like. Clients look here for what they may ask: `2.3.0` fits.
+    pub flink_version: String,
+    /// The engine's own version or commit.
+    pub revision: String,
+    /// How often the web UI refreshes, in milliseconds; Flink's is 3000.
+    pub refresh_interval: i64,
+    /// How many workers there are.
+    pub task_managers: i64,
+    /// How many subtasks may run at the same time.
+    pub slots_total: i64,
+}
+
+/// Jobs that an engine tracks, answering like a cluster of Flink: with [`flink_rest::RestServer`], Flink's command line, its web UI, this
+/// project's observer and whatever else asks Flink's REST API can look at them.
+///
+/// It answers `/config`, `/overview`, `/jobs`, `/jobs/overview`, and of each job its details, states, plan, configuration, exceptions, vertices,
+/// subtasks and their times, metrics, and everything about checkpoints. Nothing is cached, so every answer is what was reported last.
+/// All else is answered as by a version of Flink that lacks it. Nothing can be changed through it.
+pub struct TrackedCluster {
+    info: ClusterInfo,
+    clock: Arc<dyn Clock>,
+    jobs: RwLock<BTreeMap<JobId, Arc<TrackedJob>>>,
+}
+
+impl TrackedCluster {
+    /// A cluster without jobs. The clock tells how long jobs have been running.
+    pub fn new(info: ClusterInfo, clock: Arc<dyn Clock>) -> Self {
+        Self { info, clock, jobs: RwLock::default() }
+    }
+
+    /// Shows a job, in the place of one with the same id.
+    pub fn add_job(&self, job: Arc<TrackedJob>) {
+        self.jobs.write().unwrap_or_else(PoisonError::into_inner).insert(job.id().clone(), job);
+    }
+
+    /// Shows a job no longer; returns it, if it was shown.
+    pub fn remove_job(&self, job_id: &str) -> Option<Arc<TrackedJob>> {
+        let job_id = JobId::new(job_id).ok()?;
+        self.jobs.write().unwrap_or_else(PoisonError::into_inner).remove(&job_id)
+    }
+
+    fn all(&self) -> Vec<Arc<TrackedJob>> {
+        self.jobs.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn find(&self, job_id: &JobId) -> Result<Arc<TrackedJob>, RestError> {
+        let jobs = self.jobs.read().unwrap_or_else(PoisonError::into_inner);
+        jobs.get(job_id).cloned().ok_or_else(|| RestError::not_found(format!("Job {job_id} not found")))
+    }
+
+    fn checkpoint(&self, job_id: &JobId, checkpoint_id: i64) -> Result<Arc<TrackedCheckpoint>, RestError> {
+        let snapshot = self.find(job_id)?.checkpoints().snapshot();
+        let found = snapshot.checkpoint(checkpoint_id).cloned();
+        let missing = || format!("Could not find checkpointing statistics for checkpoint {checkpoint_id}.");
+        found.ok_or_else(|| RestError::not_found(missing()))
+    }
+
+    fn now(&self) -> i64 {
+        self.clock.now_millis()
+    }
+}
+
+fn no_vertex(vertex: &dyn std::fmt::Display) -> RestError {
+    RestError::not_found(format!("Vertex {vertex} not found"))
+}
+
+fn internal(error: impl std::fmt::Display) -> RestError {
+    RestError::new(500, error.to_string())
+}
+
+impl RestService for TrackedCluster {
+    async fn config(&self, _: Config) -> Result<DashboardConfiguration, RestError> {
+        let features = ["web-submit", "web-cancel", "web-rescale", "web-history"];
+        Ok(DashboardConfiguration {
+            refresh_interval: self.info.refresh_interval,
+            timezone_name: "Coordinated Universal Time".to_owned(),
+            timezone_offset: Some(0),
+            flink_version: self.info.flink_version.clone(),
+            flink_revision: self.info.revision.clone(),
+            features: features.map(|feature| (feature.to_owned(), false)).into(),
+            other: Default::default(),
+        })
+    }
+
+    async fn overview(&self, _: Overview) -> Result<ClusterOverviewWithVersion, RestError> {
+        let jobs = self.all();
+        let count = |wanted: &dyn Fn(JobStatus) -> bool| jobs.iter().filter(|job| wanted(job.status())).count() as i64;
+        let in_use: i64 = jobs.iter().map(|job| job.slots_in_use()).sum();
+        Ok(ClusterOverviewWithVersion {
+            taskmanagers: self.info.task_managers,
+            taskmanagers_blocked: None,
+            slots_total: self.info.slots_total,
+            slots_available: (self.info.slots_total - in_use).max(0),
+            slots_free_and_blocked: None,
+            jobs_running: count(&|status| !status.is_terminal()),
+            jobs_finished: count(&|status| status == JobStatus::Finished),
+            jobs_cancelled: count(&|status| status == JobStatus::Canceled),
+            jobs_failed: count(&|status| status == JobStatus::Failed),
+            flink_version: self.info.flink_version.clone(),
+            flink_commit: self.info.revision.clone(),
+            other: Default::default(),
+        })
+    }
+
+    async fn jobs(&self, _: Jobs) -> Result<JobIdsWithStatusOverview, RestError> {
+        let now = self.now();
+        let jobs = self.all().into_iter().map(|job| {
+            let details = job.details(now);
+            JobIdWithStatus { id: details.jid, status: details.state, other: Default::default() }
+        });
+        Ok(JobIdsWithStatusOverview { jobs: jobs.collect(), other: Default::default() })
+    }
+
+    async fn jobs_overview(&self, _: JobsOverview) -> Result<MultipleJobsDetails, RestError> {
+        let now = self.now();
+        let jobs = self.all().into_iter().map(|job| job.details(now));
+        Ok(MultipleJobsDetails { jobs: jobs.collect(), other: Default::default() })
+    }
+
+    async fn job(&self, request: Job) -> Result<JobDetailsInfo, RestError> {
+        Ok(self.find(&request.job)?.details_info(self.now()))
+    }
+
+    async fn job_state(&self, request: JobState) -> Result<JobStatusInfo, RestError> {
+        Ok(JobStatusInfo { status: self.find(&request.job)?.details(self.now()).state })
+    }
+
+    async fn job_config(&self, request: JobConfig) -> Result<JobConfigInfo, RestError> {
+        Ok(self.find(&request.job)?.config())
+    }
+
+    async fn job_plan(&self, request: JobPlan) -> Result<JobPlanInfo, RestError> {
+        Ok(JobPlanInfo { plan: self.find(&request.job)?.plan() })
+    }
+
+    async fn job_exceptions(&self, request: JobExceptions) -> Result<JobExceptionsInfoWithHistory, RestError> {
+        let job = self.find(&request.job)?;
+        let labels = request.failure_labels.iter().map(|label| {
+            let pair = label.split_once(':').map(|(key, value)| (key.to_owned(), value.to_owned()));
+            pair.ok_or_else(|| RestError::new(400, format!("{label} is no label: key:value is expected")))
+        });
+        let labels = labels.collect::<Result<Vec<_>, _>>()?;
+        let most = request.max_exceptions.unwrap_or(MAX_EXCEPTIONS);
+        Ok(job.exceptions(usize::try_from(most).unwrap_or(0), &labels))
+    }
+
+    async fn job_metrics(&self, request: JobMetrics) -> Result<MetricCollectionResponseBody, RestError> {
+        let gauges = self.find(&request.job)?.checkpoints().gauges().entries();
+        let wanted = |name: &str| request.names.is_empty() || request.names.iter().any(|wanted| wanted == name);
+        let metrics = gauges.into_iter().filter(|(name, _)| wanted(name)).map(|(name, value)| Metric {
+            id: name.to_owned(),
+            // Only names, where none was asked for.
+            value: (!request.names.is_empty()).then(|| text(value)),
+            other: Default::default(),
+        });
+        Ok(MetricCollectionResponseBody { metrics: metrics.collect() })
+    }
+
+    async fn checkpoints(&self, request: Checkpoints) -> Result<CheckpointingStatistics, RestError> {
+        Ok(statistics(&self.find(&request.job)?.checkpoints().snapshot()))
+    }
+
+    async fn checkpoint_config(&self, request: CheckpointConfig) -> Result<CheckpointConfigInfo, RestError> {
+        Ok(self.find(&request.job)?.checkpoint_config().clone())
+    }
+
+    async fn checkpoint_details(&self, request: CheckpointDetails) -> Result<CheckpointStatistics, RestError> {
+        details(&*self.checkpoint(&request.job, request.checkpoint)?).map_err(internal)
+    }
+
+    async fn checkpoint_subtasks(
+        &self,
+        request: CheckpointSubtasks,
+    ) -> Result<TaskCheckpointStatisticsWithSubtaskDetails, RestError> {
+        let checkpoint = self.checkpoint(&request.job, request.checkpoint)?;
+        let task = checkpoint.task(request.vertex.as_str());
+        let missing = || format!("There is no checkpoint statistics for task {}.", request.vertex);
+        Ok(subtasks(&checkpoint, task.ok_or_else(|| RestError::not_found(missing()))?))
+    }
+
+    async fn vertex(&self, request: Vertex) -> Result<JobVertexDetailsInfo, RestError> {
+        let vertex = self.find(&request.job)?.vertex(&request.vertex, self.now());
+        vertex.ok_or_else(|| no_vertex(&request.vertex))
+    }
+
+    async fn subtask_times(&self, request: SubtaskTimes) -> Result<SubtasksTimesInfo, RestError> {
+        let times = self.find(&request.job)?.subtask_times(&request.vertex, self.now());
+        times.ok_or_else(|| no_vertex(&request.vertex))
+    }
+
+    async fn subtask(&self, request: Subtask) -> Result<SubtaskExecutionAttemptDetailsInfo, RestError> {
+        let attempt = self.find(&request.job)?.attempt(&request.vertex, request.subtask, None, self.now());
+        attempt.ok_or_else(|| RestError::not_found(format!("Subtask {} not found", request.subtask)))
+    }
+
+    async fn subtask_attempt(&self, request: SubtaskAttempt) -> Result<SubtaskExecutionAttemptDetailsInfo, RestError> {
+        let SubtaskAttempt { job, vertex, subtask, attempt } = request;
+        let found = self.find(&job)?.attempt(&vertex, subtask, Some(attempt), self.now());
+        found.ok_or_else(|| {
+            RestError::not_found(format!(
+                "Could not find attempt {attempt} in subtask {subtask} in job vertex {vertex}"
+            ))
+        })
+    }
+
+    /// There are none, but the web UI asks.
+    async fn vertex_metrics(&self, request: VertexMetrics) -> Result<MetricCollectionResponseBody, RestError> {
+        self.find(&request.job)?;
+        Ok(MetricCollectionResponseBody { metrics: Vec::new() })
+    }
+
+    /// There are none, but the web UI asks.
+    async fn watermarks(&self, request: Watermarks) -> Result<MetricCollectionResponseBody, RestError> {
+        self.find(&request.job)?;
+        Ok(MetricCollectionResponseBody { metrics: Vec::new() })
+    }
+}
+
+/// As Java prints it.
+fn text(value: AttributeValue) -> String {
+    match value {
+        AttributeValue::String(text) => text.to_string(),
+        AttributeValue::Long(number) => number.to_string(),
+        AttributeValue::Double(number) => number.to_string(),
+        AttributeValue::Bool(is) => is.to_string(),
+    }
+}

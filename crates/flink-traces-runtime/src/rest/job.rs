@@ -1,0 +1,574 @@
+//! One job: its graph, its states, its subtasks, its failures.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use flink_rest::types::{
+    CheckpointConfigInfo, ExceptionInfo, ExecutionConfigInfo, JobConfigInfo, JobDetails, JobDetailsInfo,
+    JobDetailsVertexInfo, JobExceptionHistory, JobExceptionsInfoWithHistory, JobVertexDetailsInfo, Plan, PlanInput,
+    PlanNode, SubtaskExecutionAttemptDetailsInfo, SubtaskTimeInfo, SubtasksTimesInfo,
+};
+use flink_rest::{ExecutionState as WireState, InvalidId, JobId, JobStatus as WireStatus, JobVertexId};
+
+use crate::{
+    CheckpointStatsTracker, DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobStatus,
+};
+
+/// What Flink writes for what is not set.
+const UNSET: i64 = -1;
+/// Flink's `web.exception-history-size`.
+const EXCEPTION_HISTORY_SIZE: usize = 16;
+/// Flink's `jobmanager.execution.attempts-history-size`.
+const ATTEMPTS_HISTORY_SIZE: usize = 16;
+const UNASSIGNED: &str = "(unassigned)";
+
+/// What a job is, before anything of it runs.
+#[derive(Debug, Clone)]
+pub struct JobInfo {
+    /// Its id: 32 hexadecimal digits, if Flink's own tools shall know it.
+    pub job_id: String,
+    /// Its name.
+    pub name: String,
+    /// Its vertices, in topological order.
+    pub vertices: Vec<JobVertex>,
+    /// How it checkpoints.
+    pub checkpoints: CheckpointConfigInfo,
+    /// How it runs, and its program's own parameters.
+    pub execution: ExecutionConfigInfo,
+}
+
+/// A vertex of a job's graph: what runs as subtasks. As Flink's `JobVertex`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobVertex {
+    /// Its id: 32 hexadecimal digits, if Flink's own tools shall know it; the same as in every report.
+    pub job_vertex_id: String,
+    /// Its name.
+    pub name: String,
+    /// How many subtasks it has.
+    pub parallelism: u32,
+    /// How many it may have; `None` if nothing limits it.
+    pub max_parallelism: Option<u32>,
+    /// The edges that end here.
+    pub inputs: Vec<JobInput>,
+}
+
+/// An edge of a job's graph. As Flink's `JobEdge`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobInput {
+    /// The vertex that it comes from.
+    pub job_vertex_id: String,
+    /// How records are spread over subtasks, such as `HASH`, `REBALANCE` or `FORWARD`.
+    pub ship_strategy: String,
+}
+
+/// A job as its engine reports it, for whoever asks. As Flink's `ExecutionGraph`, seen by REST.
+///
+/// It takes the same reports as [`JobStatusTracker`](crate::JobStatusTracker), [`AllSubtasksTracker`](crate::AllSubtasksTracker) and
+/// [`JobFailureTracker`](crate::JobFailureTracker), and makes no event of them. Each takes a lock for a few map operations. Reports of
+/// vertices and subtasks that the job does not have are ignored.
+#[derive(Debug)]
+pub struct TrackedJob {
+    info: JobInfo,
+    job_id: JobId,
+    vertex_ids: Vec<JobVertexId>,
+    checkpoints: Arc<CheckpointStatsTracker>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    status: JobStatus,
+    start_time: i64,
+    last_modification: i64,
+    /// When it last entered each state.
+    timestamps: BTreeMap<JobStatus, i64>,
+    /// By place of the vertex and index.
+    subtasks: Vec<Vec<Subtask>>,
+    /// Attempts that others took the place of, by place of the vertex and index, newest first.
+    earlier: BTreeMap<(usize, usize), VecDeque<Subtask>>,
+    /// Newest first.
+    failures: VecDeque<ExceptionInfo>,
+    is_truncated: bool,
+}
+
+/// The current attempt of a subtask.
+#[derive(Debug, Clone)]
+struct Subtask {
+    attempt_number: u32,
+    state: ExecutionState,
+    timestamps: BTreeMap<ExecutionState, i64>,
+    place: DeployedTask,
+}
+
+impl Subtask {
+    fn new(attempt_number: u32, ts_millis: i64) -> Self {
+        let state = ExecutionState::Created;
+        Self { attempt_number, state, timestamps: BTreeMap::from([(state, ts_millis)]), place: DeployedTask::default() }
+    }
+
+    fn at(&self, states: &[ExecutionState]) -> i64 {
+        states.iter().find_map(|state| self.timestamps.get(state)).copied().unwrap_or(UNSET)
+    }
+
+    fn start_time(&self) -> i64 {
+        self.at(&[ExecutionState::Deploying])
+    }
+
+    fn end_time(&self) -> i64 {
+        self.at(&[ExecutionState::Finished, ExecutionState::Canceled, ExecutionState::Failed])
+    }
+}
+
+impl TrackedJob {
+    /// A job that begins in state `initial` at `ts_millis`, in milliseconds since the epoch.
+    ///
+    /// # Errors
+    /// When the id of the job or of a vertex has no place in a path.
+    pub fn new(
+        info: JobInfo,
+        checkpoints: Arc<CheckpointStatsTracker>,
+        initial: JobStatus,
+        ts_millis: i64,
+    ) -> Result<Self, InvalidId> {
+        let job_id = JobId::new(info.job_id.as_str())?;
+        let vertex_ids: Result<_, _> =
+            info.vertices.iter().map(|vertex| JobVertexId::new(vertex.job_vertex_id.as_str())).collect();
+        let subtasks = |vertex: &JobVertex| vec![Subtask::new(0, ts_millis); vertex.parallelism as usize];
+        let state = State {
+            status: initial,
+            start_time: ts_millis,
+            last_modification: ts_millis,
+            timestamps: BTreeMap::from([(initial, ts_millis)]),
+            subtasks: info.vertices.iter().map(subtasks).collect(),
+            earlier: BTreeMap::new(),
+            failures: VecDeque::new(),
+            is_truncated: false,
+        };
+        Ok(Self { job_id, vertex_ids: vertex_ids?, info, checkpoints, state: Mutex::new(state) })
+    }
+
+    /// Its checkpoints.
+    pub fn checkpoints(&self) -> &CheckpointStatsTracker {
+        &self.checkpoints
+    }
+
+    /// The state that it is in.
+    pub fn status(&self) -> JobStatus {
+        self.lock().status
+    }
+
+    /// It went into `status` at `ts_millis`, in milliseconds since the epoch. Ignored once it has ended.
+    pub fn report_status(&self, status: JobStatus, ts_millis: i64) {
+        let mut state = self.lock();
+        if state.status != status && !state.status.is_terminal() {
+            state.status = status;
+            state.timestamps.insert(status, ts_millis);
+            state.last_modification = state.last_modification.max(ts_millis);
+        }
+    }
+
+    /// An attempt went into `subtask_state` at `ts_millis`, in milliseconds since the epoch. A later attempt takes the place of an earlier
+    /// one of the same subtask; an earlier one is ignored.
+    pub fn report_subtask(&self, attempt: &ExecutionAttemptId, subtask_state: ExecutionState, ts_millis: i64) {
+        let mut state = self.lock();
+        state.last_modification = state.last_modification.max(ts_millis);
+        if let Some(subtask) = self.current(&mut state, attempt, ts_millis) {
+            subtask.state = subtask_state;
+            subtask.timestamps.insert(subtask_state, ts_millis);
+        }
+    }
+
+    /// An attempt is deployed to a place.
+    pub fn report_deployed(&self, attempt: &ExecutionAttemptId, place: DeployedTask, ts_millis: i64) {
+        if let Some(subtask) = self.current(&mut self.lock(), attempt, ts_millis) {
+            subtask.place = place;
+        }
+    }
+
+    /// The scheduler handled a failure. The last 16 are remembered.
+    pub fn report_failure(&self, failure: &FailureHandlingResult<'_>) {
+        let mut state = self.lock();
+        let attempt = failure.failed_execution;
+        let place = attempt.and_then(|attempt| self.subtask(&state, attempt)).map(|subtask| subtask.place.clone());
+        let place = place.unwrap_or_default();
+        let name = attempt.and_then(|attempt| self.task_name(attempt, place.task_name.as_deref()));
+        state.failures.push_front(ExceptionInfo {
+            exception_name: failure.error_type.unwrap_or_default().to_owned(),
+            stacktrace: stacktrace(failure),
+            timestamp: failure.timestamp,
+            failure_labels: Some(failure.labels.iter().cloned().collect()),
+            task_name: name,
+            endpoint: place.endpoint,
+            location: None,
+            task_manager_id: place.task_manager_id,
+            concurrent_exceptions: Some(Vec::new()),
+            other: Default::default(),
+        });
+        state.is_truncated |= state.failures.len() > EXCEPTION_HISTORY_SIZE;
+        state.failures.truncate(EXCEPTION_HISTORY_SIZE);
+    }
+
+    pub(super) fn id(&self) -> &JobId {
+        &self.job_id
+    }
+
+    /// How many it takes of the places where subtasks run: in each, one of every vertex.
+    pub(super) fn slots_in_use(&self) -> i64 {
+        let widest = self.info.vertices.iter().map(|vertex| vertex.parallelism).max().unwrap_or(0);
+        if self.status().is_terminal() { 0 } else { widest.into() }
+    }
+
+    pub(super) fn checkpoint_config(&self) -> &CheckpointConfigInfo {
+        &self.info.checkpoints
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn place_of(&self, job_vertex_id: &str) -> Option<usize> {
+        self.info.vertices.iter().position(|vertex| vertex.job_vertex_id == job_vertex_id)
+    }
+
+    fn subtask<'a>(&self, state: &'a State, attempt: &ExecutionAttemptId) -> Option<&'a Subtask> {
+        let subtask = state.subtasks[self.place_of(&attempt.job_vertex_id)?].get(attempt.subtask_index as usize)?;
+        (subtask.attempt_number == attempt.attempt_number).then_some(subtask)
+    }
+
+    /// The subtask of an attempt that is the current one, or becomes it.
+    fn current<'a>(
+        &self,
+        state: &'a mut State,
+        attempt: &ExecutionAttemptId,
+        ts_millis: i64,
+    ) -> Option<&'a mut Subtask> {
+        let (place, index) = (self.place_of(&attempt.job_vertex_id)?, attempt.subtask_index as usize);
+        let subtask = state.subtasks[place].get_mut(index)?;
+        if subtask.attempt_number < attempt.attempt_number {
+            let replaced = std::mem::replace(subtask, Subtask::new(attempt.attempt_number, ts_millis));
+            let earlier = state.earlier.entry((place, index)).or_default();
+            earlier.push_front(replaced);
+            earlier.truncate(ATTEMPTS_HISTORY_SIZE);
+        }
+        (subtask.attempt_number == attempt.attempt_number).then_some(subtask)
+    }
+
+    /// As Flink names it in its exception history.
+    fn task_name(&self, attempt: &ExecutionAttemptId, known: Option<&str>) -> Option<String> {
+        let vertex = &self.info.vertices[self.place_of(&attempt.job_vertex_id)?];
+        let (index, number) = (attempt.subtask_index + 1, attempt.attempt_number);
+        let name = match known {
+            Some(name) => name.to_owned(),
+            None => format!("{} ({index}/{})", vertex.name, vertex.parallelism),
+        };
+        Some(format!("{name} - execution #{number}"))
+    }
+
+    pub(super) fn details(&self, now: i64) -> JobDetails {
+        let state = self.lock();
+        let all = || state.subtasks.iter().flatten();
+        let count = |wanted: ExecutionState| all().filter(|subtask| subtask.state == wanted).count() as i64;
+        let mut tasks: BTreeMap<String, i64> =
+            ExecutionState::ALL.map(|wanted| (wanted.name().to_lowercase(), count(wanted))).into();
+        tasks.insert("total".to_owned(), all().count() as i64);
+        JobDetails {
+            jid: self.job_id.clone(),
+            name: self.info.name.clone(),
+            start_time: state.start_time,
+            end_time: state.end_time(),
+            duration: state.duration(now),
+            state: wire_status(state.status),
+            last_modification: state.last_modification,
+            tasks,
+            pending_operators: Some(0),
+            job_type: Some("STREAMING".to_owned()),
+            scheduler_type: Some("Default".to_owned()),
+            other: Default::default(),
+        }
+    }
+
+    pub(super) fn details_info(&self, now: i64) -> JobDetailsInfo {
+        let state = self.lock();
+        let vertices: Vec<_> =
+            (0..self.info.vertices.len()).map(|place| self.vertex_info(&state, place, now)).collect();
+        let mut status_counts: BTreeMap<_, _> = ExecutionState::ALL.map(|wanted| (wire_state(wanted), 0)).into();
+        for vertex in &vertices {
+            *status_counts.entry(vertex.status.clone()).or_default() += 1;
+        }
+        let entered = |status| (wire_status(status), state.timestamps.get(&status).copied().unwrap_or(0));
+        let mut other = flink_rest::types::Other::new();
+        other.insert("isStoppable".to_owned(), false.into());
+        other.insert("maxParallelism".to_owned(), UNSET.into());
+        JobDetailsInfo {
+            jid: self.job_id.clone(),
+            name: self.info.name.clone(),
+            state: wire_status(state.status),
+            start_time: state.start_time,
+            end_time: state.end_time(),
+            duration: state.duration(now),
+            now,
+            timestamps: JobStatus::ALL.map(entered).into(),
+            vertices,
+            status_counts,
+            job_type: Some("STREAMING".to_owned()),
+            scheduler_type: Some("Default".to_owned()),
+            pending_operators: Some(0),
+            application_id: None,
+            plan: Some(self.plan()),
+            other,
+        }
+    }
+
+    fn vertex_info(&self, state: &State, place: usize, now: i64) -> JobDetailsVertexInfo {
+        let (vertex, subtasks) = (&self.info.vertices[place], &state.subtasks[place]);
+        let count = |wanted| subtasks.iter().filter(|subtask| subtask.state == wanted).count() as i64;
+        let start_time = subtasks.iter().map(Subtask::start_time).filter(|time| *time != UNSET).min().unwrap_or(UNSET);
+        let ends: Vec<_> = subtasks.iter().map(Subtask::end_time).collect();
+        let end_time = if ends.contains(&UNSET) { UNSET } else { ends.into_iter().max().unwrap_or(UNSET) };
+        JobDetailsVertexInfo {
+            id: self.vertex_ids[place].clone(),
+            name: vertex.name.clone(),
+            parallelism: vertex.parallelism.into(),
+            max_parallelism: Some(vertex.max_parallelism.map_or(UNSET, i64::from)),
+            status: wire_state(aggregate(subtasks.iter().map(|subtask| subtask.state))),
+            start_time,
+            end_time,
+            duration: duration(start_time, end_time, now),
+            tasks: ExecutionState::ALL.map(|wanted| (wire_state(wanted), count(wanted))).into(),
+            // Nothing of it is known here; the web UI shows zeros.
+            metrics: Some(Default::default()),
+            other: Default::default(),
+        }
+    }
+
+    pub(super) fn plan(&self) -> Plan {
+        // The web UI draws edges to vertices that it knows already, so those come first that end a stream.
+        let nodes = self.info.vertices.iter().rev().map(|vertex| {
+            let inputs = vertex.inputs.iter().zip(0..).map(|(input, num)| PlanInput {
+                num,
+                id: input.job_vertex_id.clone(),
+                ship_strategy: Some(input.ship_strategy.clone()),
+                exchange: "pipelined_bounded".to_owned(),
+                other: Default::default(),
+            });
+            let mut other = flink_rest::types::Other::new();
+            other.insert("optimizer_properties".to_owned(), serde_json::Value::Object(Default::default()));
+            PlanNode {
+                id: vertex.job_vertex_id.clone(),
+                parallelism: vertex.parallelism.into(),
+                operator: String::new(),
+                operator_strategy: String::new(),
+                description: html(&vertex.name),
+                inputs: inputs.collect(),
+                other,
+            }
+        });
+        Plan {
+            jid: self.info.job_id.clone(),
+            name: self.info.name.clone(),
+            kind: Some("STREAMING".to_owned()),
+            nodes: nodes.collect(),
+            other: Default::default(),
+        }
+    }
+
+    pub(super) fn config(&self) -> JobConfigInfo {
+        JobConfigInfo {
+            jid: self.job_id.clone(),
+            name: self.info.name.clone(),
+            execution_config: Some(self.info.execution.clone()),
+            other: Default::default(),
+        }
+    }
+
+    /// At most `most` failures that have all these labels.
+    pub(super) fn exceptions(&self, most: usize, labels: &[(String, String)]) -> JobExceptionsInfoWithHistory {
+        let state = self.lock();
+        let has_all = |failure: &&ExceptionInfo| {
+            let known = failure.failure_labels.as_ref();
+            labels.iter().all(|(key, value)| known.and_then(|known| known.get(key)) == Some(value))
+        };
+        let mut entries: Vec<_> = state.failures.iter().filter(has_all).take(most.saturating_add(1)).cloned().collect();
+        let truncated = state.is_truncated || entries.len() > most;
+        entries.truncate(most);
+        JobExceptionsInfoWithHistory {
+            root_exception: None,
+            timestamp: None,
+            all_exceptions: None,
+            truncated: None,
+            exception_history: Some(JobExceptionHistory { entries, truncated, other: Default::default() }),
+            other: Default::default(),
+        }
+    }
+
+    pub(super) fn vertex(&self, vertex: &JobVertexId, now: i64) -> Option<JobVertexDetailsInfo> {
+        let place = self.place_of(vertex.as_str())?;
+        let state = self.lock();
+        let subtasks = state.subtasks[place].iter().zip(0..).map(|(subtask, index)| attempt_info(subtask, index, now));
+        Some(JobVertexDetailsInfo {
+            id: vertex.clone(),
+            name: self.info.vertices[place].name.clone(),
+            parallelism: self.info.vertices[place].parallelism.into(),
+            max_parallelism: Some(self.info.vertices[place].max_parallelism.map_or(UNSET, i64::from)),
+            now,
+            subtasks: subtasks.collect(),
+            aggregated: None,
+            other: Default::default(),
+        })
+    }
+
+    pub(super) fn attempt(
+        &self,
+        vertex: &JobVertexId,
+        index: i64,
+        attempt: Option<i64>,
+        now: i64,
+    ) -> Option<SubtaskExecutionAttemptDetailsInfo> {
+        let place = self.place_of(vertex.as_str())?;
+        let state = self.lock();
+        let position = usize::try_from(index).ok()?;
+        let current = state.subtasks[place].get(position)?;
+        let earlier = state.earlier.get(&(place, position)).into_iter().flatten();
+        let mut all = [current].into_iter().chain(earlier);
+        let found = all.find(|known| attempt.is_none_or(|attempt| attempt == i64::from(known.attempt_number)))?;
+        Some(attempt_info(found, index, now))
+    }
+
+    pub(super) fn subtask_times(&self, vertex: &JobVertexId, now: i64) -> Option<SubtasksTimesInfo> {
+        let place = self.place_of(vertex.as_str())?;
+        let state = self.lock();
+        let subtasks = state.subtasks[place].iter().zip(0..).map(|(subtask, index)| {
+            let entered = |state| (wire_state(state), subtask.timestamps.get(&state).copied().unwrap_or(0));
+            SubtaskTimeInfo {
+                subtask: index,
+                host: None,
+                endpoint: Some(endpoint(subtask)),
+                duration: duration(subtask.at(&[ExecutionState::Scheduled]), subtask.end_time(), now),
+                timestamps: ExecutionState::ALL.map(entered).into(),
+                other: Default::default(),
+            }
+        });
+        Some(SubtasksTimesInfo {
+            id: vertex.clone(),
+            name: self.info.vertices[place].name.clone(),
+            now,
+            subtasks: subtasks.collect(),
+            other: Default::default(),
+        })
+    }
+}
+
+impl State {
+    fn end_time(&self) -> i64 {
+        if self.status.is_terminal() { self.timestamps.get(&self.status).copied().unwrap_or(UNSET) } else { UNSET }
+    }
+
+    fn duration(&self, now: i64) -> i64 {
+        duration(self.start_time, self.end_time(), now)
+    }
+}
+
+fn duration(start: i64, end: i64, now: i64) -> i64 {
+    match (start, end) {
+        (UNSET, _) => UNSET,
+        (start, UNSET) => now.saturating_sub(start).max(0),
+        (start, end) => end.saturating_sub(start).max(0),
+    }
+}
+
+fn endpoint(subtask: &Subtask) -> String {
+    subtask.place.endpoint.clone().unwrap_or_else(|| UNASSIGNED.to_owned())
+}
+
+fn attempt_info(subtask: &Subtask, index: i64, now: i64) -> SubtaskExecutionAttemptDetailsInfo {
+    let (start_time, end_time) = (subtask.start_time(), subtask.end_time());
+    SubtaskExecutionAttemptDetailsInfo {
+        subtask: index,
+        status: wire_state(subtask.state),
+        attempt: subtask.attempt_number.into(),
+        host: None,
+        endpoint: Some(endpoint(subtask)),
+        start_time,
+        end_time,
+        duration: duration(start_time, end_time, now),
+        taskmanager_id: Some(subtask.place.task_manager_id.clone().unwrap_or_else(|| UNASSIGNED.to_owned())),
+        status_duration: status_durations(subtask, now),
+        metrics: Some(Default::default()),
+        other_concurrent_attempts: Vec::new(),
+        // The same again, as Flink has it.
+        other: [("start_time".to_owned(), start_time.into())].into_iter().collect(),
+    }
+}
+
+/// How long it was in each state, until the next one or now; an end has no duration.
+fn status_durations(subtask: &Subtask, now: i64) -> BTreeMap<WireState, i64> {
+    let mut entered: Vec<_> = subtask.timestamps.iter().map(|(state, at)| (*at, *state)).collect();
+    // In the order in which Flink goes through them, where two were entered at the same time.
+    entered.sort_by_key(|(at, state)| (*at, PROGRESS.iter().position(|known| known == state)));
+    let leaves = entered.iter().skip(1).map(|(at, _)| *at).chain([now]);
+    let durations: BTreeMap<_, _> =
+        entered.iter().zip(leaves).map(|((at, state), left)| (*state, left.saturating_sub(*at).max(0))).collect();
+    let lasting = PROGRESS.into_iter().filter(|state| *state != ExecutionState::Canceling);
+    lasting.map(|state| (wire_state(state), durations.get(&state).copied().unwrap_or(UNSET))).collect()
+}
+
+/// The states that do not end a subtask, in their order.
+const PROGRESS: [ExecutionState; 6] = [
+    ExecutionState::Created,
+    ExecutionState::Scheduled,
+    ExecutionState::Deploying,
+    ExecutionState::Initializing,
+    ExecutionState::Running,
+    ExecutionState::Canceling,
+];
+
+/// The state of a vertex whose subtasks are in these, as Flink's `ExecutionJobVertex.getAggregateJobVertexState`.
+fn aggregate(states: impl Iterator<Item = ExecutionState> + Clone) -> ExecutionState {
+    let any = |wanted| states.clone().any(|state| state == wanted);
+    let all = |wanted| states.clone().all(|state| state == wanted);
+    let first = [
+        ExecutionState::Failed,
+        ExecutionState::Canceling,
+        ExecutionState::Canceled,
+        ExecutionState::Initializing,
+        ExecutionState::Running,
+    ];
+    if let Some(state) = first.into_iter().find(|state| any(*state)) {
+        return state;
+    }
+    if any(ExecutionState::Finished) {
+        return if all(ExecutionState::Finished) { ExecutionState::Finished } else { ExecutionState::Running };
+    }
+    // None of the states so far: the one that is furthest on.
+    states
+        .max_by_key(|state| ExecutionState::ALL.iter().position(|known| known == state))
+        .unwrap_or(ExecutionState::Created)
+}
+
+fn wire_status(status: JobStatus) -> WireStatus {
+    WireStatus::from(status.name().to_owned())
+}
+
+fn wire_state(state: ExecutionState) -> WireState {
+    WireState::from(state.name().to_owned())
+}
+
+/// The web UI takes a description for HTML.
+fn html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// As Java prints it: the class, the message, the causes.
+fn stacktrace(failure: &FailureHandlingResult<'_>) -> String {
+    let mut text = match failure.error_type {
+        Some(kind) => format!("{kind}: {}", failure.error),
+        None => failure.error.to_string(),
+    };
+    let mut cause = failure.error.source();
+    while let Some(error) = cause {
+        text.push_str("\nCaused by: ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
