@@ -39,7 +39,15 @@ impl Destination for Files {
     }
 
     fn wrong_options(&self) -> Vec<(String, String)> {
-        let wrong = [("path", "/"), ("path", ""), ("format", "csv"), ("rotate.size", "large"), ("rotate.keep", "0")];
+        let wrong = [
+            ("path", "/"),
+            ("path", ""),
+            ("format", "csv"),
+            ("rotate.size", "large"),
+            ("rotate.keep", "0"),
+            ("rotate.age", "daily"),
+            ("sync", "sometimes"),
+        ];
         wrong.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
     }
 

@@ -47,6 +47,8 @@ impl Destination for Collector {
     }
 
     fn behave(&self, behavior: Behavior) -> bool {
+        // The last attempt before a deadline may still be on its way.
+        self.collector.cut_connections();
         match behavior {
             Behavior::Take => self.collector.answer_by(|_| Default::default()),
             Behavior::BeAway => self.collector.answer_by(|_| HttpAnswer::new(503).into()),

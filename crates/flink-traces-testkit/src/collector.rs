@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::otlp::Records;
 use crate::{Answer, ReceivedLog, ReceivedRequest, ReceivedSpan, server};
@@ -17,7 +17,8 @@ use crate::{Answer, ReceivedLog, ReceivedRequest, ReceivedSpan, server};
 pub struct OtlpCollector {
     address: SocketAddr,
     shared: Arc<Shared>,
-    stop: Option<oneshot::Sender<()>>,
+    /// Dropped, it ends the thread.
+    cuts: Option<mpsc::Sender<oneshot::Sender<()>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -39,13 +40,13 @@ impl OtlpCollector {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
-        let (stop, stopped) = oneshot::channel();
+        let (cuts, commands) = mpsc::channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        let serving = server::serve(listener, shared.clone(), stopped);
+        let serving = server::serve(listener, shared.clone(), commands);
         let thread = std::thread::Builder::new().name("otlp-collector".to_owned()).spawn(move || {
             runtime.block_on(serving);
         })?;
-        Ok(Self { address, shared, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { address, shared, cuts: Some(cuts), thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -72,6 +73,14 @@ impl OtlpCollector {
     /// Lets `rule` decide all requests that [`answer`](Self::answer) leaves. It is called on the collector's thread.
     pub fn answer_by(&self, rule: impl FnMut(&ReceivedRequest) -> Answer + Send + 'static) {
         self.shared.lock().rule = Some(Box::new(rule));
+    }
+
+    /// Closes all connections. What is on its way on one of them has not arrived when this returns, and never will.
+    pub fn cut_connections(&self) {
+        let (done, is_done) = oneshot::channel();
+        if self.cuts.as_ref().is_some_and(|cuts| cuts.blocking_send(done).is_ok()) {
+            let _ = is_done.blocking_recv();
+        }
     }
 
     /// All requests so far, in the order in which they arrived.
@@ -109,7 +118,7 @@ impl OtlpCollector {
 
 impl Drop for OtlpCollector {
     fn drop(&mut self) {
-        self.stop.take();
+        self.cuts.take();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::net::TcpListener;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use base64::Engine;
@@ -22,7 +23,8 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use crate::collector::Shared;
 use crate::otlp::{Records, Signal, success};
@@ -33,30 +35,43 @@ type Body = UnsyncBoxBody<Bytes, io::Error>;
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
-/// Serves until `stopped`. All connections are tasks of the caller's runtime and end with it.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {
-    let accepting = async {
-        let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-        loop {
-            if let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(connection(stream, shared.clone()));
+/// Serves until nobody can give commands any more. Each command cuts all connections, also those that wait to be accepted, and is
+/// answered when that is done. Connections are tasks of the caller's runtime and end with it.
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut cuts: mpsc::Receiver<oneshot::Sender<()>>) {
+    let Ok(waiting) = listener.try_clone() else { return };
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+    let epoch = Arc::new(AtomicU64::new(0));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                if let Ok((stream, _)) = accepted {
+                    connections.spawn(connection(stream, shared.clone(), epoch.clone()));
+                }
+            }
+            Some(_) = connections.join_next() => {}
+            cut = cuts.recv() => {
+                let Some(done) = cut else { return };
+                // A stream of HTTP/2 is a task of its own, which may have its request already.
+                epoch.fetch_add(1, Ordering::Relaxed);
+                connections.shutdown().await;
+                while waiting.accept().is_ok() {}
+                let _ = done.send(());
             }
         }
-    };
-    tokio::select! {
-        () = accepting => {}
-        _ = stopped => {}
     }
 }
 
 /// Serves one connection, HTTP/1.1 or HTTP/2 as the client begins, until one side closes it.
-async fn connection(stream: tokio::net::TcpStream, shared: Arc<Shared>) {
+async fn connection(stream: tokio::net::TcpStream, shared: Arc<Shared>, epoch: Arc<AtomicU64>) {
     // An answer must not wait for the peer's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     let close = Arc::new(Notify::new());
+    let began = epoch.load(Ordering::Relaxed);
     let service = service_fn(|request| {
-        let (shared, close) = (shared.clone(), close.clone());
-        async move { Ok::<_, Infallible>(respond(request, &shared, &close).await) }
+        let (shared, close, epoch) = (shared.clone(), close.clone(), epoch.clone());
+        let is_cut = move || epoch.load(Ordering::Relaxed) != began;
+        async move { Ok::<_, Infallible>(respond(request, &shared, &close, is_cut).await) }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
     tokio::select! {
@@ -66,9 +81,14 @@ async fn connection(stream: tokio::net::TcpStream, shared: Arc<Shared>) {
     }
 }
 
-async fn respond(request: Request<Incoming>, shared: &Shared, close: &Notify) -> Response<Body> {
+async fn respond(
+    request: Request<Incoming>,
+    shared: &Shared,
+    close: &Notify,
+    is_cut: impl Fn() -> bool,
+) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let Ok(body) = body.collect().await else { return pending().await };
+    let Some(body) = body.collect().await.ok().filter(|_| !is_cut()) else { return pending().await };
     let body = body.to_bytes();
     let encoding = match text(&head.headers, CONTENT_TYPE.as_str()) {
         Some(kind) if kind.starts_with("application/grpc") => Encoding::Grpc,

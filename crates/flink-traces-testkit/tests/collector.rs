@@ -71,6 +71,23 @@ fn a_test_can_wait_for_what_arrives() {
 }
 
 #[test]
+fn what_is_on_its_way_when_connections_are_cut_never_arrives() {
+    let collector = OtlpCollector::start().unwrap();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(collector.address()).unwrap();
+        let length = TWO_SPANS.len();
+        let head = "host: x\r\ncontent-type: application/json";
+        write!(stream, "POST /v1/traces HTTP/1.1\r\n{head}\r\ncontent-length: {length}\r\n\r\n{TWO_SPANS}").unwrap();
+        collector.cut_connections();
+        let taken = collector.spans().len();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+        assert_eq!(collector.spans().len(), taken);
+    }
+    assert!(post(&collector, "/v1/traces", TWO_SPANS).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
 fn a_stopped_collector_frees_its_port_and_closes_its_connections() {
     let collector = OtlpCollector::start().unwrap();
     collector.answer(Answer::Hang);

@@ -103,7 +103,8 @@ pub trait Destination {
         Vec::new()
     }
 
-    /// Behaves so from now on; answers whether it can. Rules about what it cannot do are passed over.
+    /// Behaves so from now on; answers whether it can. Rules about what it cannot do are passed over. What was sent before must not
+    /// arrive later, or it would be taken for lost and delivered.
     fn behave(&self, behavior: Behavior) -> bool {
         behavior == Behavior::Take
     }
