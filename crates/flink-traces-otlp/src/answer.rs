@@ -1,12 +1,14 @@
 //! What a collector's answer means for the chunk that was sent.
 
 use std::error::Error;
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use tonic::{Code, Status};
 
+use crate::json;
 use crate::wire::Fields;
 
 /// An answer, or the lack of one.
@@ -22,14 +24,22 @@ pub(crate) struct Answer {
 pub(crate) enum Verdict {
     /// Nothing: it was taken, but for `rejected` records, which must not be sent again.
     Taken { rejected: u64 },
+    /// Send it in parts, to find out which of its records is refused.
+    Invalid,
     /// Nothing: it was refused for good.
     Refused,
     /// Send it in smaller parts.
     TooLarge,
+    /// Send it in two parts: it may be too large, or there may be no room for it.
+    Exhausted,
     /// Send it again, after `delay` if the collector says so.
     Later { delay: Option<Duration> },
+    /// Send it again, less and less often: the collector does not know or allow the sender, whose credentials may be replaced.
+    Unauthorized,
     /// Send it again: the connection failed, perhaps only because it was idle for long.
     Unanswered,
+    /// Send it again: no encrypted connection can be had.
+    Unencrypted,
     /// Nothing: it cannot be sent, or nobody can tell what became of it.
     Lost,
 }
@@ -40,15 +50,25 @@ impl Answer {
     }
 
     /// No answer came.
-    pub(crate) fn unanswered(error: &dyn Error) -> Self {
-        Self::new(Verdict::Unanswered, chain(error))
+    pub(crate) fn unanswered(error: &(dyn Error + 'static)) -> Self {
+        let verdict = if is_tls(error) { Verdict::Unencrypted } else { Verdict::Unanswered };
+        Self::new(verdict, chain(error))
     }
 
     /// The message of a success. One that is empty, damaged or something else still is a success.
     pub(crate) fn taken(message: &[u8]) -> Self {
         let partial = Fields::all(message, 1).last().unwrap_or_default();
         let rejected = u64::try_from(Fields::number(partial, 1).cast_signed()).unwrap_or(0);
-        let reason = Fields::text(partial, 2);
+        Self::taken_but(rejected, Fields::text(partial, 2))
+    }
+
+    /// The message of a success, in JSON.
+    pub(crate) fn taken_json(message: &[u8]) -> Self {
+        let (rejected, reason) = json::rejected(message);
+        Self::taken_but(rejected, reason)
+    }
+
+    fn taken_but(rejected: u64, reason: String) -> Self {
         match (rejected, reason.as_str()) {
             (1.., "") => Self::new(Verdict::Taken { rejected }, "no reason given"),
             _ => Self::new(Verdict::Taken { rejected }, reason),
@@ -65,11 +85,10 @@ impl Answer {
             | Code::OutOfRange
             | Code::Unavailable
             | Code::DataLoss => Verdict::Later { delay },
-            // OTLP would drop here; but credentials are replaced, and what is kept costs little.
-            Code::Unauthenticated | Code::PermissionDenied => Verdict::Later { delay },
+            Code::Unauthenticated | Code::PermissionDenied => Verdict::Unauthorized,
             Code::ResourceExhausted if delay.is_some() => Verdict::Later { delay },
-            // Also the code of a message that is too large.
-            Code::ResourceExhausted => Verdict::TooLarge,
+            Code::ResourceExhausted => Verdict::Exhausted,
+            Code::InvalidArgument => Verdict::Invalid,
             _ => Verdict::Refused,
         };
         Self::new(verdict, with_detail(format!("gRPC {:?}", status.code()), status.message()))
@@ -79,8 +98,9 @@ impl Answer {
     pub(crate) fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Self {
         let verdict = match status.as_u16() {
             429 | 503 => Verdict::Later { delay: retry_after(headers, now) },
-            // 401 and 403 as in `of_grpc`.
-            401 | 403 | 502 | 504 => Verdict::Later { delay: None },
+            502 | 504 => Verdict::Later { delay: None },
+            401 | 403 => Verdict::Unauthorized,
+            400 => Verdict::Invalid,
             413 => Verdict::TooLarge,
             _ => Verdict::Refused,
         };
@@ -121,6 +141,19 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     }
 }
 
+/// Whether the error comes from TLS.
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let inner = cause.downcast_ref::<io::Error>().and_then(|error| error.get_ref());
+        if cause.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls(inner)) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
+
 /// An error and what caused it, in one line, without repeating what is said already.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -151,10 +184,14 @@ mod tests {
         };
         let later = |seconds| Verdict::Later { delay: Some(Duration::from_secs(seconds)) };
         let some_time = Verdict::Later { delay: None };
-        for status in [401, 403, 502, 504] {
-            check(status, &[("retry-after", "7")], b" no ", some_time, ": no");
+        for (statuses, verdict) in
+            [(&[401, 403][..], Verdict::Unauthorized), (&[502, 504], some_time), (&[400], Verdict::Invalid)]
+        {
+            for status in statuses {
+                check(*status, &[("retry-after", "7")], b" no ", verdict, ": no");
+            }
         }
-        for status in [400, 404, 405, 408, 422, 500, 501] {
+        for status in [404, 405, 408, 422, 500, 501] {
             check(status, &[("retry-after", "7")], b"no", Verdict::Refused, ": no");
         }
         check(413, &[], b"", Verdict::TooLarge, "");
@@ -178,8 +215,8 @@ mod tests {
         let reason = ": redirects, which are not followed, to http://elsewhere/";
         check(308, &location, b"body", Verdict::Refused, reason);
         let protobuf = [("content-type", "application/x-protobuf")];
-        check(400, &protobuf, b"\x08\x03\x12\x03bad", Verdict::Refused, ": bad");
-        check(400, &protobuf, b"\xff", Verdict::Refused, "");
+        check(400, &protobuf, b"\x08\x03\x12\x03bad", Verdict::Invalid, ": bad");
+        check(400, &protobuf, b"\xff", Verdict::Invalid, "");
     }
 
     #[test]
@@ -200,9 +237,11 @@ mod tests {
                 assert_eq!(Answer::of_grpc(&status), Answer::new(verdict, format!("gRPC {code:?}: m")));
             }
         };
-        check(&[1, 4, 7, 10, 11, 14, 15, 16], b"", some_time);
-        check(&[2, 3, 5, 6, 9, 12, 13], b"", Verdict::Refused);
-        check(&[8], b"", Verdict::TooLarge);
+        check(&[1, 4, 10, 11, 14, 15], b"", some_time);
+        check(&[7, 16], b"", Verdict::Unauthorized);
+        check(&[2, 5, 6, 9, 12, 13], b"", Verdict::Refused);
+        check(&[3], b"", Verdict::Invalid);
+        check(&[8], b"", Verdict::Exhausted);
         // 1 s and 500,000,000 ns; nothing; -1 s; garbage.
         check(&[8, 14], &retry_info(b"\x08\x01\x10\x80\xca\xb5\xee\x01"), later(1500));
         check(&[8, 14], &retry_info(b""), later(0));
@@ -223,6 +262,27 @@ mod tests {
         ];
         for (message, rejected, reason) in cases {
             assert_eq!(Answer::taken(message), Answer::new(Verdict::Taken { rejected }, reason), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn any_success_in_json_is_one() {
+        let cases = [
+            ("", 0, ""),
+            ("{}", 0, ""),
+            ("null", 0, ""),
+            (r#"{"partialSuccess":null}"#, 0, ""),
+            (r#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"no"}}"#, 3, "no"),
+            (r#"{"partialSuccess":{"rejectedLogRecords":2}}"#, 2, "no reason given"),
+            (r#"{"partialSuccess":{"rejectedSpans":-1,"errorMessage":"hm"}}"#, 0, "hm"),
+            ("<html>", 0, ""),
+        ];
+        for (message, rejected, reason) in cases {
+            assert_eq!(
+                Answer::taken_json(message.as_bytes()),
+                Answer::new(Verdict::Taken { rejected }, reason),
+                "{message}"
+            );
         }
     }
 }

@@ -1,17 +1,24 @@
 //! Chunks are delivered: tried again, taken apart, given up, and every record accounted for.
 
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use flink_traces_api::otel::Signal;
 use flink_traces_api::{Deadline, ReportError};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 
 use crate::answer::{Answer, Verdict};
-use crate::encode::Chunk;
-use crate::options::Retry;
+use crate::dead_letter::DeadLetters;
+use crate::encode::{Chunk, SpanKey};
+use crate::options::{OnAuthFailure, Retry};
 use crate::transport::Transport;
 
 /// How often a wait looks at the deadline, which somebody may set at any time.
@@ -22,63 +29,157 @@ pub(crate) struct Delivery {
     pub(crate) transport: Transport,
     /// How long one attempt may take.
     pub(crate) timeout: Duration,
+    /// How many chunks may be on their way at once.
+    pub(crate) concurrency: usize,
     pub(crate) retry: Retry,
-    pub(crate) health: Health,
+    /// What becomes of chunks when the collector does not know or allow the sender.
+    pub(crate) on_auth_failure: OnAuthFailure,
+    pub(crate) dead_letters: Option<DeadLetters>,
+    pub(crate) signal: Signal,
+    pub(crate) health: RefCell<Health>,
 }
 
 impl Delivery {
-    /// Delivers the chunks in order; together they hold `total` records.
+    /// Delivers the chunks, which hold `total` records together. Several go at once, but one whose spans are parts of others' only
+    /// when these are settled: no span is ever sent before, or without, the one that it is a part of.
     pub(crate) async fn deliver(
-        &mut self,
+        &self,
         chunks: impl Iterator<Item = Chunk>,
         total: usize,
         deadline: &Deadline,
     ) -> Result<(), ReportError> {
-        let mut tally = Tally { open: total, ..Tally::default() };
-        let mut backoff = Backoff::new(self.retry);
-        for chunk in chunks {
-            let mut parts = vec![chunk];
-            while let Some(part) = parts.pop() {
-                let answer = match self.settle(&part, &mut backoff, deadline).await {
-                    Ok(answer) => answer,
-                    Err(given_up) => return tally.finish(Some(given_up)),
+        let run = Run {
+            delivery: self,
+            deadline,
+            tally: RefCell::new(Tally { open: total, ..Tally::default() }),
+            backoff: RefCell::new(Backoff::new(self.retry)),
+            withheld: RefCell::default(),
+        };
+        let mut chunks = chunks.enumerate().peekable();
+        let mut open = BTreeSet::new();
+        let mut running = FuturesUnordered::new();
+        let mut given_up = None;
+        loop {
+            while running.len() < self.concurrency {
+                let oldest = open.first().copied();
+                let may_go = |(number, chunk): &(usize, Chunk)| {
+                    oldest.is_none_or(|oldest| *number <= chunk.overtakes as usize + oldest)
                 };
-                let halves = match answer.verdict {
-                    Verdict::TooLarge => part.halve(),
-                    _ => None,
-                };
-                match halves {
-                    Some([first, second]) => parts.extend([second, first]),
-                    None => self.count(&mut tally, part.records, answer),
+                let Some((number, chunk)) = chunks.next_if(may_go) else { break };
+                open.insert(number);
+                let run = &run;
+                running.push(async move { (number, run.settle_chunk(chunk).await) });
+            }
+            match running.next().await {
+                Some((number, Ok(()))) => open.remove(&number),
+                Some((_, Err(reason))) => {
+                    given_up = Some(reason);
+                    break;
+                }
+                None => break,
+            };
+        }
+        drop(running);
+        run.tally.into_inner().finish(given_up)
+    }
+}
+
+/// The delivery of one report.
+struct Run<'a> {
+    delivery: &'a Delivery,
+    deadline: &'a Deadline,
+    tally: RefCell<Tally>,
+    /// Of all chunks together: they go to the same collector.
+    backoff: RefCell<Backoff>,
+    /// Spans that the collector did not take: their parts must not be sent.
+    withheld: RefCell<HashSet<SpanKey>>,
+}
+
+impl Run<'_> {
+    /// Sends the chunk, in parts if need be, until it is known what became of each record. Fails, saying why, when the time is over.
+    async fn settle_chunk(&self, chunk: Chunk) -> Result<(), String> {
+        // A chunk that was halved because there was no room for it is not halved on and on, unless size may be the reason.
+        const NEVER_TOO_LARGE: usize = 64 << 10;
+        let mut parts = vec![Part { chunk, is_half: false, is_shortened: false }];
+        while let Some(mut part) = parts.pop() {
+            let split = part.chunk.without_orphans(&mut self.withheld.borrow_mut());
+            if let Some([rest, orphans]) = split {
+                self.refuse(&orphans, "what they are parts of was refused");
+                part.chunk = rest;
+                if part.chunk.records == 0 {
+                    continue;
                 }
             }
+            let answer = self.settle(&part.chunk).await?;
+            let size = part.chunk.message.len();
+            let halves = match answer.verdict {
+                Verdict::Invalid | Verdict::TooLarge => part.chunk.halve(),
+                Verdict::Exhausted if !part.is_half || size > NEVER_TOO_LARGE => part.chunk.halve(),
+                _ => None,
+            };
+            let shorter = match answer.verdict {
+                Verdict::TooLarge if halves.is_none() && !part.is_shortened => {
+                    part.chunk.shortened(self.delivery.signal)
+                }
+                _ => None,
+            };
+            match (halves, shorter) {
+                (Some(halves), _) => {
+                    let half = |chunk| Part { chunk, is_half: true, is_shortened: false };
+                    parts.extend(halves.into_iter().rev().map(half));
+                }
+                (None, Some(chunk)) => {
+                    let reason = format!("{}; its long texts are cut", answer.reason);
+                    self.delivery.health.borrow_mut().notice(0, &reason);
+                    parts.push(Part { chunk, is_half: false, is_shortened: true });
+                }
+                (None, None) => self.count(&part.chunk, answer),
+            }
         }
-        tally.finish(None)
+        Ok(())
     }
 
-    /// Counts what became of `records`.
-    fn count(&mut self, tally: &mut Tally, records: usize, answer: Answer) {
-        let (taken, rejected) = match answer.verdict {
-            Verdict::Taken { rejected } => {
-                let rejected = usize::try_from(rejected).unwrap_or(records).min(records);
-                (records - rejected, rejected)
+    /// Counts what became of a chunk.
+    fn count(&self, chunk: &Chunk, answer: Answer) {
+        let rejected = match answer.verdict {
+            Verdict::Taken { rejected } => usize::try_from(rejected).unwrap_or(usize::MAX).min(chunk.records),
+            Verdict::Lost => {
+                chunk.withhold(&mut self.withheld.borrow_mut());
+                self.delivery.health.borrow_mut().notice(chunk.records, &answer.reason);
+                self.tally.borrow_mut().reason = answer.reason;
+                return;
             }
-            Verdict::Lost => (0, 0),
-            _ => (0, records),
+            _ => return self.refuse(chunk, &answer.reason),
         };
-        tally.open = tally.open.saturating_sub(taken + rejected);
+        let mut tally = self.tally.borrow_mut();
+        tally.open = tally.open.saturating_sub(chunk.records);
         tally.rejected += rejected;
         if !answer.reason.is_empty() {
-            self.health.notice(records - taken, &answer.reason);
+            self.delivery.health.borrow_mut().notice(rejected, &answer.reason);
         }
-        if taken < records {
+        if rejected > 0 {
             tally.reason = answer.reason;
         }
     }
 
+    /// Counts a chunk that nobody will take, and keeps it for people to look at.
+    fn refuse(&self, chunk: &Chunk, reason: &str) {
+        chunk.withhold(&mut self.withheld.borrow_mut());
+        let mut health = self.delivery.health.borrow_mut();
+        health.notice(chunk.records, reason);
+        if let Some(dead_letters) = &self.delivery.dead_letters {
+            health.keeps(dead_letters, dead_letters.keep(chunk));
+        }
+        let mut tally = self.tally.borrow_mut();
+        tally.open = tally.open.saturating_sub(chunk.records);
+        tally.rejected += chunk.records;
+        tally.reason = reason.to_owned();
+    }
+
     /// Sends a chunk until the collector's answer settles what becomes of it. Fails, saying why, when the time is over.
-    async fn settle(&mut self, chunk: &Chunk, backoff: &mut Backoff, deadline: &Deadline) -> Result<Answer, String> {
-        let body = match self.transport.pack(&chunk.message) {
+    async fn settle(&self, chunk: &Chunk) -> Result<Answer, String> {
+        let Self { delivery: Delivery { transport, timeout, on_auth_failure, health, .. }, deadline, .. } = self;
+        let body = match transport.pack(&chunk.message) {
             Ok(body) => body,
             Err(error) => return Ok(Answer::new(Verdict::Lost, error.to_string())),
         };
@@ -87,36 +188,48 @@ impl Delivery {
             if deadline.is_over() {
                 return Err(format!("shut down before it was delivered{reason}"));
             }
-            let answer = match within(self.transport.send(body.clone()), self.timeout, deadline).await {
+            let started = Instant::now();
+            let answer = match within(transport.send(body.clone()), *timeout, deadline).await {
                 Some(answer) => answer,
                 None if deadline.is_over() => continue,
                 None => {
-                    self.transport.abandon();
-                    Answer::new(Verdict::Later { delay: None }, format!("no answer within {:?}", self.timeout))
+                    transport.abandon();
+                    Answer::new(Verdict::Later { delay: None }, format!("no answer within {timeout:?}"))
                 }
             };
             match answer.verdict {
-                Verdict::Later { .. } | Verdict::Unanswered => {}
+                Verdict::Unauthorized if *on_auth_failure == OnAuthFailure::Drop => {
+                    return Ok(Answer { verdict: Verdict::Refused, ..answer });
+                }
+                Verdict::Later { .. } | Verdict::Unauthorized | Verdict::Unanswered | Verdict::Unencrypted => {}
                 _ => {
-                    backoff.reset();
+                    self.backoff.borrow_mut().reset();
                     if let Verdict::Taken { .. } = answer.verdict {
-                        self.health.works();
+                        health.borrow_mut().works();
                     }
                     return Ok(answer);
                 }
             }
             reason = format!(": {}", answer.reason);
             let random = RandomState::new().hash_one(0) as f64 / u64::MAX as f64;
-            match backoff.next(answer.verdict, Instant::now(), random) {
+            let next = self.backoff.borrow_mut().next(answer.verdict, started, Instant::now(), random);
+            match next {
                 Next::AtOnce => {}
                 Next::After(wait) => {
-                    self.health.fails(&answer.reason);
+                    health.borrow_mut().fails(&answer);
                     pause(wait, deadline).await;
                 }
                 Next::GiveUp(attempts) => return Err(format!("given up after attempt {attempts}{reason}")),
             }
         }
     }
+}
+
+/// A chunk, or a part of one.
+struct Part {
+    chunk: Chunk,
+    is_half: bool,
+    is_shortened: bool,
 }
 
 /// What became of the records of one report.
@@ -149,12 +262,15 @@ impl Tally {
 struct Backoff {
     retry: Retry,
     longest: Duration,
-    /// The first of the failures in a row.
+    /// The first of the failures in a row, and the last.
     since: Option<Instant>,
+    last: Option<Instant>,
+    /// What the last failure asked for.
+    wait: Duration,
     attempts: u32,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     AtOnce,
     After(Duration),
@@ -163,19 +279,33 @@ enum Next {
 
 impl Backoff {
     fn new(retry: Retry) -> Self {
-        Self { retry, longest: retry.initial_backoff, since: None, attempts: 0 }
+        Self { retry, longest: retry.initial_backoff, since: None, last: None, wait: Duration::ZERO, attempts: 0 }
     }
 
     fn reset(&mut self) {
         *self = Self::new(self.retry);
     }
 
-    /// After a failed attempt; `random` is from 0 to 1.
-    fn next(&mut self, verdict: Verdict, now: Instant, random: f64) -> Next {
+    /// After an attempt that began at `started` failed; `random` is from 0 to 1.
+    fn next(&mut self, verdict: Verdict, started: Instant, now: Instant, random: f64) -> Next {
         const LONGEST_ASKED: Duration = Duration::from_secs(600);
+        const LONGEST_UNAUTHORIZED: Duration = Duration::from_secs(60);
+        // Of several requests that fail together, one counts.
+        if let Some(last) = self.last.filter(|last| started < *last) {
+            return match self.wait {
+                Duration::ZERO => Next::AtOnce,
+                wait => Next::After(wait.saturating_sub(now.saturating_duration_since(last))),
+            };
+        }
         self.attempts += 1;
+        self.last = Some(now);
+        self.wait = Duration::ZERO;
         let since = *self.since.get_or_insert(now);
-        let left = self.retry.timeout.saturating_sub(now.saturating_duration_since(since));
+        let left = match verdict {
+            // Kept until somebody replaces the credentials.
+            Verdict::Unauthorized => Duration::MAX,
+            _ => self.retry.timeout.saturating_sub(now.saturating_duration_since(since)),
+        };
         if left.is_zero() {
             return Next::GiveUp(self.attempts);
         }
@@ -191,8 +321,13 @@ impl Backoff {
             }
             _ => self.longest.mul_f64(random),
         };
-        self.longest = (self.longest * 2).min(self.retry.max_backoff);
-        Next::After(wait.min(left))
+        let limit = match verdict {
+            Verdict::Unauthorized => LONGEST_UNAUTHORIZED.max(self.retry.max_backoff),
+            _ => self.retry.max_backoff,
+        };
+        self.longest = (self.longest * 2).min(limit);
+        self.wait = wait.min(left);
+        Next::After(self.wait)
     }
 }
 
@@ -202,31 +337,72 @@ impl Backoff {
 pub(crate) struct Health {
     reporter: String,
     endpoint: String,
-    /// Since when it fails, and how many attempts did.
-    failing: Option<(Instant, u32)>,
+    /// Since when it fails, how many attempts did, and how.
+    failing: Option<(Instant, u32, Trouble)>,
     /// The last line about what was rejected.
     noticed: Option<Instant>,
     /// What was not delivered since the last such line.
     unnoticed: usize,
+    /// Whether what was refused cannot be kept.
+    forgets: bool,
+}
+
+/// What kind of failure it is: each asks for somebody else to act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    Collector,
+    Credentials,
+    Tls,
 }
 
 impl Health {
     pub(crate) fn new(reporter: String, endpoint: impl fmt::Display) -> Self {
-        Self { reporter, endpoint: endpoint.to_string(), failing: None, noticed: None, unnoticed: 0 }
+        Self { reporter, endpoint: endpoint.to_string(), failing: None, noticed: None, unnoticed: 0, forgets: false }
     }
 
-    fn fails(&mut self, reason: &str) {
-        if self.failing.is_none() {
-            let Self { reporter, endpoint, .. } = self;
-            tracing::warn!(target: "flink_traces_otlp", reporter, endpoint, reason, "The collector fails, trying again");
+    fn fails(&mut self, answer: &Answer) {
+        let trouble = match answer.verdict {
+            Verdict::Unauthorized => Trouble::Credentials,
+            Verdict::Unencrypted => Trouble::Tls,
+            _ => Trouble::Collector,
+        };
+        let Self { reporter, endpoint, failing, .. } = self;
+        let reason = &answer.reason;
+        if failing.is_none_or(|(_, _, known)| known != trouble) {
+            match trouble {
+                Trouble::Collector => {
+                    tracing::warn!(target: "flink_traces_otlp", reporter, endpoint, reason, "The collector fails, trying again");
+                }
+                Trouble::Credentials => {
+                    tracing::error!(target: "flink_traces_otlp", reporter, endpoint, reason, "The collector refuses the credentials, keeping everything until they are replaced");
+                }
+                Trouble::Tls => {
+                    tracing::error!(target: "flink_traces_otlp", reporter, endpoint, reason, "No encrypted connection to the collector, trying again");
+                }
+            }
         }
-        self.failing.get_or_insert((Instant::now(), 0)).1 += 1;
+        let (since, attempts, _) = failing.unwrap_or((Instant::now(), 0, trouble));
+        *failing = Some((since, attempts + 1, trouble));
     }
 
     fn works(&mut self) {
-        if let Some((since, attempts)) = self.failing.take() {
+        if let Some((since, attempts, _)) = self.failing.take() {
             let (Self { reporter, endpoint, .. }, after) = (self, since.elapsed());
             tracing::info!(target: "flink_traces_otlp", reporter, endpoint, ?after, attempts, "The collector works again");
+        }
+    }
+
+    /// One line when what was refused cannot be kept, and one when it can again.
+    fn keeps(&mut self, dead_letters: &DeadLetters, result: io::Result<()>) {
+        let (Self { reporter, forgets, .. }, file) = (self, dead_letters.path.display());
+        match result {
+            Err(error) if !std::mem::replace(forgets, true) => {
+                tracing::warn!(target: "flink_traces_otlp", reporter, %file, %error, "What the collector refuses cannot be kept");
+            }
+            Ok(()) if std::mem::replace(forgets, false) => {
+                tracing::info!(target: "flink_traces_otlp", reporter, %file, "What the collector refuses is kept again");
+            }
+            _ => {}
         }
     }
 
@@ -283,7 +459,8 @@ mod tests {
         let retry = Retry { initial_backoff: millis(100), max_backoff: millis(500), timeout: millis(3_600_000) };
         let mut backoff = Backoff::new(retry);
         let start = Instant::now();
-        failures.iter().map(|(verdict, at)| backoff.next(*verdict, start + millis(*at), 1.0)).collect()
+        let now = |at: &u64| start + millis(*at);
+        failures.iter().map(|(verdict, at)| backoff.next(*verdict, now(at), now(at), 1.0)).collect()
     }
 
     #[test]
@@ -318,6 +495,32 @@ mod tests {
     #[test]
     fn no_time_is_no_second_attempt() {
         let retry = Retry { initial_backoff: millis(1), max_backoff: millis(1), timeout: Duration::ZERO };
-        assert_eq!(Backoff::new(retry).next(Verdict::Unanswered, Instant::now(), 0.5), Next::GiveUp(1));
+        let now = Instant::now();
+        assert_eq!(Backoff::new(retry).next(Verdict::Unanswered, now, now, 0.5), Next::GiveUp(1));
+    }
+
+    #[test]
+    fn refused_credentials_are_never_given_up_and_asked_for_once_a_minute_at_the_least() {
+        let failures: Vec<_> = (0..12).map(|hour| (Verdict::Unauthorized, hour * 3_600_000)).collect();
+        let found = waits(&failures);
+        let doubled = (0..10).map(|times| 100 << times).chain([60_000, 60_000]);
+        assert_eq!(found, doubled.map(|wait| Next::After(millis(wait.min(60_000)))).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn requests_that_fail_together_count_once() {
+        let retry = Retry { initial_backoff: millis(100), max_backoff: millis(500), timeout: millis(3_600_000) };
+        let mut backoff = Backoff::new(retry);
+        let start = Instant::now();
+        let mut next = |started, at| {
+            backoff.next(Verdict::Later { delay: None }, start + millis(started), start + millis(at), 1.0)
+        };
+        assert_eq!(next(0, 10), Next::After(millis(100)));
+        assert_eq!([next(0, 20), next(5, 50)], [90, 60].map(|wait| Next::After(millis(wait))));
+        assert_eq!(next(110, 120), Next::After(millis(200)));
+        let mut backoff = Backoff::new(retry);
+        let mut next =
+            |started, at| backoff.next(Verdict::Unanswered, start + millis(started), start + millis(at), 1.0);
+        assert_eq!([next(0, 10), next(5, 11), next(12, 13)], [Next::AtOnce, Next::AtOnce, Next::After(millis(100))]);
     }
 }

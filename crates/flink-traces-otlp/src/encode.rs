@@ -1,36 +1,128 @@
 //! Spans and events become OTLP requests: one pass from the record to protobuf, cut into chunks by size.
 
+use std::collections::{HashSet, VecDeque};
+
 use bytes::Bytes;
-use flink_traces_api::otel::{event_scope, event_times, severity_number, span_name, span_times};
+use flink_traces_api::otel::{Signal, event_scope, event_times, severity_number, span_name, span_times};
 use flink_traces_api::{Compatibility, OtelAttributes, ReportedEvent, ReportedSpan, SpanRef, ValueRef};
 
-use crate::wire::{Fields, Open, Writer, field_len, varint_len};
+use crate::wire::{Content, Fields, Open, Writer, field_len, varint_len};
 
-/// A whole request, the unit of sending and of trying again: an `ExportTraceServiceRequest` or an `ExportLogsServiceRequest`,
-/// which are the same but for the records.
+/// A whole request, the unit of sending, of storing and of trying again: an `ExportTraceServiceRequest` or an
+/// `ExportLogsServiceRequest`, which are the same but for the records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chunk {
     pub(crate) message: Bytes,
     /// How many spans or log records it holds.
     pub(crate) records: usize,
+    /// How many of the chunks right before it do not matter to it: all earlier ones hold parents of its spans, or may.
+    pub(crate) overtakes: u32,
+    /// Whether nothing is lost but its own records when it is dropped: it holds only parts that have none themselves.
+    pub(crate) is_leaf: bool,
 }
+
+/// The name of a record's scope, and the record.
+type Entry<'a> = (String, &'a [u8]);
+
+/// A span's trace id and its own.
+pub(crate) type SpanKey = [u8; 24];
 
 impl Chunk {
     /// The same records in two chunks; `None` if it holds only one.
     pub(crate) fn halve(&self) -> Option<[Chunk; 2]> {
-        let envelope = Fields::all(&self.message, 1).next().filter(|_| self.records > 1)?;
+        (self.records > 1).then(|| self.part_by(|place, _| place >= self.records / 2))?
+    }
+
+    /// The spans of it that may be sent, and those that may not, as they or what they are part of is in `withheld`, which those
+    /// join. `None` if all may be sent.
+    pub(crate) fn without_orphans(&self, withheld: &mut HashSet<SpanKey>) -> Option<[Chunk; 2]> {
+        let is_orphan = |record: &[u8], withheld: &mut HashSet<SpanKey>| {
+            let is_orphan = span_key(record, 4).is_some_and(|parent| withheld.contains(&parent));
+            withheld.extend(span_key(record, 2).filter(|_| is_orphan));
+            is_orphan
+        };
+        if withheld.is_empty() || !self.entries()?.1.iter().any(|(_, record)| is_orphan(record, withheld)) {
+            return None;
+        }
+        self.part_by(|_, record| is_orphan(record, withheld))
+    }
+
+    /// Adds its spans to `withheld`.
+    pub(crate) fn withhold(&self, withheld: &mut HashSet<SpanKey>) {
+        if let Some((_, entries)) = self.entries().filter(|_| !self.is_leaf) {
+            withheld.extend(entries.iter().filter_map(|(_, record)| span_key(record, 2)));
+        }
+    }
+
+    /// The same records with long texts cut; `None` if none was long.
+    pub(crate) fn shortened(&self, signal: Signal) -> Option<Chunk> {
+        let texts: &[&[u64]] = match signal {
+            Signal::Traces => &[&[5], &[9, 2, 1], &[15, 2]],
+            Signal::Events => &[&[5, 1], &[6, 2, 1]],
+        };
+        let (resource, entries) = self.entries()?;
+        let mut draft = Draft::new(resource);
+        for (scope, record) in entries {
+            draft.add(&scope, &shortened(record, texts)?);
+        }
+        let chunk = Chunk { overtakes: self.overtakes, is_leaf: self.is_leaf, ..draft.finish() };
+        (chunk.message.len() < self.message.len()).then_some(chunk)
+    }
+
+    /// Those of its records for which `second` does not hold, and those for which it does.
+    fn part_by(&self, mut second: impl FnMut(usize, &[u8]) -> bool) -> Option<[Chunk; 2]> {
+        let (resource, entries) = self.entries()?;
+        let mut drafts = [Draft::new(resource), Draft::new(resource)];
+        for (place, (scope, record)) in entries.iter().enumerate() {
+            drafts[usize::from(second(place, record))].add(scope, record);
+        }
+        Some(drafts.map(|draft| Chunk { overtakes: self.overtakes, is_leaf: self.is_leaf, ..draft.finish() }))
+    }
+
+    /// The resource, and the records with their scopes. `None` if they are not as many as they should be.
+    fn entries(&self) -> Option<(&[u8], Vec<Entry<'_>>)> {
+        let envelope = Fields::all(&self.message, 1).next()?;
         let resource = Fields::all(envelope, 1).next()?;
-        let mut halves = [Draft::new(resource), Draft::new(resource)];
-        let mut seen = 0;
+        let mut entries = Vec::with_capacity(self.records);
         for group in Fields::all(envelope, 2) {
             let scope = Fields::all(group, 1).next().map(|scope| Fields::text(scope, 1))?;
-            for record in Fields::all(group, 2) {
-                halves[usize::from(seen >= self.records / 2)].add(&scope, record);
-                seen += 1;
-            }
+            entries.extend(Fields::all(group, 2).map(|record| (scope.clone(), record)));
         }
-        (seen == self.records).then(|| halves.map(Draft::finish))
+        (entries.len() == self.records).then_some((resource, entries))
     }
+}
+
+/// The trace id of a span and the span id in `field`; `None` for a log record, which has none.
+fn span_key(record: &[u8], field: u64) -> Option<SpanKey> {
+    let trace_id: &[u8; 16] = Fields::all(record, 1).next()?.try_into().ok()?;
+    let span_id: &[u8; 8] = Fields::all(record, field).next()?.try_into().ok()?;
+    let mut key = [0; 24];
+    key[..16].copy_from_slice(trace_id);
+    key[16..].copy_from_slice(span_id);
+    Some(key)
+}
+
+/// The message with the texts at those paths cut; `None` if it is damaged or has fields that nothing here writes.
+fn shortened(message: &[u8], texts: &[&[u64]]) -> Option<Vec<u8>> {
+    const LONGEST: usize = 1024;
+    let mut out = Writer::default();
+    for (number, content) in Fields::of(message) {
+        let field = u8::try_from(number).ok().filter(|field| *field < 16)?;
+        let below: Vec<_> = texts.iter().filter_map(|path| path.strip_prefix(&[number])).collect();
+        match content {
+            Content::Number(value) => out.varint(field, value),
+            Content::Fixed64(value) => out.fixed64(field, value),
+            Content::Fixed32(value) => out.fixed32(field, value),
+            Content::Bytes(bytes) if below.is_empty() => out.bytes(field, bytes),
+            Content::Bytes(bytes) if below.iter().all(|path| path.is_empty()) => {
+                let text = String::from_utf8_lossy(bytes);
+                let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+                out.bytes(field, text[..end].as_bytes());
+            }
+            Content::Bytes(bytes) => out.bytes(field, &shortened(bytes, &below)?),
+        }
+    }
+    Some(out.into_vec())
 }
 
 /// The `Resource` message of those attributes.
@@ -42,25 +134,29 @@ pub(crate) fn encode_resource(attributes: &[(String, String)]) -> Vec<u8> {
     out.into_vec()
 }
 
-/// The spans of the trees, each before its parts.
+/// The spans of the trees, tree by tree and in each level by level: what others depend on comes early.
 pub(crate) fn span_records(trees: &[ReportedSpan]) -> impl Iterator<Item = SpanRecord<'_>> {
     trees.iter().flat_map(|tree| {
         let compatibility = tree.context().compatibility;
-        let mut parts = Vec::new();
+        let mut parts = VecDeque::new();
         let mut root = Some(tree.root());
         std::iter::from_fn(move || {
-            let span = match root.take() {
-                Some(root) => root,
-                // No recursion: a tree may be as deep as it likes.
+            let (depth, span) = match root.take() {
+                Some(root) => (0, root),
                 None => loop {
-                    match parts.last_mut().map(Iterator::next)? {
-                        Some(span) => break span,
-                        None => parts.pop(),
+                    let (depth, siblings) = parts.front_mut()?;
+                    match Iterator::next(siblings) {
+                        Some(span) => break (*depth, span),
+                        None => parts.pop_front(),
                     };
                 },
             };
-            parts.push(span.children());
-            Some(SpanRecord { span, compatibility })
+            let children = span.children();
+            let has_parts = children.len() > 0;
+            if has_parts {
+                parts.push_back((depth + 1, children));
+            }
+            Some(SpanRecord { span, depth, has_parts, compatibility })
         })
     })
 }
@@ -70,6 +166,16 @@ pub(crate) trait Record {
     /// The name of its instrumentation scope.
     fn scope(&self) -> &str;
 
+    /// How many others it is a part of, directly or not.
+    fn depth(&self) -> usize {
+        0
+    }
+
+    /// Whether it is a part that has none itself.
+    fn is_leaf(&self) -> bool {
+        false
+    }
+
     /// Writes the fields of the message.
     fn encode(&self, out: &mut Writer);
 }
@@ -78,12 +184,22 @@ pub(crate) trait Record {
 #[derive(Debug)]
 pub(crate) struct SpanRecord<'a> {
     span: SpanRef<'a>,
+    depth: usize,
+    has_parts: bool,
     compatibility: Compatibility,
 }
 
 impl Record for SpanRecord<'_> {
     fn scope(&self) -> &str {
         self.span.scope()
+    }
+
+    fn depth(&self) -> usize {
+        self.depth
+    }
+
+    fn is_leaf(&self) -> bool {
+        self.depth > 0 && !self.has_parts
     }
 
     fn encode(&self, out: &mut Writer) {
@@ -179,7 +295,8 @@ fn attribute(out: &mut Writer, field: u8, key: &str, value: ValueRef<'_>) {
     }
 }
 
-/// The records as chunks of at most `limit` bytes, or of one record that is larger.
+/// The records as chunks of at most `limit` bytes, or of one record that is larger. A tree that is smaller than half of that lies in
+/// one chunk, so that chunks of small trees do not depend on each other.
 pub(crate) struct Chunks<'a, I: Iterator> {
     records: I,
     /// The record for which the last chunk had no room.
@@ -187,11 +304,40 @@ pub(crate) struct Chunks<'a, I: Iterator> {
     resource: &'a [u8],
     limit: usize,
     record: Writer,
+    /// How many chunks there were.
+    count: usize,
+    /// The level of the last record.
+    level: Level,
+    /// The level above it.
+    above: Level,
+}
+
+/// Where the spans of one depth of one tree lie.
+#[derive(Debug, Clone, Copy, Default)]
+struct Level {
+    depth: usize,
+    first_chunk: usize,
+    last_chunk: usize,
 }
 
 impl<'a, I: Iterator<Item: Record>> Chunks<'a, I> {
     pub(crate) fn new(records: I, resource: &'a [u8], limit: usize) -> Self {
-        Self { records, held: None, resource, limit, record: Writer::default() }
+        let [level, above] = [Level::default(); 2];
+        Self { records, held: None, resource, limit, record: Writer::default(), count: 0, level, above }
+    }
+
+    /// Notes that a record of that depth is in the current chunk. Answers how many chunks, from the first on, have to be delivered
+    /// before.
+    fn place(&mut self, depth: usize) -> usize {
+        if depth == 0 || depth != self.level.depth {
+            self.above = self.level;
+            self.level = Level { depth, first_chunk: self.count, last_chunk: self.count };
+        }
+        self.level.last_chunk = self.count;
+        match depth > 0 && self.above.first_chunk < self.count {
+            true => self.count.min(self.above.last_chunk + 1),
+            false => 0,
+        }
     }
 }
 
@@ -200,16 +346,27 @@ impl<I: Iterator<Item: Record>> Iterator for Chunks<'_, I> {
 
     fn next(&mut self) -> Option<Chunk> {
         let mut draft = Draft::new(self.resource);
-        for record in self.held.take().into_iter().chain(self.records.by_ref()) {
+        let (mut after, mut is_leaf) = (0, true);
+        while let Some(record) = self.held.take().or_else(|| self.records.next()) {
             self.record.clear();
             record.encode(&mut self.record);
-            if draft.records > 0 && draft.size_with(record.scope(), self.record.len()) > self.limit {
+            let limit = if record.depth() == 0 && draft.has_parts { self.limit / 2 } else { self.limit };
+            if draft.records > 0 && draft.size_with(record.scope(), self.record.len()) > limit {
                 self.held = Some(record);
                 break;
             }
             draft.add(record.scope(), self.record.as_slice());
+            draft.has_parts |= record.depth() > 0;
+            after = self.place(record.depth()).max(after);
+            is_leaf &= record.is_leaf();
         }
-        (draft.records > 0).then(|| draft.finish())
+        let before = self.count;
+        self.count += 1;
+        let overtakes = match after {
+            0 => u32::MAX,
+            _ => u32::try_from(before - after).unwrap_or(u32::MAX),
+        };
+        (draft.records > 0).then(|| Chunk { overtakes, is_leaf, ..draft.finish() })
     }
 }
 
@@ -222,6 +379,8 @@ struct Draft {
     group: Option<Open>,
     scope: String,
     records: usize,
+    /// Whether one of the records is a part of another.
+    has_parts: bool,
 }
 
 impl Draft {
@@ -232,7 +391,7 @@ impl Draft {
         let mut out = Writer::default();
         let envelope = out.open(1, Self::GUESS);
         out.bytes(1, resource);
-        Self { out, envelope, group: None, scope: String::new(), records: 0 }
+        Self { out, envelope, group: None, scope: String::new(), records: 0, has_parts: false }
     }
 
     /// How large it would be, at most, with one more record of `len` bytes.
@@ -264,7 +423,7 @@ impl Draft {
     fn finish(mut self) -> Chunk {
         self.close_group();
         self.out.close(self.envelope);
-        Chunk { message: self.out.into_vec().into(), records: self.records }
+        Chunk { message: self.out.into_vec().into(), records: self.records, overtakes: u32::MAX, is_leaf: false }
     }
 }
 

@@ -1,8 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
+mod dead_letter;
 mod delivery;
 mod encode;
+mod files;
+mod json;
 mod options;
 mod reporter;
 mod transport;

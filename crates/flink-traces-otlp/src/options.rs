@@ -1,5 +1,6 @@
 //! The options of both reporters.
 
+use std::path::Path;
 use std::time::Duration;
 
 use flink_traces_api::otel::{RESOURCE_ATTRIBUTES, SERVICE_NAME, SERVICE_VERSION, Signal, resource};
@@ -9,6 +10,7 @@ use flink_traces_api::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
 
+use crate::dead_letter::{DeadLetters, file_name};
 use crate::encode::encode_resource;
 
 const ENDPOINT: ConfigOption<Url> = ConfigOption::parsed(
@@ -21,13 +23,14 @@ const ENDPOINT: ConfigOption<Url> = ConfigOption::parsed(
 
 const PROTOCOL: ConfigOption<Protocol> = ConfigOption::parsed(
     "exporter.protocol",
-    "`grpc` or `http`",
+    "`grpc`, `http` or `http/json`",
     |text| match text.trim().to_ascii_lowercase().as_str() {
         "grpc" => Some(Protocol::Grpc),
         "http" | "http/protobuf" => Some(Protocol::Http),
+        "http/json" => Some(Protocol::HttpJson),
         _ => None,
     },
-    "How to talk to it, in any case. `http`, also written `http/protobuf`, is protobuf over HTTP.",
+    "How to talk to it, in any case. `http`, also written `http/protobuf`, is protobuf over HTTP, `http/json` is JSON over HTTP.",
 )
 .or("grpc");
 
@@ -82,14 +85,50 @@ const RETRY_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
 )
 .or("5 min");
 
+const CONCURRENCY: ConfigOption<u64> = ConfigOption::parsed(
+    "exporter.concurrency",
+    "a whole number from 1 to 32",
+    |text| text.trim().parse().ok().filter(|number| (1..=32).contains(number)),
+    "How many requests of one report may be on their way at once. Spans wait until what they are parts of was taken.",
+)
+.or("4");
+
+const ON_AUTH_FAILURE: ConfigOption<OnAuthFailure> = ConfigOption::parsed(
+    "on-auth-failure",
+    "`keep` or `drop`",
+    |text| match text.trim().to_ascii_lowercase().as_str() {
+        "keep" => Some(OnAuthFailure::Keep),
+        "drop" => Some(OnAuthFailure::Drop),
+        _ => None,
+    },
+    "What to do when the collector refuses the credentials. `keep` waits until they are replaced, asking less and less often, at      the least once a minute, and takes no notice of `retry.timeout`; `drop` counts what was to be sent as rejected, as the OTLP      specification has it.",
+)
+.or("keep");
+
+const DEAD_LETTER_DIRECTORY: ConfigOption<String> = ConfigOption::string(
+    "dead-letter.directory",
+    "Where to keep what the collector refuses for good, as OTLP/JSON lines in a file `traces-<name>.jsonl` or `events-<name>.jsonl`.      Without it, it is counted only.",
+);
+
+const DEAD_LETTER_MAX_SIZE: ConfigOption<u64> = ConfigOption::bytes(
+    "dead-letter.max-size",
+    "How large that file may become. What is refused beyond it is counted only.",
+)
+.or("64 mb");
+
 const BATCH_BYTES: ConfigOption<u64> = ConfigOption::parsed(
     "batch.bytes",
-    "a size from `1 kb` to `3 mb`",
-    |text| parse_bytes(text).filter(|size| (1 << 10..=3 << 20).contains(size)),
-    "How large a request may become before compression. A single span or event that is larger goes alone. Collectors refuse \
-     more than 4 mb over gRPC unless they are told otherwise.",
+    "a size from `1 kb` to `16 mb`, over gRPC to `3584 kb`",
+    |text| parse_bytes(text).filter(|size| (1 << 10..=HTTP_LARGEST_BATCH).contains(size)),
+    "How large a request may become before compression. A single span or event that is larger goes alone. Requests of 200 kb to \
+     1 mb cost the least. Collectors refuse more than 4 mb over gRPC and 20 mb over HTTP unless they are told otherwise.",
 )
 .or("1 mb");
+
+/// The largest `batch.bytes` over gRPC, 3.5 MiB.
+const GRPC_LARGEST_BATCH: u64 = 7 << 19;
+/// The largest `batch.bytes` over HTTP.
+const HTTP_LARGEST_BATCH: u64 = 16 << 20;
 
 /// All options but `compatibility`, in the order in which documentation shows them.
 pub(crate) const OPTIONS: &[OptionDoc] = &[
@@ -102,16 +141,24 @@ pub(crate) const OPTIONS: &[OptionDoc] = &[
     SERVICE_VERSION.doc(),
     RESOURCE_ATTRIBUTES.doc(),
     BATCH_BYTES.doc(),
+    CONCURRENCY.doc(),
     INITIAL_BACKOFF.doc(),
     MAX_BACKOFF.doc(),
     RETRY_TIMEOUT.doc(),
+    ON_AUTH_FAILURE.doc(),
+    DEAD_LETTER_DIRECTORY.doc(),
+    DEAD_LETTER_MAX_SIZE.doc(),
 ];
 
 /// What a reporter was told.
 pub(crate) struct Options {
     pub(crate) name: String,
+    pub(crate) signal: Signal,
     pub(crate) target: Target,
+    pub(crate) concurrency: usize,
     pub(crate) retry: Retry,
+    pub(crate) on_auth_failure: OnAuthFailure,
+    pub(crate) dead_letters: Option<DeadLetters>,
     /// The encoded `Resource` message.
     pub(crate) resource: Vec<u8>,
     pub(crate) batch_bytes: usize,
@@ -122,6 +169,7 @@ pub(crate) struct Options {
 pub(crate) struct Target {
     pub(crate) url: Url,
     pub(crate) protocol: Protocol,
+    pub(crate) signal: Signal,
     pub(crate) timeout: Duration,
     pub(crate) gzip: bool,
     pub(crate) headers: HeaderMap,
@@ -131,6 +179,14 @@ pub(crate) struct Target {
 pub(crate) enum Protocol {
     Grpc,
     Http,
+    HttpJson,
+}
+
+/// What becomes of what is to be sent when the collector does not know or allow the sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnAuthFailure {
+    Keep,
+    Drop,
 }
 
 /// How often to try again, and how long.
@@ -147,9 +203,11 @@ impl Options {
         let verbatim = config.require(&COMPATIBILITY)? == Compatibility::Flink;
         Ok(Self {
             name: config.name().to_owned(),
+            signal,
             target: Target {
                 url: signal_url(config.require(&ENDPOINT)?, protocol, signal, verbatim),
                 protocol,
+                signal,
                 timeout: config.require(&TIMEOUT)?,
                 gzip: config.require(&COMPRESSION)?,
                 headers: headers(config)?,
@@ -159,10 +217,29 @@ impl Options {
                 max_backoff: config.require(&MAX_BACKOFF)?,
                 timeout: config.require(&RETRY_TIMEOUT)?,
             },
+            concurrency: usize::try_from(config.require(&CONCURRENCY)?).unwrap_or(1),
+            on_auth_failure: config.require(&ON_AUTH_FAILURE)?,
+            dead_letters: dead_letters(config, signal)?,
             resource: encode_resource(&resource(config, signal)?),
-            batch_bytes: usize::try_from(config.require(&BATCH_BYTES)?).unwrap_or(usize::MAX),
+            batch_bytes: batch_bytes(config, protocol)?,
         })
     }
+}
+
+fn batch_bytes(config: &ReporterConfig, protocol: Protocol) -> Result<usize, ConfigError> {
+    let bytes = config.require(&BATCH_BYTES)?;
+    if protocol == Protocol::Grpc && bytes > GRPC_LARGEST_BATCH {
+        return Err(config.invalid(&BATCH_BYTES, BATCH_BYTES.doc().expected));
+    }
+    usize::try_from(bytes).map_err(|error| ConfigError::Setup(error.into()))
+}
+
+fn dead_letters(config: &ReporterConfig, signal: Signal) -> Result<Option<DeadLetters>, ConfigError> {
+    let max_size = config.require(&DEAD_LETTER_MAX_SIZE)?;
+    Ok(config.get(&DEAD_LETTER_DIRECTORY)?.map(|directory| {
+        let file = format!("{}.jsonl", file_name(signal, config.name()));
+        DeadLetters { path: Path::new(&directory).join(file), signal, max_size }
+    }))
 }
 
 fn endpoint(text: &str) -> Option<Url> {
@@ -185,8 +262,8 @@ fn signal_url(mut url: Url, protocol: Protocol, signal: Signal, verbatim: bool) 
             url.set_path(service);
             url.set_query(None);
         }
-        Protocol::Http if url.path() == "/" && !verbatim => url.set_path(path),
-        Protocol::Http => {}
+        Protocol::Http | Protocol::HttpJson if url.path() == "/" && !verbatim => url.set_path(path),
+        Protocol::Http | Protocol::HttpJson => {}
     }
     url.set_fragment(None);
     url
@@ -273,6 +350,7 @@ mod tests {
             ("gRPC", Protocol::Grpc),
             ("HTTP", Protocol::Http),
             ("http/Protobuf", Protocol::Http),
+            ("HTTP/JSON", Protocol::HttpJson),
         ] {
             let options = read(Signal::Traces, &[URL, ("exporter.protocol", text)]).unwrap();
             assert_eq!(options.target.protocol, protocol);
@@ -283,13 +361,25 @@ mod tests {
     }
 
     #[test]
+    fn batches_may_be_larger_over_http() {
+        let bytes = |protocol, size| {
+            read(Signal::Traces, &[URL, ("exporter.protocol", protocol), ("batch.bytes", size)])
+                .map(|options| options.batch_bytes)
+        };
+        assert_eq!(bytes("grpc", "3584 kb"), Ok(3_670_016));
+        assert_eq!(bytes("http", "16 mb"), Ok(16_777_216));
+        bytes("grpc", "3585 kb").unwrap_err();
+    }
+
+    #[test]
     fn defaults_are_as_documented() {
         let options = read(Signal::Traces, &[URL]).unwrap();
-        let Options { target, retry, batch_bytes, .. } = options;
+        let Options { target, retry, batch_bytes, concurrency, on_auth_failure, dead_letters, .. } = options;
         assert_eq!((target.protocol, target.gzip, target.headers.len()), (Protocol::Grpc, false, 0));
         assert_eq!(target.timeout, Duration::from_secs(10));
         assert_eq!([retry.initial_backoff, retry.max_backoff, retry.timeout].map(|time| time.as_secs()), [1, 30, 300]);
-        assert_eq!(batch_bytes, 1 << 20);
+        assert_eq!((batch_bytes, concurrency), (1 << 20, 4));
+        assert_eq!((on_auth_failure, dead_letters.is_none()), (OnAuthFailure::Keep, true));
     }
 
     #[test]
@@ -303,7 +393,7 @@ mod tests {
             check(("exporter.endpoint", url), url, ENDPOINT.doc().expected);
         }
         check(("exporter.endpoint", "http://me:canary@h"), "http://******@h", ENDPOINT.doc().expected);
-        check(("exporter.protocol", "http/json"), "http/json", "`grpc` or `http`");
+        check(("exporter.protocol", "http/xml"), "http/xml", "`grpc`, `http` or `http/json`");
         check(("exporter.compression", "zstd"), "zstd", "`none` or `gzip`");
         for option in [&TIMEOUT, &INITIAL_BACKOFF, &MAX_BACKOFF] {
             for text in ["0", "366 d", "999 us", "ten"] {
@@ -311,9 +401,13 @@ mod tests {
             }
         }
         check(("retry.timeout", "366 d"), "366 d", "a duration from `0` to `365 d`");
-        for text in ["1023", "4 mb", "-1"] {
-            check(("batch.bytes", text), text, "a size from `1 kb` to `3 mb`");
+        for text in ["1023", "4 mb", "17 mb", "-1"] {
+            check(("batch.bytes", text), text, BATCH_BYTES.doc().expected);
         }
+        for text in ["0", "33", "two"] {
+            check(("exporter.concurrency", text), text, "a whole number from 1 to 32");
+        }
+        check(("on-auth-failure", "wait"), "wait", "`keep` or `drop`");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The reporter itself: records in, chunks out, on the calling thread.
 
+use std::cell::RefCell;
+
 use flink_traces_api::{ConfigError, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, TraceReporter};
 use tokio::runtime::Runtime;
 
@@ -19,7 +21,8 @@ pub(crate) struct OtlpReporter {
 
 impl OtlpReporter {
     pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
-        let Options { name, target, retry, resource, batch_bytes } = options;
+        let Options { name, signal, target, concurrency, retry, on_auth_failure, dead_letters, resource, batch_bytes } =
+            options;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -40,7 +43,9 @@ impl OtlpReporter {
             let _context = runtime.enter();
             Transport::new(target).map_err(ConfigError::Setup)?
         };
-        let delivery = Delivery { transport, timeout, retry, health: Health::new(name, shown) };
+        let health = RefCell::new(Health::new(name, shown));
+        let delivery =
+            Delivery { transport, timeout, concurrency, retry, on_auth_failure, dead_letters, signal, health };
         Ok(Self { runtime: Some(runtime), delivery, resource, batch_bytes })
     }
 

@@ -1,5 +1,6 @@
 //! One request to the collector and its answer, over gRPC or HTTP.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::future::poll_fn;
 use std::io::{self, Write};
@@ -10,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use flink_traces_api::otel::Signal;
 use flink_traces_api::{REDACTED, printable};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
@@ -25,6 +27,7 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
 
 use crate::answer::{Answer, Verdict};
+use crate::json;
 use crate::options::{Protocol, Target};
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -48,12 +51,14 @@ const GRPC_PREFIX: usize = 5;
 pub(crate) struct Transport {
     client: Client,
     gzip: bool,
+    /// What requests hold, if they go as JSON.
+    json: Option<Signal>,
     /// Header values and their words, which no text may show.
     secrets: Vec<String>,
 }
 
 enum Client {
-    Grpc { endpoint: Box<Endpoint>, channel: Channel, uri: Uri, headers: HeaderMap },
+    Grpc { endpoint: Box<Endpoint>, channel: RefCell<Channel>, uri: Uri, headers: HeaderMap },
     Http { client: reqwest::Client, url: Url },
 }
 
@@ -65,6 +70,7 @@ impl Transport {
         let (content_type, content_encoding) = match target.protocol {
             Protocol::Grpc => ("application/grpc", GRPC_ENCODING),
             Protocol::Http => ("application/x-protobuf", CONTENT_ENCODING),
+            Protocol::HttpJson => ("application/json", CONTENT_ENCODING),
         };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         if target.gzip {
@@ -74,15 +80,20 @@ impl Transport {
             Protocol::Grpc => {
                 headers.insert(TE, HeaderValue::from_static("trailers"));
                 let endpoint = Box::new(endpoint(&target.url)?);
-                Client::Grpc { channel: endpoint.connect_lazy(), endpoint, uri: target.url.path().parse()?, headers }
+                Client::Grpc {
+                    channel: RefCell::new(endpoint.connect_lazy()),
+                    endpoint,
+                    uri: target.url.path().parse()?,
+                    headers,
+                }
             }
-            Protocol::Http => {
+            Protocol::Http | Protocol::HttpJson => {
                 let client = reqwest::Client::builder()
                     .default_headers(headers)
                     .user_agent(USER_AGENT)
                     .connect_timeout(CONNECT_TIMEOUT)
                     .tcp_nodelay(true)
-                    // Requests go one after the other, and one that is given up takes its connection with it.
+                    // A request that is given up takes its connection with it, and no other request.
                     .http1_only()
                     .no_proxy()
                     // Following would hand the headers to whoever is named.
@@ -92,7 +103,8 @@ impl Transport {
                 Client::Http { client, url: target.url }
             }
         };
-        Ok(Self { client, gzip: target.gzip, secrets })
+        let json = (target.protocol == Protocol::HttpJson).then_some(target.signal);
+        Ok(Self { client, gzip: target.gzip, json, secrets })
     }
 
     /// The body of the request that carries `message`.
@@ -100,6 +112,8 @@ impl Transport {
         if message.len() > LONGEST_REQUEST {
             return Err(io::Error::other(format!("{} bytes are more than OTLP carries", message.len())));
         }
+        let json = self.json.map(|signal| Bytes::from(json::of_request(signal, message)));
+        let message = json.as_ref().unwrap_or(message);
         let prefix = match self.client {
             Client::Http { .. } if !self.gzip => return Ok(message.clone()),
             Client::Http { .. } => 0,
@@ -124,22 +138,25 @@ impl Transport {
 
     /// Gives up the connection after a request that was not answered: the peer may be gone without a word. Over HTTP that
     /// has happened already.
-    pub(crate) fn abandon(&mut self) {
-        if let Client::Grpc { endpoint, channel, .. } = &mut self.client {
-            *channel = endpoint.connect_lazy();
+    pub(crate) fn abandon(&self) {
+        if let Client::Grpc { endpoint, channel, .. } = &self.client {
+            channel.replace(endpoint.connect_lazy());
         }
     }
 
     /// Sends a body once. The answer's text is safe to show.
-    pub(crate) async fn send(&mut self, body: Bytes) -> Answer {
-        let answer = match &mut self.client {
+    pub(crate) async fn send(&self, body: Bytes) -> Answer {
+        let answer = match &self.client {
             Client::Grpc { channel, uri, headers, .. } => {
                 let mut request = Request::post(uri.clone());
                 if let Some(slot) = request.headers_mut() {
                     slot.clone_from(headers);
                 }
                 match request.body(Body::new(Full::new(body))) {
-                    Ok(request) => over_grpc(channel, request).await,
+                    Ok(request) => {
+                        let channel = channel.borrow().clone();
+                        over_grpc(channel, request).await
+                    }
                     Err(error) => Err(error.into()),
                 }
             }
@@ -203,14 +220,18 @@ async fn over_http(request: reqwest::RequestBuilder) -> Result<Answer, BoxError>
         return Ok(Answer::of_http(head.status, &head.headers, &read.bytes, SystemTime::now()));
     }
     let read = read(body).await?;
-    let is_protobuf =
-        head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-protobuf"));
-    Ok(read.answer(|bytes| if is_protobuf { bytes } else { &[] }))
+    // Whatever else it is, it is a success: collectors label and fill these as they like.
+    let kind = head.headers.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+    Ok(match kind {
+        _ if kind.starts_with(b"application/x-protobuf") => read.answer(Answer::taken),
+        _ if kind.starts_with(b"application/json") => read.answer(Answer::taken_json),
+        _ => read.answer(|_| Answer::taken(&[])),
+    })
 }
 
-async fn over_grpc(channel: &mut Channel, request: Request<Body>) -> Result<Answer, BoxError> {
-    poll_fn(|context| GrpcService::<Body>::poll_ready(channel, context)).await?;
-    let (head, body) = GrpcService::call(channel, request).await?.into_parts();
+async fn over_grpc(mut channel: Channel, request: Request<Body>) -> Result<Answer, BoxError> {
+    poll_fn(|context| GrpcService::<Body>::poll_ready(&mut channel, context)).await?;
+    let (head, body) = GrpcService::call(&mut channel, request).await?.into_parts();
     let of_status = |status: &Status| (status.code() != Code::Ok).then(|| Answer::of_grpc(status));
     if let Some(answer) = Status::from_header_map(&head.headers).as_ref().and_then(of_status) {
         return Ok(answer);
@@ -223,8 +244,8 @@ async fn over_grpc(channel: &mut Channel, request: Request<Body>) -> Result<Answ
     let read = read(body).await?;
     let status = Status::from_header_map(&read.trailers).or_else(|| Status::from_header_map(&head.headers));
     match status {
-        _ if read.too_long => Ok(read.answer(|bytes| bytes)),
-        Some(status) => Ok(of_status(&status).unwrap_or_else(|| read.answer(grpc_message))),
+        _ if read.too_long => Ok(read.answer(Answer::taken)),
+        Some(status) => Ok(of_status(&status).unwrap_or_else(|| read.answer(|body| Answer::taken(grpc_message(body))))),
         None => Ok(Answer::new(Verdict::Refused, "the answer is not gRPC: it has no status")),
     }
 }
@@ -247,10 +268,10 @@ struct Read {
 }
 
 impl Read {
-    fn answer(&self, message: impl FnOnce(&[u8]) -> &[u8]) -> Answer {
+    fn answer(&self, taken: impl FnOnce(&[u8]) -> Answer) -> Answer {
         match self.too_long {
             true => Answer::new(Verdict::Lost, format!("the answer is longer than {LONGEST_ANSWER} bytes")),
-            false => Answer::taken(message(&self.bytes)),
+            false => taken(&self.bytes),
         }
     }
 }

@@ -55,6 +55,11 @@ impl Writer {
         self.0.extend_from_slice(&number.to_le_bytes());
     }
 
+    pub(crate) fn fixed32(&mut self, field: u8, number: u32) {
+        self.tag(field, FIXED32);
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
     pub(crate) fn bytes(&mut self, field: u8, bytes: &[u8]) {
         self.begin(field, bytes.len());
         self.0.extend_from_slice(bytes);
@@ -109,7 +114,9 @@ impl Writer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content<'a> {
     Number(u64),
+    Fixed64(u64),
     Bytes(&'a [u8]),
+    Fixed32(u32),
 }
 
 /// The fields of a message, in order, up to the first that is damaged.
@@ -170,12 +177,12 @@ impl<'a> Iterator for Fields<'a> {
         let tag = self.take_varint()?;
         let content = match (tag & 7) as u8 {
             VARINT => Content::Number(self.take_varint()?),
-            FIXED64 => Content::Bytes(self.take(8)?),
+            FIXED64 => Content::Fixed64(u64::from_le_bytes(*self.take(8)?.first_chunk()?)),
             BYTES => {
                 let len = usize::try_from(self.take_varint()?).ok()?;
                 Content::Bytes(self.take(len)?)
             }
-            FIXED32 => Content::Bytes(self.take(4)?),
+            FIXED32 => Content::Fixed32(u32::from_le_bytes(*self.take(4)?.first_chunk()?)),
             _ => return None,
         };
         Some((tag >> 3, content))
@@ -217,10 +224,15 @@ mod tests {
             let mut writer = Writer::default();
             writer.varint(3, number);
             writer.fixed64(4, number);
+            writer.fixed32(5, number as u32);
             writer.bytes(15, &bytes);
             let fields: Vec<_> = Fields::of(writer.as_slice()).collect();
-            let fixed = number.to_le_bytes();
-            let expected = [(3, Content::Number(number)), (4, Content::Bytes(&fixed)), (15, Content::Bytes(&bytes))];
+            let expected = [
+                (3, Content::Number(number)),
+                (4, Content::Fixed64(number)),
+                (5, Content::Fixed32(number as u32)),
+                (15, Content::Bytes(&bytes)),
+            ];
             prop_assert_eq!(fields, expected);
         }
     }

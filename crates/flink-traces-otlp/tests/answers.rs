@@ -3,13 +3,17 @@
 
 mod support;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use flink_traces_api::Deadline;
-use flink_traces_testkit::{Answer, GrpcStatus, HttpAnswer, OtlpCollector};
-use support::{PROTOCOLS, losses, options, trace_reporter, tree};
+use flink_traces_api::{Deadline, Event, Identity, ReportedEvent, ReportedSpan, Span, SystemClock};
+use flink_traces_testkit::{Answer, GrpcStatus, HttpAnswer, LogRecord, OtlpCollector};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use support::{
+    PROTOCOLS, context, dead_spans, event_reporter, losses, no_orphans, options, trace_reporter, tree, wide_tree,
+};
 
-/// What comes of one report of four spans.
+/// What comes of one report of four spans, one with three parts.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     requests: usize,
@@ -17,69 +21,57 @@ struct Outcome {
     taken: usize,
     rejected: usize,
     lost: usize,
+    /// How many spans the dead-letter file has.
+    kept: usize,
 }
 
-const TAKEN: Outcome = Outcome { requests: 1, taken: 4, rejected: 0, lost: 0 };
-const REJECTED: Outcome = Outcome { requests: 1, taken: 0, rejected: 4, lost: 0 };
+const TAKEN: Outcome = Outcome { requests: 1, taken: 4, rejected: 0, lost: 0, kept: 0 };
+const REFUSED: Outcome = Outcome { requests: 1, taken: 0, rejected: 4, lost: 0, kept: 4 };
 const SENT_AGAIN: Outcome = Outcome { requests: 2, ..TAKEN };
 const SENT_IN_HALVES: Outcome = Outcome { requests: 3, ..TAKEN };
 
-/// Reports to a collector whose first answer is `answer`.
-fn check(protocol: &str, answer: impl Into<Answer>, expected: Outcome) {
-    let answer = answer.into();
-    let shown: String = format!("{protocol} {answer:?}").chars().take(200).collect();
+/// Reports to a collector that gives these answers, the last one for ever.
+fn outcome(protocol: &str, answers: &[Answer], more: &[(&str, &str)]) -> Outcome {
+    let shown: String = format!("{protocol} {answers:?}").chars().take(200).collect();
     let collector = OtlpCollector::start().unwrap();
-    collector.answer(answer);
+    answers.iter().for_each(|answer| collector.answer(answer.clone()));
+    let last = answers.last().cloned().unwrap_or_default();
+    collector.answer_by(move |_| last.clone());
+    let directory = tempfile::tempdir().unwrap();
     let endpoint = collector.grpc_endpoint();
-    let mut reporter = trace_reporter(&options(&endpoint, protocol, &[]));
-    let result = reporter.report(&[tree(1)], &Deadline::unlimited());
+    let config = options(
+        &endpoint,
+        protocol,
+        &[&[("dead-letter.directory", directory.path().to_str().unwrap())], more].concat(),
+    );
+    let result = trace_reporter(&config).report(&[tree(1)], &Deadline::unlimited());
     let (rejected, lost) = losses(&result);
     let requests = collector.requests();
-    let outcome = Outcome { requests: requests.len(), taken: collector.spans().len(), rejected, lost };
-    assert_eq!(outcome, expected, "{shown}: {result:?}");
     let whole = requests.iter().filter(|request| request.records == 4);
     assert!(whole.clone().all(|request| request.message == requests[0].message), "{shown}: not the same bytes");
+    no_orphans(&collector);
+    let kept = dead_spans(directory.path()).len();
+    Outcome { requests: requests.len(), taken: collector.spans().len(), rejected, lost, kept }
+}
+
+/// The first answer is `answer`, then everything is taken.
+fn check(protocol: &str, answer: impl Into<Answer>, expected: Outcome) {
+    let answer = answer.into();
+    assert_eq!(outcome(protocol, &[answer.clone(), Answer::Accept], &[]), expected, "{protocol} {answer:.200?}");
+}
+
+/// All answers are `answer`.
+fn check_always(protocol: &str, answer: impl Into<Answer>, more: &[(&str, &str)], expected: Outcome) {
+    let answer = answer.into();
+    assert_eq!(outcome(protocol, &[answer.clone(), answer.clone()], more), expected, "{protocol} {answer:.200?}");
 }
 
 #[test]
-fn over_either_protocol() {
+fn any_success_is_one() {
     for protocol in PROTOCOLS {
-        let partial = |rejected| Answer::PartialSuccess { rejected, message: "because".to_owned() };
         check(protocol, Answer::Accept, TAKEN);
-        check(protocol, partial(0), TAKEN);
-        check(protocol, partial(1), Outcome { taken: 3, rejected: 1, ..TAKEN });
-        check(protocol, partial(99), Outcome { taken: 0, rejected: 4, ..TAKEN });
-        check(protocol, Answer::Close, SENT_AGAIN);
-        check(protocol, Answer::CloseInAnswer, Outcome { taken: 8, ..SENT_AGAIN });
-        for status in [401, 403, 429, 502, 503, 504] {
-            check(protocol, HttpAnswer::new(status), SENT_AGAIN);
-        }
-        for status in [307, 308, 400, 404, 405, 408, 422, 500, 501] {
-            check(protocol, HttpAnswer::new(status), REJECTED);
-        }
-        check(protocol, HttpAnswer::new(413), SENT_IN_HALVES);
-        check(protocol, HttpAnswer::new(200).body(vec![0; 5 << 20]), Outcome { lost: 4, ..TAKEN });
-        check(protocol, HttpAnswer::new(503).body(vec![0; 5 << 20]), SENT_AGAIN);
     }
-}
-
-#[test]
-fn over_grpc() {
-    for code in [1, 4, 7, 10, 11, 14, 15, 16] {
-        check("grpc", GrpcStatus::new(code, "later"), SENT_AGAIN);
-    }
-    for code in [2, 3, 5, 6, 9, 12, 13] {
-        check("grpc", GrpcStatus::new(code, "never"), REJECTED);
-    }
-    check("grpc", GrpcStatus::new(8, "too much"), SENT_IN_HALVES);
-    check("grpc", GrpcStatus::new(8, "too much").retry_delay(Duration::from_millis(2)), SENT_AGAIN);
     check("grpc", GrpcStatus::new(0, ""), TAKEN);
-    // The collector took it, but whoever is in between hid that.
-    check("grpc", HttpAnswer::new(200).body("<html>"), Outcome { rejected: 4, ..TAKEN });
-}
-
-#[test]
-fn over_http_any_success_is_one() {
     for status in [200, 202, 204] {
         check("http", HttpAnswer::new(status), TAKEN);
     }
@@ -89,6 +81,119 @@ fn over_http_any_success_is_one() {
         ("text/html", "<html>"),
     ] {
         check("http", HttpAnswer::new(200).header("content-type", kind).body(body), TAKEN);
+    }
+    // The collector took it, but whoever is in between hid that.
+    check("grpc", HttpAnswer::new(200).body("<html>"), Outcome { rejected: 4, kept: 4, ..TAKEN });
+}
+
+#[test]
+fn what_is_rejected_in_part_is_counted_and_never_sent_again() {
+    for protocol in PROTOCOLS {
+        let partial = |rejected| Answer::PartialSuccess { rejected, message: "because".to_owned() };
+        check(protocol, partial(1), Outcome { taken: 3, rejected: 1, ..TAKEN });
+        check(protocol, partial(99), Outcome { taken: 0, rejected: 4, ..TAKEN });
+    }
+}
+
+#[test]
+fn a_remark_without_rejections_is_a_success() {
+    for protocol in PROTOCOLS {
+        check(protocol, Answer::PartialSuccess { rejected: 0, message: "deprecated".to_owned() }, TAKEN);
+    }
+}
+
+#[test]
+fn grpc_codes_that_pass_are_tried_again() {
+    for code in [1, 4, 10, 11, 14, 15] {
+        check("grpc", GrpcStatus::new(code, "later"), SENT_AGAIN);
+    }
+}
+
+#[test]
+fn exhausted_resources_are_waited_for_or_split_once() {
+    let exhausted = GrpcStatus::new(8, "too much");
+    check("grpc", exhausted.clone().retry_delay(Duration::from_millis(2)), SENT_AGAIN);
+    check("grpc", exhausted.clone(), SENT_IN_HALVES);
+    // The first half, with the whole, is refused again; then its parts may not be sent.
+    check_always("grpc", exhausted, &[], Outcome { requests: 2, ..REFUSED });
+}
+
+#[test]
+fn grpc_codes_that_stay_are_kept_as_dead_letters() {
+    for code in [2, 5, 6, 9, 12, 13] {
+        check("grpc", GrpcStatus::new(code, "never"), REFUSED);
+    }
+}
+
+#[test]
+fn an_invalid_request_is_taken_apart() {
+    for (protocol, answer) in [
+        ("grpc", Answer::from(GrpcStatus::new(3, "bad"))),
+        ("grpc", HttpAnswer::new(400).into()),
+        ("http", HttpAnswer::new(400).into()),
+    ] {
+        check(protocol, answer.clone(), SENT_IN_HALVES);
+        // Down to the whole alone; then its parts may not be sent.
+        check_always(protocol, answer, &[], Outcome { requests: 3, ..REFUSED });
+    }
+}
+
+#[test]
+fn refused_credentials_are_waited_for_or_dropped() {
+    for (protocol, answer) in [
+        ("grpc", Answer::from(GrpcStatus::new(7, "who?"))),
+        ("grpc", GrpcStatus::new(16, "who?").into()),
+        ("grpc", HttpAnswer::new(401).into()),
+        ("http", HttpAnswer::new(401).into()),
+        ("http", HttpAnswer::new(403).into()),
+    ] {
+        let twice = [answer.clone(), answer.clone(), Answer::Accept];
+        // Not even without any patience are they given up.
+        let impatient = [("retry.timeout", "0")];
+        assert_eq!(outcome(protocol, &twice, &impatient), Outcome { requests: 3, ..TAKEN }, "{protocol} {answer:?}");
+        check_always(protocol, answer, &[("on-auth-failure", "drop")], REFUSED);
+    }
+}
+
+#[test]
+fn http_statuses_that_pass_are_tried_again() {
+    for protocol in PROTOCOLS {
+        for status in [429, 502, 503, 504] {
+            check(protocol, HttpAnswer::new(status), SENT_AGAIN);
+        }
+        check(protocol, HttpAnswer::new(503).body(vec![0; 5 << 20]), SENT_AGAIN);
+    }
+}
+
+#[test]
+fn http_statuses_that_stay_are_kept_as_dead_letters() {
+    for protocol in PROTOCOLS {
+        for status in [307, 308, 404, 405, 408, 422, 500, 501] {
+            check(protocol, HttpAnswer::new(status), REFUSED);
+        }
+    }
+}
+
+#[test]
+fn a_request_that_is_too_large_is_sent_in_halves() {
+    for protocol in PROTOCOLS {
+        check(protocol, HttpAnswer::new(413), SENT_IN_HALVES);
+        check_always(protocol, HttpAnswer::new(413), &[], Outcome { requests: 3, ..REFUSED });
+    }
+}
+
+#[test]
+fn a_lost_connection_is_tried_again() {
+    for protocol in PROTOCOLS {
+        check(protocol, Answer::Close, SENT_AGAIN);
+        check(protocol, Answer::CloseInAnswer, Outcome { taken: 8, ..SENT_AGAIN });
+    }
+}
+
+#[test]
+fn of_an_endless_answer_nothing_is_assumed() {
+    for protocol in PROTOCOLS {
+        check(protocol, HttpAnswer::new(200).body(vec![0; 5 << 20]), Outcome { lost: 4, ..TAKEN });
     }
 }
 
@@ -108,16 +213,16 @@ fn a_delay_that_the_collector_asks_for_is_kept() {
 
 #[test]
 fn a_single_record_that_is_too_large_is_rejected_alone() {
-    for (protocol, answer) in
-        [("grpc", Answer::from(GrpcStatus::new(8, "too large"))), ("http", HttpAnswer::new(413).into())]
-    {
+    for (protocol, marker) in [
+        ("grpc", &b"place\x12\x02\x18\x01"[..]),
+        ("http", b"place\x12\x02\x18\x01"),
+        ("http/json", br#""key":"place","value":{"intValue":"1"}"#),
+    ] {
         let collector = OtlpCollector::start().unwrap();
         // Refuses whatever holds the span that is second of its siblings.
-        collector.answer_by(move |request| {
-            match request.message.windows(9).any(|bytes| bytes == b"place\x12\x02\x18\x01") {
-                true => answer.clone(),
-                false => Answer::Accept,
-            }
+        collector.answer_by(move |request| match request.message.windows(marker.len()).any(|bytes| bytes == marker) {
+            true => HttpAnswer::new(413).into(),
+            false => Answer::Accept,
         });
         let endpoint = collector.grpc_endpoint();
         let mut reporter = trace_reporter(&options(&endpoint, protocol, &[]));
@@ -128,11 +233,113 @@ fn a_single_record_that_is_too_large_is_rejected_alone() {
 }
 
 #[test]
-fn a_collector_with_a_small_limit_gets_everything_in_parts() {
-    const LIMIT: usize = 700;
+fn a_single_record_that_is_too_large_goes_without_the_rest_of_its_texts() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
-        collector.answer_by(|request| match request.message.len() > LIMIT {
+        collector.answer_by(|request| match request.message.len() > 4_000 {
+            true => HttpAnswer::new(413).into(),
+            false => Answer::Accept,
+        });
+        let text = "ä".repeat(10_000);
+        let part = || Span::builder("s", "Part").attribute("text", text.clone()).attribute("number", 7);
+        let span = Span::builder("s", "Whole").child(part()).build(&SystemClock);
+        let trace_id = Identity::of(&["t"]).trace_id();
+        let span = ReportedSpan::new(span.into(), trace_id, context(Default::default()));
+        let event = Event::builder("s", "Happened").body(text.clone()).attribute("a", true).build(&SystemClock);
+        let event = ReportedEvent::new(event.into(), 9, context(Default::default()));
+
+        let endpoint = collector.grpc_endpoint();
+        let config = options(&endpoint, protocol, &[]);
+        trace_reporter(&config).report(&[span], &Deadline::unlimited()).unwrap();
+        event_reporter(&config).report(&[event], &Deadline::unlimited()).unwrap();
+        no_orphans(&collector);
+        let attributes = collector.spans()[1].attributes();
+        assert_eq!((attributes["text"].as_str(), &attributes["number"]), (Some(&text[..1024]), &7.into()));
+        let log = &collector.logs()[0];
+        assert_eq!(body(&log.log), text[..1024]);
+        assert_eq!(log.attributes()["a"], true);
+    }
+}
+
+fn body(log: &LogRecord) -> String {
+    match log.body.clone().unwrap().value.unwrap() {
+        Value::StringValue(text) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Reports ten trees to a collector that answers 400 to whatever holds `poison`; answers what was rejected and kept.
+fn poisoned(protocol: &str, poison: &'static [u8]) -> ((usize, usize), Vec<String>) {
+    let collector = OtlpCollector::start().unwrap();
+    collector.answer_by(move |request| match request.message.windows(poison.len()).any(|bytes| bytes == poison) {
+        true => HttpAnswer::new(400).into(),
+        false => Answer::Accept,
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let endpoint = collector.grpc_endpoint();
+    let more = [("dead-letter.directory", directory.path().to_str().unwrap()), ("batch.bytes", "2 kb")];
+    let mut reporter = trace_reporter(&options(&endpoint, protocol, &more));
+    let trees: Vec<_> = (0..10).map(tree).collect();
+    let result = support::report_and_balance(&mut *reporter, &trees, &Deadline::unlimited(), &collector);
+    no_orphans(&collector);
+    (losses(&result), dead_spans(directory.path()))
+}
+
+#[test]
+fn a_poisonous_record_is_found_and_kept_and_all_others_are_delivered() {
+    for protocol in ["grpc", "http"] {
+        // The second part of every tree.
+        let (losses, kept) = poisoned(protocol, b"place\x12\x02\x18\x01");
+        assert_eq!((losses, kept), ((10, 0), vec!["Part".to_owned(); 10]));
+        // The whole of one tree: its parts would be orphans.
+        let (losses, mut kept) = poisoned(protocol, b"number\x12\x02\x18\x05");
+        kept.sort();
+        assert_eq!((losses, kept.join(" ")), ((4, 0), "Part Part Part Whole".to_owned()));
+    }
+}
+
+#[test]
+fn dead_letters_are_whole_private_and_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let below = directory.path().join("a/b");
+    let file = below.join("traces-otlp.jsonl");
+    let collector = OtlpCollector::start().unwrap();
+    collector.answer_by(|_| HttpAnswer::new(404).into());
+    let endpoint = collector.grpc_endpoint();
+    let more = [("dead-letter.directory", below.to_str().unwrap()), ("dead-letter.max-size", "3 kb")];
+    let mut reporter = trace_reporter(&options(&endpoint, "http", &more));
+    let mut report = || losses(&reporter.report(&[tree(1)], &Deadline::unlimited()));
+    assert_eq!(report(), (4, 0));
+    let line = std::fs::read(&file).unwrap();
+    // What a crash left of a line is cut off.
+    std::fs::write(&file, [&line[..], &line[..100]].concat()).unwrap();
+    assert_eq!((report(), std::fs::read(&file).unwrap()), ((4, 0), line.repeat(2)));
+    // Beyond the bound, what is refused is still counted.
+    for _ in 0..3 {
+        assert_eq!(report(), (4, 0));
+    }
+    assert!(std::fs::read(&file).unwrap().len() <= 3 << 10);
+    assert!(dead_spans(&below).len() >= 8);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&file), mode(&below)), (0o600, 0o700));
+        // A link that somebody put there is not followed.
+        let elsewhere = directory.path().join("elsewhere");
+        std::fs::write(&elsewhere, "").unwrap();
+        std::fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+        assert_eq!((report(), std::fs::read(&elsewhere).unwrap()), ((4, 0), Vec::new()));
+    }
+}
+
+#[test]
+fn a_collector_with_a_small_limit_gets_everything_in_parts() {
+    for protocol in PROTOCOLS {
+        let collector = OtlpCollector::start().unwrap();
+        let limit = if protocol == "http/json" { 2_000 } else { 700 };
+        collector.answer_by(move |request| match request.message.len() > limit {
             true => HttpAnswer::new(413).into(),
             false => Answer::Accept,
         });
@@ -144,6 +351,20 @@ fn a_collector_with_a_small_limit_gets_everything_in_parts() {
         let expected = ["Whole", "Part", "Part", "Part"].repeat(20);
         assert_eq!(names, expected);
     }
+}
+
+#[test]
+fn a_grpc_server_that_takes_small_messages_only_gets_everything() {
+    let collector = OtlpCollector::start().unwrap();
+    collector.answer_by(|request| match request.message.len() > 100 << 10 {
+        true => GrpcStatus::new(8, "received message larger than max").into(),
+        false => Answer::Accept,
+    });
+    let endpoint = collector.grpc_endpoint();
+    let mut reporter = trace_reporter(&options(&endpoint, "grpc", &[]));
+    let trees = [wide_tree(1, 10_000)];
+    support::report_and_balance(&mut *reporter, &trees, &Deadline::unlimited(), &collector).unwrap();
+    no_orphans(&collector);
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn one_line_when_a_collector_fails_and_one_when_it_works_again() {
 #[test]
 fn rejections_are_logged_once_a_minute() {
     let collector = OtlpCollector::start().unwrap();
-    collector.answer_by(|_| HttpAnswer::new(400).body("bad").into());
+    collector.answer_by(|_| HttpAnswer::new(404).body("bad").into());
     let endpoint = collector.grpc_endpoint();
     let log = logged("flink_traces_otlp", || {
         let mut reporter = event_reporter(&options(&endpoint, "http", &[]));
@@ -89,9 +89,44 @@ fn rejections_are_logged_once_a_minute() {
     });
     assert_eq!(log.lines().count(), 1, "{log}");
     assert!(
-        log.contains("The collector complains") && log.contains("undelivered=2 reason=\"HTTP 400 Bad Request: bad\""),
+        log.contains("The collector complains") && log.contains("undelivered=2 reason=\"HTTP 404 Not Found: bad\""),
         "{log}"
     );
+}
+
+#[test]
+fn each_kind_of_trouble_has_its_line() {
+    for protocol in PROTOCOLS {
+        let collector = OtlpCollector::start().unwrap();
+        for answer in [503, 503, 401, 403, 503] {
+            collector.answer(HttpAnswer::new(answer));
+        }
+        let endpoint = collector.grpc_endpoint();
+        let log = logged("flink_traces_otlp", || {
+            trace_reporter(&options(&endpoint, protocol, &[])).report(&[tree(1)], &Deadline::unlimited()).unwrap();
+        });
+        let lines: Vec<_> = log.lines().map(|line| line.trim().split(" reporter=").next().unwrap()).collect();
+        assert_eq!(
+            lines,
+            [
+                "WARN flink_traces_otlp: The collector fails, trying again",
+                "ERROR flink_traces_otlp: The collector refuses the credentials, keeping everything until they are replaced",
+                "WARN flink_traces_otlp: The collector fails, trying again",
+                "INFO flink_traces_otlp: The collector works again",
+            ]
+        );
+        let endpoint = endpoint.replace("http:", "https:");
+        let log = logged("flink_traces_otlp", || {
+            let more = [("retry.timeout", "50 ms")];
+            trace_reporter(&options(&endpoint, protocol, &more))
+                .report(&[tree(1)], &Deadline::unlimited())
+                .unwrap_err();
+        });
+        assert!(
+            log.contains("ERROR flink_traces_otlp: No encrypted connection to the collector, trying again"),
+            "{log}"
+        );
+    }
 }
 
 #[test]

@@ -3,13 +3,14 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use flink_traces_api::{Deadline, ReportedSpan, TraceReporter};
 use flink_traces_testkit::{Answer, GrpcStatus, HttpAnswer, OtlpCollector};
-use support::{PROTOCOLS, losses, options, report_and_balance, trace_reporter, tree};
+use support::{PROTOCOLS, losses, no_orphans, options, report_and_balance, trace_reporter, tree, wide_tree};
 
 /// Longer than any of this may take.
 const LONG: Duration = Duration::from_secs(30);
@@ -104,7 +105,7 @@ fn a_delivered_request_ends_the_backoff() {
             if count % 2 == 1 { Answer::Close } else { Answer::Accept }
         });
         let endpoint = collector.grpc_endpoint();
-        let more = [NO_WAIT[0], NO_WAIT[1], NO_WAIT[2], ("batch.bytes", "1 kb")];
+        let more = [NO_WAIT[0], NO_WAIT[1], NO_WAIT[2], ("batch.bytes", "1 kb"), ("exporter.concurrency", "1")];
         report_without_waiting(&mut *trace_reporter(&options(&endpoint, protocol, &more)), &trees(20));
         assert_eq!(collector.spans().len(), 80);
     }
@@ -185,7 +186,8 @@ fn shut_down_during(protocol: &str, answer: impl Into<Answer>, option: (&str, &s
         if count <= 3 { Answer::Accept } else { answer.clone() }
     });
     let endpoint = collector.grpc_endpoint();
-    let mut reporter = trace_reporter(&options(&endpoint, protocol, &[("batch.bytes", "1 kb"), option]));
+    let more = [("batch.bytes", "1 kb"), ("exporter.concurrency", "1"), option];
+    let mut reporter = trace_reporter(&options(&endpoint, protocol, &more));
     let deadline = Deadline::unlimited();
     let start = Instant::now();
     std::thread::scope(|scope| {
@@ -246,6 +248,59 @@ fn encryption_is_never_given_up() {
         let result = report_and_balance(&mut *reporter, &trees(1), &Deadline::unlimited(), &collector);
         assert_eq!(losses(&result), (0, 4));
         assert_eq!(collector.requests(), []);
+    }
+}
+
+/// How many requests arrive of these spans when none of them is answered, of four that may be on their way.
+fn requests_at_once(protocol: &str, spans: &[ReportedSpan], expected: usize) {
+    let collector = OtlpCollector::start().unwrap();
+    collector.answer_by(|_| Answer::Hang);
+    let endpoint = collector.grpc_endpoint();
+    let more = [("batch.bytes", "1 kb"), ("exporter.timeout", "1 d")];
+    let mut reporter = trace_reporter(&options(&endpoint, protocol, &more));
+    let deadline = Deadline::unlimited();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert!(collector.wait_until(LONG, |collector| collector.requests().len() >= expected));
+            // One more would be on its way by then.
+            deadline.set(Instant::now() + Duration::from_millis(200));
+        });
+        report_and_balance(&mut *reporter, spans, &deadline, &collector).unwrap_err();
+    });
+    assert_eq!(collector.requests().len(), expected, "{protocol}");
+}
+
+#[test]
+fn several_requests_are_on_their_way_at_once_but_none_before_that_with_the_parents() {
+    for protocol in PROTOCOLS {
+        requests_at_once(protocol, &trees(40), 4);
+        requests_at_once(protocol, &[wide_tree(1, 100)], 1);
+    }
+}
+
+#[test]
+fn parents_are_taken_before_their_parts_whatever_fails() {
+    for protocol in PROTOCOLS {
+        let collector = OtlpCollector::start().unwrap();
+        let mut count = 0;
+        collector.answer_by(move |_| {
+            count += 1;
+            match count % 5 {
+                0 => HttpAnswer::new(503).into(),
+                2 => GrpcStatus::new(14, "").into(),
+                3 => Answer::Close,
+                _ => Answer::Accept,
+            }
+        });
+        let endpoint = collector.grpc_endpoint();
+        let mut reporter = trace_reporter(&options(&endpoint, protocol, &[("batch.bytes", "2 kb")]));
+        let spans = [vec![wide_tree(1, 200), wide_tree(2, 5)], (3..20).map(tree).collect()].concat();
+        let result = reporter.report(&spans, &Deadline::unlimited());
+        no_orphans(&collector);
+        let delivered: HashSet<_> = collector.spans().into_iter().map(|span| span.span.span_id).collect();
+        let (rejected, lost) = losses(&result);
+        assert_eq!((delivered.len() + rejected, lost), (201 + 6 + 17 * 4, 0));
+        assert_eq!(rejected > 0, protocol != "grpc", "a gRPC status over HTTP is a 500 here");
     }
 }
 

@@ -10,8 +10,8 @@ use flink_traces_testkit::{Encoding, OtlpCollector};
 use serde_json::json;
 use support::{PROTOCOLS, context, event, event_reporter, options, trace_reporter, tree};
 
-const TRACES: [&str; 2] = ["/opentelemetry.proto.collector.trace.v1.TraceService/Export", "/v1/traces"];
-const LOGS: [&str; 2] = ["/opentelemetry.proto.collector.logs.v1.LogsService/Export", "/v1/logs"];
+const TRACES: [&str; 3] = ["/opentelemetry.proto.collector.trace.v1.TraceService/Export", "/v1/traces", "/v1/traces"];
+const LOGS: [&str; 3] = ["/opentelemetry.proto.collector.logs.v1.LogsService/Export", "/v1/logs", "/v1/logs"];
 
 #[test]
 fn spans_and_events_arrive_over_either_protocol_compressed_or_not() {
@@ -29,19 +29,23 @@ fn spans_and_events_arrive_over_either_protocol_compressed_or_not() {
             let spans = collector.spans();
             assert_eq!(spans.len(), 80);
             assert!(spans.iter().all(|span| span.scope == "org.example.Test"));
-            let numbers: Vec<_> = spans.iter().filter_map(|span| span.attributes().get("number").cloned()).collect();
-            assert_eq!(numbers, (0..20).map(|number| json!(number)).collect::<Vec<_>>());
-            let times: Vec<_> = collector.logs().iter().map(|log| log.log.time_unix_nano).collect();
+            // Several requests were on their way at once: what arrives first is a matter of chance.
+            let mut numbers: Vec<_> =
+                spans.iter().filter_map(|span| span.attributes().get("number")?.as_i64()).collect();
+            numbers.sort_unstable();
+            assert_eq!(numbers, (0..20).collect::<Vec<_>>());
+            let mut times: Vec<_> = collector.logs().iter().map(|log| log.log.time_unix_nano).collect();
+            times.sort_unstable();
             assert_eq!(times, (0..100).map(|number| (1_000 + number) * 1_000_000).collect::<Vec<_>>());
 
             let requests = collector.requests();
             assert!(requests.len() > 10);
             for request in requests {
-                let encoding = [Encoding::Grpc, Encoding::HttpProtobuf][place];
+                let encoding = [Encoding::Grpc, Encoding::HttpProtobuf, Encoding::HttpJson][place];
                 assert_eq!((request.encoding, request.gzip), (encoding, compression == "gzip"));
                 assert!([TRACES[place], LOGS[place]].contains(&request.path.as_str()), "{}", request.path);
-                assert!(request.message.len() <= 1 << 10);
-                assert!(!request.gzip || request.wire_size < request.message.len() / 2);
+                assert!(protocol == "http/json" || request.message.len() <= 1 << 10);
+                assert!(!request.gzip || request.wire_size < request.message.len());
             }
         }
     }
@@ -73,8 +77,12 @@ fn a_checkpoint_of_ten_thousand_subtasks_arrives_whole_parents_first() {
         assert_eq!(known.len(), 10_011);
         let requests = collector.requests();
         assert!(requests.len() > 3);
-        let mut sizes = requests.iter().rev().skip(1).map(|request| request.message.len());
-        assert!(sizes.all(|size| (1_000_000..=1 << 20).contains(&size)));
+        if protocol == "http/json" {
+            continue;
+        }
+        let mut sizes: Vec<_> = requests.iter().map(|request| request.message.len()).collect();
+        sizes.sort_unstable();
+        assert!(sizes[1..].iter().all(|size| (1_000_000..=1 << 20).contains(size)));
     }
 }
 
@@ -104,7 +112,7 @@ fn headers_are_those_of_the_protocol_and_of_the_options() {
             check("te", "trailers");
             check("grpc-encoding", "gzip");
         } else {
-            check("content-type", "application/x-protobuf");
+            check("content-type", if protocol == "http" { "application/x-protobuf" } else { "application/json" });
             check("content-encoding", "gzip");
         }
     }

@@ -46,10 +46,16 @@ impl Tree {
         }
     }
 
-    /// What must arrive of it as a root: the scope's name and the span, parents first.
+    /// What must arrive of it as a root: the scope's name and the span, level by level.
     fn expected(&self) -> Vec<(String, proto::Span)> {
         let mut all = Vec::new();
-        self.expect(trace_id().root_span_id(), None, self.failure.as_ref().map(|_| self.times.0), &mut all);
+        let failed = self.failure.as_ref().map(|_| self.times.0);
+        let mut waiting = VecDeque::from([(self, trace_id().root_span_id(), None)]);
+        while let Some((tree, id, parent)) = waiting.pop_front() {
+            tree.expect(id, parent, failed, &mut all);
+            let parts = tree.children.iter().enumerate();
+            waiting.extend(parts.map(|(place, part)| (part, id.child(Identity::numbered(place as u64)), Some(id))));
+        }
         all
     }
 
@@ -76,9 +82,6 @@ impl Tree {
                 ..proto::Span::default()
             },
         ));
-        for (place, child) in self.children.iter().enumerate() {
-            child.expect(id.child(Identity::numbered(place as u64)), Some(id), failed, all);
-        }
     }
 }
 
@@ -179,6 +182,51 @@ fn in_halves(chunk: Chunk) -> Vec<Chunk> {
     }
 }
 
+fn ids(chunk: &Chunk) -> Vec<Vec<u8>> {
+    decoded(chunk).into_iter().map(|(_, span)| span.span_id).collect()
+}
+
+fn in_json(chunk: &Chunk) -> ExportTraceServiceRequest {
+    serde_json::from_str(&crate::json::of_request(Signal::Traces, &chunk.message)).unwrap()
+}
+
+/// The request with doubles that are not finite as text, the others as `serde_json` reads them, which is not exact.
+fn with_finite_numbers(message: &Bytes) -> ExportTraceServiceRequest {
+    let mut request = ExportTraceServiceRequest::decode(message.clone()).unwrap();
+    let groups = request.resource_spans.iter_mut().flat_map(|of_resource| &mut of_resource.scope_spans);
+    let spans = groups.flat_map(|of_scope| &mut of_scope.spans);
+    for value in spans.flat_map(|span| &mut span.attributes).filter_map(|attribute| attribute.value.as_mut()) {
+        value.value = match value.value.take() {
+            Some(Value::DoubleValue(f64::INFINITY)) => Some(Value::StringValue("Infinity".to_owned())),
+            Some(Value::DoubleValue(f64::NEG_INFINITY)) => Some(Value::StringValue("-Infinity".to_owned())),
+            Some(Value::DoubleValue(number)) if number.is_nan() => Some(Value::StringValue("NaN".to_owned())),
+            Some(Value::DoubleValue(number)) => {
+                Some(Value::DoubleValue(serde_json::from_str(&format!("{number:?}")).unwrap()))
+            }
+            other => other,
+        };
+    }
+    request
+}
+
+#[test]
+fn small_trees_lie_in_one_chunk_and_large_ones_depend_on_few() {
+    let wide = |parts: usize| {
+        let part = || Span::builder("s", "part").attribute("text", "x".repeat(50));
+        let task = || Span::builder("s", "task").children((0..parts).map(|_| part()));
+        reported(Span::builder("s", "whole").children([task(), task()]), Compatibility::Standard)
+    };
+    let small: Vec<_> = (0..40).map(|_| wide(2)).collect();
+    let chunks = chunks(&small, 4 << 10);
+    assert!(chunks.len() > 5);
+    assert!(chunks.iter().all(|chunk| chunk.overtakes == u32::MAX && !chunk.is_leaf));
+    let large = super::Chunks::new(span_records(&[wide(500)]), &resource(), 4 << 10).collect::<Vec<_>>();
+    let waits: Vec<_> = (0..).zip(&large).map(|(place, chunk)| place - chunk.overtakes.min(place)).collect();
+    // The tasks are in the first.
+    assert!(large.len() > 20 && waits[1..].iter().all(|wait| *wait == 1), "{waits:?}");
+    assert!(!large[0].is_leaf && large[1..].iter().all(|chunk| chunk.is_leaf));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
@@ -189,6 +237,16 @@ proptest! {
         let found: Vec<_> = chunks.iter().flat_map(decoded).collect();
         prop_assert!(found == expected, "{found:#?}\n{expected:#?}");
         prop_assert!(chunks.iter().all(|chunk| chunk.records == 1 || chunk.message.len() <= limit));
+
+        for (place, chunk) in chunks.iter().enumerate() {
+            let known = place.saturating_sub(chunk.overtakes as usize);
+            let ids: HashSet<_> = chunks[..known].iter().chain([chunk]).flat_map(ids).collect();
+            let is_known = |(_, span): &(String, proto::Span)| {
+                span.parent_span_id.is_empty() || ids.contains(&span.parent_span_id)
+            };
+            prop_assert!(decoded(chunk).iter().all(is_known), "chunk {} of {:?} has orphans", place, chunks);
+            prop_assert_eq!(in_json(chunk), with_finite_numbers(&chunk.message));
+        }
 
         let single: Vec<_> = chunks.into_iter().flat_map(in_halves).collect();
         prop_assert!(single.iter().all(|chunk| chunk.records == 1));
@@ -233,7 +291,7 @@ fn a_damaged_chunk_cannot_be_halved() {
     let chunk = chunks(&tree, 1 << 20).remove(0);
     assert!(chunk.halve().is_some());
     for length in 0..chunk.message.len() {
-        let damaged = Chunk { message: chunk.message.slice(..length), ..chunk };
+        let damaged = Chunk { message: chunk.message.slice(..length), ..chunk.clone() };
         assert_eq!(damaged.halve(), None, "{length}");
     }
 }
@@ -261,7 +319,8 @@ fn events_are_log_records() {
         let context = ReportContext { compatibility, ..ReportContext::default() };
         let event = ReportedEvent::new(Arc::new(event.clone()), 9, Arc::new(context));
         let chunk = Chunks::new([&event].into_iter(), &resource(), 1 << 20).next().unwrap();
-        let request = ExportLogsServiceRequest::decode(chunk.message).unwrap();
+        let message = chunk.message;
+        let request = ExportLogsServiceRequest::decode(message.clone()).unwrap();
         let group = &request.resource_logs[0].scope_logs[0];
         assert_eq!(group.scope.as_ref().unwrap().name, "unknown");
         let standard = compatibility == Compatibility::Standard;
@@ -277,5 +336,8 @@ fn events_are_log_records() {
             ..LogRecord::default()
         };
         assert_eq!(group.log_records, [expected]);
+        let from_json: ExportLogsServiceRequest =
+            serde_json::from_str(&crate::json::of_request(Signal::Events, &message)).unwrap();
+        assert_eq!(from_json, request);
     }
 }

@@ -1,6 +1,8 @@
 //! What the tests of this crate share.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses its part; a test may panic")]
 
+use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use flink_traces_api::{
@@ -9,9 +11,10 @@ use flink_traces_api::{
 };
 use flink_traces_otlp::{EVENT_FACTORY, TRACE_FACTORY, register};
 use flink_traces_testkit::OtlpCollector;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 /// What `exporter.protocol` can be.
-pub(crate) const PROTOCOLS: [&str; 2] = ["grpc", "http"];
+pub(crate) const PROTOCOLS: [&str; 3] = ["grpc", "http", "http/json"];
 
 /// Options that make waits short, for a collector at `endpoint`.
 pub(crate) fn options<'a>(endpoint: &'a str, protocol: &'a str, more: &[(&'a str, &'a str)]) -> ReporterConfig {
@@ -88,4 +91,31 @@ pub(crate) fn report_and_balance(
     let (rejected, lost) = losses(&result);
     assert_eq!(collector.spans().len() - before + rejected + lost, given, "delivered + rejected + lost; {result:?}");
     result
+}
+
+/// The requests in the dead-letter files of a directory, in order.
+pub(crate) fn dead_letters<T: serde::de::DeserializeOwned>(directory: &Path) -> Vec<T> {
+    let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let lines = |path| std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+    files.into_iter().flat_map(lines).map(|line| serde_json::from_str(&line).unwrap()).collect()
+}
+
+/// The names of the spans in the dead-letter files of a directory.
+pub(crate) fn dead_spans(directory: &Path) -> Vec<String> {
+    let spans = |request: ExportTraceServiceRequest| {
+        let groups = request.resource_spans.into_iter().flat_map(|of_resource| of_resource.scope_spans);
+        groups.flat_map(|of_scope| of_scope.spans).map(|span| span.name).collect::<Vec<_>>()
+    };
+    dead_letters(directory).into_iter().flat_map(spans).collect()
+}
+
+/// Checks that of the spans that the collector took none came before the one that it is a part of.
+pub(crate) fn no_orphans(collector: &OtlpCollector) {
+    let mut known = HashSet::new();
+    for received in collector.spans() {
+        let parent = &received.span.parent_span_id;
+        assert!(parent.is_empty() || known.contains(parent), "{:?} is an orphan", received.span);
+        known.insert(received.span.span_id);
+    }
 }

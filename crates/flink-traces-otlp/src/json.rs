@@ -1,0 +1,165 @@
+//! Requests in protobuf become OTLP/JSON: ids in hexadecimal, 64-bit integers as text, enums as numbers, no number that is not finite.
+
+use std::fmt::Write;
+
+use flink_traces_api::otel::Signal;
+
+use crate::wire::{Content, Fields};
+
+/// What a field's content is.
+enum Form {
+    Text,
+    Hex,
+    /// A number of 32 bits, or an enum.
+    Number,
+    /// A signed number of 64 bits.
+    Long,
+    /// An unsigned number of 64 bits.
+    Fixed,
+    Double,
+    Bool,
+    Message(&'static [Field]),
+    Repeated(&'static [Field]),
+}
+
+/// A field's number, its name in JSON, and its form.
+type Field = (u64, &'static str, Form);
+
+/// Where the name of a value says of what type it is, its form may not: JSON has no number for a double that is not finite.
+const STRING_VALUE: &str = "stringValue";
+
+const ANY_VALUE: &[Field] = &[
+    (1, STRING_VALUE, Form::Text),
+    (2, "boolValue", Form::Bool),
+    (3, "intValue", Form::Long),
+    (4, "doubleValue", Form::Double),
+];
+const KEY_VALUE: &[Field] = &[(1, "key", Form::Text), (2, "value", Form::Message(ANY_VALUE))];
+const RESOURCE: &[Field] = &[(1, "attributes", Form::Repeated(KEY_VALUE))];
+const SCOPE: &[Field] = &[(1, "name", Form::Text)];
+const LINK: &[Field] = &[(1, "traceId", Form::Hex), (2, "spanId", Form::Hex)];
+const STATUS: &[Field] = &[(2, "message", Form::Text), (3, "code", Form::Number)];
+const SPAN: &[Field] = &[
+    (1, "traceId", Form::Hex),
+    (2, "spanId", Form::Hex),
+    (4, "parentSpanId", Form::Hex),
+    (5, "name", Form::Text),
+    (6, "kind", Form::Number),
+    (7, "startTimeUnixNano", Form::Fixed),
+    (8, "endTimeUnixNano", Form::Fixed),
+    (9, "attributes", Form::Repeated(KEY_VALUE)),
+    (10, "droppedAttributesCount", Form::Number),
+    (13, "links", Form::Repeated(LINK)),
+    (15, "status", Form::Message(STATUS)),
+];
+const LOG_RECORD: &[Field] = &[
+    (1, "timeUnixNano", Form::Fixed),
+    (11, "observedTimeUnixNano", Form::Fixed),
+    (2, "severityNumber", Form::Number),
+    (3, "severityText", Form::Text),
+    (5, "body", Form::Message(ANY_VALUE)),
+    (6, "attributes", Form::Repeated(KEY_VALUE)),
+    (7, "droppedAttributesCount", Form::Number),
+    (12, "eventName", Form::Text),
+];
+const SCOPE_SPANS: &[Field] = &[(1, "scope", Form::Message(SCOPE)), (2, "spans", Form::Repeated(SPAN))];
+const SCOPE_LOGS: &[Field] = &[(1, "scope", Form::Message(SCOPE)), (2, "logRecords", Form::Repeated(LOG_RECORD))];
+const RESOURCE_SPANS: &[Field] =
+    &[(1, "resource", Form::Message(RESOURCE)), (2, "scopeSpans", Form::Repeated(SCOPE_SPANS))];
+const RESOURCE_LOGS: &[Field] =
+    &[(1, "resource", Form::Message(RESOURCE)), (2, "scopeLogs", Form::Repeated(SCOPE_LOGS))];
+const TRACES: &[Field] = &[(1, "resourceSpans", Form::Repeated(RESOURCE_SPANS))];
+const LOGS: &[Field] = &[(1, "resourceLogs", Form::Repeated(RESOURCE_LOGS))];
+
+/// The request as one line of JSON, without the line's end. Fields that nothing here writes are left out.
+pub(crate) fn of_request(signal: Signal, message: &[u8]) -> String {
+    let mut out = String::with_capacity(message.len() * 2);
+    object(&mut out, message, if signal == Signal::Traces { TRACES } else { LOGS });
+    out
+}
+
+/// What the answer to a request says in JSON: how many records were rejected, and why. Anything else is a success without remarks.
+pub(crate) fn rejected(answer: &[u8]) -> (u64, String) {
+    let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
+    let partial = &answer["partialSuccess"];
+    let count = [&partial["rejectedSpans"], &partial["rejectedLogRecords"]]
+        .into_iter()
+        .find_map(|count| count.as_u64().or_else(|| count.as_str()?.parse().ok()));
+    (count.unwrap_or(0), partial["errorMessage"].as_str().unwrap_or_default().to_owned())
+}
+
+fn object(out: &mut String, message: &[u8], fields: &'static [Field]) {
+    out.push('{');
+    let mut is_first = true;
+    for (number, name, form) in fields {
+        let mut contents = Fields::of(message).filter(|(field, _)| field == number).map(|(_, content)| content);
+        if let Form::Repeated(fields) = form {
+            let mut messages = contents.filter_map(|content| match content {
+                Content::Bytes(message) => Some(message),
+                _ => None,
+            });
+            if let Some(message) = messages.next() {
+                key(out, &mut is_first, name);
+                out.push('[');
+                object(out, message, fields);
+                for message in messages {
+                    out.push(',');
+                    object(out, message, fields);
+                }
+                out.push(']');
+            }
+        } else if let Some(content) = contents.next() {
+            scalar(out, &mut is_first, name, form, content);
+        }
+    }
+    out.push('}');
+}
+
+fn scalar(out: &mut String, is_first: &mut bool, name: &str, form: &Form, content: Content<'_>) {
+    let (name, text) = match (form, content) {
+        (Form::Text, Content::Bytes(text)) => (name, quoted(&String::from_utf8_lossy(text))),
+        (Form::Hex, Content::Bytes(id)) => {
+            let hex = |mut text: String, byte: &u8| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            };
+            (name, quoted(&id.iter().fold(String::new(), hex)))
+        }
+        (Form::Number, Content::Number(number)) => (name, number.to_string()),
+        (Form::Long, Content::Number(number)) => (name, quoted(&number.cast_signed().to_string())),
+        (Form::Fixed, Content::Fixed64(number)) => (name, quoted(&number.to_string())),
+        (Form::Double, Content::Fixed64(bits)) => match f64::from_bits(bits) {
+            // Collectors refuse both `null` and the `"NaN"` that proto3 has for it.
+            number if !number.is_finite() => (STRING_VALUE, quoted(non_finite(number))),
+            number => (name, format!("{number:?}")),
+        },
+        (Form::Bool, Content::Number(flag)) => (name, (flag != 0).to_string()),
+        (Form::Message(fields), Content::Bytes(message)) => {
+            key(out, is_first, name);
+            return object(out, message, fields);
+        }
+        _ => return,
+    };
+    key(out, is_first, name);
+    out.push_str(&text);
+}
+
+/// As the JSON reporter writes them.
+fn non_finite(number: f64) -> &'static str {
+    match number {
+        f64::INFINITY => "Infinity",
+        f64::NEG_INFINITY => "-Infinity",
+        _ => "NaN",
+    }
+}
+
+fn key(out: &mut String, is_first: &mut bool, name: &str) {
+    if !std::mem::replace(is_first, false) {
+        out.push(',');
+    }
+    let _ = write!(out, "\"{name}\":");
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
