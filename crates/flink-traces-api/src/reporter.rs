@@ -12,9 +12,9 @@ use crate::{ConfigError, OptionDoc, ReportedEvent, ReportedSpan, ReporterConfig}
 /// Created, called, closed and dropped on one thread of its own: it may block, own a runtime and keep plain state, and a slow
 /// one delays no other. A panic closes it and counts what it held as lost.
 pub trait TraceReporter {
-    /// Delivers `spans`, in order, before it returns: `Ok` means that the destination has them or that they are stored where
-    /// no crash loses them. Nothing may be held back, there is no flush. It may block and try again for as long as its
-    /// own options say, but not beyond `deadline`.
+    /// Delivers `spans`, in order unless an option of its own gives that up, before it returns: `Ok` means that the destination has
+    /// them or that they are stored where no crash loses them. Nothing may be held back, there is no flush. It may block and try
+    /// again for as long as its own options say, but not beyond `deadline`.
     ///
     /// # Errors
     /// When some of the spans were refused or given up.

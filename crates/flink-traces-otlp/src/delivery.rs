@@ -217,7 +217,8 @@ impl Run<'_> {
                 Next::AtOnce => {}
                 Next::After(wait) => {
                     health.borrow_mut().fails(&answer);
-                    pause(wait, deadline).await;
+                    let is_unauthorized = answer.verdict == Verdict::Unauthorized;
+                    pause(wait, deadline, || is_unauthorized && transport.has_new_credentials()).await;
                 }
                 Next::GiveUp(attempts) => return Err(format!("given up after attempt {attempts}{reason}")),
             }
@@ -433,13 +434,14 @@ async fn within<T>(work: impl Future<Output = T>, limit: Duration, deadline: &De
     }
 }
 
-/// Waits for `length`, but before a deadline at most half of the time that is left: then another attempt is worth more.
-async fn pause(length: Duration, deadline: &Deadline) {
+/// Waits for `length` or until `is_over`, but before a deadline at most half of the time that is left: then another attempt is worth
+/// more.
+async fn pause(length: Duration, deadline: &Deadline, is_over: impl Fn() -> bool) {
     let start = Instant::now();
     loop {
         let length = deadline.remaining().map_or(length, |left| length.min((left / 2).max(TICK)));
         let left = length.saturating_sub(start.elapsed());
-        if left.is_zero() || deadline.is_over() {
+        if left.is_zero() || deadline.is_over() || is_over() {
             return;
         }
         sleep(left.min(TICK)).await;

@@ -1,13 +1,16 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
+mod credentials;
 mod dead_letter;
 mod delivery;
 mod encode;
+mod environment;
 mod files;
 mod json;
 mod options;
 mod reporter;
+mod tls;
 mod transport;
 mod wire;
 
@@ -17,6 +20,7 @@ use flink_traces_api::{
     TraceReporterFactory,
 };
 
+pub use environment::{EnvironmentOption, EnvironmentWarning, environment_options};
 use options::{OPTIONS, Options};
 use reporter::OtlpReporter;
 

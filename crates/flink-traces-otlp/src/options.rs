@@ -7,21 +7,29 @@ use flink_traces_api::otel::{RESOURCE_ATTRIBUTES, SERVICE_NAME, SERVICE_VERSION,
 use flink_traces_api::{
     COMPATIBILITY, Compatibility, ConfigError, ConfigOption, OptionDoc, ReporterConfig, parse_bytes, parse_duration,
 };
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
 
+use crate::credentials::Authorization;
 use crate::dead_letter::{DeadLetters, file_name};
 use crate::encode::encode_resource;
+use crate::tls::Tls;
 
-const ENDPOINT: ConfigOption<Url> = ConfigOption::parsed(
+pub(crate) const ENDPOINT: ConfigOption<Url> = ConfigOption::parsed(
     "exporter.endpoint",
     "a URL that begins with http:// or https://, without user and password",
     endpoint,
-    "Where the collector listens. Over gRPC the path is not used. Over HTTP a URL without a path gets `v1/traces` or `v1/logs`, as \
-     the OTLP specification has it; under `compatibility: flink` the URL is used as it is, as Flink does.",
+    "Where the collector listens. Over gRPC the path is not used. Over HTTP a URL without a path gets `v1/traces` or `v1/logs`; under `compatibility: flink` the URL is used as it is, as Flink does.",
 );
 
-const PROTOCOL: ConfigOption<Protocol> = ConfigOption::parsed(
+pub(crate) const APPEND_PATH: ConfigOption<bool> = ConfigOption::bool(
+    "exporter.append-path",
+    "Whether `exporter.endpoint` gets the signal's path over HTTP if it has none.",
+)
+.or("true");
+
+pub(crate) const PROTOCOL: ConfigOption<Protocol> = ConfigOption::parsed(
     "exporter.protocol",
     "`grpc`, `http` or `http/json`",
     |text| match text.trim().to_ascii_lowercase().as_str() {
@@ -34,7 +42,7 @@ const PROTOCOL: ConfigOption<Protocol> = ConfigOption::parsed(
 )
 .or("grpc");
 
-const TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
+pub(crate) const TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
     "exporter.timeout",
     "a duration from `1 ms` to `365 d`",
     positive_duration,
@@ -42,7 +50,7 @@ const TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
 )
 .or("10 s");
 
-const COMPRESSION: ConfigOption<bool> = ConfigOption::parsed(
+pub(crate) const COMPRESSION: ConfigOption<bool> = ConfigOption::parsed(
     "exporter.compression",
     "`none` or `gzip`",
     |text| match text.trim().to_ascii_lowercase().as_str() {
@@ -54,10 +62,55 @@ const COMPRESSION: ConfigOption<bool> = ConfigOption::parsed(
 )
 .or("none");
 
-const HEADERS: ConfigOption<Vec<(String, String)>> = ConfigOption::map(
+pub(crate) const HEADERS: ConfigOption<Vec<(String, String)>> = ConfigOption::map(
     "exporter.headers",
     "Headers for each request, such as `exporter.headers.authorization: Bearer …`; over gRPC they are its metadata. Their values are \
      never shown.",
+);
+
+pub(crate) const BASIC_AUTH: ConfigOption<(String, String)> = ConfigOption::parsed(
+    "exporter.basic-auth",
+    "a user and a password, as `user:password`",
+    |text| text.trim().split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned())),
+    "User and password for basic authentication. Never shown.",
+);
+
+pub(crate) const BEARER_TOKEN: ConfigOption<String> =
+    ConfigOption::string("exporter.bearer-token", "Sent as `Authorization: Bearer …`. Never shown.");
+
+pub(crate) const BEARER_TOKEN_FILE: ConfigOption<String> = ConfigOption::string(
+    "exporter.bearer-token-file",
+    "A file that holds such a token. It is read before each request, so it may change; while it cannot be read, the last token is used.",
+);
+
+pub(crate) const CA_CERTIFICATES: ConfigOption<String> = ConfigOption::string(
+    "exporter.ca-certificates",
+    "A PEM file of the authorities whose certificates the collector may show; the system's authorities without it.",
+);
+
+pub(crate) const CLIENT_CERTIFICATE: ConfigOption<String> = ConfigOption::string(
+    "exporter.client-certificate",
+    "A PEM file of the certificate to show to the collector, with those between it and its authority. Needs `exporter.client-key`.",
+);
+
+pub(crate) const CLIENT_KEY: ConfigOption<String> =
+    ConfigOption::string("exporter.client-key", "A PEM file of the key of `exporter.client-certificate`.");
+
+pub(crate) const PROXY: ConfigOption<Option<Url>> = ConfigOption::parsed(
+    "exporter.proxy",
+    "empty or a URL that begins with http:// or https://",
+    |text| match text.trim() {
+        "" => Some(None),
+        text => http_url(text).map(Some),
+    },
+    "An HTTP proxy on the way to the collector, possibly with user and password; none if empty. Over gRPC, and to an endpoint with \
+     https://, it is asked for a tunnel; over gRPC the proxy's own address begins with http://.",
+);
+
+pub(crate) const NO_PROXY: ConfigOption<String> = ConfigOption::string(
+    "exporter.no-proxy",
+    "Hosts that are reached without the proxy, as `NO_PROXY` has them: names, with all below them, addresses and networks, separated \
+     by commas.",
 );
 
 const INITIAL_BACKOFF: ConfigOption<Duration> = ConfigOption::parsed(
@@ -89,7 +142,8 @@ const CONCURRENCY: ConfigOption<u64> = ConfigOption::parsed(
     "exporter.concurrency",
     "a whole number from 1 to 32",
     |text| text.trim().parse().ok().filter(|number| (1..=32).contains(number)),
-    "How many requests of one report may be on their way at once. Spans wait until what they are parts of was taken.",
+    "How many requests of one report may be on their way at once. Spans wait until what they are parts of was taken; but for that, \
+     what is on its way at once arrives in any order. `1` keeps the order.",
 )
 .or("4");
 
@@ -133,10 +187,19 @@ const HTTP_LARGEST_BATCH: u64 = 16 << 20;
 /// All options but `compatibility`, in the order in which documentation shows them.
 pub(crate) const OPTIONS: &[OptionDoc] = &[
     ENDPOINT.doc(),
+    APPEND_PATH.doc(),
     PROTOCOL.doc(),
     TIMEOUT.doc(),
     COMPRESSION.doc(),
     HEADERS.doc(),
+    BASIC_AUTH.doc(),
+    BEARER_TOKEN.doc(),
+    BEARER_TOKEN_FILE.doc(),
+    CA_CERTIFICATES.doc(),
+    CLIENT_CERTIFICATE.doc(),
+    CLIENT_KEY.doc(),
+    PROXY.doc(),
+    NO_PROXY.doc(),
     SERVICE_NAME.doc(),
     SERVICE_VERSION.doc(),
     RESOURCE_ATTRIBUTES.doc(),
@@ -165,7 +228,6 @@ pub(crate) struct Options {
 }
 
 /// Where requests go, and how.
-#[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) url: Url,
     pub(crate) protocol: Protocol,
@@ -173,6 +235,10 @@ pub(crate) struct Target {
     pub(crate) timeout: Duration,
     pub(crate) gzip: bool,
     pub(crate) headers: HeaderMap,
+    pub(crate) authorization: Authorization,
+    pub(crate) tls: Tls,
+    pub(crate) proxy: Option<Url>,
+    pub(crate) no_proxy: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +266,8 @@ pub(crate) struct Retry {
 impl Options {
     pub(crate) fn read(config: &ReporterConfig, signal: Signal) -> Result<Self, ConfigError> {
         let protocol = config.require(&PROTOCOL)?;
-        let verbatim = config.require(&COMPATIBILITY)? == Compatibility::Flink;
+        let verbatim = config.require(&COMPATIBILITY)? == Compatibility::Flink || !config.require(&APPEND_PATH)?;
+        let headers = headers(config)?;
         Ok(Self {
             name: config.name().to_owned(),
             signal,
@@ -210,7 +277,11 @@ impl Options {
                 signal,
                 timeout: config.require(&TIMEOUT)?,
                 gzip: config.require(&COMPRESSION)?,
-                headers: headers(config)?,
+                authorization: authorization(config, &headers)?,
+                headers,
+                tls: tls(config)?,
+                proxy: config.get(&PROXY)?.flatten(),
+                no_proxy: config.get(&NO_PROXY)?.unwrap_or_default(),
             },
             retry: Retry {
                 initial_backoff: config.require(&INITIAL_BACKOFF)?,
@@ -242,13 +313,50 @@ fn dead_letters(config: &ReporterConfig, signal: Signal) -> Result<Option<DeadLe
     }))
 }
 
+fn authorization(config: &ReporterConfig, headers: &HeaderMap) -> Result<Authorization, ConfigError> {
+    const EXPECTED: &str = "the only credentials: there are `exporter.basic-auth`, `exporter.bearer-token`, \
+                            `exporter.bearer-token-file` and the header `authorization`";
+    let basic = config.get(&BASIC_AUTH)?.map(|(user, password)| Authorization::Basic(user, password));
+    let token = config.get(&BEARER_TOKEN)?.map(|token| Authorization::Bearer(token.trim().to_owned()));
+    let file = config.get(&BEARER_TOKEN_FILE)?.map(|path| Authorization::BearerFile(path.into()));
+    let mut taken = headers.contains_key(AUTHORIZATION);
+    let mut found = Authorization::None;
+    let given = [
+        (basic, config.invalid(&BASIC_AUTH, EXPECTED)),
+        (token, config.invalid(&BEARER_TOKEN, EXPECTED)),
+        (file, config.invalid(&BEARER_TOKEN_FILE, EXPECTED)),
+    ];
+    for (authorization, error) in given {
+        if let Some(authorization) = authorization {
+            if std::mem::replace(&mut taken, true) {
+                return Err(error);
+            }
+            found = authorization;
+        }
+    }
+    Ok(found)
+}
+
+fn tls(config: &ReporterConfig) -> Result<Tls, ConfigError> {
+    let client = match (config.get(&CLIENT_CERTIFICATE)?, config.get(&CLIENT_KEY)?) {
+        (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
+        (None, None) => None,
+        (Some(_), None) => return Err(config.invalid(&CLIENT_CERTIFICATE, "of use without `exporter.client-key`")),
+        (None, Some(_)) => return Err(config.invalid(&CLIENT_KEY, "of use without `exporter.client-certificate`")),
+    };
+    Ok(Tls { ca_certificates: config.get(&CA_CERTIFICATES)?.map(Into::into), client })
+}
+
 fn endpoint(text: &str) -> Option<Url> {
+    http_url(text).filter(|url| url.username().is_empty() && url.password().is_none())
+}
+
+fn http_url(text: &str) -> Option<Url> {
     let text = text.trim();
     // The parser would also take `http:host`.
     let (scheme, _) = text.split_once("://")?;
     let known = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
-    let url = Url::parse(text).ok().filter(|_| known)?;
-    (url.username().is_empty() && url.password().is_none()).then_some(url)
+    Url::parse(text).ok().filter(|_| known)
 }
 
 /// The URL that requests go to.
@@ -340,6 +448,7 @@ mod tests {
         check("https://h", &[http], "https://h/v1/traces", "https://h/v1/logs");
         check("http://h/?a=b", &[http], "http://h/v1/traces?a=b", "http://h/v1/logs?a=b");
         check("http://h:4318/v1/traces", &[http], "http://h:4318/v1/traces", "http://h:4318/v1/traces");
+        check("http://h", &[http, ("exporter.append-path", "false")], "http://h/", "http://h/");
         check("http://[::1]:4318", &[http, ("compatibility", "flink")], "http://[::1]:4318/", "http://[::1]:4318/");
     }
 
@@ -408,6 +517,28 @@ mod tests {
             check(("exporter.concurrency", text), text, "a whole number from 1 to 32");
         }
         check(("on-auth-failure", "wait"), "wait", "`keep` or `drop`");
+    }
+
+    #[test]
+    fn credentials_are_given_once_and_whole_and_never_shown() {
+        let check = |options: &[(&str, &str)], key: &str, expected: &str| {
+            let error = read(Signal::Traces, &[&[URL], options].concat()).err().unwrap();
+            assert!(
+                error.starts_with(&format!("code: reporter.otlp.{key}: '")) && error.ends_with(expected),
+                "{error}"
+            );
+            assert!(!error.contains("canary"), "{error}");
+        };
+        let only = "the header `authorization`";
+        let basic = ("exporter.basic-auth", "me:canary");
+        let token = ("exporter.bearer-token", "canary");
+        check(&[basic, token], "exporter.bearer-token", only);
+        check(&[token, ("exporter.bearer-token-file", "canary")], "exporter.bearer-token-file", only);
+        check(&[basic, ("exporter.headers.Authorization", "canary")], "exporter.basic-auth", only);
+        check(&[("exporter.basic-auth", "canary")], "exporter.basic-auth", BASIC_AUTH.doc().expected);
+        check(&[("exporter.client-certificate", "x")], "exporter.client-certificate", "`exporter.client-key`");
+        check(&[("exporter.client-key", "canary")], "exporter.client-key", "`exporter.client-certificate`");
+        check(&[("exporter.proxy", "socks5://me:canary@h")], "exporter.proxy", PROXY.doc().expected);
     }
 
     #[test]

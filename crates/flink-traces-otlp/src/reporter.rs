@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use flink_traces_api::{ConfigError, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, TraceReporter};
 use tokio::runtime::Runtime;
 
+use crate::credentials::Authorization;
 use crate::delivery::{Delivery, Health};
 use crate::encode::{Chunks, Record, span_records};
 use crate::options::Options;
@@ -30,12 +31,13 @@ impl OtlpReporter {
             .map_err(|error| ConfigError::Setup(error.into()))?;
         let mut shown = target.url.clone();
         shown.set_query(None);
-        if !target.headers.is_empty() && target.url.scheme() == "http" {
+        let has_credentials = !target.headers.is_empty() || !matches!(target.authorization, Authorization::None);
+        if has_credentials && target.url.scheme() == "http" {
             tracing::warn!(
                 target: "flink_traces_otlp",
                 reporter = name,
                 endpoint = %shown,
-                "Sends exporter.headers without encryption"
+                "Sends credentials without encryption"
             );
         }
         let timeout = target.timeout;

@@ -5,32 +5,34 @@ use std::error::Error;
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use flink_traces_api::otel::Signal;
-use flink_traces_api::{REDACTED, printable};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, TE};
+use flink_traces_api::printable;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use http_body_util::{BodyExt, Full};
-use reqwest::Url;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::Matcher;
+use percent_encoding::percent_decode_str;
 use reqwest::redirect::Policy;
-use rustls::crypto::CryptoProvider;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::Verifier;
+use reqwest::{NoProxy, Proxy, Url};
 use tonic::body::Body;
 use tonic::client::GrpcService;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use crate::answer::{Answer, Verdict};
+use crate::credentials::Credentials;
 use crate::json;
 use crate::options::{Protocol, Target};
+use crate::tls::Tls;
 
-type BoxError = Box<dyn Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 const USER_AGENT: &str =
     concat!("flink-traces-otlp/", env!("CARGO_PKG_VERSION"), " OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"));
@@ -53,19 +55,18 @@ pub(crate) struct Transport {
     gzip: bool,
     /// What requests hold, if they go as JSON.
     json: Option<Signal>,
-    /// Header values and their words, which no text may show.
-    secrets: Vec<String>,
+    credentials: Credentials,
 }
 
 enum Client {
-    Grpc { endpoint: Box<Endpoint>, channel: RefCell<Channel>, uri: Uri, headers: HeaderMap },
+    Grpc { dialer: Box<Dialer>, channel: RefCell<Channel>, uri: Uri, headers: HeaderMap },
     Http { client: reqwest::Client, url: Url },
 }
 
 impl Transport {
     /// Sets up what is needed to connect, which happens later. Needs the context of a tokio runtime.
     pub(crate) fn new(target: Target) -> Result<Self, BoxError> {
-        let secrets = secrets(&target.headers);
+        let credentials = Credentials::new(target.authorization, secrets(&target.headers, target.proxy.as_ref()))?;
         let mut headers = target.headers;
         let (content_type, content_encoding) = match target.protocol {
             Protocol::Grpc => ("application/grpc", GRPC_ENCODING),
@@ -79,32 +80,44 @@ impl Transport {
         let client = match target.protocol {
             Protocol::Grpc => {
                 headers.insert(TE, HeaderValue::from_static("trailers"));
-                let endpoint = Box::new(endpoint(&target.url)?);
+                let endpoint = endpoint(&target.url, &target.tls)?;
+                let dialer = Dialer { proxy: tunnel(&target.url, target.proxy, &target.no_proxy)?, endpoint };
                 Client::Grpc {
-                    channel: RefCell::new(endpoint.connect_lazy()),
-                    endpoint,
+                    channel: RefCell::new(dialer.dial()),
+                    dialer: Box::new(dialer),
                     uri: target.url.path().parse()?,
                     headers,
                 }
             }
             Protocol::Http | Protocol::HttpJson => {
-                let client = reqwest::Client::builder()
+                let mut client = reqwest::Client::builder()
                     .default_headers(headers)
                     .user_agent(USER_AGENT)
                     .connect_timeout(CONNECT_TIMEOUT)
                     .tcp_nodelay(true)
+                    .tcp_keepalive(KEEP_ALIVE_INTERVAL)
                     // A request that is given up takes its connection with it, and no other request.
                     .http1_only()
-                    .no_proxy()
                     // Following would hand the headers to whoever is named.
                     .redirect(Policy::none())
-                    .tls_backend_preconfigured(tls(&target.url)?)
-                    .build()?;
-                Client::Http { client, url: target.url }
+                    .tls_backend_preconfigured(target.tls.client_config()?);
+                client = match target.proxy {
+                    None => client.no_proxy(),
+                    Some(proxy) => {
+                        let no_proxy = NoProxy::from_string(&target.no_proxy);
+                        client.proxy(Proxy::all(proxy).map_err(reqwest::Error::without_url)?.no_proxy(no_proxy))
+                    }
+                };
+                Client::Http { client: client.build()?, url: target.url }
             }
         };
         let json = (target.protocol == Protocol::HttpJson).then_some(target.signal);
-        Ok(Self { client, gzip: target.gzip, json, secrets })
+        Ok(Self { client, gzip: target.gzip, json, credentials })
+    }
+
+    /// Whether there are other credentials than those that were used last.
+    pub(crate) fn has_new_credentials(&self) -> bool {
+        self.credentials.have_changed()
     }
 
     /// The body of the request that carries `message`.
@@ -139,18 +152,20 @@ impl Transport {
     /// Gives up the connection after a request that was not answered: the peer may be gone without a word. Over HTTP that
     /// has happened already.
     pub(crate) fn abandon(&self) {
-        if let Client::Grpc { endpoint, channel, .. } = &self.client {
-            channel.replace(endpoint.connect_lazy());
+        if let Client::Grpc { dialer, channel, .. } = &self.client {
+            channel.replace(dialer.dial());
         }
     }
 
     /// Sends a body once. The answer's text is safe to show.
     pub(crate) async fn send(&self, body: Bytes) -> Answer {
+        let authorization = self.credentials.authorization();
         let answer = match &self.client {
             Client::Grpc { channel, uri, headers, .. } => {
                 let mut request = Request::post(uri.clone());
                 if let Some(slot) = request.headers_mut() {
                     slot.clone_from(headers);
+                    slot.extend(authorization.map(|value| (AUTHORIZATION, value)));
                 }
                 match request.body(Body::new(Full::new(body))) {
                     Ok(request) => {
@@ -160,55 +175,75 @@ impl Transport {
                     Err(error) => Err(error.into()),
                 }
             }
-            Client::Http { client, url } => over_http(client.post(url.clone()).body(body)).await,
+            Client::Http { client, url } => {
+                let request = client.post(url.clone()).body(body);
+                over_http(match authorization {
+                    Some(value) => request.header(AUTHORIZATION, value),
+                    None => request,
+                })
+                .await
+            }
         };
         let answer = answer.unwrap_or_else(|error| Answer::unanswered(error.as_ref()));
-        let mut reason = answer.reason;
-        for secret in &self.secrets {
-            reason = reason.replace(secret, REDACTED);
-        }
+        let reason = self.credentials.redact(&answer.reason);
         Answer { reason: printable(&reason), ..answer }
     }
 }
 
-fn endpoint(url: &Url) -> Result<Endpoint, BoxError> {
+/// Makes connections for gRPC.
+struct Dialer {
+    endpoint: Endpoint,
+    proxy: Option<Tunnel<HttpConnector>>,
+}
+
+impl Dialer {
+    /// A connection that is made when it is first used.
+    fn dial(&self) -> Channel {
+        match &self.proxy {
+            None => self.endpoint.connect_lazy(),
+            Some(tunnel) => self.endpoint.connect_with_connector_lazy(tunnel.clone()),
+        }
+    }
+}
+
+fn endpoint(url: &Url, tls: &Tls) -> Result<Endpoint, BoxError> {
     let mut endpoint = Endpoint::from_shared(url.origin().ascii_serialization())?
         .user_agent(USER_AGENT)?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_while_idle(true);
     if url.scheme() == "https" {
-        endpoint = endpoint.tls_config_with_verifier(ClientTlsConfig::new(), Arc::new(verifier(&provider())?))?;
+        endpoint = endpoint.tls_config_with_verifier(tls.tonic_config()?, tls.verifier()?)?;
     }
     Ok(endpoint)
 }
 
-fn tls(url: &Url) -> Result<ClientConfig, BoxError> {
-    let provider = provider();
-    let config = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-    let config = match url.scheme() {
-        "https" => config.dangerous().with_custom_certificate_verifier(Arc::new(verifier(&provider)?)),
-        _ => config.with_root_certificates(RootCertStore::empty()),
-    };
-    Ok(config.with_no_client_auth())
+/// The tunnel through a proxy that an address needs.
+fn tunnel(url: &Url, proxy: Option<Url>, no_proxy: &str) -> Result<Option<Tunnel<HttpConnector>>, BoxError> {
+    let Some(proxy) = proxy else { return Ok(None) };
+    if proxy.scheme() != "http" {
+        return Err("over gRPC the address of a proxy has to begin with http://".into());
+    }
+    let matcher = Matcher::builder().all(proxy.to_string()).no(no_proxy.to_owned()).build();
+    let Some(proxy) = matcher.intercept(&url.origin().ascii_serialization().parse()?) else { return Ok(None) };
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    let tunnel = Tunnel::new(proxy.uri().clone(), connector);
+    Ok(Some(match proxy.basic_auth() {
+        Some(value) => tunnel.with_auth(value.clone()),
+        None => tunnel,
+    }))
 }
 
-/// Named, so that neither the process's default nor another crate's features decide it.
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
-
-/// Trusts whom the system trusts.
-fn verifier(provider: &Arc<CryptoProvider>) -> Result<Verifier, BoxError> {
-    Verifier::new(provider.clone()).map_err(|error| format!("no certificates to check the collector's: {error}").into())
-}
-
-fn secrets(headers: &HeaderMap) -> Vec<String> {
-    const SHORTEST: usize = 4;
-    let values = headers.values().filter_map(|value| value.to_str().ok());
-    let words = values.flat_map(|value| std::iter::once(value).chain(value.split_whitespace()));
-    words.filter(|word| word.len() >= SHORTEST).map(str::to_owned).collect()
+/// What must not be shown besides the credentials.
+fn secrets(headers: &HeaderMap, proxy: Option<&Url>) -> impl Iterator<Item = String> {
+    let values = headers.values().filter_map(|value| value.to_str().ok().map(str::to_owned));
+    let password = proxy
+        .and_then(Url::password)
+        .map(|password| [password.to_owned(), percent_decode_str(password).decode_utf8_lossy().into_owned()]);
+    values.chain(password.into_iter().flatten()).collect::<Vec<_>>().into_iter()
 }
 
 async fn over_http(request: reqwest::RequestBuilder) -> Result<Answer, BoxError> {

@@ -4,44 +4,11 @@
 mod support;
 
 use std::error::Error;
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flink_traces_api::Deadline;
 use flink_traces_testkit::{Answer, GrpcStatus, HttpAnswer, OtlpCollector};
-use support::{PROTOCOLS, event, event_reporter, options, trace_reporter, tree};
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
-
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// What is logged while `work` runs, by the targets that `filter` lets through.
-fn logged(filter: &str, work: impl FnOnce()) -> String {
-    let buffer = Buffer::default();
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::OFF.into()).parse(filter).unwrap();
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer({
-            let buffer = buffer.clone();
-            move || buffer.clone()
-        })
-        .with_ansi(false)
-        .without_time()
-        .finish();
-    tracing::subscriber::with_default(subscriber, work);
-    String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
-}
+use support::{PROTOCOLS, event, event_reporter, logged, options, trace_reporter, tree};
 
 #[test]
 fn one_line_when_a_collector_fails_and_one_when_it_works_again() {
@@ -169,11 +136,15 @@ fn no_header_value_and_no_query_is_ever_shown() {
 #[test]
 fn sending_credentials_unencrypted_is_said() {
     let headers = ("exporter.headers.authorization", "canary");
-    for (endpoint, more, warns) in
-        [("http://h", &[headers][..], true), ("http://h", &[], false), ("https://h", &[headers], false)]
-    {
+    let basic = ("exporter.basic-auth", "me:canary");
+    for (endpoint, more, warns) in [
+        ("http://h", &[headers][..], true),
+        ("http://h", &[basic], true),
+        ("http://h", &[], false),
+        ("https://h", &[headers], false),
+    ] {
         let log = logged("flink_traces_otlp", || drop(trace_reporter(&options(endpoint, "grpc", more))));
-        assert_eq!(log.contains("Sends exporter.headers without encryption"), warns, "{endpoint}: {log}");
+        assert_eq!(log.contains("Sends credentials without encryption"), warns, "{endpoint}: {log}");
         assert!(!log.contains("canary"));
     }
 }

@@ -1,5 +1,8 @@
 //! The command line.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -139,6 +142,29 @@ pub struct ConfigurationArgs {
     /// Reports over OTLP to this address, by reporters named `otlp`: over HTTP if its port is 4318 or it has a path, else over gRPC.
     #[arg(long, value_name = "URL")]
     pub otlp: Option<String>,
+
+    /// What OTLP reporters take from `OTEL_*` and proxy variables, if nothing else says it.
+    #[arg(skip = Environment::of_process())]
+    pub environment: Environment,
+}
+
+/// Environment variables; none by default.
+#[derive(Clone, Default)]
+pub struct Environment(pub BTreeMap<String, String>);
+
+impl Environment {
+    /// Those of this process that are text.
+    fn of_process() -> Self {
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        Self(std::env::vars_os().filter_map(text).collect())
+    }
+}
+
+/// The names only: values may be secrets.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// Arguments of `demo`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use flink_rest::Client;
 use flink_traces_api::{
-    Clock, ConfigError, ConfigOption, ConfigValue, OptionDoc, Origin, RawValue, Registry, ReporterConfig,
+    Clock, ConfigError, ConfigOption, ConfigValue, OptionDoc, Origin, RawValue, Registry, ReporterConfig, otel,
     parse_duration, printable,
 };
 use flink_traces_runtime::{
@@ -16,7 +16,7 @@ use flink_traces_runtime::{
     SPAN_DETAIL_LEVEL, Severity, Signal, SpanDetailLevel, TRACES_REPORTERS, discover, unknown_keys,
 };
 
-use crate::cli::ConfigurationArgs;
+use crate::cli::{ConfigurationArgs, Environment};
 
 /// The clusters to watch: `flink-traces.clusters.<name>: URL`.
 pub const CLUSTERS: ConfigOption<Vec<(String, String)>> = ConfigOption::map(
@@ -172,7 +172,8 @@ impl Settings {
     }
 
     fn read(arguments: &ConfigurationArgs, shorthands: &[Shorthand]) -> (Self, Vec<Problem>) {
-        let (configuration, mut problems) = configuration(arguments, shorthands);
+        let (mut configuration, mut problems) = configuration(arguments, shorthands);
+        problems.extend(set_by_environment(&mut configuration, &arguments.environment));
         let registry = registry();
         problems.extend(unknown_keys(&configuration, &registry, OWN_OPTIONS));
         let (reporters, found) = discover(&configuration, &registry);
@@ -421,6 +422,37 @@ pub fn json_reporters(directory: &Path) -> Vec<Shorthand> {
     };
     let [spans, events] = JSON_FILES;
     reporter("traces", spans).into_iter().chain(reporter("events", events)).collect()
+}
+
+/// Puts what OpenTelemetry's environment variables say of OTLP reporters under all that is configured. Answers what is odd about them.
+fn set_by_environment(configuration: &mut Configuration, environment: &Environment) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = Vec::new();
+    for (signal, prefix, class) in [
+        (otel::Signal::Traces, "traces.reporter.", flink_traces_otlp::TRACE_FACTORY),
+        (otel::Signal::Events, "events.reporter.", flink_traces_otlp::EVENT_FACTORY),
+    ] {
+        let of_class = configuration.below(prefix).filter(|(_, value)| value.raw.to_string() == class);
+        let names = of_class.filter_map(|(key, _)| key.strip_suffix(".factory.class"));
+        for name in names.map(str::to_owned).collect::<Vec<_>>() {
+            let prefix = format!("{prefix}{name}.");
+            let values = configuration.below(&prefix).map(|(key, value)| (key.to_owned(), value.clone()));
+            let config = ReporterConfig::new(prefix.clone(), name, values);
+            let variable = |name: &str| environment.0.get(name).cloned();
+            let (options, warnings) = flink_traces_otlp::environment_options(signal, &config, &variable);
+            for option in options {
+                configuration.set_default(format!("{prefix}{}", option.key), option.value, option.variable);
+            }
+            for warning in warnings {
+                let origin = Some(Origin { source: warning.variable.into(), ..Origin::default() });
+                let problem = Problem { origin, ..Problem::warning(warning.message) };
+                // Both signals may have the same to say.
+                if problems.iter().all(|known| known.to_string() != problem.to_string()) {
+                    problems.push(problem);
+                }
+            }
+        }
+    }
+    problems
 }
 
 /// What is wrong with the options that only the reporters themselves read: makes each of them once and lets go of it, which neither

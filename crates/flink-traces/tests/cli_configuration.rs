@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use support::flink::{FakeFlink, Port};
-use support::process::Place;
+use support::process::{Place, Running, command};
 use support::session;
 
 const SLF4J: &str = "org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory";
@@ -246,4 +246,80 @@ fn check_tells_what_is_in_force_and_who_answers() {
     // What --flink names is instead of what is configured.
     let checked = place.run(&["check", "--conf", "conf", "--flink", &flink.url()]).expect_code(0);
     assert!(!checked.stdout.contains("cluster test"), "{}", checked.stdout);
+}
+
+/// What `check` says on standard output of a configuration of one OTLP reporter, in an environment.
+fn check_in(environment: &[(&str, &str)], options: &str, arguments: &[&str]) -> String {
+    let place = Place::new();
+    place.write("token", "canary-in-file");
+    place.write(
+        "conf/config.yaml",
+        format!(
+            "traces.reporter.otel.factory.class: org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory
+events.reporter.otel.factory.class: org.apache.flink.events.otel.OpenTelemetryEventReporterFactory
+{options}"
+        ),
+    );
+    let arguments = [&["check", "--conf", "conf", "--log-level", "trace"], arguments].concat();
+    let mut command = command(&place.path(""), &arguments);
+    command.envs(environment.iter().copied());
+    // There is no cluster to watch.
+    let checked = Running::start(command).finish().expect_code(69);
+    assert!(!format!("{checked:?}").contains("canary"), "{checked:?}");
+    format!("{}{}", checked.stdout, checked.stderr)
+}
+
+/// Scenario: options by OpenTelemetry's variables, by the configuration and by arguments. Guarantees: an argument wins over the file, that
+/// over a variable, that over the default, and `check` tells which it was.
+#[test]
+fn the_environment_stands_under_the_configuration_and_check_tells_who_won() {
+    let nobody = Port::reserve();
+    let url = nobody.url();
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "carrier-pigeon"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=canary"),
+        ("OTEL_SERVICE_NAME", "by-variable"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=b"),
+    ];
+    let options = "traces.reporter.otel.exporter.timeout: 3 s\nevents.reporter.otel.service.name: by-file\n";
+    let told = check_in(&environment, options, &["-D", "events.reporter.otel.exporter.protocol=http/json"]);
+    for expected in [
+        format!("traces.reporter.otel.exporter.endpoint = {url}/v1/traces  [OTEL_EXPORTER_OTLP_ENDPOINT]"),
+        "traces.reporter.otel.exporter.protocol = http/protobuf  [OTEL_EXPORTER_OTLP_PROTOCOL]".to_owned(),
+        "traces.reporter.otel.exporter.timeout = 3 s  [conf/config.yaml:3:1]".to_owned(),
+        "traces.reporter.otel.exporter.compression = none  [default]".to_owned(),
+        "traces.reporter.otel.exporter.headers.x-key = ******  [OTEL_EXPORTER_OTLP_HEADERS]".to_owned(),
+        "traces.reporter.otel.service.name = by-variable  [OTEL_SERVICE_NAME]".to_owned(),
+        "traces.reporter.otel.resource.attributes.a = b  [OTEL_RESOURCE_ATTRIBUTES]".to_owned(),
+        format!("events.reporter.otel.exporter.endpoint = {url}/v1/logs  [OTEL_EXPORTER_OTLP_ENDPOINT]"),
+        "events.reporter.otel.exporter.protocol = http/json  [-D]".to_owned(),
+        "events.reporter.otel.exporter.timeout = 2500 ms  [OTEL_EXPORTER_OTLP_TIMEOUT]".to_owned(),
+        "events.reporter.otel.service.name = by-file  [conf/config.yaml:4:1]".to_owned(),
+        "OTEL_EXPORTER_OTLP_COMPRESSION: is none of the values that there are: left out".to_owned(),
+    ] {
+        assert!(told.contains(&expected), "{expected} is not in\n{told}");
+    }
+}
+
+/// Scenario: a secret in every option that may hold one. Guarantees: `check` shows none.
+#[test]
+fn check_shows_no_secret() {
+    let nobody = Port::reserve();
+    let base = format!("exporter.endpoint: {}/?key=canary", nobody.url());
+    for credentials in [
+        "exporter.headers.authorization: canary",
+        "exporter.basic-auth: me:canary",
+        "exporter.bearer-token: canary",
+        "exporter.bearer-token-file: token",
+    ] {
+        let traces = [base.as_str(), credentials, "exporter.proxy: http://me:canary@h", "exporter.headers.x: canary"];
+        let traces = traces.map(|option| format!("traces.reporter.otel.{option}\n")).concat();
+        let events = format!("events.reporter.otel.{base}\n");
+        let environment = [("OTEL_EXPORTER_OTLP_HEADERS", "y=canary"), ("HTTP_PROXY", "http://me:canary@h")];
+        let told = check_in(&environment, &(traces + &events), &[]);
+        assert!(told.contains("events.reporter.otel.exporter.proxy = http://******@h  [HTTP_PROXY]"), "{told}");
+    }
 }

@@ -2,16 +2,18 @@
 #![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses its part; a test may panic")]
 
 use std::collections::HashSet;
+use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use flink_traces_api::{
-    Compatibility, Deadline, Event, EventReporter, Identity, Registry, ReportContext, ReportError, ReportedEvent,
-    ReportedSpan, ReporterConfig, Span, SystemClock, TraceReporter,
+    Compatibility, ConfigError, Deadline, Event, EventReporter, Identity, Registry, ReportContext, ReportError,
+    ReportedEvent, ReportedSpan, ReporterConfig, Span, SystemClock, TraceReporter,
 };
 use flink_traces_otlp::{EVENT_FACTORY, TRACE_FACTORY, register};
 use flink_traces_testkit::OtlpCollector;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 /// What `exporter.protocol` can be.
 pub(crate) const PROTOCOLS: [&str; 3] = ["grpc", "http", "http/json"];
@@ -28,9 +30,13 @@ pub(crate) fn options<'a>(endpoint: &'a str, protocol: &'a str, more: &[(&'a str
 }
 
 pub(crate) fn trace_reporter(config: &ReporterConfig) -> Box<dyn TraceReporter> {
+    try_trace_reporter(config).unwrap()
+}
+
+pub(crate) fn try_trace_reporter(config: &ReporterConfig) -> Result<Box<dyn TraceReporter>, ConfigError> {
     let mut registry = Registry::new();
     register(&mut registry);
-    registry.trace(TRACE_FACTORY).unwrap().create_trace_reporter(config).unwrap()
+    registry.trace(TRACE_FACTORY).unwrap().create_trace_reporter(config)
 }
 
 pub(crate) fn event_reporter(config: &ReporterConfig) -> Box<dyn EventReporter> {
@@ -118,4 +124,34 @@ pub(crate) fn no_orphans(collector: &OtlpCollector) {
         assert!(parent.is_empty() || known.contains(parent), "{:?} is an orphan", received.span);
         known.insert(received.span.span_id);
     }
+}
+
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is logged while `work` runs, by the targets that `filter` lets through.
+pub(crate) fn logged(filter: &str, work: impl FnOnce()) -> String {
+    let buffer = Buffer::default();
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::OFF.into()).parse(filter).unwrap();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer({
+            let buffer = buffer.clone();
+            move || buffer.clone()
+        })
+        .with_ansi(false)
+        .without_time()
+        .finish();
+    tracing::subscriber::with_default(subscriber, work);
+    String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
 }

@@ -77,6 +77,14 @@ impl Configuration {
         loader.finish().0
     }
 
+    /// Sets what `source`, such as an environment variable, says of a key that is not configured.
+    pub fn set_default(&mut self, key: String, text: String, source: &str) {
+        let origin = Origin { source: source.into(), ..Origin::default() };
+        let fragments = self.get(&REDACTED_KEYS).ok().flatten().unwrap_or_default();
+        let secret = is_sensitive(&key) || is_added(&key, &fragments);
+        self.values.entry(key).or_insert(ConfigValue { raw: RawValue::Text(text), origin, secret });
+    }
+
     /// The value of `option`, or its default; `None` if there is neither.
     ///
     /// # Errors
@@ -168,17 +176,21 @@ impl Loader {
         let Self { mut values, mut problems, .. } = self;
         match REDACTED_KEYS.read(&values, "") {
             Ok(fragments) => {
-                let fragments = fragments.unwrap_or_default().join(",").to_lowercase();
-                let fragments: Vec<_> = fragments.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+                let fragments = fragments.unwrap_or_default();
                 for (key, value) in &mut values {
-                    let key = key.to_lowercase();
-                    value.secret |= fragments.iter().any(|fragment| key.contains(fragment));
+                    value.secret |= is_added(key, &fragments);
                 }
             }
             Err(error) => problems.push((&error).into()),
         }
         (Configuration { values }, problems)
     }
+}
+
+/// Whether a value is secret because [`REDACTED_KEYS`] says so of its key.
+fn is_added(key: &str, fragments: &[String]) -> bool {
+    let (key, fragments) = (key.to_lowercase(), fragments.join(",").to_lowercase());
+    fragments.split(',').map(str::trim).any(|fragment| !fragment.is_empty() && key.contains(fragment))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

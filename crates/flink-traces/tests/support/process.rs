@@ -55,6 +55,10 @@ pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     for name in ["FLINK_TRACES_CONF", "FLINK_TRACES_LOG", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }
+    let is_read = |name: &str| name.starts_with("OTEL_") || name.to_ascii_lowercase().ends_with("_proxy");
+    for (name, _) in std::env::vars().filter(|(name, _)| is_read(name)) {
+        command.env_remove(name);
+    }
     command.args(arguments).current_dir(directory).env("COLUMNS", "100");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command

@@ -1,0 +1,113 @@
+//! Who the sender says it is: headers, basic authentication, a bearer token or the file that holds one.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flink_traces_api::REDACTED;
+use http::HeaderValue;
+
+/// What goes into `Authorization` besides what `exporter.headers` say.
+#[derive(Default)]
+pub(crate) enum Authorization {
+    #[default]
+    None,
+    /// User and password.
+    Basic(String, String),
+    /// A token.
+    Bearer(String),
+    /// A file that holds a token, and may change.
+    BearerFile(PathBuf),
+}
+
+/// The headers that are secret, and all that must not be shown.
+pub(crate) struct Credentials {
+    authorization: Authorization,
+    /// The last token of the file, and the value made of it.
+    token: RefCell<Option<(String, HeaderValue)>>,
+    /// Values and their words, which no text may show.
+    secrets: Vec<String>,
+}
+
+impl Credentials {
+    /// `secrets` are what else must not be shown.
+    ///
+    /// # Errors
+    /// When there is no header to be made of it, saying why without showing it.
+    pub(crate) fn new(authorization: Authorization, secrets: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut secrets: Vec<_> = secrets.collect();
+        let fixed = match &authorization {
+            Authorization::None | Authorization::BearerFile(_) => None,
+            Authorization::Basic(user, password) => {
+                secrets.push(password.clone());
+                Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
+            }
+            Authorization::Bearer(token) => Some(format!("Bearer {token}")),
+        };
+        let token = match &fixed {
+            Some(text) => Some((String::new(), sensitive(text).ok_or("not printable ASCII")?)),
+            None => None,
+        };
+        secrets.extend(fixed);
+        let credentials = Self { authorization, token: RefCell::new(token), secrets };
+        if let Authorization::BearerFile(_) = &credentials.authorization {
+            credentials.read()?;
+        }
+        Ok(credentials)
+    }
+
+    /// The value of `Authorization`, with the token that the file holds now; with the last one, if it holds none.
+    pub(crate) fn authorization(&self) -> Option<HeaderValue> {
+        if let Authorization::BearerFile(_) = &self.authorization {
+            let _ = self.read();
+        }
+        self.token.borrow().as_ref().map(|(_, value)| value.clone())
+    }
+
+    /// Whether the file holds another token than the one used last.
+    pub(crate) fn have_changed(&self) -> bool {
+        let found = self.token_of_file().and_then(Result::ok);
+        found.is_some_and(|found| self.token.borrow().as_ref().is_none_or(|(known, _)| *known != found))
+    }
+
+    /// The text without anything secret.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        const SHORTEST: usize = 4;
+        let token = self.token.borrow();
+        let token = token.as_ref().map(|(token, _)| token);
+        let words = self
+            .secrets
+            .iter()
+            .chain(token)
+            .flat_map(|value| std::iter::once(value.as_str()).chain(value.split_whitespace()));
+        let mut words: Vec<_> = words.filter(|word| word.len() >= SHORTEST).collect();
+        // What holds another goes first, or its rest would stay.
+        words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+        words.iter().fold(text.to_owned(), |text, word| text.replace(word, REDACTED))
+    }
+
+    fn token_of_file(&self) -> Option<Result<String, String>> {
+        let Authorization::BearerFile(path) = &self.authorization else { return None };
+        let text = fs::read_to_string(path).map_err(|error| format!("the file with the token: {error}"));
+        Some(text.and_then(|text| match text.trim() {
+            "" => Err("the file with the token is empty".to_owned()),
+            token => Ok(token.to_owned()),
+        }))
+    }
+
+    fn read(&self) -> Result<(), String> {
+        let Some(token) = self.token_of_file() else { return Ok(()) };
+        let token = token?;
+        let value = sensitive(&format!("Bearer {token}")).ok_or("the file holds no token of printable ASCII")?;
+        self.token.replace(Some((token, value)));
+        Ok(())
+    }
+}
+
+fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(text).ok().filter(|value| value.to_str().is_ok())?;
+    value.set_sensitive(true);
+    Some(value)
+}

@@ -1,0 +1,440 @@
+//! OpenTelemetry's environment variables, and those of proxies.
+
+use flink_traces_api::otel::{RESOURCE_ATTRIBUTES, SERVICE_NAME, Signal};
+use flink_traces_api::{COMPATIBILITY, Compatibility, ReporterConfig};
+use percent_encoding::percent_decode_str;
+
+use crate::options::{
+    APPEND_PATH, BASIC_AUTH, BEARER_TOKEN, BEARER_TOKEN_FILE, CA_CERTIFICATES, CLIENT_CERTIFICATE, CLIENT_KEY,
+    COMPRESSION, ENDPOINT, HEADERS, NO_PROXY, PROTOCOL, PROXY, Protocol, TIMEOUT,
+};
+
+/// An option that an environment variable stands for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EnvironmentOption {
+    /// Its key, without the reporter's prefix.
+    pub key: String,
+    /// Its value, as it would be written. May be a secret: `Debug` does not show it.
+    pub value: String,
+    /// The variable.
+    pub variable: &'static str,
+}
+
+impl std::fmt::Debug for EnvironmentOption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EnvironmentOption")
+            .field("key", &self.key)
+            .field("variable", &self.variable)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is odd about an environment variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentWarning {
+    /// The variable.
+    pub variable: &'static str,
+    /// What is odd about it; never shows its value.
+    pub message: &'static str,
+}
+
+/// The options that environment variables stand for, of an OTLP reporter that has not set them itself: `OTEL_EXPORTER_OTLP_*`, where those
+/// of the signal win over those of all, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
+/// `NO_PROXY`. A variable that is empty is unset; one that cannot be read is warned about and left out. `variable` tells the value of a
+/// variable: nothing here looks at the environment of the process.
+///
+/// They belong under all that is configured; a program puts them there and then makes the reporter.
+///
+/// ```
+/// use flink_traces_api::{ReporterConfig, otel::Signal};
+///
+/// let config = ReporterConfig::from_pairs("otel", [("exporter.protocol", "http")]);
+/// let variable = |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| "http://collector:4318".to_owned());
+/// let (options, _) = flink_traces_otlp::environment_options(Signal::Traces, &config, &variable);
+/// assert_eq!((options[0].key.as_str(), options[0].value.as_str()), ("exporter.endpoint", "http://collector:4318/v1/traces"));
+/// ```
+pub fn environment_options(
+    signal: Signal,
+    config: &ReporterConfig,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> (Vec<EnvironmentOption>, Vec<EnvironmentWarning>) {
+    let mut environment = Environment { signal, config, variable, options: Vec::new(), warnings: Vec::new() };
+    environment.exporter();
+    environment.resource();
+    environment.proxy();
+    (environment.options, environment.warnings)
+}
+
+struct Environment<'a> {
+    signal: Signal,
+    config: &'a ReporterConfig,
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    options: Vec<EnvironmentOption>,
+    warnings: Vec<EnvironmentWarning>,
+}
+
+/// The names of one setting: for traces, for logs, for all.
+type Names = [&'static str; 3];
+
+impl Environment<'_> {
+    fn exporter(&mut self) {
+        self.text(
+            PROTOCOL.key(),
+            ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"],
+            |text| PROTOCOL.parse(&raw(text)).is_some(),
+        );
+        self.endpoint();
+        self.text(
+            COMPRESSION.key(),
+            [
+                "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+                "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION",
+                "OTEL_EXPORTER_OTLP_COMPRESSION",
+            ],
+            |text| COMPRESSION.parse(&raw(text)).is_some(),
+        );
+        self.timeout();
+        for (key, names) in [
+            (
+                CA_CERTIFICATES.key(),
+                [
+                    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+                    "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE",
+                    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+                ],
+            ),
+            (
+                CLIENT_CERTIFICATE.key(),
+                [
+                    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+                    "OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE",
+                    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+                ],
+            ),
+            (
+                CLIENT_KEY.key(),
+                [
+                    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+                    "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY",
+                    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+                ],
+            ),
+        ] {
+            self.text(key, names, |_| true);
+        }
+        self.headers();
+    }
+
+    fn endpoint(&mut self) {
+        let names =
+            ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+        let Some((variable, mut url)) = self.find(ENDPOINT.key(), names) else { return };
+        let is_grpc = self.protocol() == Protocol::Grpc;
+        if is_grpc && !url.contains("://") {
+            let scheme = if self.is_insecure() { "http" } else { "https" };
+            url = format!("{scheme}://{url}");
+        }
+        let Some(parsed) = ENDPOINT.parse(&raw(&url)) else {
+            return self.warn(
+                variable,
+                "is not a URL that begins with http:// or https://, without user and password: left out",
+            );
+        };
+        if !is_grpc && variable == names[2] {
+            // The address of all signals; each has its path below.
+            let (base, query) = url.find('?').map_or((url.as_str(), ""), |query| url.split_at(query));
+            let path = match self.signal {
+                Signal::Traces => "v1/traces",
+                Signal::Events => "v1/logs",
+            };
+            url = format!("{}/{path}{query}", base.trim_end_matches('/'));
+        } else if !is_grpc {
+            // The address of this signal, used as it is.
+            if parsed.path() == "/" {
+                self.warn(
+                    variable,
+                    "has no path, and is used as it is: a collector listens at /v1/traces and /v1/logs",
+                );
+            }
+            self.option(APPEND_PATH.key().to_owned(), "false".to_owned(), variable);
+        }
+        self.option(ENDPOINT.key().to_owned(), url, variable);
+    }
+
+    fn is_insecure(&mut self) -> bool {
+        let names =
+            ["OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_LOGS_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"];
+        match self.look_up(names) {
+            None => false,
+            Some((_, text)) if text.eq_ignore_ascii_case("true") => true,
+            Some((_, text)) if text.eq_ignore_ascii_case("false") => false,
+            Some((variable, _)) => {
+                self.warn(variable, "is not `true` or `false`: left out");
+                false
+            }
+        }
+    }
+
+    fn timeout(&mut self) {
+        let names =
+            ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
+        let Some((variable, text)) = self.find(TIMEOUT.key(), names) else { return };
+        let value = format!("{text} ms");
+        match text.parse::<u64>().is_ok() && TIMEOUT.parse(&raw(&value)).is_some() {
+            true => self.option(TIMEOUT.key().to_owned(), value, variable),
+            false => self.warn(variable, "is not a number of milliseconds: left out"),
+        }
+    }
+
+    fn headers(&mut self) {
+        let names =
+            ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_LOGS_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
+        let Some((variable, text)) = self.find(HEADERS.key(), names) else { return };
+        let has_own = [BASIC_AUTH.key(), BEARER_TOKEN.key(), BEARER_TOKEN_FILE.key()];
+        let has_own = has_own.iter().any(|key| self.config.value(key).is_some());
+        self.pairs(HEADERS.key(), variable, &text, |name| !(has_own && name.eq_ignore_ascii_case("authorization")));
+    }
+
+    fn resource(&mut self) {
+        // Flink's reporters look at no environment.
+        if self.config.get(&COMPATIBILITY).ok().flatten() == Some(Compatibility::Flink) {
+            return;
+        }
+        self.text(SERVICE_NAME.key(), ["OTEL_SERVICE_NAME"; 3], |_| true);
+        let names = ["OTEL_RESOURCE_ATTRIBUTES"; 3];
+        if let Some((variable, text)) = self.find(RESOURCE_ATTRIBUTES.key(), names) {
+            self.pairs(RESOURCE_ATTRIBUTES.key(), variable, &text, |_| true);
+        }
+    }
+
+    fn proxy(&mut self) {
+        let endpoint = match self.options.iter().find(|option| option.key == ENDPOINT.key()) {
+            Some(option) => option.value.clone(),
+            None => self.config.value(ENDPOINT.key()).map(|value| value.raw.to_string()).unwrap_or_default(),
+        };
+        let names = match endpoint.trim().get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://")) {
+            true => ["https_proxy", "HTTPS_PROXY"],
+            false => ["http_proxy", "HTTP_PROXY"],
+        };
+        let names = [names[0], names[1], "all_proxy", "ALL_PROXY"];
+        if self.is_set(PROXY.key()) {
+            return;
+        }
+        let Some((variable, text)) = names.iter().find_map(|name| self.value(name)) else { return };
+        let text = if text.contains("://") { text } else { format!("http://{text}") };
+        if PROXY.parse(&raw(&text)).is_none() {
+            return self.warn(variable, "is not the URL of an HTTP proxy: left out");
+        }
+        self.option(PROXY.key().to_owned(), text, variable);
+        if let Some((variable, text)) = ["no_proxy", "NO_PROXY"].iter().find_map(|name| self.value(name))
+            && !self.is_set(NO_PROXY.key())
+        {
+            self.option(NO_PROXY.key().to_owned(), text, variable);
+        }
+    }
+
+    /// Entries such as `a=b,c=d`, values percent-encoded, become keys below `key`.
+    fn pairs(&mut self, key: &str, variable: &'static str, text: &str, wanted: impl Fn(&str) -> bool) {
+        for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+            let pair = entry.split_once('=').map(|(name, value)| (decoded(name), decoded(value)));
+            match pair {
+                Some((Some(name), Some(value))) if !name.is_empty() => {
+                    if wanted(&name) {
+                        self.option(format!("{key}.{name}"), value, variable);
+                    }
+                }
+                _ => self.warn(variable, "has an entry that is not key=value, percent-encoded in UTF-8: left out"),
+            }
+        }
+    }
+
+    fn text(&mut self, key: &str, names: Names, is_valid: impl Fn(&str) -> bool) {
+        if let Some((variable, text)) = self.find(key, names) {
+            match is_valid(&text) {
+                true => self.option(key.to_owned(), text, variable),
+                false => self.warn(variable, "is none of the values that there are: left out"),
+            }
+        }
+    }
+
+    /// The variable that decides about an option that is not configured.
+    fn find(&self, key: &str, names: Names) -> Option<(&'static str, String)> {
+        if self.is_set(key) { None } else { self.look_up(names) }
+    }
+
+    fn look_up(&self, [traces, logs, all]: Names) -> Option<(&'static str, String)> {
+        let own = match self.signal {
+            Signal::Traces => traces,
+            Signal::Events => logs,
+        };
+        [own, all].iter().find_map(|name| self.value(name))
+    }
+
+    /// The value of a variable; an empty one is unset.
+    fn value(&self, name: &&'static str) -> Option<(&'static str, String)> {
+        let value = (self.variable)(name)?.trim().to_owned();
+        (!value.is_empty()).then_some((*name, value))
+    }
+
+    fn is_set(&self, key: &str) -> bool {
+        let below = format!("{key}.");
+        self.config.values().any(|(known, _)| known == key || known.starts_with(&below))
+    }
+
+    fn protocol(&self) -> Protocol {
+        let found = self.options.iter().find(|option| option.key == PROTOCOL.key());
+        let parsed = found.and_then(|option| PROTOCOL.parse(&raw(&option.value)));
+        parsed.or_else(|| self.config.get(&PROTOCOL).ok().flatten()).unwrap_or(Protocol::Grpc)
+    }
+
+    fn option(&mut self, key: String, value: String, variable: &'static str) {
+        self.options.push(EnvironmentOption { key, value, variable });
+    }
+
+    fn warn(&mut self, variable: &'static str, message: &'static str) {
+        self.warnings.push(EnvironmentWarning { variable, message });
+    }
+}
+
+fn raw(text: &str) -> flink_traces_api::RawValue {
+    flink_traces_api::RawValue::Text(text.to_owned())
+}
+
+fn decoded(text: &str) -> Option<String> {
+    percent_decode_str(text.trim()).decode_utf8().ok().map(|text| text.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What variables become for a reporter that has these options, as `key=value` and `! variable`.
+    fn check(signal: Signal, options: &[(&str, &str)], variables: &[(&str, &str)], expected: &[&str]) {
+        let config = ReporterConfig::from_pairs("r", options.iter().copied());
+        let variable =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let (options, warnings) = environment_options(signal, &config, &variable);
+        let options = options.iter().map(|option| format!("{}={}", option.key, option.value));
+        let found: Vec<_> = options.chain(warnings.iter().map(|warning| format!("! {}", warning.variable))).collect();
+        assert_eq!(found, expected, "{variables:?}");
+    }
+
+    const HTTP: (&str, &str) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
+
+    #[test]
+    fn the_address_of_all_signals_gets_each_ones_path_and_that_of_one_is_used_as_it_is() {
+        let all = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://h:4318/otlp/?a=b");
+        let traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://t:4318/x");
+        let protocol = "exporter.protocol=http/protobuf";
+        check(Signal::Traces, &[], &[all, HTTP], &[protocol, "exporter.endpoint=https://h:4318/otlp/v1/traces?a=b"]);
+        check(
+            Signal::Events,
+            &[],
+            &[all, HTTP, traces],
+            &[protocol, "exporter.endpoint=https://h:4318/otlp/v1/logs?a=b"],
+        );
+        let verbatim = [protocol, "exporter.append-path=false", "exporter.endpoint=http://t:4318/x"];
+        check(Signal::Traces, &[], &[all, HTTP, traces], &verbatim);
+        check(
+            Signal::Traces,
+            &[("exporter.protocol", "http/json")],
+            &[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://t")],
+            &["exporter.append-path=false", "exporter.endpoint=http://t", "! OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"],
+        );
+        check(Signal::Traces, &[("exporter.endpoint", "http://own")], &[all], &[]);
+    }
+
+    #[test]
+    fn over_grpc_an_address_without_a_scheme_is_encrypted_unless_it_is_said_to_be_insecure() {
+        let address = ("OTEL_EXPORTER_OTLP_ENDPOINT", "h:4317");
+        let insecure = |text| ("OTEL_EXPORTER_OTLP_INSECURE", text);
+        check(Signal::Traces, &[], &[address], &["exporter.endpoint=https://h:4317"]);
+        check(Signal::Traces, &[], &[address, insecure("TRUE")], &["exporter.endpoint=http://h:4317"]);
+        check(
+            Signal::Traces,
+            &[],
+            &[address, insecure("yes")],
+            &["exporter.endpoint=https://h:4317", "! OTEL_EXPORTER_OTLP_INSECURE"],
+        );
+        let secure = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://h:4317");
+        check(Signal::Traces, &[], &[secure, insecure("true")], &["exporter.endpoint=https://h:4317"]);
+    }
+
+    #[test]
+    fn what_is_configured_wins_and_what_cannot_be_read_is_left_out() {
+        let all = [
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "ca.pem"),
+            ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "me.pem"),
+            ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "key.pem"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "a=b%20c, Authorization=x=y"),
+            ("OTEL_SERVICE_NAME", "name"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "service.name=list,k=v%2C"),
+        ];
+        let expected = [
+            "exporter.compression=gzip",
+            "exporter.timeout=2500 ms",
+            "exporter.ca-certificates=ca.pem",
+            "exporter.client-certificate=me.pem",
+            "exporter.client-key=key.pem",
+            "exporter.headers.a=b c",
+            "exporter.headers.Authorization=x=y",
+            "service.name=name",
+            "resource.attributes.service.name=list",
+            "resource.attributes.k=v,",
+        ];
+        check(Signal::Traces, &[], &all, &expected);
+        let own = [
+            ("exporter.compression", "none"),
+            ("exporter.timeout", "1 s"),
+            ("exporter.ca-certificates", "x"),
+            ("exporter.client-certificate", "x"),
+            ("exporter.client-key", "x"),
+            ("exporter.bearer-token", "x"),
+            ("service.name", "x"),
+            ("resource.attributes.a", "x"),
+        ];
+        check(Signal::Traces, &own, &all, &["exporter.headers.a=b c"]);
+        check(Signal::Traces, &[("compatibility", "flink")], &all[6..], &[]);
+        let bad = [
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier-pigeon"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:canary@h"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "10 s"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "canary"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "k=%ff"),
+            ("HTTP_PROXY", "socks5://h"),
+        ];
+        check(Signal::Events, &[], &bad, &bad.map(|(name, _)| format!("! {name}")).each_ref().map(String::as_str));
+        check(Signal::Events, &[], &bad.map(|(name, _)| (name, " ")), &[]);
+    }
+
+    #[test]
+    fn the_variables_of_a_signal_win() {
+        let both = [("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "1"), ("OTEL_EXPORTER_OTLP_TIMEOUT", "2")];
+        check(Signal::Events, &[], &both, &["exporter.timeout=1 ms"]);
+        check(Signal::Traces, &[], &both, &["exporter.timeout=2 ms"]);
+    }
+
+    #[test]
+    fn the_proxy_is_that_of_the_scheme() {
+        let all = [
+            ("HTTP_PROXY", "p:1"),
+            ("https_proxy", "http://u:p@s:2"),
+            ("ALL_PROXY", "http://a:3"),
+            ("NO_PROXY", "x,y"),
+        ];
+        let endpoint = |url| [("exporter.endpoint", url)];
+        check(Signal::Traces, &endpoint("http://h"), &all, &["exporter.proxy=http://p:1", "exporter.no-proxy=x,y"]);
+        check(
+            Signal::Traces,
+            &endpoint("HTTPS://h"),
+            &all,
+            &["exporter.proxy=http://u:p@s:2", "exporter.no-proxy=x,y"],
+        );
+        check(Signal::Traces, &endpoint("https://h"), &all[2..3], &["exporter.proxy=http://a:3"]);
+        let own = [("exporter.endpoint", "http://h"), ("exporter.proxy", "")];
+        check(Signal::Traces, &own, &all, &[]);
+    }
+}

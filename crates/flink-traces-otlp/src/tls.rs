@@ -1,0 +1,82 @@
+//! Whom the sender trusts, and the certificate that it shows.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::Verifier;
+use tonic::transport::{ClientTlsConfig, Identity};
+
+use crate::transport::BoxError;
+
+/// The files that decide it.
+#[derive(Debug, Default)]
+pub(crate) struct Tls {
+    /// The authorities that may have signed the collector's certificate; the system's without it.
+    pub(crate) ca_certificates: Option<PathBuf>,
+    /// The certificate to show, with those between it and its authority, and its key.
+    pub(crate) client: Option<(PathBuf, PathBuf)>,
+}
+
+impl Tls {
+    /// For HTTP.
+    pub(crate) fn client_config(&self) -> Result<ClientConfig, BoxError> {
+        let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        let config = config.dangerous().with_custom_certificate_verifier(self.verifier()?);
+        let Some((certificate, key)) = &self.client else { return Ok(config.with_no_client_auth()) };
+        let key_der = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| unusable(key, error))?;
+        config.with_client_auth_cert(certificates(certificate)?, key_der).map_err(|error| unusable(key, error))
+    }
+
+    /// For gRPC.
+    pub(crate) fn tonic_config(&self) -> Result<ClientTlsConfig, BoxError> {
+        let Some((certificate, key)) = &self.client else { return Ok(ClientTlsConfig::new()) };
+        // Tells what is wrong with them, and where.
+        self.client_config()?;
+        Ok(ClientTlsConfig::new().identity(Identity::from_pem(read(certificate)?, read(key)?)))
+    }
+
+    pub(crate) fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, BoxError> {
+        let Some(path) = &self.ca_certificates else {
+            let verifier = Verifier::new(provider());
+            return match verifier {
+                Ok(verifier) => Ok(Arc::new(verifier)),
+                Err(error) => Err(format!("no certificates to check the collector's: {error}").into()),
+            };
+        };
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(path)? {
+            roots.add(certificate).map_err(|error| unusable(path, error))?;
+        }
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
+        Ok(verifier.build().map_err(|error| unusable(path, error))?)
+    }
+}
+
+/// Named, so that neither the process's default nor another crate's features decide it.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
+    let pem = read(path)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) => Err(unusable(path, "no certificate in it")),
+        Err(error) => Err(unusable(path, error)),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, BoxError> {
+    std::fs::read(path).map_err(|error| unusable(path, error))
+}
+
+fn unusable(path: &Path, error: impl std::fmt::Display) -> BoxError {
+    format!("{}: {error}", path.display()).into()
+}

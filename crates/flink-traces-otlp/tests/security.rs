@@ -1,0 +1,401 @@
+//! Certificates, credentials and proxies, with real handshakes.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use flink_traces_api::Deadline;
+use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use support::{PROTOCOLS, losses, options, report_and_balance, trace_reporter, tree};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+
+/// An authority, and files of what it signed.
+struct Authority {
+    directory: TempDir,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let authority = Self { directory: tempfile::tempdir().unwrap(), issuer: Issuer::new(params, key) };
+        authority.write("ca.pem", &certificate.pem());
+        authority
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// Signs a certificate for a host that is valid until the end of a year; files `<name>.pem` and `<name>.key`.
+    fn sign(&self, name: &str, host: &str, until: i32) {
+        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(until, 12, 31);
+        let key = KeyPair::generate().unwrap();
+        self.write(&format!("{name}.pem"), &params.signed_by(&key, &self.issuer).unwrap().pem());
+        self.write(&format!("{name}.key"), &key.serialize_pem());
+    }
+}
+
+/// Ends TLS before a collector, on its own port.
+struct Front {
+    address: SocketAddr,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Front {
+    /// Shows the certificate `name`; wants one of the authority's from clients if `asks`.
+    fn start(authority: &Authority, name: &str, asks: bool, collector: SocketAddr) -> Self {
+        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let certificates = |file| vec![CertificateDer::from_pem_file(authority.path(file)).unwrap()];
+        let builder = if asks {
+            let mut roots = RootCertStore::empty();
+            roots.add(certificates("ca.pem").remove(0)).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::new(default_provider()));
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        } else {
+            builder.with_no_client_auth()
+        };
+        let key = PrivateKeyDer::from_pem_file(authority.path(&format!("{name}.key"))).unwrap();
+        let mut config = builder.with_single_cert(certificates(&format!("{name}.pem")), key).unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let serving = async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    if let Ok(mut client) = acceptor.accept(stream).await {
+                        let mut server = tokio::net::TcpStream::connect(collector).await.unwrap();
+                        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                    }
+                });
+            }
+        };
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serving => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self { address, _stop: stop }
+    }
+
+    fn endpoint(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+}
+
+/// Reports four spans over TLS, with these options; answers why they were lost, if they were.
+fn over_tls(protocol: &str, authority: &Authority, server: &str, asks: bool, more: &[(&str, &str)]) -> Option<String> {
+    let collector = OtlpCollector::start().unwrap();
+    let front = Front::start(authority, server, asks, collector.address());
+    let endpoint = front.endpoint();
+    let config = options(&endpoint, protocol, &[&[("retry.timeout", "50 ms")], more].concat());
+    let mut reporter = trace_reporter(&config);
+    let result = report_and_balance(&mut *reporter, &[tree(1)], &Deadline::unlimited(), &collector);
+    match result {
+        Ok(()) => None,
+        Err(error) => {
+            assert_eq!((losses(&Err(error)), collector.requests().len()), ((0, 4), 0), "{protocol}");
+            let error = reporter.report(&[tree(1)], &Deadline::unlimited()).unwrap_err();
+            Some(std::error::Error::source(&error).unwrap().to_string())
+        }
+    }
+}
+
+#[test]
+fn an_authority_of_its_own() {
+    let authority = Authority::new("one");
+    authority.sign("server", "localhost", 2100);
+    for protocol in PROTOCOLS {
+        let ca = authority.text("ca.pem");
+        assert_eq!(over_tls(protocol, &authority, "server", false, &[("exporter.ca-certificates", &ca)]), None);
+    }
+}
+
+#[test]
+fn a_client_certificate() {
+    let authority = Authority::new("one");
+    authority.sign("server", "localhost", 2100);
+    authority.sign("client", "client", 2100);
+    let files = ["ca.pem", "client.pem", "client.key"].map(|name| authority.text(name));
+    let more = [
+        ("exporter.ca-certificates", files[0].as_str()),
+        ("exporter.client-certificate", &files[1]),
+        ("exporter.client-key", &files[2]),
+    ];
+    for protocol in PROTOCOLS {
+        assert_eq!(over_tls(protocol, &authority, "server", true, &more), None);
+        let reason = over_tls(protocol, &authority, "server", true, &more[..1]).unwrap();
+        assert!(reason.starts_with("given up after attempt "), "{reason}");
+    }
+}
+
+#[test]
+fn whom_it_does_not_trust_gets_nothing_and_the_reason_says_why() {
+    let (authority, other) = (Authority::new("one"), Authority::new("other"));
+    authority.sign("server", "localhost", 2100);
+    authority.sign("expired", "localhost", 2001);
+    authority.sign("named", "elsewhere.example.com", 2100);
+    let (ca, unknown) = (authority.text("ca.pem"), other.text("ca.pem"));
+    for protocol in PROTOCOLS {
+        for (server, ca, expected) in [
+            ("server", &unknown, "UnknownIssuer"),
+            ("expired", &ca, "expired"),
+            ("named", &ca, "elsewhere.example.com"),
+        ] {
+            let reason = over_tls(protocol, &authority, server, false, &[("exporter.ca-certificates", ca)]).unwrap();
+            assert!(reason.contains(expected) && !reason.contains('\n'), "{server}: {reason}");
+        }
+    }
+}
+
+#[test]
+fn files_that_are_of_no_use_are_told_at_once() {
+    let authority = Authority::new("one");
+    authority.sign("client", "client", 2100);
+    authority.sign("another", "client", 2100);
+    authority.write("empty.pem", "");
+    let text = |name: &str| authority.text(name);
+    for protocol in PROTOCOLS {
+        let check = |more: &[(&str, &str)], expected: &str| {
+            let error = support::try_trace_reporter(&options("https://localhost", protocol, more)).err().unwrap();
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        check(&[("exporter.ca-certificates", &text("away.pem"))], "away.pem: No such file");
+        check(&[("exporter.ca-certificates", &text("empty.pem"))], "empty.pem: no certificate in it");
+        check(&[("exporter.ca-certificates", &text("client.key"))], "client.key: no certificate in it");
+        let client = |certificate: &str, key: &str| [text(certificate), text(key)];
+        for (files, expected) in [
+            (client("client.pem", "away.key"), "away.key: No such file"),
+            (client("client.pem", "client.pem"), "client.pem: "),
+            (client("client.pem", "another.key"), "another.key: "),
+        ] {
+            check(&[("exporter.client-certificate", &files[0]), ("exporter.client-key", &files[1])], expected);
+        }
+        check(&[("exporter.bearer-token-file", &text("away"))], "the file with the token: No such file");
+        check(&[("exporter.bearer-token-file", &text("empty.pem"))], "the file with the token is empty");
+    }
+}
+
+#[test]
+fn basic_authentication_and_a_token() {
+    for protocol in PROTOCOLS {
+        for (option, expected) in [
+            (("exporter.basic-auth", "me:pass:word"), "Basic bWU6cGFzczp3b3Jk"),
+            (("exporter.bearer-token", " token "), "Bearer token"),
+        ] {
+            let collector = OtlpCollector::start().unwrap();
+            let endpoint = collector.grpc_endpoint();
+            let mut reporter = trace_reporter(&options(&endpoint, protocol, &[option]));
+            report_and_balance(&mut *reporter, &[tree(1)], &Deadline::unlimited(), &collector).unwrap();
+            assert_eq!(collector.requests()[0].headers["authorization"], expected);
+        }
+    }
+}
+
+#[test]
+fn a_token_in_a_file_may_change_and_that_ends_the_wait() {
+    for protocol in PROTOCOLS {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        std::fs::write(&file, "old\n").unwrap();
+        let collector = OtlpCollector::start().unwrap();
+        collector.answer_by(|request| match request.headers["authorization"].as_str() {
+            "Bearer new" => Answer::Accept,
+            _ => HttpAnswer::new(401).into(),
+        });
+        let endpoint = collector.grpc_endpoint();
+        // Longer than the test runs, but for the first wait, which is random.
+        let more = [
+            ("exporter.bearer-token-file", file.to_str().unwrap()),
+            ("retry.initial-backoff", "1 d"),
+            ("retry.max-backoff", "1 d"),
+            ("retry.timeout", "0"),
+        ];
+        let mut reporter = trace_reporter(&options(&endpoint, protocol, &more));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                assert!(collector.wait_until(Duration::from_secs(30), |collector| collector.requests().len() == 1));
+                std::fs::write(&file, "new").unwrap();
+            });
+            report_and_balance(&mut *reporter, &[tree(1)], &Deadline::unlimited(), &collector).unwrap();
+        });
+        // A file that is gone or empty leaves the last token in use.
+        std::fs::write(&file, "").unwrap();
+        report_and_balance(&mut *reporter, &[tree(1)], &Deadline::unlimited(), &collector).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        report_and_balance(&mut *reporter, &[tree(1)], &Deadline::unlimited(), &collector).unwrap();
+    }
+}
+
+/// An HTTP proxy that remembers the heads of requests to it, and connects to whatever they name.
+struct HttpProxy {
+    address: SocketAddr,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl HttpProxy {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let known = heads.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let known = known.clone();
+                std::thread::spawn(move || serve(client.unwrap(), &known));
+            }
+        });
+        Self { address, heads }
+    }
+
+    fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+}
+
+fn serve(mut client: TcpStream, heads: &Mutex<Vec<String>>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if client.read(&mut byte).unwrap_or(0) == 0 {
+            return;
+        }
+        head.extend(byte);
+    }
+    let text = String::from_utf8(head.clone()).unwrap().to_ascii_lowercase();
+    heads.lock().unwrap().push(text.clone());
+    let target = text.split_whitespace().nth(1).unwrap();
+    let authority = target.trim_start_matches("http://").split('/').next().unwrap();
+    let mut server = TcpStream::connect(authority).unwrap();
+    match text.starts_with("connect ") {
+        true => client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap(),
+        false => server.write_all(&head).unwrap(),
+    }
+    let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_server);
+        let _ = to_server.shutdown(std::net::Shutdown::Write);
+    });
+    let _ = std::io::copy(&mut server, &mut client);
+}
+
+#[test]
+fn a_proxy_with_user_and_password_unless_the_host_is_an_exception() {
+    let authority = Authority::new("one");
+    authority.sign("server", "localhost", 2100);
+    let ca = authority.text("ca.pem");
+    for protocol in PROTOCOLS {
+        for scheme in ["http", "https"] {
+            let collector = OtlpCollector::start().unwrap();
+            let front = Front::start(&authority, "server", false, collector.address());
+            let endpoint = match scheme {
+                "https" => front.endpoint(),
+                _ => collector.grpc_endpoint(),
+            };
+            let proxy = HttpProxy::start();
+            let url = format!("http://me:canary@{}", proxy.address);
+            let report = |no_proxy: &str| {
+                let more = [
+                    ("exporter.proxy", url.as_str()),
+                    ("exporter.no-proxy", no_proxy),
+                    ("exporter.ca-certificates", &ca),
+                ];
+                let mut reporter = trace_reporter(&options(&endpoint, protocol, &more));
+                report_and_balance(&mut *reporter, &[tree(1)], &Deadline::unlimited(), &collector).unwrap();
+            };
+            report("example.com");
+            let heads = proxy.heads();
+            assert_eq!(heads.len(), 1, "{protocol} {scheme}");
+            let tunnel = protocol == "grpc" || scheme == "https";
+            assert_eq!(heads[0].starts_with("connect "), tunnel, "{heads:?}");
+            assert!(heads[0].contains("proxy-authorization: basic bwu6y2fuyxj5\r\n"), "{heads:?}");
+            report("example.com,localhost,127.0.0.0/8");
+            assert_eq!((proxy.heads().len(), collector.spans().len()), (1, 8));
+        }
+    }
+}
+
+/// Options with a secret in each place that may hold one, of those that exclude each other the one at `place`.
+fn with_secrets<'a>(proxy: &'a str, token_file: &'a str, place: usize) -> Vec<(&'a str, &'a str)> {
+    let credentials = [
+        ("exporter.headers.authorization", "Bearer canary-1234"),
+        ("exporter.basic-auth", "canary-user:canary-1234"),
+        ("exporter.bearer-token", "canary-1234"),
+        ("exporter.bearer-token-file", token_file),
+    ];
+    vec![credentials[place], ("exporter.headers.x-key", "canary-5678"), ("exporter.proxy", proxy)]
+}
+
+#[test]
+fn no_secret_is_ever_shown() {
+    let authority = Authority::new("one");
+    authority.write("token", "canary-1234\n");
+    let token_file = authority.text("token");
+    for protocol in PROTOCOLS {
+        for place in 0..4 {
+            let collector = OtlpCollector::start().unwrap();
+            collector.answer_by(|request| {
+                let echo = format!("{:?} canary-1234 canary-5678 Y2FuYXJ5LXVzZXI6Y2FuYXJ5LTEyMzQ=", request.headers);
+                HttpAnswer::new(if request.records == 4 { 400 } else { 503 })
+                    .body(echo.replace("canary-user", ""))
+                    .into()
+            });
+            let proxy = HttpProxy::start();
+            let url = format!("http://me:canary-9abc@{}", proxy.address);
+            let endpoint = format!("{}/v1/traces?key=canary-def0", collector.http_endpoint());
+            let more = [with_secrets(&url, &token_file, place), vec![("retry.timeout", "20 ms")]].concat();
+            let config = options(&endpoint, protocol, &more);
+            let mut shown = format!("{config:?}");
+            let mut errors = String::new();
+            shown += &support::logged("trace", || {
+                let mut reporter = trace_reporter(&config);
+                let error = reporter.report(&[tree(1)], &Deadline::unlimited()).unwrap_err();
+                errors = format!("{error} {error:?} {}", std::error::Error::source(&error).unwrap());
+            });
+            shown += &errors;
+            assert!(!proxy.heads().is_empty() && shown.contains("TRACE") && shown.contains("******"));
+            for secret in ["canary", "Y2FuYXJ5", "bWU6Y2FuYXJ5"] {
+                let line = shown.lines().find(|line| line.contains(secret));
+                assert_eq!(line, None, "{protocol} {place}");
+            }
+        }
+    }
+}
