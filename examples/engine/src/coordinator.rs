@@ -54,8 +54,8 @@ struct Pending {
     is_last: bool,
 }
 
-/// How an attempt to run the job failed: what did, and why.
-type JobFailed = (ExecutionAttemptId, anyhow::Error);
+/// How an attempt to run the job failed: when, in milliseconds since the epoch, what, and why.
+type JobFailed = (i64, ExecutionAttemptId, anyhow::Error);
 
 impl Coordinator {
     /// Takes up the job in `options.directory`, which reports below `job_manager`.
@@ -92,10 +92,10 @@ impl Coordinator {
             let deployment = self.deploy(attempt_number)?;
             let result = self.supervise(&deployment);
             self.cancel(deployment, attempt_number);
-            let Some((execution, error)) = result? else { break };
+            let Some((timestamp, execution, error)) = result? else { break };
             let can_restart = u64::from(attempt_number) < self.options.restarts;
             self.group.add_event(self.failures.report_failure(&FailureHandlingResult {
-                timestamp: SystemClock.now_millis(),
+                timestamp,
                 failed_execution: Some(&execution),
                 error: error.as_ref(),
                 error_type: None,
@@ -237,12 +237,12 @@ impl Coordinator {
                 }
                 Ok((execution, Report::Ended(Err(error)))) => {
                     self.report_state(&execution, ExecutionState::Failed);
+                    let timestamp = SystemClock.now_millis();
                     if let Some(Pending { barrier, .. }) = pending {
-                        let failure =
-                            CheckpointFailure { timestamp: SystemClock.now_millis(), message: error.to_string() };
+                        let failure = CheckpointFailure { timestamp, message: error.to_string() };
                         self.report_checkpoint(&self.tracker.report_failed(barrier.checkpoint_id, failure)?);
                     }
-                    return Ok(Some((execution, error)));
+                    return Ok(Some((timestamp, execution, error)));
                 }
             }
         }
