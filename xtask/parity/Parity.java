@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 import org.apache.flink.runtime.checkpoint.JobDriver;
+import org.apache.flink.runtime.metrics.ConfigurationDriver;
 
 /**
  * Answers, by Flink's own classes, what {@code cargo xtask parity} asks on standard input.
@@ -18,12 +19,14 @@ public final class Parity {
         BufferedReader questions = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         PrintStream answers = new PrintStream(System.out, false, StandardCharsets.UTF_8);
         JobDriver jobs = new JobDriver();
+        ConfigurationDriver configurations = new ConfigurationDriver();
         List<String> question;
         while ((question = read(questions)) != null) {
             StringBuilder answer = new StringBuilder();
             String kind = question.get(0).split(" ")[0];
             try {
                 switch (kind) {
+                    case "configuration" -> configurations.answer(question, answer);
                     case "job" -> jobs.answer(question, answer);
                     default -> throw new IllegalArgumentException("unknown question: " + kind);
                 }

@@ -17,7 +17,7 @@ usage: cargo xtask <command>
 
   ci     everything a change must pass: formatting, lints, tidy, tests, documentation, packages
   e2e    what flink-traces reports of a real Flink cluster, compared with what Flink itself reports; see CONTRIBUTING.md
-  parity what our trackers report, compared with what Flink's own classes do; [--sequences N] [--seed S] [--record]
+  parity what our trackers report, compared with what Flink's own classes do; [--sequences N] [--configurations N] [--seed S] [--record]
   tidy   what this workspace asks of its manifests, sources and documents, beyond the compiler
 ";
 

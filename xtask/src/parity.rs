@@ -1,10 +1,12 @@
 //! `cargo xtask parity`: the same things happen to Flink's own classes and to ours, and both must report the same.
 //!
-//! A seed decides what happens, here and nowhere else ([`sequence`]). A Java process follows it with Flink's classes ([`flink`]), this one with
-//! ours ([`replay`]), and both print what comes out, line by line. Some of Flink's answers are kept for a test that needs no Java ([`golden`]).
+//! A seed decides what happens, here and nowhere else: to a job ([`sequence`]) or in a configuration file ([`file`]). A Java process follows it with
+//! Flink's classes ([`flink`]), this one with ours ([`replay`], [`load`]), and both print what comes out, line by line. Some of Flink's answers are kept for a test that needs no Java ([`golden`]).
 
+mod file;
 mod flink;
 mod golden;
+mod load;
 mod random;
 mod replay;
 mod sequence;
@@ -22,13 +24,14 @@ use flink::Flink;
 struct Scope {
     seed: u64,
     sequences: u64,
+    configurations: u64,
     /// Whether to keep Flink's answers instead.
     record: bool,
 }
 
 impl Default for Scope {
     fn default() -> Self {
-        Self { seed: 1, sequences: 100_000, record: false }
+        Self { seed: 1, sequences: 100_000, configurations: 10_000, record: false }
     }
 }
 
@@ -45,6 +48,7 @@ impl Scope {
             let value = value.parse().with_context(|| format!("{name} {value}"))?;
             match *name {
                 "--sequences" => scope.sequences = value,
+                "--configurations" => scope.configurations = value,
                 "--seed" => scope.seed = value,
                 unknown => bail!("unknown argument {unknown}"),
             }
@@ -65,6 +69,9 @@ struct Kind {
 
 const SEQUENCES: Kind = Kind { name: "sequences", generate: sequence::generate, answer: replay::answer, recorded: 200 };
 
+const CONFIGURATIONS: Kind =
+    Kind { name: "configurations", generate: file::generate, answer: load::answer, recorded: 400 };
+
 /// Compares as many cases as `arguments` say; the first difference ends the run, and is shown as small as it can be made.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<()> {
     let scope = Scope::parse(arguments)?;
@@ -72,10 +79,13 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<()> {
     let folder = root.join("target/parity");
     recreate(&folder)?;
     let mut flink = Flink::start(root, &distribution, &folder)?;
-    match scope.record {
-        true => golden::record(root, &mut flink, &SEQUENCES),
-        false => compare(&mut flink, &SEQUENCES, scope.seed, scope.sequences),
+    for (kind, count) in [(SEQUENCES, scope.sequences), (CONFIGURATIONS, scope.configurations)] {
+        match scope.record {
+            true => golden::record(root, &mut flink, &kind)?,
+            false => compare(&mut flink, &kind, scope.seed, count)?,
+        }
     }
+    Ok(())
 }
 
 /// What Flink says of a case that cannot happen.
@@ -101,7 +111,7 @@ fn compare(flink: &mut Flink, kind: &Kind, seed: u64, count: u64) -> Result<()> 
         steps += case.len();
         lines += ours.lines().count();
     }
-    ensure!(lines > 0, "nothing was compared");
+    ensure!(lines > 0 || count == 0, "nothing was compared");
     let seconds = start.elapsed().as_secs_f64();
     println!("{count} {}, seed {seed}: equal ({steps} steps, {lines} lines of answers, {seconds:.0} s)", kind.name);
     Ok(())

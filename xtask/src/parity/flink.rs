@@ -45,7 +45,9 @@ impl Flink {
         class_path.push(distribution.class_path());
         let log = fs::File::create(folder.join("java.log"))?;
         let mut java = Command::new("java");
-        java.args(["-Xmx512m", "-XX:+UseSerialGC", "-Dlog4j2.level=OFF", "-cp"]).arg(class_path).arg("Parity");
+        java.args(["-Xmx512m", "-XX:+UseSerialGC", "-Dlog4j2.level=OFF", "-Dfile.encoding=UTF-8", "-cp"])
+            .arg(class_path)
+            .arg("Parity");
         java.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut process = java.spawn().context("java cannot be started; see CONTRIBUTING.md")?;
         let (Some(questions), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {

@@ -101,6 +101,11 @@ mod tests {
     }
 
     #[test]
+    fn configurations_are_read_as_flink_did() {
+        check(&crate::workspace_root().unwrap(), &super::super::CONFIGURATIONS).unwrap();
+    }
+
+    #[test]
     fn another_answer_than_flinks_is_found() {
         let wrong = Kind { answer: |_| Ok("no answer\n".to_owned()), ..super::super::SEQUENCES };
         let error = check(&crate::workspace_root().unwrap(), &wrong).unwrap_err();

@@ -226,8 +226,7 @@ pub(super) fn flow_item(item: &str) -> String {
     let comes_back = flow_scalar(&mut rest, ",").is_some_and(|text| text == item) && rest.is_empty();
     let is_collection = item.starts_with(['[', '{']);
     let is_plain = !item.starts_with(['&', '*', '#', '?', '|', '-', '<', '>', '=', '!', '%', '@', '`', ':', ']', '}'])
-        && !item.contains([',', '[', ']', '{', '}', '\n'])
-        && !item.contains(": ")
+        && !item.contains([',', '[', ']', '{', '}', '\n', ':', '?'])
         && !item.contains(" #");
     match comes_back && (is_collection || is_plain) {
         true => item.to_owned(),
@@ -451,11 +450,13 @@ mod tests {
             "{k: v}",
             "1.5",
             "new\nline",
+            "job:Check",
+            "why?",
         ];
         let raw = RawValue::List(items.map(str::to_owned).to_vec());
         assert_eq!(
             raw.to_string(),
-            "[a, 'x, y', '', 'null', it's, a'b, 'a: b', '#c', ' lead', é, '*:*:*', [n, m], {k: v}, 1.5, 'new\nline']"
+            "[a, 'x, y', '', 'null', it's, a'b, 'a: b', '#c', ' lead', é, '*:*:*', [n, m], {k: v}, 1.5, 'new\nline', 'job:Check', 'why?']"
         );
         assert_eq!(list(&RawValue::Text(raw.to_string())), list(&raw));
     }
