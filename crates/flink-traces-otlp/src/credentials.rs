@@ -10,7 +10,7 @@ use flink_traces_api::REDACTED;
 use http::HeaderValue;
 
 /// What goes into `Authorization` besides what `exporter.headers` say.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) enum Authorization {
     #[default]
     None,

@@ -11,7 +11,7 @@ use crate::files::{create_directory, open_to_append};
 use crate::json;
 
 /// A file of OTLP/JSON lines, one refused request each. Made when it is first needed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct DeadLetters {
     pub(crate) path: PathBuf,
     pub(crate) signal: Signal,

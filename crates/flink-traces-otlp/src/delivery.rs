@@ -6,6 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::iter::{Enumerate, Peekable};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -39,56 +40,126 @@ pub(crate) struct Delivery {
     pub(crate) health: RefCell<Health>,
 }
 
+/// Where chunks come from, and who is told what became of them.
+pub(crate) trait Source {
+    /// The next chunk that may go, and what tells it from others; `None` if there is none, or if it has to wait for what is on its way.
+    fn next(&mut self) -> Option<(u64, Chunk)>;
+
+    /// What became of a chunk.
+    fn settle(&mut self, number: u64, outcome: Outcome);
+
+    /// Nobody tries a chunk any longer, of which this became of some records.
+    fn give_up(&mut self, number: u64, outcome: Outcome);
+}
+
+/// What became of records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) delivered: usize,
+    pub(crate) rejected: usize,
+    /// Nobody can tell.
+    pub(crate) lost: usize,
+}
+
 impl Delivery {
-    /// Delivers the chunks, which hold `total` records together. Several go at once, but one whose spans are parts of others' only
-    /// when these are settled: no span is ever sent before, or without, the one that it is a part of.
-    pub(crate) async fn deliver(
+    /// Delivers the records of one report, `total` of them. Several chunks go at once, but one whose spans are parts of others' only when
+    /// these are settled: no span is ever sent before, or without, the one that it is a part of.
+    pub(crate) async fn report(
         &self,
         chunks: impl Iterator<Item = Chunk>,
         total: usize,
         deadline: &Deadline,
     ) -> Result<(), ReportError> {
+        let source =
+            Report { chunks: chunks.enumerate().peekable(), open: BTreeSet::new(), became: Outcome::default() };
+        let source = RefCell::new(source);
+        let (given_up, reason) = self.deliver(&source, deadline).await;
+        let became = source.into_inner().became;
+        let lost = total.saturating_sub(became.delivered + became.rejected);
+        let rejected = (became.rejected > 0).then(|| ReportError::rejected(became.rejected, reason.clone()));
+        let lost = (lost > 0).then(|| {
+            let retryable = given_up.is_some();
+            ReportError::lost(lost, retryable, given_up.unwrap_or(reason))
+        });
+        match (lost, rejected) {
+            (None, None) => Ok(()),
+            (Some(error), None) | (None, Some(error)) => Err(error),
+            (Some(lost), Some(rejected)) => Err(lost.and(rejected)),
+        }
+    }
+
+    /// Delivers what a source has until it has no more. Answers why it was given up, if it was, and why the last records that were not
+    /// delivered were not.
+    pub(crate) async fn deliver(&self, source: &RefCell<impl Source>, deadline: &Deadline) -> (Option<String>, String) {
         let run = Run {
             delivery: self,
             deadline,
-            tally: RefCell::new(Tally { open: total, ..Tally::default() }),
+            reason: RefCell::default(),
             backoff: RefCell::new(Backoff::new(self.retry)),
             withheld: RefCell::default(),
         };
-        let mut chunks = chunks.enumerate().peekable();
-        let mut open = BTreeSet::new();
         let mut running = FuturesUnordered::new();
         let mut given_up = None;
         loop {
-            while running.len() < self.concurrency {
-                let oldest = open.first().copied();
-                let may_go = |(number, chunk): &(usize, Chunk)| {
-                    oldest.is_none_or(|oldest| *number <= chunk.overtakes as usize + oldest)
-                };
-                let Some((number, chunk)) = chunks.next_if(may_go) else { break };
-                open.insert(number);
+            while given_up.is_none() && running.len() < self.concurrency {
+                let Some((number, chunk)) = source.borrow_mut().next() else { break };
                 let run = &run;
-                running.push(async move { (number, run.settle_chunk(chunk).await) });
+                running.push(async move {
+                    let mut outcome = Outcome::default();
+                    let result = run.settle_chunk(chunk, &mut outcome).await;
+                    (number, outcome, result)
+                });
             }
             match running.next().await {
-                Some((number, Ok(()))) => open.remove(&number),
-                Some((_, Err(reason))) => {
-                    given_up = Some(reason);
-                    break;
+                Some((number, outcome, Ok(()))) => source.borrow_mut().settle(number, outcome),
+                Some((number, outcome, Err(reason))) => {
+                    source.borrow_mut().give_up(number, outcome);
+                    given_up.get_or_insert(reason);
                 }
                 None => break,
-            };
+            }
         }
         drop(running);
-        run.tally.into_inner().finish(given_up)
+        (given_up, run.reason.into_inner())
     }
 }
 
-/// The delivery of one report.
+/// The chunks of one report, as they are made.
+struct Report<I: Iterator<Item = Chunk>> {
+    chunks: Peekable<Enumerate<I>>,
+    /// Those on their way.
+    open: BTreeSet<usize>,
+    became: Outcome,
+}
+
+impl<I: Iterator<Item = Chunk>> Source for Report<I> {
+    fn next(&mut self) -> Option<(u64, Chunk)> {
+        let oldest = self.open.first().copied();
+        let may_go = |(number, chunk): &(usize, Chunk)| {
+            oldest.is_none_or(|oldest| *number <= oldest.saturating_add(chunk.overtakes as usize))
+        };
+        let (number, chunk) = self.chunks.next_if(may_go)?;
+        self.open.insert(number);
+        Some((number as u64, chunk))
+    }
+
+    fn settle(&mut self, number: u64, outcome: Outcome) {
+        self.open.retain(|open| *open as u64 != number);
+        self.give_up(number, outcome);
+    }
+
+    fn give_up(&mut self, _: u64, outcome: Outcome) {
+        self.became.delivered += outcome.delivered;
+        self.became.rejected += outcome.rejected;
+    }
+}
+
+/// One delivery.
 struct Run<'a> {
     delivery: &'a Delivery,
     deadline: &'a Deadline,
-    tally: RefCell<Tally>,
+    /// Why the last records were not delivered.
+    reason: RefCell<String>,
     /// Of all chunks together: they go to the same collector.
     backoff: RefCell<Backoff>,
     /// Spans that the collector did not take: their parts must not be sent.
@@ -97,14 +168,14 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Sends the chunk, in parts if need be, until it is known what became of each record. Fails, saying why, when the time is over.
-    async fn settle_chunk(&self, chunk: Chunk) -> Result<(), String> {
+    async fn settle_chunk(&self, chunk: Chunk, outcome: &mut Outcome) -> Result<(), String> {
         // A chunk that was halved because there was no room for it is not halved on and on, unless size may be the reason.
         const NEVER_TOO_LARGE: usize = 64 << 10;
         let mut parts = vec![Part { chunk, is_half: false, is_shortened: false }];
         while let Some(mut part) = parts.pop() {
             let split = part.chunk.without_orphans(&mut self.withheld.borrow_mut());
             if let Some([rest, orphans]) = split {
-                self.refuse(&orphans, "what they are parts of was refused");
+                self.refuse(&orphans, "what they are parts of was refused", outcome);
                 part.chunk = rest;
                 if part.chunk.records == 0 {
                     continue;
@@ -133,47 +204,46 @@ impl Run<'_> {
                     self.delivery.health.borrow_mut().notice(0, &reason);
                     parts.push(Part { chunk, is_half: false, is_shortened: true });
                 }
-                (None, None) => self.count(&part.chunk, answer),
+                (None, None) => self.count(&part.chunk, answer, outcome),
             }
         }
         Ok(())
     }
 
     /// Counts what became of a chunk.
-    fn count(&self, chunk: &Chunk, answer: Answer) {
+    fn count(&self, chunk: &Chunk, answer: Answer, outcome: &mut Outcome) {
+        let health = &self.delivery.health;
         let rejected = match answer.verdict {
             Verdict::Taken { rejected } => usize::try_from(rejected).unwrap_or(usize::MAX).min(chunk.records),
             Verdict::Lost => {
                 chunk.withhold(&mut self.withheld.borrow_mut());
-                self.delivery.health.borrow_mut().notice(chunk.records, &answer.reason);
-                self.tally.borrow_mut().reason = answer.reason;
+                health.borrow_mut().notice(chunk.records, &answer.reason);
+                outcome.lost += chunk.records;
+                self.reason.replace(answer.reason);
                 return;
             }
-            _ => return self.refuse(chunk, &answer.reason),
+            _ => return self.refuse(chunk, &answer.reason, outcome),
         };
-        let mut tally = self.tally.borrow_mut();
-        tally.open = tally.open.saturating_sub(chunk.records);
-        tally.rejected += rejected;
+        outcome.delivered += chunk.records - rejected;
+        outcome.rejected += rejected;
         if !answer.reason.is_empty() {
-            self.delivery.health.borrow_mut().notice(rejected, &answer.reason);
+            health.borrow_mut().notice(rejected, &answer.reason);
         }
         if rejected > 0 {
-            tally.reason = answer.reason;
+            self.reason.replace(answer.reason);
         }
     }
 
     /// Counts a chunk that nobody will take, and keeps it for people to look at.
-    fn refuse(&self, chunk: &Chunk, reason: &str) {
+    fn refuse(&self, chunk: &Chunk, reason: &str, outcome: &mut Outcome) {
         chunk.withhold(&mut self.withheld.borrow_mut());
         let mut health = self.delivery.health.borrow_mut();
         health.notice(chunk.records, reason);
         if let Some(dead_letters) = &self.delivery.dead_letters {
             health.keeps(dead_letters, dead_letters.keep(chunk));
         }
-        let mut tally = self.tally.borrow_mut();
-        tally.open = tally.open.saturating_sub(chunk.records);
-        tally.rejected += chunk.records;
-        tally.reason = reason.to_owned();
+        outcome.rejected += chunk.records;
+        self.reason.replace(reason.to_owned());
     }
 
     /// Sends a chunk until the collector's answer settles what becomes of it. Fails, saying why, when the time is over.
@@ -231,31 +301,6 @@ struct Part {
     chunk: Chunk,
     is_half: bool,
     is_shortened: bool,
-}
-
-/// What became of the records of one report.
-#[derive(Default)]
-struct Tally {
-    /// Neither delivered nor rejected.
-    open: usize,
-    rejected: usize,
-    /// Why the last ones were not delivered.
-    reason: String,
-}
-
-impl Tally {
-    fn finish(self, given_up: Option<String>) -> Result<(), ReportError> {
-        let rejected = (self.rejected > 0).then(|| ReportError::rejected(self.rejected, self.reason.clone()));
-        let lost = (self.open > 0).then(|| {
-            let retryable = given_up.is_some();
-            ReportError::lost(self.open, retryable, given_up.unwrap_or(self.reason))
-        });
-        match (lost, rejected) {
-            (None, None) => Ok(()),
-            (Some(error), None) | (None, Some(error)) => Err(error),
-            (Some(lost), Some(rejected)) => Err(lost.and(rejected)),
-        }
-    }
 }
 
 /// How long to wait before the next attempt: exponential, random up to the full length, longer if the collector asks for it.

@@ -18,6 +18,31 @@ pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
     private(OpenOptions::new().read(true).append(true).create(true)).open(path)
 }
 
+/// Opens a file for reading; not a symbolic link.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+    private(OpenOptions::new().read(true)).open(path)
+}
+
+/// Waits until names in the directory are on disk.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    // Elsewhere a directory cannot be opened.
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+/// Claims the file for as long as it is open; answers whether nobody else has. File systems without locks allow all.
+#[cfg(unix)]
+pub(crate) fn lock(file: &File) -> bool {
+    use rustix::fs::{FlockOperation, flock};
+
+    flock(file, FlockOperation::NonBlockingLockExclusive) != Err(rustix::io::Errno::WOULDBLOCK)
+}
+
+/// Here an open file cannot be claimed.
+#[cfg(not(unix))]
+pub(crate) fn lock(_: &File) -> bool {
+    true
+}
+
 #[cfg(unix)]
 fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;

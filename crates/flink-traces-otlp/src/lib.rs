@@ -10,6 +10,8 @@ mod files;
 mod json;
 mod options;
 mod reporter;
+mod spool;
+mod spooler;
 mod tls;
 mod transport;
 mod wire;
@@ -28,6 +30,10 @@ use reporter::OtlpReporter;
 pub const TRACE_FACTORY: &str = "org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory";
 /// The `factory.class` of the event reporter, Flink's.
 pub const EVENT_FACTORY: &str = "org.apache.flink.events.otel.OpenTelemetryEventReporterFactory";
+
+/// The option that gives a reporter a spool, a directory that it makes and locks when it is made. Whoever makes a reporter only to
+/// see whether its options are right leaves it out.
+pub const SPOOL_DIRECTORY: &str = "spool.directory";
 
 /// Makes both reporters known under Flink's names of their factories, [`TRACE_FACTORY`] and [`EVENT_FACTORY`].
 pub fn register(registry: &mut Registry) {

@@ -1,6 +1,6 @@
 //! The options of both reporters.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flink_traces_api::otel::{RESOURCE_ATTRIBUTES, SERVICE_NAME, SERVICE_VERSION, Signal, resource};
@@ -14,6 +14,7 @@ use reqwest::Url;
 use crate::credentials::Authorization;
 use crate::dead_letter::{DeadLetters, file_name};
 use crate::encode::encode_resource;
+use crate::spooler::SpoolOptions;
 use crate::tls::Tls;
 
 pub(crate) const ENDPOINT: ConfigOption<Url> = ConfigOption::parsed(
@@ -147,6 +148,21 @@ const CONCURRENCY: ConfigOption<u64> = ConfigOption::parsed(
 )
 .or("4");
 
+const SPOOL_DIRECTORY: ConfigOption<String> = ConfigOption::string(
+    crate::SPOOL_DIRECTORY,
+    "Where to store what is to be sent, in a directory `traces-<name>` or `events-<name>` below this one, so that neither an outage nor a \
+     crash loses it. It is then reported as delivered, and sent until the collector takes it, whatever `retry.timeout` says. One process \
+     uses such a directory at a time. Without it, what is to be sent is in memory only.",
+);
+
+const SPOOL_MAX_SIZE: ConfigOption<u64> = ConfigOption::parsed(
+    "spool.max-size",
+    "a size from `1 mb`",
+    |text| parse_bytes(text).filter(|size| *size >= 1 << 20),
+    "How much may be stored. Beyond it the oldest is dropped and counted, subtasks before what they are parts of.",
+)
+.or("512 mb");
+
 const ON_AUTH_FAILURE: ConfigOption<OnAuthFailure> = ConfigOption::parsed(
     "on-auth-failure",
     "`keep` or `drop`",
@@ -209,6 +225,8 @@ pub(crate) const OPTIONS: &[OptionDoc] = &[
     MAX_BACKOFF.doc(),
     RETRY_TIMEOUT.doc(),
     ON_AUTH_FAILURE.doc(),
+    SPOOL_DIRECTORY.doc(),
+    SPOOL_MAX_SIZE.doc(),
     DEAD_LETTER_DIRECTORY.doc(),
     DEAD_LETTER_MAX_SIZE.doc(),
 ];
@@ -216,18 +234,19 @@ pub(crate) const OPTIONS: &[OptionDoc] = &[
 /// What a reporter was told.
 pub(crate) struct Options {
     pub(crate) name: String,
-    pub(crate) signal: Signal,
     pub(crate) target: Target,
     pub(crate) concurrency: usize,
     pub(crate) retry: Retry,
     pub(crate) on_auth_failure: OnAuthFailure,
     pub(crate) dead_letters: Option<DeadLetters>,
+    pub(crate) spool: Option<SpoolOptions>,
     /// The encoded `Resource` message.
     pub(crate) resource: Vec<u8>,
     pub(crate) batch_bytes: usize,
 }
 
 /// Where requests go, and how.
+#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) url: Url,
     pub(crate) protocol: Protocol,
@@ -268,9 +287,9 @@ impl Options {
         let protocol = config.require(&PROTOCOL)?;
         let verbatim = config.require(&COMPATIBILITY)? == Compatibility::Flink || !config.require(&APPEND_PATH)?;
         let headers = headers(config)?;
+        let spool = spool(config, signal)?;
         Ok(Self {
             name: config.name().to_owned(),
-            signal,
             target: Target {
                 url: signal_url(config.require(&ENDPOINT)?, protocol, signal, verbatim),
                 protocol,
@@ -290,10 +309,20 @@ impl Options {
             },
             concurrency: usize::try_from(config.require(&CONCURRENCY)?).unwrap_or(1),
             on_auth_failure: config.require(&ON_AUTH_FAILURE)?,
-            dead_letters: dead_letters(config, signal)?,
+            dead_letters: dead_letters(config, signal, spool.as_ref())?,
+            spool,
             resource: encode_resource(&resource(config, signal)?),
             batch_bytes: batch_bytes(config, protocol)?,
         })
+    }
+}
+
+impl Options {
+    /// The address for people: its query may be a secret.
+    pub(crate) fn shown_url(&self) -> Url {
+        let mut url = self.target.url.clone();
+        url.set_query(None);
+        url
     }
 }
 
@@ -305,11 +334,25 @@ fn batch_bytes(config: &ReporterConfig, protocol: Protocol) -> Result<usize, Con
     usize::try_from(bytes).map_err(|error| ConfigError::Setup(error.into()))
 }
 
-fn dead_letters(config: &ReporterConfig, signal: Signal) -> Result<Option<DeadLetters>, ConfigError> {
+fn spool(config: &ReporterConfig, signal: Signal) -> Result<Option<SpoolOptions>, ConfigError> {
+    let max_size = config.require(&SPOOL_MAX_SIZE)?;
+    Ok(config.get(&SPOOL_DIRECTORY)?.map(|directory| SpoolOptions {
+        directory: Path::new(&directory).join(file_name(signal, config.name())),
+        max_size,
+    }))
+}
+
+fn dead_letters(
+    config: &ReporterConfig,
+    signal: Signal,
+    spool: Option<&SpoolOptions>,
+) -> Result<Option<DeadLetters>, ConfigError> {
     let max_size = config.require(&DEAD_LETTER_MAX_SIZE)?;
-    Ok(config.get(&DEAD_LETTER_DIRECTORY)?.map(|directory| {
-        let file = format!("{}.jsonl", file_name(signal, config.name()));
-        DeadLetters { path: Path::new(&directory).join(file), signal, max_size }
+    let given = config.get(&DEAD_LETTER_DIRECTORY)?.map(PathBuf::from);
+    let directory = given.or_else(|| spool.map(|spool| spool.directory.join("dead-letter")));
+    Ok(directory.map(|directory| {
+        let path = directory.join(format!("{}.jsonl", file_name(signal, config.name())));
+        DeadLetters { path, signal, max_size }
     }))
 }
 

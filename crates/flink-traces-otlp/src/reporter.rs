@@ -1,14 +1,17 @@
-//! The reporter itself: records in, chunks out, on the calling thread.
+//! The reporter itself: records in, chunks out, on the calling thread; or by a spool, on the spool's.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use flink_traces_api::{ConfigError, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, TraceReporter};
 use tokio::runtime::Runtime;
 
 use crate::credentials::Authorization;
 use crate::delivery::{Delivery, Health};
-use crate::encode::{Chunks, Record, span_records};
-use crate::options::Options;
+use crate::encode::{Chunk, Chunks, Record, span_records};
+use crate::options::{Options, Retry};
+use crate::spool::SpoolError;
+use crate::spooler::Spooler;
 use crate::transport::Transport;
 
 /// Reports spans or events, whichever its options were read for.
@@ -16,39 +19,73 @@ pub(crate) struct OtlpReporter {
     /// Runs only while a report does. `None` only while it is dropped.
     runtime: Option<Runtime>,
     delivery: Delivery,
-    resource: Vec<u8>,
-    batch_bytes: usize,
+    options: Options,
+    /// `None` if there is to be none, or if none can be had now.
+    spooler: Option<Spooler>,
+    /// Whether there is to be a spool, and it cannot be used.
+    is_without_disk: bool,
 }
 
 impl OtlpReporter {
     pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
-        let Options { name, signal, target, concurrency, retry, on_auth_failure, dead_letters, resource, batch_bytes } =
-            options;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(|error| ConfigError::Setup(error.into()))?;
-        let mut shown = target.url.clone();
-        shown.set_query(None);
+        let target = &options.target;
         let has_credentials = !target.headers.is_empty() || !matches!(target.authorization, Authorization::None);
         if has_credentials && target.url.scheme() == "http" {
             tracing::warn!(
                 target: "flink_traces_otlp",
-                reporter = name,
-                endpoint = %shown,
+                reporter = options.name,
+                endpoint = %options.shown_url(),
                 "Sends credentials without encryption"
             );
         }
-        let timeout = target.timeout;
-        let transport = {
-            let _context = runtime.enter();
-            Transport::new(target).map_err(ConfigError::Setup)?
-        };
-        let health = RefCell::new(Health::new(name, shown));
-        let delivery =
-            Delivery { transport, timeout, concurrency, retry, on_auth_failure, dead_letters, signal, health };
-        Ok(Self { runtime: Some(runtime), delivery, resource, batch_bytes })
+        let (runtime, delivery) = delivery(&options, options.retry)?;
+        let mut reporter = Self { runtime: Some(runtime), delivery, options, spooler: None, is_without_disk: false };
+        match reporter.open_spool() {
+            Err(SpoolError::InUse(holder)) => {
+                let directory = reporter.options.spool.as_ref().map(|spool| spool.directory.display().to_string());
+                let directory = directory.unwrap_or_default();
+                return Err(ConfigError::Setup(format!("the spool {directory} is used by process {holder}").into()));
+            }
+            Err(SpoolError::Io(error)) => reporter.lose_disk(&error.to_string()),
+            Ok(made) => made?,
+        }
+        Ok(reporter)
+    }
+
+    fn open_spool(&mut self) -> Result<Result<(), ConfigError>, SpoolError> {
+        let Some(spool) = &self.options.spool else { return Ok(Ok(())) };
+        // A spool is patient.
+        let retry = Retry { timeout: Duration::MAX, ..self.options.retry };
+        let made = Spooler::start(&self.options.name, spool, || delivery(&self.options, retry))?;
+        Ok(made.map(|spooler| self.spooler = Some(spooler)))
+    }
+
+    fn lose_disk(&mut self, error: &str) {
+        if !std::mem::replace(&mut self.is_without_disk, true) {
+            let reporter = &self.options.name;
+            tracing::warn!(target: "flink_traces_otlp", reporter, error, "The spool cannot be used, delivering from memory");
+        }
+    }
+
+    /// Stores chunks; answers whether they are stored.
+    fn store(&mut self, chunks: &[Chunk]) -> bool {
+        if self.spooler.is_none() && !matches!(self.open_spool(), Ok(Ok(()))) {
+            return false;
+        }
+        match self.spooler.as_ref().map(|spooler| spooler.store(chunks)) {
+            Some(Err(error)) => {
+                self.lose_disk(&error.to_string());
+                false
+            }
+            Some(Ok(())) => {
+                if std::mem::replace(&mut self.is_without_disk, false) {
+                    let reporter = &self.options.name;
+                    tracing::info!(target: "flink_traces_otlp", reporter, "The spool can be used again");
+                }
+                true
+            }
+            None => false,
+        }
     }
 
     fn deliver<R: Record>(
@@ -57,12 +94,60 @@ impl OtlpReporter {
         total: usize,
         deadline: &Deadline,
     ) -> Result<(), ReportError> {
-        let chunks = Chunks::new(records, &self.resource, self.batch_bytes);
-        match &self.runtime {
-            Some(runtime) => runtime.block_on(self.delivery.deliver(chunks, total, deadline)),
-            None => Err(ReportError::lost(total, false, "the reporter is closed")),
+        let Some(runtime) = &self.runtime else {
+            return Err(ReportError::lost(total, false, "the reporter is closed"));
+        };
+        let resource = self.options.resource.clone();
+        let chunks = Chunks::new(records, &resource, self.options.batch_bytes);
+        if self.options.spool.is_none() {
+            return runtime.block_on(self.delivery.report(chunks, total, deadline));
+        }
+        let chunks: Vec<_> = chunks.collect();
+        if self.store(&chunks) {
+            return Ok(());
+        }
+        let Some(runtime) = &self.runtime else {
+            return Err(ReportError::lost(total, false, "the reporter is closed"));
+        };
+        let result = runtime.block_on(self.delivery.report(chunks.iter().cloned(), total, deadline));
+        match result {
+            // By now the disk may take it; what of it was delivered is sent again, the same bytes.
+            Err(error) if error.count_lost() > 0 && error.is_retryable() && error.count_rejected() == 0 => {
+                if self.store(&chunks) { Ok(()) } else { Err(error) }
+            }
+            result => result,
         }
     }
+
+    fn end(&mut self, deadline: &Deadline) {
+        if let Some(spooler) = self.spooler.take() {
+            spooler.close(deadline);
+        }
+    }
+}
+
+/// What sends, and the runtime that it needs.
+fn delivery(options: &Options, retry: Retry) -> Result<(Runtime, Delivery), ConfigError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|error| ConfigError::Setup(error.into()))?;
+    let transport = {
+        let _context = runtime.enter();
+        Transport::new(options.target.clone()).map_err(ConfigError::Setup)?
+    };
+    let delivery = Delivery {
+        transport,
+        timeout: options.target.timeout,
+        concurrency: options.concurrency,
+        retry,
+        on_auth_failure: options.on_auth_failure,
+        dead_letters: options.dead_letters.clone(),
+        signal: options.target.signal,
+        health: RefCell::new(Health::new(options.name.clone(), options.shown_url())),
+    };
+    Ok((runtime, delivery))
 }
 
 impl TraceReporter for OtlpReporter {
@@ -70,11 +155,21 @@ impl TraceReporter for OtlpReporter {
         let total = spans.iter().map(ReportedSpan::span_count).sum();
         self.deliver(span_records(spans), total, deadline)
     }
+
+    fn close(mut self: Box<Self>, deadline: &Deadline) -> Result<(), ReportError> {
+        self.end(deadline);
+        Ok(())
+    }
 }
 
 impl EventReporter for OtlpReporter {
     fn report(&mut self, events: &[ReportedEvent], deadline: &Deadline) -> Result<(), ReportError> {
         self.deliver(events.iter(), events.len(), deadline)
+    }
+
+    fn close(mut self: Box<Self>, deadline: &Deadline) -> Result<(), ReportError> {
+        self.end(deadline);
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ use tonic::transport::{ClientTlsConfig, Identity};
 use crate::transport::BoxError;
 
 /// The files that decide it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Tls {
     /// The authorities that may have signed the collector's certificate; the system's without it.
     pub(crate) ca_certificates: Option<PathBuf>,

@@ -481,16 +481,17 @@ fn writes_file(setup: &ReporterSetup) -> bool {
 }
 
 /// The options of a reporter; one that opens a file when it is made gets a directory instead. So it looks at all its other options,
-/// fails, and has created nothing.
+/// fails, and has created nothing. One that has a spool is made without.
 fn without_file(setup: &ReporterSetup) -> ReporterConfig {
     let is_file = |key: &str, text: &str| writes_file(setup) && key == "path" && Path::new(text).file_name().is_some();
-    let values = setup.config.values().map(|(key, value)| {
-        let raw = match is_file(key, &value.raw.to_string()) {
-            true => RawValue::Text(std::env::temp_dir().join(".").display().to_string()),
-            false => value.raw.clone(),
-        };
-        (key.to_owned(), ConfigValue { raw, ..value.clone() })
-    });
+    let values =
+        setup.config.values().filter(|(key, _)| *key != flink_traces_otlp::SPOOL_DIRECTORY).map(|(key, value)| {
+            let raw = match is_file(key, &value.raw.to_string()) {
+                true => RawValue::Text(std::env::temp_dir().join(".").display().to_string()),
+                false => value.raw.clone(),
+            };
+            (key.to_owned(), ConfigValue { raw, ..value.clone() })
+        });
     ReporterConfig::new(setup.config.key(""), setup.name.clone(), values)
 }
 

@@ -396,3 +396,26 @@ flink-traces.rest.bearer-token: canary-in-token
         collector.requests().iter().filter_map(|request| request.headers.get("authorization").cloned()).collect();
     assert_eq!(headers, BTreeSet::from(["Bearer canary-in-header".to_owned()]));
 }
+
+/// Scenario: two processes on one spool. Guarantees: the second names the first and ends with the exit code of a wrong configuration; the
+/// first delivers as if nothing had been. `check` needs no spool.
+#[test]
+fn a_spool_that_another_process_uses_is_told_with_its_number() {
+    let flink = FakeFlink::start(session::answers());
+    let collector = OtlpCollector::start().unwrap();
+    let place = Place::new();
+    let (url, endpoint) = (flink.url(), collector.http_endpoint());
+    let common = ["--flink", &url, "--otlp", &endpoint, OFTEN, "-Dtraces.reporter.otlp.spool.directory=spool"];
+    place.run(&[&["check"], &common[..]].concat()).expect_code(0);
+    assert_eq!(place.names(), [""; 0]);
+    let running = place.start(&[&["run"], &common[..]].concat());
+    wait_for_checkpoints(&collector, 2);
+    let holder = place.read("spool/traces-otlp/lock");
+    let refused = place.run(&[&["run"], &common[..]].concat()).expect_code(78);
+    let expected = format!("the spool spool/traces-otlp is used by process {}\n", holder.trim());
+    assert!(refused.stderr.ends_with(&expected), "{}", refused.stderr);
+    running.signal("TERM");
+    running.finish().expect_code(0);
+    let cursor = place.read("spool/traces-otlp/cursor.json");
+    assert!(cursor.contains(r#""dropped":0"#) && cursor.contains(r#""rejected":0"#), "{cursor}");
+}

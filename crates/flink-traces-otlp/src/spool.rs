@@ -1,0 +1,589 @@
+//! Chunks on disk, so that no crash loses what was stored.
+//!
+//! ```text
+//! <directory>/lock                 held by the process that uses it, which it names
+//!             cursor.json          up to which chunk all are settled, and what became of their records
+//!             <number>.seg         chunks, appended; a file has either only leaves or none
+//!             quarantine/          what of segments could not be read
+//!             dead-letter/         what collectors refused
+//! ```
+//! A segment is [`HEADER`] bytes and then records: length, number, `after`, count (each little-endian), CRC-32C of these and of the
+//! chunk, the chunk. A chunk is stored when its segment was synchronized; it is settled when the cursor was renamed. What a crash leaves
+//! of the last record is cut off at the next start, and what was sent but not yet settled is sent again, the same bytes.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::delivery::{Outcome, Source};
+use crate::encode::Chunk;
+use crate::files::{create_directory, lock, open_to_append, open_to_read, sync_directory};
+
+/// What a segment begins with: a name, a version, whether it holds leaves.
+const MAGIC: &[u8; 8] = b"ftspool\n";
+const VERSION: u16 = 1;
+const HEADER: u64 = 16;
+/// The bytes of a record before its chunk.
+const HEAD: usize = 28;
+/// Nothing that is sent is longer.
+const LONGEST_CHUNK: u32 = 64 << 20;
+
+/// Why a spool cannot be used.
+#[derive(Debug)]
+pub(crate) enum SpoolError {
+    /// Another process, or another reporter of this one, uses the directory.
+    InUse(String),
+    Io(io::Error),
+}
+
+impl From<io::Error> for SpoolError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What became of all records that were ever stored, by what the cursor says, and of those since.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) delivered: u64,
+    pub(crate) rejected: u64,
+    /// Given up, to make room or because nobody can tell what became of them.
+    pub(crate) dropped: u64,
+    /// Waiting.
+    pub(crate) queued: u64,
+}
+
+/// The chunks that are stored and not settled, oldest first. All methods are called by one thread at a time.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    directory: PathBuf,
+    /// How many bytes all segments may take.
+    limit: u64,
+    /// How many bytes one may take.
+    segment_size: u64,
+    /// Keeps others out for as long as it is open.
+    _lock: File,
+    segments: BTreeMap<u64, Segment>,
+    entries: VecDeque<Entry>,
+    /// Where chunks are appended: that without leaves, that with leaves.
+    tails: [Option<Tail>; 2],
+    next_number: u64,
+    next_segment: u64,
+    /// All chunks below are settled, by the cursor on disk.
+    settled: u64,
+    /// All chunks below that are parents of something may have been dropped: what depends on them must not be sent.
+    dropped_parents: u64,
+    account: Account,
+    /// Notices for the log, oldest first.
+    pub(crate) notices: Vec<Notice>,
+    is_dropping: bool,
+}
+
+/// What happened to the spool that somebody should know.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// Part of a segment, or all of it, was put aside as it cannot be read: which, and how many bytes.
+    Quarantined(String, u64),
+    /// It is full, and the oldest chunks are dropped.
+    Drops,
+    /// It has room again; so many records were dropped meanwhile, in all.
+    HasRoom(u64),
+    /// The cursor cannot be written.
+    NoCursor(String),
+}
+
+#[derive(Debug)]
+struct Segment {
+    size: u64,
+    is_leaf: bool,
+    /// How many of its chunks are not settled.
+    live: usize,
+}
+
+#[derive(Debug)]
+struct Tail {
+    segment: u64,
+    file: File,
+}
+
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    /// All chunks below have to be settled before.
+    after: u64,
+    records: usize,
+    segment: u64,
+    offset: u64,
+    length: u32,
+    state: State,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Sent,
+    Settled(Account),
+}
+
+impl Spool {
+    /// Opens the spool in `directory`, which is made if need be, and reads what is in it.
+    pub(crate) fn open(directory: &Path, limit: u64) -> Result<Self, SpoolError> {
+        const LARGEST_SEGMENT: u64 = 8 << 20;
+        create_directory(directory)?;
+        let lock = claim(&directory.join("lock"))?;
+        let mut spool = Self {
+            directory: directory.to_owned(),
+            limit,
+            segment_size: (limit / 8).min(LARGEST_SEGMENT),
+            _lock: lock,
+            segments: BTreeMap::new(),
+            entries: VecDeque::new(),
+            tails: [None, None],
+            next_number: 1,
+            next_segment: 1,
+            settled: 1,
+            dropped_parents: 0,
+            account: Account::default(),
+            notices: Vec::new(),
+            is_dropping: false,
+        };
+        spool.read_cursor()?;
+        let mut found = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(".seg")?.parse::<u64>().ok());
+            found.extend(number.filter(|number| *number < u64::MAX));
+        }
+        found.sort_unstable();
+        for segment in found {
+            spool.next_segment = segment + 1;
+            spool.read_segment(segment)?;
+        }
+        spool.entries.make_contiguous().sort_by_key(|entry| entry.number);
+        spool.next_number = spool.entries.back().map_or(0, |last| last.number + 1).max(spool.settled);
+        spool.drop_orphans();
+        spool.account.queued = spool.entries.iter().map(|entry| entry.records as u64).sum();
+        spool.advance();
+        Ok(spool)
+    }
+
+    /// Gives up what depends on chunks that a damage took.
+    fn drop_orphans(&mut self) {
+        let mut known = BTreeSet::new();
+        for entry in &mut self.entries {
+            let is_orphan = entry.after > self.settled && !known.contains(&(entry.after - 1));
+            if is_orphan {
+                entry.state = State::Settled(Account { dropped: entry.records as u64, ..Account::default() });
+            } else {
+                known.insert(entry.number);
+            }
+        }
+    }
+
+    pub(crate) fn account(&self) -> Account {
+        self.account
+    }
+
+    /// Whether there is something to send.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.entries.iter().any(|entry| entry.state == State::Waiting)
+    }
+
+    /// Stores the chunks of one report, all or none. Makes room for them by dropping the oldest, leaves first.
+    pub(crate) fn append(&mut self, chunks: &[Chunk]) -> io::Result<()> {
+        let needed = chunks.iter().map(|chunk| (HEAD + chunk.message.len()) as u64).sum::<u64>() + 2 * HEADER;
+        self.make_room(needed);
+        if self.size() + needed > self.limit {
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "what is being sent leaves no room in the spool"));
+        }
+        let first = self.next_number;
+        // Whatever happens, no two chunks have the same number.
+        self.next_number += chunks.len() as u64;
+        let mut entries = Vec::with_capacity(chunks.len());
+        let mut touched = BTreeSet::new();
+        let written = self.write(chunks, first, &mut entries, &mut touched);
+        if let Err(error) = written {
+            // What cannot be written or synchronized is not trusted again.
+            for tail in std::mem::take(&mut self.tails).into_iter().flatten() {
+                let known = self.segments.get(&tail.segment).map_or(0, |segment| segment.size);
+                let _ = tail.file.set_len(known);
+            }
+            for segment in touched {
+                self.remove_if_empty(segment);
+            }
+            return Err(error);
+        }
+        for entry in &entries {
+            if let Some(segment) = self.segments.get_mut(&entry.segment) {
+                segment.live += 1;
+                segment.size = segment.size.max(entry.offset + u64::from(entry.length));
+            }
+            self.account.queued += entry.records as u64;
+        }
+        self.entries.extend(entries);
+        if self.is_dropping && self.size() <= self.limit / 2 {
+            self.is_dropping = false;
+            self.notices.push(Notice::HasRoom(self.account.dropped));
+        }
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        chunks: &[Chunk],
+        first: u64,
+        entries: &mut Vec<Entry>,
+        touched: &mut BTreeSet<u64>,
+    ) -> io::Result<()> {
+        let mut ends = BTreeMap::new();
+        for (place, chunk) in (0..).zip(chunks) {
+            let number = first + place;
+            let after = number - u64::from(chunk.overtakes).min(place);
+            let after = if u64::from(chunk.overtakes) >= place { 0 } else { after };
+            let record = encode(number, after, chunk)?;
+            let class = usize::from(chunk.is_leaf);
+            let end = self.tails[class].as_ref().and_then(|tail| {
+                let known = self.segments.get(&tail.segment)?.size;
+                Some(ends.get(&tail.segment).copied().unwrap_or(known))
+            });
+            let fits = end.is_some_and(|end| end == HEADER || end + record.len() as u64 <= self.segment_size);
+            if !fits {
+                if let Some(tail) = self.tails[class].take() {
+                    tail.file.sync_data()?;
+                }
+                self.tails[class] = Some(self.begin_segment(chunk.is_leaf, touched)?);
+            }
+            let Some(tail) = &mut self.tails[class] else { continue };
+            touched.insert(tail.segment);
+            tail.file.write_all(&record)?;
+            let start = end.filter(|_| fits).unwrap_or(HEADER);
+            ends.insert(tail.segment, start + record.len() as u64);
+            entries.push(Entry {
+                number,
+                after,
+                records: chunk.records,
+                segment: tail.segment,
+                offset: start + HEAD as u64,
+                length: u32::try_from(chunk.message.len()).map_err(io::Error::other)?,
+                state: State::Waiting,
+            });
+        }
+        for tail in self.tails.iter().flatten().filter(|tail| touched.contains(&tail.segment)) {
+            tail.file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    fn begin_segment(&mut self, is_leaf: bool, touched: &mut BTreeSet<u64>) -> io::Result<Tail> {
+        let segment = self.next_segment;
+        self.next_segment += 1;
+        let mut file = open_to_append(&self.path(segment))?;
+        self.segments.insert(segment, Segment { size: HEADER, is_leaf, live: 0 });
+        touched.insert(segment);
+        file.write_all(&header(is_leaf))?;
+        sync_directory(&self.directory)?;
+        Ok(Tail { segment, file })
+    }
+
+    /// Drops the oldest segments until `needed` more bytes fit, those with leaves first: others would take their parts with them.
+    fn make_room(&mut self, needed: u64) {
+        while !self.segments.is_empty() && self.size() + needed > self.limit {
+            let is_free = |segment: &u64| {
+                self.entries.iter().all(|entry| entry.segment != *segment || entry.state != State::Sent)
+            };
+            let of_class = |is_leaf| {
+                let mut segments = self.segments.iter().filter(move |(_, segment)| segment.is_leaf == is_leaf);
+                segments.find(|(number, _)| is_free(number)).map(|(number, _)| *number)
+            };
+            let Some(oldest) = of_class(true).or_else(|| of_class(false)) else { return };
+            if !std::mem::replace(&mut self.is_dropping, true) {
+                self.notices.push(Notice::Drops);
+            }
+            self.drop_segment(oldest);
+        }
+    }
+
+    fn drop_segment(&mut self, segment: u64) {
+        if self.segments.get(&segment).is_some_and(|segment| !segment.is_leaf) {
+            let dropped = self.entries.iter().filter(|entry| entry.segment == segment).map(|entry| entry.number + 1);
+            self.dropped_parents = dropped.max().unwrap_or(0).max(self.dropped_parents);
+        }
+        for entry in &mut self.entries {
+            if entry.segment == segment && entry.state == State::Waiting {
+                entry.state = State::Settled(Account { dropped: entry.records as u64, ..Account::default() });
+            }
+        }
+        self.advance();
+        self.tails.iter_mut().for_each(|tail| drop(tail.take_if(|tail| tail.segment == segment)));
+        let _ = fs::remove_file(self.path(segment));
+        self.segments.remove(&segment);
+    }
+
+    /// How many bytes all segments take.
+    fn size(&self) -> u64 {
+        self.segments.values().map(|segment| segment.size).sum()
+    }
+
+    fn path(&self, segment: u64) -> PathBuf {
+        self.directory.join(format!("{segment:020}.seg"))
+    }
+
+    /// Notes on disk what is settled, oldest first, and removes segments of which nothing is left.
+    fn advance(&mut self) {
+        let before = self.settled;
+        while let Some(Entry { state: State::Settled(became), number, records, .. }) = self.entries.front() {
+            self.settled = number + 1;
+            self.account.queued -= *records as u64;
+            self.account.delivered += became.delivered;
+            self.account.rejected += became.rejected;
+            self.account.dropped += became.dropped;
+            if let Some(entry) = self.entries.pop_front()
+                && let Some(segment) = self.segments.get_mut(&entry.segment)
+            {
+                segment.live -= 1;
+            }
+        }
+        if self.settled == before {
+            return;
+        }
+        if let Err(error) = self.write_cursor() {
+            // What is settled will be sent again after a crash; nothing else is wrong.
+            let notice = Notice::NoCursor(error.to_string());
+            if !self.notices.contains(&notice) {
+                self.notices.push(notice);
+            }
+        }
+        let empty: Vec<_> = self.segments.iter().filter(|(_, segment)| segment.live == 0).map(|(n, _)| *n).collect();
+        empty.into_iter().for_each(|segment| self.remove_if_empty(segment));
+    }
+
+    fn remove_if_empty(&mut self, segment: u64) {
+        if self.segments.get(&segment).is_some_and(|segment| segment.live == 0) {
+            self.tails.iter_mut().for_each(|tail| drop(tail.take_if(|tail| tail.segment == segment)));
+            // A file that stays is read, and skipped, at the next start.
+            let _ = fs::remove_file(self.path(segment));
+            self.segments.remove(&segment);
+        }
+    }
+
+    fn write_cursor(&self) -> io::Result<()> {
+        let Account { delivered, rejected, dropped, .. } = self.account;
+        let text = json!({"settled": self.settled, "delivered": delivered, "rejected": rejected, "dropped": dropped});
+        let (path, new) = (self.directory.join("cursor.json"), self.directory.join("cursor.json.new"));
+        let mut file = open_to_append(&new)?;
+        file.set_len(0)?;
+        file.write_all(format!("{text}\n").as_bytes())?;
+        file.sync_data()?;
+        fs::rename(new, path)?;
+        sync_directory(&self.directory)
+    }
+
+    fn read_cursor(&mut self) -> io::Result<()> {
+        let path = self.directory.join("cursor.json");
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            text => text?,
+        };
+        let cursor: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        let number = |key: &str| cursor[key].as_u64();
+        match number("settled") {
+            Some(settled) => {
+                self.settled = settled.max(1);
+                let [delivered, rejected, dropped] =
+                    ["delivered", "rejected", "dropped"].map(|key| number(key).unwrap_or(0));
+                self.account = Account { delivered, rejected, dropped, queued: 0 };
+                Ok(())
+            }
+            // Everything that is there is sent again.
+            None => self.quarantine(&path, "cursor.json", text.len() as u64),
+        }
+    }
+
+    /// Reads a segment up to the first damage; what is behind that goes into quarantine.
+    fn read_segment(&mut self, segment: u64) -> io::Result<()> {
+        let path = self.path(segment);
+        let name = format!("{segment:020}.seg");
+        let file = match open_to_read(&path) {
+            Ok(file) => file,
+            // A link or a directory: not ours.
+            Err(_) => return Ok(()),
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Ok(());
+        }
+        let size = metadata.len();
+        let mut reader = io::BufReader::with_capacity(1 << 16, file);
+        let mut start = Vec::new();
+        (&mut reader).take(HEADER).read_to_end(&mut start)?;
+        let Some(is_leaf) = [false, true].into_iter().find(|is_leaf| header(*is_leaf).starts_with(&start)) else {
+            return self.quarantine(&path, &name, size);
+        };
+        if start.len() < HEADER as usize {
+            // It was just begun.
+            return fs::remove_file(&path);
+        }
+        let mut known = Segment { size: HEADER, is_leaf, live: 0 };
+        let mut live = Vec::new();
+        while let Some((number, after, records, chunk)) = read_record(&mut reader) {
+            let offset = known.size + HEAD as u64;
+            known.size = offset + chunk.len() as u64;
+            if number >= self.settled {
+                let length = chunk.len() as u32;
+                live.push(Entry { number, after, records, segment, offset, length, state: State::Waiting });
+            }
+        }
+        known.live = live.len();
+        if known.size < size {
+            let rest = self.put_aside(reader.into_inner(), &name, known.size);
+            self.notices.push(Notice::Quarantined(name, size - known.size));
+            // A file system that does not allow it will show the same damage at the next start.
+            let _ = rest.and_then(|()| fs::OpenOptions::new().write(true).open(&path)?.set_len(known.size));
+        }
+        match live.is_empty() {
+            true => drop(fs::remove_file(&path)),
+            false => {
+                self.entries.extend(live);
+                self.segments.insert(segment, known);
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies what a segment holds from `offset` on.
+    fn put_aside(&self, mut file: File, name: &str, offset: u64) -> io::Result<()> {
+        let quarantine = self.directory.join("quarantine");
+        create_directory(&quarantine)?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut copy = open_to_append(&quarantine.join(format!("{name}.{offset}")))?;
+        copy.set_len(0)?;
+        io::copy(&mut file, &mut copy)?;
+        copy.sync_data()
+    }
+
+    fn quarantine(&mut self, path: &Path, name: &str, size: u64) -> io::Result<()> {
+        let quarantine = self.directory.join("quarantine");
+        create_directory(&quarantine)?;
+        // An earlier one of that name stays.
+        let free = (0..).map(|count| quarantine.join(format!("{name}.{count}"))).find(|path| !path.exists());
+        if let Some(free) = free {
+            fs::rename(path, free)?;
+        }
+        self.notices.push(Notice::Quarantined(name.to_owned(), size));
+        Ok(())
+    }
+
+    fn read_chunk(&self, entry: &Entry) -> io::Result<Bytes> {
+        let mut file = open_to_read(&self.path(entry.segment))?;
+        file.seek(SeekFrom::Start(entry.offset - HEAD as u64))?;
+        match read_record(&mut file) {
+            Some((number, _, _, chunk)) if number == entry.number => Ok(chunk.into()),
+            _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
+        }
+    }
+}
+
+/// What is sent of a spool: one at a time asks for a chunk or settles one.
+impl Source for Spool {
+    fn next(&mut self) -> Option<(u64, Chunk)> {
+        loop {
+            let place = self.entries.iter().position(|entry| entry.state == State::Waiting)?;
+            let entry = &self.entries[place];
+            if entry.after > self.first_open() {
+                return None;
+            }
+            let is_orphan = entry.after != 0 && entry.after <= self.dropped_parents;
+            let chunk = if is_orphan { None } else { self.read_chunk(entry).ok() };
+            let (number, records) = (entry.number, entry.records);
+            let Some(message) = chunk else {
+                // Its parents are gone, or it cannot be read any more.
+                let became = Account { dropped: records as u64, ..Account::default() };
+                self.entries[place].state = State::Settled(became);
+                self.advance();
+                continue;
+            };
+            self.entries[place].state = State::Sent;
+            return Some((number, Chunk { message, records, overtakes: u32::MAX, is_leaf: false }));
+        }
+    }
+
+    fn settle(&mut self, number: u64, outcome: Outcome) {
+        let Ok(place) = self.entries.binary_search_by_key(&number, |entry| entry.number) else { return };
+        let [delivered, rejected, dropped] =
+            [outcome.delivered, outcome.rejected, outcome.lost].map(|count| count as u64);
+        self.entries[place].state = State::Settled(Account { delivered, rejected, dropped, queued: 0 });
+        self.advance();
+    }
+
+    fn give_up(&mut self, number: u64, _: Outcome) {
+        // It stays, and is sent again, whole.
+        if let Ok(place) = self.entries.binary_search_by_key(&number, |entry| entry.number) {
+            self.entries[place].state = State::Waiting;
+        }
+    }
+}
+
+impl Spool {
+    /// The oldest chunk that is not settled.
+    fn first_open(&self) -> u64 {
+        let open = self.entries.iter().find(|entry| !matches!(entry.state, State::Settled(_)));
+        open.map_or(self.next_number, |entry| entry.number)
+    }
+}
+
+fn claim(path: &Path) -> Result<File, SpoolError> {
+    let mut file = open_to_append(path)?;
+    if !lock(&file) {
+        let mut holder = String::new();
+        let _ = file.take(100).read_to_string(&mut holder);
+        return Err(SpoolError::InUse(holder.trim().to_owned()));
+    }
+    file.set_len(0)?;
+    file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
+    Ok(file)
+}
+
+fn header(is_leaf: bool) -> [u8; HEADER as usize] {
+    let mut header = [0; HEADER as usize];
+    header[..8].copy_from_slice(MAGIC);
+    header[8..10].copy_from_slice(&VERSION.to_le_bytes());
+    header[10] = is_leaf.into();
+    header
+}
+
+/// A record: the head and the chunk.
+fn encode(number: u64, after: u64, chunk: &Chunk) -> io::Result<Vec<u8>> {
+    let length = u32::try_from(chunk.message.len()).map_err(io::Error::other)?;
+    let records = u32::try_from(chunk.records).map_err(io::Error::other)?;
+    let mut record = Vec::with_capacity(HEAD + chunk.message.len());
+    record.extend_from_slice(&length.to_le_bytes());
+    record.extend_from_slice(&number.to_le_bytes());
+    record.extend_from_slice(&after.to_le_bytes());
+    record.extend_from_slice(&records.to_le_bytes());
+    let sum = crc32c::crc32c_append(crc32c::crc32c(&record), &chunk.message);
+    record.extend_from_slice(&sum.to_le_bytes());
+    record.extend_from_slice(&chunk.message);
+    Ok(record)
+}
+
+/// The number, `after`, the count and the chunk of the next record; `None` at the end and where it is damaged.
+fn read_record(reader: &mut impl Read) -> Option<(u64, u64, usize, Vec<u8>)> {
+    let mut head = [0; HEAD];
+    reader.read_exact(&mut head).ok()?;
+    let length = u32::from_le_bytes(*head[..4].first_chunk()?);
+    let number = u64::from_le_bytes(*head[4..12].first_chunk()?);
+    let after = u64::from_le_bytes(*head[12..20].first_chunk()?);
+    let records = u32::from_le_bytes(*head[20..24].first_chunk()?);
+    let sum = u32::from_le_bytes(*head[24..].first_chunk()?);
+    let mut chunk = Vec::new();
+    reader.take(u64::from(length.min(LONGEST_CHUNK))).read_to_end(&mut chunk).ok()?;
+    let is_whole = chunk.len() == length as usize && sum == crc32c::crc32c_append(crc32c::crc32c(&head[..24]), &chunk);
+    is_whole.then_some((number, after, usize::try_from(records).ok()?, chunk))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! Reporters with a spool: outages, restarts, disks that fail.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use flink_traces_api::{Deadline, TraceReporter};
+use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
+use support::{PROTOCOLS, dead_spans, no_orphans, options, trace_reporter, tree, try_trace_reporter, wide_tree};
+use tempfile::TempDir;
+
+/// Longer than any of this may take.
+const LONG: Duration = Duration::from_secs(30);
+
+fn spooled(endpoint: &str, protocol: &str, directory: &Path, more: &[(&str, &str)]) -> Box<dyn TraceReporter> {
+    let spool = [("spool.directory", directory.to_str().unwrap())];
+    trace_reporter(&options(endpoint, protocol, &[&spool, more].concat()))
+}
+
+/// What `cursor.json` says: delivered, rejected, dropped.
+fn account(directory: &TempDir) -> [u64; 3] {
+    let text = std::fs::read(directory.path().join("traces-otlp/cursor.json")).unwrap();
+    let cursor: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    ["delivered", "rejected", "dropped"].map(|key| cursor[key].as_u64().unwrap())
+}
+
+fn closing(left: Duration) -> Deadline {
+    let deadline = Deadline::unlimited();
+    deadline.set(Instant::now() + left);
+    deadline
+}
+
+/// The numbers of the trees of which the collector has the whole.
+fn numbers(collector: &OtlpCollector) -> BTreeSet<i64> {
+    collector.spans().iter().filter_map(|span| span.attributes().get("number")?.as_i64()).collect()
+}
+
+#[test]
+fn what_is_stored_while_the_collector_is_away_is_sent_by_the_next_process() {
+    for protocol in PROTOCOLS {
+        let directory = tempfile::tempdir().unwrap();
+        let collector = OtlpCollector::start().unwrap();
+        collector.answer_by(|_| HttpAnswer::new(503).into());
+        let endpoint = collector.grpc_endpoint();
+        // Not even without any patience is it given up.
+        let more = [("retry.timeout", "0"), ("batch.bytes", "2 kb")];
+        let mut reporter = spooled(&endpoint, protocol, directory.path(), &more);
+        for number in 0..20 {
+            reporter.report(&[tree(number), wide_tree(100 + number, 50)], &Deadline::unlimited()).unwrap();
+        }
+        reporter.close(&closing(Duration::from_millis(20))).unwrap();
+        assert_eq!(collector.spans(), []);
+
+        collector.answer_by(|_| Answer::Accept);
+        let reporter = spooled(&endpoint, protocol, directory.path(), &more);
+        reporter.close(&closing(LONG)).unwrap();
+        no_orphans(&collector);
+        let ids: BTreeSet<_> = collector.spans().into_iter().map(|span| span.span.span_id).collect();
+        assert_eq!((ids.len(), numbers(&collector).len()), (20 * 4 + 20 * 51, 40));
+        assert_eq!(account(&directory), [1100, 0, 0]);
+    }
+}
+
+#[test]
+fn a_report_does_not_wait_for_the_collector() {
+    let directory = tempfile::tempdir().unwrap();
+    let collector = OtlpCollector::start().unwrap();
+    collector.answer_by(|_| Answer::Hang);
+    let endpoint = collector.grpc_endpoint();
+    let mut reporter = spooled(&endpoint, "grpc", directory.path(), &[("exporter.timeout", "1 d")]);
+    // Each would wait for ever.
+    for number in 0..10 {
+        reporter.report(&[tree(number)], &Deadline::unlimited()).unwrap();
+    }
+    assert!(collector.wait_until(LONG, |collector| !collector.requests().is_empty()));
+    reporter.close(&closing(Duration::ZERO)).unwrap();
+    assert_eq!(collector.spans(), []);
+}
+
+#[test]
+fn what_the_collector_refuses_is_a_dead_letter_in_the_spool_and_does_not_block_it() {
+    for protocol in ["grpc", "http"] {
+        let directory = tempfile::tempdir().unwrap();
+        let collector = OtlpCollector::start().unwrap();
+        collector.answer_by(|request| {
+            match request.message.windows(9).any(|bytes| bytes == b"place\x12\x02\x18\x01") {
+                true => HttpAnswer::new(400).into(),
+                false => Answer::Accept,
+            }
+        });
+        let endpoint = collector.grpc_endpoint();
+        let mut reporter = spooled(&endpoint, protocol, directory.path(), &[]);
+        for number in 0..5 {
+            reporter.report(&[tree(number)], &Deadline::unlimited()).unwrap();
+        }
+        reporter.close(&closing(LONG)).unwrap();
+        assert_eq!((collector.spans().len(), account(&directory)), (15, [15, 5, 0]));
+        assert_eq!(dead_spans(&directory.path().join("traces-otlp/dead-letter")), ["Part"; 5]);
+    }
+}
+
+#[test]
+fn a_directory_that_another_uses_is_an_error_that_names_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let spool = [("spool.directory", directory.path().to_str().unwrap())];
+    let config = options("http://127.0.0.1:1", "grpc", &spool);
+    let reporter = trace_reporter(&config);
+    let error = try_trace_reporter(&config).err().unwrap().to_string();
+    assert!(error.ends_with(&format!("traces-otlp is used by process {}", std::process::id())), "{error}");
+    drop(reporter);
+    trace_reporter(&config);
+}
+
+/// Scenario: the directory cannot be written, and later it can. Guarantees: everything is delivered, from memory meanwhile, one line when
+/// the disk is lost and one when it is back.
+#[test]
+fn without_a_disk_it_delivers_from_memory_and_returns_to_the_disk() {
+    for protocol in PROTOCOLS {
+        let place = tempfile::tempdir().unwrap();
+        let directory = place.path().join("spool");
+        // A file where the directory should be.
+        std::fs::write(&directory, "").unwrap();
+        let collector = OtlpCollector::start().unwrap();
+        let endpoint = collector.grpc_endpoint();
+        let log = support::logged("flink_traces_otlp", || {
+            let mut reporter = spooled(&endpoint, protocol, &directory, &[]);
+            for number in 0..3 {
+                reporter.report(&[tree(number)], &Deadline::unlimited()).unwrap();
+                assert_eq!(numbers(&collector).len(), number + 1);
+            }
+            std::fs::remove_file(&directory).unwrap();
+            for number in 3..6 {
+                reporter.report(&[tree(number)], &Deadline::unlimited()).unwrap();
+            }
+            reporter.close(&closing(LONG)).unwrap();
+        });
+        assert_eq!((collector.spans().len(), numbers(&collector).len()), (24, 6));
+        let count = |line: &str| log.matches(line).count();
+        assert_eq!(count("The spool cannot be used, delivering from memory"), 1, "{log}");
+        assert_eq!(count("The spool can be used again"), 1, "{log}");
+        assert!(directory.join("traces-otlp/cursor.json").exists());
+    }
+}
+
+#[test]
+fn a_full_spool_drops_counts_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let collector = OtlpCollector::start().unwrap();
+    collector.answer_by(|_| HttpAnswer::new(503).into());
+    let endpoint = collector.grpc_endpoint();
+    let more = [("spool.max-size", "1 mb"), ("batch.bytes", "20 kb")];
+    let log = support::logged("flink_traces_otlp", || {
+        let mut reporter = spooled(&endpoint, "grpc", directory.path(), &more);
+        for number in 0..10 {
+            reporter.report(&[wide_tree(number, 2_000)], &Deadline::unlimited()).unwrap();
+        }
+        collector.answer_by(|_| Answer::Accept);
+        reporter.close(&closing(LONG)).unwrap();
+    });
+    no_orphans(&collector);
+    // All roots are there.
+    assert_eq!(numbers(&collector).len(), 10);
+    let [delivered, rejected, dropped] = account(&directory);
+    let ids: BTreeSet<_> = collector.spans().into_iter().map(|span| (span.span.trace_id, span.span.span_id)).collect();
+    assert_eq!((ids.len() as u64, rejected), (delivered, 0));
+    assert_eq!(delivered + dropped, 10 * 2_001);
+    assert!(dropped > 0);
+    assert_eq!(log.matches("The spool is full, dropping the oldest").count(), 1, "{log}");
+}
