@@ -5,8 +5,10 @@ mod cluster;
 pub(crate) mod distribution;
 mod observer;
 mod rest;
+pub(crate) mod rest_session;
 
 use std::fs;
+use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
@@ -49,16 +51,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     recreate(&folder)?;
     let distribution = Distribution::prepare(root, &cache)?;
     let binary = observer::build(root)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let comparison = runtime
-        .block_on(async {
-            // The branch that loses is dropped, and with it the processes that it started.
-            tokio::select! {
-                comparison = session(&distribution, &binary, &folder) => comparison,
-                interruption = interrupted() => Err(interruption?),
-            }
-        })
-        .with_context(|| format!("the session's logs are in {}", folder.display()))?;
+    let comparison = run_until_interrupted(session(&distribution, &binary, &folder), &folder)?;
     print!("{comparison}");
     for (kind, least) in EXPECTED {
         let count = comparison.native_count(kind);
@@ -67,6 +60,19 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     ensure!(comparison.differences.is_empty(), "{} differences", comparison.differences.len());
     fs::remove_dir_all(&folder)?;
     Ok(())
+}
+
+/// Runs a session that keeps its logs in `folder`.
+fn run_until_interrupted<T>(session: impl Future<Output = Result<T>>, folder: &Path) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        // The branch that loses is dropped, and with it the processes that it started.
+        tokio::select! {
+            result = session => result,
+            interruption = interrupted() => Err(interruption?),
+        }
+    });
+    result.with_context(|| format!("the session's logs are in {}", folder.display()))
 }
 
 async fn session(distribution: &Distribution, binary: &Path, folder: &Path) -> Result<Comparison> {

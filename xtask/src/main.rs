@@ -17,6 +17,8 @@ usage: cargo xtask <command>
 
   ci     everything a change must pass: formatting, lints, tidy, tests, documentation, packages
   e2e    what flink-traces reports of a real Flink cluster, compared with what Flink itself reports; see CONTRIBUTING.md
+  rest-e2e
+         a real Flink cluster driven by flink-rest's client alone, from the first upload to its shutdown; see CONTRIBUTING.md
   parity what our trackers report, compared with what Flink's own classes do; [--sequences N] [--configurations N] [--seed S] [--record]
   tidy   what this workspace asks of its manifests, sources and documents, beyond the compiler
 ";
@@ -29,6 +31,7 @@ fn main() -> Result<()> {
         ["ci"] => ci::run(&root),
         ["tidy"] => tidy::run(&root),
         ["e2e"] => e2e::run(&root),
+        ["rest-e2e"] => e2e::rest_session::run(&root),
         ["parity", arguments @ ..] => parity::run(&root, arguments),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -107,7 +107,7 @@ impl Cluster {
                 "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
                 &["-Xmx192m", "-XX:MaxDirectMemorySize=256m"],
             )?,
-            rest: Rest::new(SocketAddr::from((Ipv4Addr::LOCALHOST, rest_port))),
+            rest: Rest::new(SocketAddr::from((Ipv4Addr::LOCALHOST, rest_port)))?,
         };
         tokio::select! {
             slots = cluster.rest.wait_for_slots(START_TIMEOUT) => slots?,

@@ -29,7 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("flink-traces-runtime", &["flink-rest", "flink-traces-api"]),
     ("flink-traces-testkit", &["flink-traces-api"]),
     ("text-file-reporter", &["flink-traces-api"]),
-    ("xtask", &["flink-traces-api", "flink-traces-runtime", "flink-traces-testkit"]),
+    ("xtask", &["flink-rest", "flink-traces-api", "flink-traces-runtime", "flink-traces-testkit"]),
 ];
 
 /// Members without any dependency.
