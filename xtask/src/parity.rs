@@ -1,6 +1,6 @@
 //! `cargo xtask parity`: the same things happen to Flink's own classes and to ours, and both must report the same.
 //!
-//! A seed decides what happens, here and nowhere else: to a job ([`sequence`]) or in a configuration file ([`file`]). A Java process follows it with
+//! A seed decides what happens, here and nowhere else: to a job ([`sequence`]) or in a configuration file ([`mod@file`]). A Java process follows it with
 //! Flink's classes ([`flink`]), this one with ours ([`replay`], [`load`]), and both print what comes out, line by line. Some of Flink's answers are kept for a test that needs no Java ([`golden`]).
 
 mod file;
