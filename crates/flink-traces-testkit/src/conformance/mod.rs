@@ -137,7 +137,7 @@ where
 {
     /// A suite that calls `new_destination` for a place without anything in it, once for each rule, one rule after the other.
     pub fn new(new_destination: F) -> Self {
-        Self { new_destination: Arc::new(new_destination), patience: Duration::from_secs(30), rule: None }
+        Self { new_destination: Arc::new(new_destination), patience: Duration::from_secs(60), rule: None }
     }
 
     /// Checks nothing but `rule`, one of [`rules`], to look into it.
@@ -147,7 +147,7 @@ where
         self
     }
 
-    /// Sets how long a rule may take until it counts as broken by a reporter that hangs; 30 s unless set.
+    /// Sets how long a rule may take until it counts as broken by a reporter that hangs; 60 s unless set.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;

@@ -138,11 +138,11 @@ fn wrong_options<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -> Found
 
 fn unlikely_options<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -> Found {
     let long = "x".repeat(70_000);
-    let unlikely = ["-1", "0", "18446744073709551616", "1e999", "99999999999999999999 d", "a:b:c,,;'\"", "[a, {b"];
-    let unlikely: Vec<&str> = unlikely.into_iter().chain(sample::HOSTILE.iter().copied()).chain([&*long]).collect();
+    // Few, for there are reporters that are slow to make.
+    let unlikely = ["", "-1", "0", "18446744073709551616", "\u{0}", "\u{1b}[31mä 🦀\n", "a:b:c,,;'\"[{", &long];
     let options = case.destination.options();
     for doc in case.option_docs().iter().filter(|doc| !is_set(&options, doc.key)) {
-        for value in &unlikely {
+        for value in unlikely {
             let config = case.config(&[(doc.key, value)]);
             match case.create(&config) {
                 Ok(reporter) => drop(reporter),

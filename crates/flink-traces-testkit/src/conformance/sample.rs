@@ -115,7 +115,7 @@ pub(super) fn many_attributes() -> Sample {
 }
 
 /// Text that may be taken for something else than text.
-pub(super) const HOSTILE: &[&str] = &[
+const HOSTILE: &[&str] = &[
     "",
     " ",
     "\t\u{0}",
