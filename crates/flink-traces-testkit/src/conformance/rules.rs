@@ -141,7 +141,10 @@ fn unlikely_options<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -> Fo
     // Few, for there are reporters that are slow to make.
     let unlikely = ["", "-1", "0", "18446744073709551616", "\u{0}", "\u{1b}[31mä 🦀\n", "a:b:c,,;'\"[{", &long];
     let options = case.destination.options();
-    for doc in case.option_docs().iter().filter(|doc| !is_set(&options, doc.key)) {
+    // Who tries places makes files there.
+    let names_a_place = |key: &str| ["directory", "dir", "path", "file"].iter().any(|end| key.ends_with(end));
+    let docs = case.option_docs().iter().filter(|doc| !is_set(&options, doc.key) && !names_a_place(doc.key));
+    for doc in docs {
         for value in unlikely {
             let config = case.config(&[(doc.key, value)]);
             match case.create(&config) {
