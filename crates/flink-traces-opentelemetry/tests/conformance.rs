@@ -32,6 +32,8 @@ impl Destination for Collector {
     }
 
     fn behave(&self, behavior: Behavior) -> bool {
+        // The last attempt before a deadline may still be on its way.
+        self.0.cut_connections();
         match behavior {
             Behavior::Take => self.0.answer_by(|_| Default::default()),
             // 14 is UNAVAILABLE.
