@@ -3,9 +3,11 @@
 
 use flink_traces_api::Registry;
 use flink_traces_opentelemetry::{FACTORY, register};
-use flink_traces_testkit::conformance::{Behavior, Conformance, Destination, Received};
-use flink_traces_testkit::{GrpcStatus, OtlpCollector};
+use flink_traces_testkit::OtlpCollector;
+use flink_traces_testkit::conformance::{Conformance, Destination, Received};
 
+/// It takes everything: an exporter does not tell a refusal from an accident, and may go on sending what it was given when its time was
+/// over. `exporters.rs` has what is promised there.
 struct Collector(OtlpCollector);
 
 fn pair(key: &str, value: &str) -> (String, String) {
@@ -29,19 +31,6 @@ impl Destination for Collector {
 
     fn wrong_options(&self) -> Vec<(String, String)> {
         vec![pair("exporter.endpoint", "not an address"), pair("exporter.timeout", "soon")]
-    }
-
-    fn behave(&self, behavior: Behavior) -> bool {
-        // The last attempt before a deadline may still be on its way.
-        self.0.cut_connections();
-        match behavior {
-            Behavior::Take => self.0.answer_by(|_| Default::default()),
-            // 14 is UNAVAILABLE.
-            Behavior::BeAway => self.0.answer_by(|_| GrpcStatus::new(14, "away").into()),
-            // An exporter does not tell that from an accident.
-            Behavior::Refuse => return false,
-        }
-        true
     }
 }
 
