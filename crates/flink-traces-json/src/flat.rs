@@ -14,7 +14,7 @@ pub(crate) fn line_start(signal: Signal) -> &'static str {
     }
 }
 
-/// Appends the span and its children, each as a line of its own, parents first.
+/// Appends the span, without its children, as a line.
 pub(crate) fn push_span(lines: &mut Lines, span: SpanRef<'_>) {
     let json = lines.text();
     json.push_str(line_start(Signal::Traces));
@@ -41,9 +41,6 @@ pub(crate) fn push_span(lines: &mut Lines, span: SpanRef<'_>) {
     push_links(json, span);
     push_attributes(json, span.otel_attributes().list);
     lines.end_line(1);
-    for child in span.children() {
-        push_span(lines, child);
-    }
 }
 
 /// Appends the event as a line.

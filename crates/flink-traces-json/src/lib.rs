@@ -160,7 +160,7 @@ impl Encoder {
     fn push_span(&self, lines: &mut Lines, span: &ReportedSpan) {
         match self {
             Self::Otlp(otlp) => otlp.push_span(lines, span),
-            Self::Flat => flat::push_span(lines, span.root()),
+            Self::Flat => span.spans().for_each(|span| flat::push_span(lines, span)),
         }
     }
 

@@ -46,7 +46,10 @@ impl OtlpJson {
     /// Appends the tree as one line, or several if it is long: parents first.
     pub(crate) fn push_span(&self, lines: &mut Lines, span: &ReportedSpan) {
         let mut writer = ScopeWriter { format: self, lines, scope: None, count: 0 };
-        push_tree(&mut writer, span.root(), span.context().compatibility);
+        let compatibility = span.context().compatibility;
+        for span in span.spans() {
+            writer.record(span.scope(), |json| push_span(json, span, compatibility));
+        }
         writer.end_line();
     }
 
@@ -92,13 +95,6 @@ impl<'a> ScopeWriter<'a> {
         }
         self.scope = None;
         self.count = 0;
-    }
-}
-
-fn push_tree<'a>(writer: &mut ScopeWriter<'a>, span: SpanRef<'a>, compatibility: Compatibility) {
-    writer.record(span.scope(), |json| push_span(json, span, compatibility));
-    for child in span.children() {
-        push_tree(writer, child, compatibility);
     }
 }
 

@@ -53,19 +53,11 @@ pub(crate) fn resource(attributes: &[(String, String)]) -> Resource {
 
 /// The spans of the trees, each before its parts.
 pub(crate) fn spans(trees: &[ReportedSpan]) -> Vec<SpanData> {
-    let mut spans = Vec::new();
-    for tree in trees {
+    let spans = |tree: &ReportedSpan| {
         let compatibility = tree.context().compatibility;
-        // No recursion: a tree may be as deep as it likes.
-        let mut waiting = vec![tree.root()];
-        while let Some(span) = waiting.pop() {
-            spans.push(span_data(span, compatibility));
-            let place = waiting.len();
-            waiting.extend(span.children());
-            waiting[place..].reverse();
-        }
-    }
-    spans
+        tree.spans().map(move |span| span_data(span, compatibility)).collect::<Vec<_>>()
+    };
+    trees.iter().flat_map(spans).collect()
 }
 
 fn span_data(span: SpanRef<'_>, compatibility: Compatibility) -> SpanData {

@@ -52,10 +52,12 @@ where
 {
     fn create_trace_reporter(&self, config: &ReporterConfig) -> Result<Box<dyn TraceReporter>, ConfigError> {
         let resource = convert::resource(&otel::resource(config, Signal::Traces)?);
-        let runtime = runtime()?;
-        let mut exporter = within(&runtime, || (self.create)(config))?;
-        exporter.set_resource(&resource);
-        Ok(Box::new(SpanExporterReporter { exporter: Some(exporter), runtime }))
+        let held = Held::create(|| {
+            let mut exporter = (self.create)(config)?;
+            exporter.set_resource(&resource);
+            Ok(exporter)
+        });
+        Ok(Box::new(SpanExporterReporter(held?)))
     }
 
     fn options(&self) -> &'static [OptionDoc] {
@@ -87,11 +89,13 @@ where
 {
     fn create_event_reporter(&self, config: &ReporterConfig) -> Result<Box<dyn EventReporter>, ConfigError> {
         let resource = convert::resource(&otel::resource(config, Signal::Events)?);
-        let runtime = runtime()?;
-        let mut exporter = within(&runtime, || (self.create)(config))?;
-        exporter.set_resource(&resource);
+        let held = Held::create(|| {
+            let mut exporter = (self.create)(config)?;
+            exporter.set_resource(&resource);
+            Ok(exporter)
+        });
         let records = LogRecords::new(SdkLoggerProvider::builder().build().logger(""));
-        Ok(Box::new(LogExporterReporter { exporter: Some(exporter), records, runtime }))
+        Ok(Box::new(LogExporterReporter { held: held?, records }))
     }
 
     fn options(&self) -> &'static [OptionDoc] {
@@ -99,9 +103,37 @@ where
     }
 }
 
-/// Exporters may keep connections in the runtime in which they were made.
-fn runtime() -> Result<Runtime, ConfigError> {
-    Builder::new_current_thread().enable_all().build().map_err(|error| ConfigError::Setup(error.into()))
+/// An exporter in the runtime that it was made in.
+struct Held<E> {
+    /// Gone only while this is dropped.
+    exporter: Option<E>,
+    runtime: Runtime,
+}
+
+impl<E> Held<E> {
+    fn create(create: impl FnOnce() -> Result<E, ConfigError>) -> Result<Self, ConfigError> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| ConfigError::Setup(error.into()))?;
+        let exporter = within(&runtime, create)?;
+        Ok(Self { exporter: Some(exporter), runtime })
+    }
+
+    fn close(
+        &self,
+        deadline: &Deadline,
+        shutdown: impl FnOnce(&E, Duration) -> OTelSdkResult,
+    ) -> Result<(), ReportError> {
+        let Some(exporter) = &self.exporter else { return Ok(()) };
+        let time = deadline.remaining().unwrap_or(SHUTDOWN);
+        within(&self.runtime, || shutdown(exporter, time)).map_err(|error| ReportError::lost(0, false, error))
+    }
+}
+
+impl<E> Drop for Held<E> {
+    fn drop(&mut self) {
+        // What it does when it is dropped may need the runtime too.
+        within(&self.runtime, || drop(self.exporter.take()));
+    }
 }
 
 fn within<T>(runtime: &Runtime, act: impl FnOnce() -> T) -> T {
@@ -109,38 +141,24 @@ fn within<T>(runtime: &Runtime, act: impl FnOnce() -> T) -> T {
     act()
 }
 
-struct SpanExporterReporter<E: SpanExporter> {
-    /// Gone only while this is dropped.
-    exporter: Option<E>,
-    runtime: Runtime,
-}
+struct SpanExporterReporter<E>(Held<E>);
 
 impl<E: SpanExporter> TraceReporter for SpanExporterReporter<E> {
     fn report(&mut self, trees: &[ReportedSpan], deadline: &Deadline) -> Result<(), ReportError> {
         let spans = convert::spans(trees);
-        let Some(exporter) = &self.exporter else { return Ok(()) };
+        let Held { exporter: Some(exporter), runtime } = &self.0 else { return Ok(()) };
         let batches = spans.chunks(BATCH).map(|batch| (batch.len(), move || exporter.export(batch.to_vec())));
-        deliver(&self.runtime, deadline, batches)
+        deliver(runtime, deadline, batches)
     }
 
     fn close(self: Box<Self>, deadline: &Deadline) -> Result<(), ReportError> {
-        let Some(exporter) = &self.exporter else { return Ok(()) };
-        closed(&self.runtime, deadline, |within| exporter.shutdown_with_timeout(within))
+        self.0.close(deadline, E::shutdown_with_timeout)
     }
 }
 
-impl<E: SpanExporter> Drop for SpanExporterReporter<E> {
-    fn drop(&mut self) {
-        // What it does when it is dropped may need the runtime too.
-        within(&self.runtime, || drop(self.exporter.take()));
-    }
-}
-
-struct LogExporterReporter<E: LogExporter> {
-    /// Gone only while this is dropped.
-    exporter: Option<E>,
+struct LogExporterReporter<E> {
+    held: Held<E>,
     records: LogRecords,
-    runtime: Runtime,
 }
 
 impl<E: LogExporter> EventReporter for LogExporterReporter<E> {
@@ -148,31 +166,14 @@ impl<E: LogExporter> EventReporter for LogExporterReporter<E> {
         let records: Vec<_> = events.iter().map(|event| self.records.record(event)).collect();
         let borrowed: Vec<(&SdkLogRecord, &InstrumentationScope)> =
             records.iter().map(|(record, scope)| (record, scope)).collect();
-        let Some(exporter) = &self.exporter else { return Ok(()) };
+        let Held { exporter: Some(exporter), runtime } = &self.held else { return Ok(()) };
         let batches = borrowed.chunks(BATCH).map(|batch| (batch.len(), move || exporter.export(LogBatch::new(batch))));
-        deliver(&self.runtime, deadline, batches)
+        deliver(runtime, deadline, batches)
     }
 
     fn close(self: Box<Self>, deadline: &Deadline) -> Result<(), ReportError> {
-        let Some(exporter) = &self.exporter else { return Ok(()) };
-        closed(&self.runtime, deadline, |within| exporter.shutdown_with_timeout(within))
+        self.held.close(deadline, E::shutdown_with_timeout)
     }
-}
-
-impl<E: LogExporter> Drop for LogExporterReporter<E> {
-    fn drop(&mut self) {
-        // What it does when it is dropped may need the runtime too.
-        within(&self.runtime, || drop(self.exporter.take()));
-    }
-}
-
-fn closed(
-    runtime: &Runtime,
-    deadline: &Deadline,
-    shutdown: impl FnOnce(Duration) -> OTelSdkResult,
-) -> Result<(), ReportError> {
-    let time = deadline.remaining().unwrap_or(SHUTDOWN);
-    within(runtime, || shutdown(time)).map_err(|error| ReportError::lost(0, false, error))
 }
 
 /// Exports batch by batch, the next also if one failed, until the time is over; counts what was not.

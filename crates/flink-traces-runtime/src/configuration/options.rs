@@ -14,12 +14,12 @@ pub const EVENTS_REPORTERS: ConfigOption<Vec<String>> = ConfigOption::comma_list
     "The names of the event reporters to run. Not set: all that have a `factory.class`.",
 );
 
-/// `traces.checkpoint.span-detail-level`: what a checkpoint is reported as.
+/// `traces.checkpoint.span-detail-level`: what a checkpoint is reported as, and an engine's initialization.
 pub const SPAN_DETAIL_LEVEL: ConfigOption<SpanDetailLevel> = ConfigOption::parsed(
     "traces.checkpoint.span-detail-level",
     "`SPAN_PER_CHECKPOINT`, `SPAN_PER_CHECKPOINT_WITH_TASKS`, `CHILDREN_SPANS_PER_TASK` or `CHILDREN_SPANS_PER_SUBTASK`",
     SpanDetailLevel::parse,
-    "How much a checkpoint's spans tell of its tasks and subtasks.",
+    "How much a checkpoint's spans tell of its tasks and subtasks, and whether an engine's `JobInitialization` has its subtasks.",
 )
 .or("SPAN_PER_CHECKPOINT");
 
