@@ -3,7 +3,7 @@
 
 mod cluster;
 pub(crate) mod distribution;
-mod observer;
+pub(crate) mod observer;
 mod rest;
 pub(crate) mod rest_session;
 

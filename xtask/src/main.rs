@@ -3,6 +3,7 @@
 
 mod ci;
 mod e2e;
+mod interop;
 mod parity;
 mod tidy;
 
@@ -20,6 +21,8 @@ usage: cargo xtask <command>
   rest-e2e
          a real Flink cluster driven by flink-rest's client alone, from the first upload to its shutdown; see CONTRIBUTING.md
   parity what our trackers report, compared with what Flink's own classes do; [--sequences N] [--configurations N] [--seed S] [--record]
+  interop
+         a recorded session sent in every way, read by Python's opentelemetry-proto and by rotel; see CONTRIBUTING.md
   tidy   what this workspace asks of its manifests, sources and documents, beyond the compiler
 ";
 
@@ -32,6 +35,7 @@ fn main() -> Result<()> {
         ["tidy"] => tidy::run(&root),
         ["e2e"] => e2e::run(&root),
         ["rest-e2e"] => e2e::rest_session::run(&root),
+        ["interop"] => interop::run(&root),
         ["parity", arguments @ ..] => parity::run(&root, arguments),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -5,6 +5,7 @@ mod collector;
 pub mod compare;
 pub mod conformance;
 mod otlp;
+mod plain;
 mod server;
 
 pub use answer::{Answer, GrpcStatus, HttpAnswer};

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use flink_traces_testkit::{Answer, Encoding, HttpAnswer, OtlpCollector};
+use flink_traces_testkit::{Answer, Encoding, HttpAnswer, OtlpCollector, ReceivedLog, ReceivedSpan};
 use serde_json::json;
 
 const TWO_SPANS: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"a","value":{"intValue":"7"}}]},
@@ -103,4 +103,35 @@ fn a_stopped_collector_frees_its_port_and_closes_its_connections() {
         assert!(matches!(hanging.join().unwrap(), Ok(0) | Err(_)));
     });
     assert_eq!(OtlpCollector::start_on(port).unwrap().address().port(), port);
+}
+
+#[test]
+fn every_field_shows_in_plain_json() {
+    let span = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"a","value":{"intValue":"7"}}]},"scopeSpans":[{"scope":{"name":"s"},
+        "spans":[{"traceId":"01","spanId":"02","parentSpanId":"ff","traceState":"t","flags":1,"name":"n","kind":2,
+        "startTimeUnixNano":"3","endTimeUnixNano":"4","attributes":[{"key":"k","value":{"stringValue":"v"}},{"key":"k","value":{"boolValue":true}}],
+        "droppedAttributesCount":5,"events":[{"timeUnixNano":"6","name":"e"}],"droppedEventsCount":7,
+        "links":[{"traceId":"08","spanId":"09","attributes":[{"key":"d","value":{"doubleValue":0.5}}],"flags":10}],"droppedLinksCount":11,
+        "status":{"code":2,"message":"m"}}]}]}]}"#;
+    let log = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1","observedTimeUnixNano":"2","severityNumber":9,
+        "severityText":"INFO","body":{"stringValue":"b"},"attributes":[],"droppedAttributesCount":3,"flags":4,"traceId":"05","spanId":"06",
+        "eventName":"e"}]}]}]}"#;
+    assert_eq!(
+        ReceivedSpan::read_json(span).unwrap()[0].plain(),
+        json!({
+            "resource": {"a": 7}, "scope": "s", "traceId": "01", "spanId": "02", "parentSpanId": "ff", "traceState": "t", "flags": 1,
+            "name": "n", "kind": 2, "startTimeUnixNano": 3, "endTimeUnixNano": 4, "attributes": [2, {"k": true}],
+            "droppedAttributesCount": 5, "events": [{"timeUnixNano": 6, "name": "e", "attributes": [0, {}], "droppedAttributesCount": 0}],
+            "droppedEventsCount": 7,
+            "links": [{"traceId": "08", "spanId": "09", "traceState": "", "attributes": [1, {"d": 0.5}], "droppedAttributesCount": 0, "flags": 10}],
+            "droppedLinksCount": 11, "status": [2, "m"],
+        })
+    );
+    assert_eq!(
+        ReceivedLog::read_json(log).unwrap()[0].plain(),
+        json!({
+            "resource": {}, "scope": "", "timeUnixNano": 1, "observedTimeUnixNano": 2, "severityNumber": 9, "severityText": "INFO",
+            "body": "b", "attributes": [0, {}], "droppedAttributesCount": 3, "flags": 4, "traceId": "05", "spanId": "06", "eventName": "e",
+        })
+    );
 }

@@ -30,12 +30,15 @@ const ARGUMENTS: &[&str] = &[
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Builds the binary; answers with its path.
-pub(super) fn build(root: &Path) -> Result<PathBuf> {
-    let status = std::process::Command::new(cargo())
-        .args(["build", "--package", "flink-traces"])
-        .current_dir(root)
-        .status()
-        .context("cargo cannot be started")?;
+pub(crate) fn build(root: &Path) -> Result<PathBuf> {
+    let mut build = std::process::Command::new(cargo());
+    build.args(["build", "--package", "flink-traces"]).current_dir(root);
+    // What cargo says of this program would be a reason to build some dependencies anew.
+    let of_this = env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("CARGO_PKG_"));
+    for name in of_this {
+        build.env_remove(name);
+    }
+    let status = build.status().context("cargo cannot be started")?;
     ensure!(status.success(), "cargo build: {status}");
     // Cargo puts it where it put this program.
     Ok(env::current_exe()?.with_file_name("flink-traces"))
