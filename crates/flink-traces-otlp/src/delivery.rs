@@ -62,18 +62,19 @@ pub(crate) struct Outcome {
 }
 
 impl Delivery {
-    /// Delivers the records of one report, `total` of them. Several chunks go at once, but one whose spans are parts of others' only when
+    /// Delivers the records of one report, `total` of them; see [`deliver`](Self::deliver) for `withheld`. Several chunks go at once, but one whose spans are parts of others' only when
     /// these are settled: no span is ever sent before, or without, the one that it is a part of.
     pub(crate) async fn report(
         &self,
         chunks: impl Iterator<Item = Chunk>,
         total: usize,
+        withheld: &RefCell<HashSet<SpanKey>>,
         deadline: &Deadline,
     ) -> Result<(), ReportError> {
         let source =
             Report { chunks: chunks.enumerate().peekable(), open: BTreeSet::new(), became: Outcome::default() };
         let source = RefCell::new(source);
-        let (given_up, reason) = self.deliver(&source, deadline).await;
+        let (given_up, reason) = self.deliver(&source, withheld, deadline).await;
         let became = source.into_inner().became;
         let lost = total.saturating_sub(became.delivered + became.rejected);
         let rejected = (became.rejected > 0).then(|| ReportError::rejected(became.rejected, reason.clone()));
@@ -88,16 +89,17 @@ impl Delivery {
         }
     }
 
-    /// Delivers what a source has until it has no more. Answers why it was given up, if it was, and why the last records that were not
+    /// Delivers what a source has until it has no more. `withheld` are the spans that the collector did not take, whose parts must not be
+    /// sent; those that it does not take now join them. Answers why it was given up, if it was, and why the last records that were not
     /// delivered were not.
-    pub(crate) async fn deliver(&self, source: &RefCell<impl Source>, deadline: &Deadline) -> (Option<String>, String) {
-        let run = Run {
-            delivery: self,
-            deadline,
-            reason: RefCell::default(),
-            backoff: RefCell::new(Backoff::new(self.retry)),
-            withheld: RefCell::default(),
-        };
+    pub(crate) async fn deliver(
+        &self,
+        source: &RefCell<impl Source>,
+        withheld: &RefCell<HashSet<SpanKey>>,
+        deadline: &Deadline,
+    ) -> (Option<String>, String) {
+        let backoff = RefCell::new(Backoff::new(self.retry));
+        let run = Run { delivery: self, deadline, reason: RefCell::default(), backoff, withheld };
         let mut running = FuturesUnordered::new();
         let mut given_up = None;
         loop {
@@ -163,7 +165,7 @@ struct Run<'a> {
     /// Of all chunks together: they go to the same collector.
     backoff: RefCell<Backoff>,
     /// Spans that the collector did not take: their parts must not be sent.
-    withheld: RefCell<HashSet<SpanKey>>,
+    withheld: &'a RefCell<HashSet<SpanKey>>,
 }
 
 impl Run<'_> {

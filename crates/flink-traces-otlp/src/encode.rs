@@ -1,6 +1,7 @@
 //! Spans and events become OTLP requests: one pass from the record to protobuf, cut into chunks by size.
 
 use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
 
 use bytes::Bytes;
 use flink_traces_api::otel::{Signal, event_scope, event_times, severity_number, span_name, span_times};
@@ -21,8 +22,8 @@ pub(crate) struct Chunk {
     pub(crate) is_leaf: bool,
 }
 
-/// The name of a record's scope, and the record.
-type Entry<'a> = (String, &'a [u8]);
+/// What stands before the records of a record's group, and the record.
+type Entry<'a> = (Rc<[u8]>, &'a [u8]);
 
 /// A span's trace id and its own.
 pub(crate) type SpanKey = [u8; 24];
@@ -61,7 +62,7 @@ impl Chunk {
             Signal::Events => &[&[5, 1], &[6, 2, 1]],
         };
         let (resource, entries) = self.entries()?;
-        let mut draft = Draft::new(resource);
+        let mut draft = Draft::new(&resource);
         for (scope, record) in entries {
             draft.add(&scope, &shortened(record, texts)?);
         }
@@ -72,28 +73,38 @@ impl Chunk {
     /// Those of its records for which `second` does not hold, and those for which it does.
     fn part_by(&self, mut second: impl FnMut(usize, &[u8]) -> bool) -> Option<[Chunk; 2]> {
         let (resource, entries) = self.entries()?;
-        let mut drafts = [Draft::new(resource), Draft::new(resource)];
+        let mut drafts = [Draft::new(&resource), Draft::new(&resource)];
         for (place, (scope, record)) in entries.iter().enumerate() {
             drafts[usize::from(second(place, record))].add(scope, record);
         }
         Some(drafts.map(|draft| Chunk { overtakes: self.overtakes, is_leaf: self.is_leaf, ..draft.finish() }))
     }
 
-    /// The resource, and the records with their scopes. `None` if they are not as many as they should be.
-    fn entries(&self) -> Option<(&[u8], Vec<Entry<'_>>)> {
+    /// What stands before the groups, and the records. `None` if they are not as many as they should be.
+    fn entries(&self) -> Option<(Rc<[u8]>, Vec<Entry<'_>>)> {
         let envelope = Fields::all(&self.message, 1).next()?;
-        let resource = Fields::all(envelope, 1).next()?;
         let mut entries = Vec::with_capacity(self.records);
         for group in Fields::all(envelope, 2) {
-            let scope = Fields::all(group, 1).next().map(|scope| Fields::text(scope, 1))?;
+            let scope = head(group);
             entries.extend(Fields::all(group, 2).map(|record| (scope.clone(), record)));
         }
-        (entries.len() == self.records).then_some((resource, entries))
+        (entries.len() == self.records).then_some((head(envelope), entries))
     }
 }
 
+/// What of a `ResourceSpans`, a `ScopeSpans` and their likes holds for all that they contain: all fields but the contained.
+pub(crate) fn head(message: &[u8]) -> Rc<[u8]> {
+    let mut out = Writer::default();
+    for (number, content) in Fields::of(message).filter(|(number, _)| *number != 2) {
+        if let Ok(number) = u8::try_from(number) {
+            out.field(number, content);
+        }
+    }
+    out.into_vec().into()
+}
+
 /// The trace id of a span and the span id in `field`; `None` for a log record, which has none.
-fn span_key(record: &[u8], field: u64) -> Option<SpanKey> {
+pub(crate) fn span_key(record: &[u8], field: u64) -> Option<SpanKey> {
     let trace_id: &[u8; 16] = Fields::all(record, 1).next()?.try_into().ok()?;
     let span_id: &[u8; 8] = Fields::all(record, field).next()?.try_into().ok()?;
     let mut key = [0; 24];
@@ -107,30 +118,41 @@ fn shortened(message: &[u8], texts: &[&[u64]]) -> Option<Vec<u8>> {
     const LONGEST: usize = 1024;
     let mut out = Writer::default();
     for (number, content) in Fields::of(message) {
-        let field = u8::try_from(number).ok().filter(|field| *field < 16)?;
+        let field = u8::try_from(number).ok()?;
         let below: Vec<_> = texts.iter().filter_map(|path| path.strip_prefix(&[number])).collect();
         match content {
-            Content::Number(value) => out.varint(field, value),
-            Content::Fixed64(value) => out.fixed64(field, value),
-            Content::Fixed32(value) => out.fixed32(field, value),
-            Content::Bytes(bytes) if below.is_empty() => out.bytes(field, bytes),
+            content if below.is_empty() => out.field(field, content),
             Content::Bytes(bytes) if below.iter().all(|path| path.is_empty()) => {
                 let text = String::from_utf8_lossy(bytes);
                 let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
                 out.bytes(field, text[..end].as_bytes());
             }
             Content::Bytes(bytes) => out.bytes(field, &shortened(bytes, &below)?),
+            content => out.field(field, content),
         }
     }
     Some(out.into_vec())
 }
 
-/// The `Resource` message of those attributes.
+/// What the envelope of records of a resource with those attributes begins with.
 pub(crate) fn encode_resource(attributes: &[(String, String)]) -> Vec<u8> {
-    let mut out = Writer::default();
+    let mut resource = Writer::default();
     for (key, value) in attributes {
-        attribute(&mut out, 1, key, ValueRef::String(value));
+        attribute(&mut resource, 1, key, ValueRef::String(value));
     }
+    let mut out = Writer::default();
+    out.bytes(1, resource.as_slice());
+    out.into_vec()
+}
+
+/// What a group of records of the scope of that name begins with.
+fn encode_scope(name: &str) -> Vec<u8> {
+    let mut scope = Writer::default();
+    if !name.is_empty() {
+        scope.bytes(1, name.as_bytes());
+    }
+    let mut out = Writer::default();
+    out.bytes(1, scope.as_slice());
     out.into_vec()
 }
 
@@ -304,6 +326,8 @@ pub(crate) struct Chunks<'a, I: Iterator> {
     resource: &'a [u8],
     limit: usize,
     record: Writer,
+    /// The scope of the last record, its name and what its group begins with.
+    scope: (String, Vec<u8>),
     /// How many chunks there were.
     count: usize,
     /// The level of the last record.
@@ -323,7 +347,8 @@ struct Level {
 impl<'a, I: Iterator<Item: Record>> Chunks<'a, I> {
     pub(crate) fn new(records: I, resource: &'a [u8], limit: usize) -> Self {
         let [level, above] = [Level::default(); 2];
-        Self { records, held: None, resource, limit, record: Writer::default(), count: 0, level, above }
+        let scope = (String::new(), encode_scope(""));
+        Self { records, held: None, resource, limit, record: Writer::default(), scope, count: 0, level, above }
     }
 
     /// Notes that a record of that depth is in the current chunk. Answers how many chunks, from the first on, have to be delivered
@@ -351,11 +376,14 @@ impl<I: Iterator<Item: Record>> Iterator for Chunks<'_, I> {
             self.record.clear();
             record.encode(&mut self.record);
             let limit = if record.depth() == 0 && draft.has_parts { self.limit / 2 } else { self.limit };
-            if draft.records > 0 && draft.size_with(record.scope(), self.record.len()) > limit {
+            if record.scope() != self.scope.0 {
+                self.scope = (record.scope().to_owned(), encode_scope(record.scope()));
+            }
+            if draft.records > 0 && draft.size_with(&self.scope.1, self.record.len()) > limit {
                 self.held = Some(record);
                 break;
             }
-            draft.add(record.scope(), self.record.as_slice());
+            draft.add(&self.scope.1, self.record.as_slice());
             draft.has_parts |= record.depth() > 0;
             after = self.place(record.depth()).max(after);
             is_leaf &= record.is_leaf();
@@ -373,41 +401,41 @@ impl<I: Iterator<Item: Record>> Iterator for Chunks<'_, I> {
 /// A request that is being written: one resource, and a group for each run of records of the same scope. Grouping runs only
 /// keeps parents before their parts.
 #[derive(Debug)]
-struct Draft {
+pub(crate) struct Draft {
     out: Writer,
     envelope: Open,
     group: Option<Open>,
-    scope: String,
-    records: usize,
+    /// What the group begins with.
+    scope: Vec<u8>,
+    pub(crate) records: usize,
     /// Whether one of the records is a part of another.
-    has_parts: bool,
+    pub(crate) has_parts: bool,
 }
 
 impl Draft {
     /// About the length of most chunks' envelopes and groups.
     const GUESS: usize = 1 << 20;
 
-    fn new(resource: &[u8]) -> Self {
+    /// With an envelope that begins with `resource`.
+    pub(crate) fn new(resource: &[u8]) -> Self {
         let mut out = Writer::default();
         let envelope = out.open(1, Self::GUESS);
-        out.bytes(1, resource);
-        Self { out, envelope, group: None, scope: String::new(), records: 0, has_parts: false }
+        out.raw(resource);
+        Self { out, envelope, group: None, scope: Vec::new(), records: 0, has_parts: false }
     }
 
-    /// How large it would be, at most, with one more record of `len` bytes.
-    fn size_with(&self, scope: &str, len: usize) -> usize {
+    /// How large it would be, at most, with one more record of `len` bytes in a group that begins with `scope`.
+    pub(crate) fn size_with(&self, scope: &[u8], len: usize) -> usize {
         const LONGEST_HEAD: usize = 6;
-        self.out.len() + scope.len() + 4 * LONGEST_HEAD + len
+        self.out.len() + scope.len() + 2 * LONGEST_HEAD + len
     }
 
-    fn add(&mut self, scope: &str, record: &[u8]) {
+    /// Adds a record to a group that begins with `scope`.
+    pub(crate) fn add(&mut self, scope: &[u8], record: &[u8]) {
         if self.group.is_none() || self.scope != scope {
             self.close_group();
             self.group = Some(self.out.open(2, Self::GUESS));
-            self.out.begin(1, if scope.is_empty() { 0 } else { field_len(scope.len()) });
-            if !scope.is_empty() {
-                self.out.bytes(1, scope.as_bytes());
-            }
+            self.out.raw(scope);
             scope.clone_into(&mut self.scope);
         }
         self.out.bytes(2, record);
@@ -420,7 +448,7 @@ impl Draft {
         }
     }
 
-    fn finish(mut self) -> Chunk {
+    pub(crate) fn finish(mut self) -> Chunk {
         self.close_group();
         self.out.close(self.envelope);
         Chunk { message: self.out.into_vec().into(), records: self.records, overtakes: u32::MAX, is_leaf: false }

@@ -1,17 +1,28 @@
-//! Requests in protobuf become OTLP/JSON: ids in hexadecimal, 64-bit integers as text, enums as numbers, no number that is not finite.
+//! Requests in protobuf become OTLP/JSON, and back: ids in hexadecimal, 64-bit integers as text, enums as numbers, no number that is not
+//! finite. What OTLP has is in tables, which both ways follow.
+
+mod read;
 
 use std::fmt::Write;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use flink_traces_api::otel::Signal;
 
 use crate::wire::{Content, Fields};
 
+pub(crate) use read::to_request;
+
 /// What a field's content is.
+#[derive(Debug, Clone, Copy)]
 enum Form {
     Text,
     Hex,
+    Base64,
     /// A number of 32 bits, or an enum.
     Number,
+    /// A number of 32 bits, in as many bytes as that.
+    Fixed32,
     /// A signed number of 64 bits.
     Long,
     /// An unsigned number of 64 bits.
@@ -23,58 +34,106 @@ enum Form {
 }
 
 /// A field's number, its name in JSON, and its form.
-type Field = (u64, &'static str, Form);
+type Field = (u8, &'static str, Form);
 
 /// Where the name of a value says of what type it is, its form may not: JSON has no number for a double that is not finite.
 const STRING_VALUE: &str = "stringValue";
 
-const ANY_VALUE: &[Field] = &[
+// These two hold each other, so they are places, not values.
+static ANY_VALUE: [Field; 7] = [
     (1, STRING_VALUE, Form::Text),
     (2, "boolValue", Form::Bool),
     (3, "intValue", Form::Long),
     (4, "doubleValue", Form::Double),
+    (5, "arrayValue", Form::Message(&[(1, "values", Form::Repeated(&ANY_VALUE))])),
+    (6, "kvlistValue", Form::Message(&[(1, "values", Form::Repeated(&KEY_VALUE))])),
+    (7, "bytesValue", Form::Base64),
 ];
-const KEY_VALUE: &[Field] = &[(1, "key", Form::Text), (2, "value", Form::Message(ANY_VALUE))];
-const RESOURCE: &[Field] = &[(1, "attributes", Form::Repeated(KEY_VALUE))];
-const SCOPE: &[Field] = &[(1, "name", Form::Text)];
-const LINK: &[Field] = &[(1, "traceId", Form::Hex), (2, "spanId", Form::Hex)];
-const STATUS: &[Field] = &[(2, "message", Form::Text), (3, "code", Form::Number)];
-const SPAN: &[Field] = &[
+static KEY_VALUE: [Field; 2] = [(1, "key", Form::Text), (2, "value", Form::Message(&ANY_VALUE))];
+
+static RESOURCE: [Field; 2] =
+    [(1, "attributes", Form::Repeated(&KEY_VALUE)), (2, "droppedAttributesCount", Form::Number)];
+static SCOPE: [Field; 4] = [
+    (1, "name", Form::Text),
+    (2, "version", Form::Text),
+    (3, "attributes", Form::Repeated(&KEY_VALUE)),
+    (4, "droppedAttributesCount", Form::Number),
+];
+static LINK: [Field; 6] = [
     (1, "traceId", Form::Hex),
     (2, "spanId", Form::Hex),
+    (3, "traceState", Form::Text),
+    (4, "attributes", Form::Repeated(&KEY_VALUE)),
+    (5, "droppedAttributesCount", Form::Number),
+    (6, "flags", Form::Fixed32),
+];
+static SPAN_EVENT: [Field; 4] = [
+    (1, "timeUnixNano", Form::Fixed),
+    (2, "name", Form::Text),
+    (3, "attributes", Form::Repeated(&KEY_VALUE)),
+    (4, "droppedAttributesCount", Form::Number),
+];
+static STATUS: [Field; 2] = [(2, "message", Form::Text), (3, "code", Form::Number)];
+static SPAN: [Field; 16] = [
+    (1, "traceId", Form::Hex),
+    (2, "spanId", Form::Hex),
+    (3, "traceState", Form::Text),
     (4, "parentSpanId", Form::Hex),
+    (16, "flags", Form::Fixed32),
     (5, "name", Form::Text),
     (6, "kind", Form::Number),
     (7, "startTimeUnixNano", Form::Fixed),
     (8, "endTimeUnixNano", Form::Fixed),
-    (9, "attributes", Form::Repeated(KEY_VALUE)),
+    (9, "attributes", Form::Repeated(&KEY_VALUE)),
     (10, "droppedAttributesCount", Form::Number),
-    (13, "links", Form::Repeated(LINK)),
-    (15, "status", Form::Message(STATUS)),
+    (11, "events", Form::Repeated(&SPAN_EVENT)),
+    (12, "droppedEventsCount", Form::Number),
+    (13, "links", Form::Repeated(&LINK)),
+    (14, "droppedLinksCount", Form::Number),
+    (15, "status", Form::Message(&STATUS)),
 ];
-const LOG_RECORD: &[Field] = &[
+static LOG_RECORD: [Field; 11] = [
     (1, "timeUnixNano", Form::Fixed),
     (11, "observedTimeUnixNano", Form::Fixed),
     (2, "severityNumber", Form::Number),
     (3, "severityText", Form::Text),
-    (5, "body", Form::Message(ANY_VALUE)),
-    (6, "attributes", Form::Repeated(KEY_VALUE)),
+    (5, "body", Form::Message(&ANY_VALUE)),
+    (6, "attributes", Form::Repeated(&KEY_VALUE)),
     (7, "droppedAttributesCount", Form::Number),
+    (8, "flags", Form::Fixed32),
+    (9, "traceId", Form::Hex),
+    (10, "spanId", Form::Hex),
     (12, "eventName", Form::Text),
 ];
-const SCOPE_SPANS: &[Field] = &[(1, "scope", Form::Message(SCOPE)), (2, "spans", Form::Repeated(SPAN))];
-const SCOPE_LOGS: &[Field] = &[(1, "scope", Form::Message(SCOPE)), (2, "logRecords", Form::Repeated(LOG_RECORD))];
-const RESOURCE_SPANS: &[Field] =
-    &[(1, "resource", Form::Message(RESOURCE)), (2, "scopeSpans", Form::Repeated(SCOPE_SPANS))];
-const RESOURCE_LOGS: &[Field] =
-    &[(1, "resource", Form::Message(RESOURCE)), (2, "scopeLogs", Form::Repeated(SCOPE_LOGS))];
-const TRACES: &[Field] = &[(1, "resourceSpans", Form::Repeated(RESOURCE_SPANS))];
-const LOGS: &[Field] = &[(1, "resourceLogs", Form::Repeated(RESOURCE_LOGS))];
+static SCOPE_SPANS: [Field; 3] =
+    [(1, "scope", Form::Message(&SCOPE)), (2, "spans", Form::Repeated(&SPAN)), (3, "schemaUrl", Form::Text)];
+static SCOPE_LOGS: [Field; 3] =
+    [(1, "scope", Form::Message(&SCOPE)), (2, "logRecords", Form::Repeated(&LOG_RECORD)), (3, "schemaUrl", Form::Text)];
+static RESOURCE_SPANS: [Field; 3] = [
+    (1, "resource", Form::Message(&RESOURCE)),
+    (2, "scopeSpans", Form::Repeated(&SCOPE_SPANS)),
+    (3, "schemaUrl", Form::Text),
+];
+static RESOURCE_LOGS: [Field; 3] = [
+    (1, "resource", Form::Message(&RESOURCE)),
+    (2, "scopeLogs", Form::Repeated(&SCOPE_LOGS)),
+    (3, "schemaUrl", Form::Text),
+];
+static TRACES: [Field; 1] = [(1, "resourceSpans", Form::Repeated(&RESOURCE_SPANS))];
+static LOGS: [Field; 1] = [(1, "resourceLogs", Form::Repeated(&RESOURCE_LOGS))];
 
-/// The request as one line of JSON, without the line's end. Fields that nothing here writes are left out.
+/// The fields of the request that carries a signal.
+fn request_fields(signal: Signal) -> &'static [Field] {
+    match signal {
+        Signal::Traces => &TRACES,
+        Signal::Events => &LOGS,
+    }
+}
+
+/// The request as one line of JSON, without the line's end. Fields that OTLP 1.5 does not have are left out.
 pub(crate) fn of_request(signal: Signal, message: &[u8]) -> String {
     let mut out = String::with_capacity(message.len() * 2);
-    object(&mut out, message, if signal == Signal::Traces { TRACES } else { LOGS });
+    object(&mut out, message, request_fields(signal));
     out
 }
 
@@ -92,7 +151,8 @@ fn object(out: &mut String, message: &[u8], fields: &'static [Field]) {
     out.push('{');
     let mut is_first = true;
     for (number, name, form) in fields {
-        let mut contents = Fields::of(message).filter(|(field, _)| field == number).map(|(_, content)| content);
+        let mut contents =
+            Fields::of(message).filter(|(field, _)| *field == u64::from(*number)).map(|(_, content)| content);
         if let Form::Repeated(fields) = form {
             let mut messages = contents.filter_map(|content| match content {
                 Content::Bytes(message) => Some(message),
@@ -125,7 +185,9 @@ fn scalar(out: &mut String, is_first: &mut bool, name: &str, form: &Form, conten
             };
             (name, quoted(&id.iter().fold(String::new(), hex)))
         }
-        (Form::Number, Content::Number(number)) => (name, number.to_string()),
+        (Form::Base64, Content::Bytes(bytes)) => (name, quoted(&STANDARD.encode(bytes))),
+        (Form::Number, Content::Number(number)) => (name, number.cast_signed().to_string()),
+        (Form::Fixed32, Content::Fixed32(number)) => (name, number.to_string()),
         (Form::Long, Content::Number(number)) => (name, quoted(&number.cast_signed().to_string())),
         (Form::Fixed, Content::Fixed64(number)) => (name, quoted(&number.to_string())),
         (Form::Double, Content::Fixed64(bits)) => match f64::from_bits(bits) {
@@ -163,3 +225,6 @@ fn key(out: &mut String, is_first: &mut bool, name: &str) {
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ mod files;
 mod json;
 mod options;
 mod reporter;
+mod request;
 mod spool;
 mod spooler;
 mod tls;
@@ -25,6 +26,7 @@ use flink_traces_api::{
 pub use environment::{EnvironmentOption, EnvironmentWarning, environment_options};
 use options::{OPTIONS, Options};
 use reporter::OtlpReporter;
+pub use request::{ExportRequest, InvalidRequest, RequestSender};
 
 /// The `factory.class` of the trace reporter, Flink's.
 pub const TRACE_FACTORY: &str = "org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory";

@@ -240,7 +240,7 @@ pub(crate) struct Options {
     pub(crate) on_auth_failure: OnAuthFailure,
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) spool: Option<SpoolOptions>,
-    /// The encoded `Resource` message.
+    /// What the envelope of every request begins with.
     pub(crate) resource: Vec<u8>,
     pub(crate) batch_bytes: usize,
 }

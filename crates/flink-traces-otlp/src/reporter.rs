@@ -28,16 +28,7 @@ pub(crate) struct OtlpReporter {
 
 impl OtlpReporter {
     pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
-        let target = &options.target;
-        let has_credentials = !target.headers.is_empty() || !matches!(target.authorization, Authorization::None);
-        if has_credentials && target.url.scheme() == "http" {
-            tracing::warn!(
-                target: "flink_traces_otlp",
-                reporter = options.name,
-                endpoint = %options.shown_url(),
-                "Sends credentials without encryption"
-            );
-        }
+        warn_of_bare_credentials(&options);
         let (runtime, delivery) = delivery(&options, options.retry)?;
         let mut reporter = Self { runtime: Some(runtime), delivery, options, spooler: None, is_without_disk: false };
         match reporter.open_spool() {
@@ -100,7 +91,7 @@ impl OtlpReporter {
         let resource = self.options.resource.clone();
         let chunks = Chunks::new(records, &resource, self.options.batch_bytes);
         if self.options.spool.is_none() {
-            return runtime.block_on(self.delivery.report(chunks, total, deadline));
+            return runtime.block_on(self.delivery.report(chunks, total, &RefCell::default(), deadline));
         }
         let chunks: Vec<_> = chunks.collect();
         if self.store(&chunks) {
@@ -109,7 +100,8 @@ impl OtlpReporter {
         let Some(runtime) = &self.runtime else {
             return Err(ReportError::lost(total, false, "the reporter is closed"));
         };
-        let result = runtime.block_on(self.delivery.report(chunks.iter().cloned(), total, deadline));
+        let chunks_again = chunks.iter().cloned();
+        let result = runtime.block_on(self.delivery.report(chunks_again, total, &RefCell::default(), deadline));
         match result {
             // By now the disk may take it; what of it was delivered is sent again, the same bytes.
             Err(error) if error.count_lost() > 0 && error.is_retryable() && error.count_rejected() == 0 => {
@@ -126,8 +118,22 @@ impl OtlpReporter {
     }
 }
 
+/// One line in the log if anybody on the way could read the credentials.
+pub(crate) fn warn_of_bare_credentials(options: &Options) {
+    let target = &options.target;
+    let has_credentials = !target.headers.is_empty() || !matches!(target.authorization, Authorization::None);
+    if has_credentials && target.url.scheme() == "http" {
+        tracing::warn!(
+            target: "flink_traces_otlp",
+            reporter = options.name,
+            endpoint = %options.shown_url(),
+            "Sends credentials without encryption"
+        );
+    }
+}
+
 /// What sends, and the runtime that it needs.
-fn delivery(options: &Options, retry: Retry) -> Result<(Runtime, Delivery), ConfigError> {
+pub(crate) fn delivery(options: &Options, retry: Retry) -> Result<(Runtime, Delivery), ConfigError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()

@@ -128,6 +128,7 @@ impl Shared {
     }
 
     fn send(&self, runtime: &Runtime, delivery: &Delivery, deadline: &Deadline, name: &str) {
+        let withheld = RefCell::default();
         loop {
             let is_idle = |state: &mut State| !state.spool.has_waiting() && !state.is_closed;
             let state = self.arrived.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
@@ -136,7 +137,7 @@ impl Shared {
             }
             drop(state);
             let source = RefCell::new(FromSpool(self));
-            runtime.block_on(delivery.deliver(&source, deadline));
+            runtime.block_on(delivery.deliver(&source, &withheld, deadline));
             self.tell(name);
         }
     }

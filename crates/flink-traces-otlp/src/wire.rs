@@ -10,12 +10,12 @@ pub(crate) fn varint_len(number: u64) -> usize {
     (u64::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
 }
 
-/// How many bytes a field of `len` bytes takes, with its tag and its length.
+/// How many bytes a field of `len` bytes takes, with its length and its tag, which is one byte: its number is below 16.
 pub(crate) fn field_len(len: usize) -> usize {
     1 + varint_len(len as u64) + len
 }
 
-/// Appends fields to a message. Field numbers are below 16: every tag is one byte.
+/// Appends fields to a message.
 #[derive(Debug, Default)]
 pub(crate) struct Writer(Vec<u8>);
 
@@ -65,6 +65,21 @@ impl Writer {
         self.0.extend_from_slice(bytes);
     }
 
+    /// Fields that are encoded already.
+    pub(crate) fn raw(&mut self, fields: &[u8]) {
+        self.0.extend_from_slice(fields);
+    }
+
+    /// A field as it was read.
+    pub(crate) fn field(&mut self, field: u8, content: Content<'_>) {
+        match content {
+            Content::Number(value) => self.varint(field, value),
+            Content::Fixed64(value) => self.fixed64(field, value),
+            Content::Fixed32(value) => self.fixed32(field, value),
+            Content::Bytes(bytes) => self.bytes(field, bytes),
+        }
+    }
+
     /// Begins a message of exactly `len` bytes, which follow.
     pub(crate) fn begin(&mut self, field: u8, len: usize) {
         self.tag(field, BYTES);
@@ -98,7 +113,7 @@ impl Writer {
     }
 
     fn tag(&mut self, field: u8, kind: u8) {
-        self.0.push(field << 3 | kind);
+        self.number(u64::from(field) << 3 | u64::from(kind));
     }
 
     fn number(&mut self, mut number: u64) {

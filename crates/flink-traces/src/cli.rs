@@ -118,6 +118,18 @@ Examples:
   flink-traces run --conf /etc/flink-traces")]
     Run(ClusterArgs),
 
+    /// Sends files of OTLP/JSON lines over OTLP, such as the JSON Lines reporter writes.
+    #[command(after_help = "\
+Tells on standard error how far it is, which lines cannot be read, and what became of all others.
+The exit code is 0 only if everything was delivered. What was sent is not noted; sent again, it has
+the same ids. A spool is not used; dead letters go to files of their own.
+
+Examples:
+  flink-traces send spans.jsonl events.jsonl --otlp http://localhost:4317
+  flink-traces send spans.closed-*.jsonl.gz --conf /etc/flink-traces
+  tail -n +1201 spans.jsonl | flink-traces send - --otlp https://collector:4318")]
+    Send(SendArgs),
+
     /// Shows every option in force and where it comes from, and whether clusters and endpoints answer.
     #[command(after_help = "\
 Secrets are masked. Nothing is reported and no file is made.
@@ -230,6 +242,18 @@ pub struct RecordArgs {
     pub duration: Option<Duration>,
 
     /// Where options come from.
+    #[command(flatten)]
+    pub configuration: ConfigurationArgs,
+}
+
+/// Arguments of `send`.
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    /// The files, gzipped or not, of spans and of events; `-` for standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+
+    /// Where options come from: those of the OTLP reporters say where to send to.
     #[command(flatten)]
     pub configuration: ConfigurationArgs,
 }

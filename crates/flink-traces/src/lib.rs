@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod input;
 pub mod metrics;
 pub mod observer;
 pub mod once;
@@ -11,6 +12,7 @@ pub mod record;
 pub mod recording;
 pub mod replay;
 pub mod run;
+pub mod send;
 pub mod settings;
 pub mod summary;
 pub mod text;

@@ -7,7 +7,7 @@ use clap::Parser;
 use flink_traces::cli::{Cli, Command, Exit};
 use flink_traces::settings::InvalidConfiguration;
 use flink_traces::text::{one_line, say};
-use flink_traces::{check, once, record, replay, run};
+use flink_traces::{check, once, record, replay, run, send};
 use flink_traces_runtime::Severity;
 use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
@@ -49,6 +49,7 @@ fn execute(command: &Command) -> anyhow::Result<Exit> {
         Command::Record(arguments) => runtime.block_on(record::record(arguments)),
         Command::Once(arguments) => runtime.block_on(once::once(arguments)),
         Command::Run(arguments) => runtime.block_on(run::run(arguments)),
+        Command::Send(arguments) => runtime.block_on(send::send(arguments)),
         Command::Check(arguments) => runtime.block_on(check::check(arguments)),
     }
 }

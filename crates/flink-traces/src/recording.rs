@@ -1,18 +1,18 @@
 //! Recordings of REST sessions: gzipped JSON lines, one exchange a line, an answer that equals the last one for its path left out.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::Compression;
-use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::input::{Line, Lines, Position};
+
 /// The longest line that is read; an answer of Flink's is some kilobytes.
-const MAX_LINE_BYTES: u64 = 64 << 20;
+const MAX_LINE_BYTES: usize = 64 << 20;
 
 /// One exchange with a cluster, or a remark.
 #[derive(Debug, Serialize, Deserialize)]
@@ -94,33 +94,8 @@ pub enum RecordingError {
 
 /// Reads a recording exchange by exchange. After a line that is no exchange it goes on with the next one; any other error is the end.
 pub struct RecordingReader {
-    lines: Box<dyn BufRead>,
+    lines: Lines,
     line: usize,
-    position: Position,
-}
-
-/// How far a reader has come.
-#[derive(Debug, Clone, Default)]
-pub struct Position(Arc<AtomicU64>);
-
-impl Position {
-    /// In bytes of the file.
-    pub fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-struct Counting<R> {
-    inner: R,
-    position: Position,
-}
-
-impl<R: Read> Read for Counting<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.position.0.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
 }
 
 impl RecordingReader {
@@ -129,44 +104,35 @@ impl RecordingReader {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
+        let lines = File::open(path).and_then(Lines::of);
         let failed = |source| RecordingError::Open { path: path.display().to_string(), source };
-        let mut file = BufReader::new(std::fs::File::open(path).map_err(failed)?);
-        let gzipped = file.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
-        Ok(match gzipped {
-            true => Self::gzipped(file),
-            false => {
-                let position = Position::default();
-                let counting = Counting { inner: file, position: position.clone() };
-                Self { lines: Box::new(BufReader::new(counting)), line: 0, position }
-            }
-        })
+        Ok(Self { lines: lines.map_err(failed)?, line: 0 })
     }
 
-    /// Reads gzipped data.
-    pub fn gzipped(data: impl Read + 'static) -> Self {
-        let position = Position::default();
-        let counting = Counting { inner: data, position: position.clone() };
-        Self { lines: Box::new(BufReader::new(MultiGzDecoder::new(counting))), line: 0, position }
+    /// Reads data, gzipped or plain.
+    ///
+    /// # Errors
+    /// When its beginning cannot be read.
+    pub fn of(data: impl Read + 'static) -> io::Result<Self> {
+        Ok(Self { lines: Lines::of(data)?, line: 0 })
     }
 
     /// How far it has come, also while it is away.
     pub fn position(&self) -> Position {
-        self.position.clone()
+        self.lines.position()
     }
 
     fn read(&mut self) -> Result<Option<Exchange>, RecordingError> {
+        let mut text = Vec::new();
         loop {
             self.line += 1;
             let line = self.line;
-            let mut text = Vec::new();
-            let bounded = &mut (&mut self.lines).take(MAX_LINE_BYTES);
-            let length =
-                bounded.read_until(b'\n', &mut text).map_err(|source| RecordingError::Read { line, source })?;
-            match length as u64 {
-                0 => return Ok(None),
-                MAX_LINE_BYTES => return Err(RecordingError::TooLong { line }),
-                _ if text.trim_ascii().is_empty() => {}
-                _ => {
+            let read = self.lines.read(MAX_LINE_BYTES, &mut text);
+            match read.map_err(|source| RecordingError::Read { line, source })? {
+                Line::End => return Ok(None),
+                Line::TooLong => return Err(RecordingError::TooLong { line }),
+                Line::Whole if text.trim_ascii().is_empty() => {}
+                Line::Whole => {
                     return serde_json::from_slice(&text)
                         .map(Some)
                         .map_err(|source| RecordingError::Parse { line, source });

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use crate::cli::{ConfigurationArgs, DemoArgs, Exit, PlayArgs, ReplayArgs};
+use crate::input::Position;
 use crate::pipeline::{Pipeline, Printer, ReplayClock};
 use crate::play::{Speed, play};
-use crate::recording::{Position, RecordingReader};
+use crate::recording::RecordingReader;
 use crate::settings::{JSON_FILES, Settings, json_reporters};
 use crate::summary::Summary;
 use crate::text::{print, say, tell_stats};
@@ -40,8 +41,8 @@ pub fn demo(arguments: &DemoArgs) -> anyhow::Result<Exit> {
             _ => {}
         }
     }
-    let recording =
-        Recording { name: "the recording".to_owned(), reader: RecordingReader::gzipped(DEMO), size: DEMO.len() as u64 };
+    let reader = RecordingReader::of(DEMO)?;
+    let recording = Recording { name: "the recording".to_owned(), reader, size: DEMO.len() as u64 };
     replay(recording, &settings, Some(&arguments.json), arguments.replay)
 }
 

@@ -8,7 +8,7 @@ use support::process::Place;
 #[test]
 fn every_help_is_as_agreed() {
     let place = Place::new();
-    for command in ["", "demo", "play", "record", "once", "run", "check"] {
+    for command in ["", "demo", "play", "record", "once", "run", "send", "check"] {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let help = place.run(&arguments).expect_code(0);
         assert_eq!(help.stderr, "", "{command}");
@@ -27,6 +27,7 @@ fn wrong_usage_ends_with_2() {
         (&["watch"], "unrecognized subcommand 'watch'"),
         (&["run", "--fling", "http://localhost:8081"], "unexpected argument '--fling'"),
         (&["play"], "<FILE>"),
+        (&["send"], "<FILE>..."),
         (&["play", "x", "--speed", "0"], "not a positive number"),
         (&["record", "--flink", "http://localhost:8081"], "--output <FILE>"),
         (&["once", "--flink", "http://localhost:8081", "--otlp", "http://h"], "this command reports nothing"),

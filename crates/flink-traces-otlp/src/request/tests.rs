@@ -1,0 +1,115 @@
+//! How requests are cut, and what becomes of them.
+
+use std::time::Duration;
+
+use super::*;
+use flink_traces_testkit::{HttpAnswer, OtlpCollector};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
+
+/// A span: the number of its tree, its own there, and that of its parent; text to make it large.
+type Sample = (u32, u32, u32, usize);
+
+fn line(resource: &str, spans: &[Sample]) -> String {
+    let span = |(tree, number, parent, length): &Sample| {
+        let parent = if *parent == 0 { String::new() } else { format!("{parent:016x}") };
+        let name = "x".repeat(*length);
+        format!(
+            r#"{{"traceId":"{tree:032x}","spanId":"{number:016x}","parentSpanId":"{parent}","name":"{name}","flags":257}}"#
+        )
+    };
+    let spans: Vec<_> = spans.iter().map(span).collect();
+    format!(
+        r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"r","value":{{"stringValue":"{resource}"}}}}]}},
+        "scopeSpans":[{{"scope":{{"name":"s","version":"{resource}"}},"schemaUrl":"u","spans":[{}]}}]}}]}}"#,
+        spans.join(",")
+    )
+}
+
+fn requests(lines: &[String]) -> Vec<ExportRequest> {
+    lines.iter().map(|line| ExportRequest::from_json(line.as_bytes()).unwrap()).collect()
+}
+
+/// The chunks of those lines: sizes, and whether they wait for those before.
+fn chunks(lines: &[String], limit: usize) -> Vec<(usize, bool)> {
+    let requests = requests(lines);
+    let chunks = Chunks { entries: requests.iter().flat_map(|request| entries(&request.message)).peekable(), limit };
+    let chunks: Vec<_> = chunks.collect();
+    // Nothing of what the lines say is lost or changed.
+    let decode = |message: &[u8]| ExportTraceServiceRequest::decode(message).unwrap();
+    let spans = |request: ExportTraceServiceRequest| {
+        request.resource_spans.into_iter().flat_map(|envelope| {
+            let resource = envelope.resource;
+            envelope.scope_spans.into_iter().flat_map(move |group| {
+                let of = (resource.clone(), group.scope, group.schema_url);
+                group.spans.into_iter().map(move |span| (of.clone(), span))
+            })
+        })
+    };
+    let given: Vec<_> = requests.iter().flat_map(|request| spans(decode(&request.message))).collect();
+    let cut: Vec<_> = chunks.iter().flat_map(|chunk| spans(decode(&chunk.message))).collect();
+    assert!(given == cut && !given.is_empty());
+    for chunk in &chunks {
+        assert!(chunk.records == 1 || chunk.message.len() <= limit, "{} bytes", chunk.message.len());
+    }
+    chunks.iter().map(|chunk| (chunk.records, chunk.overtakes == 0)).collect()
+}
+
+#[test]
+fn lines_are_cut_by_bytes_and_parts_wait_for_what_they_are_parts_of() {
+    let tree = |number, length| line("a", &[(number, 1, 0, length), (number, 2, 1, length), (number, 3, 2, length)]);
+    // Small trees of one resource go together.
+    assert_eq!(chunks(&[tree(1, 9), tree(2, 9), tree(3, 9)], 1 << 20), [(9, false)]);
+    assert_eq!(
+        chunks(&[tree(1, 9), line("b", &[(1, 1, 0, 9)]), tree(3, 9)], 1 << 20),
+        [(3, false), (1, false), (3, false)]
+    );
+    // A tree is not begun in a chunk that is half full.
+    assert_eq!(chunks(&[tree(1, 300), tree(2, 300), tree(3, 300)], 2_000), [(3, false); 3]);
+    // What of a tree lies in another chunk than its parent waits, also if the tree goes on in another line.
+    let long =
+        [line("a", &[(1, 1, 0, 500)]), line("a", &[(1, 2, 1, 500)]), line("a", &[(1, 3, 2, 500), (1, 4, 3, 500)])];
+    assert_eq!(chunks(&long, 1_500), [(2, false), (2, true)]);
+    // A span that is larger than the limit goes alone.
+    assert_eq!(chunks(&[tree(1, 3_000)], 2_000), [(1, false), (1, true), (1, true)]);
+}
+
+#[test]
+fn a_part_that_comes_with_a_later_call_is_refused_with_what_it_is_a_part_of() {
+    let collector = OtlpCollector::start().unwrap();
+    let endpoint = collector.grpc_endpoint();
+    let config = ReporterConfig::from_pairs(
+        "otel",
+        [("exporter.endpoint", endpoint.as_str()), ("exporter.protocol", "http"), ("spool.directory", "/nowhere")],
+    );
+    let mut sender = RequestSender::new(&config, Signal::Traces).unwrap();
+    let mut send = |line: String| {
+        let result = sender.send(&requests(&[line]), &Deadline::unlimited());
+        result.err().map_or((0, 0), |error| (error.count_rejected(), error.count_lost()))
+    };
+    collector.answer(HttpAnswer::new(400));
+    assert_eq!(send(line("a", &[(1, 1, 0, 5)])), (1, 0));
+    assert_eq!(send(line("a", &[(1, 2, 1, 5), (2, 1, 0, 5)])), (1, 0));
+    assert_eq!(send(line("a", &[(1, 3, 2, 5)])), (1, 0));
+    // A tree that begins ends the one before.
+    assert_eq!(send(line("a", &[(3, 1, 0, 5), (3, 2, 1, 5)])), (0, 0));
+    assert_eq!(send(r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{},{}]}]}]}"#.to_owned()), (0, 2));
+    assert_eq!(collector.spans().len(), 3);
+    let none = sender.send(&[], &Deadline::unlimited());
+    assert!(none.is_ok() && collector.requests().len() == 3, "{none:?}");
+}
+
+#[test]
+fn what_is_given_up_may_be_sent_again() {
+    let collector = OtlpCollector::start().unwrap();
+    collector.answer_by(|_| HttpAnswer::new(503).into());
+    let endpoint = collector.grpc_endpoint();
+    let options = [("exporter.endpoint", endpoint.as_str()), ("exporter.protocol", "http"), ("retry.timeout", "0")];
+    let mut sender = RequestSender::new(&ReporterConfig::from_pairs("otel", options), Signal::Traces).unwrap();
+    let deadline = Deadline::unlimited();
+    let error = sender.send(&requests(&[line("a", &[(1, 1, 0, 5)])]), &deadline).unwrap_err();
+    assert_eq!((error.count_rejected(), error.count_lost(), error.is_retryable()), (0, 1, true));
+    deadline.set(std::time::Instant::now() + Duration::ZERO);
+    let error = sender.send(&requests(&[line("a", &[(1, 1, 0, 5)])]), &deadline).unwrap_err();
+    assert_eq!((error.count_lost(), error.is_retryable()), (1, true));
+}

@@ -1,0 +1,421 @@
+//! The command `send`.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use flink_traces_api::otel::Signal;
+use flink_traces_api::{Deadline, ReportError, ReporterConfig};
+use flink_traces_otlp::{EVENT_FACTORY, ExportRequest, RequestSender, TRACE_FACTORY};
+use flink_traces_runtime::{EVENTS_REPORTERS, Problem, ReporterSetup, TRACES_REPORTERS};
+
+use crate::cli::{Exit, SendArgs};
+use crate::input::{Line, Lines, Position};
+use crate::run::Signals;
+use crate::settings::{InvalidConfiguration, Settings};
+use crate::text::{bytes, one_line, say};
+
+/// The longest line that is read. The JSON Lines reporter ends a line at half a megabyte, unless a single span is longer.
+const LONGEST_LINE: usize = 16 << 20;
+/// How much is sent at once; so much is in memory, and one line.
+const BATCH_BYTES: usize = 4 << 20;
+/// How many unreadable lines of one file are told one by one.
+const TOLD_LINES: u64 = 20;
+/// The file that stands for standard input.
+const STDIN: &str = "-";
+
+/// Sends files of OTLP/JSON lines over OTLP, and tells what became of every line.
+///
+/// # Errors
+/// When the configuration is wrong.
+pub async fn send(arguments: &SendArgs) -> anyhow::Result<Exit> {
+    let settings = Settings::load(&arguments.configuration, &[])?;
+    let reporters = reporters(&settings)?;
+    let files = arguments.files.clone();
+    let mut signals = Signals::listen()?;
+    let deadline = Deadline::unlimited();
+    let stop = deadline.clone();
+    let timeout = settings.shutdown_timeout;
+    tokio::spawn(async move {
+        signals.next().await;
+        stop.set(Instant::now() + timeout);
+        let code = signals.next().await;
+        std::process::exit(code);
+    });
+    // Senders have runtimes of their own.
+    let sent = tokio::task::spawn_blocking(move || Ok(Sending::new(&reporters, deadline)?.send(&files)));
+    sent.await?.map_err(|error: InvalidConfiguration| error.into())
+}
+
+/// The OTLP reporters whose options say where to send spans and events; at most one for each.
+fn reporters(settings: &Settings) -> Result<Vec<ReporterSetup>, InvalidConfiguration> {
+    let mut found = Vec::new();
+    let mut problems = Vec::new();
+    for (class, list) in [(TRACE_FACTORY, TRACES_REPORTERS), (EVENT_FACTORY, EVENTS_REPORTERS)] {
+        let of_class: Vec<_> = settings.reporters.iter().filter(|reporter| reporter.class == class).collect();
+        if let [first, _, ..] = of_class[..] {
+            let names: Vec<_> = of_class.iter().map(|reporter| reporter.full_name()).collect();
+            let key = list.key();
+            let message = format!("one destination only: {}; choose by -D {key}={}", names.join(", "), first.name);
+            problems.push(Problem::error(message));
+        }
+        found.extend(of_class.into_iter().cloned());
+    }
+    if found.is_empty() {
+        problems.push(Problem::error("nowhere to send to: give --otlp URL, or configure an OTLP reporter".to_owned()));
+    }
+    match problems.is_empty() {
+        true => Ok(found),
+        false => Err(InvalidConfiguration(problems)),
+    }
+}
+
+/// Where the requests of one signal go.
+struct Destination {
+    name: String,
+    /// `None` if no reporter of the signal is configured.
+    sender: Option<RequestSender>,
+    /// What waits until it is enough.
+    batch: Vec<ExportRequest>,
+    batch_bytes: usize,
+    /// Where the first of it was read.
+    begin: Option<Place>,
+    account: Account,
+}
+
+/// A line of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    file: String,
+    line: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// What became of spans or events.
+#[derive(Debug, Default)]
+struct Account {
+    read: u64,
+    delivered: u64,
+    rejected: u64,
+    dropped: BTreeMap<&'static str, u64>,
+    last_error: Option<String>,
+}
+
+impl Account {
+    fn dropped_total(&self) -> u64 {
+        self.dropped.values().sum()
+    }
+
+    fn drop(&mut self, reason: &'static str, count: u64) {
+        if count > 0 {
+            *self.dropped.entry(reason).or_default() += count;
+        }
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { read, delivered, rejected, .. } = self;
+        write!(f, "{read} read = {delivered} delivered + {rejected} rejected + {} dropped", self.dropped_total())?;
+        if !self.dropped.is_empty() {
+            let reasons: Vec<_> = self.dropped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+            write!(f, " ({})", reasons.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Destination {
+    fn new(signal: Signal, reporters: &[ReporterSetup]) -> Result<Self, InvalidConfiguration> {
+        let (class, name) = match signal {
+            Signal::Traces => (TRACE_FACTORY, "traces"),
+            Signal::Events => (EVENT_FACTORY, "events"),
+        };
+        let setup = reporters.iter().find(|reporter| reporter.class == class);
+        let sender = setup.map(|setup| {
+            let values = setup.config.values().map(|(key, value)| (key.to_owned(), value.clone()));
+            // The reporter itself may run meanwhile and have dead letters, too.
+            let name = format!("{}-send", setup.name);
+            let config = ReporterConfig::new(setup.config.key(""), name, values.collect::<Vec<_>>());
+            let sender = RequestSender::new(&config, signal);
+            sender.map_err(|error| InvalidConfiguration(vec![Problem::reporter(setup, &error)]))
+        });
+        let name = setup.map_or(name.to_owned(), |setup| format!("{name} {}", one_line(&setup.name, 100)));
+        let (sender, account) = (sender.transpose()?, Account::default());
+        Ok(Self { name, sender, batch: Vec::new(), batch_bytes: 0, begin: None, account })
+    }
+
+    /// Sends what waits. Answers whether to go on.
+    fn send_batch(&mut self, deadline: &Deadline) -> bool {
+        let Some(sender) = &mut self.sender else { return true };
+        // The shutdown is for what is on its way, not for all that is there to read.
+        if deadline.remaining().is_some() {
+            return false;
+        }
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        let result = sender.send(&batch, deadline);
+        let failure = result.as_ref().err();
+        let [rejected, lost] = [failure.map(ReportError::count_rejected), failure.map(ReportError::count_lost)]
+            .map(|count| count.unwrap_or(0) as u64);
+        self.account.delivered += count(&batch) - rejected - lost;
+        self.account.rejected += rejected;
+        let is_given_up = failure.is_some_and(ReportError::is_retryable);
+        let reason = match is_given_up {
+            true if deadline.remaining().is_some() => "stopped",
+            true => "given up",
+            false => "unknown outcome",
+        };
+        self.account.drop(reason, lost);
+        if let Some(error) = failure {
+            self.account.last_error = Some(reason_of(error));
+        }
+        if !is_given_up {
+            self.begin = None;
+        }
+        !is_given_up
+    }
+}
+
+fn count(requests: &[ExportRequest]) -> u64 {
+    requests.iter().map(|request| request.count_records() as u64).sum()
+}
+
+fn reason_of(error: &ReportError) -> String {
+    let source = error.source().map(ToString::to_string);
+    one_line(&source.unwrap_or_default(), 300)
+}
+
+/// What became of the lines of one file.
+#[derive(Debug, Default)]
+struct FileAccount {
+    lines: u64,
+    empty: u64,
+    unreadable: u64,
+    /// Why the rest was not read.
+    error: Option<String>,
+}
+
+struct Sending {
+    destinations: [Destination; 2],
+    deadline: Deadline,
+    unreadable: u64,
+    /// Whether a file could not be read to its end.
+    failed: bool,
+}
+
+impl Sending {
+    fn new(reporters: &[ReporterSetup], deadline: Deadline) -> Result<Self, InvalidConfiguration> {
+        let destinations = [Destination::new(Signal::Traces, reporters)?, Destination::new(Signal::Events, reporters)?];
+        Ok(Self { destinations, deadline, unreadable: 0, failed: false })
+    }
+
+    fn send(mut self, files: &[String]) -> Exit {
+        let mut progress = Progress::new(files);
+        let mut unread = files.iter();
+        let mut is_stopped = false;
+        while !is_stopped && let Some(name) = unread.next() {
+            is_stopped = self.send_file(name, &mut progress);
+        }
+        for destination in &mut self.destinations {
+            is_stopped |= !destination.batch.is_empty() && !is_stopped && !destination.send_batch(&self.deadline);
+        }
+        progress.clear();
+        self.tell(unread.as_slice())
+    }
+
+    /// Reads a file, and sends what of it is enough. Answers whether to stop there.
+    fn send_file(&mut self, name: &str, progress: &mut Progress) -> bool {
+        let shown = one_line(name, 200);
+        let mut account = FileAccount::default();
+        let mut is_stopped = false;
+        match open(name) {
+            Ok(mut lines) => {
+                progress.begin(&shown, lines.position());
+                let result = self.send_lines(&shown, &mut lines, &mut account, progress);
+                is_stopped = result.unwrap_or_else(|error| {
+                    account.error = Some(format!("line {} cannot be read: {error}", account.lines + 1));
+                    false
+                });
+                progress.finish_file();
+            }
+            Err(error) => account.error = Some(error.to_string()),
+        }
+        progress.clear();
+        self.unreadable += account.unreadable;
+        let FileAccount { lines, empty, unreadable, error } = account;
+        if let Some(error) = error {
+            self.failed = true;
+            say(&format!("{shown}: {error}\n"));
+        }
+        if unreadable > TOLD_LINES {
+            say(&format!("{shown}: so are {} more lines\n", unreadable - TOLD_LINES));
+        }
+        let requests = lines - empty - unreadable;
+        say(&format!("{shown}: {lines} lines = {requests} requests + {empty} empty + {unreadable} unreadable\n"));
+        is_stopped
+    }
+
+    fn send_lines(
+        &mut self,
+        file: &str,
+        lines: &mut Lines,
+        account: &mut FileAccount,
+        progress: &mut Progress,
+    ) -> io::Result<bool> {
+        let mut line = Vec::new();
+        loop {
+            let read = lines.read(LONGEST_LINE, &mut line)?;
+            if read == Line::End {
+                return Ok(false);
+            }
+            account.lines += 1;
+            let place = Place { file: file.to_owned(), line: account.lines };
+            let request = match read {
+                Line::TooLong => Err(format!("longer than {} MiB", LONGEST_LINE >> 20)),
+                _ if line.trim_ascii().is_empty() => {
+                    account.empty += 1;
+                    continue;
+                }
+                _ => ExportRequest::from_json(&line).map_err(|error| error.to_string()),
+            };
+            match request {
+                Ok(request) => {
+                    if !self.take(request, place, progress) {
+                        return Ok(true);
+                    }
+                }
+                Err(error) => {
+                    account.unreadable += 1;
+                    if account.unreadable <= TOLD_LINES {
+                        progress.clear();
+                        say(&format!("{place}: unreadable: {}\n", one_line(&error, 200)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts a request to those that wait, and sends them if they are enough. Answers whether to go on.
+    fn take(&mut self, request: ExportRequest, place: Place, progress: &mut Progress) -> bool {
+        let records = request.count_records() as u64;
+        let destination = &mut self.destinations[usize::from(request.signal() == Signal::Events)];
+        destination.account.read += records;
+        if destination.sender.is_none() {
+            destination.account.drop("no destination", records);
+            return true;
+        }
+        destination.batch_bytes += request.size();
+        destination.begin.get_or_insert(place);
+        destination.batch.push(request);
+        let goes_on = destination.batch_bytes < BATCH_BYTES || destination.send_batch(&self.deadline);
+        progress.show(&self.destinations, self.unreadable);
+        goes_on
+    }
+
+    /// Tells what became of everything. `unread` are the files that were not begun.
+    fn tell(mut self, unread: &[String]) -> Exit {
+        let mut is_done = self.unreadable == 0 && !self.failed;
+        for Destination { name, batch, begin, account, .. } in &mut self.destinations {
+            account.drop("stopped", count(batch));
+            if account.read == 0 {
+                continue;
+            }
+            say(&format!("{name}: {account}\n"));
+            if let Some(error) = &account.last_error {
+                say(&format!("  last error: {error}\n"));
+            }
+            if let Some(begin) = begin {
+                say(&format!("  not all is sent from {begin} on\n"));
+            }
+            is_done &= account.delivered == account.read;
+        }
+        for file in unread {
+            say(&format!("{}: not begun\n", one_line(file, 200)));
+            is_done = false;
+        }
+        if is_done { Exit::Done } else { Exit::Lost }
+    }
+}
+
+fn open(name: &str) -> io::Result<Lines> {
+    match name {
+        STDIN => Lines::of(io::stdin()),
+        name => Lines::of_file(File::open(Path::new(name))?),
+    }
+}
+
+/// How far it is, on standard error: one line that is written anew on a terminal, else a line now and then.
+struct Progress {
+    total: Option<u64>,
+    before: u64,
+    file: String,
+    position: Position,
+    is_terminal: bool,
+    shown_at: Instant,
+}
+
+impl Progress {
+    fn new(files: &[String]) -> Self {
+        let size =
+            |name: &String| std::fs::metadata(name).ok().filter(|found| found.is_file()).map(|found| found.len());
+        Self {
+            total: files.iter().map(size).sum(),
+            before: 0,
+            file: String::new(),
+            position: Position::default(),
+            is_terminal: io::stderr().is_terminal(),
+            shown_at: Instant::now(),
+        }
+    }
+
+    fn begin(&mut self, file: &str, position: Position) {
+        file.clone_into(&mut self.file);
+        self.position = position;
+    }
+
+    fn finish_file(&mut self) {
+        self.before += std::mem::take(&mut self.position).bytes();
+    }
+
+    fn show(&mut self, destinations: &[Destination], unreadable: u64) {
+        let pause = if self.is_terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
+        if self.shown_at.elapsed() < pause {
+            return;
+        }
+        self.shown_at = Instant::now();
+        let size = |size: u64| bytes(i64::try_from(size).unwrap_or(i64::MAX));
+        let read = self.before + self.position.bytes();
+        let read = match self.total {
+            Some(total) => format!("{} % of {}", 100 * read / total.max(1), size(total)),
+            None => size(read),
+        };
+        let sum = |count: fn(&Account) -> u64| destinations.iter().map(|known| count(&known.account)).sum::<u64>();
+        let [delivered, rejected] = [sum(|account| account.delivered), sum(|account| account.rejected)];
+        let dropped = sum(Account::dropped_total);
+        let text = format!(
+            "{}: {read}, {delivered} delivered, {rejected} rejected, {dropped} dropped, {unreadable} lines unreadable",
+            self.file
+        );
+        match self.is_terminal {
+            true => say(&format!("\r\u{1b}[K{text}")),
+            false => say(&format!("{text}\n")),
+        }
+    }
+
+    /// Makes room for another line.
+    fn clear(&self) {
+        if self.is_terminal {
+            say("\r\u{1b}[K");
+        }
+    }
+}
