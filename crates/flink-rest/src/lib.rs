@@ -6,6 +6,7 @@ mod client;
 mod endpoint;
 mod endpoints;
 mod id;
+mod java;
 mod lenient;
 mod multipart;
 mod operation;

@@ -39,6 +39,9 @@ pub use job::{
 pub use metric_group::{MetricGroup, TaskVariables};
 pub use reporters::{ReporterSetup, VariableRules, discover};
 #[cfg(feature = "rest")]
-pub use rest::{ClusterInfo, JobInfo, JobInput, JobVertex, TrackedCluster, TrackedJob};
+pub use rest::{
+    ClusterInfo, JobInfo, JobInput, JobVertex, NotSupported, PendingOperation, RestfulGateway, SavepointFormatType,
+    SavepointRequest, TrackedCluster, TrackedJob, TriggerSavepointMode,
+};
 pub use signal::Signal;
 pub use stats::{DropReason, ReporterStats};

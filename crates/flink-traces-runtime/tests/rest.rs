@@ -7,17 +7,25 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use expect_test::expect_file;
 use flate2::read::GzDecoder;
-use flink_rest::types::{CheckpointConfigInfo, ExecutionConfigInfo};
-use flink_rest::{Client, Declaration, RestServer, ServerOptions};
+use flink_rest::types::{
+    CheckpointConfigInfo, CheckpointTriggerRequestBody, ExecutionConfigInfo, SavepointTriggerRequestBody,
+    StopWithSavepointRequestBody,
+};
+use flink_rest::{
+    CancelJob, CheckpointTriggerStatus, Client, Declaration, Endpoint, Error, JobId, RestServer, SavepointStatus,
+    ServerOptions, ShutdownCluster, StopJob, TriggerCheckpoint, TriggerId, TriggerSavepoint,
+};
 use flink_traces_api::Clock;
 use flink_traces_runtime::{
     CheckpointFailure, CheckpointStatsTracker, CheckpointTask, CheckpointType, ClusterInfo, DeployedTask,
-    ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobInfo, JobInput, JobStatus, JobVertex,
-    RestoredCheckpoint, SubtaskStats, TrackedCluster, TrackedJob,
+    ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobInfo, JobInput, JobStatus, JobVertex, NotSupported,
+    PendingOperation, RestfulGateway, RestoredCheckpoint, SavepointRequest, SubtaskStats, TrackedCluster, TrackedJob,
+    TriggerSavepointMode,
 };
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -144,14 +152,19 @@ struct Running {
 
 impl Running {
     async fn start() -> Self {
+        Self::start_with(|cluster| cluster).await
+    }
+
+    async fn start_with(change: impl FnOnce(TrackedCluster) -> TrackedCluster) -> Self {
         let info = ClusterInfo {
             flink_version: "2.3.0".to_owned(),
             revision: "engine-1".to_owned(),
             refresh_interval: 3000,
             task_managers: 1,
             slots_total: 4,
+            web_cancel: false,
         };
-        let cluster = Arc::new(TrackedCluster::new(info, Arc::new(FixedClock)));
+        let cluster = Arc::new(change(TrackedCluster::new(info, Arc::new(FixedClock))));
         cluster.add_job(tracked());
         let options = ServerOptions { address: SocketAddr::from(([127, 0, 0, 1], 0)), ..ServerOptions::default() };
         let server = RestServer::bind(cluster.clone(), options).await.unwrap();
@@ -331,5 +344,170 @@ fn collect(flink: &Value, ours: &[&Value], place: &str, missing: &mut BTreeSet<S
             flink.iter().for_each(|flink| collect(flink, &values, &format!("{place}[]"), missing));
         }
         _ => {}
+    }
+}
+
+/// Remembers what was ordered, and leaves the operations to the test.
+#[derive(Default)]
+struct Gateway {
+    ordered: Mutex<Vec<String>>,
+    checkpoints: Mutex<Vec<PendingOperation<i64>>>,
+    savepoints: Mutex<Vec<PendingOperation<String>>>,
+}
+
+impl Gateway {
+    fn ordered(&self) -> Vec<String> {
+        std::mem::take(&mut *self.ordered.lock().unwrap())
+    }
+}
+
+impl RestfulGateway for Gateway {
+    fn cancel_job(&self, job_id: &str) -> Result<(), NotSupported> {
+        self.ordered.lock().unwrap().push(format!("cancel {job_id}"));
+        Ok(())
+    }
+
+    fn trigger_checkpoint(
+        &self,
+        _: &str,
+        checkpoint_type: CheckpointType,
+        operation: PendingOperation<i64>,
+    ) -> Result<(), NotSupported> {
+        self.ordered.lock().unwrap().push(format!("{checkpoint_type:?}"));
+        self.checkpoints.lock().unwrap().push(operation);
+        Ok(())
+    }
+
+    fn trigger_savepoint(
+        &self,
+        _: &str,
+        request: SavepointRequest,
+        operation: PendingOperation<String>,
+    ) -> Result<(), NotSupported> {
+        if request.mode == TriggerSavepointMode::TerminateWithSavepoint {
+            return Err(NotSupported);
+        }
+        let SavepointRequest { target_directory, format_type, mode } = request;
+        self.ordered.lock().unwrap().push(format!("{mode:?} {format_type:?} {target_directory:?}"));
+        self.savepoints.lock().unwrap().push(operation);
+        Ok(())
+    }
+}
+
+fn job() -> JobId {
+    JobId::new(JOB).unwrap()
+}
+
+fn checkpoint(kind: Option<&str>) -> TriggerCheckpoint {
+    let checkpoint_type = kind.map(str::to_owned);
+    TriggerCheckpoint { job: job(), body: CheckpointTriggerRequestBody { checkpoint_type, trigger_id: None } }
+}
+
+/// The status and first message of a refusal.
+async fn refused<E: Endpoint>(client: &Client, request: &E) -> (u16, String)
+where
+    E::Response: std::fmt::Debug,
+{
+    match client.call(request).await {
+        Err(Error::Status { problem, .. }) => (problem.status(), problem.message().to_owned()),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Scenario: an engine implements some orders; a client gives them, and asks after them while they are under way and afterwards.
+/// Guarantees: the engine has what was ordered, once for each id, and the client what became of it.
+#[tokio::test]
+async fn what_is_ordered_is_the_engines() {
+    let gateway = Arc::new(Gateway::default());
+    let running = Running::start_with(|cluster| cluster.with_gateway(gateway.clone())).await;
+    let client = &running.client;
+    let minute = Duration::from_secs(60);
+
+    client.call(&CancelJob { job: job(), mode: None }).await.unwrap();
+    client.call(&CancelJob { job: job(), mode: Some("cancel".to_owned()) }).await.unwrap();
+    assert_eq!(gateway.ordered(), vec![format!("cancel {JOB}"); 2]);
+    for (mode, status) in [("stop", 308), ("suspend", 400)] {
+        assert_eq!(refused(client, &CancelJob { job: job(), mode: Some(mode.to_owned()) }).await.0, status);
+    }
+
+    let trigger = client.call(&checkpoint(Some("FULL"))).await.unwrap().request_id;
+    let status = CheckpointTriggerStatus { job: job(), trigger };
+    assert_eq!(client.call(&status).await.unwrap().operation, None);
+    gateway.checkpoints.lock().unwrap().pop().unwrap().complete(17);
+    assert_eq!(client.call(&status).await.unwrap().operation.unwrap().checkpoint_id, Some(17));
+    assert_eq!(refused(client, &checkpoint(Some("INCREMENTAL"))).await.0, 400);
+    assert_eq!(gateway.ordered(), ["FullCheckpoint"]);
+
+    // Given twice under an id of its own, and done once.
+    let body = SavepointTriggerRequestBody {
+        target_directory: Some("file:/s".to_owned()),
+        trigger_id: Some(TriggerId::new("7").unwrap()),
+        ..SavepointTriggerRequestBody::default()
+    };
+    let savepoint = TriggerSavepoint { job: job(), body };
+    for _ in 0..2 {
+        assert_eq!(client.call(&savepoint).await.unwrap().request_id.as_str(), "7");
+    }
+    assert_eq!(gateway.ordered(), ["Savepoint Canonical Some(\"file:/s\")"]);
+    gateway.savepoints.lock().unwrap().pop().unwrap().complete("file:/s/1".to_owned());
+    assert_eq!(client.run(&savepoint, minute).await.unwrap().location.as_deref(), Some("file:/s/1"));
+
+    // One fails, one is forgotten by the engine.
+    let body = StopWithSavepointRequestBody { format_type: Some("NATIVE".to_owned()), ..Default::default() };
+    let stop = StopJob { job: job(), body };
+    for (error, expected) in [
+        (Some("no place"), "org.apache.flink.runtime.checkpoint.CheckpointException: no place"),
+        (None, "org.apache.flink.runtime.checkpoint.CheckpointException: The engine gave the operation up."),
+    ] {
+        let trigger = client.call(&stop).await.unwrap().request_id;
+        let operation = gateway.savepoints.lock().unwrap().pop().unwrap();
+        match error {
+            Some(error) => operation.fail(&std::io::Error::other(error)),
+            None => drop(operation),
+        }
+        let ended = client.call(&SavepointStatus { job: job(), trigger }).await.unwrap().operation.unwrap();
+        let failure = ended.failure().unwrap();
+        assert_eq!(failure.stack_trace, expected);
+        assert!(failure.serialized_throwable.is_some());
+    }
+    assert_eq!(gateway.ordered(), vec!["SuspendWithSavepoint Native None"; 2]);
+
+    let body = StopWithSavepointRequestBody { drain: true, ..Default::default() };
+    let not_there = format!("/jobs/{JOB}/stop");
+    assert_eq!(refused(client, &StopJob { job: job(), body }).await, (404, format!("Not found: {not_there}")));
+    assert_eq!(refused(client, &ShutdownCluster).await, (404, "Not found: /cluster".to_owned()));
+    let trigger = TriggerId::new("8").unwrap();
+    let problem = format!("There is no savepoint operation with triggerId=8 for job {JOB}.");
+    assert_eq!(refused(client, &SavepointStatus { job: job(), trigger }).await, (404, problem));
+}
+
+#[tokio::test]
+async fn nothing_is_ordered_of_a_job_that_has_ended_or_is_not_there() {
+    let gateway = Arc::new(Gateway::default());
+    let running = Running::start_with(|cluster| cluster.with_gateway(gateway.clone())).await;
+    let ended = tracked();
+    ended.report_status(JobStatus::Finished, 9_000);
+    running.cluster.add_job(ended);
+    let cancel = CancelJob { job: job(), mode: None };
+    let problem = "Job cancellation failed because the job has already reached another terminal state (FINISHED).";
+    assert_eq!(refused(&running.client, &cancel).await, (409, problem.to_owned()));
+    let error = running.client.run(&checkpoint(None), Duration::from_secs(60)).await.unwrap_err();
+    assert!(error.to_string().ends_with("CheckpointException: The job has already ended (FINISHED)."), "{error}");
+    running.cluster.remove_job(JOB);
+    assert_eq!(refused(&running.client, &cancel).await, (404, format!("Job {JOB} not found")));
+    assert_eq!(refused(&running.client, &checkpoint(None)).await, (404, format!("Job {JOB} not found")));
+    assert_eq!(gateway.ordered(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn without_a_gateway_nothing_can_be_ordered() {
+    let running = Running::start().await;
+    let path = format!("/jobs/{JOB}");
+    for (problem, expected) in [
+        (refused(&running.client, &CancelJob { job: job(), mode: None }).await, format!("Not found: {path}")),
+        (refused(&running.client, &checkpoint(None)).await, format!("Not found: {path}/checkpoints")),
+        (refused(&running.client, &ShutdownCluster).await, "Not found: /cluster".to_owned()),
+    ] {
+        assert_eq!(problem, (404, expected));
     }
 }

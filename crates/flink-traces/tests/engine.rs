@@ -168,6 +168,7 @@ async fn an_engine_that_is_watched_tells_what_its_trackers_tell() {
         refresh_interval: 3000,
         task_managers: 1,
         slots_total: 2,
+        web_cancel: false,
     };
     let cluster = Arc::new(TrackedCluster::new(info, clock.clone()));
     let mut engine = Engine::new();

@@ -1,20 +1,22 @@
 //! The coordinator: deploys the job's subtasks, triggers checkpoints, restarts what failed, and reports all of it to the trackers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Error, Result, anyhow, ensure};
+use flink_rest::types::{CheckpointConfigInfo, ExecutionConfigInfo, ExternalizedCheckpointInfo};
 use flink_traces_api::{Clock, Identity, SystemClock};
 use flink_traces_runtime::{
     AllSubtasksTracker, CheckpointFailure, CheckpointStats, CheckpointStatsTracker, CheckpointTask, CheckpointType,
-    DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobFailureTracker, JobIdentity, JobStatus,
-    JobStatusTracker, MetricGroup, RestoredCheckpoint, checkpoint_event, checkpoint_span, job_initialization_span,
-    partial_job_initialization_span,
+    DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobFailureTracker, JobIdentity, JobInfo,
+    JobInput, JobStatus, JobStatusTracker, JobVertex, MetricGroup, RestoredCheckpoint, TrackedJob,
+    TriggerSavepointMode, checkpoint_event, checkpoint_span, job_initialization_span, partial_job_initialization_span,
 };
 
+use crate::gateway::{Gateway, Message, Order, Snapshot, Wanted};
 use crate::inbox::{Barrier, Canceled, Inbox};
 use crate::options::Options;
 use crate::store::{Metadata, Store};
@@ -24,6 +26,8 @@ use crate::subtask::{Command, Report, Subtask, count, sink, source};
 const CLUSTER: &str = "engine";
 /// The tasks of the job, in the order in which records pass them.
 const TASKS: [&str; 3] = ["source", "count", "sink"];
+/// How many orders may wait until the checkpoint in progress has ended.
+const MOST_ORDERS: usize = 16;
 
 /// Runs one job.
 pub(crate) struct Coordinator {
@@ -33,10 +37,26 @@ pub(crate) struct Coordinator {
     job_id: String,
     tasks: Vec<CheckpointTask>,
     next_checkpoint_id: i64,
-    tracker: CheckpointStatsTracker,
+    tracker: Arc<CheckpointStatsTracker>,
     status: JobStatusTracker,
     all_subtasks: AllSubtasksTracker,
     failures: JobFailureTracker,
+    /// The job as REST shows it: what is told to the four above is told to it, too.
+    job: Arc<TrackedJob>,
+    gateway: Arc<Gateway>,
+}
+
+/// How the job ended, unless it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All records are counted.
+    Finished,
+    /// With a savepoint, from which it can go on.
+    Stopped,
+    /// A user wanted that.
+    Canceled,
+    /// The process shall end; the next one goes on.
+    Suspended,
 }
 
 /// The threads of one attempt to run the job.
@@ -44,22 +64,28 @@ struct Deployment {
     threads: Vec<JoinHandle<()>>,
     inboxes: Vec<Arc<Inbox>>,
     sources: Vec<SyncSender<Command>>,
-    reports: Receiver<(ExecutionAttemptId, Report)>,
+    messages: Receiver<Message>,
 }
 
 /// A checkpoint in progress: the files that are there.
 struct Pending {
     barrier: Barrier,
     files: BTreeMap<String, u64>,
-    is_last: bool,
+    /// How the job ends with it.
+    outcome: Option<Outcome>,
+    snapshot: Snapshot,
 }
 
-/// How an attempt to run the job failed: when, in milliseconds since the epoch, what, and why.
-type JobFailed = (i64, ExecutionAttemptId, anyhow::Error);
+/// How an attempt to run the job ended.
+enum Attempt {
+    Ended(Outcome),
+    /// When, in milliseconds since the epoch, what, if it was one of the subtasks, and why.
+    Failed(i64, Option<ExecutionAttemptId>, Error),
+}
 
 impl Coordinator {
     /// Takes up the job in `options.directory`, which reports below `job_manager`.
-    pub(crate) fn new(options: Options, job_manager: &MetricGroup) -> Result<Self> {
+    pub(crate) fn new(options: Options, job_manager: &MetricGroup, gateway: Arc<Gateway>) -> Result<Self> {
         let store = Store::open(&options.directory)?;
         // The same in the next process, so that a recovery there links to the checkpoint that was taken here.
         let id = |parts: &[&str]| Identity::of(parts).trace_id().to_string();
@@ -68,13 +94,18 @@ impl Coordinator {
             task_name: Some((*name).to_owned()),
             parallelism: options.parallelism,
         };
-        let tasks = TASKS.iter().map(task).collect();
+        let tasks: Vec<_> = TASKS.iter().map(task).collect();
         let job_id = id(&[&options.name]);
+        let tracker = Arc::new(CheckpointStatsTracker::new(10).with_span_detail_level(options.detail));
+        let info = describe(&options, &job_id, &tasks);
+        let restored = store.latest(options.recovery.as_deref())?.map(|(_, metadata)| metadata.checkpoint_id);
         Ok(Self {
             group: job_manager.add_job(&job_id, &options.name),
             // A number is never used again, not even that of a checkpoint which did not complete.
-            next_checkpoint_id: store.ids()?.last().map_or(1, |last| last + 1),
-            tracker: CheckpointStatsTracker::new(10).with_span_detail_level(options.detail),
+            next_checkpoint_id: store.ids()?.into_iter().chain(restored).max().map_or(1, |last| last + 1),
+            job: Arc::new(TrackedJob::new(info, tracker.clone(), JobStatus::Created, SystemClock.now_millis())?),
+            tracker,
+            gateway,
             status: JobStatusTracker::new(JobStatus::Created),
             all_subtasks: AllSubtasksTracker::default(),
             failures: JobFailureTracker::default(),
@@ -85,24 +116,54 @@ impl Coordinator {
         })
     }
 
-    /// Runs the job until it has finished, or failed once too often. Answers with the statistics of its checkpoints.
-    pub(crate) fn run(mut self) -> Result<CheckpointStatsTracker> {
+    /// The job, for whoever asks.
+    pub(crate) fn job(&self) -> Arc<TrackedJob> {
+        self.job.clone()
+    }
+
+    /// Its checkpoints.
+    pub(crate) fn checkpoints(&self) -> Arc<CheckpointStatsTracker> {
+        self.tracker.clone()
+    }
+
+    /// Runs the job until it has ended, or failed once too often.
+    pub(crate) fn run(mut self) -> Result<Outcome> {
         for attempt_number in 0.. {
             self.report_status(JobStatus::Running)?;
             let deployment = self.deploy(attempt_number)?;
             let result = self.supervise(&deployment);
-            self.cancel(deployment, attempt_number);
-            let Some((timestamp, execution, error)) = result? else { break };
+            let outcome = match &result {
+                Ok(Attempt::Ended(outcome)) => Some(*outcome),
+                _ => None,
+            };
+            if outcome == Some(Outcome::Canceled) {
+                self.report_status(JobStatus::Cancelling)?;
+            }
+            let is_interrupted = matches!(outcome, None | Some(Outcome::Canceled | Outcome::Suspended));
+            self.cancel(deployment, attempt_number, is_interrupted);
+            let (timestamp, execution, error) = match result? {
+                Attempt::Failed(timestamp, execution, error) => (timestamp, execution, error),
+                Attempt::Ended(outcome) => {
+                    self.report_status(match outcome {
+                        Outcome::Finished | Outcome::Stopped => JobStatus::Finished,
+                        Outcome::Canceled => JobStatus::Canceled,
+                        Outcome::Suspended => JobStatus::Suspended,
+                    })?;
+                    return Ok(outcome);
+                }
+            };
             let can_restart = u64::from(attempt_number) < self.options.restarts;
-            self.group.add_event(self.failures.report_failure(&FailureHandlingResult {
+            let failure = FailureHandlingResult {
                 timestamp,
-                failed_execution: Some(&execution),
+                failed_execution: execution.as_ref(),
                 error: error.as_ref(),
                 error_type: None,
                 labels: &[],
                 can_restart,
-                is_global_failure: Some(false),
-            }));
+                is_global_failure: Some(execution.is_none()),
+            };
+            self.job.report_failure(&failure);
+            self.group.add_event(self.failures.report_failure(&failure));
             if !can_restart {
                 self.report_status(JobStatus::Failing)?;
                 self.report_status(JobStatus::Failed)?;
@@ -110,8 +171,7 @@ impl Coordinator {
             }
             self.report_status(JobStatus::Restarting)?;
         }
-        self.report_status(JobStatus::Finished)?;
-        Ok(self.tracker)
+        Err(anyhow!("too many attempts"))
     }
 
     fn attempts(&self, attempt_number: u32) -> Vec<ExecutionAttemptId> {
@@ -128,21 +188,21 @@ impl Coordinator {
 
     /// Starts a thread for each subtask, from the newest checkpoint that is complete.
     fn deploy(&mut self, attempt_number: u32) -> Result<Deployment> {
-        let restored = self.store.latest()?;
+        let restored = self.store.latest(self.options.recovery.as_deref())?;
         let attempts = self.attempts(attempt_number);
         for attempt in &attempts {
             self.report_state(attempt, ExecutionState::Scheduled);
         }
         let now = SystemClock.now_millis();
         self.tracker.report_initialization_started(now, attempts.iter().cloned());
-        if let Some(metadata) = &restored {
+        if let Some((folder, metadata)) = &restored {
             let parallelism = self.options.parallelism;
             ensure!(metadata.parallelism == parallelism, "the checkpoint has parallelism {}", metadata.parallelism);
             self.tracker.report_restored(RestoredCheckpoint {
                 checkpoint_id: metadata.checkpoint_id,
                 restore_timestamp: now,
-                is_savepoint: false,
-                external_path: Some(self.store.path(metadata.checkpoint_id).display().to_string()),
+                is_savepoint: self.options.recovery.as_ref() == Some(folder),
+                external_path: Some(folder.display().to_string()),
                 state_size: Some(metadata.state_size() as i64),
                 trigger_timestamp: Some(metadata.trigger_timestamp),
             });
@@ -150,8 +210,10 @@ impl Coordinator {
 
         let parallelism = self.options.parallelism as usize;
         let inboxes: Vec<_> = attempts.iter().map(|_| Arc::new(Inbox::new(parallelism))).collect();
-        let (tell, reports) = sync_channel(attempts.len());
-        let mut deployment = Deployment { threads: Vec::new(), inboxes, sources: Vec::new(), reports };
+        // A subtask has at most a few things to tell at a time, so there is a place for an order.
+        let (tell, messages) = sync_channel(4 * attempts.len());
+        self.gateway.connect(Some(tell.clone()));
+        let mut deployment = Deployment { threads: Vec::new(), inboxes, sources: Vec::new(), messages };
         for (place, id) in attempts.into_iter().enumerate() {
             let (task, subtask) = (place / parallelism, place % parallelism);
             let next_task = deployment.inboxes.iter().skip((task + 1) * parallelism).take(parallelism);
@@ -160,7 +222,7 @@ impl Coordinator {
             let running = Subtask {
                 file: format!("{}-{subtask}.json", TASKS[task]),
                 store: self.store.clone(),
-                restored: restored.as_ref().map(|metadata| metadata.checkpoint_id),
+                restored: restored.as_ref().map(|(folder, _)| folder.clone()),
                 fail_at: self.options.fail_at.filter(|_| fails),
                 reports: tell.clone(),
                 inbox: deployment.inboxes[place].clone(),
@@ -170,7 +232,9 @@ impl Coordinator {
             };
             let task_name = Some(format!("{} ({}/{parallelism})", TASKS[task], subtask + 1));
             let task_manager_id = Some(format!("process {}", std::process::id()));
-            self.failures.report_deployed(&id, DeployedTask { task_name, endpoint: None, task_manager_id });
+            let place = DeployedTask { task_name, endpoint: None, task_manager_id };
+            self.job.report_deployed(&id, place.clone(), SystemClock.now_millis());
+            self.failures.report_deployed(&id, place);
             self.report_state(&id, ExecutionState::Deploying);
             deployment.threads.push(match task {
                 0 => {
@@ -182,42 +246,57 @@ impl Coordinator {
                 1 => spawn(running, count),
                 _ => spawn(running, sink),
             }?);
+            self.report_state(&id, ExecutionState::Initializing);
         }
         Ok(deployment)
     }
 
-    /// Follows the subtasks until all have finished or one has failed.
-    fn supervise(&mut self, deployment: &Deployment) -> Result<Option<JobFailed>> {
+    /// Follows the subtasks until all have finished, one has failed, or a user wants an end.
+    fn supervise(&mut self, deployment: &Deployment) -> Result<Attempt> {
         let subtasks = deployment.threads.len();
-        let (mut running, mut exhausted, mut finished, mut is_finishing) = (0, 0, 0, false);
+        let (mut running, mut exhausted, mut finished) = (0, 0, 0);
         let mut pending: Option<Pending> = None;
+        // How the job ends once all subtasks have finished; no checkpoint begins any more.
+        let mut ends: Option<Outcome> = None;
+        let mut orders: VecDeque<Snapshot> = VecDeque::new();
         let mut next_trigger = Instant::now() + self.options.interval;
         while finished < subtasks {
-            let can_trigger = running == subtasks && pending.is_none() && !is_finishing;
+            match self.gateway.wanted().filter(|_| ends.is_none()) {
+                Some(Wanted::Cancel) => return self.interrupt(pending, Outcome::Canceled),
+                Some(Wanted::ShutDown) => return self.interrupt(pending, Outcome::Suspended),
+                None => {}
+            }
+            let can_trigger = running == subtasks && pending.is_none() && ends.is_none();
             let wait = match can_trigger {
+                true if !orders.is_empty() => Duration::ZERO,
                 true => next_trigger.saturating_duration_since(Instant::now()),
                 false => self.options.interval,
             };
-            match deployment.reports.recv_timeout(wait) {
+            match deployment.messages.recv_timeout(wait) {
                 Err(RecvTimeoutError::Timeout) if can_trigger => {
-                    pending = Some(self.trigger(deployment, exhausted == deployment.sources.len())?);
+                    let snapshot = orders.pop_front().unwrap_or(Snapshot::Periodic);
+                    pending = Some(self.trigger(deployment, exhausted == deployment.sources.len(), snapshot)?);
                     next_trigger = Instant::now() + self.options.interval;
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) | Ok(Message::Order(Order::End)) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(anyhow!("all subtasks are gone without a word")),
-                Ok((id, Report::Running(metrics))) => {
+                // What does not wait here is dropped, and whoever ordered it is told.
+                Ok(Message::Order(Order::Snapshot(snapshot))) => {
+                    orders.extend((orders.len() < MOST_ORDERS && ends.is_none()).then_some(snapshot));
+                }
+                Ok(Message::Report(id, Report::Running(metrics))) => {
                     running += 1;
                     self.report_state(&id, ExecutionState::Running);
                     if let Some(stats) = self.tracker.report_initialization_metrics(&id, &metrics)? {
-                        self.group.add_span(job_initialization_span(self.job(), &stats, stats.start_timestamp));
+                        self.group.add_span(job_initialization_span(self.identity(), &stats, stats.start_timestamp));
                     }
                 }
                 // From now on there is no pause between checkpoints: the first that begins now is the last, and has everything.
-                Ok((_, Report::Exhausted)) => {
+                Ok(Message::Report(_, Report::Exhausted)) => {
                     exhausted += 1;
                     next_trigger = if exhausted == deployment.sources.len() { Instant::now() } else { next_trigger };
                 }
-                Ok((id, Report::Acknowledged { checkpoint_id, stats, file, size })) => {
+                Ok(Message::Report(id, Report::Acknowledged { checkpoint_id, stats, file, size })) => {
                     self.tracker.report_subtask(checkpoint_id, &id.job_vertex_id, stats)?;
                     let mut current = pending.take().context("nobody asked for a checkpoint")?;
                     current.files.insert(file, size);
@@ -225,52 +304,101 @@ impl Coordinator {
                         pending = Some(current);
                         continue;
                     }
-                    is_finishing = current.is_last;
-                    self.complete(current)?;
-                    for source in deployment.sources.iter().filter(|_| is_finishing) {
-                        let _ = source.send(Command::Finish);
+                    let outcome = current.outcome;
+                    let goes_on = matches!(current.snapshot, Snapshot::Savepoint(TriggerSavepointMode::Savepoint, ..));
+                    match self.complete(current) {
+                        Err(_) if goes_on => continue,
+                        // Sources may have stopped for it, so all begin again.
+                        Err(error) => return Ok(Attempt::Failed(SystemClock.now_millis(), None, error)),
+                        Ok(()) => {}
+                    }
+                    match outcome {
+                        Some(Outcome::Canceled) => return self.interrupt(None, Outcome::Canceled),
+                        Some(outcome) => {
+                            ends = Some(outcome);
+                            orders.clear();
+                            for source in &deployment.sources {
+                                let _ = source.send(Command::Finish);
+                            }
+                        }
+                        None => {}
                     }
                 }
-                Ok((id, Report::Ended(Ok(())))) => {
+                Ok(Message::Report(id, Report::Ended(Ok(())))) => {
                     finished += 1;
                     self.report_state(&id, ExecutionState::Finished);
                 }
-                Ok((execution, Report::Ended(Err(error)))) => {
+                Ok(Message::Report(execution, Report::Ended(Err(error)))) => {
                     self.report_state(&execution, ExecutionState::Failed);
                     let timestamp = SystemClock.now_millis();
-                    if let Some(Pending { barrier, .. }) = pending {
-                        let failure = CheckpointFailure { timestamp, message: error.to_string() };
-                        self.report_checkpoint(&self.tracker.report_failed(barrier.checkpoint_id, failure)?);
+                    if let Some(Pending { barrier, snapshot, .. }) = pending {
+                        self.abort(barrier.checkpoint_id, snapshot, error.as_ref())?;
                     }
-                    return Ok(Some((timestamp, execution, error)));
+                    return Ok(Attempt::Failed(timestamp, Some(execution), error));
                 }
             }
         }
-        Ok(None)
+        Ok(Attempt::Ended(ends.unwrap_or(Outcome::Finished)))
     }
 
     /// Begins a checkpoint. It is the last if the sources have no more; a job that is to fail does so first.
-    fn trigger(&mut self, deployment: &Deployment, are_exhausted: bool) -> Result<Pending> {
+    fn trigger(&mut self, deployment: &Deployment, are_exhausted: bool, snapshot: Snapshot) -> Result<Pending> {
+        let is_last = are_exhausted && self.options.fail_at.is_none_or(|fail_at| fail_at < self.next_checkpoint_id);
+        let (kind, outcome) = match &snapshot {
+            Snapshot::Periodic => (CheckpointType::Checkpoint, is_last.then_some(Outcome::Finished)),
+            Snapshot::Checkpoint(kind, _) => (*kind, is_last.then_some(Outcome::Finished)),
+            Snapshot::Savepoint(mode, ..) => match mode {
+                TriggerSavepointMode::Savepoint => (CheckpointType::Savepoint, None),
+                TriggerSavepointMode::CancelWithSavepoint => (CheckpointType::Savepoint, Some(Outcome::Canceled)),
+                TriggerSavepointMode::SuspendWithSavepoint => {
+                    (CheckpointType::SuspendSavepoint, Some(Outcome::Stopped))
+                }
+                TriggerSavepointMode::TerminateWithSavepoint => {
+                    (CheckpointType::TerminateSavepoint, Some(Outcome::Stopped))
+                }
+            },
+        };
         let (checkpoint_id, trigger_timestamp) = (self.next_checkpoint_id, SystemClock.now_millis());
         self.next_checkpoint_id += 1;
-        self.tracker.report_pending(checkpoint_id, trigger_timestamp, CheckpointType::Checkpoint, &self.tasks)?;
+        self.tracker.report_pending(checkpoint_id, trigger_timestamp, kind, &self.tasks)?;
         let barrier = Barrier { checkpoint_id, trigger_timestamp };
+        let command = match outcome {
+            Some(Outcome::Stopped) => Command::Stop(barrier),
+            _ => Command::Trigger(barrier),
+        };
         for source in &deployment.sources {
             // One that does not listen has failed, and its report is on the way.
-            let _ = source.send(Command::Trigger(barrier));
+            let _ = source.send(command);
         }
-        let is_last = are_exhausted && self.options.fail_at.is_none_or(|fail_at| fail_at < checkpoint_id);
-        Ok(Pending { barrier, files: BTreeMap::new(), is_last })
+        Ok(Pending { barrier, files: BTreeMap::new(), outcome, snapshot })
     }
 
-    /// Marks a checkpoint as complete, and deletes those before it.
+    /// Marks a checkpoint as complete, and deletes those before it; of a savepoint, puts it into its folder.
     fn complete(&mut self, pending: Pending) -> Result<()> {
-        let Pending { barrier: Barrier { checkpoint_id, trigger_timestamp }, files, .. } = pending;
-        let parallelism = self.options.parallelism;
-        let metadata_size = self.store.complete(&Metadata { checkpoint_id, trigger_timestamp, parallelism, files })?;
-        let path = self.store.path(checkpoint_id).display().to_string();
-        let stats = self.tracker.report_completed(checkpoint_id, Some(path), Some(metadata_size as i64))?;
+        let Pending { barrier: Barrier { checkpoint_id, trigger_timestamp }, files, snapshot, .. } = pending;
+        let metadata = Metadata { checkpoint_id, trigger_timestamp, parallelism: self.options.parallelism, files };
+        let stored = match &snapshot {
+            Snapshot::Savepoint(_, folder, _) => self.store.complete_savepoint(folder, &self.job_id, &metadata),
+            _ => self.store.complete(&metadata).map(|size| (self.store.path(checkpoint_id), size)),
+        };
+        let (path, metadata_size) = match stored {
+            Ok(stored) => stored,
+            Err(error) => {
+                self.abort(checkpoint_id, snapshot, error.as_ref())?;
+                return Err(error);
+            }
+        };
+        let path = path.display().to_string();
+        let stats = self.tracker.report_completed(checkpoint_id, Some(path.clone()), Some(metadata_size as i64))?;
         self.report_checkpoint(&stats);
+        match snapshot {
+            Snapshot::Savepoint(_, _, operation) => {
+                operation.complete(path);
+                return Ok(());
+            }
+            Snapshot::Checkpoint(_, operation) => operation.complete(checkpoint_id),
+            Snapshot::Periodic => {}
+        }
         for older in self.store.ids()?.into_iter().filter(|id| *id < checkpoint_id) {
             if self.store.discard(older).is_ok() {
                 // One of an earlier process is not known to the tracker.
@@ -280,46 +408,113 @@ impl Coordinator {
         Ok(())
     }
 
+    /// A checkpoint failed.
+    fn abort(&self, checkpoint_id: i64, snapshot: Snapshot, error: &dyn std::error::Error) -> Result<()> {
+        let failure = CheckpointFailure { timestamp: SystemClock.now_millis(), message: error.to_string() };
+        self.report_checkpoint(&self.tracker.report_failed(checkpoint_id, failure)?);
+        snapshot.fail(error);
+        Ok(())
+    }
+
+    /// The job ends before its time, and with it the checkpoint in progress.
+    fn interrupt(&self, pending: Option<Pending>, outcome: Outcome) -> Result<Attempt> {
+        if let Some(pending) = pending {
+            self.abort(pending.barrier.checkpoint_id, pending.snapshot, &Canceled)?;
+        }
+        Ok(Attempt::Ended(outcome))
+    }
+
     /// Ends all threads, and waits for them.
-    fn cancel(&mut self, deployment: Deployment, attempt_number: u32) {
-        let Deployment { threads, inboxes, sources, reports } = deployment;
-        drop((sources, reports));
+    fn cancel(&mut self, deployment: Deployment, attempt_number: u32, is_interrupted: bool) {
+        let Deployment { threads, inboxes, sources, messages } = deployment;
+        self.gateway.connect(None);
+        drop((sources, messages));
         inboxes.iter().for_each(|inbox| inbox.cancel());
         for thread in threads {
             // What it had to say is said; whoever is cancelled now has nothing more.
             let _ = thread.join();
         }
-        if !self.all_subtasks.is_all_running_or_finished() {
+        if is_interrupted {
             for attempt in self.attempts(attempt_number) {
                 self.report_state(&attempt, ExecutionState::Canceled);
             }
         }
         if let Some(partial) = self.tracker.give_up_initialization(SystemClock.now_millis()) {
             let start = partial.stats.start_timestamp;
-            self.group.add_span(partial_job_initialization_span(self.job(), &partial, start));
+            self.group.add_span(partial_job_initialization_span(self.identity(), &partial, start));
         }
     }
 
-    fn job(&self) -> JobIdentity<'_> {
+    fn identity(&self) -> JobIdentity<'_> {
         JobIdentity { cluster: CLUSTER, job_id: &self.job_id }
     }
 
     fn report_checkpoint(&self, stats: &CheckpointStats) {
         self.group.add_event(checkpoint_event(stats));
-        self.group.add_span(checkpoint_span(self.job(), stats, self.options.detail));
+        self.group.add_span(checkpoint_span(self.identity(), stats, self.options.detail));
     }
 
     fn report_status(&mut self, status: JobStatus) -> Result<()> {
-        if let Some(event) = self.status.report(status, SystemClock.now_millis())? {
+        let now = SystemClock.now_millis();
+        self.job.report_status(status, now);
+        if let Some(event) = self.status.report(status, now)? {
             self.group.add_event(event);
         }
         Ok(())
     }
 
     fn report_state(&mut self, attempt: &ExecutionAttemptId, state: ExecutionState) {
-        if let Some(event) = self.all_subtasks.report(attempt, state, SystemClock.now_millis()) {
+        let now = SystemClock.now_millis();
+        self.job.report_subtask(attempt, state, now);
+        if let Some(event) = self.all_subtasks.report(attempt, state, now) {
             self.group.add_event(event);
         }
+    }
+}
+
+/// The job as REST shows it.
+fn describe(options: &Options, job_id: &str, tasks: &[CheckpointTask]) -> JobInfo {
+    let vertex = |place: usize, task: &CheckpointTask| JobVertex {
+        job_vertex_id: task.job_vertex_id.clone(),
+        name: TASKS[place].to_owned(),
+        parallelism: task.parallelism,
+        max_parallelism: None,
+        inputs: place.checked_sub(1).map_or(Vec::new(), |before| {
+            vec![JobInput { job_vertex_id: tasks[before].job_vertex_id.clone(), ship_strategy: "HASH".to_owned() }]
+        }),
+    };
+    let checkpoints = CheckpointConfigInfo {
+        mode: "exactly_once".to_owned(),
+        interval: i64::try_from(options.interval.as_millis()).unwrap_or(i64::MAX),
+        // They take as long as they take, one at a time.
+        timeout: i64::MAX,
+        min_pause: 0,
+        max_concurrent: 1,
+        externalization: Some(ExternalizedCheckpointInfo {
+            enabled: true,
+            delete_on_cancellation: false,
+            other: Default::default(),
+        }),
+        state_backend: None,
+        checkpoint_storage: Some("files".to_owned()),
+        unaligned_checkpoints: Some(false),
+        tolerable_failed_checkpoints: Some(0),
+        aligned_checkpoint_timeout: Some(0),
+        checkpoints_after_tasks_finish: Some(false),
+        other: Default::default(),
+    };
+    let execution = ExecutionConfigInfo {
+        restart_strategy: format!("at most {} restarts", options.restarts),
+        job_parallelism: options.parallelism.into(),
+        user_config: BTreeMap::from([("records".to_owned(), options.records.to_string())]),
+        ..ExecutionConfigInfo::default()
+    };
+    JobInfo {
+        job_id: job_id.to_owned(),
+        name: options.name.clone(),
+        vertices: tasks.iter().enumerate().map(|(place, task)| vertex(place, task)).collect(),
+        checkpoints,
+        execution,
     }
 }
 
@@ -330,7 +525,7 @@ fn spawn(task: Subtask, run: impl FnOnce(&Subtask) -> Result<()> + Send + 'stati
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&task)));
         let result = result.unwrap_or_else(|_| Err(anyhow!("panicked")));
         if !result.as_ref().is_err_and(|error| error.is::<Canceled>()) {
-            let _ = task.reports.send((task.id.clone(), Report::Ended(result)));
+            let _ = task.reports.send(Message::Report(task.id.clone(), Report::Ended(result)));
         }
     });
     spawned.context("no thread for a subtask")

@@ -10,7 +10,7 @@ const NAME: ConfigOption<String> = ConfigOption::string("pipeline.name", "The jo
 const DIRECTORY: ConfigOption<PathBuf> = ConfigOption::parsed(
     "execution.checkpointing.dir",
     "the path of a folder",
-    |text| (!text.is_empty()).then(|| text.into()),
+    path,
     "Where checkpoints and results go. A job that finds a checkpoint there goes on from it.",
 )
 .or("target/engine");
@@ -23,6 +23,24 @@ const RESTARTS: ConfigOption<u64> =
 const RECORDS: ConfigOption<u64> = ConfigOption::number("engine.records", "How many records are counted.").or("500000");
 const PAUSE: ConfigOption<Duration> =
     ConfigOption::duration("engine.pause", "How long a source waits after each hundred records.").or("0");
+const SAVEPOINTS: ConfigOption<PathBuf> = ConfigOption::parsed(
+    "execution.checkpointing.savepoint-dir",
+    "the path of a folder",
+    path,
+    "Where savepoints go that are ordered without a folder.",
+);
+const RECOVERY: ConfigOption<PathBuf> = ConfigOption::parsed(
+    "execution.state-recovery.path",
+    "the path of a savepoint",
+    path,
+    "The savepoint from which the job goes on, unless it has a newer checkpoint.",
+);
+const REST_PORT: ConfigOption<u16> = ConfigOption::parsed(
+    "rest.port",
+    "a port",
+    |text| text.parse().ok(),
+    "Where to serve Flink's REST API, on the loopback interface; 0 for any port. The process then goes on when the job has ended.",
+);
 const FAIL_AT: ConfigOption<i64> = ConfigOption::parsed(
     "engine.fail-at-checkpoint",
     "a whole number",
@@ -45,6 +63,9 @@ pub(crate) struct Options {
     pub(crate) pause: Duration,
     pub(crate) fail_at: Option<i64>,
     pub(crate) detail: SpanDetailLevel,
+    pub(crate) savepoints: Option<PathBuf>,
+    pub(crate) recovery: Option<PathBuf>,
+    pub(crate) rest_port: Option<u16>,
 }
 
 impl Options {
@@ -59,8 +80,17 @@ impl Options {
             pause: required(configuration, &PAUSE)?,
             fail_at: configuration.get(&FAIL_AT)?,
             detail: required(configuration, &SPAN_DETAIL_LEVEL)?,
+            savepoints: configuration.get(&SAVEPOINTS)?,
+            recovery: configuration.get(&RECOVERY)?,
+            rest_port: configuration.get(&REST_PORT)?,
         })
     }
+}
+
+/// A path, or a URI of a file as Flink's tools write it.
+pub(crate) fn path(text: &str) -> Option<PathBuf> {
+    let path = text.strip_prefix("file:").map(|path| path.strip_prefix("//").unwrap_or(path)).unwrap_or(text);
+    (!path.is_empty()).then(|| path.into())
 }
 
 fn required<T>(configuration: &Configuration, option: &ConfigOption<T>) -> Result<T, ConfigError> {

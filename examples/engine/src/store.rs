@@ -51,14 +51,24 @@ impl Store {
         write_whole(&folder, name, state)
     }
 
-    pub(crate) fn read_state(&self, checkpoint_id: i64, name: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.path(checkpoint_id).join(name))
-    }
-
     /// Marks a checkpoint as complete; answers the size of its metadata, in bytes.
     pub(crate) fn complete(&self, metadata: &Metadata) -> Result<u64> {
         let text = serde_json::to_vec_pretty(metadata)?;
         Ok(write_whole(&self.path(metadata.checkpoint_id), "_metadata", &text)?)
+    }
+
+    /// Copies a checkpoint that is not marked as complete to a folder of its own below `target`, and marks it there; answers where that
+    /// is, and the size of its metadata, in bytes. What is left here is no checkpoint, but keeps the number from being used again.
+    pub(crate) fn complete_savepoint(&self, target: &Path, job: &str, metadata: &Metadata) -> Result<(PathBuf, u64)> {
+        let short = job.get(..6).unwrap_or(job);
+        let folder = target.join(format!("savepoint-{short}-{}", metadata.checkpoint_id));
+        fs::create_dir_all(target)?;
+        fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        for name in metadata.files.keys() {
+            write_whole(&folder, name, &fs::read(self.path(metadata.checkpoint_id).join(name))?)?;
+        }
+        let size = write_whole(&folder, "_metadata", &serde_json::to_vec_pretty(metadata)?)?;
+        Ok((folder, size))
     }
 
     /// Deletes a checkpoint. Whoever deletes the mark first leaves nothing that looks complete.
@@ -70,16 +80,24 @@ impl Store {
         }
     }
 
-    /// The newest checkpoint that is complete.
-    pub(crate) fn latest(&self) -> Result<Option<Metadata>> {
+    /// The newest of the complete checkpoints and the savepoint at `savepoint`, if there is any, and where it lies.
+    pub(crate) fn latest(&self, savepoint: Option<&Path>) -> Result<Option<(PathBuf, Metadata)>> {
+        let saved = savepoint.map(|folder| {
+            let metadata = read_metadata(folder)?;
+            let metadata = metadata.with_context(|| format!("there is no savepoint in {}", folder.display()))?;
+            anyhow::Ok((folder.to_owned(), metadata))
+        });
+        let saved = saved.transpose()?;
         for checkpoint_id in self.ids()?.into_iter().rev() {
-            match fs::read(self.path(checkpoint_id).join("_metadata")) {
-                Ok(text) => return Ok(Some(serde_json::from_slice(&text)?)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error.into()),
+            if saved.as_ref().is_some_and(|(_, metadata)| metadata.checkpoint_id > checkpoint_id) {
+                break;
+            }
+            let folder = self.path(checkpoint_id);
+            if let Some(metadata) = read_metadata(&folder)? {
+                return Ok(Some((folder, metadata)));
             }
         }
-        Ok(None)
+        Ok(saved)
     }
 
     /// The ids of all checkpoints, complete or not, in order.
@@ -91,6 +109,14 @@ impl Store {
         }
         ids.sort_unstable();
         Ok(ids)
+    }
+}
+
+fn read_metadata(folder: &Path) -> Result<Option<Metadata>> {
+    match fs::read(folder.join("_metadata")) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

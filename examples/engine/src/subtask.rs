@@ -1,7 +1,8 @@
 //! What runs on a subtask's thread: a source that makes records, or an operator that is given them; barriers, state, and reports of both.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
@@ -13,7 +14,8 @@ use flink_traces_runtime::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::inbox::{Barrier, Canceled, Inbox, Message, Record};
+use crate::gateway::Message;
+use crate::inbox::{Barrier, Canceled, Inbox, Message as Sent, Record};
 use crate::store::Store;
 
 /// How many different keys there are.
@@ -29,6 +31,8 @@ pub(crate) fn key_of(number: u64) -> u32 {
 pub(crate) enum Command {
     /// Begin this checkpoint.
     Trigger(Barrier),
+    /// Begin this savepoint, and send nothing after it.
+    Stop(Barrier),
     /// Everything is in a checkpoint; end.
     Finish,
 }
@@ -52,11 +56,11 @@ pub(crate) struct Subtask {
     /// The name of its state's file.
     pub(crate) file: String,
     pub(crate) store: Store,
-    /// The checkpoint to restore.
-    pub(crate) restored: Option<i64>,
+    /// The folder of the checkpoint or savepoint to restore.
+    pub(crate) restored: Option<PathBuf>,
     /// The checkpoint at which it fails.
     pub(crate) fail_at: Option<i64>,
-    pub(crate) reports: SyncSender<(ExecutionAttemptId, Report)>,
+    pub(crate) reports: SyncSender<Message>,
     pub(crate) inbox: Arc<Inbox>,
     /// The inputs of the next task's subtasks, and which of their channels is this one's.
     pub(crate) outputs: Vec<(Arc<Inbox>, usize)>,
@@ -82,8 +86,7 @@ impl Subtask {
     /// Makes the state that `open` makes of what was restored, and reports how long that took.
     fn initialize<T: DeserializeOwned, S>(&self, open: impl FnOnce(Option<T>) -> Result<S>) -> Result<S> {
         let (mailbox, began) = (self.deployed.elapsed(), Instant::now());
-        let restored =
-            self.restored.map(|checkpoint_id| self.store.read_state(checkpoint_id, &self.file)).transpose()?;
+        let restored = self.restored.as_ref().map(|folder| fs::read(folder.join(&self.file))).transpose()?;
         let state = restored.as_deref().map(serde_json::from_slice).transpose()?;
         let opened = open(state)?;
         let mut metrics = SubTaskInitializationMetrics::new(InitializationStatus::Completed, SystemClock.now_millis());
@@ -97,15 +100,15 @@ impl Subtask {
     }
 
     fn report(&self, report: Report) -> Result<()> {
-        self.reports.send((self.id.clone(), report)).map_err(|_| Canceled.into())
+        self.reports.send(Message::Report(self.id.clone(), report)).map_err(|_| Canceled.into())
     }
 
     fn send(&self, record: Record) -> Result<()> {
         let (inbox, channel) = &self.outputs[record.key as usize % self.outputs.len()];
-        Ok(inbox.push(*channel, Message::Record(record))?)
+        Ok(inbox.push(*channel, Sent::Record(record))?)
     }
 
-    fn broadcast(&self, message: Message) -> Result<()> {
+    fn broadcast(&self, message: Sent) -> Result<()> {
         Ok(self.outputs.iter().try_for_each(|(inbox, channel)| inbox.push(*channel, message))?)
     }
 
@@ -116,7 +119,7 @@ impl Subtask {
             bail!("fails on purpose at checkpoint {checkpoint_id}");
         }
         let aligned = millis(began.elapsed());
-        self.broadcast(Message::Barrier(alignment.barrier))?;
+        self.broadcast(Sent::Barrier(alignment.barrier))?;
         let began = Instant::now();
         let size = self.store.write_state(checkpoint_id, &self.file, &take_state()?)?;
         let (bytes, processed) = (size as i64, (processed * size_of::<Record>()) as i64);
@@ -143,19 +146,20 @@ pub(crate) fn source(
     const FOR_EVER: Duration = Duration::from_secs(86_400);
     let first = u64::from(task.id.subtask_index);
     let mut next: u64 = task.initialize(|restored| Ok(restored.unwrap_or(first)))?;
-    let mut is_exhausted = false;
+    let (mut is_exhausted, mut is_stopped) = (false, false);
     loop {
-        let wait = if is_exhausted { FOR_EVER } else { pause };
+        let wait = if is_exhausted || is_stopped { FOR_EVER } else { pause };
         match commands.recv_timeout(wait) {
-            Ok(Command::Trigger(barrier)) => {
+            Ok(command @ (Command::Trigger(barrier) | Command::Stop(barrier))) => {
                 task.snapshot(Alignment::begin(barrier), || Ok(serde_json::to_vec(&next)?))?;
+                is_stopped |= matches!(command, Command::Stop(_));
             }
             Ok(Command::Finish) => break,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(Canceled.into()),
         }
         for _ in 0..AT_ONCE {
-            if next < records {
+            if next < records && !is_stopped {
                 task.send(Record { key: key_of(next), count: 0 })?;
                 next += step;
             }
@@ -165,7 +169,7 @@ pub(crate) fn source(
             task.report(Report::Exhausted)?;
         }
     }
-    task.broadcast(Message::End)
+    task.broadcast(Sent::End)
 }
 
 /// Something that has a state and is given records.
@@ -185,7 +189,7 @@ fn operate(task: &Subtask, mut operator: impl Operator) -> Result<()> {
     while ended < channels {
         let (channel, message) = task.inbox.pop(&held_back)?;
         match message {
-            Message::Record(record) => {
+            Sent::Record(record) => {
                 if let Some(alignment) = &mut alignment {
                     alignment.processed += 1;
                 }
@@ -193,7 +197,7 @@ fn operate(task: &Subtask, mut operator: impl Operator) -> Result<()> {
                     task.send(result)?;
                 }
             }
-            Message::Barrier(barrier) => {
+            Sent::Barrier(barrier) => {
                 held_back[channel] = true;
                 let current = alignment.take().unwrap_or_else(|| Alignment::begin(barrier));
                 if held_back.contains(&false) {
@@ -203,10 +207,10 @@ fn operate(task: &Subtask, mut operator: impl Operator) -> Result<()> {
                 task.snapshot(current, || operator.state())?;
                 held_back.fill(false);
             }
-            Message::End => ended += 1,
+            Sent::End => ended += 1,
         }
     }
-    task.broadcast(Message::End)
+    task.broadcast(Sent::End)
 }
 
 /// Counts how often each key was seen, and tells each new count.

@@ -10,6 +10,13 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use flink_rest::types::{
+    CheckpointTriggerRequestBody, JobDetails, SavepointTriggerRequestBody, StopWithSavepointRequestBody,
+};
+use flink_rest::{
+    CancelJob, CheckpointDetails, CheckpointStatus, Checkpoints, Client, Error, Job, JobId, JobStatus, JobsOverview,
+    ShutdownCluster, StopJob, TriggerCheckpoint, TriggerSavepoint,
+};
 use flink_traces_testkit::OtlpCollector;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -213,6 +220,149 @@ fn over_otlp() {
     let finished =
         collector.logs().into_iter().filter(|log| log.attributes().get("newJobStatus") == Some(&"FINISHED".into()));
     assert_eq!(finished.count(), 1);
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// An engine that serves its REST API. It is killed when this is dropped.
+struct Served {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    client: Client,
+}
+
+impl Served {
+    fn start(folder: &Path, properties: &[&str]) -> Self {
+        let (child, stderr) = start(folder, &[properties, &["rest.port=0"]].concat());
+        let mut stderr = BufReader::new(stderr);
+        let mut line = String::new();
+        while !line.contains("REST API at ") {
+            line.clear();
+            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "the engine ended");
+        }
+        let url = line.trim_end().split_once("REST API at ").unwrap().1;
+        Self { child, stderr, client: Client::new(url).unwrap() }
+    }
+
+    /// The only job, once it is in that state and, if it runs, all of its subtasks do.
+    async fn job(&self, state: JobStatus) -> JobDetails {
+        loop {
+            let job = self.client.call(&JobsOverview).await.unwrap().jobs.remove(0);
+            if job.state == state && (state != JobStatus::Running || job.tasks["running"] == job.tasks["total"]) {
+                return job;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Shuts it down; answers with the rest of what it printed, and whether it succeeded.
+    async fn shut_down(mut self) -> (String, bool) {
+        self.client.call(&ShutdownCluster).await.unwrap();
+        let mut printed = String::new();
+        self.stderr.read_to_string(&mut printed).unwrap();
+        (printed, self.child.wait().unwrap().success())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Scenario: over REST a checkpoint is taken, a savepoint, one that has no place to go, and the job is stopped with a savepoint. The
+/// next process goes on from there, where no newer checkpoint is.
+/// Guarantees: each order is done and told; what was stopped and goes on counts each record exactly once.
+#[tokio::test]
+async fn a_job_that_is_stopped_over_rest_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    // Without the stop it would take at least a minute.
+    let slow = ["engine.records=60000", "engine.pause=200 ms", "pipeline.name=stopped"];
+    let engine = Served::start(folder.path(), &slow);
+    let (client, details) = (&engine.client, engine.job(JobStatus::Running).await);
+    let job = details.jid;
+    assert_eq!(details.name, "stopped");
+
+    let order = TriggerCheckpoint { job: job.clone(), body: CheckpointTriggerRequestBody::default() };
+    let checkpoint = client.run(&order, MINUTE).await.unwrap().checkpoint_id.unwrap();
+    let found = client.call(&CheckpointDetails { job: job.clone(), checkpoint }).await.unwrap();
+    assert_eq!((found.status, found.tasks.len(), found.num_subtasks), (CheckpointStatus::Completed, 3, 6));
+
+    let savepoint = async |target: Option<String>| {
+        let body = SavepointTriggerRequestBody { target_directory: target, ..Default::default() };
+        client.run(&TriggerSavepoint { job: job.clone(), body }, MINUTE).await
+    };
+    let problem = match savepoint(None).await {
+        Err(Error::OperationFailed { problem, .. }) => problem,
+        other => panic!("{other:?}"),
+    };
+    assert!(problem.contains("execution.checkpointing.savepoint-dir is not set"), "{problem}");
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert!(matches!(savepoint(Some(file.display().to_string())).await, Err(Error::OperationFailed { .. })));
+    let target = format!("file://{}", folder.path().join("savepoints").display());
+    let location = savepoint(Some(target.clone())).await.unwrap().location.unwrap();
+    assert!(Path::new(&location).join("_metadata").exists(), "{location}");
+    let checkpoints = client.call(&Checkpoints { job: job.clone() }).await.unwrap();
+    assert_eq!(checkpoints.latest.savepoint.unwrap().external_path, Some(location));
+    // It runs on: nothing but the savepoint failed.
+    assert_eq!(checkpoints.counts.restored, 0);
+
+    let body = StopWithSavepointRequestBody { target_directory: Some(target), ..Default::default() };
+    let stopped_at = client.run(&StopJob { job: job.clone(), body }, MINUTE).await.unwrap().location.unwrap();
+    engine.job(JobStatus::Finished).await;
+    let subtasks = client.call(&Job { job: job.clone() }).await.unwrap().vertices;
+    assert!(subtasks.iter().all(|vertex| vertex.status.as_str() == "FINISHED"), "{subtasks:?}");
+    let late = client.call(&CancelJob { job: job.clone(), mode: None }).await;
+    assert!(matches!(late, Err(Error::Status { problem, .. }) if problem.status() == 409));
+    let last = client.call(&Checkpoints { job }).await.unwrap().latest.savepoint.unwrap().id;
+    let (printed, is_success) = engine.shut_down().await;
+    assert!(is_success && printed.contains("the job has ended: Stopped"), "{printed}");
+
+    let recovery = format!("execution.state-recovery.path={stopped_at}");
+    let properties = [&JSON[..], &["engine.records=60000", "pipeline.name=stopped", &recovery]].concat();
+    let (printed, is_success) = run(folder.path(), &properties);
+    assert!(is_success && printed.contains("results: 60000, each exactly once"), "{printed}");
+    check_results(&folder, 60_000);
+    let spans = lines(&folder, "spans.jsonl");
+    let [start] = named(&spans, "JobInitialization")[..] else { panic!("one start expected: {spans:?}") };
+    assert_eq!(start["attributes"]["checkpointId"], last);
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_over_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = ["engine.records=60000", "engine.pause=200 ms"];
+    let engine = Served::start(folder.path(), &[&JSON[..], &slow].concat());
+    let job = engine.job(JobStatus::Running).await.jid;
+    engine.client.call(&CancelJob { job: job.clone(), mode: None }).await.unwrap();
+    let canceled = engine.job(JobStatus::Canceled).await;
+    assert_eq!(canceled.tasks["canceled"], canceled.tasks["total"]);
+    let order = TriggerCheckpoint { job, body: CheckpointTriggerRequestBody::default() };
+    let problem = engine.client.run(&order, MINUTE).await.unwrap_err().to_string();
+    assert!(problem.ends_with("The job has already ended (CANCELED)."), "{problem}");
+    let unknown = CancelJob { job: JobId::new("17").unwrap(), mode: None };
+    assert!(engine.client.call(&unknown).await.unwrap_err().is_not_found());
+    let (printed, is_success) = engine.shut_down().await;
+    assert!(is_success && printed.contains("the job has ended: Canceled"), "{printed}");
+    let events = lines(&folder, "events.jsonl");
+    let statuses = attributes(&named(&events, "JobStatusChangeEvent"), "newJobStatus");
+    assert_eq!(statuses, ["RUNNING", "CANCELLING", "CANCELED"]);
+}
+
+/// Guarantees: a job whose process is shut down is suspended, and goes on with the next.
+#[tokio::test]
+async fn a_process_that_is_shut_down_over_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Served::start(folder.path(), &["engine.records=60000", "engine.pause=200 ms"]);
+    let job = engine.job(JobStatus::Running).await.jid;
+    let order = TriggerCheckpoint { job, body: CheckpointTriggerRequestBody::default() };
+    engine.client.run(&order, MINUTE).await.unwrap();
+    let (printed, is_success) = engine.shut_down().await;
+    assert!(is_success && printed.contains("the job has ended: Suspended"), "{printed}");
+    let (printed, is_success) = run(folder.path(), &["engine.records=60000"]);
+    assert!(is_success && printed.contains("results: 60000, each exactly once"), "{printed}");
 }
 
 #[test]

@@ -7,7 +7,14 @@ use super::package::Package;
 const ARROWS: &[(&str, &[&str])] = &[
     (
         "engine",
-        &["flink-traces-api", "flink-traces-json", "flink-traces-log", "flink-traces-otlp", "flink-traces-runtime"],
+        &[
+            "flink-rest",
+            "flink-traces-api",
+            "flink-traces-json",
+            "flink-traces-log",
+            "flink-traces-otlp",
+            "flink-traces-runtime",
+        ],
     ),
     ("flink-rest", &[]),
     (

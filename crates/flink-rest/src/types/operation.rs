@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::Other;
+use crate::java;
 use crate::lenient::{optional_integer, optional_text, text};
 use crate::{DataSetId, JobId, QueueStatusId, TriggerId};
 
@@ -88,6 +91,15 @@ pub struct SerializedThrowable {
     /// All of it, serialized by Java and written in Base64.
     #[serde(deserialize_with = "optional_text", default, skip_serializing_if = "Option::is_none")]
     pub serialized_throwable: Option<String>,
+}
+
+impl SerializedThrowable {
+    /// An exception of that class, such as `java.lang.IllegalStateException`, that Flink's own clients can read, too.
+    pub fn new(class: &str, message: &str) -> Self {
+        let stack_trace = format!("{class}: {message}");
+        let serialized = java::serialized_throwable(class, message, &stack_trace);
+        Self { class: class.to_owned(), serialized_throwable: Some(BASE64_STANDARD.encode(serialized)), stack_trace }
+    }
 }
 
 /// Which savepoint to take. Up to 1.13 fields that came later are refused, so set only those that are meant.

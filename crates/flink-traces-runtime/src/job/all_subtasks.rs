@@ -61,6 +61,11 @@ impl ExecutionState {
             Self::Initializing => "INITIALIZING",
         }
     }
+
+    /// Whether the attempt has ended here: no other state follows. As Flink's `isTerminal`.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Finished | Self::Canceled | Self::Failed)
+    }
 }
 
 /// Makes an event `AllSubtasksStatusChangeEvent` when all subtasks of a streaming job have come to run, and when that ceased, as

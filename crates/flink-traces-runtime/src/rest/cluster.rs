@@ -4,22 +4,27 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use flink_rest::types::{
-    CheckpointConfigInfo, CheckpointStatistics, CheckpointingStatistics, ClusterOverviewWithVersion,
-    DashboardConfiguration, JobConfigInfo, JobDetailsInfo, JobExceptionsInfoWithHistory, JobIdWithStatus,
-    JobIdsWithStatusOverview, JobPlanInfo, JobStatusInfo, JobVertexDetailsInfo, Metric, MetricCollectionResponseBody,
-    MultipleJobsDetails, SubtaskExecutionAttemptDetailsInfo, SubtasksTimesInfo,
-    TaskCheckpointStatisticsWithSubtaskDetails,
+    AsynchronousOperationResult, CheckpointConfigInfo, CheckpointStatistics, CheckpointingStatistics,
+    ClusterOverviewWithVersion, DashboardConfiguration, EmptyResponseBody, JobConfigInfo, JobDetailsInfo,
+    JobExceptionsInfoWithHistory, JobIdWithStatus, JobIdsWithStatusOverview, JobPlanInfo, JobStatusInfo,
+    JobVertexDetailsInfo, Metric, MetricCollectionResponseBody, MultipleJobsDetails, OperationInfo,
+    SubtaskExecutionAttemptDetailsInfo, SubtasksTimesInfo, TaskCheckpointStatisticsWithSubtaskDetails, TriggerResponse,
 };
 use flink_rest::{
-    CheckpointConfig, CheckpointDetails, CheckpointSubtasks, Checkpoints, Config, Job, JobConfig, JobExceptions, JobId,
-    JobMetrics, JobPlan, JobState, Jobs, JobsOverview, Overview, RestError, RestService, Subtask, SubtaskAttempt,
-    SubtaskTimes, Vertex, VertexMetrics, Watermarks,
+    CancelJob, CheckpointConfig, CheckpointDetails, CheckpointSubtasks, CheckpointTriggerStatus, Checkpoints, Config,
+    Endpoint, Job, JobConfig, JobExceptions, JobId, JobMetrics, JobPlan, JobState, Jobs, JobsOverview, Overview,
+    RestError, RestService, SavepointStatus, ShutdownCluster, StopJob, Subtask, SubtaskAttempt, SubtaskTimes,
+    TriggerCheckpoint, TriggerId, TriggerSavepoint, Vertex, VertexMetrics, Watermarks,
 };
 use flink_traces_api::{AttributeValue, Clock};
 
 use super::checkpoints::{details, statistics, subtasks};
+use super::gateway::{
+    NotSupported, Operations, PendingOperation, RestfulGateway, SavepointFormatType, SavepointRequest,
+    TriggerSavepointMode,
+};
 use super::job::TrackedJob;
-use crate::{JobStatus, TrackedCheckpoint};
+use crate::{CheckpointType, JobStatus, TrackedCheckpoint};
 
 /// How many failures are told unless asked otherwise, as in Flink.
 const MAX_EXCEPTIONS: i64 = 20;
@@ -37,6 +42,8 @@ pub struct ClusterInfo {
     pub task_managers: i64,
     /// How many subtasks may run at the same time.
     pub slots_total: i64,
+    /// Whether the web UI has a button that cancels a job; Flink's `web.cancel.enable`.
+    pub web_cancel: bool,
 }
 
 /// Jobs that an engine tracks, answering like a cluster of Flink: with [`flink_rest::RestServer`], Flink's command line, its web UI, this
@@ -44,17 +51,28 @@ pub struct ClusterInfo {
 ///
 /// It answers `/config`, `/overview`, `/jobs`, `/jobs/overview`, and of each job its details, states, plan, configuration, exceptions, vertices,
 /// subtasks and their times, metrics, and everything about checkpoints. Nothing is cached, so every answer is what was reported last.
-/// All else is answered as by a version of Flink that lacks it. Nothing can be changed through it.
+/// All else is answered as by a version of Flink that lacks it. What shall be done to jobs is the engine's [`RestfulGateway`]'s; without one,
+/// nothing can be changed.
 pub struct TrackedCluster {
     info: ClusterInfo,
     clock: Arc<dyn Clock>,
+    gateway: Option<Arc<dyn RestfulGateway>>,
     jobs: RwLock<BTreeMap<JobId, Arc<TrackedJob>>>,
+    checkpoints: Operations<i64>,
+    savepoints: Operations<String>,
 }
 
 impl TrackedCluster {
     /// A cluster without jobs. The clock tells how long jobs have been running.
     pub fn new(info: ClusterInfo, clock: Arc<dyn Clock>) -> Self {
-        Self { info, clock, jobs: RwLock::default() }
+        let (checkpoints, savepoints) = (Operations::new("checkpoint"), Operations::new("savepoint"));
+        Self { info, clock, gateway: None, jobs: RwLock::default(), checkpoints, savepoints }
+    }
+
+    /// The same, whose jobs can be cancelled, stopped and so on: all that the gateway implements.
+    #[must_use]
+    pub fn with_gateway(self, gateway: Arc<dyn RestfulGateway>) -> Self {
+        Self { gateway: Some(gateway), ..self }
     }
 
     /// Shows a job, in the place of one with the same id.
@@ -87,6 +105,49 @@ impl TrackedCluster {
     fn now(&self) -> i64 {
         self.clock.now_millis()
     }
+
+    /// The gateway, or what is answered to `request` where there is none.
+    fn gateway<E: Endpoint>(&self, request: &E) -> Result<&dyn RestfulGateway, RestError> {
+        self.gateway.as_deref().ok_or_else(|| unknown(request))
+    }
+
+    /// Begins an operation of a job, or what was ordered under that id before.
+    fn order<E: Endpoint, T>(
+        &self,
+        request: &E,
+        job: &JobId,
+        trigger: Option<TriggerId>,
+        operations: &Operations<T>,
+        begin: impl FnOnce(&dyn RestfulGateway, &str, PendingOperation<T>) -> Result<(), NotSupported>,
+    ) -> Result<TriggerResponse, RestError> {
+        let gateway = self.gateway(request)?;
+        let status = self.find(job)?.status();
+        let request_id = operations.trigger(job, trigger, &self.clock, |operation| {
+            if status.is_terminal() {
+                operation.fail(&JobEnded(status.name()));
+                return Ok(());
+            }
+            begin(gateway, job.as_str(), operation).map_err(|NotSupported| unknown(request))
+        })?;
+        Ok(TriggerResponse { request_id })
+    }
+}
+
+/// Why nothing more can be ordered of a job.
+#[derive(Debug, thiserror::Error)]
+#[error("The job has already ended ({0}).")]
+struct JobEnded(&'static str);
+
+fn unknown<E: Endpoint>(request: &E) -> RestError {
+    RestError::unknown(E::METHOD, &request.path())
+}
+
+fn format_type(name: Option<&str>) -> Result<SavepointFormatType, RestError> {
+    match name {
+        None | Some("CANONICAL") => Ok(SavepointFormatType::Canonical),
+        Some("NATIVE") => Ok(SavepointFormatType::Native),
+        Some(name) => Err(RestError::new(400, format!("There is no format {name} of savepoints."))),
+    }
 }
 
 fn no_vertex(vertex: &dyn std::fmt::Display) -> RestError {
@@ -99,14 +160,19 @@ fn internal(error: impl std::fmt::Display) -> RestError {
 
 impl RestService for TrackedCluster {
     async fn config(&self, _: Config) -> Result<DashboardConfiguration, RestError> {
-        let features = ["web-submit", "web-cancel", "web-rescale", "web-history"];
+        let features = [
+            ("web-submit", false),
+            ("web-cancel", self.info.web_cancel),
+            ("web-rescale", false),
+            ("web-history", false),
+        ];
         Ok(DashboardConfiguration {
             refresh_interval: self.info.refresh_interval,
             timezone_name: "Coordinated Universal Time".to_owned(),
             timezone_offset: Some(0),
             flink_version: self.info.flink_version.clone(),
             flink_revision: self.info.revision.clone(),
-            features: features.map(|feature| (feature.to_owned(), false)).into(),
+            features: features.map(|(feature, is_on)| (feature.to_owned(), is_on)).into(),
             other: Default::default(),
         })
     }
@@ -242,6 +308,91 @@ impl RestService for TrackedCluster {
     async fn watermarks(&self, request: Watermarks) -> Result<MetricCollectionResponseBody, RestError> {
         self.find(&request.job)?;
         Ok(MetricCollectionResponseBody { metrics: Vec::new() })
+    }
+
+    async fn cancel_job(&self, request: CancelJob) -> Result<EmptyResponseBody, RestError> {
+        let gateway = self.gateway(&request)?;
+        let status = self.find(&request.job)?.status();
+        match request.mode.as_deref() {
+            None | Some("cancel") => {}
+            Some("stop") => {
+                let instead = "cancel it, or stop it with POST /jobs/:jobid/stop.";
+                return Err(RestError::new(308, format!("Jobs cannot be ended with mode=stop any more: {instead}")));
+            }
+            Some(mode) => return Err(RestError::new(400, format!("Jobs cannot be ended with mode={mode}."))),
+        }
+        match status {
+            // Whoever wants it cancelled has what they want.
+            JobStatus::Canceled => {}
+            status if status.is_terminal() => {
+                let problem = "Job cancellation failed because the job has already reached another terminal state";
+                return Err(RestError::new(409, format!("{problem} ({}).", status.name())));
+            }
+            _ => gateway.cancel_job(request.job.as_str()).map_err(|NotSupported| unknown(&request))?,
+        }
+        Ok(EmptyResponseBody::default())
+    }
+
+    async fn trigger_checkpoint(&self, request: TriggerCheckpoint) -> Result<TriggerResponse, RestError> {
+        let checkpoint_type = match request.body.checkpoint_type.as_deref() {
+            None | Some("CONFIGURED") => CheckpointType::Checkpoint,
+            Some("FULL") => CheckpointType::FullCheckpoint,
+            Some(name) => return Err(RestError::new(400, format!("Checkpoints of type {name} cannot be triggered."))),
+        };
+        let trigger = request.body.trigger_id.clone();
+        self.order(&request, &request.job, trigger, &self.checkpoints, |gateway, job_id, operation| {
+            gateway.trigger_checkpoint(job_id, checkpoint_type, operation)
+        })
+    }
+
+    async fn checkpoint_trigger_status(
+        &self,
+        request: CheckpointTriggerStatus,
+    ) -> Result<AsynchronousOperationResult, RestError> {
+        self.gateway(&request)?;
+        self.checkpoints.status(&request.job, &request.trigger, |result| {
+            let (checkpoint_id, checkpoint_failure_cause) = (result.as_ref().ok().copied(), result.err());
+            OperationInfo { checkpoint_id, checkpoint_failure_cause, ..OperationInfo::default() }
+        })
+    }
+
+    async fn trigger_savepoint(&self, request: TriggerSavepoint) -> Result<TriggerResponse, RestError> {
+        let body = request.body.clone();
+        let mode = match body.cancel_job {
+            true => TriggerSavepointMode::CancelWithSavepoint,
+            false => TriggerSavepointMode::Savepoint,
+        };
+        let format_type = format_type(body.format_type.as_deref())?;
+        let savepoint = SavepointRequest { target_directory: body.target_directory, format_type, mode };
+        self.order(&request, &request.job, body.trigger_id, &self.savepoints, |gateway, job_id, operation| {
+            gateway.trigger_savepoint(job_id, savepoint, operation)
+        })
+    }
+
+    async fn stop_job(&self, request: StopJob) -> Result<TriggerResponse, RestError> {
+        let body = request.body.clone();
+        let mode = match body.drain {
+            true => TriggerSavepointMode::TerminateWithSavepoint,
+            false => TriggerSavepointMode::SuspendWithSavepoint,
+        };
+        let format_type = format_type(body.format_type.as_deref())?;
+        let savepoint = SavepointRequest { target_directory: body.target_directory, format_type, mode };
+        self.order(&request, &request.job, body.trigger_id, &self.savepoints, |gateway, job_id, operation| {
+            gateway.trigger_savepoint(job_id, savepoint, operation)
+        })
+    }
+
+    async fn savepoint_status(&self, request: SavepointStatus) -> Result<AsynchronousOperationResult, RestError> {
+        self.gateway(&request)?;
+        self.savepoints.status(&request.job, &request.trigger, |result| {
+            let (location, failure_cause) = (result.as_ref().ok().cloned(), result.err());
+            OperationInfo { location, failure_cause, ..OperationInfo::default() }
+        })
+    }
+
+    async fn shutdown_cluster(&self, request: ShutdownCluster) -> Result<EmptyResponseBody, RestError> {
+        self.gateway(&request)?.shut_down_cluster().map_err(|NotSupported| unknown(&request))?;
+        Ok(EmptyResponseBody::default())
     }
 }
 

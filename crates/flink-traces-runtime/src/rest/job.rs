@@ -10,6 +10,7 @@ use flink_rest::types::{
 };
 use flink_rest::{ExecutionState as WireState, InvalidId, JobId, JobStatus as WireStatus, JobVertexId};
 
+use super::with_causes;
 use crate::{
     CheckpointStatsTracker, DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobStatus,
 };
@@ -168,11 +169,12 @@ impl TrackedJob {
     }
 
     /// An attempt went into `subtask_state` at `ts_millis`, in milliseconds since the epoch. A later attempt takes the place of an earlier
-    /// one of the same subtask; an earlier one is ignored.
+    /// one of the same subtask; an earlier one is ignored, and so is what comes after the end of an attempt.
     pub fn report_subtask(&self, attempt: &ExecutionAttemptId, subtask_state: ExecutionState, ts_millis: i64) {
         let mut state = self.lock();
         state.last_modification = state.last_modification.max(ts_millis);
-        if let Some(subtask) = self.current(&mut state, attempt, ts_millis) {
+        let current = self.current(&mut state, attempt, ts_millis);
+        if let Some(subtask) = current.filter(|subtask| !subtask.state.is_terminal()) {
             subtask.state = subtask_state;
             subtask.timestamps.insert(subtask_state, ts_millis);
         }
@@ -560,15 +562,9 @@ fn html(text: &str) -> String {
 
 /// As Java prints it: the class, the message, the causes.
 fn stacktrace(failure: &FailureHandlingResult<'_>) -> String {
-    let mut text = match failure.error_type {
+    let text = match failure.error_type {
         Some(kind) => format!("{kind}: {}", failure.error),
         None => failure.error.to_string(),
     };
-    let mut cause = failure.error.source();
-    while let Some(error) = cause {
-        text.push_str("\nCaused by: ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    with_causes(text, failure.error)
 }
