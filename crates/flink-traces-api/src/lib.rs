@@ -25,6 +25,9 @@ pub use record::{
     strip_angle_brackets,
 };
 pub use registry::Registry;
-pub use reporter::{Deadline, EventReporter, EventReporterFactory, ReportError, TraceReporter, TraceReporterFactory};
+pub use reporter::{
+    Deadline, EventReporter, EventReporterFactory, ReportError, ReporterMeter, SpoolStats, TraceReporter,
+    TraceReporterFactory, TransferStats,
+};
 pub use span::{Failure, Span, SpanBuilder, SpanExtension};
 pub use text::is_unsafe_to_print;

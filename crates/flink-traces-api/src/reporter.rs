@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::{ConfigError, OptionDoc, ReportedEvent, ReportedSpan, ReporterConfig};
 
@@ -19,6 +19,11 @@ pub trait TraceReporter {
     /// # Errors
     /// When some of the spans were refused or given up.
     fn report(&mut self, spans: &[ReportedSpan], deadline: &Deadline) -> Result<(), ReportError>;
+
+    /// Where it counts what the results of [`report`](Self::report) do not tell. Asked for once, when it was made.
+    fn meter(&self) -> Option<ReporterMeter> {
+        None
+    }
 
     /// Called once, last, when no more spans come.
     ///
@@ -37,6 +42,11 @@ pub trait EventReporter {
     /// # Errors
     /// When some of the events were refused or given up.
     fn report(&mut self, events: &[ReportedEvent], deadline: &Deadline) -> Result<(), ReportError>;
+
+    /// Where it counts what the results of [`report`](Self::report) do not tell. Asked for once, when it was made.
+    fn meter(&self) -> Option<ReporterMeter> {
+        None
+    }
 
     /// Called once, last, when no more events come.
     ///
@@ -128,6 +138,58 @@ impl fmt::Display for ReportError {
 impl Error for ReportError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(self.source.as_ref())
+    }
+}
+
+/// What a reporter counts of itself while it lives. Flink's reporters count nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransferStats {
+    /// The bytes that went to the destination: of requests, as they went, each that was answered, also if it is sent again; of lines.
+    pub bytes_sent: u64,
+    /// When the destination last took something, by the system's clock.
+    pub last_taken: Option<SystemTime>,
+    /// What became of what the reporter stored to send it later; `None` if it does not store.
+    pub spool: Option<SpoolStats>,
+}
+
+/// What became of the spans or events that a reporter stored, where `report` answered that they are stored. Since the reporter was made, and
+/// including what it found then. It always holds that `stored = delivered + rejected + dropped + queued`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SpoolStats {
+    /// What was stored, or found.
+    pub stored: u64,
+    /// What the destination took from there.
+    pub delivered: u64,
+    /// What it refused for good.
+    pub rejected: u64,
+    /// What was given up: to make room, or because it cannot be read any more or nobody can tell what became of it.
+    pub dropped: u64,
+    /// What is still there.
+    pub queued: u64,
+    /// The bytes that it takes.
+    pub bytes: u64,
+}
+
+/// Where a reporter counts and others read, at any time and from any thread.
+#[derive(Debug, Clone, Default)]
+pub struct ReporterMeter(Arc<Mutex<TransferStats>>);
+
+impl ReporterMeter {
+    /// At zero.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Changes the counts at once; whoever reads sees all of the change or nothing.
+    pub fn update(&self, change: impl FnOnce(&mut TransferStats)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The counts at this moment.
+    pub fn read(&self) -> TransferStats {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

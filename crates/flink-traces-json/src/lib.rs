@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use flink_traces_api::otel::{self, Signal};
 use flink_traces_api::{
     ConfigError, ConfigOption, Deadline, EventReporter, EventReporterFactory, OptionDoc, Registry, ReportError,
-    ReportedEvent, ReportedSpan, ReporterConfig, TraceReporter, TraceReporterFactory,
+    ReportedEvent, ReportedSpan, ReporterConfig, ReporterMeter, TraceReporter, TraceReporterFactory,
 };
 
 use file::{FileError, LineFile, Rules, Sync};
@@ -127,7 +127,7 @@ impl JsonReporterFactory {
             FileError::Unfit { expected, .. } => config.invalid(&PATH, expected),
             error @ FileError::Io { .. } => ConfigError::Setup(error.into()),
         })?;
-        Ok(Box::new(JsonReporter { encoder, lines: Lines::default(), file }))
+        Ok(Box::new(JsonReporter { encoder, lines: Lines::default(), file, meter: ReporterMeter::new() }))
     }
 }
 
@@ -177,6 +177,7 @@ struct JsonReporter {
     encoder: Encoder,
     lines: Lines,
     file: LineFile,
+    meter: ReporterMeter,
 }
 
 impl TraceReporter for JsonReporter {
@@ -184,11 +185,19 @@ impl TraceReporter for JsonReporter {
         let count = spans.iter().map(ReportedSpan::span_count).sum();
         self.write_all(spans, count, Encoder::push_span)
     }
+
+    fn meter(&self) -> Option<ReporterMeter> {
+        Some(self.meter.clone())
+    }
 }
 
 impl EventReporter for JsonReporter {
     fn report(&mut self, events: &[ReportedEvent], _: &Deadline) -> Result<(), ReportError> {
         self.write_all(events, events.len(), Encoder::push_event)
+    }
+
+    fn meter(&self) -> Option<ReporterMeter> {
+        Some(self.meter.clone())
     }
 }
 
@@ -214,10 +223,22 @@ impl JsonReporter {
         for record in records {
             push(&self.encoder, &mut self.lines, record);
             if self.lines.len() >= WRITE_SIZE {
-                self.file.append(&self.lines, SystemTime::now(), written)?;
-                self.lines.clear();
+                self.write(written)?;
             }
         }
-        self.file.append(&self.lines, SystemTime::now(), written)
+        self.write(written)
+    }
+
+    fn write(&mut self, written: &mut usize) -> Result<(), FileError> {
+        let (now, size) = (SystemTime::now(), self.lines.len() as u64);
+        if size > 0 {
+            self.file.append(&self.lines, now, written)?;
+            self.lines.clear();
+            self.meter.update(|stats| {
+                stats.bytes_sent += size;
+                stats.last_taken = Some(now);
+            });
+        }
+        Ok(())
     }
 }

@@ -557,3 +557,19 @@ fn wrong_options_are_refused_with_their_place() {
     );
     assert!(!Path::new("x").exists());
 }
+
+#[test]
+fn the_bytes_that_it_counts_are_those_of_the_files() {
+    let output = Output::new();
+    let mut reporter = output.traces(&[("rotate.size", "1 kb")]).unwrap();
+    let meter = reporter.meter().unwrap();
+    for _ in 0..3 {
+        reporter.report(&[reported_span(tree(), Arc::default())], &Deadline::unlimited()).unwrap();
+    }
+    let files = output.files();
+    assert!(files.len() > 1, "{files:?}");
+    let size: u64 = files.iter().map(|name| fs::metadata(output.folder.path().join(name)).unwrap().len()).sum();
+    let stats = meter.read();
+    assert_eq!((stats.bytes_sent, stats.spool), (size, None));
+    assert!(stats.last_taken.is_some());
+}

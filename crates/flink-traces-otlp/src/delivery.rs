@@ -8,10 +8,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::iter::{Enumerate, Peekable};
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use flink_traces_api::otel::Signal;
-use flink_traces_api::{Deadline, ReportError};
+use flink_traces_api::{Deadline, ReportError, ReporterMeter};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
@@ -38,6 +38,7 @@ pub(crate) struct Delivery {
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) signal: Signal,
     pub(crate) health: RefCell<Health>,
+    pub(crate) meter: ReporterMeter,
 }
 
 /// Where chunks come from, and who is told what became of them.
@@ -248,6 +249,19 @@ impl Run<'_> {
         self.reason.replace(reason.to_owned());
     }
 
+    /// Counts a request of `size` bytes.
+    fn meter(&self, answer: &Answer, size: usize) {
+        if matches!(answer.verdict, Verdict::Unanswered | Verdict::Unencrypted) {
+            return;
+        }
+        self.delivery.meter.update(|stats| {
+            stats.bytes_sent += size as u64;
+            if let Verdict::Taken { .. } = answer.verdict {
+                stats.last_taken = Some(SystemTime::now());
+            }
+        });
+    }
+
     /// Sends a chunk until the collector's answer settles what becomes of it. Fails, saying why, when the time is over.
     async fn settle(&self, chunk: &Chunk) -> Result<Answer, String> {
         let Self { delivery: Delivery { transport, timeout, on_auth_failure, health, .. }, deadline, .. } = self;
@@ -262,7 +276,10 @@ impl Run<'_> {
             }
             let started = Instant::now();
             let answer = match within(transport.send(body.clone()), *timeout, deadline).await {
-                Some(answer) => answer,
+                Some(answer) => {
+                    self.meter(&answer, body.len());
+                    answer
+                }
                 None if deadline.is_over() => continue,
                 None => {
                     transport.abandon();

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use flink_traces_api::{ConfigError, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, TraceReporter};
+use flink_traces_api::{
+    ConfigError, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, ReporterMeter, TraceReporter,
+};
 use tokio::runtime::Runtime;
 
 use crate::credentials::Authorization;
@@ -24,13 +26,16 @@ pub(crate) struct OtlpReporter {
     spooler: Option<Spooler>,
     /// Whether there is to be a spool, and it cannot be used.
     is_without_disk: bool,
+    meter: ReporterMeter,
 }
 
 impl OtlpReporter {
     pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
         warn_of_bare_credentials(&options);
-        let (runtime, delivery) = delivery(&options, options.retry)?;
-        let mut reporter = Self { runtime: Some(runtime), delivery, options, spooler: None, is_without_disk: false };
+        let meter = ReporterMeter::new();
+        let (runtime, delivery) = delivery(&options, options.retry, &meter)?;
+        let (runtime, spooler) = (Some(runtime), None);
+        let mut reporter = Self { runtime, delivery, options, spooler, is_without_disk: false, meter };
         match reporter.open_spool() {
             Err(SpoolError::InUse(holder)) => {
                 let directory = reporter.options.spool.as_ref().map(|spool| spool.directory.display().to_string());
@@ -47,7 +52,8 @@ impl OtlpReporter {
         let Some(spool) = &self.options.spool else { return Ok(Ok(())) };
         // A spool is patient.
         let retry = Retry { timeout: Duration::MAX, ..self.options.retry };
-        let made = Spooler::start(&self.options.name, spool, || delivery(&self.options, retry))?;
+        let delivery = || delivery(&self.options, retry, &self.meter);
+        let made = Spooler::start(&self.options.name, spool, &self.meter, delivery)?;
         Ok(made.map(|spooler| self.spooler = Some(spooler)))
     }
 
@@ -133,7 +139,11 @@ pub(crate) fn warn_of_bare_credentials(options: &Options) {
 }
 
 /// What sends, and the runtime that it needs.
-pub(crate) fn delivery(options: &Options, retry: Retry) -> Result<(Runtime, Delivery), ConfigError> {
+pub(crate) fn delivery(
+    options: &Options,
+    retry: Retry,
+    meter: &ReporterMeter,
+) -> Result<(Runtime, Delivery), ConfigError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -152,6 +162,7 @@ pub(crate) fn delivery(options: &Options, retry: Retry) -> Result<(Runtime, Deli
         dead_letters: options.dead_letters.clone(),
         signal: options.target.signal,
         health: RefCell::new(Health::new(options.name.clone(), options.shown_url())),
+        meter: meter.clone(),
     };
     Ok((runtime, delivery))
 }
@@ -160,6 +171,10 @@ impl TraceReporter for OtlpReporter {
     fn report(&mut self, spans: &[ReportedSpan], deadline: &Deadline) -> Result<(), ReportError> {
         let total = spans.iter().map(ReportedSpan::span_count).sum();
         self.deliver(span_records(spans), total, deadline)
+    }
+
+    fn meter(&self) -> Option<ReporterMeter> {
+        Some(self.meter.clone())
     }
 
     fn close(mut self: Box<Self>, deadline: &Deadline) -> Result<(), ReportError> {
@@ -171,6 +186,10 @@ impl TraceReporter for OtlpReporter {
 impl EventReporter for OtlpReporter {
     fn report(&mut self, events: &[ReportedEvent], deadline: &Deadline) -> Result<(), ReportError> {
         self.deliver(events.iter(), events.len(), deadline)
+    }
+
+    fn meter(&self) -> Option<ReporterMeter> {
+        Some(self.meter.clone())
     }
 
     fn close(mut self: Box<Self>, deadline: &Deadline) -> Result<(), ReportError> {

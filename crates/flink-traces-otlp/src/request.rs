@@ -8,7 +8,7 @@ use std::iter::Peekable;
 use std::rc::Rc;
 
 use flink_traces_api::otel::Signal;
-use flink_traces_api::{ConfigError, Deadline, ReportError, ReporterConfig};
+use flink_traces_api::{ConfigError, Deadline, ReportError, ReporterConfig, ReporterMeter};
 use tokio::runtime::Runtime;
 
 use crate::delivery::Delivery;
@@ -108,7 +108,7 @@ impl RequestSender {
         let values: Vec<_> = values.map(|(key, value)| (key.to_owned(), value.clone())).collect();
         let options = Options::read(&ReporterConfig::new(config.key(""), config.name(), values), signal)?;
         warn_of_bare_credentials(&options);
-        let (runtime, delivery) = delivery(&options, options.retry)?;
+        let (runtime, delivery) = delivery(&options, options.retry, &ReporterMeter::new())?;
         let batch_bytes = options.batch_bytes;
         Ok(Self { runtime: Some(runtime), delivery, signal, batch_bytes, withheld: RefCell::default() })
     }

@@ -17,6 +17,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use flink_traces_api::SpoolStats;
 use serde_json::json;
 
 use crate::delivery::{Outcome, Source};
@@ -78,6 +79,10 @@ pub(crate) struct Spool {
     /// All chunks below that are parents of something may have been dropped: what depends on them must not be sent.
     dropped_parents: u64,
     account: Account,
+    /// The account that the last process left.
+    found: Account,
+    /// How many records were found and stored since.
+    stored: u64,
     /// Notices for the log, oldest first.
     pub(crate) notices: Vec<Notice>,
     is_dropping: bool,
@@ -148,10 +153,13 @@ impl Spool {
             settled: 1,
             dropped_parents: 0,
             account: Account::default(),
+            found: Account::default(),
+            stored: 0,
             notices: Vec::new(),
             is_dropping: false,
         };
         spool.read_cursor()?;
+        spool.found = spool.account;
         let mut found = Vec::new();
         for entry in fs::read_dir(directory)? {
             let name = entry?.file_name();
@@ -167,6 +175,7 @@ impl Spool {
         spool.next_number = spool.entries.back().map_or(0, |last| last.number + 1).max(spool.settled);
         spool.drop_orphans();
         spool.account.queued = spool.entries.iter().map(|entry| entry.records as u64).sum();
+        spool.stored = spool.account.queued;
         spool.advance();
         Ok(spool)
     }
@@ -186,6 +195,16 @@ impl Spool {
 
     pub(crate) fn account(&self) -> Account {
         self.account
+    }
+
+    /// Writes down what became of what was found and stored since it was opened.
+    pub(crate) fn tell(&self, stats: &mut SpoolStats) {
+        stats.stored = self.stored;
+        stats.delivered = self.account.delivered - self.found.delivered;
+        stats.rejected = self.account.rejected - self.found.rejected;
+        stats.dropped = self.account.dropped - self.found.dropped;
+        stats.queued = self.account.queued;
+        stats.bytes = self.size();
     }
 
     /// Whether there is something to send.
@@ -223,6 +242,7 @@ impl Spool {
                 segment.size = segment.size.max(entry.offset + u64::from(entry.length));
             }
             self.account.queued += entry.records as u64;
+            self.stored += entry.records as u64;
         }
         self.entries.extend(entries);
         if self.is_dropping && self.size() <= self.limit / 2 {

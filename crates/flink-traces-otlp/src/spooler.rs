@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use flink_traces_api::{ConfigError, Deadline};
+use flink_traces_api::{ConfigError, Deadline, ReporterMeter};
 use tokio::runtime::Runtime;
 
 use crate::delivery::{Delivery, Outcome, Source};
@@ -37,6 +37,7 @@ pub(crate) struct Spooler {
 struct Shared {
     state: Mutex<State>,
     arrived: Condvar,
+    meter: ReporterMeter,
 }
 
 struct State {
@@ -49,12 +50,14 @@ impl Spooler {
     pub(crate) fn start(
         name: &str,
         options: &SpoolOptions,
+        meter: &ReporterMeter,
         delivery: impl FnOnce() -> Result<(Runtime, Delivery), ConfigError>,
     ) -> Result<Result<Self, ConfigError>, SpoolError> {
         let spool = Spool::open(&options.directory, options.max_size)?;
-        let shared = Shared { state: Mutex::new(State { spool, is_closed: false }), arrived: Condvar::new() };
+        let state = Mutex::new(State { spool, is_closed: false });
+        let shared = Shared { state, arrived: Condvar::new(), meter: meter.clone() };
         let (shared, deadline) = (Arc::new(shared), Deadline::unlimited());
-        let Account { queued, .. } = shared.account();
+        let Account { queued, .. } = shared.with_spool(|spool| spool.account());
         if queued > 0 {
             tracing::info!(target: "flink_traces_otlp", reporter = name, queued, "Sends what an earlier process left in the spool");
         }
@@ -78,7 +81,7 @@ impl Spooler {
 
     /// Stores chunks; they are on disk when this returns.
     pub(crate) fn store(&self, chunks: &[Chunk]) -> io::Result<()> {
-        let stored = self.shared.lock().spool.append(chunks);
+        let stored = self.shared.with_spool(|spool| spool.append(chunks));
         self.shared.arrived.notify_one();
         self.shared.tell(&self.name);
         stored
@@ -87,7 +90,7 @@ impl Spooler {
     /// Sends what can be sent until the deadline; the rest stays.
     pub(crate) fn close(mut self, deadline: &Deadline) {
         self.end(deadline.remaining().unwrap_or(DRAIN));
-        let Account { delivered, rejected, dropped, queued } = self.shared.account();
+        let Account { delivered, rejected, dropped, queued } = self.shared.with_spool(|spool| spool.account());
         let reporter = &self.name;
         match queued {
             0 => {
@@ -123,8 +126,12 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn account(&self) -> Account {
-        self.lock().spool.account()
+    /// Uses the spool, and lets others read what became of it.
+    fn with_spool<R>(&self, work: impl FnOnce(&mut Spool) -> R) -> R {
+        let mut state = self.lock();
+        let result = work(&mut state.spool);
+        self.meter.update(|stats| state.spool.tell(stats.spool.get_or_insert_default()));
+        result
     }
 
     fn send(&self, runtime: &Runtime, delivery: &Delivery, deadline: &Deadline, name: &str) {
@@ -168,15 +175,15 @@ struct FromSpool<'a>(&'a Shared);
 
 impl Source for FromSpool<'_> {
     fn next(&mut self) -> Option<(u64, Chunk)> {
-        self.0.lock().spool.next()
+        self.0.with_spool(Spool::next)
     }
 
     fn settle(&mut self, number: u64, outcome: Outcome) {
-        self.0.lock().spool.settle(number, outcome);
+        self.0.with_spool(|spool| spool.settle(number, outcome));
     }
 
     fn give_up(&mut self, number: u64, outcome: Outcome) {
-        self.0.lock().spool.give_up(number, outcome);
+        self.0.with_spool(|spool| spool.give_up(number, outcome));
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use flink_traces_api::{Deadline, TraceReporter};
+use flink_traces_api::{Deadline, ReporterMeter, SpoolStats, TraceReporter};
 use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
 use support::{PROTOCOLS, dead_spans, no_orphans, options, trace_reporter, tree, try_trace_reporter, wide_tree};
 use tempfile::TempDir;
@@ -61,6 +61,55 @@ fn what_is_stored_while_the_collector_is_away_is_sent_by_the_next_process() {
         let ids: BTreeSet<_> = collector.spans().into_iter().map(|span| span.span.span_id).collect();
         assert_eq!((ids.len(), numbers(&collector).len()), (20 * 4 + 20 * 51, 40));
         assert_eq!(account(&directory), [1100, 0, 0]);
+    }
+}
+
+/// What the reporter tells of its spool: stored, delivered, rejected, dropped, on disk. They are balanced.
+fn told(meter: &ReporterMeter) -> [u64; 5] {
+    let SpoolStats { stored, delivered, rejected, dropped, queued, .. } = meter.read().spool.unwrap();
+    assert_eq!(stored, delivered + rejected + dropped + queued);
+    [stored, delivered, rejected, dropped, queued]
+}
+
+fn wire_size(collector: &OtlpCollector) -> u64 {
+    collector.requests().iter().map(|request| request.wire_size as u64).sum()
+}
+
+#[test]
+fn what_the_reporter_tells_is_what_the_collector_has() {
+    for protocol in PROTOCOLS {
+        let directory = tempfile::tempdir().unwrap();
+        let collector = OtlpCollector::start().unwrap();
+        let endpoint = collector.grpc_endpoint();
+        collector.answer_by(|_| HttpAnswer::new(503).into());
+        let mut reporter = spooled(&endpoint, protocol, directory.path(), &[]);
+        let meter = reporter.meter().unwrap();
+        for number in 0..5 {
+            reporter.report(&[tree(number)], &Deadline::unlimited()).unwrap();
+            assert_eq!(told(&meter), [4 * (number as u64 + 1), 0, 0, 0, 4 * (number as u64 + 1)]);
+        }
+        assert!(collector.wait_until(LONG, |collector| collector.requests().len() > 3));
+        reporter.close(&closing(Duration::ZERO)).unwrap();
+        let stats = meter.read();
+        assert_eq!((told(&meter), stats.last_taken), ([20, 0, 0, 0, 20], None));
+        assert!(stats.bytes_sent > 0 && stats.bytes_sent <= wire_size(&collector));
+        assert!(stats.spool.unwrap().bytes > 500);
+
+        // The next process finds it. Of the first request one span is rejected.
+        let before = wire_size(&collector);
+        collector.answer(Answer::PartialSuccess { rejected: 1, message: "no".to_owned() });
+        collector.answer_by(|_| Answer::Accept);
+        let mut reporter = spooled(&endpoint, protocol, directory.path(), &[]);
+        let meter = reporter.meter().unwrap();
+        reporter.report(&[tree(7)], &Deadline::unlimited()).unwrap();
+        reporter.close(&closing(LONG)).unwrap();
+        let stats = meter.read();
+        assert_eq!(told(&meter), [24, 23, 1, 0, 0]);
+        assert_eq!((collector.spans().len(), stats.spool.unwrap().bytes), (23, 0));
+        assert_eq!(stats.bytes_sent, wire_size(&collector) - before);
+        assert!(stats.last_taken.is_some());
+        // Since the spool was made.
+        assert_eq!(account(&directory), [23, 1, 0]);
     }
 }
 
@@ -158,7 +207,11 @@ fn a_full_spool_drops_counts_and_says_so() {
             reporter.report(&[wide_tree(number, 2_000)], &Deadline::unlimited()).unwrap();
         }
         collector.answer_by(|_| Answer::Accept);
+        let meter = reporter.meter().unwrap();
         reporter.close(&closing(LONG)).unwrap();
+        let [stored, delivered, rejected, dropped, queued] = told(&meter);
+        assert_eq!((stored, rejected, queued), (10 * 2_001, 0, 0));
+        assert_eq!([delivered, 0, dropped], account(&directory));
     });
     no_orphans(&collector);
     // All roots are there.

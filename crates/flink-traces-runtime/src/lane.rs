@@ -15,7 +15,8 @@ use std::sync::PoisonError;
 use std::time::{Instant, SystemTime};
 
 use flink_traces_api::{
-    ConfigError, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, TraceReporter, printable,
+    ConfigError, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, ReporterMeter, TraceReporter,
+    printable,
 };
 
 use crate::Signal;
@@ -51,12 +52,19 @@ impl Record for ReportedEvent {
 /// What a lane's thread calls: either kind of reporter.
 pub(crate) trait Reporter<R> {
     fn report(&mut self, batch: &[R], deadline: &Deadline) -> Result<(), ReportError>;
+    fn meter(&self) -> Option<ReporterMeter> {
+        None
+    }
     fn close(self, deadline: &Deadline) -> Result<(), ReportError>;
 }
 
 impl Reporter<ReportedSpan> for Box<dyn TraceReporter> {
     fn report(&mut self, batch: &[ReportedSpan], deadline: &Deadline) -> Result<(), ReportError> {
         self.as_mut().report(batch, deadline)
+    }
+
+    fn meter(&self) -> Option<ReporterMeter> {
+        self.as_ref().meter()
     }
 
     fn close(self, deadline: &Deadline) -> Result<(), ReportError> {
@@ -67,6 +75,10 @@ impl Reporter<ReportedSpan> for Box<dyn TraceReporter> {
 impl Reporter<ReportedEvent> for Box<dyn EventReporter> {
     fn report(&mut self, batch: &[ReportedEvent], deadline: &Deadline) -> Result<(), ReportError> {
         self.as_mut().report(batch, deadline)
+    }
+
+    fn meter(&self) -> Option<ReporterMeter> {
+        self.as_ref().meter()
     }
 
     fn close(self, deadline: &Deadline) -> Result<(), ReportError> {
@@ -117,6 +129,8 @@ struct State<R> {
     /// All that was ever queued.
     accepted: u64,
     stats: ReporterStats,
+    /// What the reporter counts by itself.
+    meter: Option<ReporterMeter>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -148,6 +162,7 @@ impl<R: Record> Lane<R> {
             failing: false,
             accepted: 0,
             stats: ReporterStats::new(signal, name),
+            meter: None,
         };
         let shared = Arc::new(Shared {
             signal,
@@ -244,7 +259,9 @@ impl<R: Record> AnyLane for Lane<R> {
     }
 
     fn stats(&self) -> ReporterStats {
-        self.0.lock().stats.clone()
+        let state = self.0.lock();
+        let transfer = state.meter.as_ref().map(ReporterMeter::read).unwrap_or_default();
+        ReporterStats { transfer, ..state.stats.clone() }
     }
 }
 
@@ -308,6 +325,8 @@ impl<R: Record> Shared<R> {
             Ok(reporter) => place.insert(reporter),
             Err(error) => return self.enter(Phase::Ended, Some(error)),
         };
+        let meter = reporter.meter();
+        self.lock().meter = meter;
         self.enter(Phase::Running, None);
         while let Some(batch) = self.take() {
             let result = reporter.report(&batch, &self.deadline);

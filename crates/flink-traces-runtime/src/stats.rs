@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::SystemTime;
 
-use flink_traces_api::printable;
+use flink_traces_api::{TransferStats, printable};
 
 use crate::Signal;
 
@@ -39,6 +39,8 @@ pub struct ReporterStats {
     pub last_success: Option<SystemTime>,
     /// It panicked and is called no more.
     pub is_out_of_use: bool,
+    /// What the reporter counts by itself: bytes, and what became of what it stored. Zero for one that counts nothing.
+    pub transfer: TransferStats,
 }
 
 /// Why something did not reach its destination. Flink does not say.
@@ -93,6 +95,7 @@ impl ReporterStats {
             last_error: None,
             last_success: None,
             is_out_of_use: false,
+            transfer: TransferStats::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -13,6 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use flink_traces_api::SpoolStats;
 use flink_traces_runtime::{Dispatcher, DropReason, ReporterStats};
 use tokio::net::TcpListener;
 
@@ -97,12 +98,33 @@ impl Metrics {
             stats.filtered
         });
         each("flink_traces_reporter_failures_total", "counter", "Reports that failed.", |stats| stats.failures);
-        let name = "flink_traces_reporter_last_success_timestamp_seconds";
-        page.head(name, "gauge", "When a report last succeeded, in seconds since the epoch; 0: never.");
-        for stats in &reporters {
-            let since_epoch = stats.last_success.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-            page.sample(name, &reporter_labels(stats), since_epoch.unwrap_or_default().as_secs());
-        }
+        each("flink_traces_reporter_sent_bytes_total", "counter", "Bytes that went to the destination.", |stats| {
+            stats.transfer.bytes_sent
+        });
+        each(
+            "flink_traces_reporter_last_success_timestamp_seconds",
+            "gauge",
+            "When a report last succeeded, in seconds since the epoch; 0: never.",
+            |stats| seconds(stats.last_success),
+        );
+        each(
+            "flink_traces_reporter_last_taken_timestamp_seconds",
+            "gauge",
+            "When the destination last took something, in seconds since the epoch; 0: never.",
+            |stats| seconds(stats.transfer.last_taken),
+        );
+        let mut each = |name: &str, kind: &str, help: &str, value: fn(&SpoolStats) -> u64| {
+            page.head(name, kind, help);
+            for (stats, spool) in reporters.iter().filter_map(|stats| Some((stats, stats.transfer.spool.as_ref()?))) {
+                page.sample(name, &reporter_labels(stats), value(spool));
+            }
+        };
+        each("flink_traces_spool_stored_total", "counter", "What was stored on disk, or found there.", |spool| spool.stored);
+        each("flink_traces_spool_delivered_total", "counter", "What the destination took of it.", |spool| spool.delivered);
+        each("flink_traces_spool_rejected_total", "counter", "What it refused for good.", |spool| spool.rejected);
+        each("flink_traces_spool_dropped_total", "counter", "What of it was given up.", |spool| spool.dropped);
+        each("flink_traces_spool_queued", "gauge", "What is on disk.", |spool| spool.queued);
+        each("flink_traces_spool_bytes", "gauge", "The bytes that it takes.", |spool| spool.bytes);
         let name = "flink_traces_reporter_dropped_total";
         page.head(name, "counter", "What was given up, by reason.");
         for stats in &reporters {
@@ -137,6 +159,11 @@ impl Metrics {
         page.sample("flink_traces_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
         page.0
     }
+}
+
+/// Since the epoch; 0 for never.
+fn seconds(moment: Option<SystemTime>) -> u64 {
+    moment.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default().as_secs()
 }
 
 fn reporter_labels(stats: &ReporterStats) -> Vec<(&'static str, &str)> {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use flink_traces_api::is_unsafe_to_print;
+use flink_traces_api::{SpoolStats, is_unsafe_to_print};
 use flink_traces_runtime::ReporterStats;
 use jiff::Timestamp;
 
@@ -86,15 +86,26 @@ pub fn say(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Says what became of what was reported; answers whether everything was delivered.
+/// Says what became of what was reported; answers whether everything was delivered, or waits in a spool.
 pub fn tell_stats(stats: &[ReporterStats]) -> bool {
+    let size = |size: u64| bytes(i64::try_from(size).unwrap_or(i64::MAX));
     for reporter in stats {
         say(&format!("{reporter}\n"));
+        if reporter.transfer.bytes_sent > 0 {
+            say(&format!("  sent: {}\n", size(reporter.transfer.bytes_sent)));
+        }
+        if let Some(SpoolStats { stored, delivered, rejected, dropped, queued, bytes, .. }) = reporter.transfer.spool {
+            let became = format!("{delivered} delivered + {rejected} rejected + {dropped} dropped");
+            say(&format!("  spool: {stored} stored = {became} + {queued} on disk, {}\n", size(bytes)));
+        }
         if let Some(error) = &reporter.last_error {
             say(&format!("  last error: {}\n", one_line(error, 300)));
         }
     }
-    stats.iter().all(|reporter| reporter.delivered == reporter.emitted)
+    let is_lossless = |spool: SpoolStats| spool.rejected + spool.dropped == 0;
+    let arrived =
+        |reporter: &ReporterStats| reporter.delivered == reporter.emitted && reporter.transfer.spool.is_none_or(is_lossless);
+    stats.iter().all(arrived)
 }
 
 #[cfg(test)]

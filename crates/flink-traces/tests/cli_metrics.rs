@@ -74,7 +74,19 @@ fn the_metrics_are_those_of_the_collector_and_of_the_account_at_the_end() {
     for nothing in ["rejected_total", "queued", "failures_total", "filtered_total"] {
         assert_eq!(counts(&told, nothing), [0, 0], "{nothing}");
     }
-    assert!(counts(&told, "last_success_timestamp_seconds").iter().all(|at| *at > 1_700_000_000));
+    for moment in ["last_success_timestamp_seconds", "last_taken_timestamp_seconds"] {
+        assert!(counts(&told, moment).iter().all(|at| *at > 1_700_000_000), "{moment}");
+    }
+    let of_path = |path: &str| {
+        let requests = collector.requests();
+        requests
+            .iter()
+            .filter(|request| request.path.contains(path))
+            .map(|request| request.wire_size as u64)
+            .sum::<u64>()
+    };
+    assert_eq!(counts(&told, "sent_bytes_total"), ["TraceService", "LogsService"].map(of_path));
+    assert!(!told.keys().any(|name| name.contains("_spool_")), "{told:?}");
     let dropped: Vec<_> = told.iter().filter(|(name, _)| name.contains("dropped_total{")).collect();
     assert!(dropped.len() == 2 * 5 && dropped.iter().all(|(_, count)| **count == 0), "{dropped:?}");
     let cluster = r#"{cluster="a \"b\""}"#;
@@ -88,6 +100,75 @@ fn the_metrics_are_those_of_the_collector_and_of_the_account_at_the_end() {
     running.signal("TERM");
     let counts = running.finish().expect_code(0).counts();
     assert_eq!(counts.iter().map(|(_, counts)| counts[1]).collect::<Vec<_>>(), arrived);
+}
+
+/// What is told of a spool: stored, delivered, rejected, dropped, on disk, bytes.
+fn spool(samples: &BTreeMap<String, u64>, signal: &str) -> [u64; 6] {
+    ["stored_total", "delivered_total", "rejected_total", "dropped_total", "queued", "bytes"]
+        .map(|what| samples[&format!("flink_traces_spool_{what}{{signal=\"{signal}\",reporter=\"otlp\"}}")])
+}
+
+/// The first page on which `found` finds what it looks for; every page before keeps the law of spools.
+fn page_with(address: &str, found: impl Fn(&BTreeMap<String, u64>) -> bool) -> BTreeMap<String, u64> {
+    let pages = std::iter::repeat_with(|| samples(&get(address, "localhost", "/metrics").1)).take(10_000);
+    let lawful = pages.inspect(|samples| {
+        for signal in ["traces", "events"] {
+            let [stored, delivered, rejected, dropped, queued, _] = spool(samples, signal);
+            assert_eq!(stored, delivered + rejected + dropped + queued, "{signal}");
+        }
+    });
+    lawful.into_iter().find(found).unwrap()
+}
+
+#[test]
+fn what_became_of_what_is_stored_is_told_also_by_the_next_process() {
+    let place = Place::new();
+    let flink = FakeFlink::start(session::answers());
+    let (away, url) = (Port::reserve(), flink.url());
+    let start = |endpoint: &str| {
+        place.start(&[
+            "run",
+            "--flink",
+            &url,
+            "--otlp",
+            endpoint,
+            SUBTASKS,
+            OFTEN,
+            "-Dflink-traces.metrics.listen=0",
+            "-Dflink-traces.shutdown-timeout=0",
+            "-Dtraces.reporter.otlp.spool.directory=spool",
+            "-Devents.reporter.otlp.spool.directory=spool",
+        ])
+    };
+    let running = start(&away.url());
+    let stored = [SPANS, EVENTS].map(|count| count as u64);
+    let told =
+        page_with(&address(&running), |samples| ["traces", "events"].map(|signal| spool(samples, signal)[0]) == stored);
+    for (signal, count) in ["traces", "events"].into_iter().zip(stored) {
+        let [found, delivered, rejected, dropped, queued, bytes] = spool(&told, signal);
+        assert_eq!([found, delivered, rejected, dropped, queued], [count, 0, 0, 0, count]);
+        let files = std::fs::read_dir(place.path(&format!("spool/{signal}-otlp"))).unwrap();
+        let segments =
+            files.map(|file| file.unwrap()).filter(|file| file.path().extension().is_some_and(|end| end == "seg"));
+        assert_eq!(bytes, segments.map(|file| file.metadata().unwrap().len()).sum::<u64>());
+    }
+    running.signal("TERM");
+    let stopped = running.finish().expect_code(0);
+    let said = format!("  spool: {SPANS} stored = 0 delivered + 0 rejected + 0 dropped + {SPANS} on disk, ");
+    assert!(stopped.stderr.contains(&said), "{}", stopped.stderr);
+
+    let collector = OtlpCollector::start().unwrap();
+    let running = start(&collector.grpc_endpoint());
+    // The same again, for the cluster still shows it, and what was there.
+    let all = stored.map(|count| 2 * count);
+    let told =
+        page_with(&address(&running), |samples| ["traces", "events"].map(|signal| spool(samples, signal)[1]) == all);
+    assert_eq!([collector.spans().len(), collector.logs().len()].map(|count| count as u64), all);
+    for (signal, count) in ["traces", "events"].into_iter().zip(all) {
+        assert_eq!(spool(&told, signal), [count, count, 0, 0, 0, 0]);
+    }
+    running.signal("TERM");
+    running.finish().expect_code(0);
 }
 
 #[test]
