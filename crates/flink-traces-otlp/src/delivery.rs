@@ -1,12 +1,13 @@
 //! Chunks are delivered: tried again, taken apart, given up, and every record accounted for.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::iter::{Enumerate, Peekable};
+use std::ops::AddAssign;
 use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,9 +19,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::answer::{Answer, Verdict};
 use crate::dead_letter::DeadLetters;
-use crate::encode::{Chunk, SpanKey};
+use crate::encode::Chunk;
 use crate::options::{OnAuthFailure, Retry};
 use crate::transport::Transport;
+use crate::withheld::Withheld;
 
 /// How often a wait looks at the deadline, which somebody may set at any time.
 const TICK: Duration = Duration::from_millis(50);
@@ -51,6 +53,14 @@ pub(crate) trait Source {
 
     /// Nobody tries a chunk any longer, of which this became of some records.
     fn give_up(&mut self, number: u64, outcome: Outcome);
+
+    /// The number of the first chunk of the report that a chunk is of, or an earlier one.
+    fn first_of(&self, _: u64) -> u64 {
+        0
+    }
+
+    /// Looks at the spans that the collector did not take, or adds to them: what they contain must not be sent.
+    fn with_withheld<R>(&mut self, work: impl FnOnce(&mut Withheld) -> R) -> R;
 }
 
 /// What became of records.
@@ -62,45 +72,46 @@ pub(crate) struct Outcome {
     pub(crate) lost: usize,
 }
 
+impl AddAssign for Outcome {
+    fn add_assign(&mut self, other: Self) {
+        self.delivered += other.delivered;
+        self.rejected += other.rejected;
+        self.lost += other.lost;
+    }
+}
+
 impl Delivery {
-    /// Delivers the records of one report, `total` of them; see [`deliver`](Self::deliver) for `withheld`. Several chunks go at once, but one whose spans are parts of others' only when
-    /// these are settled: no span is ever sent before, or without, the one that it is a part of.
+    /// Delivers the records of one report, `total` of them. Several chunks go at once, but one whose spans are parts of others' only when
+    /// these are settled: no span is ever sent before, or without, the one that it is a part of. `withheld` are those that the collector
+    /// did not take.
     pub(crate) async fn report(
         &self,
         chunks: impl Iterator<Item = Chunk>,
         total: usize,
-        withheld: &RefCell<HashSet<SpanKey>>,
+        withheld: &mut Withheld,
         deadline: &Deadline,
     ) -> Result<(), ReportError> {
-        let source =
-            Report { chunks: chunks.enumerate().peekable(), open: BTreeSet::new(), became: Outcome::default() };
-        let source = RefCell::new(source);
-        let (given_up, reason) = self.deliver(&source, withheld, deadline).await;
-        let became = source.into_inner().became;
-        let lost = total.saturating_sub(became.delivered + became.rejected);
-        let rejected = (became.rejected > 0).then(|| ReportError::rejected(became.rejected, reason.clone()));
-        let lost = (lost > 0).then(|| {
-            let retryable = given_up.is_some();
-            ReportError::lost(lost, retryable, given_up.unwrap_or(reason))
-        });
-        match (lost, rejected) {
-            (None, None) => Ok(()),
-            (Some(error), None) | (None, Some(error)) => Err(error),
-            (Some(lost), Some(rejected)) => Err(lost.and(rejected)),
-        }
+        self.attempt(chunks, withheld, deadline).await.result(total)
     }
 
-    /// Delivers what a source has until it has no more. `withheld` are the spans that the collector did not take, whose parts must not be
-    /// sent; those that it does not take now join them. Answers why it was given up, if it was, and why the last records that were not
-    /// delivered were not.
-    pub(crate) async fn deliver(
+    /// As [`report`](Self::report), and tells which chunks were settled.
+    pub(crate) async fn attempt(
         &self,
-        source: &RefCell<impl Source>,
-        withheld: &RefCell<HashSet<SpanKey>>,
+        chunks: impl Iterator<Item = Chunk>,
+        withheld: &mut Withheld,
         deadline: &Deadline,
-    ) -> (Option<String>, String) {
+    ) -> Attempt {
+        let (chunks, open) = (chunks.enumerate().peekable(), BTreeSet::new());
+        let source = RefCell::new(Report { chunks, open, attempt: Attempt::default(), withheld });
+        let (given_up, reason) = self.deliver(&source, deadline).await;
+        Attempt { given_up, reason, ..source.into_inner().attempt }
+    }
+
+    /// Delivers what a source has until it has no more. Answers why it was given up, if it was, and why the last records that were not
+    /// delivered were not.
+    pub(crate) async fn deliver(&self, source: &RefCell<impl Source>, deadline: &Deadline) -> (Option<String>, String) {
         let backoff = RefCell::new(Backoff::new(self.retry));
-        let run = Run { delivery: self, deadline, reason: RefCell::default(), backoff, withheld };
+        let run = Run { delivery: self, source, deadline, reason: RefCell::default(), backoff };
         let mut running = FuturesUnordered::new();
         let mut given_up = None;
         loop {
@@ -109,7 +120,7 @@ impl Delivery {
                 let run = &run;
                 running.push(async move {
                     let mut outcome = Outcome::default();
-                    let result = run.settle_chunk(chunk, &mut outcome).await;
+                    let result = run.settle_chunk(number, chunk, &mut outcome).await;
                     (number, outcome, result)
                 });
             }
@@ -127,15 +138,50 @@ impl Delivery {
     }
 }
 
+/// What became of the chunks of a report.
+#[derive(Debug, Default)]
+pub(crate) struct Attempt {
+    /// The chunks of which all is known, by their place.
+    pub(crate) settled: BTreeSet<usize>,
+    /// What became of the records in these.
+    pub(crate) became: Outcome,
+    /// What became of records in others.
+    pub(crate) partial: Outcome,
+    /// Why the others were given up.
+    pub(crate) given_up: Option<String>,
+    /// Why the last records that were not delivered were not.
+    pub(crate) reason: String,
+}
+
+impl Attempt {
+    /// What it means for the report of `total` records, after which nothing more is tried.
+    pub(crate) fn result(self, total: usize) -> Result<(), ReportError> {
+        let Self { became, partial, given_up, reason, .. } = self;
+        let rejected = became.rejected + partial.rejected;
+        let lost = total.saturating_sub(became.delivered + partial.delivered + rejected);
+        let rejected = (rejected > 0).then(|| ReportError::rejected(rejected, reason.clone()));
+        let lost = (lost > 0).then(|| {
+            let retryable = given_up.is_some();
+            ReportError::lost(lost, retryable, given_up.unwrap_or(reason))
+        });
+        match (lost, rejected) {
+            (None, None) => Ok(()),
+            (Some(error), None) | (None, Some(error)) => Err(error),
+            (Some(lost), Some(rejected)) => Err(lost.and(rejected)),
+        }
+    }
+}
+
 /// The chunks of one report, as they are made.
-struct Report<I: Iterator<Item = Chunk>> {
+struct Report<'a, I: Iterator<Item = Chunk>> {
     chunks: Peekable<Enumerate<I>>,
     /// Those on their way.
     open: BTreeSet<usize>,
-    became: Outcome,
+    attempt: Attempt,
+    withheld: &'a mut Withheld,
 }
 
-impl<I: Iterator<Item = Chunk>> Source for Report<I> {
+impl<I: Iterator<Item = Chunk>> Source for Report<'_, I> {
     fn next(&mut self) -> Option<(u64, Chunk)> {
         let oldest = self.open.first().copied();
         let may_go = |(number, chunk): &(usize, Chunk)| {
@@ -147,38 +193,45 @@ impl<I: Iterator<Item = Chunk>> Source for Report<I> {
     }
 
     fn settle(&mut self, number: u64, outcome: Outcome) {
-        self.open.retain(|open| *open as u64 != number);
-        self.give_up(number, outcome);
+        if let Some(settled) = self.open.iter().copied().find(|open| *open as u64 == number) {
+            self.open.remove(&settled);
+            self.attempt.settled.insert(settled);
+        }
+        self.attempt.became += outcome;
     }
 
     fn give_up(&mut self, _: u64, outcome: Outcome) {
-        self.became.delivered += outcome.delivered;
-        self.became.rejected += outcome.rejected;
+        self.attempt.partial += outcome;
+    }
+
+    fn with_withheld<R>(&mut self, work: impl FnOnce(&mut Withheld) -> R) -> R {
+        work(self.withheld)
     }
 }
 
 /// One delivery.
-struct Run<'a> {
+struct Run<'a, S> {
     delivery: &'a Delivery,
+    source: &'a RefCell<S>,
     deadline: &'a Deadline,
     /// Why the last records were not delivered.
     reason: RefCell<String>,
     /// Of all chunks together: they go to the same collector.
     backoff: RefCell<Backoff>,
-    /// Spans that the collector did not take: their parts must not be sent.
-    withheld: &'a RefCell<HashSet<SpanKey>>,
 }
 
-impl Run<'_> {
+impl<S: Source> Run<'_, S> {
     /// Sends the chunk, in parts if need be, until it is known what became of each record. Fails, saying why, when the time is over.
-    async fn settle_chunk(&self, chunk: Chunk, outcome: &mut Outcome) -> Result<(), String> {
+    async fn settle_chunk(&self, number: u64, chunk: Chunk, outcome: &mut Outcome) -> Result<(), String> {
         // A chunk that was halved because there was no room for it is not halved on and on, unless size may be the reason.
         const NEVER_TOO_LARGE: usize = 64 << 10;
+        let first = self.source.borrow().first_of(number);
         let mut parts = vec![Part { chunk, is_half: false, is_shortened: false }];
         while let Some(mut part) = parts.pop() {
-            let split = part.chunk.without_orphans(&mut self.withheld.borrow_mut());
+            let split = |withheld: &mut Withheld| part.chunk.without_orphans(withheld, first, number);
+            let split = self.source.borrow_mut().with_withheld(split);
             if let Some([rest, orphans]) = split {
-                self.refuse(&orphans, "what they are parts of was refused", outcome);
+                self.refuse(number, &orphans, "what they are parts of was refused", outcome);
                 part.chunk = rest;
                 if part.chunk.records == 0 {
                     continue;
@@ -207,25 +260,25 @@ impl Run<'_> {
                     self.delivery.health.borrow_mut().notice(0, &reason);
                     parts.push(Part { chunk, is_half: false, is_shortened: true });
                 }
-                (None, None) => self.count(&part.chunk, answer, outcome),
+                (None, None) => self.count(number, &part.chunk, answer, outcome),
             }
         }
         Ok(())
     }
 
     /// Counts what became of a chunk.
-    fn count(&self, chunk: &Chunk, answer: Answer, outcome: &mut Outcome) {
+    fn count(&self, number: u64, chunk: &Chunk, answer: Answer, outcome: &mut Outcome) {
         let health = &self.delivery.health;
         let rejected = match answer.verdict {
             Verdict::Taken { rejected } => usize::try_from(rejected).unwrap_or(usize::MAX).min(chunk.records),
             Verdict::Lost => {
-                chunk.withhold(&mut self.withheld.borrow_mut());
+                self.withhold(number, chunk);
                 health.borrow_mut().notice(chunk.records, &answer.reason);
                 outcome.lost += chunk.records;
                 self.reason.replace(answer.reason);
                 return;
             }
-            _ => return self.refuse(chunk, &answer.reason, outcome),
+            _ => return self.refuse(number, chunk, &answer.reason, outcome),
         };
         outcome.delivered += chunk.records - rejected;
         outcome.rejected += rejected;
@@ -238,8 +291,8 @@ impl Run<'_> {
     }
 
     /// Counts a chunk that nobody will take, and keeps it for people to look at.
-    fn refuse(&self, chunk: &Chunk, reason: &str, outcome: &mut Outcome) {
-        chunk.withhold(&mut self.withheld.borrow_mut());
+    fn refuse(&self, number: u64, chunk: &Chunk, reason: &str, outcome: &mut Outcome) {
+        self.withhold(number, chunk);
         let mut health = self.delivery.health.borrow_mut();
         health.notice(chunk.records, reason);
         if let Some(dead_letters) = &self.delivery.dead_letters {
@@ -247,6 +300,10 @@ impl Run<'_> {
         }
         outcome.rejected += chunk.records;
         self.reason.replace(reason.to_owned());
+    }
+
+    fn withhold(&self, number: u64, chunk: &Chunk) {
+        self.source.borrow_mut().with_withheld(|withheld| chunk.withhold(withheld, number));
     }
 
     /// Counts a request of `size` bytes.

@@ -1,6 +1,6 @@
 //! Spans and events become OTLP requests: one pass from the record to protobuf, cut into chunks by size.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -8,6 +8,7 @@ use flink_traces_api::otel::{Signal, event_scope, event_times, severity_number, 
 use flink_traces_api::{Compatibility, OtelAttributes, ReportedEvent, ReportedSpan, SpanRef, ValueRef};
 
 use crate::wire::{Content, Fields, Open, Writer, field_len, varint_len};
+use crate::withheld::Withheld;
 
 /// A whole request, the unit of sending, of storing and of trying again: an `ExportTraceServiceRequest` or an
 /// `ExportLogsServiceRequest`, which are the same but for the records.
@@ -35,11 +36,13 @@ impl Chunk {
     }
 
     /// The spans of it that may be sent, and those that may not, as they or what they are part of is in `withheld`, which those
-    /// join. `None` if all may be sent.
-    pub(crate) fn without_orphans(&self, withheld: &mut HashSet<SpanKey>) -> Option<[Chunk; 2]> {
-        let is_orphan = |record: &[u8], withheld: &mut HashSet<SpanKey>| {
-            let is_orphan = span_key(record, 4).is_some_and(|parent| withheld.contains(&parent));
-            withheld.extend(span_key(record, 2).filter(|_| is_orphan));
+    /// join: it is the chunk of that number, in a report whose first is `first`. `None` if all may be sent.
+    pub(crate) fn without_orphans(&self, withheld: &mut Withheld, first: u64, number: u64) -> Option<[Chunk; 2]> {
+        let is_orphan = |record: &[u8], withheld: &mut Withheld| {
+            let is_orphan = span_key(record, 4).is_some_and(|parent| withheld.contains(parent, first));
+            if let Some(span) = span_key(record, 2).filter(|_| is_orphan) {
+                withheld.insert(span, number);
+            }
             is_orphan
         };
         if withheld.is_empty() || !self.entries()?.1.iter().any(|(_, record)| is_orphan(record, withheld)) {
@@ -48,10 +51,12 @@ impl Chunk {
         self.part_by(|_, record| is_orphan(record, withheld))
     }
 
-    /// Adds its spans to `withheld`.
-    pub(crate) fn withhold(&self, withheld: &mut HashSet<SpanKey>) {
+    /// Adds its spans to `withheld`: it is the chunk of that number.
+    pub(crate) fn withhold(&self, withheld: &mut Withheld, number: u64) {
         if let Some((_, entries)) = self.entries().filter(|_| !self.is_leaf) {
-            withheld.extend(entries.iter().filter_map(|(_, record)| span_key(record, 2)));
+            for span in entries.iter().filter_map(|(_, record)| span_key(record, 2)) {
+                withheld.insert(span, number);
+            }
         }
     }
 

@@ -16,6 +16,7 @@ mod spooler;
 mod tls;
 mod transport;
 mod wire;
+mod withheld;
 
 use flink_traces_api::otel::Signal;
 use flink_traces_api::{

@@ -1,6 +1,7 @@
 //! The reporter itself: records in, chunks out, on the calling thread; or by a spool, on the spool's.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use flink_traces_api::{
@@ -9,12 +10,13 @@ use flink_traces_api::{
 use tokio::runtime::Runtime;
 
 use crate::credentials::Authorization;
-use crate::delivery::{Delivery, Health};
+use crate::delivery::{Attempt, Delivery, Health};
 use crate::encode::{Chunk, Chunks, Record, span_records};
 use crate::options::{Options, Retry};
 use crate::spool::SpoolError;
 use crate::spooler::Spooler;
 use crate::transport::Transport;
+use crate::withheld::Withheld;
 
 /// Reports spans or events, whichever its options were read for.
 pub(crate) struct OtlpReporter {
@@ -33,7 +35,12 @@ impl OtlpReporter {
     pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
         warn_of_bare_credentials(&options);
         let meter = ReporterMeter::new();
-        let (runtime, delivery) = delivery(&options, options.retry, &meter)?;
+        // Whoever has a spool goes back to it now and then, and gives up nothing.
+        let timeout = match options.spool {
+            Some(_) => options.retry.max_backoff,
+            None => options.retry.timeout,
+        };
+        let (runtime, delivery) = delivery(&options, Retry { timeout, ..options.retry }, &meter)?;
         let (runtime, spooler) = (Some(runtime), None);
         let mut reporter = Self { runtime, delivery, options, spooler, is_without_disk: false, meter };
         match reporter.open_spool() {
@@ -97,23 +104,43 @@ impl OtlpReporter {
         let resource = self.options.resource.clone();
         let chunks = Chunks::new(records, &resource, self.options.batch_bytes);
         if self.options.spool.is_none() {
-            return runtime.block_on(self.delivery.report(chunks, total, &RefCell::default(), deadline));
+            return runtime.block_on(self.delivery.report(chunks, total, &mut Withheld::default(), deadline));
         }
         let chunks: Vec<_> = chunks.collect();
-        if self.store(&chunks) {
-            return Ok(());
+        match self.store(&chunks) {
+            true => Ok(()),
+            false => self.deliver_without_disk(chunks, total, deadline),
         }
-        let Some(runtime) = &self.runtime else {
-            return Err(ReportError::lost(total, false, "the reporter is closed"));
-        };
-        let chunks_again = chunks.iter().cloned();
-        let result = runtime.block_on(self.delivery.report(chunks_again, total, &RefCell::default(), deadline));
-        match result {
-            // By now the disk may take it; what of it was delivered is sent again, the same bytes.
-            Err(error) if error.count_lost() > 0 && error.is_retryable() && error.count_rejected() == 0 => {
-                if self.store(&chunks) { Ok(()) } else { Err(error) }
+    }
+
+    /// Delivers from memory until the collector has all, or the disk takes what it has not. Neither is given up before the deadline.
+    fn deliver_without_disk(
+        &mut self,
+        mut chunks: Vec<Chunk>,
+        mut total: usize,
+        deadline: &Deadline,
+    ) -> Result<(), ReportError> {
+        let mut withheld = Withheld::default();
+        let mut became = Attempt::default();
+        loop {
+            let Some(runtime) = &self.runtime else {
+                return Err(ReportError::lost(total, false, "the reporter is closed"));
+            };
+            let attempt = self.delivery.attempt(chunks.iter().cloned(), &mut withheld, deadline);
+            let attempt = runtime.block_on(attempt);
+            let left = without(chunks, &attempt.settled);
+            became.became += attempt.became;
+            let is_over = attempt.given_up.is_none() || deadline.is_over();
+            // What was refused is known here only, so what depends on it stays here.
+            if !left.is_empty() && withheld.is_empty() && self.store(&left) {
+                total -= left.iter().map(|chunk| chunk.records).sum::<usize>();
+                return became.result(total);
             }
-            result => result,
+            if is_over {
+                return Attempt { became: became.became, ..attempt }.result(total);
+            }
+            became.reason = attempt.reason;
+            chunks = left;
         }
     }
 
@@ -136,6 +163,20 @@ pub(crate) fn warn_of_bare_credentials(options: &Options) {
             "Sends credentials without encryption"
         );
     }
+}
+
+/// The chunks but for those at these places; each still waits for those of the rest that it has to wait for.
+fn without(chunks: Vec<Chunk>, settled: &BTreeSet<usize>) -> Vec<Chunk> {
+    let left = |(place, chunk): (usize, Chunk)| {
+        let begin = place.saturating_sub(chunk.overtakes as usize);
+        let overtaken = settled.range(begin..place).count();
+        let overtakes = match begin {
+            0 => u32::MAX,
+            _ => chunk.overtakes.saturating_sub(u32::try_from(overtaken).unwrap_or(u32::MAX)),
+        };
+        (!settled.contains(&place)).then_some(Chunk { overtakes, ..chunk })
+    };
+    chunks.into_iter().enumerate().filter_map(left).collect()
 }
 
 /// What sends, and the runtime that it needs.

@@ -1,6 +1,5 @@
 //! Requests that somebody encoded already, such as lines of OTLP/JSON files, go the way of a report's.
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
@@ -17,6 +16,7 @@ use crate::json;
 use crate::options::Options;
 use crate::reporter::{delivery, warn_of_bare_credentials};
 use crate::wire::Fields;
+use crate::withheld::Withheld;
 
 /// A request of OTLP, `ExportTraceServiceRequest` or `ExportLogsServiceRequest`, which are what files hold as `TracesData` and `LogsData`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub struct RequestSender {
     signal: Signal,
     batch_bytes: usize,
     /// Spans that the collector did not take, of trees that may go on.
-    withheld: RefCell<HashSet<SpanKey>>,
+    withheld: Withheld,
 }
 
 impl RequestSender {
@@ -110,7 +110,7 @@ impl RequestSender {
         warn_of_bare_credentials(&options);
         let (runtime, delivery) = delivery(&options, options.retry, &ReporterMeter::new())?;
         let batch_bytes = options.batch_bytes;
-        Ok(Self { runtime: Some(runtime), delivery, signal, batch_bytes, withheld: RefCell::default() })
+        Ok(Self { runtime: Some(runtime), delivery, signal, batch_bytes, withheld: Withheld::default() })
     }
 
     /// Delivers requests, in order but for what `exporter.concurrency` lets overtake, before it returns. Requests that follow each other
@@ -144,10 +144,10 @@ impl RequestSender {
         let mut entries = entries.peekable();
         // A new tree has nothing to do with those before.
         if entries.peek().is_some_and(|entry| entry.parent().is_none()) {
-            self.withheld.borrow_mut().clear();
+            self.withheld = Withheld::default();
         }
         let chunks = Chunks { entries, limit: self.batch_bytes };
-        runtime.block_on(self.delivery.report(chunks, total, &self.withheld, deadline))
+        runtime.block_on(self.delivery.report(chunks, total, &mut self.withheld, deadline))
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! <directory>/lock                 held by the process that uses it, which it names
 //!             cursor.json          up to which chunk all are settled, and what became of their records
+//!             withheld             spans that were refused while what they contain waits
 //!             <number>.seg         chunks, appended; a file has either only leaves or none
 //!             quarantine/          what of segments could not be read
 //!             dead-letter/         what collectors refused
@@ -23,6 +24,7 @@ use serde_json::json;
 use crate::delivery::{Outcome, Source};
 use crate::encode::Chunk;
 use crate::files::{create_directory, lock, open_to_append, open_to_read, sync_directory};
+use crate::withheld::Withheld;
 
 /// What a segment begins with: a name, a version, whether it holds leaves.
 const MAGIC: &[u8; 8] = b"ftspool\n";
@@ -30,6 +32,8 @@ const VERSION: u16 = 1;
 const HEADER: u64 = 16;
 /// The bytes of a record before its chunk.
 const HEAD: usize = 28;
+/// The bytes of a span that is withheld: the number of its chunk, its ids, a sum.
+const WITHHELD: usize = 36;
 /// Nothing that is sent is longer.
 const LONGEST_CHUNK: u32 = 64 << 20;
 
@@ -78,6 +82,8 @@ pub(crate) struct Spool {
     settled: u64,
     /// All chunks below that are parents of something may have been dropped: what depends on them must not be sent.
     dropped_parents: u64,
+    /// Spans that were refused, for as long as chunks of their report wait.
+    withheld: Withheld,
     account: Account,
     /// The account that the last process left.
     found: Account,
@@ -120,6 +126,8 @@ struct Entry {
     number: u64,
     /// All chunks below have to be settled before.
     after: u64,
+    /// The first chunk of its report; 0 for what an earlier process stored.
+    first: u64,
     records: usize,
     segment: u64,
     offset: u64,
@@ -152,6 +160,7 @@ impl Spool {
             next_segment: 1,
             settled: 1,
             dropped_parents: 0,
+            withheld: Withheld::default(),
             account: Account::default(),
             found: Account::default(),
             stored: 0,
@@ -174,6 +183,7 @@ impl Spool {
         spool.entries.make_contiguous().sort_by_key(|entry| entry.number);
         spool.next_number = spool.entries.back().map_or(0, |last| last.number + 1).max(spool.settled);
         spool.drop_orphans();
+        spool.read_withheld()?;
         spool.account.queued = spool.entries.iter().map(|entry| entry.records as u64).sum();
         spool.stored = spool.account.queued;
         spool.advance();
@@ -285,6 +295,7 @@ impl Spool {
             entries.push(Entry {
                 number,
                 after,
+                first,
                 records: chunk.records,
                 segment: tail.segment,
                 offset: start + HEAD as u64,
@@ -334,9 +345,14 @@ impl Spool {
         }
         for entry in &mut self.entries {
             if entry.segment == segment && entry.state == State::Waiting {
-                entry.state = State::Settled(Account { dropped: entry.records as u64, ..Account::default() });
+                self.account.dropped += entry.records as u64;
+                self.account.queued -= entry.records as u64;
+                entry.records = 0;
+                entry.state = State::Settled(Account::default());
             }
         }
+        // Before it is gone: the next process would neither count it nor know what depends on it.
+        self.note();
         self.advance();
         self.tails.iter_mut().for_each(|tail| drop(tail.take_if(|tail| tail.segment == segment)));
         let _ = fs::remove_file(self.path(segment));
@@ -370,13 +386,8 @@ impl Spool {
         if self.settled == before {
             return;
         }
-        if let Err(error) = self.write_cursor() {
-            // What is settled will be sent again after a crash; nothing else is wrong.
-            let notice = Notice::NoCursor(error.to_string());
-            if !self.notices.contains(&notice) {
-                self.notices.push(notice);
-            }
-        }
+        self.withheld.forget_before(self.entries.front().map_or(u64::MAX, |oldest| oldest.first));
+        self.note();
         let empty: Vec<_> = self.segments.iter().filter(|(_, segment)| segment.live == 0).map(|(n, _)| *n).collect();
         empty.into_iter().for_each(|segment| self.remove_if_empty(segment));
     }
@@ -390,9 +401,26 @@ impl Spool {
         }
     }
 
+    /// Writes down how far it is.
+    fn note(&mut self) {
+        if let Err(error) = self.write_withheld().and_then(|()| self.write_cursor()) {
+            // What is settled will be sent again after a crash; nothing else is wrong.
+            let notice = Notice::NoCursor(error.to_string());
+            if !self.notices.contains(&notice) {
+                self.notices.push(notice);
+            }
+        }
+    }
+
     fn write_cursor(&self) -> io::Result<()> {
         let Account { delivered, rejected, dropped, .. } = self.account;
-        let text = json!({"settled": self.settled, "delivered": delivered, "rejected": rejected, "dropped": dropped});
+        let text = json!({
+            "settled": self.settled,
+            "droppedParents": self.dropped_parents,
+            "delivered": delivered,
+            "rejected": rejected,
+            "dropped": dropped,
+        });
         let (path, new) = (self.directory.join("cursor.json"), self.directory.join("cursor.json.new"));
         let mut file = open_to_append(&new)?;
         file.set_len(0)?;
@@ -413,6 +441,7 @@ impl Spool {
         match number("settled") {
             Some(settled) => {
                 self.settled = settled.max(1);
+                self.dropped_parents = number("droppedParents").unwrap_or(0);
                 let [delivered, rejected, dropped] =
                     ["delivered", "rejected", "dropped"].map(|key| number(key).unwrap_or(0));
                 self.account = Account { delivered, rejected, dropped, queued: 0 };
@@ -421,6 +450,56 @@ impl Spool {
             // Everything that is there is sent again.
             None => self.quarantine(&path, "cursor.json", text.len() as u64),
         }
+    }
+
+    /// Adds to the file what is withheld since it was written; removes it when nothing is.
+    fn write_withheld(&mut self) -> io::Result<()> {
+        let path = self.directory.join("withheld");
+        let fresh = self.withheld.take_fresh();
+        if self.withheld.is_empty() {
+            return match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            };
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let mut file = open_to_append(&path)?;
+        // A part that a crash left would shift all that follows.
+        let whole = file.metadata()?.len() / WITHHELD as u64 * WITHHELD as u64;
+        file.set_len(whole)?;
+        let mut bytes = Vec::with_capacity(fresh.len() * WITHHELD);
+        for (span, chunk) in fresh {
+            let begin = bytes.len();
+            bytes.extend_from_slice(&chunk.to_le_bytes());
+            bytes.extend_from_slice(&span);
+            let sum = crc32c::crc32c(&bytes[begin..]);
+            bytes.extend_from_slice(&sum.to_le_bytes());
+        }
+        file.write_all(&bytes)?;
+        file.sync_data()
+    }
+
+    /// Reads what an earlier process withheld, but for chunks that will be sent again.
+    fn read_withheld(&mut self) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        match open_to_read(&self.directory.join("withheld")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file?.read_to_end(&mut bytes)?,
+        };
+        for record in bytes.chunks_exact(WITHHELD) {
+            let (content, sum) = record.split_at(WITHHELD - 4);
+            let (chunk, span) = content.split_at(8);
+            let (Some(chunk), Some(span)) = (chunk.first_chunk(), span.first_chunk()) else { continue };
+            let chunk = u64::from_le_bytes(*chunk);
+            if chunk < self.settled && crc32c::crc32c(content).to_le_bytes() == sum {
+                self.withheld.insert(*span, chunk);
+            }
+        }
+        // They are in the file already.
+        self.withheld.take_fresh();
+        Ok(())
     }
 
     /// Reads a segment up to the first damage; what is behind that goes into quarantine.
@@ -454,7 +533,7 @@ impl Spool {
             known.size = offset + chunk.len() as u64;
             if number >= self.settled {
                 let length = chunk.len() as u32;
-                live.push(Entry { number, after, records, segment, offset, length, state: State::Waiting });
+                live.push(Entry { number, after, first: 0, records, segment, offset, length, state: State::Waiting });
             }
         }
         known.live = live.len();
@@ -544,6 +623,15 @@ impl Source for Spool {
         if let Ok(place) = self.entries.binary_search_by_key(&number, |entry| entry.number) {
             self.entries[place].state = State::Waiting;
         }
+    }
+
+    fn first_of(&self, number: u64) -> u64 {
+        let place = self.entries.binary_search_by_key(&number, |entry| entry.number);
+        place.map_or(0, |place| self.entries[place].first)
+    }
+
+    fn with_withheld<R>(&mut self, work: impl FnOnce(&mut Withheld) -> R) -> R {
+        work(&mut self.withheld)
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 use crate::delivery::{Delivery, Outcome, Source};
 use crate::encode::Chunk;
 use crate::spool::{Account, Notice, Spool, SpoolError};
+use crate::withheld::Withheld;
 
 /// How long the rest may take if whoever closes the reporter does not say.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -135,7 +136,6 @@ impl Shared {
     }
 
     fn send(&self, runtime: &Runtime, delivery: &Delivery, deadline: &Deadline, name: &str) {
-        let withheld = RefCell::default();
         loop {
             let is_idle = |state: &mut State| !state.spool.has_waiting() && !state.is_closed;
             let state = self.arrived.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
@@ -144,7 +144,7 @@ impl Shared {
             }
             drop(state);
             let source = RefCell::new(FromSpool(self));
-            runtime.block_on(delivery.deliver(&source, &withheld, deadline));
+            runtime.block_on(delivery.deliver(&source, deadline));
             self.tell(name);
         }
     }
@@ -184,6 +184,14 @@ impl Source for FromSpool<'_> {
 
     fn give_up(&mut self, number: u64, outcome: Outcome) {
         self.0.with_spool(|spool| spool.give_up(number, outcome));
+    }
+
+    fn first_of(&self, number: u64) -> u64 {
+        self.0.lock().spool.first_of(number)
+    }
+
+    fn with_withheld<R>(&mut self, work: impl FnOnce(&mut Withheld) -> R) -> R {
+        self.0.lock().spool.with_withheld(work)
     }
 }
 

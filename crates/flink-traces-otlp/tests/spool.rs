@@ -194,6 +194,48 @@ fn without_a_disk_it_delivers_from_memory_and_returns_to_the_disk() {
     }
 }
 
+/// Scenario: neither the disk nor the collector can be used, for longer than `retry.timeout`. Guarantees: a report waits until one of them
+/// can, and is there once.
+#[test]
+fn without_disk_and_collector_a_report_waits_for_whichever_comes_first() {
+    for (disk_comes_first, protocol) in [(true, "grpc"), (false, "grpc"), (true, "http"), (false, "http")] {
+        let place = tempfile::tempdir().unwrap();
+        let directory = place.path().join("spool");
+        std::fs::write(&directory, "").unwrap();
+        let collector = OtlpCollector::start().unwrap();
+        let endpoint = collector.grpc_endpoint();
+        let mut count = 0;
+        let file = directory.clone();
+        collector.answer_by(move |_| {
+            count += 1;
+            match count {
+                // Part of it is taken before.
+                3 => return Answer::Accept,
+                20 if disk_comes_first => std::fs::remove_file(&file).unwrap(),
+                20.. if !disk_comes_first => return Answer::Accept,
+                _ => {}
+            }
+            HttpAnswer::new(503).into()
+        });
+        let more = [("retry.timeout", "0"), ("batch.bytes", "1 kb"), ("exporter.concurrency", "1")];
+        let mut reporter = spooled(&endpoint, protocol, &directory, &more);
+        let meter = reporter.meter().unwrap();
+        reporter.report(&[wide_tree(1, 60)], &Deadline::unlimited()).unwrap();
+        let taken = collector.spans().len();
+        if disk_comes_first {
+            let [stored, .., queued] = told(&meter);
+            assert!(taken > 0 && stored == 61 - taken as u64 && queued == stored, "{taken}, {stored}");
+            collector.answer_by(|_| Answer::Accept);
+        } else {
+            assert_eq!((taken, meter.read().spool), (61, None));
+        }
+        reporter.close(&closing(LONG)).unwrap();
+        let ids: BTreeSet<_> = collector.spans().into_iter().map(|span| span.span.span_id).collect();
+        assert_eq!((ids.len(), collector.spans().len()), (61, 61));
+        no_orphans(&collector);
+    }
+}
+
 #[test]
 fn a_full_spool_drops_counts_and_says_so() {
     let directory = tempfile::tempdir().unwrap();
@@ -222,4 +264,27 @@ fn a_full_spool_drops_counts_and_says_so() {
     assert_eq!(delivered + dropped, 10 * 2_001);
     assert!(dropped > 0);
     assert_eq!(log.matches("The spool is full, dropping the oldest").count(), 1, "{log}");
+
+    // The next process has room again, and says how much was dropped.
+    let log = support::logged("flink_traces_otlp", || {
+        collector.answer_by(|_| HttpAnswer::new(503).into());
+        let mut reporter = spooled(&endpoint, "grpc", directory.path(), &more);
+        for number in 10..20 {
+            reporter.report(&[wide_tree(number, 2_000)], &Deadline::unlimited()).unwrap();
+        }
+        let meter = reporter.meter().unwrap();
+        collector.answer_by(|_| Answer::Accept);
+        // Each look is at what the last answer changed, which is not when its request arrived.
+        let deadline = closing(LONG);
+        while told(&meter)[4] > 0 {
+            assert!(deadline.sleep(Duration::from_millis(1)));
+        }
+        reporter.report(&[tree(20)], &Deadline::unlimited()).unwrap();
+        reporter.close(&closing(LONG)).unwrap();
+    });
+    assert_eq!(log.matches("The spool is full, dropping the oldest").count(), 1, "{log}");
+    let [_, _, dropped] = account(&directory);
+    let line = format!("The spool has room again reporter=\"otlp\" dropped={dropped}");
+    assert_eq!(log.matches(&line).count(), 1, "{line}: {log}");
+    assert_eq!(numbers(&collector).len(), 21);
 }

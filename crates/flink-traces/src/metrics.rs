@@ -119,8 +119,12 @@ impl Metrics {
                 page.sample(name, &reporter_labels(stats), value(spool));
             }
         };
-        each("flink_traces_spool_stored_total", "counter", "What was stored on disk, or found there.", |spool| spool.stored);
-        each("flink_traces_spool_delivered_total", "counter", "What the destination took of it.", |spool| spool.delivered);
+        each("flink_traces_spool_stored_total", "counter", "What was stored on disk, or found there.", |spool| {
+            spool.stored
+        });
+        each("flink_traces_spool_delivered_total", "counter", "What the destination took of it.", |spool| {
+            spool.delivered
+        });
         each("flink_traces_spool_rejected_total", "counter", "What it refused for good.", |spool| spool.rejected);
         each("flink_traces_spool_dropped_total", "counter", "What of it was given up.", |spool| spool.dropped);
         each("flink_traces_spool_queued", "gauge", "What is on disk.", |spool| spool.queued);

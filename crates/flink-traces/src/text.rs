@@ -103,8 +103,9 @@ pub fn tell_stats(stats: &[ReporterStats]) -> bool {
         }
     }
     let is_lossless = |spool: SpoolStats| spool.rejected + spool.dropped == 0;
-    let arrived =
-        |reporter: &ReporterStats| reporter.delivered == reporter.emitted && reporter.transfer.spool.is_none_or(is_lossless);
+    let arrived = |reporter: &ReporterStats| {
+        reporter.delivered == reporter.emitted && reporter.transfer.spool.is_none_or(is_lossless)
+    };
     stats.iter().all(arrived)
 }
 

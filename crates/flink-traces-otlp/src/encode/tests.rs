@@ -1,5 +1,6 @@
 //! What is encoded here and decoded by `opentelemetry-proto` is what went in.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use flink_traces_api::{

@@ -93,6 +93,130 @@ fn a_chunk_waits_until_those_with_its_parents_are_settled() {
     assert_eq!(waiting(&mut spool), ["part", "another", "other"]);
 }
 
+/// A span of a tree of a whole with 60 parts, as chunks with few spans each.
+fn tree() -> Vec<Chunk> {
+    use std::sync::Arc;
+
+    use flink_traces_api::{Identity, ReportContext, ReportedSpan, Span, SystemClock};
+
+    use crate::encode::{Chunks, span_records};
+
+    let part = |place| Span::builder("s", "part").attribute("place", place).child(Span::builder("s", "in it"));
+    let whole = Span::builder("s", "whole").children((0..60_i64).map(part)).build(&SystemClock);
+    let context = Arc::new(ReportContext::default());
+    let tree = [ReportedSpan::new(Arc::new(whole), Identity::numbered(7).trace_id(), context)];
+    let chunks: Vec<_> = Chunks::new(span_records(&tree), &[], 1_000).collect();
+    assert!(chunks.len() > 5);
+    chunks
+}
+
+/// Takes all chunks that may go as the sender does; answers how many records may be sent and how many must not. Those that may are
+/// settled as delivered.
+fn send_all(spool: &mut Spool) -> (usize, usize) {
+    let (mut sent, mut orphans) = (0, 0);
+    while let Some((number, chunk)) = spool.next() {
+        let first = spool.first_of(number);
+        let parts = spool.with_withheld(|withheld| chunk.without_orphans(withheld, first, number));
+        let kept = parts.map_or(0, |[_, orphans]| orphans.records);
+        let outcome = Outcome { delivered: chunk.records - kept, rejected: kept, lost: 0 };
+        sent += outcome.delivered;
+        orphans += kept;
+        spool.settle(number, outcome);
+    }
+    (sent, orphans)
+}
+
+/// Scenario: a span is refused, and the process is killed before what it contains was. Guarantees: the next process does not send that
+/// either, but what else there is; and the same span may come again.
+#[test]
+fn what_is_part_of_a_refused_span_is_not_sent_by_the_next_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let chunks = tree();
+    let records: usize = chunks.iter().map(|chunk| chunk.records).sum();
+    let mut spool = open(directory.path());
+    spool.append(&chunks).unwrap();
+    let (number, chunk) = spool.next().unwrap();
+    spool.with_withheld(|withheld| chunk.withhold(withheld, number));
+    spool.settle(number, Outcome { rejected: chunk.records, ..Outcome::default() });
+    assert!(directory.path().join("withheld").exists());
+    drop(spool);
+
+    // Torn, as a crash may leave it.
+    let mut file = open_to_append(&directory.path().join("withheld")).unwrap();
+    file.write_all(&[7; WITHHELD - 1]).unwrap();
+    let mut spool = open(directory.path());
+    spool.append(&[Chunk { overtakes: 0, ..chunks[0].clone() }]).unwrap();
+    let (sent, orphans) = send_all(&mut spool);
+    assert_eq!((sent, orphans), (chunks[0].records, records - chunks[0].records));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "the lock and the cursor");
+
+    // The same tree again, which is taken this time.
+    spool.append(&chunks).unwrap();
+    assert_eq!(send_all(&mut spool), (records, 0));
+}
+
+/// Scenario: a chunk was refused, but that it is settled was not written down. Guarantees: it is sent again, and if it is taken now, so is
+/// what its spans contain.
+#[test]
+fn what_is_sent_again_is_not_withheld() {
+    let directory = tempfile::tempdir().unwrap();
+    let chunks = tree();
+    let mut spool = open(directory.path());
+    spool.append(&chunks).unwrap();
+    let (number, chunk) = spool.next().unwrap();
+    spool.with_withheld(|withheld| chunk.withhold(withheld, number));
+    spool.write_withheld().unwrap();
+    drop(spool);
+    let records = chunks.iter().map(|chunk| chunk.records).sum();
+    assert_eq!(send_all(&mut open(directory.path())), (records, 0));
+}
+
+/// Scenario: chunks were dropped to make room, and the process is killed. Guarantees: the next one has the same account, sends nothing
+/// whose parent was dropped, and goes on.
+#[test]
+fn after_dropping_the_next_process_goes_on_with_the_same_account() {
+    for is_leaf in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = open(directory.path());
+        let large = "x".repeat(100_000);
+        // What is large is dropped: parts, or what has them.
+        let [head_text, part_text] = if is_leaf { ["", large.as_str()] } else { [large.as_str(), ""] };
+        let mut number = 0;
+        let mut report = |spool: &mut Spool| {
+            let head = chunk(&format!("head {number} {head_text}"), 1, false);
+            let part = Chunk { overtakes: 0, ..chunk(&format!("part {number} {part_text}"), 10, true) };
+            spool.append(&[head, part]).unwrap();
+            number += 1;
+        };
+        (0..20).for_each(|_| report(&mut spool));
+        let before = spool.account();
+        assert_eq!(spool.notices, [Notice::Drops]);
+        assert!(before.dropped > 0);
+        drop(spool);
+
+        let mut spool = open(directory.path());
+        assert_eq!((spool.account(), &spool.notices[..]), (before, &[][..]));
+        (0..5).for_each(|_| report(&mut spool));
+        assert_eq!(spool.notices, [Notice::Drops]);
+        let mut heads = BTreeSet::new();
+        let mut parts = BTreeSet::new();
+        while let Some(text) = deliver(&mut spool) {
+            let [kind, number] = text.split(' ').take(2).collect::<Vec<_>>()[..] else { panic!("{text}") };
+            if kind == "head" { &mut heads } else { &mut parts }.insert(number.parse::<u32>().unwrap());
+        }
+        assert!(parts.is_subset(&heads), "{parts:?} of {heads:?}");
+        // The oldest parts are gone, and all that has them is there, if these take the room.
+        assert_eq!((heads.len() == 25, heads.last()), (is_leaf, Some(&24)));
+        let oldest = parts.first().unwrap();
+        assert!(*oldest > 0 && parts.iter().copied().eq(*oldest..25), "{parts:?}");
+        let account = spool.account();
+        assert_eq!((account.delivered, account.queued), ((heads.len() + 10 * parts.len()) as u64, 0));
+        assert_eq!(account.delivered + account.dropped, 25 * 11);
+        drop(spool);
+        assert_eq!(open(directory.path()).account(), account);
+    }
+}
+
 /// A spool of three chunks in one segment; the segment's bytes.
 fn three(directory: &Path) -> Vec<u8> {
     let mut spool = open(directory);
