@@ -1,26 +1,32 @@
 //! `cargo xtask e2e`: a real Flink cluster, a job that fails and recovers, Flink's own reporters and `flink-traces`
 //! beside each other, and a comparison of what they reported.
 
+pub(crate) mod cli;
 mod cluster;
 pub(crate) mod distribution;
-pub(crate) mod observer;
+mod engine;
+mod observer;
 mod rest;
 pub(crate) mod rest_session;
+pub(crate) mod web;
 
+use std::env;
 use std::fs;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result, anyhow, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use flink_traces_testkit::OtlpCollector;
 use flink_traces_testkit::compare::{Comparison, compare, records};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
-use cluster::Cluster;
-use distribution::{Distribution, recreate};
+use cluster::{Cluster, reporting_to};
+use distribution::{Distribution, REST_VERSIONS, VERSION, recreate};
 use observer::Observer;
+
+use crate::cargo;
 
 /// When the job's first attempt fails, counted from its start.
 const FAILS_AFTER: Duration = Duration::from_secs(12);
@@ -49,8 +55,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let cache = root.join("target/e2e");
     let folder = cache.join("session");
     recreate(&folder)?;
-    let distribution = Distribution::prepare(root, &cache)?;
-    let binary = observer::build(root)?;
+    let distribution = Distribution::prepare(VERSION, root, &cache)?;
+    let binary = build(root, "flink-traces")?;
     let comparison = run_until_interrupted(session(&distribution, &binary, &folder), &folder)?;
     print!("{comparison}");
     for (kind, least) in EXPECTED {
@@ -79,7 +85,7 @@ async fn session(distribution: &Distribution, binary: &Path, folder: &Path) -> R
     let native = OtlpCollector::start()?;
     let ours = OtlpCollector::start()?;
     say("starting the cluster");
-    let cluster = Cluster::start(distribution, folder, &native.grpc_endpoint()).await?;
+    let cluster = Cluster::start(distribution, folder, &reporting_to(&native.grpc_endpoint())).await?;
     // What a JVM does for the first time takes it many times longer, and times are compared to the millisecond.
     say("warming up: a job that fails and recovers");
     let warm_up = submit(&cluster, distribution, WARM_UP_FAILS_AFTER).await?;
@@ -128,6 +134,30 @@ async fn interrupted() -> Result<Error> {
         _ = terminate.recv() => {}
     }
     Ok(anyhow!("interrupted"))
+}
+
+/// The versions that `--version` names in the arguments, or else all that sessions of the REST API run.
+fn versions<'a>(arguments: &[&'a str]) -> Result<Vec<&'a str>> {
+    match arguments {
+        [] => Ok(REST_VERSIONS.to_vec()),
+        ["--version", version] => Ok(vec![*version]),
+        _ => bail!("unknown arguments {:?}; --version V is the only one", arguments.join(" ")),
+    }
+}
+
+/// Builds a program of this workspace; answers with its path.
+pub(crate) fn build(root: &Path, package: &str) -> Result<PathBuf> {
+    let mut build = std::process::Command::new(cargo());
+    build.args(["build", "--package", package]).current_dir(root);
+    // What cargo says of this program would be a reason to build some dependencies anew.
+    let of_this = env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("CARGO_PKG_"));
+    for name in of_this {
+        build.env_remove(name);
+    }
+    let status = build.status().context("cargo cannot be started")?;
+    ensure!(status.success(), "cargo build: {status}");
+    // Cargo puts it where it put this program.
+    Ok(env::current_exe()?.with_file_name(package))
 }
 
 fn say(step: &str) {

@@ -15,8 +15,8 @@ use anyhow::{Context, Result, ensure};
 use flink_traces_testkit::{Encoding, OtlpCollector, ReceivedRequest};
 use serde_json::Value;
 
+use crate::e2e::build;
 use crate::e2e::distribution::{recreate, run as run_program};
-use crate::e2e::observer::build;
 use peers::{Peers, Rotel};
 
 /// The session that `flink-traces demo` shows.
@@ -37,7 +37,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let peers = Peers::prepare(root, &folder)?;
     let session = folder.join("session");
     recreate(&session)?;
-    let player = Player { binary: build(root)?, recording: root.join(RECORDING), folder: session.clone() };
+    let player =
+        Player { binary: build(root, "flink-traces")?, recording: root.join(RECORDING), folder: session.clone() };
     let mut expected: Option<Records> = None;
     for (protocol, encoding) in PROTOCOLS {
         for compression in COMPRESSIONS {

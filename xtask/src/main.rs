@@ -19,7 +19,11 @@ usage: cargo xtask <command>
   ci     everything a change must pass: formatting, lints, tidy, tests, documentation, packages
   e2e    what flink-traces reports of a real Flink cluster, compared with what Flink itself reports; see CONTRIBUTING.md
   rest-e2e
-         a real Flink cluster driven by flink-rest's client alone, from the first upload to its shutdown; see CONTRIBUTING.md
+         real Flink clusters of several versions, driven by flink-rest's client alone; [--version V]; see CONTRIBUTING.md
+  cli-e2e
+         Flink's own command line, of several versions, on the REST API of the example engine; [--version V]
+  web-e2e
+         Flink's own web UI, of several versions, on the same, and the picture of it in docs; [--version V]
   parity what our trackers report, compared with what Flink's own classes do; [--sequences N] [--configurations N] [--seed S] [--record]
   interop
          a recorded session sent in every way, read by Python's opentelemetry-proto and by rotel; see CONTRIBUTING.md
@@ -34,7 +38,9 @@ fn main() -> Result<()> {
         ["ci"] => ci::run(&root),
         ["tidy"] => tidy::run(&root),
         ["e2e"] => e2e::run(&root),
-        ["rest-e2e"] => e2e::rest_session::run(&root),
+        ["rest-e2e", arguments @ ..] => e2e::rest_session::run(&root, arguments),
+        ["web-e2e", arguments @ ..] => e2e::web::run(&root, arguments),
+        ["cli-e2e", arguments @ ..] => e2e::cli::run(&root, arguments),
         ["interop"] => interop::run(&root),
         ["parity", arguments @ ..] => parity::run(&root, arguments),
         [] | ["help" | "--help" | "-h"] => {

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::e2e::distribution::{Distribution, recreate};
+use crate::e2e::distribution::{Distribution, VERSION, recreate};
 use flink::Flink;
 
 /// How many cases, of what seed.
@@ -75,7 +75,7 @@ const CONFIGURATIONS: Kind =
 /// Compares as many cases as `arguments` say; the first difference ends the run, and is shown as small as it can be made.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<()> {
     let scope = Scope::parse(arguments)?;
-    let distribution = Distribution::prepare(root, &root.join("target/e2e"))?;
+    let distribution = Distribution::prepare(VERSION, root, &root.join("target/e2e"))?;
     let folder = root.join("target/parity");
     recreate(&folder)?;
     let mut flink = Flink::start(root, &distribution, &folder)?;

@@ -206,9 +206,13 @@ fn served() -> Vec<(&'static str, String)> {
         "/jobs/:jobid/vertices/:vertexid/subtasks/:subtaskindex/attempts/:attempt",
         "/jobs/:jobid/vertices/:vertexid/metrics",
         "/jobs/:jobid/vertices/:vertexid/watermarks",
+        "/jobs/:jobid/vertices/:vertexid/subtasks/metrics",
+        "/applications/overview",
+        "/applications/:applicationid",
     ]
     .map(|template| {
         let path = template.replace("/jobs/:jobid", &job).replace(":checkpointid", "1").replace(":vertexid", SOURCE);
+        let path = path.replace(":applicationid", JOB);
         (template, path.replace(":subtaskindex", "1").replace(":attempt", "1"))
     })
     .into()
@@ -262,6 +266,7 @@ async fn what_is_not_there_is_not_found() {
             format!("Could not find attempt 2 in subtask 0 in job vertex {SINK}"),
         ),
         (format!("{job}/exceptions?failureLabelFilter=x"), 400, "x is no label: key:value is expected".to_owned()),
+        ("/applications/abc".to_owned(), 404, "Application could not be found.".to_owned()),
         ("/taskmanagers".to_owned(), 404, "Unable to load requested file /taskmanagers.".to_owned()),
     ] {
         assert_eq!(running.get(&path).await, (status, serde_json::json!({"errors": [problem]})), "{path}");
@@ -273,7 +278,9 @@ async fn what_is_not_there_is_not_found() {
 
 /// What Flink 2.3.0 tells and an engine's reports do not.
 const NOT_TOLD: &[&str] = &[
-    "/jobs/:jobid.application-id",
+    // States that no job of this test is in.
+    "/applications/overview.applications[].jobs.FAILED",
+    "/applications/overview.applications[].jobs.FINISHED",
     "/jobs/:jobid.vertices[].metrics.accumulated-backpressured-time",
     "/jobs/:jobid.vertices[].metrics.accumulated-busy-time",
     "/jobs/:jobid.vertices[].metrics.accumulated-idle-time",

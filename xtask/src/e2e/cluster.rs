@@ -52,14 +52,24 @@ const CONFIGURATION: &[(&str, &str)] = &[
     ("restart-strategy.type", "fixed-delay"),
     ("restart-strategy.fixed-delay.attempts", "3"),
     ("restart-strategy.fixed-delay.delay", "1s"),
-    ("traces.checkpoint.span-detail-level", "CHILDREN_SPANS_PER_SUBTASK"),
-    ("traces.reporters", "otel"),
-    ("traces.reporter.otel.factory.class", "org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory"),
-    ("traces.reporter.otel.exporter.protocol", "grpc"),
-    ("events.reporters", "otel"),
-    ("events.reporter.otel.factory.class", "org.apache.flink.events.otel.OpenTelemetryEventReporterFactory"),
-    ("events.reporter.otel.exporter.protocol", "grpc"),
 ];
+
+/// Options of a session whose cluster reports to the OTLP collector at `collector` over gRPC.
+pub(super) fn reporting_to(collector: &str) -> Vec<(&'static str, String)> {
+    [
+        ("traces.checkpoint.span-detail-level", "CHILDREN_SPANS_PER_SUBTASK"),
+        ("traces.reporters", "otel"),
+        ("traces.reporter.otel.factory.class", "org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory"),
+        ("traces.reporter.otel.exporter.protocol", "grpc"),
+        ("traces.reporter.otel.exporter.endpoint", collector),
+        ("events.reporters", "otel"),
+        ("events.reporter.otel.factory.class", "org.apache.flink.events.otel.OpenTelemetryEventReporterFactory"),
+        ("events.reporter.otel.exporter.protocol", "grpc"),
+        ("events.reporter.otel.exporter.endpoint", collector),
+    ]
+    .map(|(key, value)| (key, value.to_owned()))
+    .into()
+}
 
 const LOGGING: &str = "\
 rootLogger.level = INFO
@@ -79,14 +89,17 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster that keeps all its files in `folder` and reports to the OTLP collector at `collector` over
-    /// gRPC, and waits for its slots.
-    pub(super) async fn start(distribution: &Distribution, folder: &Path, collector: &str) -> Result<Self> {
+    /// Starts a cluster with these options that keeps all its files in `folder`, and waits for its slots.
+    pub(super) async fn start(
+        distribution: &Distribution,
+        folder: &Path,
+        options: &[(&'static str, String)],
+    ) -> Result<Self> {
         let (rpc_port, rest_port) = free_ports()?;
         let configuration = folder.join("conf");
         fs::create_dir_all(&configuration)?;
         fs::create_dir_all(folder.join("tmp"))?;
-        fs::write(configuration.join("config.yaml"), config_yaml(folder, collector, rpc_port, rest_port))?;
+        fs::write(configuration.join("config.yaml"), config_yaml(folder, options, rpc_port, rest_port))?;
         fs::write(configuration.join("log4j.properties"), LOGGING)?;
 
         let start = |name: &str, main_class: &str, memory: &[&str]| -> Result<Child> {
@@ -144,7 +157,7 @@ fn java(distribution: &Distribution, folder: &Path, memory: &[&str], main_class:
     command
 }
 
-fn config_yaml(folder: &Path, collector: &str, rpc_port: u16, rest_port: u16) -> String {
+fn config_yaml(folder: &Path, more: &[(&'static str, String)], rpc_port: u16, rest_port: u16) -> String {
     let file = |name: &str| format!("file://{}", folder.join(name).display());
     let mut options: BTreeMap<&str, String> =
         CONFIGURATION.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
@@ -153,9 +166,8 @@ fn config_yaml(folder: &Path, collector: &str, rpc_port: u16, rest_port: u16) ->
         ("rest.port", rest_port.to_string()),
         ("execution.checkpointing.dir", file("checkpoints")),
         ("execution.checkpointing.savepoint-dir", file("savepoints")),
-        ("traces.reporter.otel.exporter.endpoint", collector.to_owned()),
-        ("events.reporter.otel.exporter.endpoint", collector.to_owned()),
     ]);
+    options.extend(more.iter().cloned());
     options.iter().map(|(key, value)| format!("{key}: {value}\n")).collect()
 }
 

@@ -1,7 +1,6 @@
 //! `flink-traces`, as an operator would run it beside the cluster.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::cluster::log_file;
-use crate::cargo;
 
 /// Its command line, where `{flink}` is the cluster's address and `{otlp}` the collector's. Its output is Flink's,
 /// mistakes included, for Flink's is what it is compared with.
@@ -28,21 +26,6 @@ const ARGUMENTS: &[&str] = &[
     "events.reporter.otlp.compatibility=flink",
 ];
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Builds the binary; answers with its path.
-pub(crate) fn build(root: &Path) -> Result<PathBuf> {
-    let mut build = std::process::Command::new(cargo());
-    build.args(["build", "--package", "flink-traces"]).current_dir(root);
-    // What cargo says of this program would be a reason to build some dependencies anew.
-    let of_this = env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("CARGO_PKG_"));
-    for name in of_this {
-        build.env_remove(name);
-    }
-    let status = build.status().context("cargo cannot be started")?;
-    ensure!(status.success(), "cargo build: {status}");
-    // Cargo puts it where it put this program.
-    Ok(env::current_exe()?.with_file_name("flink-traces"))
-}
 
 /// A running `flink-traces`. It is killed when this is dropped.
 #[derive(Debug)]

@@ -9,36 +9,45 @@ use flink_rest::types::{
 };
 use flink_rest::{
     CancelJob, Checkpoints, DeleteJar, DisposeSavepoint, ENDPOINTS, Error, JarId, Jars, Job, JobExecutionResult, JobId,
-    JobMetrics, JobStatus, PlanJar, QueueStatusId, RescaleJob, Resource, RunJar, ShutdownCluster, StatusError, StopJob,
-    TaskManagers, TriggerCheckpoint,
+    JobMetrics, JobStatus, PlanJar, QueueStatusId, RescaleJob, Resource, ResourceRequirements, RunJar, ShutdownCluster,
+    StatusError, StopJob, TaskManagers, TriggerCheckpoint, UpdateResourceRequirements,
 };
-use flink_traces_testkit::OtlpCollector;
 
 use super::cluster::Cluster;
 use super::distribution::{Distribution, recreate};
 use super::rest::{Rest, all_run, poll};
-use super::{STEP_TIMEOUT, run_until_interrupted, say};
+use super::{STEP_TIMEOUT, run_until_interrupted, say, versions};
 
 /// The job's only argument: it fails first after so many milliseconds, which is never.
 const FAILS_AFTER: &str = "100000000";
 /// Of the endpoints that only read, at least so many have to have an answer.
 const LEAST_READ: usize = 45;
 
-/// Runs the session. Whatever was started is gone afterwards, also after an interruption.
-pub(crate) fn run(root: &Path) -> Result<()> {
+/// The Adaptive scheduler, which rescales; soon, not after its 30 s. Of the last two keys each version has one.
+const OPTIONS: &[(&str, &str)] = &[
+    ("jobmanager.scheduler", "adaptive"),
+    ("jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling", "1s"),
+    ("jobmanager.adaptive-scheduler.scaling-interval.min", "1s"),
+];
+
+/// Runs a session of each version that the arguments name. Whatever was started is gone afterwards, also after an interruption.
+pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<()> {
     let cache = root.join("target/e2e");
     let folder = cache.join("rest-session");
-    recreate(&folder)?;
-    let distribution = Distribution::prepare(root, &cache)?;
-    run_until_interrupted(session(&distribution, &folder), &folder)?;
-    fs::remove_dir_all(&folder)?;
+    for version in versions(arguments)? {
+        recreate(&folder)?;
+        println!("Flink {version}");
+        let distribution = Distribution::prepare(version, root, &cache)?;
+        run_until_interrupted(session(&distribution, &folder), &folder)?;
+        fs::remove_dir_all(&folder)?;
+    }
     Ok(())
 }
 
 async fn session(distribution: &Distribution, folder: &Path) -> Result<()> {
-    let collector = OtlpCollector::start()?;
     say("starting the cluster");
-    let cluster = Cluster::start(distribution, folder, &collector.grpc_endpoint()).await?;
+    let options: Vec<_> = OPTIONS.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+    let cluster = Cluster::start(distribution, folder, &options).await?;
     let rest = &cluster.rest;
     let client = &rest.client;
 
@@ -86,6 +95,19 @@ async fn session(distribution: &Distribution, folder: &Path) -> Result<()> {
     let error = client.run(&RescaleJob { job: job.clone(), parallelism: Some(1) }, STEP_TIMEOUT).await;
     let problem = refused(error.err())?;
     ensure!(problem.status() == 503 && problem.message().contains("FLINK-12312"), "{problem}");
+
+    say("rescaling, as the Adaptive scheduler does");
+    let mut requirements = client.call(&ResourceRequirements { job: job.clone() }).await?;
+    for vertex in requirements.vertices.values_mut() {
+        (vertex.parallelism.lower_bound, vertex.parallelism.upper_bound) = (1, 1);
+    }
+    client.call(&UpdateResourceRequirements { job: job.clone(), body: requirements }).await?;
+    let rescaled = async || {
+        let vertices = client.call(&Job { job: job.clone() }).await?.vertices;
+        Ok(vertices.iter().all(|vertex| vertex.parallelism == 1).then_some(()))
+    };
+    poll("the smaller job", STEP_TIMEOUT, rescaled).await?;
+    wait_until_all_run(rest, &job).await?;
 
     say("stopping with a savepoint");
     let order = StopJob { job: job.clone(), body: StopWithSavepointRequestBody::default() };

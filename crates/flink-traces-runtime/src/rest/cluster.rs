@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use flink_rest::types::{
-    AsynchronousOperationResult, CheckpointConfigInfo, CheckpointStatistics, CheckpointingStatistics,
-    ClusterOverviewWithVersion, DashboardConfiguration, EmptyResponseBody, JobConfigInfo, JobDetailsInfo,
-    JobExceptionsInfoWithHistory, JobIdWithStatus, JobIdsWithStatusOverview, JobPlanInfo, JobStatusInfo,
-    JobVertexDetailsInfo, Metric, MetricCollectionResponseBody, MultipleJobsDetails, OperationInfo,
-    SubtaskExecutionAttemptDetailsInfo, SubtasksTimesInfo, TaskCheckpointStatisticsWithSubtaskDetails, TriggerResponse,
+    AggregatedMetricsResponseBody, ApplicationDetailsInfo, AsynchronousOperationResult, CheckpointConfigInfo,
+    CheckpointStatistics, CheckpointingStatistics, ClusterOverviewWithVersion, DashboardConfiguration,
+    EmptyResponseBody, JobConfigInfo, JobDetailsInfo, JobExceptionsInfoWithHistory, JobIdWithStatus,
+    JobIdsWithStatusOverview, JobPlanInfo, JobStatusInfo, JobVertexDetailsInfo, Metric, MetricCollectionResponseBody,
+    MultipleApplicationsDetails, MultipleJobsDetails, OperationInfo, SubtaskExecutionAttemptDetailsInfo,
+    SubtasksTimesInfo, TaskCheckpointStatisticsWithSubtaskDetails, TriggerResponse,
 };
 use flink_rest::{
-    CancelJob, CheckpointConfig, CheckpointDetails, CheckpointSubtasks, CheckpointTriggerStatus, Checkpoints, Config,
-    Endpoint, Job, JobConfig, JobExceptions, JobId, JobMetrics, JobPlan, JobState, Jobs, JobsOverview, Overview,
-    RestError, RestService, SavepointStatus, ShutdownCluster, StopJob, Subtask, SubtaskAttempt, SubtaskTimes,
-    TriggerCheckpoint, TriggerId, TriggerSavepoint, Vertex, VertexMetrics, Watermarks,
+    Application, ApplicationsOverview, CancelJob, CheckpointConfig, CheckpointDetails, CheckpointSubtasks,
+    CheckpointTriggerStatus, Checkpoints, Config, Endpoint, Job, JobConfig, JobExceptions, JobId, JobMetrics, JobPlan,
+    JobState, Jobs, JobsOverview, Overview, RestError, RestService, SavepointStatus, ShutdownCluster, StopJob, Subtask,
+    SubtaskAttempt, SubtaskTimes, SubtasksMetrics, TriggerCheckpoint, TriggerId, TriggerSavepoint, Vertex,
+    VertexMetrics, Watermarks,
 };
 use flink_traces_api::{AttributeValue, Clock};
 
@@ -49,7 +51,7 @@ pub struct ClusterInfo {
 /// Jobs that an engine tracks, answering like a cluster of Flink: with [`flink_rest::RestServer`], Flink's command line, its web UI, this
 /// project's observer and whatever else asks Flink's REST API can look at them.
 ///
-/// It answers `/config`, `/overview`, `/jobs`, `/jobs/overview`, and of each job its details, states, plan, configuration, exceptions, vertices,
+/// It answers `/config`, `/overview`, `/applications`, `/jobs`, `/jobs/overview`, and of each job its details, states, plan, configuration, exceptions, vertices,
 /// subtasks and their times, metrics, and everything about checkpoints. Nothing is cached, so every answer is what was reported last.
 /// All else is answered as by a version of Flink that lacks it. What shall be done to jobs is the engine's [`RestfulGateway`]'s; without one,
 /// nothing can be changed.
@@ -296,6 +298,26 @@ impl RestService for TrackedCluster {
                 "Could not find attempt {attempt} in subtask {subtask} in job vertex {vertex}"
             ))
         })
+    }
+
+    /// There are none, but the web UI asks.
+    async fn subtasks_metrics(&self, request: SubtasksMetrics) -> Result<AggregatedMetricsResponseBody, RestError> {
+        self.find(&request.job)?;
+        Ok(AggregatedMetricsResponseBody { metrics: Vec::new() })
+    }
+
+    /// Each job is one, as if it had been run by itself. The web UI begins with these.
+    async fn applications_overview(&self, _: ApplicationsOverview) -> Result<MultipleApplicationsDetails, RestError> {
+        let now = self.now();
+        let applications = self.all().into_iter().map(|job| job.application(now)).collect::<Result<_, _>>();
+        Ok(MultipleApplicationsDetails { applications: applications.map_err(internal)? })
+    }
+
+    async fn application(&self, request: Application) -> Result<ApplicationDetailsInfo, RestError> {
+        let missing = || RestError::not_found("Application could not be found.");
+        let job_id = JobId::new(request.application.as_str()).map_err(|_| missing())?;
+        let job = self.find(&job_id).map_err(|_| missing())?;
+        job.application_info(self.now()).map_err(internal)
     }
 
     /// There are none, but the web UI asks.

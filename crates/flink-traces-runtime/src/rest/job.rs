@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flink_rest::types::{
-    CheckpointConfigInfo, ExceptionInfo, ExecutionConfigInfo, JobConfigInfo, JobDetails, JobDetailsInfo,
-    JobDetailsVertexInfo, JobExceptionHistory, JobExceptionsInfoWithHistory, JobVertexDetailsInfo, Plan, PlanInput,
-    PlanNode, SubtaskExecutionAttemptDetailsInfo, SubtaskTimeInfo, SubtasksTimesInfo,
+    ApplicationDetails, ApplicationDetailsInfo, CheckpointConfigInfo, ExceptionInfo, ExecutionConfigInfo,
+    JobConfigInfo, JobDetails, JobDetailsInfo, JobDetailsVertexInfo, JobExceptionHistory, JobExceptionsInfoWithHistory,
+    JobVertexDetailsInfo, Plan, PlanInput, PlanNode, SubtaskExecutionAttemptDetailsInfo, SubtaskTimeInfo,
+    SubtasksTimesInfo,
 };
-use flink_rest::{ExecutionState as WireState, InvalidId, JobId, JobStatus as WireStatus, JobVertexId};
+use flink_rest::{ApplicationId, ExecutionState as WireState, InvalidId, JobId, JobStatus as WireStatus, JobVertexId};
 
 use super::with_causes;
 use crate::{
@@ -289,6 +290,35 @@ impl TrackedJob {
         }
     }
 
+    /// The application that runs this job and no other; it has the job's id.
+    pub(super) fn application(&self, now: i64) -> Result<ApplicationDetails, InvalidId> {
+        let job = self.details(now);
+        Ok(ApplicationDetails {
+            id: ApplicationId::new(self.job_id.as_str())?,
+            name: job.name,
+            start_time: job.start_time,
+            end_time: job.end_time,
+            duration: job.duration,
+            status: application_status(self.status()).to_owned(),
+            jobs: [(job.state, 1)].into(),
+            other: Default::default(),
+        })
+    }
+
+    pub(super) fn application_info(&self, now: i64) -> Result<ApplicationDetailsInfo, InvalidId> {
+        let ApplicationDetails { id, name, start_time, end_time, duration, status, .. } = self.application(now)?;
+        let state = self.lock();
+        let entered = |status: &str| {
+            let at = state.timestamps.iter().filter(|(known, _)| application_status(**known) == status);
+            (status.to_owned(), at.map(|(_, at)| *at).min().unwrap_or(0))
+        };
+        let timestamps = APPLICATION_STATUSES.map(entered).into();
+        drop(state);
+        let jobs = vec![self.details(now)];
+        let other = Default::default();
+        Ok(ApplicationDetailsInfo { id, name, status, start_time, end_time, duration, timestamps, jobs, other })
+    }
+
     pub(super) fn details_info(&self, now: i64) -> JobDetailsInfo {
         let state = self.lock();
         let vertices: Vec<_> =
@@ -315,7 +345,7 @@ impl TrackedJob {
             job_type: Some("STREAMING".to_owned()),
             scheduler_type: Some("Default".to_owned()),
             pending_operators: Some(0),
-            application_id: None,
+            application_id: Some(self.info.job_id.clone()),
             plan: Some(self.plan()),
             other,
         }
@@ -545,6 +575,23 @@ fn aggregate(states: impl Iterator<Item = ExecutionState> + Clone) -> ExecutionS
     states
         .max_by_key(|state| ExecutionState::ALL.iter().position(|known| known == state))
         .unwrap_or(ExecutionState::Created)
+}
+
+/// The states of an application, as Flink's `ApplicationState`.
+const APPLICATION_STATUSES: [&str; 7] =
+    ["CREATED", "RUNNING", "FAILING", "FAILED", "CANCELING", "CANCELED", "FINISHED"];
+
+/// The state of the application whose job is in this one. An application does not restart.
+fn application_status(status: JobStatus) -> &'static str {
+    match status {
+        JobStatus::Initializing | JobStatus::Created => "CREATED",
+        JobStatus::Running | JobStatus::Restarting | JobStatus::Reconciling | JobStatus::Suspended => "RUNNING",
+        JobStatus::Failing => "FAILING",
+        JobStatus::Failed => "FAILED",
+        JobStatus::Cancelling => "CANCELING",
+        JobStatus::Canceled => "CANCELED",
+        JobStatus::Finished => "FINISHED",
+    }
 }
 
 fn wire_status(status: JobStatus) -> WireStatus {
