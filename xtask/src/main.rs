@@ -1,6 +1,7 @@
 //! The workspace's own commands; `cargo xtask` lists them.
 #![allow(clippy::print_stdout, reason = "a command line program answers on standard output")]
 
+mod bench;
 mod ci;
 mod e2e;
 mod interop;
@@ -17,6 +18,7 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   ci     everything a change must pass: formatting, lints, tidy, tests, documentation, packages
+  bench  what tracing costs with this workspace and with others; [--rounds N] [--only WORK]... [--output FOLDER] [--java]
   e2e    what flink-traces reports of a real Flink cluster, compared with what Flink itself reports; see CONTRIBUTING.md
   rest-e2e
          real Flink clusters of several versions, driven by flink-rest's client alone; [--version V]; see CONTRIBUTING.md
@@ -36,6 +38,7 @@ fn main() -> Result<()> {
     let root = workspace_root()?;
     match arguments.as_slice() {
         ["ci"] => ci::run(&root),
+        ["bench", arguments @ ..] => bench::run(&root, arguments),
         ["tidy"] => tidy::run(&root),
         ["e2e"] => e2e::run(&root),
         ["rest-e2e", arguments @ ..] => e2e::rest_session::run(&root, arguments),

@@ -12,7 +12,7 @@ const FNV_PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 /// What makes a span this one and no other: for a root the cluster, the job and the checkpoint or attempt; for a child
 /// what tells it from its siblings. A 128-bit hash of those parts, the same on every machine and in every version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Identity(u128);
+pub struct Identity([u64; 2]);
 
 impl Identity {
     /// The identity made of `parts`. Parts are kept apart: `["ab", "c"]` is not `["a", "bc"]`.
@@ -26,18 +26,27 @@ impl Identity {
         // FNV's last bytes hardly reach the low bits; trace ids are sampled by them.
         let high = scramble((hash >> 64) as u64);
         let low = scramble(hash as u64 ^ high);
-        Self(u128::from(high) << 64 | u128::from(low))
+        Self([high, low])
     }
 
     /// The identity of the `number`th of some siblings.
     pub fn numbered(number: u64) -> Self {
-        Self(u128::from(number))
+        Self([0, number])
+    }
+
+    /// Another identity for every `number`: of what is told apart by nothing else than that this one was made by chance.
+    #[must_use]
+    pub fn and_number(self, number: u64) -> Self {
+        let [high, low] = self.0;
+        let high = scramble(high.wrapping_add(number));
+        Self([high, scramble(low ^ high)])
     }
 
     /// The trace that a root span of this identity starts.
     pub fn trace_id(self) -> TraceId {
+        let [high, low] = self.0;
         // Only a trace id of all zeros is invalid.
-        TraceId(self.0.max(1).to_be_bytes())
+        TraceId((u128::from(high) << 64 | u128::from(low)).max(1).to_be_bytes())
     }
 }
 
@@ -78,7 +87,7 @@ impl SpanId {
     /// The id of the child of this span that `identity` tells from its siblings.
     pub fn child(self, identity: Identity) -> SpanId {
         let parent = u64::from_be_bytes(self.0);
-        let own = (identity.0 >> 64) as u64 ^ identity.0 as u64;
+        let own = identity.0[0] ^ identity.0[1];
         SpanId::of_number(parent.rotate_left(17) ^ scramble(own.wrapping_add(0x9e37_79b9_7f4a_7c15)))
     }
 

@@ -12,7 +12,7 @@ mod reporter;
 mod span;
 mod text;
 
-pub use attribute::{AttributeValue, Attributes, Text};
+pub use attribute::{AttributeValue, Attributes, Entry, Text};
 pub use clock::{Clock, SystemClock};
 pub use config::{
     COMPATIBILITY, ConfigError, ConfigOption, ConfigValue, OptionDoc, Origin, REDACTED, RawValue, ReporterConfig,
@@ -21,8 +21,8 @@ pub use config::{
 pub use event::{Event, EventBuilder, EventExtension};
 pub use id::{Identity, SpanId, TraceId};
 pub use record::{
-    Compatibility, JOB_ID, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, SpanRef, ValueRef,
-    strip_angle_brackets,
+    AddedAttributes, Compatibility, JOB_ID, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, SpanRef,
+    ValueRef, strip_angle_brackets,
 };
 pub use registry::Registry;
 pub use reporter::{

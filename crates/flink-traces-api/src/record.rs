@@ -46,15 +46,69 @@ impl ReportContext {
         with_job_id: bool,
     ) -> impl Iterator<Item = (&'a str, ValueRef<'a>)> {
         let extension = extension.filter(|_| self.shows_extensions());
-        let job_id = self.job_id.as_deref().filter(|_| with_job_id);
+        let job_id = self.job_id.as_ref().filter(|_| with_job_id);
         let hidden = move |key: &str| (job_id.is_some() && key == JOB_ID) || self.overrides(key);
         own.iter()
             .filter(move |(key, _)| extension.is_none_or(|extension| extension.get(key).is_none()))
             .chain(extension.into_iter().flat_map(crate::Attributes::iter))
             .filter(move |(key, _)| !hidden(key))
-            .map(|(key, value)| (key, ValueRef::from(value)))
-            .chain(job_id.filter(|_| !self.overrides(JOB_ID)).map(|id| (JOB_ID, ValueRef::String(id))))
-            .chain(self.variables.iter().map(|(key, value)| (key.as_str(), ValueRef::String(value))))
+            .chain(self.added(with_job_id))
+    }
+
+    /// What it adds to a record, after the record's own: `jobId` to roots and events, and the variables, keys in angle brackets.
+    fn added(&self, with_job_id: bool) -> impl Iterator<Item = (&str, ValueRef<'_>)> {
+        let job_id = self.job_id.as_deref().filter(|_| with_job_id && !self.overrides(JOB_ID));
+        let variables = self.variables.iter().map(|(key, value)| (key.as_str(), ValueRef::String(value)));
+        job_id.map(|id| (JOB_ID, ValueRef::String(id))).into_iter().chain(variables)
+    }
+}
+
+/// The attributes that a context adds to all roots, or to all parts, as the OpenTelemetry reporters export them: what an encoder can prepare
+/// once and append to many spans.
+///
+/// Of a span for which [`before`](Self::before) answers, [`SpanRef::otel_attributes`] are those, and then these.
+#[derive(Debug, Clone, Default)]
+pub struct AddedAttributes {
+    list: Vec<(String, String)>,
+    /// The lengths of their keys, as bits: most keys can be told from all of these without a look at them.
+    lengths: u64,
+    /// Whether two have the same key, or some attributes have to be left out.
+    is_intricate: bool,
+}
+
+impl AddedAttributes {
+    /// Those of root spans, if `to_roots`, or of parts.
+    pub fn new(context: &ReportContext, to_roots: bool) -> Self {
+        let mut added = Self { is_intricate: !context.shows_extensions(), ..Self::default() };
+        for (key, value) in context.added(to_roots) {
+            let key = strip_angle_brackets(key);
+            if let (false, ValueRef::String(value)) = (key.is_empty(), value) {
+                added.is_intricate |= added.has(key.as_bytes());
+                added.lengths |= 1 << (key.len() % 64);
+                added.list.push((key.to_owned(), value.to_owned()));
+            }
+        }
+        added
+    }
+
+    /// Their keys, without angle brackets, and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.list.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// What goes before these; `None` if something has to be replaced, renamed or left out, so that they are to be merged one by one.
+    pub fn before<'a>(&self, span: &SpanRef<'a>) -> Option<&'a crate::Attributes> {
+        let extension = span.span.extension();
+        if self.is_intricate || extension.is_some_and(|extension| !extension.attributes.is_empty()) {
+            return None;
+        }
+        let own = span.span.attributes();
+        let is_simple = |key: &[u8]| !matches!(key.first(), None | Some(b'<')) && !self.has(key);
+        own.entries().all(|entry| is_simple(entry.key)).then_some(own)
+    }
+
+    fn has(&self, key: &[u8]) -> bool {
+        self.lengths >> (key.len() % 64) & 1 == 1 && self.list.iter().any(|(added, _)| added.as_bytes() == key)
     }
 }
 
@@ -174,7 +228,7 @@ impl ReportedSpan {
     pub fn span_count(&self) -> usize {
         match self.context.shows_extensions() {
             true => self.span.span_count(),
-            false => self.span.flink_span_count,
+            false => self.span.flink_span_count(),
         }
     }
 
@@ -240,6 +294,11 @@ impl<'a> SpanRef<'a> {
     pub fn attributes(&self) -> impl Iterator<Item = (&'a str, ValueRef<'a>)> + use<'a> {
         let extension = self.span.extension().map(|extension| &extension.attributes);
         self.context.attributes(self.span.attributes(), extension, self.parent_span_id.is_none())
+    }
+
+    /// What its group and its reporter add.
+    pub fn context(&self) -> &'a ReportContext {
+        self.context
     }
 
     /// All attributes as Flink's OpenTelemetry reporter exports them: no angle brackets, each key once, and under

@@ -1,6 +1,6 @@
 //! Spans: what happened from one moment to another, possibly with parts.
 
-use crate::{AttributeValue, Attributes, Clock, Identity, Text};
+use crate::{AttributeValue, Attributes, Clock, Identity, Text, ValueRef};
 
 /// A finished span, as `org.apache.flink.traces.Span`: a stretch of time with attributes and child spans.
 ///
@@ -13,35 +13,49 @@ pub struct Span {
     pub(crate) start_ts_millis: i64,
     pub(crate) end_ts_millis: i64,
     pub(crate) attributes: Attributes,
-    pub(crate) children: Vec<Span>,
     pub(crate) identity: Option<Identity>,
+    /// `None` if it has none: most spans are parts that have none themselves.
+    parts: Option<Box<Parts>>,
     pub(crate) extension: Option<Box<SpanExtension>>,
-    pub(crate) span_count: usize,
+}
+
+/// The parts that Flink's span has, too, and how many spans they and those beyond Flink are, all in all.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Parts {
+    children: Vec<Span>,
+    span_count: usize,
     /// Without those that Flink would not have reported.
-    pub(crate) flink_span_count: usize,
+    flink_span_count: usize,
+    /// The children, also those beyond Flink, that have no start yet.
+    unset: Vec<Unset>,
+    /// Whether a span further down has no start yet.
+    has_unset_below: bool,
+}
+
+/// A child that has no start yet.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Unset {
+    /// Which of its siblings it is.
+    place: usize,
+    is_beyond_flink: bool,
+    /// Whether its end is not set either.
+    has_no_end: bool,
 }
 
 impl Span {
     /// Starts a span of the class `scope`, in Flink the reporting class's canonical name.
     pub fn builder(scope: impl Into<Text>, name: impl Into<Text>) -> SpanBuilder {
-        SpanBuilder {
-            span: Span {
-                scope: scope.into(),
-                name: name.into(),
-                start_ts_millis: 0,
-                end_ts_millis: 0,
-                attributes: Attributes::new(),
-                children: Vec::new(),
-                identity: None,
-                extension: None,
-                span_count: 1,
-                flink_span_count: 1,
-            },
-            start_ts_millis: None,
-            end_ts_millis: None,
-            children: Vec::new(),
-            extension_children: Vec::new(),
-        }
+        let span = Span {
+            scope: scope.into(),
+            name: name.into(),
+            start_ts_millis: 0,
+            end_ts_millis: 0,
+            attributes: Attributes::new(),
+            identity: None,
+            parts: None,
+            extension: None,
+        };
+        SpanBuilder { span, start_ts_millis: None, end_ts_millis: None, keys: Keys::default() }
     }
 
     /// The class that reported it.
@@ -71,7 +85,7 @@ impl Span {
 
     /// Its parts.
     pub fn children(&self) -> &[Span] {
-        &self.children
+        self.parts.as_ref().map_or(&[], |parts| &parts.children)
     }
 
     /// What tells it from all other spans, if it was said.
@@ -86,7 +100,33 @@ impl Span {
 
     /// How many spans this tree holds, the root and those beyond Flink included: the unit in which reporters count.
     pub fn span_count(&self) -> usize {
-        self.span_count
+        1 + self.parts.as_ref().map_or(0, |parts| parts.span_count)
+    }
+
+    /// The same without those beyond Flink.
+    pub(crate) fn flink_span_count(&self) -> usize {
+        1 + self.parts.as_ref().map_or(0, |parts| parts.flink_span_count)
+    }
+
+    fn has_unset_below(&self) -> bool {
+        self.parts.as_ref().is_some_and(|parts| parts.has_unset_below || !parts.unset.is_empty())
+    }
+
+    /// Fills in the timestamps that were not set, of all spans below this one.
+    fn settle_below(&mut self, now: i64) {
+        let Some(parts) = self.parts.as_mut() else { return };
+        let extension = self.extension.as_mut().map_or(&mut [][..], |extension| &mut extension.children);
+        for Unset { place, is_beyond_flink, has_no_end } in std::mem::take(&mut parts.unset) {
+            let siblings = if is_beyond_flink { &mut *extension } else { &mut parts.children };
+            let Some(child) = siblings.get_mut(place) else { continue };
+            child.start_ts_millis = now;
+            if has_no_end {
+                child.end_ts_millis = now;
+            }
+        }
+        if std::mem::take(&mut parts.has_unset_below) {
+            parts.children.iter_mut().chain(extension).for_each(|child| child.settle_below(now));
+        }
     }
 }
 
@@ -127,17 +167,22 @@ pub struct Failure {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpanBuilder {
+    /// All but its own timestamps.
     span: Span,
     start_ts_millis: Option<i64>,
     end_ts_millis: Option<i64>,
-    children: Vec<SpanBuilder>,
-    extension_children: Vec<SpanBuilder>,
+    keys: Keys,
 }
 
 impl SpanBuilder {
     /// The span's name.
     pub fn name(&self) -> &str {
         &self.span.name
+    }
+
+    /// What was said of what makes it this span; see [`identity`](Self::identity).
+    pub fn has_identity(&self) -> bool {
+        self.span.identity.is_some()
     }
 
     /// Sets when it began, in milliseconds since the epoch. Unset: the moment of [`build`](Self::build).
@@ -156,23 +201,61 @@ impl SpanBuilder {
 
     /// Sets an attribute, replacing an earlier value of that key.
     #[must_use]
-    pub fn attribute(mut self, key: impl Into<Text>, value: impl Into<AttributeValue>) -> Self {
-        self.span.attributes.set(key, value);
+    pub fn attribute(self, key: impl Into<Text>, value: impl Into<AttributeValue>) -> Self {
+        self.attribute_ref(&key.into(), ValueRef::from(&value.into()))
+    }
+
+    /// [`attribute`](Self::attribute) for whoever keeps key and value: what is borrowed is copied once, to where it stays.
+    #[must_use]
+    #[inline]
+    pub fn attribute_ref(mut self, key: &str, value: ValueRef<'_>) -> Self {
+        self.set_attribute(key, value);
         self
+    }
+
+    fn set_attribute(&mut self, key: &str, value: ValueRef<'_>) {
+        match self.keys.may_have(key) {
+            true => self.span.attributes.set_ref(key, value),
+            false => self.span.attributes.push(key, value),
+        }
     }
 
     /// Adds a part of this span.
     #[must_use]
-    pub fn child(mut self, child: SpanBuilder) -> Self {
-        self.children.push(child);
-        self
+    pub fn child(self, child: SpanBuilder) -> Self {
+        self.children([child])
     }
 
     /// Adds parts of this span.
     #[must_use]
     pub fn children(mut self, children: impl IntoIterator<Item = SpanBuilder>) -> Self {
-        self.children.extend(children);
+        let children = children.into_iter();
+        let expected = children.size_hint().0;
+        for child in children {
+            let place = self.span.children().len();
+            let span = self.part(child, place, false);
+            let parts = self.span.parts.get_or_insert_default();
+            if parts.children.capacity() == 0 {
+                parts.children.reserve_exact(expected);
+            }
+            parts.flink_span_count += span.flink_span_count();
+            parts.children.push(span);
+        }
         self
+    }
+
+    /// Counts a part, and notes what of it is not set.
+    fn part(&mut self, part: SpanBuilder, place: usize, is_beyond_flink: bool) -> Span {
+        let SpanBuilder { mut span, start_ts_millis: start, end_ts_millis: end, .. } = part;
+        span.start_ts_millis = start.unwrap_or_default();
+        span.end_ts_millis = end.or(start).unwrap_or_default();
+        let parts = self.span.parts.get_or_insert_default();
+        if start.is_none() {
+            parts.unset.push(Unset { place, is_beyond_flink, has_no_end: end.is_none() });
+        }
+        parts.has_unset_below |= span.has_unset_below();
+        parts.span_count += span.span_count();
+        span
     }
 
     /// Says what makes this span this one, from which its ids follow. A root without one gets random ids; a child without one
@@ -193,7 +276,11 @@ impl SpanBuilder {
     /// Adds parts that Flink's span of this name does not have.
     #[must_use]
     pub fn extension_children(mut self, children: impl IntoIterator<Item = SpanBuilder>) -> Self {
-        self.extension_children.extend(children);
+        for child in children {
+            let place = self.extension().children.len();
+            let span = self.part(child, place, true);
+            self.extension().children.push(span);
+        }
         self
     }
 
@@ -211,38 +298,36 @@ impl SpanBuilder {
         self
     }
 
-    /// The span; timestamps that were not set are taken from `clock`, once for the whole tree.
+    /// The span; timestamps that were not set are taken from `clock`, once for the whole tree. A tree whose timestamps are all set is
+    /// not walked: it takes the same time whatever its size.
     pub fn build(self, clock: &dyn Clock) -> Span {
-        let now = match self.all_started() {
-            true => 0,
-            false => clock.now_millis(),
-        };
-        self.build_at(now)
-    }
-
-    fn all_started(&self) -> bool {
-        let mut parts = self.children.iter().chain(&self.extension_children);
-        self.start_ts_millis.is_some() && parts.all(Self::all_started)
-    }
-
-    fn build_at(self, now: i64) -> Span {
         let mut span = self.span;
+        let has_unset = self.start_ts_millis.is_none() || span.has_unset_below();
+        let now = if has_unset { clock.now_millis() } else { 0 };
         span.start_ts_millis = self.start_ts_millis.unwrap_or(now);
         span.end_ts_millis = self.end_ts_millis.unwrap_or(span.start_ts_millis);
-        let build = |children: Vec<Self>| children.into_iter().map(|child| child.build_at(now)).collect::<Vec<_>>();
-        span.children = build(self.children);
-        span.flink_span_count = 1 + span.children.iter().map(|child| child.flink_span_count).sum::<usize>();
-        span.span_count = 1 + span.children.iter().map(Span::span_count).sum::<usize>();
-        if !self.extension_children.is_empty() {
-            let children = build(self.extension_children);
-            span.span_count += children.iter().map(Span::span_count).sum::<usize>();
-            span.extension.get_or_insert_default().children = children;
-        }
+        span.settle_below(now);
         span
     }
 
     fn extension(&mut self) -> &mut SpanExtension {
         self.span.extension.get_or_insert_default()
+    }
+}
+
+/// Keys that were set, as bits that several of them share: most keys can be told to be new without a look at the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Keys(u64);
+
+impl Keys {
+    /// Adds a key; answers whether it may be there already.
+    fn may_have(&mut self, key: &str) -> bool {
+        let bytes = key.as_bytes();
+        let [first, last] = [bytes.first(), bytes.last()].map(|byte| usize::from(byte.copied().unwrap_or(0)));
+        let bit = 1 << ((first * 7 + last * 13 + bytes.len() * 5) % 64);
+        let may_have = self.0 & bit != 0;
+        self.0 |= bit;
+        may_have
     }
 }
 
@@ -263,8 +348,8 @@ mod tests {
             [(None, None, (77, 77)), (Some(5), None, (5, 5)), (None, Some(90), (77, 90)), (Some(0), Some(-1), (0, -1))];
         for (start, end, expected) in cases {
             let mut builder = Span::builder("s", "n");
-            builder.start_ts_millis = start;
-            builder.end_ts_millis = end;
+            builder = start.into_iter().fold(builder, SpanBuilder::start_ts_millis);
+            builder = end.into_iter().fold(builder, SpanBuilder::end_ts_millis);
             let span = builder.build(&At(77));
             assert_eq!((span.start_ts_millis(), span.end_ts_millis()), expected, "{start:?} {end:?}");
         }
@@ -282,15 +367,31 @@ mod tests {
             .start_ts_millis(1)
             .children([Span::builder("s", "a"), Span::builder("s", "b").child(Span::builder("s", "c"))])
             .build(&Ticking(10.into()));
-        let starts = [&span.children[0], &span.children[1], &span.children[1].children[0]].map(Span::start_ts_millis);
-        assert_eq!(starts, [10, 10, 10]);
+        let [a, b] = span.children() else { panic!("{span:?}") };
+        let times = [a, b, &b.children()[0]].map(|span| (span.start_ts_millis(), span.end_ts_millis()));
+        assert_eq!(times, [(10, 10); 3]);
         assert_eq!(span.span_count(), 4);
     }
 
     #[test]
     fn the_last_value_of_a_key_wins_in_its_first_place() {
         let span = Span::builder("s", "n").attribute("a", 1).attribute("b", true).attribute("a", "x").build(&At(0));
-        let found: Vec<_> = span.attributes().iter().map(|(key, value)| (key, value.clone())).collect();
-        assert_eq!(found, [("a", "x".into()), ("b", true.into())]);
+        let found: Vec<_> = span.attributes().iter().collect();
+        assert_eq!(found, [("a", ValueRef::String("x")), ("b", ValueRef::Bool(true))]);
+    }
+
+    #[test]
+    fn parts_beyond_flink_are_counted_apart_and_share_the_reading_of_the_clock() {
+        let part = |name| Span::builder("s", name).start_ts_millis(1);
+        let span = part("root")
+            .child(part("a").extension_children([part("b"), part("c")]))
+            .extension_children([part("d").child(Span::builder("s", "e")), Span::builder("s", "f")])
+            .child(Span::builder("s", "g").end_ts_millis(5))
+            .build(&At(9));
+        assert_eq!((span.span_count(), span.flink_span_count()), (8, 3));
+        let beyond = &span.extension().unwrap().children;
+        let times = [&beyond[0], &beyond[0].children()[0], &beyond[1], &span.children()[0], &span.children()[1]];
+        let times = times.map(|span| (span.start_ts_millis(), span.end_ts_millis()));
+        assert_eq!(times, [(1, 1), (9, 9), (9, 9), (1, 1), (9, 5)]);
     }
 }

@@ -1,10 +1,9 @@
 //! One flat object a line, for `grep` and `jq`.
 
 use flink_traces_api::otel::{self, Signal};
-use flink_traces_api::{ReportedEvent, SpanRef, ValueRef};
+use flink_traces_api::{AddedAttributes, ReportContext, ReportedEvent, SpanRef, ValueRef};
 
-use crate::json::{push, push_double, push_links, push_quoted, push_string};
-use crate::lines::Lines;
+use crate::json::{push_double, push_hex, push_integer, push_links, push_string};
 
 /// What all lines of a signal begin with.
 pub(crate) fn line_start(signal: Signal) -> &'static str {
@@ -14,80 +13,177 @@ pub(crate) fn line_start(signal: Signal) -> &'static str {
     }
 }
 
-/// Appends the span, without its children, as a line.
-pub(crate) fn push_span(lines: &mut Lines, span: SpanRef<'_>) {
-    let json = lines.text();
-    json.push_str(line_start(Signal::Traces));
-    let (start, end) = (span.start_ts_millis(), span.end_ts_millis());
-    push_moment(json, "ts", start);
-    push_text(json, "name", span.name());
-    push_text(json, "scope", span.scope());
-    push(json, format_args!(r#","traceId":"{}","spanId":"{}""#, span.trace_id(), span.span_id()));
-    if let Some(parent) = span.parent_span_id() {
-        push(json, format_args!(r#","parentSpanId":"{parent}""#));
-    }
-    json.push(',');
-    push_moment(json, "start", start);
-    json.push(',');
-    push_moment(json, "end", end);
-    push(json, format_args!(r#","startMs":{start},"endMs":{end}"#));
-    // Flink leaves the end of what failed before the start.
-    if let Some(duration) = end.checked_sub(start).filter(|duration| *duration >= 0) {
-        push(json, format_args!(r#","durationMs":{duration}"#));
-    }
-    if let Some(failure) = span.failure() {
-        push_text(json, "failure", &failure.message);
-    }
-    push_links(json, span);
-    push_attributes(json, span.otel_attributes().list);
-    lines.end_line(1);
+/// Writes spans and events as flat objects.
+///
+/// What comes again and again is kept: the date, and of the last group what it adds to its spans.
+#[derive(Debug, Default)]
+pub struct FlatEncoder {
+    moments: Moments,
+    added: Option<Added>,
 }
 
-/// Appends the event as a line.
-pub(crate) fn push_event(lines: &mut Lines, event: &ReportedEvent) {
-    let json = lines.text();
-    json.push_str(line_start(Signal::Events));
-    push_moment(json, "ts", event.ts_millis());
-    push_text(json, "name", event.name());
-    push_text(json, "scope", event.scope());
-    push_text(json, "severity", event.severity());
-    push(json, format_args!(r#","severityNumber":{}"#, otel::severity_number(event.severity())));
-    push_text(json, "body", event.body());
-    push(json, format_args!(r#","tsMs":{},"reportedMs":{}"#, event.ts_millis(), event.reported_ts_millis()));
-    let mut attributes = event.otel_attributes().list;
-    // The name stands above, unless an attribute of the event has replaced it.
-    attributes.retain(|attribute| *attribute != ("name", ValueRef::String(event.name())));
-    push_attributes(json, attributes);
-    lines.end_line(1);
+impl FlatEncoder {
+    /// Knows nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends the span, without its parts, as a JSON object, without an end of line.
+    pub fn push_span(&mut self, json: &mut String, span: SpanRef<'_>) {
+        json.push_str(line_start(Signal::Traces));
+        let (start, end) = (span.start_ts_millis(), span.end_ts_millis());
+        json.push_str(r#""ts":"#);
+        self.moments.push(json, start);
+        push_text(json, r#","name":"#, span.name());
+        push_text(json, r#","scope":"#, span.scope());
+        json.push_str(r#","traceId":"#);
+        push_hex(json, span.trace_id().as_bytes());
+        json.push_str(r#","spanId":"#);
+        push_hex(json, span.span_id().as_bytes());
+        if let Some(parent) = span.parent_span_id() {
+            json.push_str(r#","parentSpanId":"#);
+            push_hex(json, parent.as_bytes());
+        }
+        json.push_str(r#","start":"#);
+        self.moments.push(json, start);
+        json.push_str(r#","end":"#);
+        self.moments.push(json, end);
+        push_number(json, r#","startMs":"#, start);
+        push_number(json, r#","endMs":"#, end);
+        // Flink leaves the end of what failed before the start.
+        if let Some(duration) = end.checked_sub(start).filter(|duration| *duration >= 0) {
+            push_number(json, r#","durationMs":"#, duration);
+        }
+        if let Some(failure) = span.failure() {
+            push_text(json, r#","failure":"#, &failure.message);
+        }
+        push_links(json, span);
+        let added = match &mut self.added {
+            Some(added) if added.context == *span.context() => added,
+            added => added.insert(Added::new(span.context())),
+        };
+        let (attributes, text) = if span.parent_span_id().is_none() { &added.to_roots } else { &added.to_parts };
+        match attributes.before(&span) {
+            Some(own) => {
+                push_attributes(json, own.iter());
+                if !own.is_empty() && !text.is_empty() {
+                    json.push(',');
+                }
+                json.push_str(text);
+            }
+            None => push_attributes(json, span.otel_attributes().list.into_iter()),
+        }
+        json.push_str("}}");
+    }
+
+    /// Appends the event as a JSON object, without an end of line.
+    pub fn push_event(&mut self, json: &mut String, event: &ReportedEvent) {
+        json.push_str(line_start(Signal::Events));
+        json.push_str(r#""ts":"#);
+        self.moments.push(json, event.ts_millis());
+        push_text(json, r#","name":"#, event.name());
+        push_text(json, r#","scope":"#, event.scope());
+        push_text(json, r#","severity":"#, event.severity());
+        push_number(json, r#","severityNumber":"#, otel::severity_number(event.severity()).into());
+        push_text(json, r#","body":"#, event.body());
+        push_number(json, r#","tsMs":"#, event.ts_millis());
+        push_number(json, r#","reportedMs":"#, event.reported_ts_millis());
+        let mut attributes = event.otel_attributes().list;
+        // The name stands above, unless an attribute of the event has replaced it.
+        attributes.retain(|attribute| *attribute != ("name", ValueRef::String(event.name())));
+        push_attributes(json, attributes.into_iter());
+        json.push_str("}}");
+    }
 }
 
+/// What a context adds to roots and to parts, each with its text.
+#[derive(Debug)]
+struct Added {
+    context: ReportContext,
+    to_roots: (AddedAttributes, String),
+    to_parts: (AddedAttributes, String),
+}
+
+impl Added {
+    fn new(context: &ReportContext) -> Self {
+        let [to_roots, to_parts] = [true, false].map(|to_roots| {
+            let added = AddedAttributes::new(context, to_roots);
+            let mut text = String::new();
+            push_pairs(&mut text, added.iter().map(|(key, value)| (key, ValueRef::String(value))));
+            (added, text)
+        });
+        Self { context: context.clone(), to_roots, to_parts }
+    }
+}
+
+/// Writes moments; most are of the day of the one before.
+#[derive(Debug, Default)]
+struct Moments {
+    day: i64,
+    /// The date of that day; empty as long as there was none.
+    date: String,
+}
+
+impl Moments {
+    /// Appends a moment in RFC 3339, or `null` where there is none, such as Flink's −1.
+    fn push(&mut self, json: &mut String, millis: i64) {
+        const DAY: i64 = 86_400_000;
+        let (day, millis) = (millis.div_euclid(DAY), millis.rem_euclid(DAY));
+        if day != self.day || self.date.is_empty() {
+            let midnight = jiff::Timestamp::from_millisecond(day.saturating_mul(DAY)).ok().filter(|_| day >= 0);
+            let Some(midnight) = midnight.map(|midnight| midnight.to_string()) else { return json.push_str("null") };
+            self.date.clear();
+            self.date.push_str(midnight.split('T').next().unwrap_or_default());
+            self.day = day;
+        }
+        let mut time = *b"T00:00:00.000Z";
+        let mut put = |places: &[usize], mut number: i64| {
+            for place in places.iter().rev() {
+                time[*place] = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        };
+        put(&[1, 2], millis / 3_600_000);
+        put(&[4, 5], millis / 60_000 % 60);
+        put(&[7, 8], millis / 1000 % 60);
+        put(&[10, 11, 12], millis % 1000);
+        json.push('"');
+        json.push_str(&self.date);
+        json.push_str(std::str::from_utf8(&time).unwrap_or_default());
+        json.push('"');
+    }
+}
+
+/// Appends a member whose value is text; `key` is all that stands before it.
 fn push_text(json: &mut String, key: &str, text: &str) {
-    push(json, format_args!(r#","{key}":"#));
+    json.push_str(key);
     push_string(json, text);
 }
 
-/// A moment in RFC 3339, or `null` where there is none, such as Flink's −1.
-fn push_moment(json: &mut String, key: &str, millis: i64) {
-    push(json, format_args!(r#""{key}":"#));
-    match jiff::Timestamp::from_millisecond(millis) {
-        Ok(moment) if millis >= 0 => push_quoted(json, format_args!("{moment:.3}")),
-        _ => json.push_str("null"),
-    }
+/// Appends a member whose value is a number; `key` is all that stands before it.
+fn push_number(json: &mut String, key: &str, number: i64) {
+    json.push_str(key);
+    push_integer(json, number);
 }
 
-/// Ends the object with its attributes.
-fn push_attributes(json: &mut String, attributes: Vec<(&str, ValueRef<'_>)>) {
+/// Appends the member `attributes`, whose end and that of the line are left to write.
+fn push_attributes<'a>(json: &mut String, attributes: impl Iterator<Item = (&'a str, ValueRef<'a>)>) {
     json.push_str(r#","attributes":{"#);
-    for (place, (key, value)) in attributes.into_iter().enumerate() {
-        json.push_str(if place > 0 { "," } else { "" });
+    push_pairs(json, attributes);
+}
+
+fn push_pairs<'a>(json: &mut String, attributes: impl Iterator<Item = (&'a str, ValueRef<'a>)>) {
+    for (place, (key, value)) in attributes.enumerate() {
+        if place > 0 {
+            json.push(',');
+        }
         push_string(json, key);
         json.push(':');
         match value {
             ValueRef::String(text) => push_string(json, text),
-            ValueRef::Long(number) => push(json, number),
+            ValueRef::Long(number) => push_integer(json, number),
             ValueRef::Double(number) => push_double(json, number),
-            ValueRef::Bool(flag) => push(json, flag),
+            ValueRef::Bool(flag) => json.push_str(if flag { "true" } else { "false" }),
         }
     }
-    json.push_str("}}");
 }

@@ -8,7 +8,8 @@ use flink_traces_api::{SpanRef, is_unsafe_to_print};
 /// line, and harmless, for whatever reads or shows it.
 pub(crate) fn push_string(json: &mut String, text: &str) {
     json.push('"');
-    if text.bytes().all(is_plain) {
+    // Without an early end, several bytes are looked at at once.
+    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
         json.push_str(text);
     } else {
         text.chars().for_each(|c| push_char(json, c));
@@ -41,6 +42,20 @@ fn push_char(json: &mut String, c: char) {
 pub(crate) fn push(json: &mut String, value: impl Display) {
     // Writing to a String cannot fail.
     let _ = write!(json, "{value}");
+}
+
+/// Appends a whole number.
+pub(crate) fn push_integer(json: &mut String, number: impl itoa::Integer) {
+    json.push_str(itoa::Buffer::new().format(number));
+}
+
+/// Appends bytes in hexadecimal as a JSON string: an id.
+pub(crate) fn push_hex<const N: usize>(json: &mut String, bytes: &[u8; N]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    json.push('"');
+    json.push_str(std::str::from_utf8(digits.as_flattened()).unwrap_or_default());
+    json.push('"');
 }
 
 /// Appends something whose text needs no escapes as a JSON string: an id, a moment, a 64-bit number in OTLP.

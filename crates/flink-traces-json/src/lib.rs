@@ -17,6 +17,7 @@ use flink_traces_api::{
 };
 
 use file::{FileError, LineFile, Rules, Sync};
+pub use flat::FlatEncoder;
 use lines::Lines;
 use otlp::OtlpJson;
 
@@ -114,7 +115,7 @@ impl JsonReporterFactory {
                 let otlp = OtlpJson::new(signal, &otel::resource(config, signal)?);
                 (Encoder::Otlp(otlp), OtlpJson::line_start(signal))
             }
-            Format::Flat => (Encoder::Flat, flat::line_start(signal)),
+            Format::Flat => (Encoder::Flat(FlatEncoder::new()), flat::line_start(signal)),
         };
         let rules = Rules {
             line_start,
@@ -153,21 +154,27 @@ impl EventReporterFactory for JsonReporterFactory {
 
 enum Encoder {
     Otlp(OtlpJson),
-    Flat,
+    Flat(FlatEncoder),
 }
 
 impl Encoder {
-    fn push_span(&self, lines: &mut Lines, span: &ReportedSpan) {
+    fn push_span(&mut self, lines: &mut Lines, span: &ReportedSpan) {
         match self {
             Self::Otlp(otlp) => otlp.push_span(lines, span),
-            Self::Flat => span.spans().for_each(|span| flat::push_span(lines, span)),
+            Self::Flat(flat) => span.spans().for_each(|span| {
+                flat.push_span(lines.text(), span);
+                lines.end_line(1);
+            }),
         }
     }
 
-    fn push_event(&self, lines: &mut Lines, event: &ReportedEvent) {
+    fn push_event(&mut self, lines: &mut Lines, event: &ReportedEvent) {
         match self {
             Self::Otlp(otlp) => otlp.push_event(lines, event),
-            Self::Flat => flat::push_event(lines, event),
+            Self::Flat(flat) => {
+                flat.push_event(lines.text(), event);
+                lines.end_line(1);
+            }
         }
     }
 }
@@ -206,7 +213,7 @@ impl JsonReporter {
         &mut self,
         records: &[R],
         count: usize,
-        push: fn(&Encoder, &mut Lines, &R),
+        push: fn(&mut Encoder, &mut Lines, &R),
     ) -> Result<(), ReportError> {
         let mut written = 0;
         let result = self.try_write_all(records, push, &mut written);
@@ -216,12 +223,12 @@ impl JsonReporter {
     fn try_write_all<R>(
         &mut self,
         records: &[R],
-        push: fn(&Encoder, &mut Lines, &R),
+        push: fn(&mut Encoder, &mut Lines, &R),
         written: &mut usize,
     ) -> Result<(), FileError> {
         self.lines.clear();
         for record in records {
-            push(&self.encoder, &mut self.lines, record);
+            push(&mut self.encoder, &mut self.lines, record);
             if self.lines.len() >= WRITE_SIZE {
                 self.write(written)?;
             }

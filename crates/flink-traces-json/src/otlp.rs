@@ -3,7 +3,7 @@
 use flink_traces_api::otel::{self, Signal};
 use flink_traces_api::{Compatibility, OtelAttributes, ReportedEvent, ReportedSpan, SpanRef, ValueRef};
 
-use crate::json::{non_finite, push, push_double, push_links, push_quoted, push_string};
+use crate::json::{non_finite, push, push_double, push_hex, push_integer, push_links, push_string};
 use crate::lines::Lines;
 
 /// A tree whose line grows beyond this goes on in the next: the OpenTelemetry Collector cuts lines at 1 MiB.
@@ -100,14 +100,23 @@ impl<'a> ScopeWriter<'a> {
 
 fn push_span(json: &mut String, span: SpanRef<'_>, compatibility: Compatibility) {
     let (start, end) = otel::span_times(&span, compatibility);
-    push(json, format_args!(r#"{{"traceId":"{}","spanId":"{}""#, span.trace_id(), span.span_id()));
+    json.push_str(r#"{"traceId":"#);
+    push_hex(json, span.trace_id().as_bytes());
+    json.push_str(r#","spanId":"#);
+    push_hex(json, span.span_id().as_bytes());
     if let Some(parent) = span.parent_span_id() {
         json.push_str(r#","parentSpanId":"#);
-        push_quoted(json, parent);
+        push_hex(json, parent.as_bytes());
     }
     json.push_str(r#","name":"#);
     push_string(json, otel::span_name(span.name()));
-    push(json, format_args!(r#","kind":{KIND_INTERNAL},"startTimeUnixNano":"{start}","endTimeUnixNano":"{end}","#));
+    json.push_str(r#","kind":"#);
+    push_integer(json, KIND_INTERNAL);
+    json.push_str(r#","startTimeUnixNano":""#);
+    push_integer(json, start);
+    json.push_str(r#"","endTimeUnixNano":""#);
+    push_integer(json, end);
+    json.push_str(r#"","#);
     push_otel_attributes(json, &span.otel_attributes());
     push_links(json, span);
     if let Some(failure) = span.failure() {
@@ -154,7 +163,11 @@ fn push_attributes<'a>(json: &mut String, attributes: impl Iterator<Item = (&'a 
                 json.push_str(r#""stringValue":"#);
                 push_string(json, text);
             }
-            ValueRef::Long(number) => push(json, format_args!(r#""intValue":"{number}""#)),
+            ValueRef::Long(number) => {
+                json.push_str(r#""intValue":""#);
+                push_integer(json, number);
+                json.push('"');
+            }
             // Receivers refuse what proto3 prescribes for these, so they go as text.
             ValueRef::Double(number) if non_finite(number).is_some() => {
                 json.push_str(r#""stringValue":"#);

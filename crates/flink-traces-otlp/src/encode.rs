@@ -2,10 +2,13 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::{iter, ptr};
 
 use bytes::Bytes;
 use flink_traces_api::otel::{Signal, event_scope, event_times, severity_number, span_name, span_times};
-use flink_traces_api::{Compatibility, OtelAttributes, ReportedEvent, ReportedSpan, SpanRef, ValueRef};
+use flink_traces_api::{
+    AddedAttributes, Compatibility, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, SpanRef, ValueRef,
+};
 
 use crate::wire::{Content, Fields, Open, Writer, field_len, varint_len};
 use crate::withheld::Withheld;
@@ -140,14 +143,14 @@ fn shortened(message: &[u8], texts: &[&[u64]]) -> Option<Vec<u8>> {
 }
 
 /// What the envelope of records of a resource with those attributes begins with.
-pub(crate) fn encode_resource(attributes: &[(String, String)]) -> Vec<u8> {
+pub(crate) fn encode_resource(attributes: &[(String, String)]) -> Bytes {
     let mut resource = Writer::default();
     for (key, value) in attributes {
         attribute(&mut resource, 1, key, ValueRef::String(value));
     }
     let mut out = Writer::default();
     out.bytes(1, resource.as_slice());
-    out.into_vec()
+    out.into_vec().into()
 }
 
 /// What a group of records of the scope of that name begins with.
@@ -163,11 +166,16 @@ fn encode_scope(name: &str) -> Vec<u8> {
 
 /// The spans of the trees, tree by tree and in each level by level: what others depend on comes early.
 pub(crate) fn span_records(trees: &[ReportedSpan]) -> impl Iterator<Item = SpanRecord<'_>> {
-    trees.iter().flat_map(|tree| {
-        let compatibility = tree.context().compatibility;
+    let mut last: Option<Rc<Added<'_>>> = None;
+    trees.iter().flat_map(move |tree| {
+        let context = tree.context();
+        let added = match &last {
+            Some(added) if ptr::eq(added.context, context) => added.clone(),
+            _ => last.insert(Rc::new(Added::new(context))).clone(),
+        };
         let mut parts = VecDeque::new();
         let mut root = Some(tree.root());
-        std::iter::from_fn(move || {
+        iter::from_fn(move || {
             let (depth, span) = match root.take() {
                 Some(root) => (0, root),
                 None => loop {
@@ -183,10 +191,33 @@ pub(crate) fn span_records(trees: &[ReportedSpan]) -> impl Iterator<Item = SpanR
             if has_parts {
                 parts.push_back((depth + 1, children));
             }
-            Some(SpanRecord { span, depth, has_parts, compatibility })
+            Some(SpanRecord { span, depth, has_parts, added: added.clone() })
         })
     })
 }
+
+/// What a context adds to its spans, encoded once for all that follow each other.
+#[derive(Debug)]
+struct Added<'a> {
+    context: &'a ReportContext,
+    to_roots: (AddedAttributes, Vec<u8>),
+    to_parts: (AddedAttributes, Vec<u8>),
+}
+
+impl<'a> Added<'a> {
+    fn new(context: &'a ReportContext) -> Self {
+        let [to_roots, to_parts] = [true, false].map(|to_roots| {
+            let added = AddedAttributes::new(context, to_roots);
+            let mut fields = Writer::default();
+            added.iter().for_each(|(key, value)| attribute(&mut fields, SPAN_ATTRIBUTES, key, ValueRef::String(value)));
+            (added, fields.into_vec())
+        });
+        Self { context, to_roots, to_parts }
+    }
+}
+
+/// The number of a span's field of attributes.
+const SPAN_ATTRIBUTES: u8 = 9;
 
 /// What becomes one `Span` or one `LogRecord`.
 pub(crate) trait Record {
@@ -213,7 +244,18 @@ pub(crate) struct SpanRecord<'a> {
     span: SpanRef<'a>,
     depth: usize,
     has_parts: bool,
-    compatibility: Compatibility,
+    added: Rc<Added<'a>>,
+}
+
+impl SpanRecord<'_> {
+    /// Appends the attributes as they are kept, if nothing has to be replaced, renamed or left out; answers whether that was so.
+    fn copy_attributes(&self, out: &mut Writer) -> bool {
+        let (added, fields) = if self.depth == 0 { &self.added.to_roots } else { &self.added.to_parts };
+        let Some(own) = added.before(&self.span) else { return false };
+        own.entries().for_each(|entry| out.delimited(SPAN_ATTRIBUTES, entry.message));
+        out.raw(fields);
+        true
+    }
 }
 
 impl Record for SpanRecord<'_> {
@@ -233,7 +275,8 @@ impl Record for SpanRecord<'_> {
         const INTERNAL: u64 = 1;
         const ERROR: u64 = 2;
         let span = &self.span;
-        let (start, end) = span_times(span, self.compatibility);
+        let compatibility = self.added.context.compatibility;
+        let (start, end) = span_times(span, compatibility);
         out.bytes(1, span.trace_id().as_bytes());
         out.bytes(2, span.span_id().as_bytes());
         if let Some(parent) = span.parent_span_id() {
@@ -243,7 +286,9 @@ impl Record for SpanRecord<'_> {
         out.varint(6, INTERNAL);
         out.fixed64(7, start);
         out.fixed64(8, end);
-        attributes(out, [9, 10], limited(span.otel_attributes(), self.compatibility));
+        if !self.copy_attributes(out) {
+            attributes(out, [SPAN_ATTRIBUTES, 10], limited(span.otel_attributes(), compatibility));
+        }
         for (trace_id, span_id) in span.links() {
             out.begin(13, field_len(16) + field_len(8));
             out.bytes(1, trace_id.as_bytes());
@@ -253,7 +298,7 @@ impl Record for SpanRecord<'_> {
             out.begin(15, field_len(failure.message.len()) + 2);
             out.bytes(2, failure.message.as_bytes());
             out.varint(3, ERROR);
-        } else if self.compatibility == Compatibility::Flink {
+        } else if compatibility == Compatibility::Flink {
             out.begin(15, 0);
         }
     }
@@ -324,12 +369,14 @@ fn attribute(out: &mut Writer, field: u8, key: &str, value: ValueRef<'_>) {
 
 /// The records as chunks of at most `limit` bytes, or of one record that is larger. A tree that is smaller than half of that lies in
 /// one chunk, so that chunks of small trees do not depend on each other.
-pub(crate) struct Chunks<'a, I: Iterator> {
+pub(crate) struct Chunks<I: Iterator> {
     records: I,
     /// The record for which the last chunk had no room.
     held: Option<I::Item>,
-    resource: &'a [u8],
+    resource: Bytes,
     limit: usize,
+    /// How many records are still to come, as far as is known.
+    left: usize,
     record: Writer,
     /// The scope of the last record, its name and what its group begins with.
     scope: (String, Vec<u8>),
@@ -349,11 +396,13 @@ struct Level {
     last_chunk: usize,
 }
 
-impl<'a, I: Iterator<Item: Record>> Chunks<'a, I> {
-    pub(crate) fn new(records: I, resource: &'a [u8], limit: usize) -> Self {
+impl<I: Iterator<Item: Record>> Chunks<I> {
+    /// Of `count` records.
+    pub(crate) fn new(records: I, count: usize, resource: Bytes, limit: usize) -> Self {
         let [level, above] = [Level::default(); 2];
         let scope = (String::new(), encode_scope(""));
-        Self { records, held: None, resource, limit, record: Writer::default(), scope, count: 0, level, above }
+        let record = Writer::default();
+        Self { records, held: None, resource, limit, left: count, record, scope, count: 0, level, above }
     }
 
     /// Notes that a record of that depth is in the current chunk. Answers how many chunks, from the first on, have to be delivered
@@ -371,11 +420,11 @@ impl<'a, I: Iterator<Item: Record>> Chunks<'a, I> {
     }
 }
 
-impl<I: Iterator<Item: Record>> Iterator for Chunks<'_, I> {
+impl<I: Iterator<Item: Record>> Iterator for Chunks<I> {
     type Item = Chunk;
 
     fn next(&mut self) -> Option<Chunk> {
-        let mut draft = Draft::new(self.resource);
+        let mut draft = Draft::new(&self.resource);
         let (mut after, mut is_leaf) = (0, true);
         while let Some(record) = self.held.take().or_else(|| self.records.next()) {
             self.record.clear();
@@ -388,6 +437,10 @@ impl<I: Iterator<Item: Record>> Iterator for Chunks<'_, I> {
                 self.held = Some(record);
                 break;
             }
+            if draft.records == 0 {
+                draft.reserve(self.limit.min(self.left.saturating_mul(self.record.len() + 16)));
+            }
+            self.left = self.left.saturating_sub(1);
             draft.add(&self.scope.1, self.record.as_slice());
             draft.has_parts |= record.depth() > 0;
             after = self.place(record.depth()).max(after);
@@ -427,6 +480,11 @@ impl Draft {
         let envelope = out.open(1, Self::GUESS);
         out.raw(resource);
         Self { out, envelope, group: None, scope: Vec::new(), records: 0, has_parts: false }
+    }
+
+    /// Makes room for about so many bytes, so that they are not moved as it grows.
+    fn reserve(&mut self, bytes: usize) {
+        self.out.reserve(bytes);
     }
 
     /// How large it would be, at most, with one more record of `len` bytes in a group that begins with `scope`.

@@ -20,10 +20,11 @@ mod withheld;
 
 use flink_traces_api::otel::Signal;
 use flink_traces_api::{
-    ConfigError, EventReporter, EventReporterFactory, OptionDoc, Registry, ReporterConfig, TraceReporter,
+    ConfigError, EventReporter, EventReporterFactory, OptionDoc, Registry, ReportedSpan, ReporterConfig, TraceReporter,
     TraceReporterFactory,
 };
 
+use encode::{Chunks, encode_resource, span_records};
 pub use environment::{EnvironmentOption, EnvironmentWarning, environment_options};
 use options::{OPTIONS, Options};
 use reporter::OtlpReporter;
@@ -42,6 +43,18 @@ pub const SPOOL_DIRECTORY: &str = "spool.directory";
 pub fn register(registry: &mut Registry) {
     registry.register_trace(TRACE_FACTORY, OtlpReporterFactory);
     registry.register_event(EVENT_FACTORY, OtlpReporterFactory);
+}
+
+/// Spans as OTLP requests (`ExportTraceServiceRequest`, in protobuf), each of at most `max_bytes` unless one span is larger: for whoever
+/// sends or keeps them by other means. A span stands after the one that it is a part of. `resource` are the attributes of the resource.
+pub fn encode_spans<'a>(
+    spans: &'a [ReportedSpan],
+    resource: &[(String, String)],
+    max_bytes: usize,
+) -> impl Iterator<Item = Vec<u8>> + use<'a> {
+    let count = spans.iter().map(ReportedSpan::span_count).sum();
+    let mut chunks = Chunks::new(span_records(spans), count, encode_resource(resource), max_bytes);
+    std::iter::from_fn(move || chunks.next().map(|chunk| chunk.message.into()))
 }
 
 struct OtlpReporterFactory;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use flink_traces_api::otel::{RESOURCE_ATTRIBUTES, SERVICE_NAME, SERVICE_VERSION, Signal, resource};
 use flink_traces_api::{
     COMPATIBILITY, Compatibility, ConfigError, ConfigOption, OptionDoc, ReporterConfig, parse_bytes, parse_duration,
@@ -241,7 +242,7 @@ pub(crate) struct Options {
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) spool: Option<SpoolOptions>,
     /// What the envelope of every request begins with.
-    pub(crate) resource: Vec<u8>,
+    pub(crate) resource: Bytes,
     pub(crate) batch_bytes: usize,
 }
 

@@ -101,8 +101,7 @@ impl OtlpReporter {
         let Some(runtime) = &self.runtime else {
             return Err(ReportError::lost(total, false, "the reporter is closed"));
         };
-        let resource = self.options.resource.clone();
-        let chunks = Chunks::new(records, &resource, self.options.batch_bytes);
+        let chunks = Chunks::new(records, total, self.options.resource.clone(), self.options.batch_bytes);
         if self.options.spool.is_none() {
             return runtime.block_on(self.delivery.report(chunks, total, &mut Withheld::default(), deadline));
         }

@@ -41,6 +41,16 @@ impl Writer {
         self.0.clear();
     }
 
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.0.reserve(bytes);
+    }
+
+    /// Appends a message that its length stands before already.
+    pub(crate) fn delimited(&mut self, field: u8, message: &[u8]) {
+        self.tag(field, BYTES);
+        self.0.extend_from_slice(message);
+    }
+
     pub(crate) fn into_vec(self) -> Vec<u8> {
         self.0
     }

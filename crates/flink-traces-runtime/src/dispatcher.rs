@@ -38,8 +38,8 @@ struct Inner {
     events: Vec<Outlet<ReportedEvent>>,
     clock: Arc<dyn Clock>,
     scope_delimiter: String,
-    /// Trace ids of spans without an identity: a random start and a count.
-    seed: u64,
+    /// Identities of spans without one: a random start and a count.
+    anonymous: Identity,
     anonymous_spans: AtomicU64,
 }
 
@@ -84,7 +84,7 @@ impl Dispatcher {
             events: started(events, until, &mut problems),
             clock,
             scope_delimiter: scope_delimiter.to_owned(),
-            seed: RandomState::new().hash_one(std::process::id()),
+            anonymous: Identity::of(&[&RandomState::new().hash_one(std::process::id()).to_string()]),
             anonymous_spans: AtomicU64::new(0),
         };
         (Self(Arc::new(inner)), problems)
@@ -206,8 +206,7 @@ impl Inner {
     }
 
     fn anonymous_trace_id(&self) -> TraceId {
-        let number = self.anonymous_spans.fetch_add(1, Ordering::Relaxed);
-        Identity::of(&[&self.seed.to_string(), &number.to_string()]).trace_id()
+        self.anonymous.and_number(self.anonymous_spans.fetch_add(1, Ordering::Relaxed)).trace_id()
     }
 }
 

@@ -120,6 +120,8 @@ struct State<R> {
     /// Why there is no reporter.
     refusal: Option<ConfigError>,
     queue: VecDeque<R>,
+    /// The thread waits for something to be queued, and nobody has woken it.
+    asleep: bool,
     /// Nothing is taken any more.
     closed: bool,
     /// The queue was full, and has not been half empty since.
@@ -157,6 +159,7 @@ impl<R: Record> Lane<R> {
             phase: Phase::Starting,
             refusal: None,
             queue: VecDeque::new(),
+            asleep: false,
             closed: false,
             overflowing: false,
             failing: false,
@@ -201,8 +204,9 @@ impl<R: Record> Lane<R> {
             state.accepted += units;
             state.stats.queued += units;
             state.queue.push_back(record);
-            // The thread sleeps only while the queue is empty.
-            if state.queue.len() == 1 {
+            // Waking is a call of the operating system, whether anybody sleeps or not.
+            if mem::take(&mut state.asleep) {
+                drop(state);
                 arrived.notify_one();
             }
             return;
@@ -353,8 +357,10 @@ impl<R: Record> Shared<R> {
     fn take(&self) -> Option<Vec<R>> {
         let mut state = self.lock();
         while state.queue.is_empty() && !state.closed {
+            state.asleep = true;
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        state.asleep = false;
         if state.closed && self.deadline.is_over() {
             let given_up = state.give_up_queue(DropReason::Shutdown);
             self.settled.notify_all();

@@ -17,7 +17,7 @@ const HOME_IN_WHEEL: &str = "pyflink";
 /// The folder of the sources that is one.
 const HOME_IN_SOURCES: &str = "deps";
 /// Parts of that folder that a session cluster without the Table API uses.
-const UNPACKED: &[&str] = &["lib/flink-dist-", "lib/log4j-", "plugins/metrics-otel/"];
+const UNPACKED: &[&str] = &["lib/flink-dist-", "lib/log4j-", "plugins/metrics-otel/", "plugins/metrics-slf4j/"];
 
 /// Flink's jars and our job, unpacked and compiled.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use super::package::Package;
 
 /// Each member, and the members that it may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("bench", &["flink-rest", "flink-traces-api", "flink-traces-json", "flink-traces-otlp", "flink-traces-runtime"]),
     (
         "engine",
         &[
@@ -43,8 +44,10 @@ const ARROWS: &[(&str, &[&str])] = &[
 const INDEPENDENT: &[&str] = &["flink-traces-api"];
 
 /// Libraries, by the beginning of their names, and the only members that may name them.
-const RESERVED: &[(&str, &[&str])] =
-    &[("tonic", &["flink-traces-otlp"]), ("opentelemetry", &["flink-traces-testkit", "flink-traces-opentelemetry"])];
+const RESERVED: &[(&str, &[&str])] = &[
+    ("tonic", &["flink-traces-otlp"]),
+    ("opentelemetry", &["flink-traces-testkit", "flink-traces-opentelemetry", "bench"]),
+];
 
 /// Compares every member's dependencies with the tables above.
 pub(super) fn check(packages: &[Package]) -> Vec<Finding> {

@@ -153,10 +153,11 @@ fn trace_id() -> TraceId {
 }
 
 fn chunks(trees: &[ReportedSpan], limit: usize) -> Vec<Chunk> {
-    Chunks::new(span_records(trees), &resource(), limit).collect()
+    let count = trees.iter().map(ReportedSpan::span_count).sum();
+    Chunks::new(span_records(trees), count, resource(), limit).collect()
 }
 
-fn resource() -> Vec<u8> {
+fn resource() -> Bytes {
     encode_resource(&[("service.name".to_owned(), "test".to_owned())])
 }
 
@@ -221,7 +222,7 @@ fn small_trees_lie_in_one_chunk_and_large_ones_depend_on_few() {
     let chunks = chunks(&small, 4 << 10);
     assert!(chunks.len() > 5);
     assert!(chunks.iter().all(|chunk| chunk.overtakes == u32::MAX && !chunk.is_leaf));
-    let large = super::Chunks::new(span_records(&[wide(500)]), &resource(), 4 << 10).collect::<Vec<_>>();
+    let large = super::Chunks::new(span_records(&[wide(500)]), 501, resource(), 4 << 10).collect::<Vec<_>>();
     let waits: Vec<_> = (0..).zip(&large).map(|(place, chunk)| place - chunk.overtakes.min(place)).collect();
     // The tasks are in the first.
     assert!(large.len() > 20 && waits[1..].iter().all(|wait| *wait == 1), "{waits:?}");
@@ -319,7 +320,7 @@ fn events_are_log_records() {
     for compatibility in [Compatibility::Standard, Compatibility::Flink] {
         let context = ReportContext { compatibility, ..ReportContext::default() };
         let event = ReportedEvent::new(Arc::new(event.clone()), 9, Arc::new(context));
-        let chunk = Chunks::new([&event].into_iter(), &resource(), 1 << 20).next().unwrap();
+        let chunk = Chunks::new([&event].into_iter(), 1, resource(), 1 << 20).next().unwrap();
         let message = chunk.message;
         let request = ExportLogsServiceRequest::decode(message.clone()).unwrap();
         let group = &request.resource_logs[0].scope_logs[0];

@@ -105,7 +105,7 @@ fn tree() -> Vec<Chunk> {
     let whole = Span::builder("s", "whole").children((0..60_i64).map(part)).build(&SystemClock);
     let context = Arc::new(ReportContext::default());
     let tree = [ReportedSpan::new(Arc::new(whole), Identity::numbered(7).trace_id(), context)];
-    let chunks: Vec<_> = Chunks::new(span_records(&tree), &[], 1_000).collect();
+    let chunks: Vec<_> = Chunks::new(span_records(&tree), tree[0].span_count(), Bytes::new(), 1_000).collect();
     assert!(chunks.len() > 5);
     chunks
 }

@@ -1,6 +1,6 @@
 //! The spans that Flink's checkpoint statistics tracker reports. No attribute of theirs is named anywhere else.
 
-use flink_traces_api::{Failure, Identity, Span, SpanBuilder};
+use flink_traces_api::{Failure, Identity, Span, SpanBuilder, ValueRef};
 
 use super::TRACKER_SCOPE;
 use super::initialization::{ExecutionAttemptId, PartialInitialization, SubTaskInitializationMetrics};
@@ -145,7 +145,7 @@ fn task_span(stats: &CheckpointStats, summary: &TaskSummary<'_>, with_subtasks: 
         .start_ts_millis(stats.trigger_timestamp.saturating_add(summary.start_delay))
         .end_ts_millis(task.latest_ack_timestamp.unwrap_or(-1))
         .attribute("checkpointId", stats.checkpoint_id)
-        .attribute("jobVertexId", task.job_vertex_id.clone());
+        .attribute_ref("jobVertexId", ValueRef::String(&task.job_vertex_id));
     for (names, value) in NAMES.iter().zip(summary.metrics) {
         if let Some(value) = value {
             span = span.attribute(names.max, value.max).attribute(names.sum, value.sum);
@@ -167,7 +167,7 @@ fn subtask_span(stats: &CheckpointStats, task: &TaskStats, subtask: &SubtaskStat
         .start_ts_millis(stats.trigger_timestamp.saturating_add(start_delay))
         .end_ts_millis(subtask.ack_timestamp)
         .attribute("checkpointId", stats.checkpoint_id)
-        .attribute("jobVertexId", task.job_vertex_id.clone())
+        .attribute_ref("jobVertexId", ValueRef::String(&task.job_vertex_id))
         .attribute("subtaskId", subtask.index);
     for names in &NAMES {
         span = optional(span, names.bare, subtask.metric(names.metric));

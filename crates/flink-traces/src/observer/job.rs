@@ -22,6 +22,8 @@ pub struct JobObserver {
     id: JobId,
     key: JobKey,
     state: Option<JobStatus>,
+    /// When, by the overview, it or a subtask last changed its state.
+    last_modification: i64,
     /// When the state was first seen to be final.
     ended_at: Option<i64>,
     /// Checkpoints that the JobManager has counted.
@@ -39,6 +41,8 @@ struct Schedule {
     asked_at: BTreeMap<Resource, i64>,
     /// What will never be asked again.
     settled: BTreeSet<Resource>,
+    /// Until when the job's states may have changed: details cost the JobManager most, and tell nothing else.
+    details_until: i64,
     /// Until when failures and the times of subtasks are of interest.
     turmoil_until: i64,
 }
@@ -50,6 +54,7 @@ impl JobObserver {
             id: summary.jid.clone(),
             key: JobKey { id: summary.jid.to_string(), name, start_time: summary.start_time },
             state: None,
+            last_modification: i64::MIN,
             ended_at: None,
             counted: 0,
             checkpoints: Checkpoints::default(),
@@ -64,6 +69,11 @@ impl JobObserver {
     }
 
     pub(super) fn observe_summary(&mut self, at: i64, summary: &JobDetails) {
+        // The overview is not cached, and what it says of a job changes with every state, also one that nobody saw.
+        if self.last_modification != summary.last_modification {
+            self.last_modification = summary.last_modification;
+            self.schedule.details_until = at.saturating_add(2 * SETTLE_MS);
+        }
         if self.state.as_ref() == Some(&summary.state) {
             return;
         }
@@ -162,7 +172,10 @@ impl JobObserver {
             return;
         }
         let job = &self.id;
-        let mut ask: Vec<Resource> = vec![Job { job: job.clone() }.into()];
+        let mut ask: Vec<Resource> = Vec::new();
+        if now < self.schedule.details_until.max(self.schedule.turmoil_until) {
+            ask.push(Job { job: job.clone() }.into());
+        }
         if !self.lifecycle.is_batch() {
             ask.push(CheckpointsEndpoint { job: job.clone() }.into());
             ask.push(CheckpointConfig { job: job.clone() }.into());

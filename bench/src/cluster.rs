@@ -1,0 +1,117 @@
+//! A cluster of many jobs that run and take a checkpoint a minute, behind this workspace's own server.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use flink_rest::{RestServer, ServerOptions};
+use flink_traces_api::{Clock, SystemClock};
+use flink_traces_runtime::{
+    CheckpointStatsTracker, CheckpointTask, CheckpointType, ClusterInfo, ExecutionAttemptId, ExecutionState, JobInfo,
+    JobStatus, JobVertex, SubtaskStats, TrackedCluster, TrackedJob,
+};
+
+/// How many subtasks each of a job's vertices has.
+const PARALLELISM: u32 = 4;
+const VERTICES: u64 = 3;
+
+/// Serves so many jobs on a free port, which it prints, until standard input is closed.
+pub(crate) fn run(jobs: usize) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let info = ClusterInfo {
+        flink_version: "2.3.0".to_owned(),
+        revision: "bench".to_owned(),
+        refresh_interval: 3000,
+        task_managers: 1,
+        slots_total: 1,
+        web_cancel: false,
+    };
+    let cluster = Arc::new(TrackedCluster::new(info, Arc::new(SystemClock)));
+    let started = SystemClock.now_millis();
+    let jobs = (0..jobs).map(|number| Job::start(number, started)).collect::<Result<Vec<_>>>()?;
+    jobs.iter().for_each(|job| cluster.add_job(job.tracked.clone()));
+    let options = ServerOptions { address: SocketAddr::from(([127, 0, 0, 1], 0)), ..ServerOptions::default() };
+    let server = runtime.block_on(RestServer::bind(cluster, options))?;
+    println!("{}", server.local_addr()?);
+    runtime.spawn(server.serve(std::future::pending()));
+    runtime.spawn(async move {
+        // Each takes its checkpoint at a moment of its own.
+        for (number, job) in jobs.iter().cycle().enumerate() {
+            tokio::time::sleep(Duration::from_secs(60) / u32::try_from(jobs.len()).unwrap_or(u32::MAX)).await;
+            if job.checkpoint(i64::try_from(number / jobs.len()).unwrap_or_default()).is_err() {
+                return;
+            }
+        }
+    });
+    let _ = std::io::stdin().read(&mut [0]);
+    runtime.shutdown_background();
+    Ok(())
+}
+
+struct Job {
+    tracked: Arc<TrackedJob>,
+    checkpoints: Arc<CheckpointStatsTracker>,
+    vertices: Vec<String>,
+}
+
+impl Job {
+    fn start(number: usize, at: i64) -> Result<Self> {
+        let vertices: Vec<_> = (0..VERTICES).map(|vertex| format!("{number:016x}{vertex:016x}")).collect();
+        let vertex = |id: &String| JobVertex {
+            job_vertex_id: id.clone(),
+            name: "Window(TumblingEventTimeWindows(60000)) -> Sink".to_owned(),
+            parallelism: PARALLELISM,
+            max_parallelism: None,
+            inputs: Vec::new(),
+        };
+        let info = JobInfo {
+            job_id: format!("{number:032x}"),
+            name: format!("job {number}"),
+            vertices: vertices.iter().map(vertex).collect(),
+            checkpoints: serde_json::from_str(r#"{"mode":"exactly_once","interval":60000}"#)?,
+            execution: Default::default(),
+        };
+        let checkpoints = Arc::new(CheckpointStatsTracker::new(10));
+        let tracked = TrackedJob::new(info, checkpoints.clone(), JobStatus::Running, at)?;
+        for (job_vertex_id, subtask_index) in
+            vertices.iter().flat_map(|id| (0..PARALLELISM).map(move |index| (id, index)))
+        {
+            let attempt = ExecutionAttemptId { job_vertex_id: job_vertex_id.clone(), subtask_index, attempt_number: 0 };
+            for state in [
+                ExecutionState::Scheduled,
+                ExecutionState::Deploying,
+                ExecutionState::Initializing,
+                ExecutionState::Running,
+            ] {
+                tracked.report_subtask(&attempt, state, at);
+            }
+        }
+        Ok(Self { tracked: Arc::new(tracked), checkpoints, vertices })
+    }
+
+    fn checkpoint(&self, id: i64) -> Result<()> {
+        let at = SystemClock.now_millis();
+        let task =
+            |id: &String| CheckpointTask { job_vertex_id: id.clone(), task_name: None, parallelism: PARALLELISM };
+        let tasks: Vec<_> = self.vertices.iter().map(task).collect();
+        let taken = || {
+            self.checkpoints.report_pending(id, at, CheckpointType::Checkpoint, &tasks)?;
+            for task in &tasks {
+                for index in 0..PARALLELISM {
+                    let subtask = SubtaskStats {
+                        index: index.into(),
+                        ack_timestamp: at + 20,
+                        is_unaligned: false,
+                        is_completed: true,
+                        metrics: [Some(7); 8],
+                    };
+                    self.checkpoints.report_subtask(id, &task.job_vertex_id, subtask)?;
+                }
+            }
+            self.checkpoints.report_completed(id, Some(format!("s3://state/{id}")), Some(9241))
+        };
+        taken().map(drop).map_err(|error| anyhow!("{error}"))
+    }
+}

@@ -1,0 +1,334 @@
+//! What is measured, and what is asked of it: the one place that says so.
+
+/// Who is compared with this workspace.
+pub(crate) const OURS: &str = "flink-traces";
+/// Flink's own reporters, in a Java process.
+pub(crate) const JAVA: &str = "Flink";
+
+/// A kind of work, how much of it, and who does it.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) work: &'static str,
+    pub(crate) size: usize,
+    pub(crate) by: &'static [&'static str],
+    /// Whether it takes minutes, so that once has to do.
+    pub(crate) is_long: bool,
+}
+
+const fn run(work: &'static str, size: usize, by: &'static [&'static str]) -> Run {
+    Run { work, size, by, is_long: false }
+}
+
+/// All of it, in the order in which it runs.
+pub(crate) const RUNS: &[Run] = &[
+    run("add", 100_000, &[OURS, "opentelemetry", "fastrace", JAVA]),
+    run("tree", 10_000, &[OURS, "opentelemetry", JAVA]),
+    run("tree", 100_000, &[OURS, "opentelemetry", JAVA]),
+    run("tree", 1_000_000, &[OURS, "opentelemetry"]),
+    run("checkpoint", 10_000, &[OURS, JAVA]),
+    run("grpc", 200_000, &[OURS, "opentelemetry", "opentelemetry exporter", "fastrace", JAVA]),
+    run("http", 200_000, &[OURS, "opentelemetry", "opentelemetry exporter", JAVA]),
+    run("encode", 512, &[OURS, "opentelemetry", "prost"]),
+    run("initialization", 10_000, &[OURS, JAVA]),
+    run("initialization", 100_000, &[OURS, JAVA]),
+    run("json", 512, &[OURS, "serde_json"]),
+    run("file", 200_000, &[OURS, "tracing", JAVA]),
+    run("memory", 100_000, &[OURS, "opentelemetry"]),
+    Run { work: "observer", size: 100, by: &[OURS], is_long: true },
+    Run { work: "observer", size: 1000, by: &[OURS], is_long: true },
+    run("binary", 1, &[OURS]),
+];
+
+/// What a number has to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    /// So many times less than the peer's.
+    Less(&'static str, f64),
+    /// So many times more than the peer's.
+    More(&'static str, f64),
+    /// At most that.
+    AtMost(f64),
+    /// At least that.
+    AtLeast(f64),
+    /// Nothing: it is told for comparison.
+    Told,
+}
+
+/// One line of the table.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) what: &'static str,
+    pub(crate) work: &'static str,
+    pub(crate) size: usize,
+    /// Which of the numbers.
+    pub(crate) number: &'static str,
+    /// What one of it is called, and how many of the number make one.
+    pub(crate) unit: (&'static str, f64),
+    pub(crate) targets: &'static [Target],
+}
+
+const NS: (&str, f64) = ("ns", 1.0);
+const US: (&str, f64) = ("µs", 1e3);
+const MS: (&str, f64) = ("ms", 1e6);
+const PERCENT: (&str, f64) = ("%", 1.0);
+const BYTES: (&str, f64) = ("B", 1.0);
+const MIB: (&str, f64) = ("MiB", 1_048_576.0);
+const RATE: (&str, f64) = ("/s", 1.0);
+
+/// How much of a JobManager's CPU one request for a job took where it was measured, in nanoseconds, and a job's part of an overview.
+pub(crate) const REQUEST_NS: f64 = 52_500.0;
+pub(crate) const OVERVIEW_NS: f64 = 32_000.0;
+
+use Target::{AtLeast, AtMost, Less, More, Told};
+
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        what: "add_span of a built span, caller's CPU",
+        work: "add",
+        size: 100_000,
+        number: "caller",
+        unit: NS,
+        targets: &[Less(JAVA, 20.0), Less("opentelemetry", 8.0)],
+    },
+    Row {
+        what: "add of a tree of 10,011 spans, caller's thread",
+        work: "tree",
+        size: 10_000,
+        number: "caller",
+        unit: US,
+        targets: &[AtMost(5e3)],
+    },
+    Row {
+        what: "add of a tree of 100,101 spans, caller's thread",
+        work: "tree",
+        size: 100_000,
+        number: "caller",
+        unit: US,
+        targets: &[AtMost(5e3)],
+    },
+    Row {
+        what: "add of a tree of 1,001,001 spans, caller's thread",
+        work: "tree",
+        size: 1_000_000,
+        number: "caller",
+        unit: US,
+        targets: &[AtMost(5e3)],
+    },
+    Row {
+        what: "a completed checkpoint of 10,000 subtasks, tracker to dispatcher",
+        work: "checkpoint",
+        size: 10_000,
+        number: "caller",
+        unit: MS,
+        targets: &[Less(JAVA, 10.0)],
+    },
+    Row {
+        what: "its 10,000 acknowledgements before",
+        work: "checkpoint",
+        size: 10_000,
+        number: "acknowledged",
+        unit: MS,
+        targets: &[Told],
+    },
+    Row {
+        what: "CPU a span end to end, OTLP gRPC",
+        work: "grpc",
+        size: 200_000,
+        number: "cpu",
+        unit: NS,
+        targets: &[Less(JAVA, 15.0), Less("opentelemetry", 8.0)],
+    },
+    Row {
+        what: "CPU a span end to end, OTLP HTTP/protobuf",
+        work: "http",
+        size: 200_000,
+        number: "cpu",
+        unit: NS,
+        targets: &[Less(JAVA, 15.0), Less("opentelemetry", 8.0)],
+    },
+    Row {
+        what: "spans a second by the wall, OTLP gRPC",
+        work: "grpc",
+        size: 200_000,
+        number: "per second",
+        unit: RATE,
+        targets: &[More(JAVA, 100.0), More("opentelemetry", 5.0)],
+    },
+    Row {
+        what: "spans a second by the wall, OTLP HTTP/protobuf",
+        work: "http",
+        size: 200_000,
+        number: "per second",
+        unit: RATE,
+        targets: &[More(JAVA, 100.0), More("opentelemetry", 5.0)],
+    },
+    Row {
+        what: "kept of them, OTLP gRPC",
+        work: "grpc",
+        size: 200_000,
+        number: "kept",
+        unit: PERCENT,
+        targets: &[AtLeast(100.0)],
+    },
+    Row {
+        what: "encoding alone, a span",
+        work: "encode",
+        size: 512,
+        number: "cpu",
+        unit: NS,
+        targets: &[Less("opentelemetry", 20.0), Less("prost", 5.0)],
+    },
+    Row {
+        what: "kept of a burst of 10,011 spans",
+        work: "tree",
+        size: 10_000,
+        number: "kept",
+        unit: PERCENT,
+        targets: &[AtLeast(100.0)],
+    },
+    Row {
+        what: "until it is drained",
+        work: "tree",
+        size: 10_000,
+        number: "drained",
+        unit: MS,
+        targets: &[AtMost(20e6)],
+    },
+    Row {
+        what: "kept of a burst of 100,101 spans",
+        work: "tree",
+        size: 100_000,
+        number: "kept",
+        unit: PERCENT,
+        targets: &[AtLeast(100.0)],
+    },
+    Row {
+        what: "until it is drained",
+        work: "tree",
+        size: 100_000,
+        number: "drained",
+        unit: MS,
+        targets: &[AtMost(200e6)],
+    },
+    Row {
+        what: "kept of a burst of 1,001,001 spans",
+        work: "tree",
+        size: 1_000_000,
+        number: "kept",
+        unit: PERCENT,
+        targets: &[AtLeast(100.0)],
+    },
+    Row {
+        what: "until it is drained",
+        work: "tree",
+        size: 1_000_000,
+        number: "drained",
+        unit: MS,
+        targets: &[AtMost(2000e6)],
+    },
+    Row {
+        what: "JobInitialization of 10,000 subtasks, a subtask",
+        work: "initialization",
+        size: 10_000,
+        number: "cpu",
+        unit: NS,
+        targets: &[Less(JAVA, 25.0)],
+    },
+    Row {
+        what: "JobInitialization of 100,000 subtasks, a subtask",
+        work: "initialization",
+        size: 100_000,
+        number: "cpu",
+        unit: NS,
+        targets: &[Less(JAVA, 25.0)],
+    },
+    Row {
+        what: "memory of a pending attempt",
+        work: "initialization",
+        size: 100_000,
+        number: "held",
+        unit: BYTES,
+        targets: &[Told],
+    },
+    Row {
+        what: "JSON line, encoding",
+        work: "json",
+        size: 512,
+        number: "cpu",
+        unit: NS,
+        targets: &[Less("serde_json", 2.5)],
+    },
+    Row {
+        what: "JSON line into a file, from add_span on",
+        work: "file",
+        size: 200_000,
+        number: "cpu",
+        unit: NS,
+        targets: &[Less(JAVA, 8.0), Less("tracing", 8.0)],
+    },
+    Row {
+        what: "memory of a queued span",
+        work: "memory",
+        size: 100_000,
+        number: "bytes",
+        unit: BYTES,
+        targets: &[AtMost(360.0)],
+    },
+    Row {
+        what: "observer of 100 jobs, of a core",
+        work: "observer",
+        size: 100,
+        number: "core",
+        unit: PERCENT,
+        targets: &[AtMost(0.1)],
+    },
+    Row {
+        what: "observer of 1,000 jobs, of a core",
+        work: "observer",
+        size: 1000,
+        number: "core",
+        unit: PERCENT,
+        targets: &[AtMost(0.6)],
+    },
+    Row {
+        what: "observer of 100 jobs, resident memory",
+        work: "observer",
+        size: 100,
+        number: "resident",
+        unit: MIB,
+        targets: &[AtMost(20.0 * 1_048_576.0)],
+    },
+    Row {
+        what: "observer of 1,000 jobs, resident memory",
+        work: "observer",
+        size: 1000,
+        number: "resident",
+        unit: MIB,
+        targets: &[AtMost(40.0 * 1_048_576.0)],
+    },
+    Row {
+        what: "requests for a job and second",
+        work: "observer",
+        size: 1000,
+        number: "requests",
+        unit: ("", 1.0),
+        targets: &[Told],
+    },
+    Row {
+        what: "load on the JobManager, less than the naive observer's",
+        work: "observer",
+        size: 1000,
+        number: "lighter",
+        unit: ("×", 1.0),
+        targets: &[AtLeast(8.0)],
+    },
+    Row {
+        what: "stripped release binary",
+        work: "binary",
+        size: 1,
+        number: "size",
+        unit: MIB,
+        targets: &[AtMost(15.0 * 1_048_576.0)],
+    },
+    Row { what: "`--version`", work: "binary", size: 1, number: "version", unit: MS, targets: &[AtMost(10e6)] },
+];

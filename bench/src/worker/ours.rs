@@ -1,0 +1,315 @@
+//! This workspace's way: a dispatcher with one reporter, configured as a user would, and nothing but its defaults.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+use flink_traces_api::{
+    Clock, Compatibility, ConfigError, Deadline, Identity, OptionDoc, Registry, ReportContext, ReportError,
+    ReportedSpan, ReporterConfig, SpanBuilder, SystemClock, TraceReporter, TraceReporterFactory,
+};
+use flink_traces_json::FlatEncoder;
+use flink_traces_runtime::{
+    CheckpointStatsTracker, CheckpointTask, CheckpointType, Configuration, Dispatcher, ExecutionAttemptId,
+    InitializationStatus, JobIdentity, JobInitializationMetricsBuilder, SpanDetailLevel, SubTaskInitializationMetrics,
+    SubtaskStats, checkpoint_event, checkpoint_span, discover,
+};
+
+use super::{Numbers, each, exported, numbers, repeat, take};
+use crate::{clock, sample, sink};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A dispatcher with one reporter of that class and those options.
+fn dispatcher(class: &str, options: &[(&str, &str)]) -> Result<Dispatcher> {
+    let mut registry = Registry::new();
+    flink_traces_otlp::register(&mut registry);
+    flink_traces_json::register(&mut registry);
+    registry.register_trace("nowhere", Nowhere);
+    registry.register_trace("never", Never);
+    let options = options.iter().map(|(key, value)| (format!("traces.reporter.r.{key}"), *value));
+    let pairs: Vec<_> = options.chain([("traces.reporter.r.factory.class".to_owned(), class)]).collect();
+    let configuration = Configuration::from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), *value)));
+    let (setups, problems) = discover(&configuration, &registry);
+    ensure!(problems.is_empty(), "{problems:?}");
+    let (dispatcher, problems) = Dispatcher::start(setups, &registry, Arc::new(SystemClock), ".");
+    ensure!(problems.is_empty(), "{problems:?}");
+    Ok(dispatcher)
+}
+
+fn otlp(sink: &str, protocol: &str) -> Result<Dispatcher> {
+    let endpoint = format!("http://{sink}");
+    let options = [("exporter.endpoint", endpoint.as_str()), ("exporter.protocol", protocol)];
+    dispatcher(flink_traces_otlp::TRACE_FACTORY, &options)
+}
+
+/// Waits until all is delivered.
+fn flush(dispatcher: &Dispatcher) -> Result<()> {
+    let is_flushed = dispatcher.flush(PATIENCE);
+    for reporter in dispatcher.stats() {
+        ensure!(is_flushed && reporter.delivered == reporter.emitted, "not all is delivered: {reporter}");
+    }
+    Ok(())
+}
+
+/// What it costs a caller to hand over a built span.
+pub(super) fn add(size: usize, sink: &str) -> Result<Numbers> {
+    const CHUNK: usize = 2000;
+    let dispatcher = otlp(sink, "grpc")?;
+    let group = sample::group(&dispatcher);
+    let mut chunks = Vec::new();
+    for chunk in 0..size.div_ceil(CHUNK) {
+        let spans: Vec<SpanBuilder> = (0..CHUNK).map(|number| sample::checkpoint(chunk * CHUNK + number)).collect();
+        let (taken, ()) = take(|| spans.into_iter().for_each(|span| group.add_span(span)));
+        chunks.push(each(taken.thread, CHUNK));
+        flush(&dispatcher)?;
+    }
+    chunks.sort_by(f64::total_cmp);
+    Ok(numbers([("caller", chunks[chunks.len() / 2])]))
+}
+
+/// What it costs a caller to hand over a tree, and how long until the collector has it.
+pub(super) fn tree(subtasks: usize, sink: &str) -> Result<Numbers> {
+    let dispatcher = otlp(sink, "grpc")?;
+    let group = sample::group(&dispatcher);
+    group.add_span(sample::checkpoint(0));
+    flush(&dispatcher)?;
+    let before = sink::count(sink)?;
+    let (tasks, subtasks) = (subtasks / 1000, 1000);
+    let tree = sample::tree(tasks, subtasks);
+    let start = Instant::now();
+    let (taken, ()) = take(|| group.add_span(tree));
+    flush(&dispatcher)?;
+    let drained = start.elapsed();
+    let size = sample::tree_size(tasks, subtasks);
+    let kept = (sink::count(sink)? - before) as f64 / size as f64 * 100.0;
+    Ok(numbers([("caller", each(taken.thread, 1)), ("drained", each(drained, 1)), ("kept", kept)]))
+}
+
+/// The whole way of a checkpoint on the thread of a job's coordinator: from the last acknowledgement's statistics to the dispatcher.
+pub(super) fn checkpoint(subtasks: usize) -> Result<Numbers> {
+    const METRICS: [Option<i64>; 8] = [Some(18_722), Some(426), Some(4), Some(0), Some(3), Some(17), Some(0), Some(0)];
+    let tasks: Vec<_> = (0..subtasks / 1000)
+        .map(|task| CheckpointTask { job_vertex_id: format!("{task:032x}"), task_name: None, parallelism: 1000 })
+        .collect();
+    let dispatcher = dispatcher("nowhere", &[])?;
+    let group = sample::group(&dispatcher);
+    let tracker = CheckpointStatsTracker::new(10);
+    let job = JobIdentity { cluster: "prod", job_id: sample::JOB_ID };
+    let (mut acknowledged, mut completed) = (Vec::new(), Vec::new());
+    for id in 0..40 {
+        let at = sample::START + id * 1000;
+        let (taken, result) = take(|| {
+            tracker.report_pending(id, at, CheckpointType::Checkpoint, &tasks)?;
+            for task in &tasks {
+                for index in 0..1000 {
+                    let subtask = SubtaskStats {
+                        index,
+                        ack_timestamp: at + 23,
+                        is_unaligned: false,
+                        is_completed: true,
+                        metrics: METRICS,
+                    };
+                    tracker.report_subtask(id, &task.job_vertex_id, subtask)?;
+                }
+            }
+            anyhow::Ok(())
+        });
+        result?;
+        acknowledged.push(each(taken.thread, 1));
+        let (taken, result) = take(|| {
+            let stats = tracker.report_completed(id, None, Some(9241))?;
+            group.add_event(checkpoint_event(&stats));
+            group.add_span(checkpoint_span(job, &stats, SpanDetailLevel::ChildrenSpansPerSubtask));
+            anyhow::Ok(())
+        });
+        result?;
+        completed.push(each(taken.thread, 1));
+        flush(&dispatcher)?;
+    }
+    Ok(numbers([("acknowledged", median(acknowledged)), ("caller", median(completed))]))
+}
+
+/// The median of those that come after some that do not count.
+fn median(mut goes: Vec<f64>) -> f64 {
+    goes.drain(..goes.len() / 4);
+    goes.sort_by(f64::total_cmp);
+    goes[goes.len() / 2]
+}
+
+/// What a span costs from the caller to the collector.
+pub(super) fn export(size: usize, sink: &str, protocol: &str) -> Result<Numbers> {
+    let dispatcher = otlp(sink, protocol)?;
+    let group = sample::group(&dispatcher);
+    let go = |size: usize| {
+        (0..size).for_each(|number| group.add_span(sample::checkpoint(number)));
+        flush(&dispatcher)
+    };
+    go(size / 10)?;
+    let before = sink::count(sink)?;
+    let (taken, result) = take(|| go(size));
+    result?;
+    Ok(exported(taken, size, sink::count(sink)? - before))
+}
+
+fn reported(size: usize) -> Vec<ReportedSpan> {
+    let variables = [("<host>", sample::HOST), ("<job_id>", sample::JOB_ID), ("<job_name>", sample::JOB_NAME)];
+    let context = Arc::new(ReportContext {
+        job_id: Some(sample::JOB_ID.into()),
+        variables: variables.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        compatibility: Compatibility::Standard,
+    });
+    let clock: &dyn Clock = &SystemClock;
+    let reported = |number: usize| {
+        let trace_id = Identity::of(&[&number.to_string()]).trace_id();
+        ReportedSpan::new(Arc::new(sample::checkpoint(number).build(clock)), trace_id, context.clone())
+    };
+    (0..size).map(reported).collect()
+}
+
+/// What it costs to make requests of spans.
+pub(super) fn encode(size: usize) -> Result<Numbers> {
+    let spans = reported(size);
+    let resource = [("service.name".to_owned(), "flink".to_owned())];
+    Ok(repeat(size, || {
+        flink_traces_otlp::encode_spans(&spans, &resource, 1 << 20).map(|request| request.len()).sum::<usize>()
+    }))
+}
+
+/// What it costs to make a line of JSON of a span.
+pub(super) fn json(size: usize) -> Result<Numbers> {
+    let spans = reported(size);
+    let mut text = String::new();
+    let mut encoder = FlatEncoder::new();
+    Ok(repeat(size, || {
+        text.clear();
+        spans.iter().for_each(|span| encoder.push_span(&mut text, span.root()));
+        text.len()
+    }))
+}
+
+/// What a span costs from the caller into a file.
+pub(super) fn file(size: usize) -> Result<Numbers> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("spans.jsonl");
+    let Some(path) = path.to_str() else { bail!("{} is not UTF-8", path.display()) };
+    let dispatcher = dispatcher(flink_traces_json::FACTORY, &[("path", path), ("format", "flat")])?;
+    let group = sample::group(&dispatcher);
+    let go = |size: usize| {
+        (0..size).for_each(|number| group.add_span(sample::checkpoint(number)));
+        flush(&dispatcher)
+    };
+    go(size / 10)?;
+    let (taken, result) = take(|| go(size));
+    result?;
+    let lines = lines(folder.path())?;
+    ensure!(lines == size + size / 10, "{lines} lines");
+    Ok(numbers([("cpu", each(taken.process, size)), ("per second", size as f64 / taken.wall.as_secs_f64())]))
+}
+
+fn lines(folder: &Path) -> Result<usize> {
+    let mut lines = 0;
+    for file in folder.read_dir()? {
+        lines += std::fs::read(file?.path())?.iter().filter(|byte| **byte == b'\n').count();
+    }
+    Ok(lines)
+}
+
+/// What a job's start costs, from its subtasks' reports to the statistics.
+pub(super) fn initialization(subtasks: usize) -> Result<Numbers> {
+    const DURATIONS: [&str; 6] = [
+        SubTaskInitializationMetrics::MAILBOX_START_DURATION,
+        SubTaskInitializationMetrics::READ_OUTPUT_DATA_DURATION,
+        SubTaskInitializationMetrics::INITIALIZE_STATE_DURATION,
+        SubTaskInitializationMetrics::GATE_RESTORE_DURATION,
+        SubTaskInitializationMetrics::DOWNLOAD_STATE_DURATION,
+        SubTaskInitializationMetrics::RESTORE_STATE_DURATION,
+    ];
+    let attempts: Vec<_> = (0..subtasks)
+        .map(|number| ExecutionAttemptId {
+            job_vertex_id: format!("{:032x}", number / 1000),
+            subtask_index: (number % 1000) as u32,
+            attempt_number: 0,
+        })
+        .collect();
+    let reports: Vec<_> = (0..subtasks)
+        .map(|number| {
+            let mut report = SubTaskInitializationMetrics::new(InitializationStatus::Completed, sample::START + 40);
+            let number = i64::try_from(number).unwrap_or_default();
+            DURATIONS.iter().for_each(|name| report.add(*name, number % 97));
+            report
+        })
+        .collect();
+    let before = clock::resident("self");
+    let kept = JobInitializationMetricsBuilder::new(sample::START, attempts.iter().cloned());
+    let held = (clock::resident("self") - before).max(0.0) / subtasks as f64;
+    drop(kept);
+    let mut goes = Vec::new();
+    for _ in 0..40 {
+        let started = attempts.clone();
+        let (taken, ended) = take(|| {
+            let mut initialization = JobInitializationMetricsBuilder::new(sample::START, started);
+            let reports = attempts.iter().zip(&reports);
+            reports.filter_map(|(attempt, report)| initialization.report(attempt, report)).count()
+        });
+        ensure!(ended == 1, "{ended} initializations ended");
+        goes.push(each(taken.thread, subtasks));
+    }
+    Ok(numbers([("cpu", median(goes)), ("held", held)]))
+}
+
+/// The memory of a span that waits.
+pub(super) fn memory(size: usize) -> Result<Numbers> {
+    let dispatcher = dispatcher("never", &[])?;
+    let group = sample::group(&dispatcher);
+    (0..1000).for_each(|number| group.add_span(sample::checkpoint(number)));
+    let before = clock::resident("self");
+    (0..size).for_each(|number| group.add_span(sample::checkpoint(number)));
+    let held = (clock::resident("self") - before) / size as f64;
+    let queued: u64 = dispatcher.stats().iter().map(|reporter| reporter.queued).sum();
+    ensure!(queued == (size + 1000) as u64, "{queued} spans are queued");
+    // Nobody ever takes them: the end of the process does.
+    std::mem::forget(dispatcher);
+    Ok(numbers([("bytes", held)]))
+}
+
+/// A reporter that throws away what it gets.
+struct Nowhere;
+
+impl TraceReporterFactory for Nowhere {
+    fn create_trace_reporter(&self, _: &ReporterConfig) -> Result<Box<dyn TraceReporter>, ConfigError> {
+        Ok(Box::new(Self))
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        &[]
+    }
+}
+
+impl TraceReporter for Nowhere {
+    fn report(&mut self, _: &[ReportedSpan], _: &Deadline) -> Result<(), ReportError> {
+        Ok(())
+    }
+}
+
+/// A reporter whose destination does not answer.
+struct Never;
+
+impl TraceReporterFactory for Never {
+    fn create_trace_reporter(&self, _: &ReporterConfig) -> Result<Box<dyn TraceReporter>, ConfigError> {
+        Ok(Box::new(Self))
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        &[]
+    }
+}
+
+impl TraceReporter for Never {
+    fn report(&mut self, _: &[ReportedSpan], _: &Deadline) -> Result<(), ReportError> {
+        loop {
+            std::thread::park();
+        }
+    }
+}
