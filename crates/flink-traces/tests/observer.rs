@@ -359,7 +359,7 @@ fn a_name_is_cut_to_a_bearable_length() {
 
 /// What a quiet job costs its JobManager: asked again only when the caches may have changed.
 #[test]
-fn a_quiet_job_is_asked_two_questions_every_three_seconds() {
+fn a_quiet_job_is_asked_one_question_every_three_seconds() {
     for restored in [Value::Null, restored(3, 150)] {
         let mut session = Session::new();
         session.overview(0, "RUNNING");
@@ -392,9 +392,16 @@ fn a_quiet_job_is_asked_two_questions_every_three_seconds() {
         let asked: Vec<_> = asked.into_iter().collect();
         assert_eq!(
             asked,
-            [("/jobs/:jobid", 10), ("/jobs/:jobid/checkpoints", 10), ("/jobs/overview", 30)],
+            [("/jobs/:jobid/checkpoints", 10), ("/jobs/overview", 30)],
             "{restored}"
         );
+
+        // Something ran through states too fast for the overview to show them, which it dates.
+        let overview = json!({"jobs": [{"jid": JOB, "name": "orders", "start-time": 100, "end-time": -1, "duration": 1,
+            "state": "RUNNING", "last-modification": 61_000, "tasks": {"total": 2}}]});
+        session.answer(63_000, "/jobs/overview", overview);
+        let templates: Vec<_> = session.observer.requests(63_001).iter().map(Resource::template).collect();
+        assert!(templates.contains(&"/jobs/:jobid"), "{templates:?}");
     }
 }
 

@@ -124,7 +124,7 @@ mod tests {
             (
                 "flink-traces-otlp",
                 "opentelemetry_sdk",
-                &["only flink-traces-testkit and flink-traces-opentelemetry may name opentelemetry_sdk"],
+                &["only flink-traces-testkit and flink-traces-opentelemetry and bench may name opentelemetry_sdk"],
             ),
         ] {
             assert_eq!(check_dependencies(member, &[dependency]), expected, "{member}");
