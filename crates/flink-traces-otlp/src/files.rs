@@ -23,6 +23,21 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     private(OpenOptions::new().read(true)).open(path)
 }
 
+/// Whether an error says nothing of the file: later it may well be opened.
+#[cfg(unix)]
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+
+    let passing = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::INTR];
+    Errno::from_io_error(error).is_some_and(|error| passing.contains(&error))
+}
+
+/// Whether an error says nothing of the file: later it may well be opened.
+#[cfg(not(unix))]
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::Interrupted)
+}
+
 /// Waits until names in the directory are on disk.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     // Elsewhere a directory cannot be opened.

@@ -23,7 +23,7 @@ use serde_json::json;
 
 use crate::delivery::{Outcome, Source};
 use crate::encode::Chunk;
-use crate::files::{create_directory, lock, open_to_append, open_to_read, sync_directory};
+use crate::files::{create_directory, is_passing, lock, open_to_append, open_to_read, sync_directory};
 use crate::withheld::Withheld;
 
 /// What a segment begins with: a name, a version, whether it holds leaves.
@@ -92,6 +92,10 @@ pub(crate) struct Spool {
     /// Notices for the log, oldest first.
     pub(crate) notices: Vec<Notice>,
     is_dropping: bool,
+    /// Whether the cursor could not be written the last time.
+    is_not_noting: bool,
+    /// Whether the next chunk cannot be read now, but may be later.
+    pub(crate) is_stuck: bool,
 }
 
 /// What happened to the spool that somebody should know.
@@ -166,6 +170,8 @@ impl Spool {
             stored: 0,
             notices: Vec::new(),
             is_dropping: false,
+            is_not_noting: false,
+            is_stuck: false,
         };
         spool.read_cursor()?;
         spool.found = spool.account;
@@ -403,12 +409,13 @@ impl Spool {
 
     /// Writes down how far it is.
     fn note(&mut self) {
-        if let Err(error) = self.write_withheld().and_then(|()| self.write_cursor()) {
+        let noted = self.write_withheld().and_then(|()| self.write_cursor());
+        let was_not_noting = std::mem::replace(&mut self.is_not_noting, noted.is_err());
+        if let Err(error) = noted
+            && !was_not_noting
+        {
             // What is settled will be sent again after a crash; nothing else is wrong.
-            let notice = Notice::NoCursor(error.to_string());
-            if !self.notices.contains(&notice) {
-                self.notices.push(notice);
-            }
+            self.notices.push(Notice::NoCursor(error.to_string()));
         }
     }
 
@@ -455,13 +462,13 @@ impl Spool {
     /// Adds to the file what is withheld since it was written; removes it when nothing is.
     fn write_withheld(&mut self) -> io::Result<()> {
         let path = self.directory.join("withheld");
-        let fresh = self.withheld.take_fresh();
         if self.withheld.is_empty() {
             return match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
             };
         }
+        let fresh = self.withheld.fresh();
         if fresh.is_empty() {
             return Ok(());
         }
@@ -473,12 +480,14 @@ impl Spool {
         for (span, chunk) in fresh {
             let begin = bytes.len();
             bytes.extend_from_slice(&chunk.to_le_bytes());
-            bytes.extend_from_slice(&span);
+            bytes.extend_from_slice(span);
             let sum = crc32c::crc32c(&bytes[begin..]);
             bytes.extend_from_slice(&sum.to_le_bytes());
         }
         file.write_all(&bytes)?;
-        file.sync_data()
+        file.sync_data()?;
+        self.withheld.stored();
+        Ok(())
     }
 
     /// Reads what an earlier process withheld, but for chunks that will be sent again.
@@ -498,7 +507,7 @@ impl Spool {
             }
         }
         // They are in the file already.
-        self.withheld.take_fresh();
+        self.withheld.stored();
         Ok(())
     }
 
@@ -596,9 +605,18 @@ impl Source for Spool {
                 return None;
             }
             let is_orphan = entry.after != 0 && entry.after <= self.dropped_parents;
-            let chunk = if is_orphan { None } else { self.read_chunk(entry).ok() };
             let (number, records) = (entry.number, entry.records);
-            let Some(message) = chunk else {
+            let message = match self.read_chunk(entry) {
+                _ if is_orphan => None,
+                Ok(message) => Some(message),
+                Err(error) if is_passing(&error) => {
+                    self.is_stuck = true;
+                    return None;
+                }
+                Err(_) => None,
+            };
+            self.is_stuck = false;
+            let Some(message) = message else {
                 // Its parents are gone, or it cannot be read any more.
                 let became = Account { dropped: records as u64, ..Account::default() };
                 self.entries[place].state = State::Settled(became);

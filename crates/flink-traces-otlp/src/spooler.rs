@@ -19,6 +19,9 @@ use crate::withheld::Withheld;
 /// How long the rest may take if whoever closes the reporter does not say.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long it waits when the disk cannot be read.
+const STUCK: Duration = Duration::from_millis(100);
+
 /// What a spool was told.
 #[derive(Debug, Clone)]
 pub(crate) struct SpoolOptions {
@@ -146,6 +149,9 @@ impl Shared {
             let source = RefCell::new(FromSpool(self));
             runtime.block_on(delivery.deliver(&source, deadline));
             self.tell(name);
+            if self.lock().spool.is_stuck {
+                deadline.sleep(STUCK);
+            }
         }
     }
 

@@ -36,8 +36,13 @@ impl Withheld {
         self.fresh.retain(|(_, chunk)| *chunk >= first_chunk);
     }
 
-    /// What was added since this was asked last.
-    pub(crate) fn take_fresh(&mut self) -> Vec<(SpanKey, u64)> {
-        std::mem::take(&mut self.fresh)
+    /// What was added since [`stored`](Self::stored).
+    pub(crate) fn fresh(&self) -> &[(SpanKey, u64)] {
+        &self.fresh
+    }
+
+    /// All of it is stored now.
+    pub(crate) fn stored(&mut self) {
+        self.fresh.clear();
     }
 }
