@@ -202,6 +202,41 @@ fn without_a_reporter_run_prints_and_does_not_mind_if_nobody_reads() {
     assert!(!stopped.stderr.contains("panicked") && !stopped.stderr.contains("WARN"), "{}", stopped.stderr);
 }
 
+/// Scenario: the collector takes a request and never answers. Guarantees: the cluster is looked at on and on, another reporter has everything,
+/// and what waits is bounded.
+#[test]
+fn a_collector_that_is_slow_holds_up_nobody_else() {
+    let place = Place::new();
+    let flink = FakeFlink::start(session::answers());
+    let (slow, quick) = (OtlpCollector::start().unwrap(), OtlpCollector::start().unwrap());
+    slow.answer_by(|_| Answer::Hang);
+    let option = |option: &str, value: &str| format!("-Dtraces.reporter.quick.{option}={value}");
+    let running = place.start(&[
+        "run",
+        "--flink",
+        &flink.url(),
+        "--otlp",
+        &slow.grpc_endpoint(),
+        SUBTASKS,
+        OFTEN,
+        "-Dtraces.reporter.otlp.exporter.timeout=1 h",
+        "-Dtraces.reporter.otlp.queue.size=20",
+        "-Dflink-traces.shutdown-timeout=0",
+        &option("factory.class", flink_traces_otlp::TRACE_FACTORY),
+        &option("exporter.endpoint", &quick.grpc_endpoint()),
+    ]);
+    assert!(slow.wait_until(LONG, |slow| !slow.requests().is_empty()));
+    assert!(quick.wait_until(LONG, |quick| quick.spans().len() == SPANS));
+    flink.ignore_requests();
+    flink.wait_for_requests(OVERVIEW, 50);
+    running.signal("TERM");
+    let counts: BTreeMap<_, _> = running.finish().expect_code(1).counts().into_iter().collect();
+    let [emitted, delivered, rejected, dropped, queued] = counts["traces otlp"];
+    assert_eq!([emitted, delivered, rejected, queued], [SPANS as u64, 0, 0, 0]);
+    assert_eq!(dropped, SPANS as u64);
+    assert_eq!(counts["traces quick"], [SPANS as u64, SPANS as u64, 0, 0, 0]);
+}
+
 #[test]
 fn a_second_signal_stops_at_once() {
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
