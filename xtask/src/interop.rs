@@ -20,7 +20,7 @@ use crate::e2e::distribution::{recreate, run as run_program};
 use peers::{Peers, Rotel};
 
 /// The session that `flink-traces demo` shows.
-const RECORDING: &str = "crates/flink-traces/recordings/flink-2.3.0-full.jsonl.gz";
+pub(crate) const RECORDING: &str = "crates/flink-traces/recordings/flink-2.3.0-full.jsonl.gz";
 /// How long a receiver that passes on may take for the last record.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What `exporter.protocol` can be, and how that arrives.

@@ -4,6 +4,7 @@
 mod bench;
 mod ci;
 mod e2e;
+mod faults;
 mod interop;
 mod parity;
 mod tidy;
@@ -29,6 +30,7 @@ usage: cargo xtask <command>
   parity what our trackers report, compared with what Flink's own classes do; [--sequences N] [--configurations N] [--seed S] [--record]
   interop
          a recorded session sent in every way, read by Python's opentelemetry-proto and by rotel; see CONTRIBUTING.md
+  faults the program while its disk, its clock, its collector and its descriptors fail; [NAME], or day [HOURS]; see CONTRIBUTING.md
   tidy   what this workspace asks of its manifests, sources and documents, beyond the compiler
 ";
 
@@ -45,6 +47,7 @@ fn main() -> Result<()> {
         ["web-e2e", arguments @ ..] => e2e::web::run(&root, arguments),
         ["cli-e2e", arguments @ ..] => e2e::cli::run(&root, arguments),
         ["interop"] => interop::run(&root),
+        ["faults", arguments @ ..] => faults::run(&root, arguments),
         ["parity", arguments @ ..] => parity::run(&root, arguments),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
