@@ -294,6 +294,58 @@ fn a_failover_of_the_job_manager_invents_nothing() {
     "#]]);
 }
 
+/// Several JobManagers answer behind one address, each from a cache of its own: what one tells may be older than what another told before.
+#[test]
+fn job_managers_with_caches_of_their_own_invent_nothing() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]);
+    let checkpoint = |session: &mut Session, at: i64, id: i64| {
+        session.details(at, id, id * 1_000).subtasks(at, id, SOURCE, id * 1_000 + 10).subtasks(
+            at,
+            id,
+            SINK,
+            id * 1_000 + 30,
+        );
+    };
+    let newest_first =
+        |ids: std::ops::RangeInclusive<i64>| ids.rev().map(|id| completed(id, id * 1_000)).collect::<Vec<_>>();
+    for newest in 2..10 {
+        let at = newest * 1_000 + 500;
+        session.checkpoints(at, newest, &newest_first(1..=newest), Value::Null);
+        checkpoint(&mut session, at, newest);
+        // The other one: it knows nothing of the last yet.
+        session
+            .checkpoints(at + 200, newest - 1, &newest_first(1..=newest - 1), Value::Null)
+            .overview(at + 300, "RUNNING");
+        checkpoint(&mut session, at + 400, 1);
+    }
+    // What ends is told as ever: that all ran is known as before.
+    session.overview(20_000, "CANCELED").job(
+        20_100,
+        "CANCELED",
+        json!({"RUNNING": 200, "CANCELLING": 19_000, "CANCELED": 19_100}),
+    );
+    session.subtask_times(20_200, [(SOURCE, 300, 19_050), (SINK, 310, 19_060)]).overview(30_000, "CANCELED").finish();
+    session.check(expect![[r#"
+        2500: checkpoint 2 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        2900: checkpoint 1 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        3500: checkpoint 3 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        4500: checkpoint 4 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        5500: RUNNING 200
+        5500: AllRunningOrFinished 310
+        5500: came up 200..310 from None, None bytes
+        5500: checkpoint 5 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        6500: checkpoint 6 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        7500: checkpoint 7 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        8500: checkpoint 8 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        9500: checkpoint 9 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        30000: CANCELLING 19000
+        30000: NotAllRunningOrFinished 19050
+        30000: CANCELED 19100
+    "#]]);
+}
+
 #[test]
 fn the_failure_that_ends_a_job_is_told_where_the_job_began_to_fail() {
     let mut session = Session::new();

@@ -82,6 +82,15 @@ impl Checkpoints {
         self.types.retain(|id, _| *id > newest - 100);
     }
 
+    /// Whether a checkpoint of the history was shown before; a JobManager that has just begun shows none of those.
+    pub(super) fn knows_one_of(&self, body: &CheckpointingStatistics) -> bool {
+        body.history.iter().any(|entry| {
+            let told = self.told.get(&entry.id).map(|told| told.trigger_timestamp);
+            let ended = self.ended.get(&entry.id).map(|ended| ended.entry.trigger_timestamp);
+            told.or(ended) == Some(entry.trigger_timestamp)
+        })
+    }
+
     /// Ids are consecutive: between the newest id of the last look and the oldest of this one there is nothing, or something that
     /// nobody saw.
     fn note_gap(&mut self, body: &CheckpointingStatistics) {

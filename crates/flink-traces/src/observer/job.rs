@@ -119,8 +119,9 @@ impl JobObserver {
                 {
                     self.stir(at);
                 }
-                // Counts only fall when another JobManager begins to count.
-                if overview.counts.total < self.counted {
+                // Counts fall when another JobManager begins to count, and when one of several behind the address has an older answer in
+                // its cache: that shows what was shown before.
+                if overview.counts.total < self.counted && !self.checkpoints.knows_one_of(&overview) {
                     self.lifecycle.begin_anew();
                 }
                 self.counted = overview.counts.total;
