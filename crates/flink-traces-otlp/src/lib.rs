@@ -7,6 +7,8 @@ mod delivery;
 mod encode;
 mod environment;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod json;
 mod options;
 mod reporter;
