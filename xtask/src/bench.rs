@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::cargo;
-use crate::e2e::distribution::{Distribution, recreate, run as succeed};
+use crate::e2e::distribution::{Distribution, VERSION, recreate, run as succeed};
 
 /// Hands all arguments on but `--java`, for which it gets Flink from PyPI and compiles our harness against it.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<()> {
@@ -26,7 +26,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<()> {
 
 /// The class path of Flink's side.
 fn compile(root: &Path, target: &Path) -> Result<String> {
-    let distribution = Distribution::prepare(root, &target.join("e2e"))?;
+    let distribution = Distribution::prepare(VERSION, root, &target.join("e2e"))?;
     let classes = target.join("bench/classes");
     recreate(&classes)?;
     let plugins = distribution.plugins();

@@ -14,8 +14,8 @@ use anyhow::{Context, Result, ensure};
 use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
 use serde_json::Value;
 
+use crate::e2e::build;
 use crate::e2e::distribution::recreate;
-use crate::e2e::observer::build;
 use crate::interop::RECORDING;
 use program::Program;
 
@@ -59,7 +59,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<()> {
     let folder = root.join("target/faults");
     recreate(&folder)?;
     let recording = root.join(RECORDING);
-    let mut rig = Rig { binary: build(root)?, recording, folder, expected: Vec::new() };
+    let mut rig = Rig { binary: build(root, "flink-traces")?, recording, folder, expected: Vec::new() };
     if let ["day", arguments @ ..] = arguments {
         return day::run(&rig, arguments);
     }

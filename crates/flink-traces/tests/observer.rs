@@ -442,11 +442,7 @@ fn a_quiet_job_is_asked_one_question_every_three_seconds() {
             }
         }
         let asked: Vec<_> = asked.into_iter().collect();
-        assert_eq!(
-            asked,
-            [("/jobs/:jobid/checkpoints", 10), ("/jobs/overview", 30)],
-            "{restored}"
-        );
+        assert_eq!(asked, [("/jobs/:jobid/checkpoints", 10), ("/jobs/overview", 30)], "{restored}");
 
         // Something ran through states too fast for the overview to show them, which it dates.
         let overview = json!({"jobs": [{"jid": JOB, "name": "orders", "start-time": 100, "end-time": -1, "duration": 1,
