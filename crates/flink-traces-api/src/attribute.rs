@@ -162,7 +162,7 @@ impl Attributes {
     }
 
     /// Grows by half: most have few attributes, and many wait at once.
-    fn reserve(&mut self, more: usize) {
+    pub(crate) fn reserve(&mut self, more: usize) {
         let (len, capacity) = (self.messages.len(), self.messages.capacity());
         if capacity - len < more {
             self.messages.reserve_exact(more.max(capacity / 2).max(Self::FIRST_CAPACITY));

@@ -27,7 +27,7 @@ use crate::sync::{Arc, Condvar, Mutex, MutexGuard, thread};
 mod every_order;
 
 /// The most records that a reporter is given at once.
-const BATCH_RECORDS: usize = 512;
+const BATCH_RECORDS: usize = 2048;
 /// No further record joins a batch of that many spans.
 const BATCH_UNITS: u64 = 16 * 1024;
 

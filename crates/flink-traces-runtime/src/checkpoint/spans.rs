@@ -162,7 +162,10 @@ fn task_span(stats: &CheckpointStats, summary: &TaskSummary<'_>, with_subtasks: 
 
 fn subtask_span(stats: &CheckpointStats, task: &TaskStats, subtask: &SubtaskStats) -> SpanBuilder {
     let start_delay = subtask.metric(SubtaskMetric::CheckpointStartDelayMs).unwrap_or(0).max(0);
+    // What most have; there may be a hundred thousand of them.
+    const ATTRIBUTES: usize = 352;
     let mut span = Span::builder(TRACKER_SCOPE, "Checkpoint_Subtask")
+        .attribute_capacity(ATTRIBUTES)
         .identity(Identity::numbered(subtask.index.cast_unsigned()))
         .start_ts_millis(stats.trigger_timestamp.saturating_add(start_delay))
         .end_ts_millis(subtask.ack_timestamp)

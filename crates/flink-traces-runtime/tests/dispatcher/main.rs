@@ -170,13 +170,13 @@ fn batches_have_a_bound_in_records_and_in_spans() {
     let rig = Rig::start([gated(Script::traces("spans"), &gate), gated(Script::events("events"), &gate)]);
     rig.add_event("first");
     gate.wait_for(1);
-    (0..1_200).for_each(|_| rig.add_event("event"));
+    (0..5_000).for_each(|_| rig.add_event("event"));
     rig.add_span("first", 1);
     gate.wait_for(2);
     (0..5).for_each(|_| rig.add_span("tree", 10_000));
     gate.open();
     assert!(rig.dispatcher.flush(LONG));
-    assert_eq!(rig.destination("events").seen().batches, [(1, 1), (512, 512), (512, 512), (176, 176)]);
+    assert_eq!(rig.destination("events").seen().batches, [(1, 1), (2048, 2048), (2048, 2048), (904, 904)]);
     assert_eq!(rig.destination("spans").seen().batches, [(1, 1), (2, 20_000), (2, 20_000), (1, 10_000)]);
     rig.finish(LONG);
 }
