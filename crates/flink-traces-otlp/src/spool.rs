@@ -9,8 +9,9 @@
 //!             dead-letter/         what collectors refused
 //! ```
 //! A segment is [`HEADER`] bytes and then records: length, number, `after`, count (each little-endian), CRC-32C of these and of the
-//! chunk, the chunk. A chunk is stored when its segment was synchronized; it is settled when the cursor was renamed. What a crash leaves
-//! of the last record is cut off at the next start, and what was sent but not yet settled is sent again, the same bytes.
+//! chunk, the chunk. A chunk is stored when its segment was synchronized; it is settled for good when the cursor was renamed, which is done for
+//! several chunks at once. What a crash leaves of the last record is cut off at the next start, and what was sent but not yet noted as
+//! settled is sent again, the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
@@ -34,6 +35,8 @@ const HEADER: u64 = 16;
 const HEAD: usize = 28;
 /// The bytes of a span that is withheld: the number of its chunk, its ids, a sum.
 const WITHHELD: usize = 36;
+/// How many chunks may be sent again after a crash although they were settled.
+const MOST_UNNOTED: u64 = 64;
 /// Nothing that is sent is longer.
 const LONGEST_CHUNK: u32 = 64 << 20;
 
@@ -78,8 +81,10 @@ pub(crate) struct Spool {
     tails: [Option<Tail>; 2],
     next_number: u64,
     next_segment: u64,
-    /// All chunks below are settled, by the cursor on disk.
+    /// All chunks below are settled.
     settled: u64,
+    /// How many of these the cursor on disk does not tell yet.
+    unnoted: u64,
     /// All chunks below that are parents of something may have been dropped: what depends on them must not be sent.
     dropped_parents: u64,
     /// Spans that were refused, for as long as chunks of their report wait.
@@ -117,6 +122,30 @@ struct Segment {
     is_leaf: bool,
     /// How many of its chunks are not settled.
     live: usize,
+}
+
+/// The chunks of one report, written.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    entries: Vec<Entry>,
+    /// The files that they are in.
+    files: Vec<File>,
+    /// How large the segments were that they are in.
+    before: BTreeMap<u64, u64>,
+}
+
+impl Stored {
+    /// Waits until they are on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.files.iter().try_for_each(File::sync_data)
+    }
+
+    /// How many are in each segment.
+    fn counts(&self) -> BTreeMap<u64, usize> {
+        let mut counts = BTreeMap::new();
+        self.entries.iter().for_each(|entry| *counts.entry(entry.segment).or_default() += 1);
+        counts
+    }
 }
 
 #[derive(Debug)]
@@ -163,6 +192,7 @@ impl Spool {
             next_number: 1,
             next_segment: 1,
             settled: 1,
+            unnoted: 0,
             dropped_parents: 0,
             withheld: Withheld::default(),
             account: Account::default(),
@@ -228,8 +258,18 @@ impl Spool {
         self.entries.iter().any(|entry| entry.state == State::Waiting)
     }
 
-    /// Stores the chunks of one report, all or none. Makes room for them by dropping the oldest, leaves first.
+    /// Stores the chunks of one report, all or none: [`begin`](Self::begin), [`Stored::sync`] and [`end`](Self::end) in one.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn append(&mut self, chunks: &[Chunk]) -> io::Result<()> {
+        let stored = self.begin(chunks)?;
+        let synced = stored.sync();
+        self.end(stored, synced)
+    }
+
+    /// Writes the chunks of one report, all or none. Makes room for them by dropping the oldest, leaves first. What is written counts as
+    /// stored when it was synchronized, for which nobody need wait who sends what is there already, and [`end`](Self::end) was told. No other
+    /// report may be begun before.
+    pub(crate) fn begin(&mut self, chunks: &[Chunk]) -> io::Result<Stored> {
         let needed = chunks.iter().map(|chunk| (HEAD + chunk.message.len()) as u64).sum::<u64>() + 2 * HEADER;
         self.make_room(needed);
         if self.size() + needed > self.limit {
@@ -238,29 +278,40 @@ impl Spool {
         let first = self.next_number;
         // Whatever happens, no two chunks have the same number.
         self.next_number += chunks.len() as u64;
-        let mut entries = Vec::with_capacity(chunks.len());
-        let mut touched = BTreeSet::new();
-        let written = self.write(chunks, first, &mut entries, &mut touched);
-        if let Err(error) = written {
-            // What cannot be written or synchronized is not trusted again.
-            for tail in std::mem::take(&mut self.tails).into_iter().flatten() {
-                let known = self.segments.get(&tail.segment).map_or(0, |segment| segment.size);
-                let _ = tail.file.set_len(known);
+        let mut stored =
+            Stored { entries: Vec::with_capacity(chunks.len()), files: Vec::new(), before: BTreeMap::new() };
+        let written = self.write(chunks, first, &mut stored);
+        for (segment, count) in stored.counts() {
+            if let Some(segment) = self.segments.get_mut(&segment) {
+                segment.live += count;
             }
-            for segment in touched {
-                self.remove_if_empty(segment);
+        }
+        match written {
+            Ok(()) => {
+                for entry in &stored.entries {
+                    if let Some(segment) = self.segments.get_mut(&entry.segment) {
+                        segment.size = segment.size.max(entry.offset + u64::from(entry.length));
+                    }
+                }
+                Ok(stored)
             }
+            Err(error) => {
+                self.abandon(stored);
+                Err(error)
+            }
+        }
+    }
+
+    /// Says whether what was begun is on the disk: now it waits to be sent, or is gone.
+    pub(crate) fn end(&mut self, stored: Stored, synced: io::Result<()>) -> io::Result<()> {
+        if let Err(error) = synced {
+            self.abandon(stored);
             return Err(error);
         }
-        for entry in &entries {
-            if let Some(segment) = self.segments.get_mut(&entry.segment) {
-                segment.live += 1;
-                segment.size = segment.size.max(entry.offset + u64::from(entry.length));
-            }
-            self.account.queued += entry.records as u64;
-            self.stored += entry.records as u64;
-        }
-        self.entries.extend(entries);
+        let records = stored.entries.iter().map(|entry| entry.records as u64).sum::<u64>();
+        self.account.queued += records;
+        self.stored += records;
+        self.entries.extend(stored.entries);
         if self.is_dropping && self.size() <= self.limit / 2 {
             self.is_dropping = false;
             self.notices.push(Notice::HasRoom(self.account.dropped));
@@ -268,13 +319,25 @@ impl Spool {
         Ok(())
     }
 
-    fn write(
-        &mut self,
-        chunks: &[Chunk],
-        first: u64,
-        entries: &mut Vec<Entry>,
-        touched: &mut BTreeSet<u64>,
-    ) -> io::Result<()> {
+    /// What cannot be written or synchronized is not trusted again.
+    fn abandon(&mut self, stored: Stored) {
+        self.tails = [None, None];
+        if self.unnoted > 0 {
+            // A segment that goes may hold what is settled but not yet noted.
+            self.note();
+        }
+        let counts = stored.counts();
+        for (segment, size) in stored.before {
+            if let Some(known) = self.segments.get_mut(&segment) {
+                known.size = size;
+                known.live -= counts.get(&segment).copied().unwrap_or(0);
+            }
+            let _ = fs::OpenOptions::new().write(true).open(self.path(segment)).and_then(|file| file.set_len(size));
+            self.remove_if_empty(segment);
+        }
+    }
+
+    fn write(&mut self, chunks: &[Chunk], first: u64, stored: &mut Stored) -> io::Result<()> {
         let mut ends = BTreeMap::new();
         for (place, chunk) in (0..).zip(chunks) {
             let number = first + place;
@@ -291,14 +354,15 @@ impl Spool {
                 if let Some(tail) = self.tails[class].take() {
                     tail.file.sync_data()?;
                 }
-                self.tails[class] = Some(self.begin_segment(chunk.is_leaf, touched)?);
+                self.tails[class] = Some(self.begin_segment(chunk.is_leaf)?);
             }
             let Some(tail) = &mut self.tails[class] else { continue };
-            touched.insert(tail.segment);
+            let known = self.segments.get(&tail.segment).map_or(HEADER, |segment| segment.size);
+            stored.before.entry(tail.segment).or_insert(known);
             tail.file.write_all(&record)?;
             let start = end.filter(|_| fits).unwrap_or(HEADER);
             ends.insert(tail.segment, start + record.len() as u64);
-            entries.push(Entry {
+            stored.entries.push(Entry {
                 number,
                 after,
                 first,
@@ -309,20 +373,22 @@ impl Spool {
                 state: State::Waiting,
             });
         }
-        for tail in self.tails.iter().flatten().filter(|tail| touched.contains(&tail.segment)) {
-            tail.file.sync_data()?;
+        for tail in self.tails.iter().flatten().filter(|tail| stored.before.contains_key(&tail.segment)) {
+            stored.files.push(tail.file.try_clone()?);
         }
         Ok(())
     }
 
-    fn begin_segment(&mut self, is_leaf: bool, touched: &mut BTreeSet<u64>) -> io::Result<Tail> {
+    fn begin_segment(&mut self, is_leaf: bool) -> io::Result<Tail> {
         let segment = self.next_segment;
         self.next_segment += 1;
-        let mut file = open_to_append(&self.path(segment))?;
+        let path = self.path(segment);
+        let mut file = open_to_append(&path)?;
+        if let Err(error) = file.write_all(&header(is_leaf)).and_then(|()| sync_directory(&self.directory)) {
+            let _ = fs::remove_file(path);
+            return Err(error);
+        }
         self.segments.insert(segment, Segment { size: HEADER, is_leaf, live: 0 });
-        touched.insert(segment);
-        file.write_all(&header(is_leaf))?;
-        sync_directory(&self.directory)?;
         Ok(Tail { segment, file })
     }
 
@@ -374,7 +440,7 @@ impl Spool {
         self.directory.join(format!("{segment:020}.seg"))
     }
 
-    /// Notes on disk what is settled, oldest first, and removes segments of which nothing is left.
+    /// Takes note of what is settled, oldest first; on disk not each time, for that takes as long as sending does.
     fn advance(&mut self) {
         let before = self.settled;
         while let Some(Entry { state: State::Settled(became), number, records, .. }) = self.entries.front() {
@@ -393,6 +459,14 @@ impl Spool {
             return;
         }
         self.withheld.forget_before(self.entries.front().map_or(u64::MAX, |oldest| oldest.first));
+        self.unnoted += self.settled - before;
+        let has_empty = self.segments.values().any(|segment| segment.live == 0);
+        let is_due =
+            self.unnoted >= MOST_UNNOTED || self.entries.is_empty() || has_empty || !self.withheld.fresh().is_empty();
+        if !is_due {
+            return;
+        }
+        // Segments go after that: what depends on them would look as if it had lost what it depends on.
         self.note();
         let empty: Vec<_> = self.segments.iter().filter(|(_, segment)| segment.live == 0).map(|(n, _)| *n).collect();
         empty.into_iter().for_each(|segment| self.remove_if_empty(segment));
@@ -409,6 +483,7 @@ impl Spool {
 
     /// Writes down how far it is.
     fn note(&mut self) {
+        self.unnoted = 0;
         let noted = self.write_withheld().and_then(|()| self.write_cursor());
         let was_not_noting = std::mem::replace(&mut self.is_not_noting, noted.is_err());
         if let Err(error) = noted
@@ -591,6 +666,14 @@ impl Spool {
         match read_record(&mut file) {
             Some((number, _, _, chunk)) if number == entry.number => Ok(chunk.into()),
             _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
+        }
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        if self.unnoted > 0 {
+            self.note();
         }
     }
 }

@@ -85,7 +85,12 @@ impl Spooler {
 
     /// Stores chunks; they are on disk when this returns.
     pub(crate) fn store(&self, chunks: &[Chunk]) -> io::Result<()> {
-        let stored = self.shared.with_spool(|spool| spool.append(chunks));
+        let begun = self.shared.with_spool(|spool| spool.begin(chunks));
+        let stored = begun.and_then(|begun| {
+            // Whoever sends goes on meanwhile.
+            let synced = begun.sync();
+            self.shared.with_spool(|spool| spool.end(begun, synced))
+        });
         self.shared.arrived.notify_one();
         self.shared.tell(&self.name);
         stored

@@ -434,6 +434,23 @@ fn a_file_that_cannot_be_written_is_not_trusted_again() {
 }
 
 #[cfg(unix)]
+/// The parent's segment goes with what could not be synchronized, before enough is settled for the cursor to be written.
+#[test]
+fn what_cannot_be_synchronized_takes_nothing_else_with_it() {
+    let (directory, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut spool = open(directory.path());
+    let child = Chunk { overtakes: 0, ..chunk("child", 1, true) };
+    spool.append(&[chunk("parent", 1, false), child]).unwrap();
+    let begun = spool.begin(&[chunk("begun", 1, false)]).unwrap();
+    assert_eq!(deliver(&mut spool).unwrap(), "parent");
+    assert!(spool.end(begun, Err(io::Error::other("no disk"))).is_err());
+    for path in segments(directory.path()).into_iter().chain([directory.path().join("cursor.json")]) {
+        let _ = fs::copy(&path, crashed.path().join(path.file_name().unwrap()));
+    }
+    assert_eq!(waiting(&mut spool), ["child"]);
+    assert_eq!(waiting(&mut open(crashed.path())), ["child"]);
+}
+
 #[test]
 fn files_are_for_their_owner_only() {
     use std::os::unix::fs::PermissionsExt;
