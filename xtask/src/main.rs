@@ -6,6 +6,7 @@ mod ci;
 mod e2e;
 mod faults;
 mod interop;
+mod load;
 mod parity;
 mod tidy;
 
@@ -31,6 +32,8 @@ usage: cargo xtask <command>
   interop
          a recorded session sent in every way, read by Python's opentelemetry-proto and by rotel; see CONTRIBUTING.md
   faults the program while its disk, its clock, its collector and its descriptors fail; [NAME], or day [HOURS]; see CONTRIBUTING.md
+  scale  checkpoints of up to a million subtasks over OTLP; needs `cargo run --release --package xtask -- scale`
+  outage a minute without a collector at 10,000 spans a second; needs `cargo run --release --package xtask -- outage`
   tidy   what this workspace asks of its manifests, sources and documents, beyond the compiler
 ";
 
@@ -48,6 +51,10 @@ fn main() -> Result<()> {
         ["cli-e2e", arguments @ ..] => e2e::cli::run(&root, arguments),
         ["interop"] => interop::run(&root),
         ["faults", arguments @ ..] => faults::run(&root, arguments),
+        ["scale"] => load::scale::run(),
+        ["outage", names @ ..] => load::outage::run(names),
+        // The process that these two look at.
+        ["sender", arguments @ ..] => load::sender::run(arguments),
         ["parity", arguments @ ..] => parity::run(&root, arguments),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

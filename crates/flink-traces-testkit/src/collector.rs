@@ -93,6 +93,14 @@ impl OtlpCollector {
         self.shared.lock().spans.clone()
     }
 
+    /// All spans that were taken since the last call, in the order in which they arrived. The collector forgets them, and all requests: for
+    /// more than fits into memory.
+    pub fn take_spans(&self) -> Vec<ReceivedSpan> {
+        let mut state = self.shared.lock();
+        state.requests.clear();
+        std::mem::take(&mut state.spans)
+    }
+
     /// All log records that were taken, in the order in which they arrived.
     pub fn logs(&self) -> Vec<ReceivedLog> {
         self.shared.lock().logs.clone()

@@ -37,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("flink-traces-runtime", &["flink-rest", "flink-traces-api"]),
     ("flink-traces-testkit", &["flink-traces-api"]),
     ("text-file-reporter", &["flink-traces-api"]),
-    ("xtask", &["flink-rest", "flink-traces-api", "flink-traces-runtime", "flink-traces-testkit"]),
+    ("xtask", &["flink-rest", "flink-traces-api", "flink-traces-otlp", "flink-traces-runtime", "flink-traces-testkit"]),
 ];
 
 /// Members without any dependency.
