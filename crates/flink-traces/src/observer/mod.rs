@@ -81,10 +81,15 @@ impl ClusterObserver {
             && let Answer::JobsOverview(overview) = &**answer
         {
             self.observe_overview(at, overview, &mut outputs);
-        } else if let Some(job) = job_of(resource).and_then(|id| self.jobs.get_mut(id)) {
+            self.advance(at, &mut outputs);
+        } else if let Some(id) = job_of(resource)
+            && let Some(job) = self.jobs.get_mut(id)
+        {
             job.observe(at, resource, observation);
+            // Only this one: with many jobs, going through all at every answer is most of what observing costs.
+            job.advance(at, &self.restorable, &mut outputs);
+            self.remember(&outputs);
         }
-        self.advance(at, &mut outputs);
         outputs
     }
 
@@ -128,15 +133,22 @@ impl ClusterObserver {
     }
 
     fn advance(&mut self, now: i64, outputs: &mut Vec<Output>) {
-        for job in self.jobs.values_mut() {
+        let mut jobs = std::mem::take(&mut self.jobs);
+        for job in jobs.values_mut() {
             let first = outputs.len();
             job.advance(now, &self.restorable, outputs);
-            for output in &outputs[first..] {
-                if let Record::Checkpoint(stats) = &output.record
-                    && let Some(path) = stats.external_path.clone()
-                {
-                    self.restorable.push_back(Restorable { path, state_size: stats.state_size });
-                }
+            self.remember(&outputs[first..]);
+        }
+        self.jobs = jobs;
+    }
+
+    /// Keeps what another job may restore.
+    fn remember(&mut self, outputs: &[Output]) {
+        for output in outputs {
+            if let Record::Checkpoint(stats) = &output.record
+                && let Some(path) = stats.external_path.clone()
+            {
+                self.restorable.push_back(Restorable { path, state_size: stats.state_size });
             }
         }
         let surplus = self.restorable.len().saturating_sub(MAX_RESTORABLE);
