@@ -277,8 +277,13 @@ impl Drop for Served {
 #[tokio::test]
 async fn a_job_that_is_stopped_over_rest_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    // Without the stop it would take at least a minute.
-    let slow = ["engine.records=60000", "engine.pause=200 ms", "pipeline.name=stopped"];
+    // Without the stop it would take at least a minute. Its own checkpoints would push those that are looked at out of the history.
+    let slow = [
+        "engine.records=60000",
+        "engine.pause=200 ms",
+        "pipeline.name=stopped",
+        "execution.checkpointing.interval=1 h",
+    ];
     let engine = Served::start(folder.path(), &slow);
     let (client, details) = (&engine.client, engine.job(JobStatus::Running).await);
     let job = details.jid;
