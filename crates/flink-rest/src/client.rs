@@ -33,7 +33,8 @@ const SHOWN: usize = 300;
 
 /// Asks one JobManager. Cheap to clone; clones share connections.
 ///
-/// Connections are kept alive, redirects are not followed, bodies are read up to a limit, which is that of what they unpack to.
+/// Connections are kept alive, redirects are not followed, bodies are read up to a limit, which is that of what they unpack to, and heads
+/// of up to 400 KiB and 100 fields. All of a request has one deadline, however slowly an answer comes.
 /// Nothing is retried unless [`ClientBuilder::retries`] says so, and nothing is logged. Its futures need a tokio runtime.
 #[derive(Clone)]
 pub struct Client {

@@ -80,7 +80,7 @@ pub struct ServerOptions {
     /// The names by which the server may be asked, besides `localhost` and IP addresses. A page of another site that has its name point
     /// here asks by that name, and is refused.
     pub hosts: Vec<String>,
-    /// The largest body of a request, in bytes: 1 MiB unless set.
+    /// The largest body of a request, in bytes: 1 MiB unless set. As in Flink nothing is unpacked, so what is packed is refused.
     pub max_body_bytes: usize,
     /// The largest head of a request, in bytes: 16 KiB unless set, and at least 8 KiB.
     pub max_header_bytes: usize,
@@ -124,7 +124,13 @@ impl RestServer {
     /// When the address cannot be listened to.
     pub async fn bind(service: impl RestService, options: ServerOptions) -> io::Result<Self> {
         let listener = TcpListener::bind(options.address).await?;
-        Ok(Self { listener, router: router(service, &options), options })
+        Ok(Self::new(listener, router(service, &options), options))
+    }
+
+    /// Serves what [`router`] made, with layers of one's own around it, such as one that asks who it is, to whoever comes to `listener`;
+    /// the address of `options` is not looked at. It does not answer yet.
+    pub fn new(listener: TcpListener, router: Router, options: ServerOptions) -> Self {
+        Self { listener, router, options }
     }
 
     /// Where it listens, with the port that the system chose if it was asked for port 0.
@@ -186,8 +192,8 @@ async fn connection(stream: TcpStream, router: Router, options: Arc<ServerOption
     let _ = timeout(GRACE, connection).await;
 }
 
-/// What a [`RestServer`] serves, for a server of one's own. It checks hosts, bodies and how long an answer takes; heads and connections
-/// are up to that server.
+/// What a [`RestServer`] serves, to put layers around it or for a server of one's own. It checks hosts, bodies and how long an answer
+/// takes; heads and connections are up to the server.
 pub fn router(service: impl RestService, options: &ServerOptions) -> Router {
     let state = Arc::new(Shared { service, options: options.clone() });
     Router::new().fallback(handle).with_state(state)

@@ -18,6 +18,7 @@ use flink_rest::{
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::interval;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -35,6 +36,8 @@ enum Reply {
     Cut(String),
     /// These bytes, and then nothing until the client goes.
     Stall(String),
+    /// These bytes, and then one at a time, each soon after the one before, until the client goes.
+    Drip(String),
     /// A chunked body of so many bytes.
     Chunks(usize),
     /// These bytes, packed, in the place of a body.
@@ -122,6 +125,14 @@ impl Server {
                     return stream.shutdown().await.ok();
                 }
                 Reply::Stall(text) => stream.write_all(text.as_bytes()).await.ok()?,
+                Reply::Drip(text) => {
+                    stream.write_all(text.as_bytes()).await.ok()?;
+                    let mut next = interval(Duration::from_millis(1));
+                    loop {
+                        next.tick().await;
+                        stream.write_all(b" ").await.ok()?;
+                    }
+                }
                 Reply::Chunks(total) => {
                     stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.ok()?;
                     let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
@@ -262,6 +273,16 @@ async fn a_bad_answer_is_an_error_that_says_why() {
             "temporary",
         ),
         (
+            Reply::Stall(format!("HTTP/1.1 200 OK\r\nx: {}", "a".repeat(500_000))),
+            "the connection broke: message head is too large",
+            "temporary",
+        ),
+        (
+            Reply::Stall(format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(101))),
+            "the connection broke: message head is too large",
+            "temporary",
+        ),
+        (
             Reply::Stall("HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n{".to_owned()),
             "the answer is larger than 1000 bytes",
             "",
@@ -277,8 +298,18 @@ async fn a_bad_answer_is_an_error_that_says_why() {
 
 #[tokio::test]
 async fn an_answer_that_does_not_come_or_end_is_not_waited_for() {
-    for begun in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"] {
-        let server = Server::start(Reply::Stall(begun.to_owned())).await;
+    let stall = |begun: &str| Reply::Stall(begun.to_owned());
+    // Each byte comes in time, the last one does not.
+    let drip = |begun: &str| Reply::Drip(begun.to_owned());
+    for reply in [
+        stall(""),
+        stall("HTTP/1.1 200 OK\r\n"),
+        stall("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"),
+        drip("HTTP/1.1 200 OK\r\nx: "),
+        drip("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n{"),
+        drip("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nf4240\r\n{"),
+    ] {
+        let server = Server::start(reply).await;
         let client = server.client().timeout(Duration::from_millis(200)).build().unwrap();
         let expected = ("http://HOST/jobs/overview: no answer within 200ms".to_owned(), "temporary".to_owned());
         assert_eq!(told(&server, client.call(&JobsOverview).await), expected);

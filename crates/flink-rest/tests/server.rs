@@ -3,10 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
 use std::future::pending;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use axum::middleware::{Next, from_fn};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use flink_rest::types::{
     AsynchronousOperationResult, EmptyResponseBody, File, JarUploadResponseBody, JobIdWithStatus,
     JobIdsWithStatusOverview, JobRescalesHistory, OperationInfo, QueueStatus, SavepointTriggerRequestBody,
@@ -15,11 +22,12 @@ use flink_rest::types::{
 use flink_rest::{
     CancelJob, Client, Declaration, ENDPOINTS, Error, FileName, JarFile, JobId, JobManagerLogFile, JobStatus, Jobs,
     Multipart, QueueStatusId, RescalesHistory, RestError, RestServer, RestService, SavepointStatus, ServerOptions,
-    TriggerId, TriggerSavepoint, UploadJar,
+    TriggerId, TriggerSavepoint, UploadJar, router,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio::time::interval;
 
 const JOB: &str = "0b1d198cd84d58810f0faf9761017b2f";
 
@@ -285,6 +293,24 @@ async fn what_cannot_be_understood_is_refused() {
             "invalid type: string",
         ),
         ("POST", format!("{job}/savepoints"), "", "[[[[[[", "400 Bad Request", "expected format"),
+        (
+            "POST",
+            format!("{job}/savepoints"),
+            "content-type: text/html\r\n",
+            "<!DOCTYPE html><html></html>",
+            "400 Bad Request",
+            "answered HTML",
+        ),
+        (
+            "POST",
+            format!("{job}/savepoints"),
+            "",
+            r#"{"target-directory":{"a":1}}"#,
+            "400 Bad Request",
+            "invalid type: map",
+        ),
+        ("POST", format!("{job}/checkpoints"), "", "[1]", "400 Bad Request", "expected format"),
+        ("POST", format!("{job}/savepoints"), "", "\"a text\"", "400 Bad Request", "invalid type: string"),
         ("POST", "/jars/upload".to_owned(), "", "{}", "400 Bad Request", "it is no multipart/form-data"),
         (
             "POST",
@@ -321,6 +347,9 @@ async fn what_cannot_be_understood_is_refused() {
             "path parameter (filename)",
         ),
         ("GET", "/jobmanager/logs/%2e%2e".to_owned(), "", "", "400 Bad Request", "path parameter (filename)"),
+        ("GET", "/jobs/%2e%2e".to_owned(), "", "", "400 Bad Request", "path parameter (jobid)"),
+        ("PATCH", "/jobs/..".to_owned(), "", "", "400 Bad Request", "path parameter (jobid)"),
+        ("DELETE", "/jars/%2e%2e%2fa.jar".to_owned(), "", "", "400 Bad Request", "path parameter (jarid)"),
         ("GET", "/jobmanager/logs/a%00b".to_owned(), "", "", "400 Bad Request", "path parameter (filename)"),
         ("GET", "/jobmanager/logs/..%5Cx".to_owned(), "", "", "400 Bad Request", "path parameter (filename)"),
         ("GET", "/jobmanager/logs/%ff".to_owned(), "", "", "400 Bad Request", "path parameter (filename)"),
@@ -360,6 +389,72 @@ async fn what_cannot_be_understood_is_refused() {
     let same_site = format!("origin: http://{}\r\n", server.address);
     let (status, _) = server.ask("PATCH", &job, &same_site, "").await;
     assert_eq!(status, "202 Accepted");
+}
+
+/// Guarantees: a parameter is decoded once, so that what comes out of it is no other path.
+#[tokio::test]
+async fn a_parameter_is_decoded_once() {
+    let server = Running::start(ServerOptions::default()).await;
+    for (method, path, expected) in [
+        ("GET", "/jobmanager/logs/%252e%252e", "log %2e%2e"),
+        ("GET", "/jobmanager/logs/%252e%252e%252fetc%252fpasswd", "log %2e%2e%2fetc%2fpasswd"),
+        ("PATCH", "/jobs/%252e%252e", "cancel %2e%2e None"),
+        ("PATCH", "/jobs/%2e%2e%2fconfig?mode=%252e", "cancel ../config Some(\"%2e\")"),
+    ] {
+        let (status, _) = server.ask(method, path, "", "").await;
+        assert!(status.starts_with('2'), "{path}: {status}");
+        assert_eq!(server.asked().last().unwrap(), expected, "{path}");
+    }
+}
+
+/// Guarantees: nothing is unpacked, so a small body that unpacks to a large one is no JSON, and costs as much as it is long.
+#[tokio::test]
+async fn a_packed_body_is_not_unpacked() {
+    let server = Running::start(ServerOptions { max_body_bytes: 1 << 20, ..ServerOptions::default() }).await;
+    let bomb = packed(&vec![b' '; 1 << 20]).repeat(200);
+    for (body, status, problem) in [
+        (packed(b"{}"), 400, "expected format SavepointTriggerRequestBody"),
+        (bomb, 400, "expected format SavepointTriggerRequestBody"),
+        (packed(b"{}").repeat(1 << 16), 413, "The body is larger than 1048576 bytes."),
+    ] {
+        let length = body.len();
+        let head = format!(
+            "POST /jobs/{JOB}/savepoints HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-encoding: gzip\r\n\
+             content-length: {length}\r\n\r\n"
+        );
+        let refused = server.exchange(&[head.into_bytes(), body].concat()).await;
+        assert!(refused.starts_with(&format!("HTTP/1.1 {status} ")) && refused.contains(problem), "{refused}");
+    }
+    assert_eq!(server.asked(), Vec::<String>::new());
+}
+
+fn packed(text: &[u8]) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    packer.write_all(text).unwrap();
+    packer.finish().unwrap()
+}
+
+/// Guarantees: who goes before the end of what it sends has ordered nothing.
+#[tokio::test]
+async fn a_body_that_breaks_off_is_no_order() {
+    let server = Running::start(ServerOptions::default()).await;
+    let head = format!("POST /jobs/{JOB}/savepoints HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+    for begun in [
+        format!("{head}content-length: 10\r\n\r\n{{}}"),
+        format!("{head}transfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n"),
+        format!("{head}transfer-encoding: chunked\r\n\r\nten\r\n"),
+        format!("{head}content-len"),
+    ] {
+        let mut stream = server.connect().await;
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut response = Vec::new();
+        let _ = stream.read_to_end(&mut response).await;
+        let response = String::from_utf8_lossy(&response);
+        assert!(response.is_empty() || response.starts_with("HTTP/1.1 400 "), "{begun}: {response}");
+    }
+    assert_eq!(server.asked(), Vec::<String>::new());
+    assert_eq!(server.client().call(&Jobs).await.unwrap().jobs.len(), 1);
 }
 
 #[tokio::test]
@@ -421,6 +516,28 @@ async fn who_is_slow_is_not_waited_for() {
         let response = server.exchange(begun.as_bytes()).await;
         assert_eq!(response.lines().next().unwrap_or_default(), expected, "{begun}");
     }
+    // Each byte comes soon after the one before, and the last one never: it is the whole that has its time.
+    for begun in [
+        "G".to_owned(),
+        "GET /jobs HTTP/1.1\r\nx: ".to_owned(),
+        format!("{head}content-length: 1000000\r\n\r\n"),
+        format!("{head}transfer-encoding: chunked\r\n\r\nf4240\r\n"),
+    ] {
+        let (mut reader, mut writer) = server.connect().await.into_split();
+        writer.write_all(begun.as_bytes()).await.unwrap();
+        let drip = async {
+            let mut next = interval(Duration::from_millis(1));
+            while writer.write_all(b" ").await.is_ok() {
+                next.tick().await;
+            }
+        };
+        let mut response = Vec::new();
+        // What was on its way to the server may reset the connection before its answer is read.
+        tokio::join!(drip, async {
+            let _ = reader.read_to_end(&mut response).await;
+        });
+        assert!(response.is_empty() || response.starts_with(b"HTTP/1.1 408 "), "{begun}");
+    }
     assert_eq!(server.client().call(&Jobs).await.unwrap().jobs.len(), 1);
     assert_eq!(server.asked(), Vec::<String>::new());
 }
@@ -440,4 +557,26 @@ async fn a_server_that_is_stopped_ends() {
     stop.send(()).unwrap();
     serving.await.unwrap();
     assert!(client.call(&Jobs).await.unwrap_err().is_temporary());
+}
+
+/// Guarantees: a layer around the service, here one that asks who it is, comes before it, on any listener.
+#[tokio::test]
+async fn a_layer_may_ask_who_it_is() {
+    let service = Cluster::default();
+    let asked = service.asked.clone();
+    let options = ServerOptions::default();
+    let known = async |request: Request, next: Next| match request.headers().get(AUTHORIZATION) {
+        Some(token) if token == "Bearer of-us" => Ok(next.run(request).await),
+        _ => Err(StatusCode::UNAUTHORIZED),
+    };
+    let router = router(service, &options).layer(from_fn(known));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(RestServer::new(listener, router, options).serve(pending()));
+    let cancel = CancelJob { job: job(), mode: None };
+    let stranger = Client::new(&url).unwrap().call(&cancel).await.unwrap_err();
+    assert!(matches!(&stranger, Error::Status { problem, .. } if problem.status() == 401), "{stranger}");
+    assert_eq!(*asked.lock().unwrap(), Vec::<String>::new());
+    Client::builder(&url).bearer_auth("of-us").build().unwrap().call(&cancel).await.unwrap();
+    assert_eq!(*asked.lock().unwrap(), [format!("cancel {JOB} None")]);
 }

@@ -8,7 +8,7 @@ use std::io::Read;
 
 use flate2::read::GzDecoder;
 use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector, ReceivedSpan};
-use support::flink::{Answers, FakeFlink, Port};
+use support::flink::{Answers, FakeFlink, Port, Reply};
 use support::process::{Finished, Place, Running, command};
 use support::session::{self, EVENTS, JOB, SPANS};
 use support::{LONG, Watched};
@@ -112,7 +112,7 @@ fn a_cluster_that_is_away_is_told_once_and_watched_when_it_comes() {
     wait_for_checkpoints(&collector, 3);
     // It is told once more when it goes away again.
     let mut away = session::answers();
-    away.insert(OVERVIEW.to_owned(), (503, r#"{"errors":["Leader election."]}"#.to_owned()));
+    away.insert(OVERVIEW.to_owned(), Reply::Flink(503, r#"{"errors":["Leader election."]}"#.to_owned()));
     flink.set(away);
     flink.ignore_requests();
     flink.wait_for_requests(OVERVIEW, 4);
@@ -127,7 +127,8 @@ fn a_cluster_that_is_away_is_told_once_and_watched_when_it_comes() {
 #[test]
 fn a_login_page_is_not_a_cluster() {
     let place = Place::new();
-    let pages = Answers::from(["/config", OVERVIEW].map(|path| (path.to_owned(), (200, LOGIN_PAGE.to_owned()))));
+    let pages =
+        Answers::from(["/config", OVERVIEW].map(|path| (path.to_owned(), Reply::Strange(LOGIN_PAGE.to_owned()))));
     let flink = FakeFlink::start(pages);
     let url = flink.url();
     let told = "answered HTML, is this Flink's REST address? It begins: <!DOCTYPE html>";
@@ -153,28 +154,29 @@ fn a_login_page_is_not_a_cluster() {
 fn an_answer_that_cannot_be_read_spoils_no_other() {
     let subtasks = format!("/jobs/{JOB}/checkpoints/details/2/subtasks/6bf01baa9d2ca23a3ef7ce311722523d");
     let exceptions = format!("/jobs/{JOB}/exceptions");
-    let check = |path: &str, status: u16, body: &str| {
+    let check = |path: &str, reply: Reply| {
         let place = Place::new();
+        let expected = usize::from(!matches!(reply, Reply::Flink(..)));
         let mut answers = session::answers();
-        answers.insert(path.to_owned(), (status, body.to_owned()));
+        answers.insert(path.to_owned(), reply);
         let flink = FakeFlink::start(answers);
         let collector = OtlpCollector::start().unwrap();
         let stopped = run_until_reported(&place, &[&flink.url()], &collector).expect_code(0);
-        let expected = usize::from(matches!(status, 200 | 0));
         assert_eq!(stopped.stderr.matches("WARN").count(), expected, "{}", stopped.stderr);
         assert_eq!(stopped.stderr.matches("an answer cannot be read").count(), expected, "{}", stopped.stderr);
-        assert_eq!(collector.logs().len(), EVENTS, "{path} {status}");
+        assert_eq!(collector.logs().len(), EVENTS, "{path}");
     };
     // Side by side, as each takes some seconds to be stopped.
     std::thread::scope(|scope| {
-        for (path, status, body) in [
-            (&exceptions, 200, "{\"exceptionHistory\":"),
-            (&exceptions, 200, LOGIN_PAGE),
-            (&exceptions, 500, r#"{"errors":["Internal server error.","java.lang.NullPointerException\n\tat a.B"]}"#),
-            (&exceptions, 0, "hangs"),
-            (&subtasks, 404, r#"{"errors":["Could not find it"]}"#),
+        let npe = r#"{"errors":["Internal server error.","java.lang.NullPointerException\n\tat a.B"]}"#;
+        for (path, reply) in [
+            (&exceptions, Reply::Strange("{\"exceptionHistory\":".to_owned())),
+            (&exceptions, Reply::Strange(LOGIN_PAGE.to_owned())),
+            (&exceptions, Reply::Flink(500, npe.to_owned())),
+            (&exceptions, Reply::Never),
+            (&subtasks, Reply::Flink(404, r#"{"errors":["Could not find it"]}"#.to_owned())),
         ] {
-            scope.spawn(move || check(path, status, body));
+            scope.spawn(move || check(path, reply));
         }
     });
 }
@@ -335,7 +337,7 @@ fn a_recording_holds_no_secret_and_replaces_no_file() {
     let mut answers = session::answers();
     let failure = r#"{"exceptionHistory":{"entries":[{"exceptionName":"E","timestamp":1,"taskName":"t","endpoint":"e","taskManagerId":"m",
         "stacktrace":"E: jdbc:x://me:canary@db, password=canary\n\tat a.B"}],"truncated":false}}"#;
-    answers.insert(format!("/jobs/{JOB}/exceptions"), (200, failure.to_owned()));
+    answers.insert(format!("/jobs/{JOB}/exceptions"), Reply::Flink(200, failure.to_owned()));
     let flink = FakeFlink::start(answers);
     let address = flink.url().replace("http://", "http://me:canary@");
     let record = ["record", "--flink", &address, "--output", "session.jsonl.gz", OFTEN, "--log-level", "trace"];

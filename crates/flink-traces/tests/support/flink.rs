@@ -1,15 +1,20 @@
-//! A JobManager that answers by script.
+//! A JobManager that answers by script: `flink-rest`'s server over what was recorded, and what no Flink says in front of it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use flink_rest::{
+    CheckpointConfig, CheckpointDetails, CheckpointSubtasks, Checkpoints, Config, Endpoint, Job, JobExceptions,
+    JobsOverview, Overview, Resource, ResponseBody, RestError, RestServer, RestService, ServerOptions, StatusError,
+    SubtaskTimes, router,
+};
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 
@@ -35,8 +40,18 @@ impl Port {
     }
 }
 
-/// Status and body by path; a status of 0 stands for no answer ever. Anything else is answered as Flink answers an unknown path.
-pub(crate) type Answers = BTreeMap<String, (u16, String)>;
+/// What is answered, by path. Anything else is answered as Flink answers an unknown path.
+pub(crate) type Answers = BTreeMap<String, Reply>;
+
+#[derive(Clone)]
+pub(crate) enum Reply {
+    /// Flink's answer: a status, and the endpoint's JSON or that of an error.
+    Flink(u16, String),
+    /// What is between the program and Flink, or broken.
+    Strange(String),
+    /// Nothing ever.
+    Never,
+}
 
 /// A JobManager on the loopback interface. It is gone when this is dropped.
 pub(crate) struct FakeFlink {
@@ -61,17 +76,19 @@ impl FakeFlink {
     fn start_on(port: Port, answers: Answers) -> Self {
         let address = port.0.local_addr().unwrap();
         let script = Arc::new(Watched::<Script>::default());
-        script.change(|script| script.answers = answers);
-        let service = Router::new().fallback(answer).with_state(script.clone());
+        script.change(|script| script.answers = checked(answers));
+        let options = ServerOptions::default();
+        let router = router(Recorded(script.clone()), &options).layer(from_fn_with_state(script.clone(), in_front));
         let (stop, stopped) = oneshot::channel::<()>();
         let (listening, ready) = oneshot::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let listener = port.0.listen(64).unwrap();
+                let server = RestServer::new(port.0.listen(64).unwrap(), router, options);
                 listening.send(()).unwrap();
+                // Who waits for an answer that never comes is not waited for.
                 tokio::select! {
-                    served = axum::serve(listener, service) => served.unwrap(),
+                    () = server.serve(std::future::pending()) => {}
                     _ = stopped => {}
                 }
             });
@@ -86,7 +103,7 @@ impl FakeFlink {
 
     /// Answers otherwise from now on.
     pub(crate) fn set(&self, answers: Answers) {
-        self.script.change(|script| script.answers = answers);
+        self.script.change(|script| script.answers = checked(answers));
     }
 
     /// Forgets the requests so far.
@@ -118,20 +135,65 @@ impl Drop for FakeFlink {
     }
 }
 
-async fn answer(State(script): State<Arc<Watched<Script>>>, request: Request) -> Response {
+/// Answers of Flink's are such that it could have given them.
+fn checked(answers: Answers) -> Answers {
+    for (path, reply) in &answers {
+        if let Reply::Flink(200, body) = reply {
+            let resource = Resource::parse(path).unwrap_or_else(|| panic!("{path} is no endpoint"));
+            resource.parse_body(body.as_bytes()).unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
+    }
+    answers
+}
+
+/// Notes who asks what, and answers what Flink does not.
+async fn in_front(State(script): State<Arc<Watched<Script>>>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let authorization = request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
     let answer = script.change(|script| {
         script.requests.push((path.clone(), authorization));
         script.answers.get(&path).cloned()
     });
-    let unknown = || (404, format!(r#"{{"errors":["Unable to load requested file {path}."]}}"#));
-    let (status, body) = answer.unwrap_or_else(unknown);
-    if status == 0 {
-        return std::future::pending().await;
+    match answer {
+        Some(Reply::Strange(body)) => {
+            let kind = if body.starts_with('<') { "text/html" } else { "application/json; charset=UTF-8" };
+            let mut response = (StatusCode::OK, body).into_response();
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            response
+        }
+        Some(Reply::Never) => std::future::pending().await,
+        Some(Reply::Flink(..)) | None => next.run(request).await,
     }
-    let kind = if body.starts_with('<') { "text/html" } else { "application/json; charset=UTF-8" };
-    let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
+}
+
+/// The cluster that was recorded.
+struct Recorded(Arc<Watched<Script>>);
+
+impl Recorded {
+    fn answer<E: Endpoint>(&self, request: &E) -> Result<E::Response, RestError> {
+        let path = request.path();
+        let Some(Reply::Flink(status, body)) = self.0.change(|script| script.answers.get(&path).cloned()) else {
+            return Err(RestError::unknown(E::METHOD, &path));
+        };
+        match StatusError::of(status, body.as_bytes()) {
+            None => E::Response::from_bytes(body.as_bytes()).map_err(|error| RestError::new(500, error.to_string())),
+            Some(error) => Err(RestError { status, errors: error.errors().to_vec() }),
+        }
+    }
+}
+
+macro_rules! recorded {
+    ($($function:ident $request:ident),+) => {
+        impl RestService for Recorded {
+            $(async fn $function(&self, request: $request) -> Result<<$request as Endpoint>::Response, RestError> {
+                self.answer(&request)
+            })+
+        }
+    };
+}
+
+recorded! {
+    config Config, overview Overview, jobs_overview JobsOverview, job Job, job_exceptions JobExceptions,
+    checkpoints Checkpoints, checkpoint_config CheckpointConfig, checkpoint_details CheckpointDetails,
+    checkpoint_subtasks CheckpointSubtasks, subtask_times SubtaskTimes
 }

@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use flink_traces::recording::{Exchange, RecordingReader};
 
-use super::flink::Answers;
+use super::flink::{Answers, Reply};
 
 /// The job, and its name.
 pub(crate) const JOB: &str = "0b1d198cd84d58810f0faf9761017b2f";
@@ -46,22 +46,26 @@ pub(crate) fn recording(lines: &[String]) -> Vec<u8> {
 
 /// What the cluster answers at the session's end.
 pub(crate) fn answers() -> Answers {
-    let asked = exchanges().into_iter().filter(|exchange| exchange.method == "GET");
+    let asked = exchanges().into_iter().filter(|exchange| exchange.method == "GET" && exchange.status != 0);
     let mut answers: Answers =
-        asked.map(|exchange| (exchange.path, (exchange.status, exchange.body.get().to_owned()))).collect();
+        asked.map(|exchange| (exchange.path, Reply::Flink(exchange.status, exchange.body.get().to_owned()))).collect();
     // What only `once` and `check` ask.
     let config = r#"{"refresh-interval":3000,"timezone-name":"Coordinated Universal Time","timezone-offset":0,
         "flink-version":"2.3.0","flink-revision":"c0f8d1a @ 2026-06-14T16:29:03+02:00","features":{}}"#;
     let overview = r#"{"taskmanagers":1,"slots-total":4,"slots-available":0,"jobs-running":1,"jobs-finished":0,
         "jobs-cancelled":0,"jobs-failed":0,"flink-version":"2.3.0","flink-commit":"c0f8d1a"}"#;
-    answers.insert("/config".to_owned(), (200, config.to_owned()));
-    answers.insert("/overview".to_owned(), (200, overview.to_owned()));
+    answers.insert("/config".to_owned(), Reply::Flink(200, config.to_owned()));
+    answers.insert("/overview".to_owned(), Reply::Flink(200, overview.to_owned()));
     answers
 }
 
 /// The same where the job has another name.
 pub(crate) fn answers_with_name(name: &str) -> Answers {
-    answers().into_iter().map(|(path, (status, body))| (path, (status, renamed(&body, name)))).collect()
+    let renamed = |reply| match reply {
+        Reply::Flink(status, body) => Reply::Flink(status, renamed(&body, name)),
+        reply => reply,
+    };
+    answers().into_iter().map(|(path, reply)| (path, renamed(reply))).collect()
 }
 
 /// The text with the job's name replaced.
