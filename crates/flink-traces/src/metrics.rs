@@ -33,6 +33,10 @@ pub struct ClusterStats {
     pub failed_requests: AtomicU64,
     /// Checkpoints that left its history before anyone looked.
     pub missed_checkpoints: AtomicU64,
+    /// Checkpoints that were told without their tasks, which were not to be had, or not in time.
+    pub incomplete_checkpoints: AtomicU64,
+    /// Whether there was more to ask in the last look than a cluster is asked at once.
+    pub behind: AtomicBool,
 }
 
 /// What the page tells.
@@ -158,6 +162,18 @@ impl Metrics {
             "counter",
             "Checkpoints that left the cluster's history unseen.",
             |stats| stats.missed_checkpoints.load(Ordering::Relaxed),
+        );
+        each(
+            "flink_traces_cluster_incomplete_checkpoints_total",
+            "counter",
+            "Checkpoints told without their tasks, which were not to be had in time.",
+            |stats| stats.incomplete_checkpoints.load(Ordering::Relaxed),
+        );
+        each(
+            "flink_traces_cluster_behind",
+            "gauge",
+            "Whether there was more to ask in the last look than a cluster is asked at once.",
+            |stats| stats.behind.load(Ordering::Relaxed).into(),
         );
         page.head("flink_traces_build_info", "gauge", "The version of this program.");
         page.sample("flink_traces_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);

@@ -18,6 +18,9 @@ use crate::text::{one_line, unless_closed};
 const MAX_LINE_CHARS: usize = 1_000;
 const MAX_NAME_CHARS: usize = 60;
 
+/// Of how many jobs the groups are kept.
+const MAX_JOBS: usize = 2_000;
+
 /// The clock of a replay: it shows what it was last set to.
 #[derive(Debug, Clone, Default)]
 pub struct ReplayClock(Arc<AtomicI64>);
@@ -68,7 +71,7 @@ impl Pipeline {
         let group = self.jobs.entry(job.clone()).or_insert_with(|| job_manager.add_job(&job.id, &job.name));
         record.report(&self.cluster, job, group, self.detail);
         // A job's group is made anew at need; those of jobs that ended long ago are not kept.
-        if self.jobs.len() > 10_000 {
+        if self.jobs.len() > MAX_JOBS {
             self.jobs.pop_first();
         }
     }

@@ -34,7 +34,8 @@ struct JobSummary {
     failed_checkpoints: BTreeMap<String, usize>,
     recoveries: Newest<InitializationStats>,
     starts: usize,
-    failures: Newest<JobFailure>,
+    /// When, and what is told of it: the whole would be most of what a job takes.
+    failures: Newest<(i64, String)>,
 }
 
 #[derive(Debug)]
@@ -89,7 +90,7 @@ impl Summary {
             }
             Record::Initialization { .. } => job.starts += 1,
             Record::StatusChange { status, .. } => job.status = Some(status.to_string()),
-            Record::Failure(failure) => job.failures.add(failure.clone()),
+            Record::Failure(failure) => job.failures.add((failure.ts_millis, told_failure(failure))),
             Record::Missed { count, .. } => job.missed += count,
             Record::AllSubtasks { .. } => {}
         }
@@ -210,8 +211,8 @@ impl fmt::Display for JobSummary {
         if self.failures.count > 0 {
             writeln!(f, "  failures: {}", self.failures.count)?;
         }
-        for failure in &self.failures.newest {
-            writeln!(f, "    at {}: {}", clock_time(failure.ts_millis), told_failure(failure))?;
+        for (ts_millis, told) in &self.failures.newest {
+            writeln!(f, "    at {}: {told}", clock_time(*ts_millis))?;
         }
         Ok(())
     }

@@ -16,6 +16,14 @@ use crate::observer::{ClusterObserver, Observation, Output};
 
 /// How many requests one cluster gets at once.
 const CONCURRENT_REQUESTS: usize = 4;
+/// How long a look may take, if that is more than the interval, before what is left is put off; and how many rounds of questions it has at
+/// least: the jobs and theirs, those of jobs that are new, and two of others.
+const LOOK: Duration = Duration::from_secs(1);
+const ROUNDS: usize = 4;
+/// How many looks in a row have to end so before it is no passing thing, such as a single answer that did not come.
+const LATE_LOOKS: u32 = 3;
+/// How long all has to be asked in time before that is said.
+const CALM: Duration = Duration::from_secs(30);
 /// How long it may take until what has happened shows.
 const SETTLE: Duration = Duration::from_millis(crate::observer::SETTLE_MS.unsigned_abs());
 /// The longest pause between attempts to reach a cluster that does not answer.
@@ -43,6 +51,10 @@ pub struct Watcher {
     observer: ClusterObserver,
     reachable: Option<bool>,
     unreadable: Unreadable,
+    /// How many looks in a row ended with something left to ask.
+    late_looks: u32,
+    /// When there was last more to ask than could be, if that was said.
+    behind_at: Option<Instant>,
     stats: Arc<ClusterStats>,
 }
 
@@ -58,6 +70,8 @@ impl Watcher {
             observer,
             reachable: None,
             unreadable: Unreadable::default(),
+            late_looks: 0,
+            behind_at: None,
             stats: Arc::default(),
         }
     }
@@ -107,10 +121,16 @@ impl Watcher {
 
     /// Asks until nothing more is wanted; answers whether the cluster did.
     async fn look(&mut self, each: &mut impl FnMut(&Answered, &[Output])) -> bool {
-        let now = self.clock.now_millis();
+        let (now, began) = (self.clock.now_millis(), Instant::now());
+        let mut rounds = 0;
         loop {
-            let mut wanted = self.observer.requests(now).into_iter();
+            rounds += 1;
+            // Of what has to be asked bit by bit, every look asks a bit at least.
+            let is_late = rounds > ROUNDS && began.elapsed() > self.interval.max(LOOK);
+            let mut wanted = if is_late { Vec::new() } else { self.observer.requests(now) }.into_iter();
             if wanted.len() == 0 {
+                self.late_looks = if is_late { self.late_looks + 1 } else { 0 };
+                self.note_backlog(self.late_looks >= LATE_LOOKS || self.observer.is_behind());
                 return true;
             }
             let mut asked = JoinSet::new();
@@ -145,6 +165,29 @@ impl Watcher {
             if gone {
                 return false;
             }
+        }
+    }
+
+    /// One line when there is more to ask than a cluster is asked in a look, and one when that is over.
+    fn note_backlog(&mut self, is_behind: bool) {
+        self.stats.behind.store(is_behind, Ordering::Relaxed);
+        self.stats.incomplete_checkpoints.store(self.observer.incomplete_checkpoints(), Ordering::Relaxed);
+        let cluster = &self.name;
+        match self.behind_at {
+            None if is_behind => {
+                tracing::warn!(
+                    cluster,
+                    "more to ask than a cluster is asked at once: what tasks did is asked bit by bit"
+                );
+            }
+            Some(behind_at) if !is_behind && behind_at.elapsed() > CALM => {
+                tracing::info!(cluster, "all is asked in time again");
+                self.behind_at = None;
+            }
+            _ => {}
+        }
+        if is_behind {
+            self.behind_at = Some(Instant::now());
         }
     }
 

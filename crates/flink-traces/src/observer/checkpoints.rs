@@ -13,6 +13,7 @@ use super::{Restorable, SETTLE_MS, convert};
 #[derive(Debug)]
 struct Ended {
     entry: CheckpointStatistics,
+    /// When it was first seen, or something of it last arrived.
     seen_at: i64,
 }
 
@@ -29,6 +30,8 @@ struct Parts {
 #[derive(Debug)]
 struct Subtasks {
     latest_ack_timestamp: i64,
+    /// How many of those that reported are complete.
+    completed: i64,
     reported: Vec<SubtaskStats>,
 }
 
@@ -43,6 +46,8 @@ pub(super) struct Checkpoints {
     highest_id: Option<i64>,
     /// How many were missed, up to which id, since the last time this was told.
     missed: Option<(i64, i64)>,
+    /// Whether one was under way when last looked at.
+    is_under_way: bool,
 }
 
 /// What later initializations may want to know of a checkpoint that was told.
@@ -68,6 +73,7 @@ impl Checkpoints {
         let latest = [&body.latest.completed, &body.latest.savepoint, &body.latest.failed].into_iter().flatten();
         let shown: Vec<&CheckpointStatistics> = body.history.iter().chain(latest).collect();
         self.note_gap(body);
+        self.is_under_way = shown.iter().any(|entry| !convert::has_ended(entry));
         for entry in &shown {
             let told = self.told.get(&entry.id).is_some_and(|told| told.trigger_timestamp == entry.trigger_timestamp);
             if convert::has_ended(entry) && !told {
@@ -103,20 +109,33 @@ impl Checkpoints {
         self.highest_id = self.highest_id.max(Some(newest));
     }
 
-    pub(super) fn observe_details(&mut self, details: CheckpointStatistics) {
+    pub(super) fn observe_details(&mut self, at: i64, details: CheckpointStatistics) {
         let id = details.id;
-        self.parts.entry(id).or_default().details = Some(details);
+        if self.parts.entry(id).or_default().details.replace(details).is_none() {
+            self.note_progress(at, id);
+        }
+    }
+
+    /// With many tasks, one after the other comes: that is worth waiting for.
+    fn note_progress(&mut self, at: i64, id: i64) {
+        if let Some(ended) = self.ended.get_mut(&id) {
+            ended.seen_at = at;
+        }
     }
 
     pub(super) fn observe_subtasks(
         &mut self,
+        at: i64,
         checkpoint: i64,
         vertex: &JobVertexId,
         body: &TaskCheckpointStatisticsWithSubtaskDetails,
     ) {
-        let reported = body.subtasks.iter().filter_map(convert::subtask_stats).collect();
-        let subtasks = Subtasks { latest_ack_timestamp: body.latest_ack_timestamp, reported };
-        self.parts.entry(checkpoint).or_default().subtasks.insert(vertex.clone(), subtasks);
+        let reported: Vec<_> = body.subtasks.iter().filter_map(convert::subtask_stats).collect();
+        let completed = reported.iter().filter(|subtask| subtask.is_completed).count() as i64;
+        let subtasks = Subtasks { latest_ack_timestamp: body.latest_ack_timestamp, completed, reported };
+        if self.parts.entry(checkpoint).or_default().subtasks.insert(vertex.clone(), subtasks).is_none() {
+            self.note_progress(at, checkpoint);
+        }
     }
 
     pub(super) fn observe_missing(&mut self, checkpoint: i64) {
@@ -126,15 +145,18 @@ impl Checkpoints {
     }
 
     /// Which ended checkpoints lack their details (`None`) or these vertices' subtasks.
-    pub(super) fn wanted(&self) -> Vec<(i64, Option<Vec<JobVertexId>>)> {
-        let lacking = |(id, ended): (&i64, &Ended)| match self.details_of(ended) {
-            None => Some((*id, None)),
-            Some(details) => {
-                let vertices: Vec<_> = self.incomplete_tasks(details).cloned().collect();
-                (!vertices.is_empty()).then_some((*id, Some(vertices)))
-            }
-        };
-        self.ended.iter().filter_map(lacking).collect()
+    pub(super) fn wanted(&self) -> impl Iterator<Item = (i64, Option<impl Iterator<Item = &JobVertexId>>)> {
+        self.ended.iter().map(|(id, ended)| (*id, self.details_of(ended).map(|details| self.incomplete_tasks(details))))
+    }
+
+    /// Whether one waits for its parts.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    /// Whether one is under way, or waits for its parts.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_under_way || self.has_waiting()
     }
 
     /// The details, if they are those of this checkpoint at its end: Flink may answer with another job's checkpoint of that id, or from
@@ -152,9 +174,7 @@ impl Checkpoints {
             let known = parts.and_then(|parts| parts.subtasks.get(vertex));
             // As with the details, what is answered may belong to another job.
             let known = known.filter(|subtasks| subtasks.latest_ack_timestamp == task.latest_ack_timestamp);
-            let completed =
-                known.into_iter().flat_map(|subtasks| &subtasks.reported).filter(|subtask| subtask.is_completed);
-            ((completed.count() as i64) < task.num_acknowledged_subtasks).then_some(vertex)
+            (known.map_or(0, |subtasks| subtasks.completed) < task.num_acknowledged_subtasks).then_some(vertex)
         })
     }
 
@@ -169,18 +189,20 @@ impl Checkpoints {
 
     /// Whether no checkpoint waits for its parts.
     pub(super) fn is_settled(&self) -> bool {
-        self.ended.is_empty()
+        !self.has_waiting()
     }
 
-    /// Tells the checkpoints that are complete, and those whose parts will not come any more.
-    pub(super) fn advance(&mut self, now: i64, names: &[(JobVertexId, String)], emit: &mut impl FnMut(Record)) {
+    /// Tells the checkpoints that are complete, and those whose parts will not come any more; answers how many of the latter.
+    pub(super) fn advance(&mut self, now: i64, names: &[(JobVertexId, String)], emit: &mut impl FnMut(Record)) -> u64 {
+        let mut incomplete = 0;
         if let Some((count, last_id)) = self.missed.take() {
             emit(Record::Missed { count, last_id });
         }
         // In the order of their ids: a recovery may name one that waits.
-        while let Some((id, record)) =
+        while let Some((id, (is_complete, record))) =
             self.ended.iter().find_map(|(id, ended)| Some((*id, self.record(now, ended, names)?)))
         {
+            incomplete += u64::from(!is_complete);
             self.ended.remove(&id);
             self.parts.remove(&id);
             if let Record::Checkpoint(stats) = &record {
@@ -189,9 +211,11 @@ impl Checkpoints {
             }
             emit(record);
         }
+        incomplete
     }
 
-    fn record(&self, now: i64, ended: &Ended, names: &[(JobVertexId, String)]) -> Option<Record> {
+    /// What is to be told of an ended checkpoint by now, and whether its tasks are in it.
+    fn record(&self, now: i64, ended: &Ended, names: &[(JobVertexId, String)]) -> Option<(bool, Record)> {
         let id = ended.entry.id;
         let parts = self.parts.get(&id);
         let details = self.details_of(ended);
@@ -208,6 +232,6 @@ impl Checkpoints {
         if let Some(known) = self.types.get(&id) {
             stats.checkpoint_type = *known;
         }
-        Some(Record::Checkpoint(Box::new(stats)))
+        Some((complete, Record::Checkpoint(Box::new(stats))))
     }
 }

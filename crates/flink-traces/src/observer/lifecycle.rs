@@ -42,7 +42,7 @@ pub(super) struct Lifecycle {
     has_checkpoints: bool,
     /// Since 2.0 Flink tells nothing of how a job without checkpoints came up.
     is_2_or_later: bool,
-    subtasks: BTreeMap<JobVertexId, Vec<Times>>,
+    subtasks: BTreeMap<JobVertexId, Times>,
     /// When a subtask was seen to end without finishing.
     broken: BTreeSet<i64>,
     /// Restores, by when they began.
@@ -68,11 +68,16 @@ struct Waiting {
     failure: Option<failures::Entry>,
 }
 
-/// When a subtask's attempt came to run, and when it ended without finishing.
+/// What is known of the subtasks of a vertex.
 #[derive(Debug, Clone, Copy)]
 struct Times {
-    running: Option<i64>,
-    broken: Option<i64>,
+    asked_at: i64,
+    /// Whether all have come to run.
+    all_run: bool,
+    /// When the last of those that did came to run.
+    last_running: Option<i64>,
+    /// When the first of those that ended without finishing did.
+    first_broken: Option<i64>,
 }
 
 impl Lifecycle {
@@ -166,6 +171,11 @@ impl Lifecycle {
         self.streaming && self.has_statistics
     }
 
+    /// When what is known of a vertex's subtasks was asked for.
+    pub(super) fn times_asked_at(&self, vertex: &JobVertexId) -> Option<i64> {
+        self.subtasks.get(vertex).map(|times| times.asked_at)
+    }
+
     /// Whether the job's subtasks are on their way up.
     pub(super) fn awaits_subtasks(&self) -> bool {
         self.tells_all_running() && self.all_since.is_none()
@@ -174,24 +184,26 @@ impl Lifecycle {
     pub(super) fn observe_subtask_times<'a>(
         &mut self,
         at: i64,
+        asked_at: i64,
         vertex: &JobVertexId,
         body: &SubtasksTimesInfo,
-        vertices: impl Iterator<Item = &'a JobVertexId>,
+        vertices: impl DoubleEndedIterator<Item = &'a JobVertexId>,
     ) {
-        let times: Vec<Times> = body
-            .subtasks
-            .iter()
-            .map(|subtask| {
-                let entered =
-                    |state: &ExecutionState| subtask.timestamps.get(state).copied().filter(|millis| *millis > 0);
-                let broken = [ExecutionState::Failed, ExecutionState::Canceling, ExecutionState::Canceled];
-                let broken = broken.iter().filter_map(entered).min();
-                Times { running: entered(&ExecutionState::Running), broken }
-            })
-            .collect();
-        self.broken.extend(times.iter().filter_map(|times| times.broken));
+        let mut times = Times { asked_at, all_run: true, last_running: None, first_broken: None };
+        for subtask in &body.subtasks {
+            let entered = |state: &ExecutionState| subtask.timestamps.get(state).copied().filter(|millis| *millis > 0);
+            let running = entered(&ExecutionState::Running);
+            times.all_run &= running.is_some();
+            times.last_running = times.last_running.max(running);
+            let broken = [ExecutionState::Failed, ExecutionState::Canceling, ExecutionState::Canceled];
+            if let Some(broken) = broken.iter().filter_map(entered).min() {
+                self.broken.insert(broken);
+                times.first_broken = Some(times.first_broken.map_or(broken, |first| first.min(broken)));
+            }
+        }
         self.subtasks.insert(vertex.clone(), times);
-        let all_running = self.all_running_at(vertices).filter(|_| self.tells_all_running());
+        // They are asked in their order: the last tells at once that one is unknown.
+        let all_running = self.all_running_at(vertices.rev()).filter(|_| self.tells_all_running());
         if let Some(all_running) = all_running.filter(|millis| self.seen_all.is_none_or(|seen| *millis > seen)) {
             self.seen_all = Some(all_running);
             self.wait(at, all_running, Kind::AllRunning, None);
@@ -242,10 +254,9 @@ impl Lifecycle {
         let mut all_running = None;
         let mut first_broken = i64::MAX;
         for vertex in vertices {
-            for times in self.subtasks.get(vertex)? {
-                all_running = all_running.max(Some(times.running?));
-                first_broken = first_broken.min(times.broken.unwrap_or(i64::MAX));
-            }
+            let times = self.subtasks.get(vertex).filter(|times| times.all_run)?;
+            all_running = all_running.max(times.last_running);
+            first_broken = first_broken.min(times.first_broken.unwrap_or(i64::MAX));
         }
         all_running.filter(|running| *running <= first_broken)
     }

@@ -10,7 +10,8 @@ mod job;
 mod lifecycle;
 mod record;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 
 use flink_rest::types::MultipleJobsDetails;
 use flink_rest::{Answer, JobId, JobsOverview, Resource};
@@ -22,6 +23,15 @@ pub use record::{JobKey, Output, Record};
 pub(crate) const SETTLE_MS: i64 = 4_500;
 /// How often the cached answers are worth asking for.
 pub(crate) const REFRESH_MS: i64 = 3_000;
+
+/// How many questions about vertices and single checkpoints a cluster gets in a second at most: their number is that of vertices, and a
+/// JobManager needs some 50 µs for each.
+const PARTS_PER_SECOND: i64 = 2_000;
+/// How many of them are asked before it is seen again what else is wanted, and how many of these may be about one job.
+const PORTION: usize = 128;
+const PORTION_OF_A_JOB: usize = 16;
+/// A look after a pause may not make up for all of it.
+const LONGEST_PAUSE_MS: i64 = 3_000;
 
 /// How many checkpoints are remembered for jobs that restore another's.
 const MAX_RESTORABLE: usize = 1_000;
@@ -42,6 +52,13 @@ pub enum Observation {
 pub struct ClusterObserver {
     jobs: BTreeMap<JobId, JobObserver>,
     overview_asked_at: Option<i64>,
+    /// How many parts may still be asked for in this look.
+    parts_left: usize,
+    /// The last jobs that parts were asked of, where nothing presses and where something does: the next one has its turn first.
+    last_served: [Option<JobId>; 2],
+    /// Whether more parts were wanted in the last look than could be asked for.
+    is_behind: bool,
+    incomplete_checkpoints: u64,
     /// Ended checkpoints that other jobs may restore, oldest first.
     restorable: VecDeque<Restorable>,
 }
@@ -60,18 +77,65 @@ impl ClusterObserver {
     }
 
     /// What to ask now, at `now` milliseconds since the epoch. What is returned counts as asked. More may be wanted after the answers
-    /// have been observed: call it again until it returns nothing.
+    /// have been observed: call it again with the same `now` until it returns nothing.
+    ///
+    /// It returns a few questions for each job at most, or, when there are none of these, a portion of those about single vertices and
+    /// checkpoints. What is beyond so many of the latter in a second is asked in later looks; nothing is queued.
     pub fn requests(&mut self, now: i64) -> Vec<Resource> {
         let mut wanted = Vec::new();
         // The overview asks every JobMaster: once a call of the poller, which paces itself.
         if self.overview_asked_at.is_none_or(|asked| now > asked) {
+            let pause = self.overview_asked_at.map_or(1_000, |asked| now.saturating_sub(asked).min(LONGEST_PAUSE_MS));
+            self.parts_left = usize::try_from(pause * PARTS_PER_SECOND / 1_000).unwrap_or_default().max(PORTION);
+            self.is_behind = false;
             self.overview_asked_at = Some(now);
             wanted.push(JobsOverview.into());
         }
         for job in self.jobs.values_mut() {
             job.requests(now, &mut wanted);
         }
+        if wanted.is_empty() {
+            self.parts(now, &mut wanted);
+        }
         wanted
+    }
+
+    /// Lets one job after the other ask for parts, most of the time those where something happened while they were watched.
+    fn parts(&mut self, now: i64, wanted: &mut Vec<Resource>) {
+        let portion = PORTION.min(self.parts_left);
+        for (presses, limit) in [(true, portion * 3 / 4), (false, portion), (true, portion)] {
+            let last_served = &mut self.last_served[usize::from(presses)];
+            let (after, before) = match last_served.clone() {
+                Some(last) => {
+                    ((Bound::Excluded(last.clone()), Bound::Unbounded), Some((Bound::Unbounded, Bound::Included(last))))
+                }
+                None => ((Bound::Unbounded, Bound::Unbounded), None),
+            };
+            for range in [Some(after), before].into_iter().flatten() {
+                for (id, job) in self.jobs.range_mut(range).filter(|(_, job)| job.presses() == presses) {
+                    let asked = wanted.len();
+                    job.parts(now, PORTION_OF_A_JOB.min(limit.saturating_sub(asked)), wanted);
+                    if wanted.len() > asked {
+                        *last_served = Some(id.clone());
+                    }
+                    if wanted.len() >= limit {
+                        break;
+                    }
+                }
+            }
+        }
+        self.parts_left -= wanted.len();
+        self.is_behind |= self.parts_left == 0;
+    }
+
+    /// Whether there was more to ask in the last look than a cluster is asked in that time.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// How many checkpoints were told without what their tasks did, since that was not to be had, or not in time.
+    pub fn incomplete_checkpoints(&self) -> u64 {
+        self.incomplete_checkpoints
     }
 
     /// Takes what came of asking for `resource`, at `at` milliseconds since the epoch, and tells what is known to have happened.
@@ -87,7 +151,7 @@ impl ClusterObserver {
         {
             job.observe(at, resource, observation);
             // Only this one: with many jobs, going through all at every answer is most of what observing costs.
-            job.advance(at, &self.restorable, &mut outputs);
+            self.incomplete_checkpoints += job.advance(at, &self.restorable, &mut outputs);
             self.remember(&outputs);
         }
         outputs
@@ -123,11 +187,11 @@ impl ClusterObserver {
             job.or_insert_with(|| JobObserver::new(summary, at)).observe_summary(at, summary);
         }
         // A job that the cluster has forgotten: it ended long ago, or the JobManager did.
-        let forgotten = |id: &JobId| !overview.jobs.iter().any(|summary| summary.jid == *id);
-        let gone: Vec<JobId> = self.jobs.keys().filter(|id| forgotten(id)).cloned().collect();
+        let shown: BTreeSet<&JobId> = overview.jobs.iter().map(|summary| &summary.jid).collect();
+        let gone: Vec<JobId> = self.jobs.keys().filter(|id| !shown.contains(id)).cloned().collect();
         for id in gone {
             if let Some(mut job) = self.jobs.remove(&id) {
-                job.advance(i64::MAX, &self.restorable, outputs);
+                self.incomplete_checkpoints += job.advance(i64::MAX, &self.restorable, outputs);
             }
         }
     }
@@ -136,7 +200,7 @@ impl ClusterObserver {
         let mut jobs = std::mem::take(&mut self.jobs);
         for job in jobs.values_mut() {
             let first = outputs.len();
-            job.advance(now, &self.restorable, outputs);
+            self.incomplete_checkpoints += job.advance(now, &self.restorable, outputs);
             self.remember(&outputs[first..]);
         }
         self.jobs = jobs;
