@@ -1,4 +1,4 @@
-//! A cluster of many jobs that run and take a checkpoint a minute, behind this workspace's own server.
+//! A cluster of many jobs that run and take a checkpoint a minute since long, behind this workspace's own server.
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -16,6 +16,9 @@ use flink_traces_runtime::{
 /// How many subtasks each of a job's vertices has.
 const PARALLELISM: u32 = 4;
 const VERTICES: u64 = 3;
+/// How many checkpoints each has taken before, a full history.
+const HISTORY: i64 = 10;
+const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Serves so many jobs on a free port, which it prints, until standard input is closed.
 pub(crate) fn run(jobs: usize) -> Result<()> {
@@ -29,18 +32,26 @@ pub(crate) fn run(jobs: usize) -> Result<()> {
         web_cancel: false,
     };
     let cluster = Arc::new(TrackedCluster::new(info, Arc::new(SystemClock)));
-    let started = SystemClock.now_millis();
+    // Each takes its checkpoints at moments of its own, and always a minute apart, as Flink does.
+    let pause = INTERVAL / u32::try_from(jobs).unwrap_or(u32::MAX);
+    let (now, interval) = (SystemClock.now_millis(), i64::try_from(INTERVAL.as_millis())?);
+    let started = now - (HISTORY + 1) * interval;
     let jobs = (0..jobs).map(|number| Job::start(number, started)).collect::<Result<Vec<_>>>()?;
-    jobs.iter().for_each(|job| cluster.add_job(job.tracked.clone()));
+    for (job, number) in jobs.iter().zip(0..) {
+        let next_at = now + i64::try_from((pause * number).as_millis())?;
+        (1..=HISTORY).try_for_each(|id| job.checkpoint(id, next_at - (HISTORY + 1 - id) * interval))?;
+        cluster.add_job(job.tracked.clone());
+    }
     let options = ServerOptions { address: SocketAddr::from(([127, 0, 0, 1], 0)), ..ServerOptions::default() };
     let server = runtime.block_on(RestServer::bind(cluster, options))?;
     println!("{}", server.local_addr()?);
     runtime.spawn(server.serve(std::future::pending()));
     runtime.spawn(async move {
-        // Each takes its checkpoint at a moment of its own.
+        let mut turns = tokio::time::interval(pause);
         for (number, job) in jobs.iter().cycle().enumerate() {
-            tokio::time::sleep(Duration::from_secs(60) / u32::try_from(jobs.len()).unwrap_or(u32::MAX)).await;
-            if job.checkpoint(i64::try_from(number / jobs.len()).unwrap_or_default()).is_err() {
+            turns.tick().await;
+            let id = HISTORY + 1 + i64::try_from(number / jobs.len()).unwrap_or_default();
+            if job.checkpoint(id, SystemClock.now_millis()).is_err() {
                 return;
             }
         }
@@ -91,8 +102,7 @@ impl Job {
         Ok(Self { tracked: Arc::new(tracked), checkpoints, vertices })
     }
 
-    fn checkpoint(&self, id: i64) -> Result<()> {
-        let at = SystemClock.now_millis();
+    fn checkpoint(&self, id: i64, at: i64) -> Result<()> {
         let task =
             |id: &String| CheckpointTask { job_vertex_id: id.clone(), task_name: None, parallelism: PARALLELISM };
         let tasks: Vec<_> = self.vertices.iter().map(task).collect();

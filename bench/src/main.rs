@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use plan::{JAVA, OVERVIEW_NS, REQUEST_NS, RUNS, Run};
+use plan::{JAVA, OVERVIEW_NS, POLL_INTERVAL_S, REQUEST_NS, RUNS, Run};
 use report::Results;
 use sink::Sink;
 use worker::{Numbers, Task};
@@ -142,11 +142,10 @@ fn measure(scope: &Scope, run: &Run, by: &str) -> Result<Numbers> {
     Ok(numbers)
 }
 
-/// The JobManager's CPU nanoseconds for each job and second, asked so often, every third second for an overview.
+/// The JobManager's CPU nanoseconds for each job and second, asked so often, the overviews included.
 fn load(requests: f64, jobs: usize) -> f64 {
-    const INTERVAL: f64 = 3.0;
-    let overviews = 1.0 / INTERVAL / jobs as f64;
-    (requests - overviews) * REQUEST_NS + OVERVIEW_NS / INTERVAL
+    let overviews = 1.0 / f64::from(POLL_INTERVAL_S);
+    (requests - overviews / jobs as f64) * REQUEST_NS + overviews * OVERVIEW_NS
 }
 
 /// The same of who asks for an overview and four things of each job every second.

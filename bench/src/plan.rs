@@ -75,6 +75,9 @@ const BYTES: (&str, f64) = ("B", 1.0);
 const MIB: (&str, f64) = ("MiB", 1_048_576.0);
 const RATE: (&str, f64) = ("/s", 1.0);
 
+/// How often the observer looks, in seconds: as often as Flink's caches expire, which is also what it is to be compared at.
+pub(crate) const POLL_INTERVAL_S: u32 = 3;
+
 /// How much of a JobManager's CPU one request for a job took where it was measured, in nanoseconds, and a job's part of an overview.
 pub(crate) const REQUEST_NS: f64 = 52_500.0;
 pub(crate) const OVERVIEW_NS: f64 = 32_000.0;

@@ -9,9 +9,10 @@ use anyhow::{Context, Result, bail};
 
 use super::{Numbers, numbers};
 use crate::clock;
+use crate::plan::POLL_INTERVAL_S;
 
-/// How long it has to know all jobs: their first look is not what it costs to watch them.
-const WARM_UP: Duration = Duration::from_secs(25);
+/// How long it has to know all jobs and their histories: its first looks are not what it costs to watch them.
+const WARM_UP: Duration = Duration::from_secs(45);
 const MEASURED: Duration = Duration::from_secs(60);
 
 /// A process that ends with this value.
@@ -38,6 +39,7 @@ pub(super) fn watch(jobs: usize, binary: &str) -> Result<Numbers> {
     let mut command = Command::new(binary);
     command.args(["run", "--flink", &format!("http://{}", address.trim())]);
     for option in [
+        format!("flink-traces.poll-interval={POLL_INTERVAL_S} s"),
         format!("flink-traces.metrics.listen={metrics}"),
         format!("traces.reporter.json.factory.class={}", flink_traces_json::FACTORY),
         format!("traces.reporter.json.path={}", folder.path().join("spans.jsonl").display()),
