@@ -9,7 +9,7 @@ use flink_traces::settings::InvalidConfiguration;
 use flink_traces::text::{one_line, say};
 use flink_traces::{check, once, record, replay, run, send};
 use flink_traces_runtime::Severity;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
 /// The exit code of a wrong configuration, as in `sysexits.h`.
@@ -42,7 +42,8 @@ fn main() -> ExitCode {
 }
 
 fn execute(command: &Command) -> anyhow::Result<Exit> {
-    let runtime = Runtime::new()?;
+    // One thread is enough for all that clusters are asked; more of them only wake each other.
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     match command {
         Command::Demo(arguments) => replay::demo(arguments),
         Command::Play(arguments) => replay::play_file(arguments),
