@@ -151,6 +151,9 @@ impl Watcher {
                 let Ok((resource, asked_at, response)) = joined else { continue };
                 let answer = Answered { resource, asked_at, answered_at: self.clock.now_millis(), response };
                 let (observation, unreadable) = match &answer.response {
+                    Ok(Response { status: 200, body, .. }) if self.observer.knows(&answer.resource, body) => {
+                        (Observation::Unchanged, None)
+                    }
                     Ok(response) => observation(&answer.resource, response.status, &response.body),
                     Err(_) => (Observation::Unavailable, None),
                 };

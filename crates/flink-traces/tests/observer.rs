@@ -455,6 +455,74 @@ fn a_quiet_job_is_asked_one_question_every_three_seconds() {
     }
 }
 
+/// Where checkpoints are rare their statistics are asked for when one is due, and once in between for what nobody plans.
+#[test]
+fn a_rare_checkpoint_is_looked_for_when_it_is_due() {
+    const INTERVAL: i64 = 60_000;
+    const FIRST: i64 = 1_010_000;
+    let mut session = Session::new();
+    let mut asked_at = Vec::new();
+    for now in (1_000_000..1_600_000).step_by(3_000) {
+        let triggers = (FIRST..now - 30).step_by(INTERVAL as usize).zip(1..);
+        let history: Vec<_> = triggers.map(|(trigger, id)| completed(id, trigger)).collect();
+        loop {
+            let wanted = session.observer.requests(now);
+            if wanted.is_empty() {
+                break;
+            }
+            for resource in wanted {
+                match &resource {
+                    Resource::JobsOverview(_) => session.overview(now, "RUNNING"),
+                    Resource::Job(_) => session.job(now, "RUNNING", json!({"RUNNING": 200})),
+                    Resource::Checkpoints(_) => {
+                        asked_at.push(now);
+                        session.checkpoints(now, history.len() as i64, &history, Value::Null)
+                    }
+                    Resource::CheckpointConfig(_) => {
+                        session.answer(now, &resource.path(), json!({"mode": "exactly_once", "interval": INTERVAL}))
+                    }
+                    Resource::CheckpointDetails(request) => {
+                        session.details(now, request.checkpoint, FIRST + (request.checkpoint - 1) * INTERVAL)
+                    }
+                    Resource::CheckpointSubtasks(request) => {
+                        let ack = if request.vertex.as_str() == SOURCE { 10 } else { 30 };
+                        let trigger = FIRST + (request.checkpoint - 1) * INTERVAL;
+                        session.subtasks(now, request.checkpoint, request.vertex.as_str(), trigger + ack)
+                    }
+                    Resource::SubtaskTimes(_) => session.subtask_times(now, [(SOURCE, 300, 0), (SINK, 310, 0)]),
+                    _ => &mut session,
+                };
+            }
+        }
+    }
+    let told: Vec<i64> =
+        session.told.lines().filter_map(|line| line.split_once(": checkpoint ")?.0.parse().ok()).collect();
+    assert_eq!(told, (0..10).map(|number| FIRST + 2_000 + number * INTERVAL).collect::<Vec<_>>());
+    asked_at.retain(|now| *now > told[1] && *now <= told[9]);
+    assert_eq!(asked_at.len(), 2 * 8, "{asked_at:?}");
+}
+
+/// The same statistics as before need not be read, unless something else was answered since.
+#[test]
+fn the_same_answer_is_known() {
+    let mut session = Session::new();
+    let checkpoints = Resource::parse(&format!("/jobs/{JOB}/checkpoints")).unwrap();
+    assert!(!session.observer.knows(&checkpoints, b"of no job") && !session.observer.knows(&checkpoints, b"of no job"));
+    session.overview(1_000, "RUNNING");
+    for observation in [Observation::Missing, Observation::Unavailable] {
+        assert!(
+            !session.observer.knows(&checkpoints, b"an answer") && session.observer.knows(&checkpoints, b"an answer")
+        );
+        assert!(
+            !session.observer.knows(&checkpoints, b"another") && !session.observer.knows(&checkpoints, b"an answer")
+        );
+        session.observer.observe(1_100, &checkpoints, observation);
+    }
+    // A graph is not cached as text, and what tasks did is asked once.
+    let job = Resource::parse(&format!("/jobs/{JOB}")).unwrap();
+    assert!(!session.observer.knows(&job, b"an answer") && !session.observer.knows(&job, b"an answer"));
+}
+
 /// Something before the cluster may say once that a job's statistics are not there: that makes no batch job of it.
 #[test]
 fn a_passing_404_costs_no_later_checkpoint() {

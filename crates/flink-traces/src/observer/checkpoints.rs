@@ -48,6 +48,8 @@ pub(super) struct Checkpoints {
     missed: Option<(i64, i64)>,
     /// Whether one was under way when last looked at.
     is_under_way: bool,
+    /// When the newest that is no savepoint had its last acknowledgement or failed; 0 if there was none.
+    last_end: i64,
 }
 
 /// What later initializations may want to know of a checkpoint that was told.
@@ -74,6 +76,9 @@ impl Checkpoints {
         let shown: Vec<&CheckpointStatistics> = body.history.iter().chain(latest).collect();
         self.note_gap(body);
         self.is_under_way = shown.iter().any(|entry| !convert::has_ended(entry));
+        if let Some(newest) = shown.iter().filter(|entry| !entry.is_savepoint).max_by_key(|entry| entry.id) {
+            self.last_end = newest.trigger_timestamp.saturating_add(newest.end_to_end_duration.max(0));
+        }
         for entry in &shown {
             let told = self.told.get(&entry.id).is_some_and(|told| told.trigger_timestamp == entry.trigger_timestamp);
             if convert::has_ended(entry) && !told {
@@ -157,6 +162,12 @@ impl Checkpoints {
     /// Whether one is under way, or waits for its parts.
     pub(super) fn is_open(&self) -> bool {
         self.is_under_way || self.has_waiting()
+    }
+
+    /// When the next one should have ended if one is taken every `interval` milliseconds, by the JobManager's clock; long ago if none is
+    /// known.
+    pub(super) fn next_end(&self, interval: i64) -> i64 {
+        self.last_end.saturating_add(interval)
     }
 
     /// The details, if they are those of this checkpoint at its end: Flink may answer with another job's checkpoint of that id, or from

@@ -2,6 +2,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hasher};
 
 use flink_rest::types::JobDetails;
 use flink_rest::{
@@ -29,6 +30,8 @@ pub struct JobObserver {
     ended_at: Option<i64>,
     /// Checkpoints that the JobManager has counted.
     counted: i64,
+    /// The hash of the last statistics of checkpoints, which are much longer.
+    statistics: Option<u64>,
     checkpoints: Checkpoints,
     lifecycle: Lifecycle,
     /// Ids and names.
@@ -58,12 +61,15 @@ struct Schedule {
     idle_until: i64,
     /// Whether nothing has changed since the job was first seen, nor shortly before that.
     is_old: bool,
-    /// Whether checkpoints are rare enough to be looked for at leisure.
-    has_rare_checkpoints: bool,
+    /// How often a checkpoint is taken, in milliseconds; 0 while that is not known.
+    checkpoint_interval: i64,
 }
 
-/// From which interval on a checkpoint is told some seconds later for the sake of the JobManager.
+/// From which interval on checkpoints are looked for when one is due, for the sake of the JobManager, and how long after that.
 const RARE_MS: i64 = 30_000;
+const DUE_AFTER_MS: i64 = 1_000;
+/// How long the statistics are left alone at the longest: savepoints are not due, and clocks differ.
+const LONGEST_LEISURE_MS: i64 = 30_000;
 /// How often the times of subtasks that are not all up are asked for though nothing changed, in case that a cache is older than it should be.
 const RECHECK_MS: i64 = 60_000;
 
@@ -87,6 +93,7 @@ impl JobObserver {
             last_modification: i64::MIN,
             ended_at: None,
             counted: 0,
+            statistics: None,
             checkpoints: Checkpoints::default(),
             lifecycle: Lifecycle::new(summary.start_time, at),
             vertices: Vec::new(),
@@ -123,12 +130,27 @@ impl JobObserver {
         self.schedule.checkpoints_asked_at = None;
     }
 
+    /// Whether `body` is what was answered last of the job's checkpoints, and holds nothing new.
+    pub(super) fn knows(&mut self, resource: &Resource, body: &[u8]) -> bool {
+        if !matches!(resource, Resource::Checkpoints(_)) {
+            return false;
+        }
+        let mut hasher = DefaultHasher::new();
+        hasher.write(body);
+        let hash = hasher.finish();
+        self.statistics.replace(hash) == Some(hash)
+    }
+
     pub(super) fn observe(&mut self, at: i64, resource: &Resource, observation: Observation) {
         self.schedule.idle_until = i64::MIN;
         let answer = match observation {
             Observation::Found(answer) => *answer,
+            Observation::Unchanged => return,
             Observation::Missing => return self.observe_missing(resource),
-            Observation::Unavailable => return,
+            Observation::Unavailable => {
+                self.statistics = None;
+                return;
+            }
         };
         let asked_at = self.schedule.asked_at.get(resource).copied().unwrap_or(i64::MIN);
         match (resource, answer) {
@@ -174,7 +196,7 @@ impl JobObserver {
             }
             (_, Answer::CheckpointConfig(config)) => {
                 self.lifecycle.observe_checkpoint_interval(config.interval);
-                self.schedule.has_rare_checkpoints = config.interval >= RARE_MS;
+                self.schedule.checkpoint_interval = config.interval;
                 self.schedule.knows_config = true;
             }
             (_, Answer::CheckpointDetails(details)) => self.checkpoints.observe_details(at, details),
@@ -190,7 +212,10 @@ impl JobObserver {
             Resource::CheckpointDetails(request) => self.checkpoints.observe_missing(request.checkpoint),
             Resource::CheckpointSubtasks(request) => self.checkpoints.observe_missing(request.checkpoint),
             // Asked again: whatever stands before the cluster may have answered for it.
-            Resource::Checkpoints(_) => self.lifecycle.observe_statistics(false),
+            Resource::Checkpoints(_) => {
+                self.statistics = None;
+                self.lifecycle.observe_statistics(false);
+            }
             _ => {}
         }
     }
@@ -254,10 +279,16 @@ impl JobObserver {
         }
         if !self.lifecycle.is_batch() {
             let checkpoints: Resource = CheckpointsEndpoint { job: job.clone() }.into();
-            let is_at_leisure = schedule.has_rare_checkpoints
+            let interval = schedule.checkpoint_interval;
+            let is_at_leisure = interval >= RARE_MS
                 && now >= schedule.details_until.max(schedule.turmoil_until)
                 && !self.checkpoints.is_open();
-            let pause = if is_at_leisure { 2 * REFRESH_MS } else { REFRESH_MS };
+            let is_due = now >= self.checkpoints.next_end(interval).saturating_add(DUE_AFTER_MS);
+            let pause = match (is_at_leisure, is_due) {
+                (false, _) => REFRESH_MS,
+                (true, true) => 2 * REFRESH_MS,
+                (true, false) => LONGEST_LEISURE_MS.min(interval / 2),
+            };
             if schedule.checkpoints_asked_at.is_none_or(|asked| now >= asked + pause) {
                 schedule.checkpoints_asked_at = Some(now);
                 schedule.ask(now, checkpoints, wanted);

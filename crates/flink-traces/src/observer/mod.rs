@@ -41,6 +41,8 @@ const MAX_RESTORABLE: usize = 1_000;
 pub enum Observation {
     /// An answer that could be read.
     Found(Box<Answer>),
+    /// An answer that [is known](ClusterObserver::knows).
+    Unchanged,
     /// The cluster answered that there is no such thing, or not in this version.
     Missing,
     /// Nothing, or nothing that could be read. Ask again later.
@@ -136,6 +138,12 @@ impl ClusterObserver {
     /// How many checkpoints were told without what their tasks did, since that was not to be had, or not in time.
     pub fn incomplete_checkpoints(&self) -> u64 {
         self.incomplete_checkpoints
+    }
+
+    /// Whether the body of an answer with status 200 is the same as that of the last answer to `resource`, so that it need not be read. What
+    /// it is asked about counts as answered: to be called before [`observe`](Self::observe), for every answer or for none.
+    pub fn knows(&mut self, resource: &Resource, body: &[u8]) -> bool {
+        job_of(resource).and_then(|id| self.jobs.get_mut(id)).is_some_and(|job| job.knows(resource, body))
     }
 
     /// Takes what came of asking for `resource`, at `at` milliseconds since the epoch, and tells what is known to have happened.
