@@ -24,8 +24,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::endpoint::{Endpoint, InvalidParameter, JSON, ResponseBody};
-use crate::endpoints::{RestService, answer};
+use crate::endpoints::{Declaration, RestService, answer};
 
+/// By which a browser tells whether it is a page of the same site that asks.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Flink's `rest.port`.
 const PORT: u16 = 8081;
 /// How long a connection may take to end once it shall.
@@ -207,11 +209,11 @@ struct Shared<S> {
 async fn handle<S: RestService>(State(shared): State<Arc<Shared<S>>>, request: Request) -> Response {
     let options = &shared.options;
     let (head, body) = request.into_parts();
-    if let Err(error) = check_sender(&head.method, &head.headers, &options.hosts) {
+    let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+    if let Err(error) = check_sender(&head.method, path, &head.headers, &options.hosts) {
         return response(Err(error));
     }
     let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let path = head.uri.path_and_query().map_or("", |path| path.as_str());
     let answered = timeout(options.request_timeout, async {
         let body = to_bytes(body, options.max_body_bytes).await.map_err(|error| {
             let is_large =
@@ -227,18 +229,25 @@ async fn handle<S: RestService>(State(shared): State<Arc<Shared<S>>>, request: R
 }
 
 /// Refuses what a page of another site can make a browser send.
-fn check_sender(method: &Method, headers: &HeaderMap, hosts: &[String]) -> Result<(), RestError> {
+fn check_sender(method: &Method, path: &str, headers: &HeaderMap, hosts: &[String]) -> Result<(), RestError> {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(HOST).ok_or_else(|| RestError::new(400, "The request names no host."))?;
     if !is_known_host(host, hosts) {
         return Err(RestError::new(421, "This server is not known by the name of that host."));
     }
-    let from = text(ORIGIN).filter(|_| !matches!(*method, Method::GET | Method::HEAD));
-    match from.map(|origin| origin.split_once("://").map_or(origin, |(_, authority)| authority)) {
-        Some(origin) if !origin.eq_ignore_ascii_case(host) => {
-            Err(RestError::new(403, "A page of another site must not change anything here."))
-        }
-        _ => Ok(()),
+    // Two GETs of Flink's are orders, and answer with another status than those that read.
+    let reads = match *method {
+        Method::HEAD => true,
+        Method::GET => Declaration::of("GET", path).is_none_or(|endpoint| endpoint.status == 200),
+        _ => false,
+    };
+    let origin = text(ORIGIN).map(|origin| origin.split_once("://").map_or(origin, |(_, authority)| authority));
+    let is_elsewhere = origin.is_some_and(|origin| !origin.eq_ignore_ascii_case(host))
+        // What a browser says also of a GET: `none` is a user's own, by the address bar or a bookmark.
+        || text(SEC_FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    match is_elsewhere && !reads {
+        true => Err(RestError::new(403, "A page of another site must not change anything here.")),
+        false => Ok(()),
     }
 }
 

@@ -531,6 +531,32 @@ async fn a_proxy_is_asked_only_if_it_is_named() {
     assert_eq!(proxy.request_lines(), ["GET http://flink.invalid:8081/x/jobs/overview HTTP/1.1"]);
 }
 
+/// Guarantees: a proxy that wants to know who asks is told, before TLS as well, and nobody else sees it.
+#[tokio::test]
+async fn a_proxy_is_told_who_asks() {
+    let refuses = Reply::Whole(http("407 Proxy Authentication Required", "", ""));
+    for (url, reply, answered, request) in [
+        ("http://flink.invalid:8081", json(OVERVIEW), true, "GET http://flink.invalid:8081/jobs/overview HTTP/1.1"),
+        ("https://flink.invalid:8081", refuses, false, "CONNECT flink.invalid:8081 HTTP/1.1"),
+    ] {
+        let proxy = Server::start(reply).await;
+        let builder = Client::builder(url).proxy(format!("http://me:c4nary@{}", proxy.address));
+        let shown = format!("{builder:?}");
+        let client = builder.ca_certificates(authority().certificate).build().unwrap();
+        let result = client.call(&JobsOverview).await;
+        assert_eq!(result.is_ok(), answered, "{result:?}");
+        for shown in [shown, format!("{client:?} {result:?}")] {
+            assert!(!shown.contains("c4nary"), "{shown}");
+        }
+        if let Err(error) = result {
+            assert!(matches!(&error, Error::Connect { failure: ConnectFailure::Other, .. }), "{error:?}");
+        }
+        assert_eq!(proxy.request_lines(), [request]);
+        let requests = proxy.requests.lock().unwrap();
+        assert!(requests[0].contains("proxy-authorization: Basic bWU6YzRuYXJ5"), "{requests:?}");
+    }
+}
+
 /// An endpoint that this crate lacks, with a method of its own.
 struct ForgetJob(JobId);
 

@@ -22,12 +22,12 @@ use flink_rest::types::{
 use flink_rest::{
     CancelJob, Client, Declaration, ENDPOINTS, Error, FileName, JarFile, JobId, JobManagerLogFile, JobStatus, Jobs,
     Multipart, QueueStatusId, RescalesHistory, RestError, RestServer, RestService, SavepointStatus, ServerOptions,
-    TriggerId, TriggerSavepoint, UploadJar, router,
+    TriggerId, TriggerSavepoint, UploadJar, YarnCancelJob, router,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 
 const JOB: &str = "0b1d198cd84d58810f0faf9761017b2f";
 
@@ -55,6 +55,11 @@ impl RestService for Cluster {
 
     async fn cancel_job(&self, request: CancelJob) -> Result<EmptyResponseBody, RestError> {
         self.note(format!("cancel {} {:?}", request.job, request.mode));
+        Ok(EmptyResponseBody::default())
+    }
+
+    async fn yarn_cancel_job(&self, request: YarnCancelJob) -> Result<EmptyResponseBody, RestError> {
+        self.note(format!("cancel {}", request.job));
         Ok(EmptyResponseBody::default())
     }
 
@@ -244,7 +249,8 @@ async fn a_jar_is_uploaded_in_pieces() {
 #[tokio::test]
 async fn what_is_not_there_is_answered_as_flink_does() {
     let server = Running::start(ServerOptions::default()).await;
-    let implemented = ["/jobs", "/jobs/17/savepoints/17", "/jobmanager/logs/17", "/jobs/17/rescales/history"];
+    let implemented =
+        ["/jobs", "/jobs/17/savepoints/17", "/jobmanager/logs/17", "/jobs/17/rescales/history", "/jobs/17/yarn-cancel"];
     let mut asked = 0;
     for Declaration { method, path, query, .. } in ENDPOINTS.iter().filter(|endpoint| endpoint.method == "GET") {
         let path: Vec<_> = path.split('/').map(|part| if part.starts_with(':') { "17" } else { part }).collect();
@@ -380,6 +386,17 @@ async fn what_cannot_be_understood_is_refused() {
             "another site",
         ),
         ("POST", format!("{job}/savepoints"), "origin: null\r\n", "{}", "403 Forbidden", "another site"),
+        // A GET that is an order: an image's address will do for it, and other pages of this machine are of the same site.
+        ("GET", format!("{job}/yarn-cancel"), "sec-fetch-site: cross-site\r\n", "", "403 Forbidden", "another site"),
+        ("GET", format!("/v1{job}/yarn-stop/"), "sec-fetch-site: same-site\r\n", "", "403 Forbidden", "another site"),
+        (
+            "GET",
+            format!("{job}/yarn-cancel"),
+            "origin: https://evil.example.com\r\n",
+            "",
+            "403 Forbidden",
+            "another site",
+        ),
     ] {
         let (answered, told) = server.ask(method, &path, headers, body).await;
         assert_eq!(answered, status, "{method} {path}");
@@ -387,8 +404,19 @@ async fn what_cannot_be_understood_is_refused() {
     }
     assert_eq!(server.asked(), Vec::<String>::new());
     let same_site = format!("origin: http://{}\r\n", server.address);
-    let (status, _) = server.ask("PATCH", &job, &same_site, "").await;
-    assert_eq!(status, "202 Accepted");
+    for (method, path, headers) in [
+        ("PATCH", job.clone(), same_site.as_str()),
+        ("PATCH", job.clone(), "sec-fetch-site: same-origin\r\n"),
+        ("GET", format!("{job}/yarn-cancel"), "sec-fetch-site: same-origin\r\n"),
+        ("GET", format!("{job}/yarn-cancel"), "sec-fetch-site: none\r\n"),
+        ("GET", format!("{job}/yarn-cancel"), ""),
+    ] {
+        let (status, _) = server.ask(method, &path, headers, "").await;
+        assert_eq!(status, "202 Accepted", "{method} {path} {headers}");
+    }
+    // To read is nobody's harm: the answer is not for that page to see.
+    let (status, _) = server.ask("GET", "/jobs", "sec-fetch-site: cross-site\r\n", "").await;
+    assert_eq!(status, "200 OK");
 }
 
 /// Guarantees: a parameter is decoded once, so that what comes out of it is no other path.
@@ -471,9 +499,17 @@ async fn what_is_too_large_is_refused_before_it_is_read() {
     let announced =
         server.exchange(format!("{head}content-length: 200000000\r\n\r\n{}", " ".repeat(2000)).as_bytes()).await;
     assert!(announced.starts_with("HTTP/1.1 413 "), "{announced}");
+    const TOTAL: usize = 200 << 20;
     let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
     let endless = server.exchange(format!("{head}transfer-encoding: chunked\r\n\r\n{chunk}").as_bytes()).await;
     assert!(endless.starts_with("HTTP/1.1 413 "), "{endless}");
+    let mut stream = server.connect().await;
+    stream.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes()).await.unwrap();
+    let mut sent = 0;
+    while sent < TOTAL && stream.write_all(chunk.as_bytes()).await.is_ok() {
+        sent += chunk.len();
+    }
+    assert!(sent < TOTAL / 10, "{sent}");
     for head in [
         format!("GET /jobs HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "a".repeat(100_000)),
         format!("GET /jobs HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x: y\r\n".repeat(1000)),
@@ -540,6 +576,19 @@ async fn who_is_slow_is_not_waited_for() {
     }
     assert_eq!(server.client().call(&Jobs).await.unwrap().jobs.len(), 1);
     assert_eq!(server.asked(), Vec::<String>::new());
+}
+
+/// Guarantees: a connection has its time, also if nobody uses it.
+#[tokio::test]
+async fn a_connection_does_not_last_for_ever() {
+    let connection_timeout = Duration::from_millis(200);
+    let minutes = Duration::from_secs(600);
+    let options = ServerOptions { connection_timeout, header_timeout: minutes, ..ServerOptions::default() };
+    let server = Running::start(options).await;
+    let asked = server.exchange(b"GET /jobs HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let kept_alive = timeout(Duration::from_secs(60), asked).await.unwrap();
+    assert!(kept_alive.starts_with("HTTP/1.1 200 OK"), "{kept_alive}");
+    assert_eq!(server.client().call(&Jobs).await.unwrap().jobs.len(), 1);
 }
 
 /// Guarantees: a server that is stopped answers nobody any more, and ends though a connection is idle.
