@@ -27,8 +27,6 @@ pub(crate) fn run(jobs: usize) -> Result<()> {
         flink_version: "2.3.0".to_owned(),
         revision: "bench".to_owned(),
         refresh_interval: 3000,
-        task_managers: 1,
-        slots_total: 1,
         web_cancel: false,
     };
     let cluster = Arc::new(TrackedCluster::new(info, Arc::new(SystemClock)));

@@ -41,7 +41,7 @@ pub use reporters::{ReporterSetup, VariableRules, discover};
 #[cfg(feature = "rest")]
 pub use rest::{
     ClusterInfo, JobInfo, JobInput, JobVertex, NotSupported, PendingOperation, RestfulGateway, SavepointFormatType,
-    SavepointRequest, TrackedCluster, TrackedJob, TriggerSavepointMode,
+    SavepointRequest, TaskExecutorRegistration, TrackedCluster, TrackedJob, TriggerSavepointMode,
 };
 pub use signal::Signal;
 pub use stats::{DropReason, ReporterStats};

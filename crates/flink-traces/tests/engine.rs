@@ -166,8 +166,6 @@ async fn an_engine_that_is_watched_tells_what_its_trackers_tell() {
         flink_version: "2.3.0".to_owned(),
         revision: "engine".to_owned(),
         refresh_interval: 3000,
-        task_managers: 1,
-        slots_total: 2,
         web_cancel: false,
     };
     let cluster = Arc::new(TrackedCluster::new(info, clock.clone()));

@@ -16,7 +16,7 @@ use flink_traces_runtime::{
     TriggerSavepointMode, checkpoint_event, checkpoint_span, job_initialization_span, partial_job_initialization_span,
 };
 
-use crate::gateway::{Gateway, Message, Order, Snapshot, Wanted};
+use crate::gateway::{Gateway, Message, Order, Snapshot, Wanted, worker_id};
 use crate::inbox::{Barrier, Canceled, Inbox};
 use crate::options::Options;
 use crate::store::{Metadata, Store};
@@ -231,8 +231,8 @@ impl Coordinator {
                 id: id.clone(),
             };
             let task_name = Some(format!("{} ({}/{parallelism})", TASKS[task], subtask + 1));
-            let task_manager_id = Some(format!("process {}", std::process::id()));
-            let place = DeployedTask { task_name, endpoint: None, task_manager_id };
+            let task_manager_id = Some(worker_id());
+            let place = DeployedTask { task_name, endpoint: Some("localhost".to_owned()), task_manager_id };
             self.job.report_deployed(&id, place.clone(), SystemClock.now_millis());
             self.failures.report_deployed(&id, place);
             self.report_state(&id, ExecutionState::Deploying);

@@ -8,16 +8,20 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow};
+use flink_rest::types::HardwareDescription;
 use flink_rest::{RestServer, ServerOptions};
 use flink_traces_api::SystemClock;
 use flink_traces_runtime::{
-    CheckpointType, ClusterInfo, ExecutionAttemptId, NotSupported, PendingOperation, RestfulGateway, SavepointRequest,
-    TrackedCluster, TrackedJob, TriggerSavepointMode,
+    CheckpointType, ClusterInfo, Configuration, ExecutionAttemptId, NotSupported, PendingOperation, RestfulGateway,
+    SavepointRequest, TaskExecutorRegistration, TrackedCluster, TrackedJob, TriggerSavepointMode,
 };
 use tokio::sync::oneshot;
 
 use crate::options;
 use crate::subtask::Report;
+
+/// What Flink writes for a size that is not known.
+const UNKNOWN: i64 = -1;
 
 /// What the coordinator is told.
 #[derive(Debug)]
@@ -173,16 +177,22 @@ pub(crate) struct Server {
 
 impl Server {
     /// Serves `job`, and hands orders to `gateway`.
-    pub(crate) fn start(port: u16, slots: u32, job: Arc<TrackedJob>, gateway: Arc<Gateway>) -> Result<Self> {
+    pub(crate) fn start(
+        port: u16,
+        configuration: &Configuration,
+        slots: u32,
+        job: Arc<TrackedJob>,
+        gateway: Arc<Gateway>,
+    ) -> Result<Self> {
         let info = ClusterInfo {
             flink_version: "2.3.0".to_owned(),
             revision: concat!("engine ", env!("CARGO_PKG_VERSION")).to_owned(),
             refresh_interval: 1000,
-            task_managers: 1,
-            slots_total: slots.into(),
             web_cancel: true,
         };
         let cluster = TrackedCluster::new(info, Arc::new(SystemClock)).with_gateway(gateway);
+        let cluster = cluster.with_configuration(configuration);
+        cluster.register_task_executor(worker(slots));
         cluster.add_job(job);
         let options =
             ServerOptions { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ..ServerOptions::default() };
@@ -197,6 +207,27 @@ impl Server {
         };
         let thread = thread::Builder::new().name("rest".to_owned()).spawn(serve);
         Ok(Self { stop: Some(stop), thread: Some(thread.map_err(|error| anyhow!("no thread for REST: {error}"))?) })
+    }
+}
+
+/// The id of the only worker, which is this process.
+pub(crate) fn worker_id() -> String {
+    format!("process-{}", std::process::id())
+}
+
+fn worker(slots: u32) -> TaskExecutorRegistration {
+    let cpu_cores = thread::available_parallelism().map_or(UNKNOWN, |cores| cores.get() as i64);
+    TaskExecutorRegistration {
+        resource_id: worker_id(),
+        address: format!("threads of process {}", std::process::id()),
+        data_port: None,
+        slots,
+        hardware: HardwareDescription {
+            cpu_cores,
+            physical_memory: UNKNOWN,
+            free_memory: UNKNOWN,
+            ..Default::default()
+        },
     }
 }
 

@@ -56,7 +56,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let (configuration, dispatcher) = start(arguments)?;
     let options = Options::read(&configuration)?;
     let job_manager = MetricGroup::job_manager(&dispatcher, "localhost");
-    let result = run_job(&options, &job_manager);
+    let result = run_job(&configuration, &options, &job_manager);
 
     // Also of a job that failed, all is reported.
     let accounts = dispatcher.shutdown(Duration::from_secs(10));
@@ -72,11 +72,11 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Runs the job, and serves it until it has ended, or longer.
-fn run_job(options: &Options, job_manager: &MetricGroup) -> Result<Outcome> {
+fn run_job(configuration: &Configuration, options: &Options, job_manager: &MetricGroup) -> Result<Outcome> {
     let gateway = Arc::new(Gateway::new(options.savepoints.clone()));
     let coordinator = Coordinator::new(options.clone(), job_manager, gateway.clone())?;
     let (job, checkpoints) = (coordinator.job(), coordinator.checkpoints());
-    let start = |port| Server::start(port, options.parallelism, job, gateway.clone());
+    let start = |port| Server::start(port, configuration, options.parallelism, job, gateway.clone());
     let server = options.rest_port.map(start).transpose()?;
     let result = coordinator.run();
     let counts = checkpoints.snapshot().counts;

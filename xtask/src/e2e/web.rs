@@ -15,7 +15,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use flink_rest::types::CheckpointTriggerRequestBody;
-use flink_rest::{Client, JobStatus, TriggerCheckpoint};
+use flink_rest::{Client, Job, JobStatus, TaskManagers, TriggerCheckpoint, YarnCancelJob};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -77,6 +77,10 @@ async fn session(binary: &Path, folder: &Path, picture: Option<&Path>) -> Result
         // While it restarts there is none.
         last = engine.client.run(&order, STEP_TIMEOUT).await.ok().and_then(|done| done.checkpoint_id).unwrap_or(last);
     }
+    let vertices = engine.client.call(&Job { job: job.clone() }).await?.vertices;
+    let vertex = &vertices.first().context("no vertex")?.id;
+    let workers = engine.client.call(&TaskManagers).await?.taskmanagers;
+    let worker = &workers.first().context("no worker")?.id;
     let mut files = BTreeMap::new();
     read_files(&folder.join("web"), "", &mut files)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -92,6 +96,15 @@ async fn session(binary: &Path, folder: &Path, picture: Option<&Path>) -> Result
             (format!("/job/running/{job}/overview"), &["source", "count", "sink", "HASH"]),
             (format!("/job/running/{job}/checkpoints"), &["Checkpoint Counts", "Restored:", "chk-", "source"]),
             (format!("/job/running/{job}/timeline"), &["count by key"]),
+            (format!("/job/running/{job}/overview/{vertex}/subtasks"), &["RUNNING", "localhost"]),
+            (format!("/job/running/{job}/overview/{vertex}/taskmanagers"), &["RUNNING", "localhost"]),
+            (format!("/job/running/{job}/overview/{vertex}/accumulators"), &["Accumulators", "No Data"]),
+            ("/task-manager".to_owned(), &[worker, "threads of process"]),
+            (format!("/task-manager/{worker}/metrics"), &[worker, "Free/All Slots", "0 / 2"]),
+            (format!("/task-manager/{worker}/log-list"), &[worker, "Log Name", "No Data"]),
+            ("/job-manager/metrics".to_owned(), &["Metrics"]),
+            ("/job-manager/config".to_owned(), &["engine.fail-at-checkpoint"]),
+            ("/job-manager/log".to_owned(), &["Log Name", "No Data"]),
         ] {
             browser.expect(&page, texts).await?;
         }
@@ -99,6 +112,10 @@ async fn session(binary: &Path, folder: &Path, picture: Option<&Path>) -> Result
             say("taking the picture");
             browser.take_picture(&format!("/job/running/{job}/checkpoints"), picture).await?;
         }
+        say("cancelling, by what the page's button asks");
+        engine.client.call(&YarnCancelJob { job: job.clone() }).await?;
+        engine.job(JobStatus::Canceled).await?;
+        browser.expect("/job/completed", &["count by key", "CANCELED"]).await?;
         anyhow::Ok(())
     };
     tokio::select! {

@@ -11,13 +11,12 @@ use flink_rest::{
     CheckpointStatus as WireStatus, CheckpointType as WireType, InvalidId, JobVertexId, SubtaskCheckpointStatus,
 };
 
+use super::job::UNSET;
 use crate::{
     CheckpointStatsSnapshot, CheckpointStatus, CheckpointType, StatsSummary, SubtaskMetric, SubtaskStats,
     TrackedCheckpoint, TrackedTask,
 };
 
-/// What Flink writes for what is not set.
-const UNSET: i64 = -1;
 /// What Flink writes for a checkpoint that has no path.
 const NO_EXTERNAL_PATH: &str = "<checkpoint-not-externally-addressable>";
 /// Bytes that were buffered while aligning: always 0 since 1.13, but always there.

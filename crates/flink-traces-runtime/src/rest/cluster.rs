@@ -4,21 +4,26 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use flink_rest::types::{
-    AggregatedMetricsResponseBody, ApplicationDetailsInfo, AsynchronousOperationResult, CheckpointConfigInfo,
-    CheckpointStatistics, CheckpointingStatistics, ClusterOverviewWithVersion, DashboardConfiguration,
-    EmptyResponseBody, JobConfigInfo, JobDetailsInfo, JobExceptionsInfoWithHistory, JobIdWithStatus,
-    JobIdsWithStatusOverview, JobPlanInfo, JobStatusInfo, JobVertexDetailsInfo, Metric, MetricCollectionResponseBody,
-    MultipleApplicationsDetails, MultipleJobsDetails, OperationInfo, SubtaskExecutionAttemptDetailsInfo,
-    SubtasksTimesInfo, TaskCheckpointStatisticsWithSubtaskDetails, TriggerResponse,
+    AggregatedMetricsResponseBody, ApplicationDetailsInfo, ApplicationExceptionsInfoWithHistory,
+    AsynchronousOperationResult, CheckpointConfigInfo, CheckpointStatistics, CheckpointingStatistics,
+    ClusterOverviewWithVersion, ConfigurationInfo, ConfigurationInfoEntry, DashboardConfiguration, EmptyResponseBody,
+    EnvironmentInfo, JobAccumulatorsInfo, JobConfigInfo, JobDetailsInfo, JobExceptionsInfoWithHistory, JobIdWithStatus,
+    JobIdsWithStatusOverview, JobPlanInfo, JobStatusInfo, JobVertexAccumulatorsInfo, JobVertexDetailsInfo,
+    JobVertexTaskManagersInfo, LogListInfo, Metric, MetricCollectionResponseBody, MultipleApplicationsDetails,
+    MultipleJobsDetails, OperationInfo, SubtaskExecutionAttemptDetailsInfo, SubtasksAllAccumulatorsInfo,
+    SubtasksTimesInfo, TaskCheckpointStatisticsWithSubtaskDetails, TaskManagerInfo, TaskManagersInfo, TriggerResponse,
 };
 use flink_rest::{
-    Application, ApplicationsOverview, CancelJob, CheckpointConfig, CheckpointDetails, CheckpointSubtasks,
-    CheckpointTriggerStatus, Checkpoints, Config, Endpoint, Job, JobConfig, JobExceptions, JobId, JobMetrics, JobPlan,
-    JobState, Jobs, JobsOverview, Overview, RestError, RestService, SavepointStatus, ShutdownCluster, StopJob, Subtask,
-    SubtaskAttempt, SubtaskTimes, SubtasksMetrics, TriggerCheckpoint, TriggerId, TriggerSavepoint, Vertex,
-    VertexMetrics, Watermarks,
+    Application, ApplicationExceptions, ApplicationId, ApplicationJobManagerConfig, ApplicationsOverview,
+    CancelApplication, CancelJob, CheckpointConfig, CheckpointDetails, CheckpointSubtasks, CheckpointTriggerStatus,
+    Checkpoints, Config, Endpoint, Job, JobAccumulators, JobConfig, JobExceptions, JobId, JobJobManagerConfig,
+    JobManagerConfig, JobManagerEnvironment, JobManagerLogs, JobManagerMetrics, JobMetrics, JobPlan, JobState, Jobs,
+    JobsOverview, Overview, RestError, RestService, SavepointStatus, ShutdownCluster, StopJob, Subtask, SubtaskAttempt,
+    SubtaskTimes, SubtasksAccumulators, SubtasksMetrics, TaskManagerId, TaskManagerLogs, TaskManagerMetrics,
+    TaskManagers, TriggerCheckpoint, TriggerId, TriggerSavepoint, Vertex, VertexAccumulators, VertexMetrics,
+    VertexTaskManagers, Watermarks, YarnCancelJob,
 };
-use flink_traces_api::{AttributeValue, Clock};
+use flink_traces_api::{AttributeValue, Clock, ConfigValue};
 
 use super::checkpoints::{details, statistics, subtasks};
 use super::gateway::{
@@ -26,7 +31,8 @@ use super::gateway::{
     TriggerSavepointMode,
 };
 use super::job::TrackedJob;
-use crate::{CheckpointType, JobStatus, TrackedCheckpoint};
+use super::task_managers::{TaskExecutorRegistration, TaskManager};
+use crate::{CheckpointType, Configuration, JobStatus, TrackedCheckpoint};
 
 /// How many failures are told unless asked otherwise, as in Flink.
 const MAX_EXCEPTIONS: i64 = 20;
@@ -40,11 +46,7 @@ pub struct ClusterInfo {
     pub revision: String,
     /// How often the web UI refreshes, in milliseconds; Flink's is 3000.
     pub refresh_interval: i64,
-    /// How many workers there are.
-    pub task_managers: i64,
-    /// How many subtasks may run at the same time.
-    pub slots_total: i64,
-    /// Whether the web UI has a button that cancels a job; Flink's `web.cancel.enable`.
+    /// Whether the web UI may cancel a job, if the [`RestfulGateway`] can; Flink's `web.cancel.enable`.
     pub web_cancel: bool,
 }
 
@@ -52,23 +54,45 @@ pub struct ClusterInfo {
 /// project's observer and whatever else asks Flink's REST API can look at them.
 ///
 /// It answers `/config`, `/overview`, `/applications`, `/jobs`, `/jobs/overview`, and of each job its details, states, plan, configuration, exceptions, vertices,
-/// subtasks and their times, metrics, and everything about checkpoints. Nothing is cached, so every answer is what was reported last.
-/// All else is answered as by a version of Flink that lacks it. What shall be done to jobs is the engine's [`RestfulGateway`]'s; without one,
-/// nothing can be changed.
+/// subtasks and their times, metrics, and everything about checkpoints; and of the engine its configuration, its workers and what runs in
+/// them, as far as it [was told](Self::register_task_executor). Nothing is cached, so every answer is what was reported last.
+/// Accumulators, logs, a JVM's options and the metrics of vertices and workers are lists without entries. All else, such as thread dumps and profiles,
+/// is answered as by a version of Flink that lacks it. What shall be done to jobs is the engine's [`RestfulGateway`]'s; without one, nothing
+/// can be changed.
 pub struct TrackedCluster {
     info: ClusterInfo,
     clock: Arc<dyn Clock>,
     gateway: Option<Arc<dyn RestfulGateway>>,
+    configuration: ConfigurationInfo,
     jobs: RwLock<BTreeMap<JobId, Arc<TrackedJob>>>,
+    task_managers: RwLock<BTreeMap<String, TaskManager>>,
     checkpoints: Operations<i64>,
     savepoints: Operations<String>,
 }
 
 impl TrackedCluster {
-    /// A cluster without jobs. The clock tells how long jobs have been running.
+    /// A cluster without jobs and workers. The clock tells how long jobs have been running.
     pub fn new(info: ClusterInfo, clock: Arc<dyn Clock>) -> Self {
-        let (checkpoints, savepoints) = (Operations::new("checkpoint"), Operations::new("savepoint"));
-        Self { info, clock, gateway: None, jobs: RwLock::default(), checkpoints, savepoints }
+        Self {
+            info,
+            clock,
+            gateway: None,
+            configuration: ConfigurationInfo::default(),
+            jobs: RwLock::default(),
+            task_managers: RwLock::default(),
+            checkpoints: Operations::new("checkpoint"),
+            savepoints: Operations::new("savepoint"),
+        }
+    }
+
+    /// The same, which shows this configuration, with secrets masked.
+    #[must_use]
+    pub fn with_configuration(self, configuration: &Configuration) -> Self {
+        let entry = |(key, value): (&str, &ConfigValue)| ConfigurationInfoEntry {
+            key: key.to_owned(),
+            value: value.redacted(),
+        };
+        Self { configuration: ConfigurationInfo { entries: configuration.iter().map(entry).collect() }, ..self }
     }
 
     /// The same, whose jobs can be cancelled, stopped and so on: all that the gateway implements.
@@ -88,6 +112,36 @@ impl TrackedCluster {
         self.jobs.write().unwrap_or_else(PoisonError::into_inner).remove(&job_id)
     }
 
+    /// Shows a worker, in the place of one with the same id. As Flink's `ResourceManagerGateway.registerTaskExecutor`.
+    pub fn register_task_executor(&self, registration: TaskExecutorRegistration) {
+        let id = registration.resource_id.clone();
+        let task_manager = TaskManager { registration, last_heartbeat: None };
+        self.task_managers.write().unwrap_or_else(PoisonError::into_inner).insert(id, task_manager);
+    }
+
+    /// A worker was alive at `ts_millis`, in milliseconds since the epoch. One that is a part of this process need not say so.
+    pub fn heartbeat_from_task_manager(&self, resource_id: &str, ts_millis: i64) {
+        let mut task_managers = self.task_managers.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(task_manager) = task_managers.get_mut(resource_id) {
+            task_manager.last_heartbeat = Some(ts_millis);
+        }
+    }
+
+    /// Shows a worker no longer; whether it was shown.
+    pub fn disconnect_task_manager(&self, resource_id: &str) -> bool {
+        self.task_managers.write().unwrap_or_else(PoisonError::into_inner).remove(resource_id).is_some()
+    }
+
+    fn all_task_managers(&self) -> Vec<TaskManager> {
+        self.task_managers.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn find_task_manager(&self, id: &TaskManagerId) -> Result<TaskManager, RestError> {
+        let task_managers = self.task_managers.read().unwrap_or_else(PoisonError::into_inner);
+        let found = task_managers.get(id.as_str()).cloned();
+        found.ok_or_else(|| RestError::not_found(format!("Could not find TaskExecutor {id}.")))
+    }
+
     fn all(&self) -> Vec<Arc<TrackedJob>> {
         self.jobs.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
@@ -95,6 +149,13 @@ impl TrackedCluster {
     fn find(&self, job_id: &JobId) -> Result<Arc<TrackedJob>, RestError> {
         let jobs = self.jobs.read().unwrap_or_else(PoisonError::into_inner);
         jobs.get(job_id).cloned().ok_or_else(|| RestError::not_found(format!("Job {job_id} not found")))
+    }
+
+    /// The job of an application: each is one by itself.
+    fn find_application(&self, application: &ApplicationId) -> Result<Arc<TrackedJob>, RestError> {
+        let missing = || RestError::not_found("Application could not be found.");
+        let job_id = JobId::new(application.as_str()).map_err(|_| missing())?;
+        self.find(&job_id).map_err(|_| missing())
     }
 
     fn checkpoint(&self, job_id: &JobId, checkpoint_id: i64) -> Result<Arc<TrackedCheckpoint>, RestError> {
@@ -111,6 +172,21 @@ impl TrackedCluster {
     /// The gateway, or what is answered to `request` where there is none.
     fn gateway<E: Endpoint>(&self, request: &E) -> Result<&dyn RestfulGateway, RestError> {
         self.gateway.as_deref().ok_or_else(|| unknown(request))
+    }
+
+    /// Cancels a job for `request`.
+    fn cancel<E: Endpoint>(&self, request: &E, job: &JobId) -> Result<EmptyResponseBody, RestError> {
+        let gateway = self.gateway(request)?;
+        match self.find(job)?.status() {
+            // Whoever wants it cancelled has what they want.
+            JobStatus::Canceled => {}
+            status if status.is_terminal() => {
+                let problem = "Job cancellation failed because the job has already reached another terminal state";
+                return Err(RestError::new(409, format!("{problem} ({}).", status.name())));
+            }
+            _ => gateway.cancel_job(job.as_str()).map_err(|NotSupported| unknown(request))?,
+        }
+        Ok(EmptyResponseBody::default())
     }
 
     /// Begins an operation of a job, or what was ordered under that id before.
@@ -182,12 +258,12 @@ impl RestService for TrackedCluster {
     async fn overview(&self, _: Overview) -> Result<ClusterOverviewWithVersion, RestError> {
         let jobs = self.all();
         let count = |wanted: &dyn Fn(JobStatus) -> bool| jobs.iter().filter(|job| wanted(job.status())).count() as i64;
-        let in_use: i64 = jobs.iter().map(|job| job.slots_in_use()).sum();
+        let task_managers = self.all_task_managers();
         Ok(ClusterOverviewWithVersion {
-            taskmanagers: self.info.task_managers,
+            taskmanagers: task_managers.len() as i64,
             taskmanagers_blocked: None,
-            slots_total: self.info.slots_total,
-            slots_available: (self.info.slots_total - in_use).max(0),
+            slots_total: task_managers.iter().map(|task_manager| i64::from(task_manager.registration.slots)).sum(),
+            slots_available: task_managers.iter().map(|task_manager| task_manager.free_slots(&jobs)).sum(),
             slots_free_and_blocked: None,
             jobs_running: count(&|status| !status.is_terminal()),
             jobs_finished: count(&|status| status == JobStatus::Finished),
@@ -243,14 +319,7 @@ impl RestService for TrackedCluster {
 
     async fn job_metrics(&self, request: JobMetrics) -> Result<MetricCollectionResponseBody, RestError> {
         let gauges = self.find(&request.job)?.checkpoints().gauges().entries();
-        let wanted = |name: &str| request.names.is_empty() || request.names.iter().any(|wanted| wanted == name);
-        let metrics = gauges.into_iter().filter(|(name, _)| wanted(name)).map(|(name, value)| Metric {
-            id: name.to_owned(),
-            // Only names, where none was asked for.
-            value: (!request.names.is_empty()).then(|| text(value)),
-            other: Default::default(),
-        });
-        Ok(MetricCollectionResponseBody { metrics: metrics.collect() })
+        Ok(metrics(gauges.into_iter().map(|(name, value)| (name, text(value))), &request.names))
     }
 
     async fn checkpoints(&self, request: Checkpoints) -> Result<CheckpointingStatistics, RestError> {
@@ -314,10 +383,105 @@ impl RestService for TrackedCluster {
     }
 
     async fn application(&self, request: Application) -> Result<ApplicationDetailsInfo, RestError> {
-        let missing = || RestError::not_found("Application could not be found.");
-        let job_id = JobId::new(request.application.as_str()).map_err(|_| missing())?;
-        let job = self.find(&job_id).map_err(|_| missing())?;
-        job.application_info(self.now()).map_err(internal)
+        self.find_application(&request.application)?.application_info(self.now()).map_err(internal)
+    }
+
+    async fn application_exceptions(
+        &self,
+        request: ApplicationExceptions,
+    ) -> Result<ApplicationExceptionsInfoWithHistory, RestError> {
+        Ok(self.find_application(&request.application)?.application_exceptions())
+    }
+
+    async fn application_job_manager_config(
+        &self,
+        request: ApplicationJobManagerConfig,
+    ) -> Result<ConfigurationInfo, RestError> {
+        self.find_application(&request.application)?;
+        Ok(self.configuration.clone())
+    }
+
+    async fn job_job_manager_config(&self, request: JobJobManagerConfig) -> Result<ConfigurationInfo, RestError> {
+        self.find(&request.job)?;
+        Ok(self.configuration.clone())
+    }
+
+    async fn job_manager_config(&self, _: JobManagerConfig) -> Result<ConfigurationInfo, RestError> {
+        Ok(self.configuration.clone())
+    }
+
+    /// There is no JVM, but the web UI asks.
+    async fn job_manager_environment(&self, _: JobManagerEnvironment) -> Result<EnvironmentInfo, RestError> {
+        Ok(EnvironmentInfo::default())
+    }
+
+    async fn job_manager_metrics(&self, request: JobManagerMetrics) -> Result<MetricCollectionResponseBody, RestError> {
+        let overview = self.overview(Overview).await?;
+        let gauges = [
+            ("numRegisteredTaskManagers", overview.taskmanagers),
+            ("numRunningJobs", overview.jobs_running),
+            ("taskSlotsAvailable", overview.slots_available),
+            ("taskSlotsTotal", overview.slots_total),
+        ];
+        Ok(metrics(gauges.map(|(name, value)| (name, value.to_string())), &request.names))
+    }
+
+    /// There are none, but the web UI asks.
+    async fn job_manager_logs(&self, _: JobManagerLogs) -> Result<LogListInfo, RestError> {
+        Ok(LogListInfo::default())
+    }
+
+    async fn task_managers(&self, _: TaskManagers) -> Result<TaskManagersInfo, RestError> {
+        let (jobs, now) = (self.all(), self.now());
+        let taskmanagers = self.all_task_managers().into_iter().map(|task_manager| TaskManagerInfo {
+            metrics: None,
+            allocated_slots: None,
+            ..task_manager.info(&jobs, now)
+        });
+        Ok(TaskManagersInfo { taskmanagers: taskmanagers.collect(), other: Default::default() })
+    }
+
+    async fn task_manager(&self, request: flink_rest::TaskManager) -> Result<TaskManagerInfo, RestError> {
+        Ok(self.find_task_manager(&request.task_manager)?.info(&self.all(), self.now()))
+    }
+
+    /// There are none, but the web UI asks.
+    async fn task_manager_metrics(
+        &self,
+        request: TaskManagerMetrics,
+    ) -> Result<MetricCollectionResponseBody, RestError> {
+        self.find_task_manager(&request.task_manager)?;
+        Ok(MetricCollectionResponseBody { metrics: Vec::new() })
+    }
+
+    /// There are none, but the web UI asks.
+    async fn task_manager_logs(&self, request: TaskManagerLogs) -> Result<LogListInfo, RestError> {
+        self.find_task_manager(&request.task_manager)?;
+        Ok(LogListInfo::default())
+    }
+
+    async fn vertex_task_managers(&self, request: VertexTaskManagers) -> Result<JobVertexTaskManagersInfo, RestError> {
+        let workers = self.find(&request.job)?.vertex_task_managers(&request.vertex, self.now());
+        workers.ok_or_else(|| no_vertex(&request.vertex))
+    }
+
+    async fn job_accumulators(&self, request: JobAccumulators) -> Result<JobAccumulatorsInfo, RestError> {
+        self.find(&request.job)?;
+        Ok(JobAccumulatorsInfo::default())
+    }
+
+    async fn vertex_accumulators(&self, request: VertexAccumulators) -> Result<JobVertexAccumulatorsInfo, RestError> {
+        let known = self.find(&request.job)?.subtasks_accumulators(&request.vertex);
+        let SubtasksAllAccumulatorsInfo { id, .. } = known.ok_or_else(|| no_vertex(&request.vertex))?;
+        Ok(JobVertexAccumulatorsInfo { id, user_accumulators: Vec::new() })
+    }
+
+    async fn subtasks_accumulators(
+        &self,
+        request: SubtasksAccumulators,
+    ) -> Result<SubtasksAllAccumulatorsInfo, RestError> {
+        let known = self.find(&request.job)?.subtasks_accumulators(&request.vertex);
+        known.ok_or_else(|| no_vertex(&request.vertex))
     }
 
     /// There are none, but the web UI asks.
@@ -333,26 +497,28 @@ impl RestService for TrackedCluster {
     }
 
     async fn cancel_job(&self, request: CancelJob) -> Result<EmptyResponseBody, RestError> {
-        let gateway = self.gateway(&request)?;
-        let status = self.find(&request.job)?.status();
         match request.mode.as_deref() {
-            None | Some("cancel") => {}
+            None | Some("cancel") => self.cancel(&request, &request.job),
             Some("stop") => {
                 let instead = "cancel it, or stop it with POST /jobs/:jobid/stop.";
-                return Err(RestError::new(308, format!("Jobs cannot be ended with mode=stop any more: {instead}")));
+                Err(RestError::new(308, format!("Jobs cannot be ended with mode=stop any more: {instead}")))
             }
-            Some(mode) => return Err(RestError::new(400, format!("Jobs cannot be ended with mode={mode}."))),
+            Some(mode) => Err(RestError::new(400, format!("Jobs cannot be ended with mode={mode}."))),
         }
-        match status {
-            // Whoever wants it cancelled has what they want.
-            JobStatus::Canceled => {}
-            status if status.is_terminal() => {
-                let problem = "Job cancellation failed because the job has already reached another terminal state";
-                return Err(RestError::new(409, format!("{problem} ({}).", status.name())));
-            }
-            _ => gateway.cancel_job(request.job.as_str()).map_err(|NotSupported| unknown(&request))?,
+    }
+
+    /// What the web UI's button asks.
+    async fn yarn_cancel_job(&self, request: YarnCancelJob) -> Result<EmptyResponseBody, RestError> {
+        match self.info.web_cancel {
+            true => self.cancel(&request, &request.job),
+            false => Err(unknown(&request)),
         }
-        Ok(EmptyResponseBody::default())
+    }
+
+    /// Cancels the only job.
+    async fn cancel_application(&self, request: CancelApplication) -> Result<EmptyResponseBody, RestError> {
+        let job = self.find_application(&request.application)?;
+        self.cancel(&request, job.id())
     }
 
     async fn trigger_checkpoint(&self, request: TriggerCheckpoint) -> Result<TriggerResponse, RestError> {
@@ -416,6 +582,17 @@ impl RestService for TrackedCluster {
         self.gateway(&request)?.shut_down_cluster().map_err(|NotSupported| unknown(&request))?;
         Ok(EmptyResponseBody::default())
     }
+}
+
+/// Those of the metrics that are asked for by name, or the names of all.
+fn metrics<'a>(known: impl IntoIterator<Item = (&'a str, String)>, names: &[String]) -> MetricCollectionResponseBody {
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let metrics = known.into_iter().filter(|(name, _)| wanted(name)).map(|(name, value)| Metric {
+        id: name.to_owned(),
+        value: (!names.is_empty()).then_some(value),
+        other: Default::default(),
+    });
+    MetricCollectionResponseBody { metrics: metrics.collect() }
 }
 
 /// As Java prints it.

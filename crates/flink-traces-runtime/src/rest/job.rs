@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flink_rest::types::{
-    ApplicationDetails, ApplicationDetailsInfo, CheckpointConfigInfo, ExceptionInfo, ExecutionConfigInfo,
-    JobConfigInfo, JobDetails, JobDetailsInfo, JobDetailsVertexInfo, JobExceptionHistory, JobExceptionsInfoWithHistory,
-    JobVertexDetailsInfo, Plan, PlanInput, PlanNode, SubtaskExecutionAttemptDetailsInfo, SubtaskTimeInfo,
-    SubtasksTimesInfo,
+    ApplicationDetails, ApplicationDetailsInfo, ApplicationExceptionHistory, ApplicationExceptionInfo,
+    ApplicationExceptionsInfoWithHistory, CheckpointConfigInfo, ExceptionInfo, ExecutionConfigInfo, JobConfigInfo,
+    JobDetails, JobDetailsInfo, JobDetailsVertexInfo, JobExceptionHistory, JobExceptionsInfoWithHistory,
+    JobVertexDetailsInfo, JobVertexTaskManagersInfo, Plan, PlanInput, PlanNode, SubtaskAccumulatorsInfo,
+    SubtaskExecutionAttemptDetailsInfo, SubtaskTimeInfo, SubtasksAllAccumulatorsInfo, SubtasksTimesInfo,
+    VertexTaskManagerInfo,
 };
 use flink_rest::{ApplicationId, ExecutionState as WireState, InvalidId, JobId, JobStatus as WireStatus, JobVertexId};
 
@@ -17,7 +19,7 @@ use crate::{
 };
 
 /// What Flink writes for what is not set.
-const UNSET: i64 = -1;
+pub(super) const UNSET: i64 = -1;
 /// Flink's `web.exception-history-size`.
 const EXCEPTION_HISTORY_SIZE: usize = 16;
 /// Flink's `jobmanager.execution.attempts-history-size`.
@@ -215,10 +217,15 @@ impl TrackedJob {
         &self.job_id
     }
 
-    /// How many it takes of the places where subtasks run: in each, one of every vertex.
-    pub(super) fn slots_in_use(&self) -> i64 {
-        let widest = self.info.vertices.iter().map(|vertex| vertex.parallelism).max().unwrap_or(0);
-        if self.status().is_terminal() { 0 } else { widest.into() }
+    /// How many of each vertex's subtasks a worker runs.
+    pub(super) fn deployed_to(&self, task_manager_id: &str) -> Vec<usize> {
+        let state = self.lock();
+        let runs = |subtask: &&Subtask| {
+            !subtask.state.is_terminal() && subtask.place.task_manager_id.as_deref() == Some(task_manager_id)
+        };
+        // Of a job that has ended nobody need have told how its subtasks did.
+        let vertices = state.subtasks.iter().filter(|_| !state.status.is_terminal());
+        vertices.map(|subtasks| subtasks.iter().filter(runs).count()).collect()
     }
 
     pub(super) fn checkpoint_config(&self) -> &CheckpointConfigInfo {
@@ -352,21 +359,18 @@ impl TrackedJob {
     }
 
     fn vertex_info(&self, state: &State, place: usize, now: i64) -> JobDetailsVertexInfo {
-        let (vertex, subtasks) = (&self.info.vertices[place], &state.subtasks[place]);
-        let count = |wanted| subtasks.iter().filter(|subtask| subtask.state == wanted).count() as i64;
-        let start_time = subtasks.iter().map(Subtask::start_time).filter(|time| *time != UNSET).min().unwrap_or(UNSET);
-        let ends: Vec<_> = subtasks.iter().map(Subtask::end_time).collect();
-        let end_time = if ends.contains(&UNSET) { UNSET } else { ends.into_iter().max().unwrap_or(UNSET) };
+        let vertex = &self.info.vertices[place];
+        let Together { status, start_time, end_time, counts } = Together::of(state.subtasks[place].iter());
         JobDetailsVertexInfo {
             id: self.vertex_ids[place].clone(),
             name: vertex.name.clone(),
             parallelism: vertex.parallelism.into(),
             max_parallelism: Some(vertex.max_parallelism.map_or(UNSET, i64::from)),
-            status: wire_state(aggregate(subtasks.iter().map(|subtask| subtask.state))),
+            status,
             start_time,
             end_time,
             duration: duration(start_time, end_time, now),
-            tasks: ExecutionState::ALL.map(|wanted| (wire_state(wanted), count(wanted))).into(),
+            tasks: counts,
             // Nothing of it is known here; the web UI shows zeros.
             metrics: Some(Default::default()),
             other: Default::default(),
@@ -413,6 +417,21 @@ impl TrackedJob {
         }
     }
 
+    /// The failure that ended it.
+    pub(super) fn application_exceptions(&self) -> ApplicationExceptionsInfoWithHistory {
+        let state = self.lock();
+        let last = state.failures.front().filter(|_| state.status == JobStatus::Failed);
+        let entries = last.into_iter().map(|failure| ApplicationExceptionInfo {
+            exception_name: failure.exception_name.clone(),
+            stacktrace: failure.stacktrace.clone(),
+            timestamp: failure.timestamp,
+            job_id: Some(self.job_id.clone()),
+            other: Default::default(),
+        });
+        let exception_history = ApplicationExceptionHistory { entries: entries.collect() };
+        ApplicationExceptionsInfoWithHistory { exception_history }
+    }
+
     /// At most `most` failures that have all these labels.
     pub(super) fn exceptions(&self, most: usize, labels: &[(String, String)]) -> JobExceptionsInfoWithHistory {
         let state = self.lock();
@@ -447,6 +466,52 @@ impl TrackedJob {
             aggregated: None,
             other: Default::default(),
         })
+    }
+
+    /// The workers that run a vertex's subtasks; those that are not deployed yet are in one that has no place.
+    pub(super) fn vertex_task_managers(&self, vertex: &JobVertexId, now: i64) -> Option<JobVertexTaskManagersInfo> {
+        let place = self.place_of(vertex.as_str())?;
+        let state = self.lock();
+        let mut workers = BTreeMap::<_, Vec<_>>::new();
+        for subtask in &state.subtasks[place] {
+            workers.entry((task_manager_id(subtask), endpoint(subtask))).or_default().push(subtask);
+        }
+        let workers = workers.into_iter().map(|((task_manager_id, endpoint), subtasks)| {
+            let Together { status, start_time, end_time, counts } = Together::of(subtasks.into_iter());
+            VertexTaskManagerInfo {
+                host: None,
+                endpoint: Some(endpoint),
+                taskmanager_id: Some(task_manager_id),
+                status,
+                start_time,
+                end_time,
+                duration: duration(start_time, end_time, now),
+                metrics: Some(Default::default()),
+                status_counts: counts,
+                aggregated: None,
+                other: Default::default(),
+            }
+        });
+        let taskmanagers = workers.collect();
+        Some(JobVertexTaskManagersInfo {
+            id: vertex.clone(),
+            name: self.info.vertices[place].name.clone(),
+            now,
+            taskmanagers,
+        })
+    }
+
+    pub(super) fn subtasks_accumulators(&self, vertex: &JobVertexId) -> Option<SubtasksAllAccumulatorsInfo> {
+        let place = self.place_of(vertex.as_str())?;
+        let state = self.lock();
+        let subtasks = state.subtasks[place].iter().zip(0..).map(|(subtask, index)| SubtaskAccumulatorsInfo {
+            subtask: index,
+            attempt: subtask.attempt_number.into(),
+            user_accumulators: Vec::new(),
+            other: [("endpoint".to_owned(), endpoint(subtask).into())].into_iter().collect(),
+        });
+        let parallelism = self.info.vertices[place].parallelism.into();
+        Some(SubtasksAllAccumulatorsInfo { id: vertex.clone(), parallelism, subtasks: subtasks.collect() })
     }
 
     pub(super) fn attempt(
@@ -490,6 +555,29 @@ impl TrackedJob {
     }
 }
 
+/// What is told of several subtasks of a vertex.
+struct Together {
+    status: WireState,
+    start_time: i64,
+    end_time: i64,
+    /// How many are in which state.
+    counts: BTreeMap<WireState, i64>,
+}
+
+impl Together {
+    fn of<'a>(subtasks: impl Iterator<Item = &'a Subtask> + Clone) -> Self {
+        let count = |wanted| subtasks.clone().filter(|subtask| subtask.state == wanted).count() as i64;
+        let starts = subtasks.clone().map(Subtask::start_time).filter(|time| *time != UNSET);
+        let ends: Vec<_> = subtasks.clone().map(Subtask::end_time).collect();
+        Self {
+            status: wire_state(aggregate(subtasks.clone().map(|subtask| subtask.state))),
+            start_time: starts.min().unwrap_or(UNSET),
+            end_time: if ends.contains(&UNSET) { UNSET } else { ends.into_iter().max().unwrap_or(UNSET) },
+            counts: ExecutionState::ALL.map(|wanted| (wire_state(wanted), count(wanted))).into(),
+        }
+    }
+}
+
 impl State {
     fn end_time(&self) -> i64 {
         if self.status.is_terminal() { self.timestamps.get(&self.status).copied().unwrap_or(UNSET) } else { UNSET }
@@ -512,6 +600,10 @@ fn endpoint(subtask: &Subtask) -> String {
     subtask.place.endpoint.clone().unwrap_or_else(|| UNASSIGNED.to_owned())
 }
 
+fn task_manager_id(subtask: &Subtask) -> String {
+    subtask.place.task_manager_id.clone().unwrap_or_else(|| UNASSIGNED.to_owned())
+}
+
 fn attempt_info(subtask: &Subtask, index: i64, now: i64) -> SubtaskExecutionAttemptDetailsInfo {
     let (start_time, end_time) = (subtask.start_time(), subtask.end_time());
     SubtaskExecutionAttemptDetailsInfo {
@@ -523,7 +615,7 @@ fn attempt_info(subtask: &Subtask, index: i64, now: i64) -> SubtaskExecutionAtte
         start_time,
         end_time,
         duration: duration(start_time, end_time, now),
-        taskmanager_id: Some(subtask.place.task_manager_id.clone().unwrap_or_else(|| UNASSIGNED.to_owned())),
+        taskmanager_id: Some(task_manager_id(subtask)),
         status_duration: status_durations(subtask, now),
         metrics: Some(Default::default()),
         other_concurrent_attempts: Vec::new(),

@@ -9,12 +9,14 @@ mod checkpoints;
 mod cluster;
 mod gateway;
 mod job;
+mod task_managers;
 
 pub use cluster::{ClusterInfo, TrackedCluster};
 pub use gateway::{
     NotSupported, PendingOperation, RestfulGateway, SavepointFormatType, SavepointRequest, TriggerSavepointMode,
 };
 pub use job::{JobInfo, JobInput, JobVertex, TrackedJob};
+pub use task_managers::TaskExecutorRegistration;
 
 /// A text and the causes of an error, as Java prints them.
 fn with_causes(mut text: String, error: &dyn Error) -> String {

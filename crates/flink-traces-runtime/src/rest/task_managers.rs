@@ -1,0 +1,96 @@
+//! An engine's workers, as Flink's TaskManagers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flink_rest::types::{HardwareDescription, ResourceProfileInfo, SlotInfo, TaskManagerInfo};
+
+use super::job::{TrackedJob, UNSET};
+
+/// A worker in which subtasks run: a process, or a part of one. As Flink's `TaskExecutorRegistration`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskExecutorRegistration {
+    /// Its id: the `task_manager_id` of the [`DeployedTask`](crate::DeployedTask)s that run in it.
+    pub resource_id: String,
+    /// Where it is, as a text for people.
+    pub address: String,
+    /// The port that other workers read from; `None` if there is none.
+    pub data_port: Option<u16>,
+    /// How many subtasks of each vertex may run in it at the same time.
+    pub slots: u32,
+    /// The machine, with −1 for what is not known.
+    pub hardware: HardwareDescription,
+}
+
+/// A worker that is there.
+#[derive(Debug, Clone)]
+pub(super) struct TaskManager {
+    pub(super) registration: TaskExecutorRegistration,
+    /// In milliseconds since the epoch; none of a worker that sends none.
+    pub(super) last_heartbeat: Option<i64>,
+}
+
+impl TaskManager {
+    pub(super) fn free_slots(&self, jobs: &[Arc<TrackedJob>]) -> i64 {
+        let used: usize = jobs.iter().map(|job| slots(&self.subtasks(job)).len()).sum();
+        (i64::from(self.registration.slots) - used as i64).max(0)
+    }
+
+    /// What it runs of a job: how many subtasks of each vertex.
+    fn subtasks(&self, job: &TrackedJob) -> Vec<usize> {
+        job.deployed_to(&self.registration.resource_id)
+    }
+
+    /// All that is known of it.
+    pub(super) fn info(&self, jobs: &[Arc<TrackedJob>], now: i64) -> TaskManagerInfo {
+        let Self { registration, last_heartbeat } = self;
+        let used = jobs.iter().flat_map(|job| {
+            slots(&self.subtasks(job)).into_iter().map(|tasks| SlotInfo {
+                job_id: job.id().clone(),
+                resource: unknown(),
+                assigned_tasks: Some(tasks),
+                other: Default::default(),
+            })
+        });
+        let used: Vec<_> = used.collect();
+        TaskManagerInfo {
+            id: registration.resource_id.clone(),
+            path: registration.address.clone(),
+            data_port: registration.data_port.map_or(UNSET, i64::from),
+            // One that sends none is a part of this process, which is there.
+            time_since_last_heartbeat: last_heartbeat.unwrap_or(now),
+            slots_number: registration.slots.into(),
+            free_slots: self.free_slots(jobs),
+            blocked: None,
+            jmx_port: Some(UNSET),
+            assigned_tasks: Some(used.iter().filter_map(|slot| slot.assigned_tasks).sum()),
+            total_resource: Some(unknown()),
+            free_resource: Some(unknown()),
+            hardware: Some(registration.hardware.clone()),
+            memory_configuration: Some(BTreeMap::new()),
+            // There is no JVM.
+            metrics: Some(Default::default()),
+            allocated_slots: Some(used),
+            other: Default::default(),
+        }
+    }
+}
+
+/// The slots that so many subtasks of each vertex take, by how many subtasks are in each: one of every vertex.
+fn slots(subtasks: &[usize]) -> Vec<i64> {
+    let most = subtasks.iter().copied().max().unwrap_or(0);
+    (0..most).map(|slot| subtasks.iter().filter(|count| **count > slot).count() as i64).collect()
+}
+
+/// Flink's `ResourceProfile.UNKNOWN`.
+fn unknown() -> ResourceProfileInfo {
+    ResourceProfileInfo {
+        cpu_cores: Some(UNSET as f64),
+        task_heap_memory: Some(UNSET),
+        task_off_heap_memory: Some(UNSET),
+        managed_memory: Some(UNSET),
+        network_memory: Some(UNSET),
+        extended_resources: BTreeMap::new(),
+        other: Default::default(),
+    }
+}
