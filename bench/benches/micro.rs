@@ -29,8 +29,8 @@ fn reported(number: usize) -> ReportedSpan {
         variables: variables.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         compatibility: Compatibility::Standard,
     };
-    let trace_id = Identity::of(&[&number.to_string()]).trace_id();
-    ReportedSpan::new(Arc::new(checkpoint(number as i64).build(&SystemClock)), trace_id, Arc::new(context))
+    let span = checkpoint(number as i64).identity(Identity::numbered(number as u64)).build(&SystemClock);
+    ReportedSpan::new(Arc::new(span), Arc::new(context))
 }
 
 fn spans(criterion: &mut Criterion) {

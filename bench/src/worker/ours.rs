@@ -162,8 +162,8 @@ fn reported(size: usize) -> Vec<ReportedSpan> {
     });
     let clock: &dyn Clock = &SystemClock;
     let reported = |number: usize| {
-        let trace_id = Identity::of(&[&number.to_string()]).trace_id();
-        ReportedSpan::new(Arc::new(sample::checkpoint(number).build(clock)), trace_id, context.clone())
+        let span = sample::checkpoint(number).identity(Identity::numbered(number as u64)).build(clock);
+        ReportedSpan::new(Arc::new(span), context.clone())
     };
     (0..size).map(reported).collect()
 }

@@ -1,10 +1,12 @@
 //! Lines of text, as one would write them without this workspace.
 
+use std::fmt::LowerHex;
 use std::fs::File;
 use std::sync::Mutex;
 
-use anyhow::Result;
-use serde::Serialize;
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 
 use super::{Numbers, each, numbers, repeat, take};
 use crate::sample;
@@ -14,13 +16,15 @@ use crate::sample;
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
     r#type: &'a str,
-    ts: String,
+    ts: Timestamp,
     name: &'a str,
     scope: &'a str,
-    trace_id: String,
-    span_id: String,
-    start: String,
-    end: String,
+    #[serde(serialize_with = "hexadecimal")]
+    trace_id: u128,
+    #[serde(serialize_with = "hexadecimal")]
+    span_id: u64,
+    start: Timestamp,
+    end: Timestamp,
     start_ms: i64,
     end_ms: i64,
     duration_ms: i64,
@@ -45,19 +49,26 @@ struct Attributes<'a> {
     job_name: &'a str,
 }
 
-/// What it costs to make a line of JSON of a span whose ids and times are text already.
+fn hexadecimal<T: LowerHex, S: Serializer>(id: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{id:0width$x}", width = 2 * size_of::<T>()))
+}
+
+/// What it costs to make the same line of JSON as ours of a span that is a struct.
 pub(super) fn serde_json(size: usize) -> Result<Numbers> {
+    let at = |millis| Timestamp::from_millisecond(millis).context("a moment out of bounds");
+    let (start, end) = (at(sample::START)?, at(sample::START + 411)?);
     let line = |number: usize| {
         let [checkpoint_id, full_size, checkpointed_size, metadata_size] = sample::numbers(number);
         Line {
             r#type: "span",
-            ts: "2026-11-21T03:15:17.019Z".to_owned(),
+            ts: start,
             name: "Checkpoint",
             scope: sample::SCOPE,
-            trace_id: format!("{number:032x}"),
-            span_id: format!("{number:016x}"),
-            start: "2026-11-21T03:15:17.019Z".to_owned(),
-            end: "2026-11-21T03:15:17.430Z".to_owned(),
+            // As random as ours.
+            trace_id: (number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835),
+            span_id: (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            start,
+            end,
             start_ms: sample::START,
             end_ms: sample::START + 411,
             duration_ms: 411,

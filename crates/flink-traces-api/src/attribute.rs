@@ -78,16 +78,17 @@ impl From<bool> for AttributeValue {
 
 /// Attributes in the order in which they were first set; setting a key again replaces its value. In Flink a map without an order.
 ///
-/// They are kept as they leave in an OTLP request, as `KeyValue` messages of protobuf one after the other: a third of the memory of a list of
-/// strings, one allocation for all, and nothing left to convert when a reporter sends them.
+/// They are kept as they leave in an OTLP request, as the fields `attributes` of a `Span` of protobuf one after the other: a third of the
+/// memory of a list of strings, one allocation for all, and nothing left to convert when a reporter sends them.
 #[derive(Clone, Default)]
 pub struct Attributes {
-    /// Each message after its length.
-    messages: Vec<u8>,
+    fields: Vec<u8>,
+    keys: Keys,
 }
 
-/// The tags of the fields of `KeyValue` and `AnyValue`.
+/// The tags of the fields of `Span`, `KeyValue` and `AnyValue`.
 mod tag {
+    pub(super) const ATTRIBUTES: u8 = 9 << 3 | 2;
     pub(super) const KEY: u8 = 1 << 3 | 2;
     pub(super) const VALUE: u8 = 2 << 3 | 2;
     pub(super) const STRING: u8 = 1 << 3 | 2;
@@ -98,11 +99,11 @@ mod tag {
 
 impl Attributes {
     /// What most spans of Flink have room in.
-    const FIRST_CAPACITY: usize = 160;
+    const FIRST_CAPACITY: usize = 168;
 
     /// No attributes.
     pub const fn new() -> Self {
-        Self { messages: Vec::new() }
+        Self { fields: Vec::new(), keys: Keys(0) }
     }
 
     /// Sets `key`, replacing an earlier value in its place.
@@ -111,30 +112,34 @@ impl Attributes {
     }
 
     /// [`set`](Self::set) for whoever keeps key and value: what is borrowed is copied once, to where it stays.
+    #[inline]
     pub fn set_ref(&mut self, key: &str, value: ValueRef<'_>) {
-        let place = self.entries().position(|entry| entry.key == key.as_bytes());
-        match place {
-            None => self.push(key, value),
+        let keys = Keys::of(key);
+        let known = match self.keys.meet(keys) {
+            true => self.entries().position(|entry| entry.key == key.as_bytes()),
+            false => None,
+        };
+        match known {
             Some(place) => self.replace(place, key, value),
+            None => {
+                self.keys.join(keys);
+                self.push(key, value);
+            }
         }
     }
 
-    /// Sets a key that is not set.
-    pub(crate) fn push(&mut self, key: &str, value: ValueRef<'_>) {
+    fn push(&mut self, key: &str, value: ValueRef<'_>) {
         let value_len = value_len(value);
         let len = field_len(key.len()) + field_len(value_len);
-        self.reserve(varint_len(len) + len);
-        let out = &mut self.messages;
-        push_varint(out, len as u64);
-        out.push(tag::KEY);
-        push_varint(out, key.len() as u64);
+        self.reserve(field_len(len));
+        let out = &mut self.fields;
+        begin(out, tag::ATTRIBUTES, len);
+        begin(out, tag::KEY, key.len());
         out.extend_from_slice(key.as_bytes());
-        out.push(tag::VALUE);
-        push_varint(out, value_len as u64);
+        begin(out, tag::VALUE, value_len);
         match value {
             ValueRef::String(text) => {
-                out.push(tag::STRING);
-                push_varint(out, text.len() as u64);
+                begin(out, tag::STRING, text.len());
                 out.extend_from_slice(text.as_bytes());
             }
             ValueRef::Bool(flag) => out.extend_from_slice(&[tag::BOOL, flag.into()]),
@@ -151,21 +156,22 @@ impl Attributes {
 
     /// Writes all anew: that a key is set twice is rare.
     fn replace(&mut self, place: usize, key: &str, value: ValueRef<'_>) {
-        let mut replaced = Self::new();
+        let mut replaced = Self { fields: Vec::new(), keys: self.keys };
         for (number, entry) in self.entries().enumerate() {
             match number == place {
                 true => replaced.push(key, value),
-                false => replaced.messages.extend_from_slice(entry.message),
+                false => replaced.fields.extend_from_slice(entry.field),
             }
         }
         *self = replaced;
     }
 
     /// Grows by half: most have few attributes, and many wait at once.
+    #[inline]
     pub(crate) fn reserve(&mut self, more: usize) {
-        let (len, capacity) = (self.messages.len(), self.messages.capacity());
+        let (len, capacity) = (self.fields.len(), self.fields.capacity());
         if capacity - len < more {
-            self.messages.reserve_exact(more.max(capacity / 2).max(Self::FIRST_CAPACITY));
+            self.fields.reserve_exact(more.max(capacity / 2).max(Self::FIRST_CAPACITY));
         }
     }
 
@@ -176,12 +182,23 @@ impl Attributes {
 
     /// All attributes, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, ValueRef<'_>)> + Clone {
-        self.entries().map(|entry| (text(entry.key), entry.value()))
+        self.entries().map(|entry| (entry.key(), entry.value()))
     }
 
-    /// All attributes, in order, as messages `KeyValue` of OTLP, with their keys: for a reporter that sends OTLP.
-    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> + Clone {
-        Entries(&self.messages)
+    /// All attributes, in order, as the fields `attributes` of a message `Span` of OTLP: for a reporter that sends OTLP.
+    pub fn as_span_fields(&self) -> &[u8] {
+        &self.fields
+    }
+
+    /// Their keys, as bits.
+    pub(crate) fn keys(&self) -> Keys {
+        self.keys
+    }
+
+    /// All attributes, in order, for whoever knows most keys by their bytes: [`iter`](Self::iter) looks at each of a text's bytes to see
+    /// that it is UTF-8.
+    pub fn entries(&self) -> impl Iterator<Item = AttributeEntry<'_>> + Clone {
+        Entries(&self.fields)
     }
 
     /// How many there are. It counts them.
@@ -191,14 +208,14 @@ impl Attributes {
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.fields.is_empty()
     }
 }
 
 impl PartialEq for Attributes {
     /// Whether both have the same attributes in the same order; doubles are the same if their bits are.
     fn eq(&self, other: &Self) -> bool {
-        self.messages == other.messages
+        self.fields == other.fields
     }
 }
 
@@ -208,18 +225,61 @@ impl fmt::Debug for Attributes {
     }
 }
 
-/// An attribute as OTLP carries it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry<'a> {
-    /// Its key, in UTF-8.
-    pub key: &'a [u8],
-    /// Its message `KeyValue`, after a varint that tells its length: what follows the tag of a field of attributes.
-    pub message: &'a [u8],
-    /// Its message `AnyValue`.
-    value: &'a [u8],
+/// Keys, as bits that several of them share: most can be told to be new without a look at the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Keys(u64);
+
+impl Keys {
+    /// Gives most keys of one of Flink's spans bits of their own.
+    const FACTOR: u32 = 0xee7c_080b;
+    /// The bit of what OpenTelemetry does not get as it is: no key, and keys in angle brackets. Others may have it, too.
+    pub(crate) const UNUSUAL: Self = Self(1 << 63);
+
+    #[inline]
+    pub(crate) fn of(key: &str) -> Self {
+        let bytes = key.as_bytes();
+        let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return Self::UNUSUAL };
+        if *first == b'<' {
+            return Self::UNUSUAL;
+        }
+        let digest = u32::from_le_bytes([*first, *last, bytes[bytes.len() / 3], bytes.len() as u8]);
+        Self(1 << (digest.wrapping_mul(Self::FACTOR) >> 26))
+    }
+
+    #[inline]
+    pub(crate) fn join(&mut self, others: Self) {
+        self.0 |= others.0;
+    }
+
+    /// Whether some of both may be the same.
+    #[inline]
+    pub(crate) fn meet(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
 }
 
-impl<'a> Entry<'a> {
+/// An attribute of [`Attributes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttributeEntry<'a> {
+    /// Its key, in UTF-8.
+    key: &'a [u8],
+    /// Its message `AnyValue`.
+    value: &'a [u8],
+    /// All of it.
+    field: &'a [u8],
+}
+
+impl<'a> AttributeEntry<'a> {
+    /// Its key.
+    pub fn key(&self) -> &'a str {
+        text(self.key)
+    }
+
+    /// The bytes of its key.
+    pub fn key_bytes(&self) -> &'a [u8] {
+        self.key
+    }
+
     /// Its value.
     pub fn value(&self) -> ValueRef<'a> {
         let (tag, rest) = self.value.split_first().unwrap_or((&tag::STRING, &[0]));
@@ -240,21 +300,18 @@ impl<'a> Entry<'a> {
 struct Entries<'a>(&'a [u8]);
 
 impl<'a> Iterator for Entries<'a> {
-    type Item = Entry<'a>;
+    type Item = AttributeEntry<'a>;
 
     #[inline]
-    fn next(&mut self) -> Option<Entry<'a>> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let (len, body) = varint(self.0);
-        let head = self.0.len() - body.len();
-        let (message, rest) = self.0.split_at_checked(head + len as usize)?;
+    fn next(&mut self) -> Option<AttributeEntry<'a>> {
+        let all = self.0;
+        let (len, message) = varint(all.get(1..)?);
+        let (message, rest) = message.split_at_checked(len as usize)?;
         self.0 = rest;
-        let (key_len, key) = varint(message.get(head + 1..)?);
+        let (key_len, key) = varint(message.get(1..)?);
         let (key, value) = key.split_at_checked(key_len as usize)?;
         let (_, value) = varint(value.get(1..)?);
-        Some(Entry { key, message, value })
+        Some(AttributeEntry { key, value, field: &all[..all.len() - rest.len()] })
     }
 }
 
@@ -276,6 +333,18 @@ fn varint(bytes: &[u8]) -> (u64, &[u8]) {
     (number, &[])
 }
 
+/// The tag of a field, and the length of what follows.
+#[inline]
+fn begin(out: &mut Vec<u8>, tag: u8, len: usize) {
+    match len < 0x80 {
+        true => out.extend_from_slice(&[tag, len as u8]),
+        false => {
+            out.push(tag);
+            push_varint(out, len as u64);
+        }
+    }
+}
+
 #[inline]
 fn push_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
@@ -285,20 +354,26 @@ fn push_varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-fn varint_len(number: usize) -> usize {
-    (usize::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
+/// How many bytes a number takes, seven bits in each: the division of the count of its bits by seven, rounded up, which a multiplication
+/// does for all counts up to 64.
+#[inline]
+fn varint_len(number: u64) -> usize {
+    let bits = u64::BITS - (number | 1).leading_zeros();
+    ((bits * 9 + 64) / 64) as usize
 }
 
 /// The length of a field of `len` bytes, with its tag and its length.
+#[inline]
 fn field_len(len: usize) -> usize {
-    1 + varint_len(len) + len
+    1 + varint_len(len as u64) + len
 }
 
+#[inline]
 fn value_len(value: ValueRef<'_>) -> usize {
     match value {
         ValueRef::String(text) => field_len(text.len()),
         ValueRef::Bool(_) => 2,
-        ValueRef::Long(number) => 1 + varint_len(number.cast_unsigned() as usize),
+        ValueRef::Long(number) => 1 + varint_len(number.cast_unsigned()),
         ValueRef::Double(_) => 9,
     }
 }

@@ -12,7 +12,7 @@ mod reporter;
 mod span;
 mod text;
 
-pub use attribute::{AttributeValue, Attributes, Entry, Text};
+pub use attribute::{AttributeEntry, AttributeValue, Attributes, Text};
 pub use clock::{Clock, SystemClock};
 pub use config::{
     COMPATIBILITY, ConfigError, ConfigOption, ConfigValue, OptionDoc, Origin, REDACTED, RawValue, ReporterConfig,

@@ -122,7 +122,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{Event, Identity, ReportContext, ReportedSpan, Span, SystemClock};
+    use crate::{Event, ReportContext, ReportedSpan, Span, SystemClock};
 
     fn context(compatibility: Compatibility) -> Arc<ReportContext> {
         Arc::new(ReportContext { compatibility, ..ReportContext::default() })
@@ -173,8 +173,7 @@ mod tests {
         let check = |(start, end): (i64, i64), standard: (u64, u64), flink: (u64, u64)| {
             let span = Arc::new(Span::builder("s", "n").start_ts_millis(start).end_ts_millis(end).build(&SystemClock));
             for (compatibility, expected) in [(Compatibility::Standard, standard), (Compatibility::Flink, flink)] {
-                let trace_id = Identity::of(&["t"]).trace_id();
-                let span = ReportedSpan::new(span.clone(), trace_id, context(compatibility));
+                let span = ReportedSpan::new(span.clone(), context(compatibility));
                 assert_eq!(span_times(&span.root(), compatibility), expected, "{start} {end} {compatibility:?}");
             }
         };

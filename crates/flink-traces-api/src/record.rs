@@ -4,6 +4,7 @@ use std::fmt;
 use std::iter;
 use std::sync::Arc;
 
+use crate::attribute::Keys;
 use crate::{AttributeValue, Event, Failure, Identity, Span, SpanId, Text, TraceId};
 
 /// Whether a reporter reports as Flink would, mistakes included, or as it is right. Option `compatibility`.
@@ -67,11 +68,11 @@ impl ReportContext {
 /// once and append to many spans.
 ///
 /// Of a span for which [`before`](Self::before) answers, [`SpanRef::otel_attributes`] are those, and then these.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct AddedAttributes {
     list: Vec<(String, String)>,
-    /// The lengths of their keys, as bits: most keys can be told from all of these without a look at them.
-    lengths: u64,
+    /// Their keys, as bits, and what is to be found out with them: keys that have to be renamed or left out.
+    keys: Keys,
     /// Whether two have the same key, or some attributes have to be left out.
     is_intricate: bool,
 }
@@ -79,12 +80,12 @@ pub struct AddedAttributes {
 impl AddedAttributes {
     /// Those of root spans, if `to_roots`, or of parts.
     pub fn new(context: &ReportContext, to_roots: bool) -> Self {
-        let mut added = Self { is_intricate: !context.shows_extensions(), ..Self::default() };
+        let mut added = Self { list: Vec::new(), keys: Keys::UNUSUAL, is_intricate: !context.shows_extensions() };
         for (key, value) in context.added(to_roots) {
             let key = strip_angle_brackets(key);
             if let (false, ValueRef::String(value)) = (key.is_empty(), value) {
                 added.is_intricate |= added.has(key.as_bytes());
-                added.lengths |= 1 << (key.len() % 64);
+                added.keys.join(Keys::of(key));
                 added.list.push((key.to_owned(), value.to_owned()));
             }
         }
@@ -104,11 +105,11 @@ impl AddedAttributes {
         }
         let own = span.span.attributes();
         let is_simple = |key: &[u8]| !matches!(key.first(), None | Some(b'<')) && !self.has(key);
-        own.entries().all(|entry| is_simple(entry.key)).then_some(own)
+        (!own.keys().meet(self.keys) || own.entries().all(|entry| is_simple(entry.key_bytes()))).then_some(own)
     }
 
     fn has(&self, key: &[u8]) -> bool {
-        self.lengths >> (key.len() % 64) & 1 == 1 && self.list.iter().any(|(added, _)| added.as_bytes() == key)
+        self.list.iter().any(|(added, _)| added.as_bytes() == key)
     }
 }
 
@@ -189,24 +190,29 @@ pub fn strip_angle_brackets(key: &str) -> &str {
 #[derive(Debug, Clone)]
 pub struct ReportedSpan {
     span: Arc<Span>,
-    trace_id: TraceId,
     context: Arc<ReportContext>,
 }
 
 impl ReportedSpan {
-    /// Made by the dispatcher for each reporter that wants `span`; `trace_id` is used where the span has no identity.
-    pub fn new(span: Arc<Span>, trace_id: TraceId, context: Arc<ReportContext>) -> Self {
-        let trace_id = span.identity.map_or(trace_id, Identity::trace_id);
-        Self { span, trace_id, context }
+    /// Made by the dispatcher for each reporter that wants `span`. The dispatcher gives a span that has no identity one of its own;
+    /// made otherwise, all those without have the same ids.
+    pub fn new(span: Arc<Span>, context: Arc<ReportContext>) -> Self {
+        Self { span, context }
+    }
+
+    /// The name of the root.
+    pub fn name(&self) -> &str {
+        self.span.name()
     }
 
     /// The root of the tree.
     pub fn root(&self) -> SpanRef<'_> {
+        let trace_id = self.span.identity.unwrap_or(Identity::numbered(0)).trace_id();
         SpanRef {
             span: &self.span,
             context: &self.context,
-            trace_id: self.trace_id,
-            span_id: self.trace_id.root_span_id(),
+            trace_id,
+            span_id: trace_id.root_span_id(),
             parent_span_id: None,
             root_failure: self.span.extension().and_then(|extension| extension.failure.as_ref()),
         }
@@ -435,7 +441,7 @@ mod tests {
             .link(Identity::of(&["before"]))
             .child(Span::builder("scope", "child").start_ts_millis(110).end_ts_millis(-1).attribute("host", "own"))
             .build(&SystemClock);
-        ReportedSpan::new(Arc::new(span), Identity::of(&["x"]).trace_id(), context(compatibility))
+        ReportedSpan::new(Arc::new(span), context(compatibility))
     }
 
     fn text<'a>(attributes: impl Iterator<Item = (&'a str, ValueRef<'a>)>) -> Vec<String> {
@@ -471,8 +477,7 @@ mod tests {
     fn a_tree_is_walked_parents_first() {
         let named = |name: &'static str| Span::builder("scope", name);
         let tree = named("root").child(named("a").children([named("a1"), named("a2")])).child(named("b"));
-        let span =
-            ReportedSpan::new(Arc::new(tree.build(&SystemClock)), Identity::of(&["x"]).trace_id(), Arc::default());
+        let span = ReportedSpan::new(Arc::new(tree.build(&SystemClock)), Arc::default());
         let names: Vec<_> = span.spans().map(|span| span.name()).collect();
         assert_eq!(names, ["root", "a", "a1", "a2", "b"]);
         assert_eq!(names.len(), span.span_count());
@@ -523,8 +528,7 @@ mod tests {
         for (compatibility, expected, count) in
             [(Compatibility::Standard, "root(a() b(f()) c(d()) e())", 7), (Compatibility::Flink, "root(a() b())", 3)]
         {
-            let trace_id = Identity::of(&["x"]).trace_id();
-            let reported = ReportedSpan::new(span.clone(), trace_id, context(compatibility));
+            let reported = ReportedSpan::new(span.clone(), context(compatibility));
             assert_eq!((names(reported.root()).as_str(), reported.span_count()), (expected, count));
             let mut ids: Vec<_> = reported.root().children().map(|child| child.span_id().to_string()).collect();
             ids.sort_unstable();

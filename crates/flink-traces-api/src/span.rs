@@ -44,6 +44,7 @@ struct Unset {
 
 impl Span {
     /// Starts a span of the class `scope`, in Flink the reporting class's canonical name.
+    #[inline]
     pub fn builder(scope: impl Into<Text>, name: impl Into<Text>) -> SpanBuilder {
         let span = Span {
             scope: scope.into(),
@@ -55,7 +56,7 @@ impl Span {
             parts: None,
             extension: None,
         };
-        SpanBuilder { span, start_ts_millis: None, end_ts_millis: None, keys: Keys::default() }
+        SpanBuilder { span, has_start: false, has_end: false }
     }
 
     /// The class that reported it.
@@ -167,11 +168,11 @@ pub struct Failure {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpanBuilder {
-    /// All but its own timestamps.
     span: Span,
-    start_ts_millis: Option<i64>,
-    end_ts_millis: Option<i64>,
-    keys: Keys,
+    /// Whether the span's start is set.
+    has_start: bool,
+    /// Whether its end is.
+    has_end: bool,
 }
 
 impl SpanBuilder {
@@ -187,42 +188,40 @@ impl SpanBuilder {
 
     /// Sets when it began, in milliseconds since the epoch. Unset: the moment of [`build`](Self::build).
     #[must_use]
+    #[inline]
     pub fn start_ts_millis(mut self, millis: i64) -> Self {
-        self.start_ts_millis = Some(millis);
+        self.span.start_ts_millis = millis;
+        self.has_start = true;
         self
     }
 
     /// Sets when it ended, in milliseconds since the epoch. Unset: its start.
     #[must_use]
+    #[inline]
     pub fn end_ts_millis(mut self, millis: i64) -> Self {
-        self.end_ts_millis = Some(millis);
+        self.span.end_ts_millis = millis;
+        self.has_end = true;
         self
     }
 
     /// Sets an attribute, replacing an earlier value of that key.
     #[must_use]
-    pub fn attribute(self, key: impl Into<Text>, value: impl Into<AttributeValue>) -> Self {
-        self.attribute_ref(&key.into(), ValueRef::from(&value.into()))
-    }
-
-    /// [`attribute`](Self::attribute) for whoever keeps key and value: what is borrowed is copied once, to where it stays.
-    #[must_use]
     #[inline]
-    pub fn attribute_ref(mut self, key: &str, value: ValueRef<'_>) -> Self {
-        self.set_attribute(key, value);
+    pub fn attribute(mut self, key: impl Into<Text>, value: impl Into<AttributeValue>) -> Self {
+        self.set_attribute(&key.into(), ValueRef::from(&value.into()));
         self
     }
 
-    fn set_attribute(&mut self, key: &str, value: ValueRef<'_>) {
-        match self.keys.may_have(key) {
-            true => self.span.attributes.set_ref(key, value),
-            false => self.span.attributes.push(key, value),
-        }
+    /// [`attribute`](Self::attribute) for whoever keeps key and value, or sets many: what is borrowed is copied once, to where it stays.
+    #[inline]
+    pub fn set_attribute(&mut self, key: &str, value: ValueRef<'_>) {
+        self.span.attributes.set_ref(key, value);
     }
 
-    /// Makes room for attributes of about so many bytes, keys and values and seven more for each: for whoever makes many spans that are
+    /// Makes room for attributes of about so many bytes, keys and values and eight more for each: for whoever makes many spans that are
     /// alike.
     #[must_use]
+    #[inline]
     pub fn attribute_capacity(mut self, bytes: usize) -> Self {
         self.span.attributes.reserve(bytes);
         self
@@ -240,35 +239,39 @@ impl SpanBuilder {
         let children = children.into_iter();
         let expected = children.size_hint().0;
         for child in children {
-            let place = self.span.children().len();
-            let span = self.part(child, place, false);
+            self.note_part(&child, self.span.children().len(), false);
             let parts = self.span.parts.get_or_insert_default();
             if parts.children.capacity() == 0 {
                 parts.children.reserve_exact(expected);
             }
-            parts.flink_span_count += span.flink_span_count();
-            parts.children.push(span);
+            parts.flink_span_count += child.span.flink_span_count();
+            parts.children.push(child.into_part());
         }
         self
     }
 
     /// Counts a part, and notes what of it is not set.
-    fn part(&mut self, part: SpanBuilder, place: usize, is_beyond_flink: bool) -> Span {
-        let SpanBuilder { mut span, start_ts_millis: start, end_ts_millis: end, .. } = part;
-        span.start_ts_millis = start.unwrap_or_default();
-        span.end_ts_millis = end.or(start).unwrap_or_default();
+    fn note_part(&mut self, part: &SpanBuilder, place: usize, is_beyond_flink: bool) {
         let parts = self.span.parts.get_or_insert_default();
-        if start.is_none() {
-            parts.unset.push(Unset { place, is_beyond_flink, has_no_end: end.is_none() });
+        if !part.has_start {
+            parts.unset.push(Unset { place, is_beyond_flink, has_no_end: !part.has_end });
         }
-        parts.has_unset_below |= span.has_unset_below();
-        parts.span_count += span.span_count();
-        span
+        parts.has_unset_below |= part.span.has_unset_below();
+        parts.span_count += part.span.span_count();
+    }
+
+    /// Itself as a part; a start that is not set stays so.
+    fn into_part(mut self) -> Span {
+        if !self.has_end {
+            self.span.end_ts_millis = self.span.start_ts_millis;
+        }
+        self.span
     }
 
     /// Says what makes this span this one, from which its ids follow. A root without one gets random ids; a child without one
     /// is told from its siblings by its place.
     #[must_use]
+    #[inline]
     pub fn identity(mut self, identity: Identity) -> Self {
         self.span.identity = Some(identity);
         self
@@ -286,8 +289,8 @@ impl SpanBuilder {
     pub fn extension_children(mut self, children: impl IntoIterator<Item = SpanBuilder>) -> Self {
         for child in children {
             let place = self.extension().children.len();
-            let span = self.part(child, place, true);
-            self.extension().children.push(span);
+            self.note_part(&child, place, true);
+            self.extension().children.push(child.into_part());
         }
         self
     }
@@ -309,33 +312,23 @@ impl SpanBuilder {
     /// The span; timestamps that were not set are taken from `clock`, once for the whole tree. A tree whose timestamps are all set is
     /// not walked: it takes the same time whatever its size.
     pub fn build(self, clock: &dyn Clock) -> Span {
-        let mut span = self.span;
-        let has_unset = self.start_ts_millis.is_none() || span.has_unset_below();
-        let now = if has_unset { clock.now_millis() } else { 0 };
-        span.start_ts_millis = self.start_ts_millis.unwrap_or(now);
-        span.end_ts_millis = self.end_ts_millis.unwrap_or(span.start_ts_millis);
-        span.settle_below(now);
+        let Self { mut span, has_start, has_end } = self;
+        let has_unset_below = span.has_unset_below();
+        let now = if has_start && !has_unset_below { 0 } else { clock.now_millis() };
+        if !has_start {
+            span.start_ts_millis = now;
+        }
+        if !has_end {
+            span.end_ts_millis = span.start_ts_millis;
+        }
+        if has_unset_below {
+            span.settle_below(now);
+        }
         span
     }
 
     fn extension(&mut self) -> &mut SpanExtension {
         self.span.extension.get_or_insert_default()
-    }
-}
-
-/// Keys that were set, as bits that several of them share: most keys can be told to be new without a look at the others.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Keys(u64);
-
-impl Keys {
-    /// Adds a key; answers whether it may be there already.
-    fn may_have(&mut self, key: &str) -> bool {
-        let bytes = key.as_bytes();
-        let [first, last] = [bytes.first(), bytes.last()].map(|byte| usize::from(byte.copied().unwrap_or(0)));
-        let bit = 1 << ((first * 7 + last * 13 + bytes.len() * 5) % 64);
-        let may_have = self.0 & bit != 0;
-        self.0 |= bit;
-        may_have
     }
 }
 

@@ -1,7 +1,7 @@
 //! One flat object a line, for `grep` and `jq`.
 
 use flink_traces_api::otel::{self, Signal};
-use flink_traces_api::{AddedAttributes, ReportContext, ReportedEvent, SpanRef, ValueRef};
+use flink_traces_api::{AddedAttributes, AttributeEntry, ReportContext, ReportedEvent, SpanRef, ValueRef};
 
 use crate::json::{push_double, push_hex, push_integer, push_links, push_string};
 
@@ -15,10 +15,11 @@ pub(crate) fn line_start(signal: Signal) -> &'static str {
 
 /// Writes spans and events as flat objects.
 ///
-/// What comes again and again is kept: the date, and of the last group what it adds to its spans.
+/// What comes again and again is kept: the last moment and its date, the keys of the last span, and what its group adds.
 #[derive(Debug, Default)]
 pub struct FlatEncoder {
     moments: Moments,
+    keys: Keys,
     added: Option<Added>,
 }
 
@@ -65,7 +66,11 @@ impl FlatEncoder {
         let (attributes, text) = if span.parent_span_id().is_none() { &added.to_roots } else { &added.to_parts };
         match attributes.before(&span) {
             Some(own) => {
-                push_attributes(json, own.iter());
+                json.push_str(ATTRIBUTES);
+                for (place, entry) in own.entries().enumerate() {
+                    json.push_str(self.keys.text(place, entry));
+                    push_value(json, entry.value());
+                }
                 if !own.is_empty() && !text.is_empty() {
                     json.push(',');
                 }
@@ -116,22 +121,53 @@ impl Added {
     }
 }
 
-/// Writes moments; most are of the day of the one before.
+/// The keys of the last span, each with all that stands between the value before and its own: most spans have the same.
+#[derive(Debug, Default)]
+struct Keys(Vec<(Vec<u8>, String)>);
+
+impl Keys {
+    fn text(&mut self, place: usize, entry: AttributeEntry<'_>) -> &str {
+        if self.0.get(place).is_none_or(|(key, _)| key != entry.key_bytes()) {
+            self.0.truncate(place);
+            let mut text = String::new();
+            push_key(&mut text, place, entry.key());
+            self.0.push((entry.key_bytes().to_owned(), text));
+        }
+        &self.0[place].1
+    }
+}
+
+/// Writes moments; most are of the day of the one before, and many are the one before.
 #[derive(Debug, Default)]
 struct Moments {
     day: i64,
     /// The date of that day; empty as long as there was none.
     date: String,
+    millis: i64,
+    /// That moment; empty as long as there was none.
+    text: String,
 }
 
 impl Moments {
     /// Appends a moment in RFC 3339, or `null` where there is none, such as Flink's −1.
     fn push(&mut self, json: &mut String, millis: i64) {
+        if millis != self.millis || self.text.is_empty() {
+            self.millis = millis;
+            self.text.clear();
+            self.set_text();
+        }
+        json.push_str(&self.text);
+    }
+
+    fn set_text(&mut self) {
         const DAY: i64 = 86_400_000;
+        let millis = self.millis;
         let (day, millis) = (millis.div_euclid(DAY), millis.rem_euclid(DAY));
         if day != self.day || self.date.is_empty() {
             let midnight = jiff::Timestamp::from_millisecond(day.saturating_mul(DAY)).ok().filter(|_| day >= 0);
-            let Some(midnight) = midnight.map(|midnight| midnight.to_string()) else { return json.push_str("null") };
+            let Some(midnight) = midnight.map(|midnight| midnight.to_string()) else {
+                return self.text.push_str("null");
+            };
             self.date.clear();
             self.date.push_str(midnight.split('T').next().unwrap_or_default());
             self.day = day;
@@ -147,10 +183,10 @@ impl Moments {
         put(&[4, 5], millis / 60_000 % 60);
         put(&[7, 8], millis / 1000 % 60);
         put(&[10, 11, 12], millis % 1000);
-        json.push('"');
-        json.push_str(&self.date);
-        json.push_str(std::str::from_utf8(&time).unwrap_or_default());
-        json.push('"');
+        self.text.push('"');
+        self.text.push_str(&self.date);
+        self.text.push_str(std::str::from_utf8(&time).unwrap_or_default());
+        self.text.push('"');
     }
 }
 
@@ -166,24 +202,36 @@ fn push_number(json: &mut String, key: &str, number: i64) {
     push_integer(json, number);
 }
 
+/// What the member `attributes` begins with.
+const ATTRIBUTES: &str = r#","attributes":{"#;
+
 /// Appends the member `attributes`, whose end and that of the line are left to write.
 fn push_attributes<'a>(json: &mut String, attributes: impl Iterator<Item = (&'a str, ValueRef<'a>)>) {
-    json.push_str(r#","attributes":{"#);
+    json.push_str(ATTRIBUTES);
     push_pairs(json, attributes);
 }
 
 fn push_pairs<'a>(json: &mut String, attributes: impl Iterator<Item = (&'a str, ValueRef<'a>)>) {
     for (place, (key, value)) in attributes.enumerate() {
-        if place > 0 {
-            json.push(',');
-        }
-        push_string(json, key);
-        json.push(':');
-        match value {
-            ValueRef::String(text) => push_string(json, text),
-            ValueRef::Long(number) => push_integer(json, number),
-            ValueRef::Double(number) => push_double(json, number),
-            ValueRef::Bool(flag) => json.push_str(if flag { "true" } else { "false" }),
-        }
+        push_key(json, place, key);
+        push_value(json, value);
+    }
+}
+
+/// Appends all that stands before the value of a member, which is the object's `place`th.
+fn push_key(json: &mut String, place: usize, key: &str) {
+    if place > 0 {
+        json.push(',');
+    }
+    push_string(json, key);
+    json.push(':');
+}
+
+fn push_value(json: &mut String, value: ValueRef<'_>) {
+    match value {
+        ValueRef::String(text) => push_string(json, text),
+        ValueRef::Long(number) => push_integer(json, number),
+        ValueRef::Double(number) => push_double(json, number),
+        ValueRef::Bool(flag) => json.push_str(if flag { "true" } else { "false" }),
     }
 }

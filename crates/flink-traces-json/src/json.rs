@@ -52,7 +52,10 @@ pub(crate) fn push_integer(json: &mut String, number: impl itoa::Integer) {
 /// Appends bytes in hexadecimal as a JSON string: an id.
 pub(crate) fn push_hex<const N: usize>(json: &mut String, bytes: &[u8; N]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    let mut digits = [[0; 2]; N];
+    for (digits, byte) in digits.iter_mut().zip(bytes) {
+        *digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+    }
     json.push('"');
     json.push_str(std::str::from_utf8(digits.as_flattened()).unwrap_or_default());
     json.push('"');

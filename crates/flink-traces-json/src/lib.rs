@@ -115,7 +115,7 @@ impl JsonReporterFactory {
                 let otlp = OtlpJson::new(signal, &otel::resource(config, signal)?);
                 (Encoder::Otlp(otlp), OtlpJson::line_start(signal))
             }
-            Format::Flat => (Encoder::Flat(FlatEncoder::new()), flat::line_start(signal)),
+            Format::Flat => (Encoder::Flat(Box::default()), flat::line_start(signal)),
         };
         let rules = Rules {
             line_start,
@@ -154,7 +154,7 @@ impl EventReporterFactory for JsonReporterFactory {
 
 enum Encoder {
     Otlp(OtlpJson),
-    Flat(FlatEncoder),
+    Flat(Box<FlatEncoder>),
 }
 
 impl Encoder {

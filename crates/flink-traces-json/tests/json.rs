@@ -80,7 +80,7 @@ fn context(job_name: &str, compatibility: Compatibility) -> Arc<ReportContext> {
 }
 
 fn reported_span(span: SpanBuilder, context: Arc<ReportContext>) -> ReportedSpan {
-    ReportedSpan::new(Arc::new(span.build(&SystemClock)), Identity::of(&["trace"]).trace_id(), context)
+    ReportedSpan::new(Arc::new(span.identity(Identity::of(&["trace"])).build(&SystemClock)), context)
 }
 
 fn reported_event(event: EventBuilder, context: Arc<ReportContext>) -> ReportedEvent {

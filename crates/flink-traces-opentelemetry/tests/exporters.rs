@@ -91,13 +91,14 @@ fn tree(spans: usize) -> ReportedSpan {
     let root = Span::builder("scope", "root")
         .start_ts_millis(1)
         .end_ts_millis(-1)
+        .identity(Identity::of(&["this"]))
         .attribute("count", 7)
         .attribute("ratio", 0.5)
         .failure(Failure { ts_millis: 9, message: "disk full".to_owned() })
         .link(Identity::of(&["before"]))
         .children(parts)
         .build(&SystemClock);
-    let tree = ReportedSpan::new(Arc::new(root), Identity::of(&["this"]).trace_id(), context());
+    let tree = ReportedSpan::new(Arc::new(root), context());
     assert_eq!(tree.span_count(), spans);
     tree
 }

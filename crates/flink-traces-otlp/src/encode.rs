@@ -166,33 +166,29 @@ fn encode_scope(name: &str) -> Vec<u8> {
 
 /// The spans of the trees, tree by tree and in each level by level: what others depend on comes early.
 pub(crate) fn span_records(trees: &[ReportedSpan]) -> impl Iterator<Item = SpanRecord<'_>> {
-    let mut last: Option<Rc<Added<'_>>> = None;
-    trees.iter().flat_map(move |tree| {
-        let context = tree.context();
-        let added = match &last {
-            Some(added) if ptr::eq(added.context, context) => added.clone(),
-            _ => last.insert(Rc::new(Added::new(context))).clone(),
-        };
-        let mut parts = VecDeque::new();
-        let mut root = Some(tree.root());
-        iter::from_fn(move || {
-            let (depth, span) = match root.take() {
-                Some(root) => (0, root),
-                None => loop {
-                    let (depth, siblings) = parts.front_mut()?;
-                    match Iterator::next(siblings) {
-                        Some(span) => break (*depth, span),
-                        None => parts.pop_front(),
-                    };
-                },
+    let mut trees = trees.iter();
+    let mut added: Option<Rc<Added<'_>>> = None;
+    let mut parts = VecDeque::new();
+    iter::from_fn(move || {
+        let (depth, span) = loop {
+            let Some((depth, siblings)) = parts.front_mut() else {
+                let root = trees.next()?.root();
+                if added.as_ref().is_none_or(|added| !ptr::eq(added.context, root.context())) {
+                    added = Some(Rc::new(Added::new(root.context())));
+                }
+                break (0, root);
             };
-            let children = span.children();
-            let has_parts = children.len() > 0;
-            if has_parts {
-                parts.push_back((depth + 1, children));
-            }
-            Some(SpanRecord { span, depth, has_parts, added: added.clone() })
-        })
+            match Iterator::next(siblings) {
+                Some(span) => break (*depth, span),
+                None => parts.pop_front(),
+            };
+        };
+        let children = span.children();
+        let has_parts = children.len() > 0;
+        if has_parts {
+            parts.push_back((depth + 1, children));
+        }
+        Some(SpanRecord { span, depth, has_parts, added: added.clone()? })
     })
 }
 
@@ -252,7 +248,7 @@ impl SpanRecord<'_> {
     fn copy_attributes(&self, out: &mut Writer) -> bool {
         let (added, fields) = if self.depth == 0 { &self.added.to_roots } else { &self.added.to_parts };
         let Some(own) = added.before(&self.span) else { return false };
-        own.entries().for_each(|entry| out.delimited(SPAN_ATTRIBUTES, entry.message));
+        out.raw(own.as_span_fields());
         out.raw(fields);
         true
     }

@@ -5,9 +5,12 @@ const FIXED64: u8 = 1;
 const BYTES: u8 = 2;
 const FIXED32: u8 = 5;
 
-/// How many bytes `number` takes as a varint.
+/// How many bytes `number` takes as a varint: the count of its bits divided by seven, rounded up, which a multiplication does for all
+/// counts up to 64.
+#[inline]
 pub(crate) fn varint_len(number: u64) -> usize {
-    (u64::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
+    let bits = u64::BITS - (number | 1).leading_zeros();
+    ((bits * 9 + 64) / 64) as usize
 }
 
 /// How many bytes a field of `len` bytes takes, with its length and its tag, which is one byte: its number is below 16.
@@ -43,12 +46,6 @@ impl Writer {
 
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.0.reserve(bytes);
-    }
-
-    /// Appends a message that its length stands before already.
-    pub(crate) fn delimited(&mut self, field: u8, message: &[u8]) {
-        self.tag(field, BYTES);
-        self.0.extend_from_slice(message);
     }
 
     pub(crate) fn into_vec(self) -> Vec<u8> {

@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use flink_traces_api::{Deadline, Event, Identity, ReportedEvent, ReportedSpan, Span, SystemClock};
+use flink_traces_api::{Deadline, Event, ReportedEvent, ReportedSpan, Span, SystemClock};
 use flink_traces_testkit::{Answer, GrpcStatus, HttpAnswer, LogRecord, OtlpCollector};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use support::{
@@ -243,8 +243,7 @@ fn a_single_record_that_is_too_large_goes_without_the_rest_of_its_texts() {
         let text = "ä".repeat(10_000);
         let part = || Span::builder("s", "Part").attribute("text", text.clone()).attribute("number", 7);
         let span = Span::builder("s", "Whole").child(part()).build(&SystemClock);
-        let trace_id = Identity::of(&["t"]).trace_id();
-        let span = ReportedSpan::new(span.into(), trace_id, context(Default::default()));
+        let span = ReportedSpan::new(span.into(), context(Default::default()));
         let event = Event::builder("s", "Happened").body(text.clone()).attribute("a", true).build(&SystemClock);
         let event = ReportedEvent::new(event.into(), 9, context(Default::default()));
 

@@ -78,9 +78,8 @@ fn spans_are_flinks() {
                 attributes.into_iter().fold(builder, |builder, (key, value)| builder.attribute(key, value))
             };
             let parts = of_scope.spans.iter().filter(|span| span.parent_span_id == root.span_id).map(build);
-            let span = build(root).children(parts).build(&SystemClock);
-            let trace_id = Identity::of(&[&root.name]).trace_id();
-            reported.push(ReportedSpan::new(Arc::new(span), trace_id, split(&root.attributes, &[]).1));
+            let span = build(root).identity(Identity::of(&[&root.name])).children(parts).build(&SystemClock);
+            reported.push(ReportedSpan::new(Arc::new(span), split(&root.attributes, &[]).1));
         }
     }
     let collector = OtlpCollector::start().unwrap();
@@ -135,13 +134,14 @@ fn failed_checkpoint(compatibility: Compatibility) -> ReportedSpan {
         .attribute("isUnaligned", true)
         .attribute("ratio", 0.5)
         .attribute("<host>", "attribute")
+        .identity(Identity::of(&["checkpoint", "12"]))
         .extension_attribute("failureReason", "disk full")
         .failure(Failure { ts_millis: 1_795_230_933_000, message: "disk full".to_owned() })
         .link(Identity::of(&["checkpoint", "11"]))
         .build(&SystemClock);
     let variables = vec![("host".to_owned(), "jm-1".to_owned())];
     let context = ReportContext { job_id: Some("0b1d".into()), variables, compatibility };
-    ReportedSpan::new(Arc::new(span), Identity::of(&["checkpoint", "12"]).trace_id(), Arc::new(context))
+    ReportedSpan::new(Arc::new(span), Arc::new(context))
 }
 
 #[test]

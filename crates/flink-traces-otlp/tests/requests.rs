@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::HashSet;
 
-use flink_traces_api::{Deadline, Identity, ReportedSpan, Span, SystemClock};
+use flink_traces_api::{Deadline, ReportedSpan, Span, SystemClock};
 use flink_traces_testkit::{Encoding, OtlpCollector};
 use serde_json::json;
 use support::{PROTOCOLS, context, event, event_reporter, options, trace_reporter, tree};
@@ -59,8 +59,7 @@ fn a_checkpoint_of_ten_thousand_subtasks_arrives_whole_parents_first() {
     };
     let tasks = (0..10).map(|_| part("Checkpoint_Task").children((0..1000).map(|_| part("Checkpoint_Subtask"))));
     let span = part("Checkpoint").children(tasks).build(&SystemClock);
-    let trace_id = Identity::of(&["checkpoint"]).trace_id();
-    let span = ReportedSpan::new(span.into(), trace_id, context(Default::default()));
+    let span = ReportedSpan::new(span.into(), context(Default::default()));
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         let endpoint = collector.grpc_endpoint();

@@ -2,13 +2,13 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use flink_traces_api::{
-    Clock, ConfigError, EventBuilder, Identity, Registry, ReportContext, ReportedEvent, ReportedSpan, SpanBuilder,
-    Text, TraceId,
+    Clock, ConfigError, EventBuilder, Identity, Registry, ReportContext, ReportedEvent, ReportedSpan, SpanBuilder, Text,
 };
 
 use crate::lane::{AnyLane, Lane, Record, Reporter};
@@ -139,11 +139,15 @@ impl Dispatcher {
 
     pub(crate) fn add_span(&self, logical_scope: &str, contexts: &GroupContexts, span: SpanBuilder) {
         let inner = &*self.0;
+        let span = match span.has_identity() {
+            true => span,
+            false => span.identity(inner.anonymous_identity()),
+        };
         let span = Arc::new(span.build(&*inner.clock));
-        let trace_id = span.identity().map_or_else(|| inner.anonymous_trace_id(), Identity::trace_id);
-        for (outlet, context) in inner.traces.iter().zip(&contexts.traces) {
-            let record = ReportedSpan::new(span.clone(), trace_id, context.clone());
-            outlet.offer(logical_scope, span.name(), record);
+        // The last reporter gets it without a count that another thread shares.
+        let spans = iter::repeat_n(span, inner.traces.len());
+        for ((outlet, context), span) in inner.traces.iter().zip(&contexts.traces).zip(spans) {
+            outlet.offer(logical_scope, ReportedSpan::new(span, context.clone()));
         }
     }
 
@@ -152,8 +156,7 @@ impl Dispatcher {
         let event = Arc::new(event.build(&*inner.clock));
         let now = inner.clock.now_millis();
         for (outlet, context) in inner.events.iter().zip(&contexts.events) {
-            let record = ReportedEvent::new(event.clone(), now, context.clone());
-            outlet.offer(logical_scope, event.name(), record);
+            outlet.offer(logical_scope, ReportedEvent::new(event.clone(), now, context.clone()));
         }
     }
 }
@@ -205,8 +208,8 @@ impl Inner {
         traces.chain(self.events.iter().map(|outlet| &outlet.lane as &dyn AnyLane))
     }
 
-    fn anonymous_trace_id(&self) -> TraceId {
-        self.anonymous.and_number(self.anonymous_spans.fetch_add(1, Ordering::Relaxed)).trace_id()
+    fn anonymous_identity(&self) -> Identity {
+        self.anonymous.and_number(self.anonymous_spans.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -220,8 +223,8 @@ impl Drop for Inner {
 }
 
 impl<R: Record> Outlet<R> {
-    fn offer(&self, logical_scope: &str, name: &str, record: R) {
-        match self.setup.filter.matches(logical_scope, name) {
+    fn offer(&self, logical_scope: &str, record: R) {
+        match self.setup.filter.matches(logical_scope, record.name()) {
             true => self.lane.push(record),
             false => self.lane.filtered(record.units()),
         }

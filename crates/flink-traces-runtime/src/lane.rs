@@ -33,17 +33,27 @@ const BATCH_UNITS: u64 = 16 * 1024;
 
 /// What a lane carries.
 pub(crate) trait Record: Send + 'static {
+    /// What filters match, beside the scope.
+    fn name(&self) -> &str;
     /// How much of the bound it takes, and how much is lost with it: spans are counted one by one.
     fn units(&self) -> u64;
 }
 
 impl Record for ReportedSpan {
+    fn name(&self) -> &str {
+        ReportedSpan::name(self)
+    }
+
     fn units(&self) -> u64 {
         self.span_count() as u64
     }
 }
 
 impl Record for ReportedEvent {
+    fn name(&self) -> &str {
+        ReportedEvent::name(self)
+    }
+
     fn units(&self) -> u64 {
         1
     }
@@ -120,6 +130,9 @@ struct State<R> {
     /// Why there is no reporter.
     refusal: Option<ConfigError>,
     queue: VecDeque<R>,
+    /// A batch that was reported. Callers free it, one record for each that they queue: so memory returns to the thread that
+    /// asks for more, and the thread of the lane does not get in its way.
+    spent: VecDeque<R>,
     /// The thread waits for something to be queued, and nobody has woken it.
     asleep: bool,
     /// Nothing is taken any more.
@@ -159,6 +172,7 @@ impl<R: Record> Lane<R> {
             phase: Phase::Starting,
             refusal: None,
             queue: VecDeque::new(),
+            spent: VecDeque::new(),
             asleep: false,
             closed: false,
             overflowing: false,
@@ -204,9 +218,12 @@ impl<R: Record> Lane<R> {
             state.accepted += units;
             state.stats.queued += units;
             state.queue.push_back(record);
+            let spent = state.spent.pop_front();
             // Waking is a call of the operating system, whether anybody sleeps or not.
-            if mem::take(&mut state.asleep) {
-                drop(state);
+            let wakes = mem::take(&mut state.asleep);
+            drop(state);
+            drop(spent);
+            if wakes {
                 arrived.notify_one();
             }
             return;
@@ -293,7 +310,7 @@ impl<R: Record> State<R> {
     #[must_use]
     fn give_up_queue(&mut self, reason: DropReason) -> VecDeque<R> {
         let queue = mem::take(&mut self.queue);
-        self.stats.drop_queued(queue.iter().map(Record::units).sum(), reason);
+        self.stats.drop_queued(units(&queue), reason);
         queue
     }
 }
@@ -332,9 +349,10 @@ impl<R: Record> Shared<R> {
         let meter = reporter.meter();
         self.lock().meter = meter;
         self.enter(Phase::Running, None);
-        while let Some(batch) = self.take() {
-            let result = reporter.report(&batch, &self.deadline);
-            self.settle(batch.iter().map(Record::units).sum(), result);
+        let mut batch = VecDeque::new();
+        while self.take(&mut batch) {
+            let result = reporter.report(batch.make_contiguous(), &self.deadline);
+            self.settle(&mut batch, result);
         }
         if let Some(reporter) = place.take()
             && let Err(error) = reporter.close(&self.deadline)
@@ -353,8 +371,8 @@ impl<R: Record> Shared<R> {
         self.settled.notify_all();
     }
 
-    /// The next batch; `None` once the lane is closed and has no more to report.
-    fn take(&self) -> Option<Vec<R>> {
+    /// Fills `batch`, which is empty; answers `false` once the lane is closed and has no more to report.
+    fn take(&self, batch: &mut VecDeque<R>) -> bool {
         let mut state = self.lock();
         while state.queue.is_empty() && !state.closed {
             state.asleep = true;
@@ -366,20 +384,25 @@ impl<R: Record> Shared<R> {
             self.settled.notify_all();
             drop(state);
             drop(given_up);
-            return None;
+            return false;
         }
-        let mut batch = Vec::new();
+        // All that is not settled waits here, as the thread holds nothing: mostly it is one batch.
+        if state.queue.len() <= BATCH_RECORDS && state.stats.queued <= BATCH_UNITS {
+            mem::swap(&mut state.queue, batch);
+            return !batch.is_empty();
+        }
         let mut units = 0;
         while batch.len() < BATCH_RECORDS && units < BATCH_UNITS {
             let Some(record) = state.queue.pop_front() else { break };
             units += record.units();
-            batch.push(record);
+            batch.push_back(record);
         }
-        (!batch.is_empty()).then_some(batch)
+        true
     }
 
-    /// Counts what became of a batch. One line when the reporter begins to fail and one when it works again, none per batch.
-    fn settle(&self, units: u64, result: Result<(), ReportError>) {
+    /// Counts what became of a batch, and empties it. One line when the reporter begins to fail and one when it works again, none per batch.
+    fn settle(&self, batch: &mut VecDeque<R>, result: Result<(), ReportError>) {
+        let units = units(batch);
         let Self { signal, name, .. } = self;
         let error = result.as_ref().err().map(with_causes);
         let mut state = self.lock();
@@ -400,8 +423,13 @@ impl<R: Record> Shared<R> {
         let has_room_again = state.overflowing && state.stats.queued <= self.capacity / 2;
         state.overflowing &= !has_room_again;
         let dropped = state.stats.dropped_by(DropReason::QueueFull);
+        // Trees are freed here: they are large, and freeing one takes its time.
+        if state.spent.is_empty() && units == batch.len() as u64 {
+            mem::swap(&mut state.spent, batch);
+        }
         self.settled.notify_all();
         drop(state);
+        batch.clear();
         match &error {
             Some(error) if !was_failing => tracing::warn!(%signal, reporter = %name, error, "reporter fails"),
             None if was_failing => tracing::info!(%signal, reporter = %name, "reporter works again"),
@@ -431,6 +459,10 @@ impl<R: Record> Shared<R> {
         drop(queue);
         tracing::error!(signal = %self.signal, reporter = %self.name, panic, "reporter panicked and is out of use");
     }
+}
+
+fn units<R: Record>(records: &VecDeque<R>) -> u64 {
+    records.iter().map(Record::units).sum()
 }
 
 /// What `call` answers, or the message that it panicked with.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use expect_test::expect;
 use flink_traces_api::{
-    Clock, Compatibility, EventBuilder, Identity, ReportContext, ReportedEvent, ReportedSpan, Span, SpanBuilder,
-    SpanId, SpanRef, TraceId, ValueRef,
+    Clock, Compatibility, EventBuilder, ReportContext, ReportedEvent, ReportedSpan, Span, SpanBuilder, SpanId, SpanRef,
+    TraceId, ValueRef,
 };
 use flink_traces_runtime::{
     AllSubtasksStatus, CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, ExecutionAttemptId,
@@ -47,7 +47,7 @@ fn context(compatibility: Compatibility) -> Arc<ReportContext> {
 }
 
 fn reported(span: SpanBuilder, compatibility: Compatibility) -> ReportedSpan {
-    ReportedSpan::new(Arc::new(span.build(&NoClock)), Identity::of(&["none"]).trace_id(), context(compatibility))
+    ReportedSpan::new(Arc::new(span.build(&NoClock)), context(compatibility))
 }
 
 /// As `key=value`: numbers plain, text in quotes, so that types show.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use flink_traces_api::{Clock, Identity, ReportContext, ReportedEvent, ReportedSpan};
+use flink_traces_api::{Clock, ReportContext, ReportedEvent, ReportedSpan};
 use flink_traces_runtime::{
     Dispatcher, JobFailure, JobIdentity, MetricGroup, SpanDetailLevel, all_subtasks_status_change_event,
     checkpoint_span, job_failure_event, job_initialization_span, job_status_change_event,
@@ -148,7 +148,7 @@ fn lines(at: i64, output: &Output) -> Vec<String> {
     let variables = vec![("<job_name>".to_owned(), job_name)];
     let context = Arc::new(ReportContext { variables, ..ReportContext::default() });
     let span = span.map(|span| {
-        let span = ReportedSpan::new(Arc::new(span.build(&clock)), Identity::of(&[]).trace_id(), context.clone());
+        let span = ReportedSpan::new(Arc::new(span.build(&clock)), context.clone());
         flink_traces_log::span_line(span.root())
     });
     let event = event.map(|event| {

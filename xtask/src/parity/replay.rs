@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use flink_traces_api::{
-    Clock, Compatibility, EventBuilder, Identity, ReportContext, ReportedEvent, ReportedSpan, SpanBuilder, SpanRef,
-    ValueRef,
+    Clock, Compatibility, EventBuilder, ReportContext, ReportedEvent, ReportedSpan, SpanBuilder, SpanRef, ValueRef,
 };
 use flink_traces_runtime::{
     AllSubtasksTracker, CheckpointFailure, CheckpointStatsTracker, CheckpointTask, CheckpointType, ExecutionAttemptId,
@@ -361,8 +360,7 @@ impl Replay {
 
     fn span(&mut self, span: SpanBuilder) {
         let span = Arc::new(span.build(&Stopped));
-        let anonymous = Identity::of(&[]).trace_id();
-        let reported = ReportedSpan::new(span, anonymous, Arc::clone(&self.context));
+        let reported = ReportedSpan::new(span, Arc::clone(&self.context));
         self.print_span("span", reported.root());
     }
 

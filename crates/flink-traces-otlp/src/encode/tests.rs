@@ -145,11 +145,11 @@ fn tree() -> impl Strategy<Value = Tree> {
 
 fn reported(builder: SpanBuilder, compatibility: Compatibility) -> ReportedSpan {
     let context = ReportContext { compatibility, ..ReportContext::default() };
-    ReportedSpan::new(Arc::new(builder.build(&SystemClock)), trace_id(), Arc::new(context))
+    ReportedSpan::new(Arc::new(builder.identity(Identity::numbered(7)).build(&SystemClock)), Arc::new(context))
 }
 
 fn trace_id() -> TraceId {
-    Identity::of(&["test"]).trace_id()
+    Identity::numbered(7).trace_id()
 }
 
 fn chunks(trees: &[ReportedSpan], limit: usize) -> Vec<Chunk> {

@@ -97,14 +97,14 @@ fn a_chunk_waits_until_those_with_its_parents_are_settled() {
 fn tree() -> Vec<Chunk> {
     use std::sync::Arc;
 
-    use flink_traces_api::{Identity, ReportContext, ReportedSpan, Span, SystemClock};
+    use flink_traces_api::{ReportContext, ReportedSpan, Span, SystemClock};
 
     use crate::encode::{Chunks, span_records};
 
     let part = |place| Span::builder("s", "part").attribute("place", place).child(Span::builder("s", "in it"));
     let whole = Span::builder("s", "whole").children((0..60_i64).map(part)).build(&SystemClock);
     let context = Arc::new(ReportContext::default());
-    let tree = [ReportedSpan::new(Arc::new(whole), Identity::numbered(7).trace_id(), context)];
+    let tree = [ReportedSpan::new(Arc::new(whole), context)];
     let chunks: Vec<_> = Chunks::new(span_records(&tree), tree[0].span_count(), Bytes::new(), 1_000).collect();
     assert!(chunks.len() > 5);
     chunks

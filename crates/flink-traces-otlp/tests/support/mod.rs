@@ -63,9 +63,9 @@ pub(crate) fn wide_tree(number: usize, parts: usize) -> ReportedSpan {
         .end_ts_millis(3_000)
         .attribute("number", i64::try_from(number).unwrap())
         .children((0..i64::try_from(parts).unwrap()).map(part))
+        .identity(Identity::numbered(number as u64 + 1))
         .build(&SystemClock);
-    let trace_id = Identity::numbered(number as u64 + 1).trace_id();
-    ReportedSpan::new(Arc::new(span), trace_id, context(Compatibility::Standard))
+    ReportedSpan::new(Arc::new(span), context(Compatibility::Standard))
 }
 
 pub(crate) fn event(number: i64) -> ReportedEvent {

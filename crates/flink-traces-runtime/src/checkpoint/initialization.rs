@@ -1,7 +1,5 @@
 //! How the subtasks of a job come up: one initialization, folded as they report.
 
-use std::collections::BTreeMap;
-
 use flink_traces_api::Text;
 
 use super::stats::{InitializationMetric, InitializationStats, InitializationStatus};
@@ -126,8 +124,7 @@ impl StateObjectLocation {
 /// [subtasks](Self::with_subtasks). It has no clock; whoever calls decides with [`give_up`](Self::give_up) how long to wait.
 #[derive(Debug, Clone)]
 pub struct JobInitializationMetricsBuilder {
-    /// By job vertex, sorted by subtask and attempt.
-    attempts: BTreeMap<String, Vec<Attempt>>,
+    vertices: Vertices,
     expected: usize,
     pending: usize,
     has_ended: bool,
@@ -137,6 +134,28 @@ pub struct JobInitializationMetricsBuilder {
     metrics: Vec<Metric>,
     /// All but `metrics`.
     stats: InitializationStats,
+}
+
+/// The attempts by job vertex, sorted by that, and by subtask and attempt.
+#[derive(Debug, Clone, Default)]
+struct Vertices {
+    list: Vec<(String, Vec<Attempt>)>,
+    /// Where the last one lies that was looked for: subtasks of a task mostly come one after the other.
+    last: usize,
+}
+
+impl Vertices {
+    /// Where that job vertex lies, or belongs.
+    fn place_of(&mut self, job_vertex_id: &str) -> Result<usize, usize> {
+        if self.list.get(self.last).is_none_or(|(id, _)| id != job_vertex_id) {
+            self.last = self.list.binary_search_by(|(id, _)| id.as_str().cmp(job_vertex_id))?;
+        }
+        Ok(self.last)
+    }
+
+    fn attempts(&self) -> impl Iterator<Item = (&str, &Attempt)> {
+        self.list.iter().flat_map(|(id, attempts)| attempts.iter().map(move |attempt| (id.as_str(), attempt)))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -172,18 +191,21 @@ impl Attempt {
 impl JobInitializationMetricsBuilder {
     /// An initialization that begins at `start_timestamp`, in milliseconds since the epoch, and ends when each of `attempts` has reported.
     pub fn new(start_timestamp: i64, attempts: impl IntoIterator<Item = ExecutionAttemptId>) -> Self {
-        let mut by_vertex: BTreeMap<String, Vec<Attempt>> = BTreeMap::new();
+        let mut vertices = Vertices::default();
         for ExecutionAttemptId { job_vertex_id, subtask_index, attempt_number } in attempts {
             let attempt = Attempt { subtask_index, attempt_number, has_reported: false, report: None };
-            by_vertex.entry(job_vertex_id).or_default().push(attempt);
+            match vertices.place_of(&job_vertex_id) {
+                Ok(place) => vertices.list[place].1.push(attempt),
+                Err(place) => vertices.list.insert(place, (job_vertex_id, vec![attempt])),
+            }
         }
-        for attempts in by_vertex.values_mut() {
+        for (_, attempts) in &mut vertices.list {
             attempts.sort_unstable_by_key(Attempt::key);
             attempts.dedup_by_key(|attempt| attempt.key());
         }
-        let expected = by_vertex.values().map(Vec::len).sum();
+        let expected = vertices.attempts().count();
         Self {
-            attempts: by_vertex,
+            vertices,
             expected,
             pending: expected,
             has_ended: false,
@@ -289,7 +311,8 @@ impl JobInitializationMetricsBuilder {
     }
 
     fn attempt(&mut self, id: &ExecutionAttemptId) -> Option<&mut Attempt> {
-        let attempts = self.attempts.get_mut(&id.job_vertex_id)?;
+        let vertex = self.vertices.place_of(&id.job_vertex_id).ok()?;
+        let (_, attempts) = self.vertices.list.get_mut(vertex)?;
         let key = (id.subtask_index, id.attempt_number);
         // Where all subtasks start, each lies at its index.
         let direct = id.subtask_index as usize;
@@ -301,14 +324,14 @@ impl JobInitializationMetricsBuilder {
     }
 
     fn missing(&self) -> Vec<ExecutionAttemptId> {
-        let by_vertex = self.attempts.iter().flat_map(|(vertex, attempts)| attempts.iter().map(move |a| (vertex, a)));
-        by_vertex.filter(|(_, attempt)| !attempt.has_reported).map(|(vertex, attempt)| attempt.id(vertex)).collect()
+        let missing = self.vertices.attempts().filter(|(_, attempt)| !attempt.has_reported);
+        missing.map(|(vertex, attempt)| attempt.id(vertex)).collect()
     }
 
     /// What was kept, by job vertex and subtask.
     fn take_subtasks(&mut self) -> Vec<(ExecutionAttemptId, SubTaskInitializationMetrics)> {
         let mut subtasks = Vec::new();
-        for (vertex, attempts) in &mut self.attempts {
+        for (vertex, attempts) in &mut self.vertices.list {
             let reports = attempts.iter_mut().filter_map(|attempt| Some((attempt.id(vertex), *attempt.report.take()?)));
             subtasks.extend(reports);
         }

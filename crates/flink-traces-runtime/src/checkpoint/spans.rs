@@ -144,11 +144,12 @@ fn task_span(stats: &CheckpointStats, summary: &TaskSummary<'_>, with_subtasks: 
         .identity(Identity::of(&[&task.job_vertex_id]))
         .start_ts_millis(stats.trigger_timestamp.saturating_add(summary.start_delay))
         .end_ts_millis(task.latest_ack_timestamp.unwrap_or(-1))
-        .attribute("checkpointId", stats.checkpoint_id)
-        .attribute_ref("jobVertexId", ValueRef::String(&task.job_vertex_id));
+        .attribute("checkpointId", stats.checkpoint_id);
+    span.set_attribute("jobVertexId", ValueRef::String(&task.job_vertex_id));
     for (names, value) in NAMES.iter().zip(summary.metrics) {
         if let Some(value) = value {
-            span = span.attribute(names.max, value.max).attribute(names.sum, value.sum);
+            span.set_attribute(names.max, ValueRef::Long(value.max));
+            span.set_attribute(names.sum, ValueRef::Long(value.sum));
         }
     }
     if let Some(name) = &task.task_name {
@@ -163,17 +164,19 @@ fn task_span(stats: &CheckpointStats, summary: &TaskSummary<'_>, with_subtasks: 
 fn subtask_span(stats: &CheckpointStats, task: &TaskStats, subtask: &SubtaskStats) -> SpanBuilder {
     let start_delay = subtask.metric(SubtaskMetric::CheckpointStartDelayMs).unwrap_or(0).max(0);
     // What most have; there may be a hundred thousand of them.
-    const ATTRIBUTES: usize = 352;
+    const ATTRIBUTES: usize = 368;
     let mut span = Span::builder(TRACKER_SCOPE, "Checkpoint_Subtask")
         .attribute_capacity(ATTRIBUTES)
         .identity(Identity::numbered(subtask.index.cast_unsigned()))
         .start_ts_millis(stats.trigger_timestamp.saturating_add(start_delay))
         .end_ts_millis(subtask.ack_timestamp)
-        .attribute("checkpointId", stats.checkpoint_id)
-        .attribute_ref("jobVertexId", ValueRef::String(&task.job_vertex_id))
-        .attribute("subtaskId", subtask.index);
+        .attribute("checkpointId", stats.checkpoint_id);
+    span.set_attribute("jobVertexId", ValueRef::String(&task.job_vertex_id));
+    span.set_attribute("subtaskId", ValueRef::Long(subtask.index));
     for names in &NAMES {
-        span = optional(span, names.bare, subtask.metric(names.metric));
+        if let Some(value) = subtask.metric(names.metric) {
+            span.set_attribute(names.bare, ValueRef::Long(value));
+        }
     }
     span
 }
@@ -276,17 +279,20 @@ struct Summary {
 
 impl<'a> TaskSummary<'a> {
     fn new(task: &'a TaskStats) -> Self {
-        let summarize = |metric| {
-            let mut summary = Summary::default();
-            for subtask in &task.subtasks {
-                // Flink's statistics ignore the −1 of a number that was left unset.
-                let value = subtask.metric(metric)?.max(0);
-                summary.max = summary.max.max(value);
-                summary.sum = summary.sum.saturating_add(value);
+        let mut metrics = [Some(Summary::default()); NAMES.len()];
+        for subtask in &task.subtasks {
+            for (summary, value) in metrics.iter_mut().zip(subtask.metrics) {
+                match (&mut *summary, value) {
+                    (Some(summary), Some(value)) => {
+                        // Flink's statistics ignore the −1 of a number that was left unset.
+                        summary.max = summary.max.max(value);
+                        summary.sum = summary.sum.saturating_add(value.max(0));
+                    }
+                    _ => *summary = None,
+                }
             }
-            Some(summary)
-        };
-        Self { task, start_delay: task.min_start_delay(), metrics: SubtaskMetric::ALL.map(summarize) }
+        }
+        Self { task, start_delay: task.min_start_delay(), metrics }
     }
 }
 

@@ -15,6 +15,10 @@ use super::*;
 struct Units(u64);
 
 impl Record for Units {
+    fn name(&self) -> &str {
+        ""
+    }
+
     fn units(&self) -> u64 {
         self.0
     }

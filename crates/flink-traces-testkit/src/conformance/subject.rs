@@ -53,8 +53,8 @@ impl Subject for Traces {
     }
 
     fn record(sample: Sample, number: &mut i64, context: Arc<ReportContext>) -> Self::Record {
-        let trace_id = Identity::of(&["conformance", &number.to_string()]).trace_id();
-        ReportedSpan::new(Arc::new(span(sample, number).build(&SystemClock)), trace_id, context)
+        let identity = Identity::of(&["conformance", &number.to_string()]);
+        ReportedSpan::new(Arc::new(span(sample, number).identity(identity).build(&SystemClock)), context)
     }
 
     fn expected(record: &Self::Record) -> Vec<Expected> {
