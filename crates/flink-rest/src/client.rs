@@ -136,7 +136,7 @@ impl Client {
         let deadline = Instant::now() + within;
         let given = format!("{}{}", self.base_url, operation.path());
         let late = |trigger: Option<TriggerId>| Error::Deadline { url: given.clone(), within, trigger };
-        let TriggerResponse { request_id } =
+        let TriggerResponse { request_id, .. } =
             timeout_at(deadline, self.call(operation)).await.map_err(|_| late(None))??;
         let status = operation.status(request_id.clone());
         let mut pauses = pauses();
@@ -144,7 +144,9 @@ impl Client {
             loop {
                 sleep(pauses()).await;
                 match self.call(&status).await {
-                    Ok(AsynchronousOperationResult { status, operation }) if status.id == QueueStatusId::Completed => {
+                    Ok(AsynchronousOperationResult { status, operation, .. })
+                        if status.id == QueueStatusId::Completed =>
+                    {
                         return Ok(operation.unwrap_or_default());
                     }
                     Ok(_) => {}

@@ -66,7 +66,8 @@ impl RestService for Cluster {
     async fn trigger_savepoint(&self, request: TriggerSavepoint) -> Result<TriggerResponse, RestError> {
         let directory = request.body.target_directory.unwrap_or_default();
         self.note(format!("savepoint to {directory:?}"));
-        Ok(TriggerResponse { request_id: TriggerId::new(if directory.is_empty() { "bad" } else { "good" }).unwrap() })
+        let request_id = TriggerId::new(if directory.is_empty() { "bad" } else { "good" }).unwrap();
+        Ok(TriggerResponse { request_id, other: Default::default() })
     }
 
     async fn savepoint_status(&self, request: SavepointStatus) -> Result<AsynchronousOperationResult, RestError> {
@@ -85,6 +86,7 @@ impl RestService for Cluster {
                     class: "java.lang.IllegalStateException".to_owned(),
                     stack_trace: "java.lang.IllegalStateException: no default directory\n\tat x.Y".to_owned(),
                     serialized_throwable: None,
+                    other: Default::default(),
                 };
                 (
                     QueueStatusId::Completed,
@@ -92,14 +94,15 @@ impl RestService for Cluster {
                 )
             }
         };
-        Ok(AsynchronousOperationResult { status: QueueStatus { id }, operation })
+        let status = QueueStatus { id, other: Default::default() };
+        Ok(AsynchronousOperationResult { status, operation, other: Default::default() })
     }
 
     async fn upload_jar(&self, request: UploadJar) -> Result<JarUploadResponseBody, RestError> {
         let [part] = &request.body.parts[..] else { return Err(RestError::new(400, "Exactly 1 file must be sent.")) };
         self.note(format!("{} {:?} {} bytes", part.name, part.file_name, part.content.len()));
         let filename = format!("/uploads/0000_{}", part.file_name.as_deref().unwrap_or_default());
-        Ok(JarUploadResponseBody { filename, status: "success".to_owned() })
+        Ok(JarUploadResponseBody { filename, status: "success".to_owned(), other: Default::default() })
     }
 
     async fn job_manager_log_file(&self, request: JobManagerLogFile) -> Result<File, RestError> {

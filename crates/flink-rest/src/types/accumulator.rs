@@ -36,6 +36,9 @@ pub struct UserAccumulator {
     /// Its value as Java prints it.
     #[serde(default, deserialize_with = "optional_text")]
     pub value: Option<String>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// What a vertex's accumulators hold; answers `/jobs/:jobid/vertices/:vertexid/accumulators`.
@@ -46,6 +49,9 @@ pub struct JobVertexAccumulatorsInfo {
     pub id: JobVertexId,
     /// The accumulators, over all subtasks.
     pub user_accumulators: Vec<UserAccumulator>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// What the accumulators of a vertex's subtasks hold; answers `/jobs/:jobid/vertices/:vertexid/subtasks/accumulators`.
@@ -58,6 +64,9 @@ pub struct SubtasksAllAccumulatorsInfo {
     pub parallelism: i64,
     /// One for each subtask, by index.
     pub subtasks: Vec<SubtaskAccumulatorsInfo>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// What a subtask's accumulators hold, as `SubtasksAllAccumulatorsInfo.SubtaskAccumulatorsInfo`.
@@ -91,4 +100,7 @@ pub struct SubtaskExecutionAttemptAccumulatorsInfo {
     pub id: String,
     /// The accumulators.
     pub user_accumulators: Vec<UserAccumulator>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }

@@ -14,6 +14,9 @@ use crate::{ApplicationId, JobId, JobStatus};
 pub struct MultipleApplicationsDetails {
     /// In no order.
     pub applications: Vec<ApplicationDetails>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// An application in short.
@@ -81,6 +84,9 @@ pub struct ApplicationDetailsInfo {
 pub struct ApplicationExceptionsInfoWithHistory {
     /// The failures.
     pub exception_history: ApplicationExceptionHistory,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// An application's failures, newest first.
@@ -88,6 +94,9 @@ pub struct ApplicationExceptionsInfoWithHistory {
 pub struct ApplicationExceptionHistory {
     /// The failures.
     pub entries: Vec<ApplicationExceptionInfo>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// An application's failure.

@@ -210,6 +210,9 @@ pub struct GarbageCollectorInfo {
     pub count: i64,
     /// How long it ran, in milliseconds.
     pub time: i64,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A slot that a job uses.
@@ -245,6 +248,9 @@ pub struct ConfigurationInfoEntry {
     /// Its value.
     #[serde(default, deserialize_with = "text")]
     pub value: String,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A JVM and its class path; answers `/jobmanager/environment`.
@@ -280,6 +286,9 @@ pub struct JvmInfo {
 pub struct LogListInfo {
     /// The files, in no order.
     pub logs: Vec<LogInfo>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A log file.
@@ -293,6 +302,9 @@ pub struct LogInfo {
     /// When it was written to last, in milliseconds since the epoch; since 1.17.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub mtime: Option<i64>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// Where a log is to be seen.
@@ -300,6 +312,9 @@ pub struct LogInfo {
 pub struct LogUrlResponse {
     /// The address.
     pub url: String,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// What the threads of a JVM do; answers `/jobmanager/thread-dump` and its like.
@@ -308,6 +323,9 @@ pub struct LogUrlResponse {
 pub struct ThreadDumpInfo {
     /// The threads.
     pub thread_infos: Vec<ThreadInfo>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// What a thread does.
@@ -319,6 +337,9 @@ pub struct ThreadInfo {
     /// Its state and stack, as text.
     #[serde(default)]
     pub stringified_thread_info: String,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// What to profile.
@@ -336,6 +357,9 @@ pub struct ProfilingRequestBody {
 pub struct ProfilingInfoList {
     /// The profilings, newest first.
     pub profiling_list: Vec<ProfilingInfo>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A profiling.

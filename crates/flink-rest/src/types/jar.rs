@@ -16,6 +16,9 @@ pub struct JarListInfo {
     pub address: String,
     /// The jars.
     pub files: Vec<JarFileInfo>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A jar, as `JarListInfo.JarFileInfo`.
@@ -45,6 +48,9 @@ pub struct JarEntryInfo {
     /// What it says of itself.
     #[serde(default, deserialize_with = "optional_text")]
     pub description: Option<String>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A jar that was uploaded.
@@ -55,6 +61,9 @@ pub struct JarUploadResponseBody {
     /// `success`.
     #[serde(default, deserialize_with = "text")]
     pub status: String,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 impl JarUploadResponseBody {
@@ -113,6 +122,9 @@ pub struct JarRunResponseBody {
     /// The application that it belongs to; since 2.3.
     #[serde(rename = "applicationId", skip_serializing_if = "Option::is_none")]
     pub application_id: Option<ApplicationId>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// An application that runs.
@@ -120,4 +132,7 @@ pub struct JarRunResponseBody {
 pub struct JarRunApplicationResponseBody {
     /// The application.
     pub applicationid: ApplicationId,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }

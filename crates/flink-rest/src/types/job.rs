@@ -183,6 +183,9 @@ pub struct JobDetailsVertexInfo {
 pub struct JobPlanInfo {
     /// The graph.
     pub plan: Plan,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A graph, as `JobPlanInfo.Plan`.
@@ -285,6 +288,9 @@ pub struct ExecutionConfigInfo {
 pub struct JobStatusInfo {
     /// Its state.
     pub status: JobStatus,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// The parallelism that each vertex may have; answers `/jobs/:jobid/resource-requirements`, and changes it.
@@ -300,6 +306,9 @@ pub struct JobResourceRequirementsBody {
 pub struct JobVertexResourceRequirements {
     /// Its parallelism.
     pub parallelism: ParallelismBounds,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// Bounds of a parallelism, as `JobVertexResourceRequirements.Parallelism`.
@@ -310,6 +319,9 @@ pub struct ParallelismBounds {
     pub lower_bound: i64,
     /// The most.
     pub upper_bound: i64,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// Until when a job's client counts as alive.
@@ -334,6 +346,9 @@ pub struct ClientCoordinationRequestBody {
 pub struct ClientCoordinationResponseBody {
     /// The answer, serialized by Java and written in Base64.
     pub serialized_coordination_result: String,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// The part `request` of a job that is submitted: names of the other parts' files.
@@ -368,4 +383,7 @@ pub struct DistributedCacheFile {
 pub struct JobSubmitResponseBody {
     /// Its path, `/jobs/` and its id.
     pub job_url: String,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }

@@ -32,6 +32,9 @@ pub struct File {
 pub struct TriggerResponse {
     /// By what to ask after it.
     pub request_id: TriggerId,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// How an operation stands.
@@ -41,6 +44,9 @@ pub struct AsynchronousOperationResult {
     pub status: QueueStatus,
     /// What came of it; `None` while it is going on.
     pub operation: Option<OperationInfo>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// Whether something is still going on.
@@ -48,6 +54,9 @@ pub struct AsynchronousOperationResult {
 pub struct QueueStatus {
     /// Whether it is.
     pub id: QueueStatusId,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// What came of an operation: Flink's `SavepointInfo`, `CheckpointInfo` and `AsynchronousOperationInfo` in one.
@@ -91,6 +100,9 @@ pub struct SerializedThrowable {
     /// All of it, serialized by Java and written in Base64.
     #[serde(deserialize_with = "optional_text", default, skip_serializing_if = "Option::is_none")]
     pub serialized_throwable: Option<String>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 impl SerializedThrowable {
@@ -98,7 +110,12 @@ impl SerializedThrowable {
     pub fn new(class: &str, message: &str) -> Self {
         let stack_trace = format!("{class}: {message}");
         let serialized = java::serialized_throwable(class, message, &stack_trace);
-        Self { class: class.to_owned(), serialized_throwable: Some(BASE64_STANDARD.encode(serialized)), stack_trace }
+        Self {
+            class: class.to_owned(),
+            stack_trace,
+            serialized_throwable: Some(BASE64_STANDARD.encode(serialized)),
+            other: Other::new(),
+        }
     }
 }
 
@@ -165,6 +182,9 @@ pub struct JobExecutionResultResponseBody {
     /// How it ended; `None` while it is going on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_execution_result: Option<JobResult>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// How a job ended.
@@ -195,6 +215,9 @@ pub struct JobResult {
 pub struct ClusterDataSetListResponseBody {
     /// The data sets.
     pub data_sets: Vec<ClusterDataSetEntry>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// An intermediate result that the cluster keeps.
@@ -205,4 +228,7 @@ pub struct ClusterDataSetEntry {
     pub id: DataSetId,
     /// Whether all of it is there.
     pub is_complete: bool,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }

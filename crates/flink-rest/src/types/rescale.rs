@@ -172,6 +172,9 @@ pub struct RescalesCounts {
     pub completed: i64,
     /// Those that failed.
     pub failed: i64,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// How long rescales took; answers `/jobs/:jobid/rescales/summary`.

@@ -203,6 +203,9 @@ pub struct JobVertexTaskManagersInfo {
     pub now: i64,
     /// The TaskManagers that run some of its subtasks.
     pub taskmanagers: Vec<VertexTaskManagerInfo>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// What a TaskManager runs of a vertex, as `JobVertexTaskManagersInfo.TaskManagersInfo`.
@@ -296,6 +299,9 @@ pub struct VertexFlameGraph {
     /// The root.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<FlameGraphNode>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A frame of a flame graph, as `VertexFlameGraph.Node`.
@@ -308,4 +314,7 @@ pub struct FlameGraphNode {
     /// What it called.
     #[serde(default)]
     pub children: Vec<FlameGraphNode>,
+    /// What this crate has no name for.
+    #[serde(flatten)]
+    pub other: Other,
 }

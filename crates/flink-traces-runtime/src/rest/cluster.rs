@@ -91,6 +91,7 @@ impl TrackedCluster {
         let entry = |(key, value): (&str, &ConfigValue)| ConfigurationInfoEntry {
             key: key.to_owned(),
             value: value.redacted(),
+            other: Default::default(),
         };
         Self { configuration: ConfigurationInfo { entries: configuration.iter().map(entry).collect() }, ..self }
     }
@@ -207,7 +208,7 @@ impl TrackedCluster {
             }
             begin(gateway, job.as_str(), operation).map_err(|NotSupported| unknown(request))
         })?;
-        Ok(TriggerResponse { request_id })
+        Ok(TriggerResponse { request_id, other: Default::default() })
     }
 }
 
@@ -295,7 +296,8 @@ impl RestService for TrackedCluster {
     }
 
     async fn job_state(&self, request: JobState) -> Result<JobStatusInfo, RestError> {
-        Ok(JobStatusInfo { status: self.find(&request.job)?.details(self.now()).state })
+        let status = self.find(&request.job)?.details(self.now()).state;
+        Ok(JobStatusInfo { status, other: Default::default() })
     }
 
     async fn job_config(&self, request: JobConfig) -> Result<JobConfigInfo, RestError> {
@@ -303,7 +305,7 @@ impl RestService for TrackedCluster {
     }
 
     async fn job_plan(&self, request: JobPlan) -> Result<JobPlanInfo, RestError> {
-        Ok(JobPlanInfo { plan: self.find(&request.job)?.plan() })
+        Ok(JobPlanInfo { plan: self.find(&request.job)?.plan(), other: Default::default() })
     }
 
     async fn job_exceptions(&self, request: JobExceptions) -> Result<JobExceptionsInfoWithHistory, RestError> {
@@ -379,7 +381,7 @@ impl RestService for TrackedCluster {
     async fn applications_overview(&self, _: ApplicationsOverview) -> Result<MultipleApplicationsDetails, RestError> {
         let now = self.now();
         let applications = self.all().into_iter().map(|job| job.application(now)).collect::<Result<_, _>>();
-        Ok(MultipleApplicationsDetails { applications: applications.map_err(internal)? })
+        Ok(MultipleApplicationsDetails { applications: applications.map_err(internal)?, other: Default::default() })
     }
 
     async fn application(&self, request: Application) -> Result<ApplicationDetailsInfo, RestError> {
@@ -473,7 +475,7 @@ impl RestService for TrackedCluster {
     async fn vertex_accumulators(&self, request: VertexAccumulators) -> Result<JobVertexAccumulatorsInfo, RestError> {
         let known = self.find(&request.job)?.subtasks_accumulators(&request.vertex);
         let SubtasksAllAccumulatorsInfo { id, .. } = known.ok_or_else(|| no_vertex(&request.vertex))?;
-        Ok(JobVertexAccumulatorsInfo { id, user_accumulators: Vec::new() })
+        Ok(JobVertexAccumulatorsInfo { id, user_accumulators: Vec::new(), other: Default::default() })
     }
 
     async fn subtasks_accumulators(

@@ -218,7 +218,8 @@ impl<T> Operations<T> {
             .get()
             .map(|(_, result)| done(result.clone().map_err(|message| SerializedThrowable::new(FAILURE, &message))));
         let id = if operation.is_some() { QueueStatusId::Completed } else { QueueStatusId::InProgress };
-        Ok(AsynchronousOperationResult { status: QueueStatus { id }, operation })
+        let status = QueueStatus { id, other: Default::default() };
+        Ok(AsynchronousOperationResult { status, operation, other: Default::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Known<T>> {

@@ -428,8 +428,8 @@ impl TrackedJob {
             job_id: Some(self.job_id.clone()),
             other: Default::default(),
         });
-        let exception_history = ApplicationExceptionHistory { entries: entries.collect() };
-        ApplicationExceptionsInfoWithHistory { exception_history }
+        let exception_history = ApplicationExceptionHistory { entries: entries.collect(), other: Default::default() };
+        ApplicationExceptionsInfoWithHistory { exception_history, other: Default::default() }
     }
 
     /// At most `most` failures that have all these labels.
@@ -498,6 +498,7 @@ impl TrackedJob {
             name: self.info.vertices[place].name.clone(),
             now,
             taskmanagers,
+            other: Default::default(),
         })
     }
 
@@ -511,7 +512,8 @@ impl TrackedJob {
             other: [("endpoint".to_owned(), endpoint(subtask).into())].into_iter().collect(),
         });
         let parallelism = self.info.vertices[place].parallelism.into();
-        Some(SubtasksAllAccumulatorsInfo { id: vertex.clone(), parallelism, subtasks: subtasks.collect() })
+        let (id, subtasks) = (vertex.clone(), subtasks.collect());
+        Some(SubtasksAllAccumulatorsInfo { id, parallelism, subtasks, other: Default::default() })
     }
 
     pub(super) fn attempt(
