@@ -348,8 +348,7 @@ macro_rules! endpoints {
     };
 }
 
-// Each line of documentation is also the endpoint's description in the table of the README. Where two paths fit a request,
-// the first one is taken.
+// The documentation is also the description in the endpoint's `Declaration`. Where two paths fit a request, the first one is taken.
 endpoints! {
 resources {
     /// What the web UI needs to know, Flink's version with it.

@@ -12,6 +12,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::{Next, from_fn};
+use axum::routing::get;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use flink_rest::types::{
@@ -427,6 +428,7 @@ async fn what_cannot_be_understood_is_refused() {
 async fn a_parameter_is_decoded_once() {
     let server = Running::start(ServerOptions::default()).await;
     for (method, path, expected) in [
+        ("GET", "/v1/jobmanager/logs/a%20b.log/", "log a b.log"),
         ("GET", "/jobmanager/logs/%252e%252e", "log %2e%2e"),
         ("GET", "/jobmanager/logs/%252e%252e%252fetc%252fpasswd", "log %2e%2e%2fetc%2fpasswd"),
         ("PATCH", "/jobs/%252e%252e", "cancel %2e%2e None"),
@@ -579,6 +581,24 @@ async fn who_is_slow_is_not_waited_for() {
     }
     assert_eq!(server.client().call(&Jobs).await.unwrap().jobs.len(), 1);
     assert_eq!(server.asked(), Vec::<String>::new());
+}
+
+/// Guarantees: what stands beside the endpoints, here a file of the web UI, is answered; all else is as without it.
+#[tokio::test]
+async fn files_may_stand_beside_the_endpoints() {
+    let options = ServerOptions::default();
+    let router = router(Cluster::default(), &options).route("/index.html", get(async || "<html></html>"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    tokio::spawn(RestServer::new(listener, router, options).serve(pending()));
+    assert_eq!(client.get_raw("/index.html").await.unwrap().body, b"<html></html>");
+    assert_eq!(client.call(&Jobs).await.unwrap().jobs[0].id, job());
+    assert_eq!(client.get_raw("/main.js").await.unwrap().status, 404);
+}
+
+#[test]
+fn who_says_nothing_else_listens_to_this_machine_only() {
+    assert!(ServerOptions::default().address.ip().is_loopback());
 }
 
 /// Guarantees: a connection has its time, also if nobody uses it.
