@@ -31,7 +31,7 @@ use super::gateway::{
     TriggerSavepointMode,
 };
 use super::job::TrackedJob;
-use super::task_managers::{TaskExecutorRegistration, TaskManager};
+use super::task_managers::{AllocatedSlots, TaskExecutorRegistration, TaskManager};
 use crate::{CheckpointType, Configuration, JobStatus, TrackedCheckpoint};
 
 /// How many failures are told unless asked otherwise, as in Flink.
@@ -259,12 +259,12 @@ impl RestService for TrackedCluster {
     async fn overview(&self, _: Overview) -> Result<ClusterOverviewWithVersion, RestError> {
         let jobs = self.all();
         let count = |wanted: &dyn Fn(JobStatus) -> bool| jobs.iter().filter(|job| wanted(job.status())).count() as i64;
-        let task_managers = self.all_task_managers();
+        let (task_managers, allocated) = (self.all_task_managers(), AllocatedSlots::of(&jobs));
         Ok(ClusterOverviewWithVersion {
             taskmanagers: task_managers.len() as i64,
             taskmanagers_blocked: None,
             slots_total: task_managers.iter().map(|task_manager| i64::from(task_manager.registration.slots)).sum(),
-            slots_available: task_managers.iter().map(|task_manager| task_manager.free_slots(&jobs)).sum(),
+            slots_available: task_managers.iter().map(|task_manager| task_manager.free_slots(&allocated)).sum(),
             slots_free_and_blocked: None,
             jobs_running: count(&|status| !status.is_terminal()),
             jobs_finished: count(&|status| status == JobStatus::Finished),
@@ -434,17 +434,18 @@ impl RestService for TrackedCluster {
     }
 
     async fn task_managers(&self, _: TaskManagers) -> Result<TaskManagersInfo, RestError> {
-        let (jobs, now) = (self.all(), self.now());
+        let (allocated, now) = (AllocatedSlots::of(&self.all()), self.now());
         let taskmanagers = self.all_task_managers().into_iter().map(|task_manager| TaskManagerInfo {
             metrics: None,
             allocated_slots: None,
-            ..task_manager.info(&jobs, now)
+            ..task_manager.info(&allocated, now)
         });
         Ok(TaskManagersInfo { taskmanagers: taskmanagers.collect(), other: Default::default() })
     }
 
     async fn task_manager(&self, request: flink_rest::TaskManager) -> Result<TaskManagerInfo, RestError> {
-        Ok(self.find_task_manager(&request.task_manager)?.info(&self.all(), self.now()))
+        let found = self.find_task_manager(&request.task_manager)?;
+        Ok(found.info(&AllocatedSlots::of(&self.all()), self.now()))
     }
 
     /// There are none, but the web UI asks.

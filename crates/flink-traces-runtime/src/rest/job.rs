@@ -217,15 +217,22 @@ impl TrackedJob {
         &self.job_id
     }
 
-    /// How many of each vertex's subtasks a worker runs.
-    pub(super) fn deployed_to(&self, task_manager_id: &str) -> Vec<usize> {
+    /// How many subtasks of each vertex a worker runs, by the worker's id.
+    pub(super) fn deployed(&self) -> BTreeMap<String, Vec<usize>> {
         let state = self.lock();
-        let runs = |subtask: &&Subtask| {
-            !subtask.state.is_terminal() && subtask.place.task_manager_id.as_deref() == Some(task_manager_id)
-        };
+        let mut workers = BTreeMap::<_, Vec<_>>::new();
         // Of a job that has ended nobody need have told how its subtasks did.
-        let vertices = state.subtasks.iter().filter(|_| !state.status.is_terminal());
-        vertices.map(|subtasks| subtasks.iter().filter(runs).count()).collect()
+        let vertices = state.subtasks.iter().enumerate().filter(|_| !state.status.is_terminal());
+        for (place, subtasks) in vertices {
+            for subtask in subtasks.iter().filter(|subtask| !subtask.state.is_terminal()) {
+                if let Some(id) = &subtask.place.task_manager_id {
+                    let counts = workers.entry(id.clone()).or_default();
+                    counts.resize(state.subtasks.len(), 0);
+                    counts[place] += 1;
+                }
+            }
+        }
+        workers
     }
 
     pub(super) fn checkpoint_config(&self) -> &CheckpointConfigInfo {

@@ -30,29 +30,41 @@ pub(super) struct TaskManager {
     pub(super) last_heartbeat: Option<i64>,
 }
 
+/// The slots that jobs use, by the id of the worker.
+#[derive(Debug)]
+pub(super) struct AllocatedSlots(BTreeMap<String, Vec<SlotInfo>>);
+
+impl AllocatedSlots {
+    pub(super) fn of(jobs: &[Arc<TrackedJob>]) -> Self {
+        let mut workers = BTreeMap::<_, Vec<_>>::new();
+        for job in jobs {
+            for (worker, subtasks) in job.deployed() {
+                workers.entry(worker).or_default().extend(slots(&subtasks).map(|tasks| SlotInfo {
+                    job_id: job.id().clone(),
+                    resource: unknown(),
+                    assigned_tasks: Some(tasks),
+                    other: Default::default(),
+                }));
+            }
+        }
+        Self(workers)
+    }
+
+    fn of_worker(&self, resource_id: &str) -> &[SlotInfo] {
+        self.0.get(resource_id).map_or(&[], Vec::as_slice)
+    }
+}
+
 impl TaskManager {
-    pub(super) fn free_slots(&self, jobs: &[Arc<TrackedJob>]) -> i64 {
-        let used: usize = jobs.iter().map(|job| slots(&self.subtasks(job)).len()).sum();
+    pub(super) fn free_slots(&self, allocated: &AllocatedSlots) -> i64 {
+        let used = allocated.of_worker(&self.registration.resource_id).len();
         (i64::from(self.registration.slots) - used as i64).max(0)
     }
 
-    /// What it runs of a job: how many subtasks of each vertex.
-    fn subtasks(&self, job: &TrackedJob) -> Vec<usize> {
-        job.deployed_to(&self.registration.resource_id)
-    }
-
     /// All that is known of it.
-    pub(super) fn info(&self, jobs: &[Arc<TrackedJob>], now: i64) -> TaskManagerInfo {
+    pub(super) fn info(&self, allocated: &AllocatedSlots, now: i64) -> TaskManagerInfo {
         let Self { registration, last_heartbeat } = self;
-        let used = jobs.iter().flat_map(|job| {
-            slots(&self.subtasks(job)).into_iter().map(|tasks| SlotInfo {
-                job_id: job.id().clone(),
-                resource: unknown(),
-                assigned_tasks: Some(tasks),
-                other: Default::default(),
-            })
-        });
-        let used: Vec<_> = used.collect();
+        let used = allocated.of_worker(&registration.resource_id);
         TaskManagerInfo {
             id: registration.resource_id.clone(),
             path: registration.address.clone(),
@@ -60,7 +72,7 @@ impl TaskManager {
             // One that sends none is a part of this process, which is there.
             time_since_last_heartbeat: last_heartbeat.unwrap_or(now),
             slots_number: registration.slots.into(),
-            free_slots: self.free_slots(jobs),
+            free_slots: self.free_slots(allocated),
             blocked: None,
             jmx_port: Some(UNSET),
             assigned_tasks: Some(used.iter().filter_map(|slot| slot.assigned_tasks).sum()),
@@ -70,16 +82,16 @@ impl TaskManager {
             memory_configuration: Some(BTreeMap::new()),
             // There is no JVM.
             metrics: Some(Default::default()),
-            allocated_slots: Some(used),
+            allocated_slots: Some(used.to_vec()),
             other: Default::default(),
         }
     }
 }
 
 /// The slots that so many subtasks of each vertex take, by how many subtasks are in each: one of every vertex.
-fn slots(subtasks: &[usize]) -> Vec<i64> {
+fn slots(subtasks: &[usize]) -> impl Iterator<Item = i64> {
     let most = subtasks.iter().copied().max().unwrap_or(0);
-    (0..most).map(|slot| subtasks.iter().filter(|count| **count > slot).count() as i64).collect()
+    (0..most).map(|slot| subtasks.iter().filter(|count| **count > slot).count() as i64)
 }
 
 /// Flink's `ResourceProfile.UNKNOWN`.
