@@ -40,7 +40,8 @@ const MAX_EXCEPTIONS: i64 = 20;
 /// What a [`TrackedCluster`] says of itself.
 #[derive(Debug, Clone)]
 pub struct ClusterInfo {
-    /// The version of Flink that it answers like. Clients look here for what they may ask: `2.3.0` fits.
+    /// The version of Flink that it answers like. Clients look here for what they may ask: `2.3.0` fits, whose fields answers have. The
+    /// command lines of 1.17 and 1.18 refuse those that their own version lacks.
     pub flink_version: String,
     /// The engine's own version or commit.
     pub revision: String,
