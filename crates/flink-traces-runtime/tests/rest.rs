@@ -365,9 +365,7 @@ const FEWER: &[&str] = &[
 #[tokio::test]
 async fn answers_have_the_fields_of_flinks() {
     let running = Running::start().await;
-    let recorded = "../flink-rest/tests/data/all-endpoints-2.3.0.jsonl.gz";
-    let lines = BufReader::new(GzDecoder::new(File::open(recorded).unwrap())).lines();
-    let exchanges: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    let exchanges = recorded("2.3.0");
     let mut missing = BTreeSet::new();
     for (template, path) in served() {
         let ours = running.get(&path).await.1;
@@ -388,6 +386,30 @@ async fn answers_have_the_fields_of_flinks() {
     let missing = missing.iter().map(String::as_str);
     let missing = missing.filter(|field| !OF_A_JVM.iter().any(|begin| field.starts_with(begin)));
     assert_eq!(missing.collect::<Vec<_>>(), NOT_TOLD);
+}
+
+/// Guarantees: the answer that Flink's command lines read to list jobs has the fields of the version that it answers like, and no others.
+#[tokio::test]
+async fn an_overview_has_the_fields_of_its_version() {
+    for version in ["1.9.3", "1.13.6", "1.15.4", "1.18.1", "1.20.5", "2.3.0"] {
+        let running = Running::start_with(|_| {
+            let info = ClusterInfo { flink_version: version.to_owned(), ..cluster_info() };
+            TrackedCluster::new(info, Arc::new(FixedClock))
+        })
+        .await;
+        let recorded = recorded(version);
+        let is_overview = |exchange: &&Value| exchange["path"] == "/jobs/overview" && exchange["status"] == 200;
+        let fields = |body: &Value| body["jobs"][0].as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+        let expected = fields(&recorded.iter().find(is_overview).unwrap()["body"]);
+        assert_eq!(fields(&running.get("/jobs/overview").await.1), expected, "{version}");
+    }
+}
+
+/// What a real cluster of that version answered.
+fn recorded(version: &str) -> Vec<Value> {
+    let file = format!("../flink-rest/tests/data/all-endpoints-{version}.jsonl.gz");
+    let lines = BufReader::new(GzDecoder::new(File::open(file).unwrap())).lines();
+    lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
 }
 
 /// The fields that are in `flink` and in none of `ours`. One id is as good as another.

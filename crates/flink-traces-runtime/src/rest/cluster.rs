@@ -1,27 +1,29 @@
 //! All jobs of an engine, as a cluster of Flink.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use flink_rest::types::{
     AggregatedMetricsResponseBody, ApplicationDetailsInfo, ApplicationExceptionsInfoWithHistory,
     AsynchronousOperationResult, CheckpointConfigInfo, CheckpointStatistics, CheckpointingStatistics,
     ClusterOverviewWithVersion, ConfigurationInfo, ConfigurationInfoEntry, DashboardConfiguration, EmptyResponseBody,
-    EnvironmentInfo, JobAccumulatorsInfo, JobConfigInfo, JobDetailsInfo, JobExceptionsInfoWithHistory, JobIdWithStatus,
-    JobIdsWithStatusOverview, JobPlanInfo, JobStatusInfo, JobVertexAccumulatorsInfo, JobVertexDetailsInfo,
-    JobVertexTaskManagersInfo, LogListInfo, Metric, MetricCollectionResponseBody, MultipleApplicationsDetails,
-    MultipleJobsDetails, OperationInfo, SubtaskExecutionAttemptDetailsInfo, SubtasksAllAccumulatorsInfo,
-    SubtasksTimesInfo, TaskCheckpointStatisticsWithSubtaskDetails, TaskManagerInfo, TaskManagersInfo, TriggerResponse,
+    EnvironmentInfo, JobAccumulatorsInfo, JobConfigInfo, JobDetails, JobDetailsInfo, JobExceptionsInfoWithHistory,
+    JobIdWithStatus, JobIdsWithStatusOverview, JobPlanInfo, JobStatusInfo, JobVertexAccumulatorsInfo,
+    JobVertexDetailsInfo, JobVertexTaskManagersInfo, LogListInfo, Metric, MetricCollectionResponseBody,
+    MultipleApplicationsDetails, MultipleJobsDetails, OperationInfo, SubtaskExecutionAttemptDetailsInfo,
+    SubtasksAllAccumulatorsInfo, SubtasksTimesInfo, TaskCheckpointStatisticsWithSubtaskDetails, TaskManagerInfo,
+    TaskManagersInfo, TriggerResponse,
 };
 use flink_rest::{
     Application, ApplicationExceptions, ApplicationId, ApplicationJobManagerConfig, ApplicationsOverview,
     CancelApplication, CancelJob, CheckpointConfig, CheckpointDetails, CheckpointSubtasks, CheckpointTriggerStatus,
-    Checkpoints, Config, Endpoint, Job, JobAccumulators, JobConfig, JobExceptions, JobId, JobJobManagerConfig,
-    JobManagerConfig, JobManagerEnvironment, JobManagerLogs, JobManagerMetrics, JobMetrics, JobPlan, JobState, Jobs,
-    JobsOverview, Overview, RestError, RestService, SavepointStatus, ShutdownCluster, StopJob, Subtask, SubtaskAttempt,
-    SubtaskTimes, SubtasksAccumulators, SubtasksMetrics, TaskManagerId, TaskManagerLogs, TaskManagerMetrics,
-    TaskManagers, TriggerCheckpoint, TriggerId, TriggerSavepoint, Vertex, VertexAccumulators, VertexMetrics,
-    VertexTaskManagers, Watermarks, YarnCancelJob,
+    Checkpoints, Config, Endpoint, FlinkVersion, Job, JobAccumulators, JobConfig, JobExceptions, JobId,
+    JobJobManagerConfig, JobManagerConfig, JobManagerEnvironment, JobManagerLogs, JobManagerMetrics, JobMetrics,
+    JobPlan, JobState, Jobs, JobsOverview, Overview, RestError, RestService, SavepointStatus, ShutdownCluster, StopJob,
+    Subtask, SubtaskAttempt, SubtaskTimes, SubtasksAccumulators, SubtasksMetrics, TaskManagerId, TaskManagerLogs,
+    TaskManagerMetrics, TaskManagers, TriggerCheckpoint, TriggerId, TriggerSavepoint, Vertex, VertexAccumulators,
+    VertexMetrics, VertexTaskManagers, Watermarks, YarnCancelJob,
 };
 use flink_traces_api::{AttributeValue, Clock, ConfigValue};
 
@@ -40,8 +42,8 @@ const MAX_EXCEPTIONS: i64 = 20;
 /// What a [`TrackedCluster`] says of itself.
 #[derive(Debug, Clone)]
 pub struct ClusterInfo {
-    /// The version of Flink that it answers like. Clients look here for what they may ask: `2.3.0` fits, whose fields answers have. The
-    /// command lines of 1.17 and 1.18 refuse those that their own version lacks.
+    /// The version of Flink that it answers like. Clients look here for what they may ask: `2.3.0` fits, whose fields answers have. With an
+    /// older one `/jobs/overview` has that version's fields, since the command lines of 1.17 and 1.18 take no others.
     pub flink_version: String,
     /// The engine's own version or commit.
     pub revision: String,
@@ -287,8 +289,18 @@ impl RestService for TrackedCluster {
     }
 
     async fn jobs_overview(&self, _: JobsOverview) -> Result<MultipleJobsDetails, RestError> {
-        let now = self.now();
-        let jobs = self.all().into_iter().map(|job| job.details(now));
+        let (now, version) = (self.now(), FlinkVersion::from_str(&self.info.flink_version));
+        let has = |major, minor| !version.is_ok_and(|version| version < FlinkVersion::new(major, minor));
+        let jobs = self.all().into_iter().map(|job| {
+            let details = job.details(now);
+            JobDetails {
+                // Without it the command line of 2.x reads nothing; that of 1.17 or 1.18 does not with any field that it does not know.
+                pending_operators: details.pending_operators.filter(|_| has(2, 0)),
+                job_type: details.job_type.filter(|_| has(2, 3)),
+                scheduler_type: details.scheduler_type.filter(|_| has(2, 3)),
+                ..details
+            }
+        });
         Ok(MultipleJobsDetails { jobs: jobs.collect(), other: Default::default() })
     }
 
