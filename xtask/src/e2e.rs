@@ -149,6 +149,9 @@ fn versions<'a>(arguments: &[&'a str]) -> Result<Vec<&'a str>> {
 pub(crate) fn build(root: &Path, package: &str) -> Result<PathBuf> {
     let mut build = std::process::Command::new(cargo());
     build.args(["build", "--package", package]).current_dir(root);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
     // What cargo says of this program would be a reason to build some dependencies anew.
     let of_this = env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("CARGO_PKG_"));
     for name in of_this {

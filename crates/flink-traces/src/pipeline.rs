@@ -1,6 +1,5 @@
 //! From the observer's outputs to the reporters, and to whoever looks on.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,9 +16,6 @@ use crate::text::{one_line, unless_closed};
 /// The longest line that is printed, and the longest name of a job in it, in characters.
 const MAX_LINE_CHARS: usize = 1_000;
 const MAX_NAME_CHARS: usize = 60;
-
-/// Of how many jobs the groups are kept.
-const MAX_JOBS: usize = 2_000;
 
 /// The clock of a replay: it shows what it was last set to.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +38,8 @@ impl Clock for ReplayClock {
 pub struct Pipeline {
     cluster: String,
     job_manager: MetricGroup,
-    jobs: BTreeMap<JobKey, MetricGroup>,
+    /// The job of the last output, and its group: outputs of a job mostly follow each other.
+    job: Option<(JobKey, MetricGroup)>,
     detail: SpanDetailLevel,
 }
 
@@ -50,12 +47,7 @@ impl Pipeline {
     /// Reports to `dispatcher` what happens in the cluster that `cluster` names, in the ids of spans too; `host` stands in for the
     /// JobManager's host name, which REST does not tell.
     pub fn new(dispatcher: &Dispatcher, cluster: &str, host: &str, detail: SpanDetailLevel) -> Self {
-        Self {
-            cluster: cluster.to_owned(),
-            job_manager: MetricGroup::job_manager(dispatcher, host),
-            jobs: BTreeMap::new(),
-            detail,
-        }
+        Self { cluster: cluster.to_owned(), job_manager: MetricGroup::job_manager(dispatcher, host), job: None, detail }
     }
 
     /// Reports one output.
@@ -67,13 +59,10 @@ impl Pipeline {
                 "checkpoints left the history unseen: raise web.checkpoints.history or lower flink-traces.poll-interval"
             );
         }
-        let job_manager = &self.job_manager;
-        let group = self.jobs.entry(job.clone()).or_insert_with(|| job_manager.add_job(&job.id, &job.name));
+        let last = self.job.take().filter(|(last, _)| last == job);
+        let (_, group) =
+            self.job.insert(last.unwrap_or_else(|| (job.clone(), self.job_manager.add_job(&job.id, &job.name))));
         record.report(&self.cluster, job, group, self.detail);
-        // A job's group is made anew at need; those of jobs that ended long ago are not kept.
-        if self.jobs.len() > MAX_JOBS {
-            self.jobs.pop_first();
-        }
     }
 }
 
