@@ -70,6 +70,9 @@ const RARE_MS: i64 = 30_000;
 const DUE_AFTER_MS: i64 = 1_000;
 /// How long the statistics are left alone at the longest: savepoints are not due, and clocks differ.
 const LONGEST_LEISURE_MS: i64 = 30_000;
+/// Of how many checkpoints the details are asked at once: the memory of a cluster's first look is what they take until all their tasks
+/// are known.
+const BEGUN_AT_ONCE: usize = 2;
 /// How often the times of subtasks that are not all up are asked for though nothing changed, in case that a cache is older than it should be.
 const RECHECK_MS: i64 = 60_000;
 
@@ -317,12 +320,17 @@ impl JobObserver {
                 schedule.ask(now, request.into(), wanted);
             }
         }
+        let mut begun = 0;
         for (checkpoint, vertices) in self.checkpoints.wanted() {
             if wanted.len() == full {
                 break;
             }
             let Some(vertices) = vertices else {
-                schedule.ask(now, CheckpointDetails { job: job.clone(), checkpoint }.into(), wanted);
+                let asked = wanted.len();
+                if begun < BEGUN_AT_ONCE {
+                    schedule.ask(now, CheckpointDetails { job: job.clone(), checkpoint }.into(), wanted);
+                }
+                begun += wanted.len() - asked;
                 continue;
             };
             for vertex in vertices {
