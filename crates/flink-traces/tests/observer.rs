@@ -241,7 +241,7 @@ fn the_attempt_that_failed_is_asked_when_it_ended() {
         6000: RUNNING 200
         6000: AllRunningOrFinished 310
         6000: came up 200..310 from None, None bytes
-        15000: NotAllRunningOrFinished 6380
+        15000: NotAllRunningOrFinished 6382
         15000: failure 6400 can restart true global Some(false)
         15000: RESTARTING 6401
         15000: RUNNING 6500
