@@ -162,7 +162,7 @@ const SPOOL_MAX_SIZE: ConfigOption<u64> = ConfigOption::parsed(
     |text| parse_bytes(text).filter(|size| *size >= 1 << 20),
     "How much may be stored. Beyond it the oldest is dropped and counted, subtasks before what they are parts of.",
 )
-.or("512 mb");
+.or("1 gb");
 
 const ON_AUTH_FAILURE: ConfigOption<OnAuthFailure> = ConfigOption::parsed(
     "on-auth-failure",

@@ -50,6 +50,8 @@ pub(super) struct Account {
     pub(super) queued: u64,
     /// Of these that were delivered to a spool, those that the collector did not take yet.
     pub(super) waiting: u64,
+    /// Of these, those that it never will: the spool was full, or they were refused.
+    pub(super) lost: u64,
 }
 
 /// One second of the outage.
@@ -164,8 +166,8 @@ fn checkpoint(id: i64, tasks: usize, subtasks: i64) -> CheckpointStats {
 fn account(stats: &[ReporterStats]) -> Result<Account> {
     let [stats] = stats else { bail!("one reporter was expected") };
     ensure!(stats.is_balanced() && stats.dropped_total() + stats.rejected == 0, "{stats:?}");
-    let waiting = stats.transfer.spool.map_or(0, |spool| spool.queued);
-    Ok(Account { emitted: stats.emitted, delivered: stats.delivered, queued: stats.queued, waiting })
+    let [waiting, lost] = stats.transfer.spool.map_or([0; 2], |spool| [spool.queued, spool.rejected + spool.dropped]);
+    Ok(Account { emitted: stats.emitted, delivered: stats.delivered, queued: stats.queued, waiting, lost })
 }
 
 /// The time that all threads of this process have run, in seconds.
