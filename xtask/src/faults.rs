@@ -36,7 +36,7 @@ const FAULTS: &[Fault] = &[
     ("14: the disk is full (tmpfs of 200 KiB)", full_disk),
     ("15: fdatasync fails once", |rig| failing_calls(rig, &["fdatasync"], "EIO", "3", SPOOL_FAILS)),
     ("15: fdatasync fails from then on", |rig| failing_calls(rig, &["fdatasync"], "EIO", "3+", SPOOL_FAILS)),
-    ("15: fsync fails from then on", |rig| failing_calls(rig, &["fsync"], "EIO", "4+", SPOOL_FAILS)),
+    ("15: fsync fails from then on", |rig| failing_calls(rig, &["fsync"], "EIO", "3+", SPOOL_FAILS)),
     ("15: a segment cannot be written, for lack of space", full_segment),
     ("15: the cursor cannot be renamed", |rig| {
         failing_calls(rig, &["rename", "renameat", "renameat2"], "EIO", "2+", "What is delivered cannot be noted")
