@@ -474,6 +474,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_added_is_appended_only_if_that_is_the_same_as_merging() {
+        let context = context(Compatibility::Standard);
+        let roots = AddedAttributes::new(&context, true);
+        for (key, is_appended) in [
+            ("checkpointId", true),
+            ("hos", true),
+            ("plai", true),
+            ("host", false),
+            ("plain", false),
+            ("jobId", false),
+            ("<host>", false),
+            ("<other>", false),
+            ("", false),
+        ] {
+            let span = Span::builder("scope", "root").attribute("first", 1).attribute(key, "own").build(&SystemClock);
+            let reported = ReportedSpan::new(Arc::new(span), context.clone());
+            let (root, merged) = (reported.root(), reported.root().otel_attributes());
+            let before = roots.before(&root);
+            assert_eq!(before.is_some(), is_appended, "{key}");
+            if let Some(own) = before {
+                let added = roots.iter().map(|(key, value)| (key, ValueRef::String(value)));
+                let appended: Vec<_> = own.iter().chain(added).collect();
+                assert_eq!((appended, 0), (merged.list, merged.dropped), "{key}");
+            }
+        }
+    }
+
+    #[test]
     fn a_tree_is_walked_parents_first() {
         let named = |name: &'static str| Span::builder("scope", name);
         let tree = named("root").child(named("a").children([named("a1"), named("a2")])).child(named("b"));
