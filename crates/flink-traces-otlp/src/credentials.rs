@@ -2,25 +2,13 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flink_traces_api::REDACTED;
 use http::HeaderValue;
 
-/// What goes into `Authorization` besides what `exporter.headers` say.
-#[derive(Clone, Default)]
-pub(crate) enum Authorization {
-    #[default]
-    None,
-    /// User and password.
-    Basic(String, String),
-    /// A token.
-    Bearer(String),
-    /// A file that holds a token, and may change.
-    BearerFile(PathBuf),
-}
+use crate::config::Authorization;
 
 /// The headers that are secret, and all that must not be shown.
 pub(crate) struct Credentials {

@@ -18,9 +18,9 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 
 use crate::answer::{Answer, Verdict};
+use crate::config::{OnAuthFailure, Retry};
 use crate::dead_letter::DeadLetters;
 use crate::encode::Chunk;
-use crate::options::{OnAuthFailure, Retry};
 use crate::transport::Transport;
 use crate::withheld::Withheld;
 

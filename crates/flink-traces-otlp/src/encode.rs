@@ -10,6 +10,7 @@ use flink_traces_api::{
     AddedAttributes, Compatibility, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, SpanRef, ValueRef,
 };
 
+use crate::span_key::{own_key, parent_key};
 use crate::wire::{Content, Fields, Open, Writer, field_len, varint_len};
 use crate::withheld::Withheld;
 
@@ -29,9 +30,6 @@ pub(crate) struct Chunk {
 /// What stands before the records of a record's group, and the record.
 type Entry<'a> = (Rc<[u8]>, &'a [u8]);
 
-/// A span's trace id and its own.
-pub(crate) type SpanKey = [u8; 24];
-
 impl Chunk {
     /// The same records in two chunks; `None` if it holds only one.
     pub(crate) fn halve(&self) -> Option<[Chunk; 2]> {
@@ -42,8 +40,8 @@ impl Chunk {
     /// join: it is the chunk of that number, in a report whose first is `first`. `None` if all may be sent.
     pub(crate) fn without_orphans(&self, withheld: &mut Withheld, first: u64, number: u64) -> Option<[Chunk; 2]> {
         let is_orphan = |record: &[u8], withheld: &mut Withheld| {
-            let is_orphan = span_key(record, 4).is_some_and(|parent| withheld.contains(parent, first));
-            if let Some(span) = span_key(record, 2).filter(|_| is_orphan) {
+            let is_orphan = parent_key(record).is_some_and(|parent| withheld.contains(parent, first));
+            if let Some(span) = own_key(record).filter(|_| is_orphan) {
                 withheld.insert(span, number);
             }
             is_orphan
@@ -57,7 +55,7 @@ impl Chunk {
     /// Adds its spans to `withheld`: it is the chunk of that number.
     pub(crate) fn withhold(&self, withheld: &mut Withheld, number: u64) {
         if let Some((_, entries)) = self.entries().filter(|_| !self.is_leaf) {
-            for span in entries.iter().filter_map(|(_, record)| span_key(record, 2)) {
+            for span in entries.iter().filter_map(|(_, record)| own_key(record)) {
                 withheld.insert(span, number);
             }
         }
@@ -109,16 +107,6 @@ pub(crate) fn head(message: &[u8]) -> Rc<[u8]> {
         }
     }
     out.into_vec().into()
-}
-
-/// The trace id of a span and the span id in `field`; `None` for a log record, which has none.
-pub(crate) fn span_key(record: &[u8], field: u64) -> Option<SpanKey> {
-    let trace_id: &[u8; 16] = Fields::all(record, 1).next()?.try_into().ok()?;
-    let span_id: &[u8; 8] = Fields::all(record, field).next()?.try_into().ok()?;
-    let mut key = [0; 24];
-    key[..16].copy_from_slice(trace_id);
-    key[16..].copy_from_slice(span_id);
-    Some(key)
 }
 
 /// The message with the texts at those paths cut; `None` if it is damaged or has fields that nothing here writes.

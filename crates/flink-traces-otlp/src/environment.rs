@@ -4,9 +4,10 @@ use flink_traces_api::otel::{RESOURCE_ATTRIBUTES, SERVICE_NAME, Signal};
 use flink_traces_api::{COMPATIBILITY, Compatibility, ReporterConfig};
 use percent_encoding::percent_decode_str;
 
+use crate::config::Protocol;
 use crate::options::{
     APPEND_PATH, BASIC_AUTH, BEARER_TOKEN, BEARER_TOKEN_FILE, CA_CERTIFICATES, CLIENT_CERTIFICATE, CLIENT_KEY,
-    COMPRESSION, ENDPOINT, HEADERS, NO_PROXY, PROTOCOL, PROXY, Protocol, TIMEOUT,
+    COMPRESSION, ENDPOINT, HEADERS, NO_PROXY, PROTOCOL, PROXY, TIMEOUT,
 };
 
 /// An option that an environment variable stands for.

@@ -10,7 +10,8 @@ use tonic::{Code, Status};
 use crate::answer::{Answer, Verdict};
 use crate::delivery::{Outcome, Source};
 use crate::encode::Chunk;
-use crate::spool::{Spool, SpoolError};
+use crate::error::OpenError;
+use crate::spool::Spool;
 
 const LIMIT: u64 = 64 << 20;
 
@@ -45,8 +46,9 @@ pub fn recover(directory: &Path) -> Vec<Vec<u8>> {
 fn open(directory: &Path) -> Spool {
     match Spool::open(directory, LIMIT) {
         Ok(spool) => spool,
-        Err(SpoolError::InUse(holder)) => panic!("used by {holder}"),
-        Err(SpoolError::Io(error)) => panic!("{error}"),
+        Err(OpenError::InUse(holder)) => panic!("used by {holder}"),
+        Err(OpenError::Io(error)) => panic!("{error}"),
+        Err(OpenError::Config(error)) => panic!("{error}"),
     }
 }
 

@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
+mod config;
 mod credentials;
 mod dead_letter;
 mod delivery;
 mod encode;
 mod environment;
+mod error;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -13,6 +15,7 @@ mod json;
 mod options;
 mod reporter;
 mod request;
+mod span_key;
 mod spool;
 mod spooler;
 mod tls;

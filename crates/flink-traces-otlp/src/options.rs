@@ -12,11 +12,9 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
 
-use crate::credentials::Authorization;
+use crate::config::{Authorization, OnAuthFailure, Protocol, Retry, SpoolConfig, Target, TlsConfig};
 use crate::dead_letter::{DeadLetters, file_name};
 use crate::encode::encode_resource;
-use crate::spooler::SpoolOptions;
-use crate::tls::Tls;
 
 pub(crate) const ENDPOINT: ConfigOption<Url> = ConfigOption::parsed(
     "exporter.endpoint",
@@ -240,47 +238,10 @@ pub(crate) struct Options {
     pub(crate) retry: Retry,
     pub(crate) on_auth_failure: OnAuthFailure,
     pub(crate) dead_letters: Option<DeadLetters>,
-    pub(crate) spool: Option<SpoolOptions>,
+    pub(crate) spool: Option<SpoolConfig>,
     /// What the envelope of every request begins with.
     pub(crate) resource: Bytes,
     pub(crate) batch_bytes: usize,
-}
-
-/// Where requests go, and how.
-#[derive(Clone)]
-pub(crate) struct Target {
-    pub(crate) url: Url,
-    pub(crate) protocol: Protocol,
-    pub(crate) signal: Signal,
-    pub(crate) timeout: Duration,
-    pub(crate) gzip: bool,
-    pub(crate) headers: HeaderMap,
-    pub(crate) authorization: Authorization,
-    pub(crate) tls: Tls,
-    pub(crate) proxy: Option<Url>,
-    pub(crate) no_proxy: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Grpc,
-    Http,
-    HttpJson,
-}
-
-/// What becomes of what is to be sent when the collector does not know or allow the sender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OnAuthFailure {
-    Keep,
-    Drop,
-}
-
-/// How often to try again, and how long.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Retry {
-    pub(crate) initial_backoff: Duration,
-    pub(crate) max_backoff: Duration,
-    pub(crate) timeout: Duration,
 }
 
 impl Options {
@@ -318,15 +279,6 @@ impl Options {
     }
 }
 
-impl Options {
-    /// The address for people: its query may be a secret.
-    pub(crate) fn shown_url(&self) -> Url {
-        let mut url = self.target.url.clone();
-        url.set_query(None);
-        url
-    }
-}
-
 fn batch_bytes(config: &ReporterConfig, protocol: Protocol) -> Result<usize, ConfigError> {
     let bytes = config.require(&BATCH_BYTES)?;
     if protocol == Protocol::Grpc && bytes > GRPC_LARGEST_BATCH {
@@ -335,9 +287,9 @@ fn batch_bytes(config: &ReporterConfig, protocol: Protocol) -> Result<usize, Con
     usize::try_from(bytes).map_err(|error| ConfigError::Setup(error.into()))
 }
 
-fn spool(config: &ReporterConfig, signal: Signal) -> Result<Option<SpoolOptions>, ConfigError> {
+fn spool(config: &ReporterConfig, signal: Signal) -> Result<Option<SpoolConfig>, ConfigError> {
     let max_size = config.require(&SPOOL_MAX_SIZE)?;
-    Ok(config.get(&SPOOL_DIRECTORY)?.map(|directory| SpoolOptions {
+    Ok(config.get(&SPOOL_DIRECTORY)?.map(|directory| SpoolConfig {
         directory: Path::new(&directory).join(file_name(signal, config.name())),
         max_size,
     }))
@@ -346,7 +298,7 @@ fn spool(config: &ReporterConfig, signal: Signal) -> Result<Option<SpoolOptions>
 fn dead_letters(
     config: &ReporterConfig,
     signal: Signal,
-    spool: Option<&SpoolOptions>,
+    spool: Option<&SpoolConfig>,
 ) -> Result<Option<DeadLetters>, ConfigError> {
     let max_size = config.require(&DEAD_LETTER_MAX_SIZE)?;
     let given = config.get(&DEAD_LETTER_DIRECTORY)?.map(PathBuf::from);
@@ -381,14 +333,14 @@ fn authorization(config: &ReporterConfig, headers: &HeaderMap) -> Result<Authori
     Ok(found)
 }
 
-fn tls(config: &ReporterConfig) -> Result<Tls, ConfigError> {
+fn tls(config: &ReporterConfig) -> Result<TlsConfig, ConfigError> {
     let client = match (config.get(&CLIENT_CERTIFICATE)?, config.get(&CLIENT_KEY)?) {
         (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
         (None, None) => None,
         (Some(_), None) => return Err(config.invalid(&CLIENT_CERTIFICATE, "of use without `exporter.client-key`")),
         (None, Some(_)) => return Err(config.invalid(&CLIENT_KEY, "of use without `exporter.client-certificate`")),
     };
-    Ok(Tls { ca_certificates: config.get(&CA_CERTIFICATES)?.map(Into::into), client })
+    Ok(TlsConfig { ca_certificates: config.get(&CA_CERTIFICATES)?.map(Into::into), client })
 }
 
 fn endpoint(text: &str) -> Option<Url> {

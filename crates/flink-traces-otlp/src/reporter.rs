@@ -9,11 +9,11 @@ use flink_traces_api::{
 };
 use tokio::runtime::Runtime;
 
-use crate::credentials::Authorization;
+use crate::config::{Authorization, Retry};
 use crate::delivery::{Attempt, Delivery, Health};
 use crate::encode::{Chunk, Chunks, Record, span_records};
-use crate::options::{Options, Retry};
-use crate::spool::SpoolError;
+use crate::error::OpenError;
+use crate::options::Options;
 use crate::spooler::Spooler;
 use crate::transport::Transport;
 use crate::withheld::Withheld;
@@ -44,24 +44,25 @@ impl OtlpReporter {
         let (runtime, spooler) = (Some(runtime), None);
         let mut reporter = Self { runtime, delivery, options, spooler, is_without_disk: false, meter };
         match reporter.open_spool() {
-            Err(SpoolError::InUse(holder)) => {
+            Ok(()) => {}
+            Err(OpenError::InUse(holder)) => {
                 let directory = reporter.options.spool.as_ref().map(|spool| spool.directory.display().to_string());
                 let directory = directory.unwrap_or_default();
                 return Err(ConfigError::Setup(format!("the spool {directory} is used by process {holder}").into()));
             }
-            Err(SpoolError::Io(error)) => reporter.lose_disk(&error.to_string()),
-            Ok(made) => made?,
+            Err(OpenError::Io(error)) => reporter.lose_disk(&error.to_string()),
+            Err(OpenError::Config(error)) => return Err(error),
         }
         Ok(reporter)
     }
 
-    fn open_spool(&mut self) -> Result<Result<(), ConfigError>, SpoolError> {
-        let Some(spool) = &self.options.spool else { return Ok(Ok(())) };
+    fn open_spool(&mut self) -> Result<(), OpenError> {
+        let Some(spool) = &self.options.spool else { return Ok(()) };
         // A spool is patient.
         let retry = Retry { timeout: Duration::MAX, ..self.options.retry };
         let delivery = || delivery(&self.options, retry, &self.meter);
-        let made = Spooler::start(&self.options.name, spool, &self.meter, delivery)?;
-        Ok(made.map(|spooler| self.spooler = Some(spooler)))
+        self.spooler = Some(Spooler::start(&self.options.name, spool, &self.meter, delivery)?);
+        Ok(())
     }
 
     fn lose_disk(&mut self, error: &str) {
@@ -73,7 +74,7 @@ impl OtlpReporter {
 
     /// Stores chunks; answers whether they are stored.
     fn store(&mut self, chunks: &[Chunk]) -> bool {
-        if self.spooler.is_none() && !matches!(self.open_spool(), Ok(Ok(()))) {
+        if self.spooler.is_none() && self.open_spool().is_err() {
             return false;
         }
         match self.spooler.as_ref().map(|spooler| spooler.store(chunks)) {
@@ -158,7 +159,7 @@ pub(crate) fn warn_of_bare_credentials(options: &Options) {
         tracing::warn!(
             target: "flink_traces_otlp",
             reporter = options.name,
-            endpoint = %options.shown_url(),
+            endpoint = %options.target.shown_url(),
             "Sends credentials without encryption"
         );
     }
@@ -201,7 +202,7 @@ pub(crate) fn delivery(
         on_auth_failure: options.on_auth_failure,
         dead_letters: options.dead_letters.clone(),
         signal: options.target.signal,
-        health: RefCell::new(Health::new(options.name.clone(), options.shown_url())),
+        health: RefCell::new(Health::new(options.name.clone(), options.target.shown_url())),
         meter: meter.clone(),
     };
     Ok((runtime, delivery))

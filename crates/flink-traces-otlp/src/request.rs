@@ -11,10 +11,11 @@ use flink_traces_api::{ConfigError, Deadline, ReportError, ReporterConfig, Repor
 use tokio::runtime::Runtime;
 
 use crate::delivery::Delivery;
-use crate::encode::{Chunk, Draft, SpanKey, head, span_key};
+use crate::encode::{Chunk, Draft, head};
 use crate::json;
 use crate::options::Options;
 use crate::reporter::{delivery, warn_of_bare_credentials};
+use crate::span_key::{SpanKey, own_key, parent_key};
 use crate::wire::Fields;
 use crate::withheld::Withheld;
 
@@ -178,7 +179,7 @@ struct Entry<'a> {
 impl Entry<'_> {
     /// The span that it is a part of.
     fn parent(&self) -> Option<SpanKey> {
-        span_key(self.record, 4)
+        parent_key(self.record)
     }
 }
 
@@ -218,7 +219,7 @@ impl<'a, I: Iterator<Item = Entry<'a>>> Iterator for Chunks<'a, I> {
             });
             let Some(entry) = entry else { break };
             draft.add(&entry.scope, entry.record);
-            spans.extend(span_key(entry.record, 2));
+            spans.extend(own_key(entry.record));
             if let Some(parent) = entry.parent() {
                 draft.has_parts = true;
                 waits |= !spans.contains(&parent);

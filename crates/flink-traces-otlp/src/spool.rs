@@ -24,6 +24,7 @@ use serde_json::json;
 
 use crate::delivery::{Outcome, Source};
 use crate::encode::Chunk;
+use crate::error::OpenError;
 use crate::files::{create_directory, is_passing, lock, open_to_append, open_to_read, sync_directory};
 use crate::withheld::Withheld;
 
@@ -39,20 +40,6 @@ const WITHHELD: usize = 36;
 const MOST_UNNOTED: u64 = 64;
 /// Nothing that is sent is longer.
 const LONGEST_CHUNK: u32 = 64 << 20;
-
-/// Why a spool cannot be used.
-#[derive(Debug)]
-pub(crate) enum SpoolError {
-    /// Another process, or another reporter of this one, uses the directory.
-    InUse(String),
-    Io(io::Error),
-}
-
-impl From<io::Error> for SpoolError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
 
 /// What became of all records that were ever stored, by what the cursor says, and of those since.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -177,7 +164,7 @@ enum State {
 
 impl Spool {
     /// Opens the spool in `directory`, which is made if need be, and reads what is in it.
-    pub(crate) fn open(directory: &Path, limit: u64) -> Result<Self, SpoolError> {
+    pub(crate) fn open(directory: &Path, limit: u64) -> Result<Self, OpenError> {
         const LARGEST_SEGMENT: u64 = 8 << 20;
         create_directory(directory)?;
         let lock = claim(&directory.join("lock"))?;
@@ -744,12 +731,12 @@ impl Spool {
     }
 }
 
-fn claim(path: &Path) -> Result<File, SpoolError> {
+fn claim(path: &Path) -> Result<File, OpenError> {
     let mut file = open_to_append(path)?;
     if !lock(&file) {
         let mut holder = String::new();
         let _ = file.take(100).read_to_string(&mut holder);
-        return Err(SpoolError::InUse(holder.trim().to_owned()));
+        return Err(OpenError::InUse(holder.trim().to_owned()));
     }
     file.set_len(0)?;
     file.write_all(format!("{}\n", std::process::id()).as_bytes())?;

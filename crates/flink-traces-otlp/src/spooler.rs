@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::mem;
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -11,9 +10,11 @@ use std::{fmt, io};
 use flink_traces_api::{ConfigError, Deadline, ReporterMeter};
 use tokio::runtime::Runtime;
 
+use crate::config::SpoolConfig;
 use crate::delivery::{Delivery, Outcome, Source};
 use crate::encode::Chunk;
-use crate::spool::{Account, Notice, Spool, SpoolError};
+use crate::error::OpenError;
+use crate::spool::{Account, Notice, Spool};
 use crate::withheld::Withheld;
 
 /// How long the rest may take if whoever closes the reporter does not say.
@@ -21,14 +22,6 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long it waits when the disk cannot be read.
 const STUCK: Duration = Duration::from_millis(100);
-
-/// What a spool was told.
-#[derive(Debug, Clone)]
-pub(crate) struct SpoolOptions {
-    pub(crate) directory: PathBuf,
-    /// How many bytes the chunks may take.
-    pub(crate) max_size: u64,
-}
 
 /// Stores chunks on the caller's thread, and sends them on its own.
 pub(crate) struct Spooler {
@@ -53,10 +46,10 @@ impl Spooler {
     /// Opens the spool. `delivery` makes what sends, with its runtime.
     pub(crate) fn start(
         name: &str,
-        options: &SpoolOptions,
+        options: &SpoolConfig,
         meter: &ReporterMeter,
         delivery: impl FnOnce() -> Result<(Runtime, Delivery), ConfigError>,
-    ) -> Result<Result<Self, ConfigError>, SpoolError> {
+    ) -> Result<Self, OpenError> {
         let spool = Spool::open(&options.directory, options.max_size)?;
         let state = Mutex::new(State { spool, is_closed: false });
         let shared = Shared { state, arrived: Condvar::new(), meter: meter.clone() };
@@ -66,10 +59,7 @@ impl Spooler {
             tracing::info!(target: "flink_traces_otlp", reporter = name, queued, "Sends what an earlier process left in the spool");
         }
         shared.tell(name);
-        let (runtime, delivery) = match delivery() {
-            Ok(made) => made,
-            Err(error) => return Ok(Err(error)),
-        };
+        let (runtime, delivery) = delivery()?;
         let sending = {
             let (shared, deadline, name) = (shared.clone(), deadline.clone(), name.to_owned());
             move || {
@@ -79,8 +69,8 @@ impl Spooler {
             }
         };
         let spawned = thread::Builder::new().name(format!("spool-{}", name.replace('\0', ""))).spawn(sending);
-        let spawned = spawned.map_err(|error| ConfigError::Setup(error.into()));
-        Ok(spawned.map(|thread| Self { shared, thread: Some(thread), deadline, name: name.to_owned() }))
+        let thread = spawned.map_err(|error| ConfigError::Setup(error.into()))?;
+        Ok(Self { shared, thread: Some(thread), deadline, name: name.to_owned() })
     }
 
     /// Stores chunks; they are on disk when this returns.

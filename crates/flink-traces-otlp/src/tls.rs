@@ -1,6 +1,6 @@
 //! Whom the sender trusts, and the certificate that it shows.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -12,50 +12,40 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 use tonic::transport::{ClientTlsConfig, Identity};
 
-use crate::transport::BoxError;
+use crate::config::TlsConfig;
+use crate::error::BoxError;
 
-/// The files that decide it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Tls {
-    /// The authorities that may have signed the collector's certificate; the system's without it.
-    pub(crate) ca_certificates: Option<PathBuf>,
-    /// The certificate to show, with those between it and its authority, and its key.
-    pub(crate) client: Option<(PathBuf, PathBuf)>,
+/// For HTTP.
+pub(crate) fn client_config(tls: &TlsConfig) -> Result<ClientConfig, BoxError> {
+    let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let config = config.dangerous().with_custom_certificate_verifier(verifier(tls)?);
+    let Some((certificate, key)) = &tls.client else { return Ok(config.with_no_client_auth()) };
+    let key_der = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| unusable(key, error))?;
+    config.with_client_auth_cert(certificates(certificate)?, key_der).map_err(|error| unusable(key, error))
 }
 
-impl Tls {
-    /// For HTTP.
-    pub(crate) fn client_config(&self) -> Result<ClientConfig, BoxError> {
-        let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-        let config = config.dangerous().with_custom_certificate_verifier(self.verifier()?);
-        let Some((certificate, key)) = &self.client else { return Ok(config.with_no_client_auth()) };
-        let key_der = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| unusable(key, error))?;
-        config.with_client_auth_cert(certificates(certificate)?, key_der).map_err(|error| unusable(key, error))
-    }
+/// For gRPC.
+pub(crate) fn tonic_config(tls: &TlsConfig) -> Result<ClientTlsConfig, BoxError> {
+    let Some((certificate, key)) = &tls.client else { return Ok(ClientTlsConfig::new()) };
+    // Tells what is wrong with them, and where.
+    client_config(tls)?;
+    Ok(ClientTlsConfig::new().identity(Identity::from_pem(read(certificate)?, read(key)?)))
+}
 
-    /// For gRPC.
-    pub(crate) fn tonic_config(&self) -> Result<ClientTlsConfig, BoxError> {
-        let Some((certificate, key)) = &self.client else { return Ok(ClientTlsConfig::new()) };
-        // Tells what is wrong with them, and where.
-        self.client_config()?;
-        Ok(ClientTlsConfig::new().identity(Identity::from_pem(read(certificate)?, read(key)?)))
-    }
-
-    pub(crate) fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, BoxError> {
-        let Some(path) = &self.ca_certificates else {
-            let verifier = Verifier::new(provider());
-            return match verifier {
-                Ok(verifier) => Ok(Arc::new(verifier)),
-                Err(error) => Err(format!("no certificates to check the collector's: {error}").into()),
-            };
+pub(crate) fn verifier(tls: &TlsConfig) -> Result<Arc<dyn ServerCertVerifier>, BoxError> {
+    let Some(path) = &tls.ca_certificates else {
+        let verifier = Verifier::new(provider());
+        return match verifier {
+            Ok(verifier) => Ok(Arc::new(verifier)),
+            Err(error) => Err(format!("no certificates to check the collector's: {error}").into()),
         };
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(path)? {
-            roots.add(certificate).map_err(|error| unusable(path, error))?;
-        }
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
-        Ok(verifier.build().map_err(|error| unusable(path, error))?)
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| unusable(path, error))?;
     }
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
+    Ok(verifier.build().map_err(|error| unusable(path, error))?)
 }
 
 /// Named, so that neither the process's default nor another crate's features decide it.

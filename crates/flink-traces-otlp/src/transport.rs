@@ -1,7 +1,6 @@
 //! One request to the collector and its answer, over gRPC or HTTP.
 
 use std::cell::RefCell;
-use std::error::Error;
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::pin::pin;
@@ -27,12 +26,11 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use crate::answer::{Answer, Verdict};
+use crate::config::{Protocol, Target, TlsConfig};
 use crate::credentials::Credentials;
+use crate::error::BoxError;
 use crate::json;
-use crate::options::{Protocol, Target};
-use crate::tls::Tls;
-
-pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+use crate::tls;
 
 const USER_AGENT: &str =
     concat!("flink-traces-otlp/", env!("CARGO_PKG_VERSION"), " OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"));
@@ -100,7 +98,7 @@ impl Transport {
                     .http1_only()
                     // Following would hand the headers to whoever is named.
                     .redirect(Policy::none())
-                    .tls_backend_preconfigured(target.tls.client_config()?);
+                    .tls_backend_preconfigured(tls::client_config(&target.tls)?);
                 client = match target.proxy {
                     None => client.no_proxy(),
                     Some(proxy) => {
@@ -206,7 +204,7 @@ impl Dialer {
     }
 }
 
-fn endpoint(url: &Url, tls: &Tls) -> Result<Endpoint, BoxError> {
+fn endpoint(url: &Url, config: &TlsConfig) -> Result<Endpoint, BoxError> {
     let mut endpoint = Endpoint::from_shared(url.origin().ascii_serialization())?
         .user_agent(USER_AGENT)?
         .connect_timeout(CONNECT_TIMEOUT)
@@ -215,7 +213,7 @@ fn endpoint(url: &Url, tls: &Tls) -> Result<Endpoint, BoxError> {
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true);
     if url.scheme() == "https" {
-        endpoint = endpoint.tls_config_with_verifier(tls.tonic_config()?, tls.verifier()?)?;
+        endpoint = endpoint.tls_config_with_verifier(tls::tonic_config(config)?, tls::verifier(config)?)?;
     }
     Ok(endpoint)
 }

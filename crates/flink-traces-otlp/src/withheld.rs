@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::encode::SpanKey;
+use crate::span_key::SpanKey;
 
 /// Which spans were not taken, and in which chunks they were. Ids may come again, in another report, and be taken then; so a span is
 /// looked for in the chunks of one report only.

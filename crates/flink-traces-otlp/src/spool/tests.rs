@@ -407,7 +407,7 @@ fn a_directory_has_one_user_who_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let spool = open(directory.path());
     match Spool::open(directory.path(), LIMIT) {
-        Err(SpoolError::InUse(holder)) => assert_eq!(holder, std::process::id().to_string()),
+        Err(OpenError::InUse(holder)) => assert_eq!(holder, std::process::id().to_string()),
         other => panic!("{other:?}"),
     }
     drop(spool);
