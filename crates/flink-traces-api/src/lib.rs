@@ -9,6 +9,7 @@ pub mod otel;
 mod record;
 mod registry;
 mod reporter;
+mod signal;
 mod span;
 mod text;
 
@@ -29,5 +30,6 @@ pub use reporter::{
     Deadline, EventReporter, EventReporterFactory, ReportError, ReporterMeter, SpoolStats, TraceReporter,
     TraceReporterFactory, TransferStats,
 };
+pub use signal::Signal;
 pub use span::{Failure, Span, SpanBuilder, SpanExtension};
 pub use text::is_unsafe_to_print;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{COMPATIBILITY, Compatibility, ConfigError, ConfigOption, ReportedEvent, ReporterConfig, SpanRef};
+use crate::{COMPATIBILITY, Compatibility, ConfigError, ConfigOption, ReportedEvent, ReporterConfig, Signal, SpanRef};
 
 /// `service.name`, as Flink's OpenTelemetry reporters have it.
 pub const SERVICE_NAME: ConfigOption<String> = ConfigOption::string(
@@ -24,15 +24,6 @@ pub const RESOURCE_ATTRIBUTES: ConfigOption<Vec<(String, String)>> = ConfigOptio
     "Further resource attributes, such as `deployment.environment.name:prod`. `service.name` and `service.version` win over \
      entries of those names.",
 );
-
-/// What a request or a file holds: OTLP never mixes the two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// Spans.
-    Traces,
-    /// Events, which are OpenTelemetry's log records.
-    Events,
-}
 
 /// The attributes of the resource that `config` describes, sorted by key, each key once: [`SERVICE_NAME`],
 /// [`SERVICE_VERSION`], [`RESOURCE_ATTRIBUTES`] and `telemetry.sdk.*`. Under [`Compatibility::Flink`] they are those of Flink

@@ -1,7 +1,7 @@
 //! One flat object a line, for `grep` and `jq`.
 
-use flink_traces_api::otel::{self, Signal};
 use flink_traces_api::{AddedAttributes, AttributeEntry, ReportContext, ReportedEvent, SpanRef, ValueRef};
+use flink_traces_api::{Signal, otel};
 
 use crate::json::{push_double, push_hex, push_integer, push_links, push_string};
 

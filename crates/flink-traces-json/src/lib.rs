@@ -10,10 +10,9 @@ mod otlp;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use flink_traces_api::otel::{self, Signal};
 use flink_traces_api::{
     ConfigError, ConfigOption, Deadline, EventReporter, EventReporterFactory, OptionDoc, Registry, ReportError,
-    ReportedEvent, ReportedSpan, ReporterConfig, ReporterMeter, TraceReporter, TraceReporterFactory,
+    ReportedEvent, ReportedSpan, ReporterConfig, ReporterMeter, Signal, TraceReporter, TraceReporterFactory, otel,
 };
 
 use file::{FileError, LineFile, Rules, Sync};

@@ -1,7 +1,7 @@
 //! OTLP/JSON: one `TracesData` or `LogsData` a line.
 
-use flink_traces_api::otel::{self, Signal};
 use flink_traces_api::{Compatibility, OtelAttributes, ReportedEvent, ReportedSpan, SpanRef, ValueRef};
+use flink_traces_api::{Signal, otel};
 
 use crate::json::{non_finite, push, push_double, push_hex, push_integer, push_links, push_string};
 use crate::lines::Lines;

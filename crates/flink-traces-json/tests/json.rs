@@ -9,8 +9,8 @@ use std::sync::Arc;
 use expect_test::{Expect, expect};
 use flink_traces_api::{
     Compatibility, ConfigError, Deadline, Event, EventBuilder, EventReporter, Failure, Identity, Registry,
-    ReportContext, ReportError, ReportedEvent, ReportedSpan, ReporterConfig, Span, SpanBuilder, SpanRef, SystemClock,
-    TraceReporter, ValueRef, is_unsafe_to_print, otel,
+    ReportContext, ReportError, ReportedEvent, ReportedSpan, ReporterConfig, Signal, Span, SpanBuilder, SpanRef,
+    SystemClock, TraceReporter, ValueRef, is_unsafe_to_print, otel,
 };
 use flink_traces_json::{FACTORY, register};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value};
@@ -227,7 +227,7 @@ fn key_value((key, value): (&str, ValueRef<'_>)) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 
-fn otlp_resource(config: &ReporterConfig, signal: otel::Signal) -> Option<Resource> {
+fn otlp_resource(config: &ReporterConfig, signal: Signal) -> Option<Resource> {
     let attributes = otel::resource(config, signal).unwrap();
     let attributes = attributes.iter().map(|(key, value)| key_value((key, ValueRef::String(value)))).collect();
     Some(Resource { attributes, ..Resource::default() })
@@ -281,7 +281,7 @@ fn otlp_lines_are_read_as_the_message_that_they_stand_for() {
                 None => scope_spans.push(ScopeSpans { scope, spans: vec![span], ..ScopeSpans::default() }),
             }
         }
-        let resource = otlp_resource(&config, otel::Signal::Traces);
+        let resource = otlp_resource(&config, Signal::Traces);
         let resource_spans = vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }];
         assert_eq!(serde_json::from_str::<TracesData>(&traces).unwrap(), TracesData { resource_spans });
 
@@ -298,7 +298,7 @@ fn otlp_lines_are_read_as_the_message_that_they_stand_for() {
         };
         let scope = otlp_scope(event.scope());
         let scope_logs = vec![ScopeLogs { scope, log_records: vec![record], ..ScopeLogs::default() }];
-        let resource = otlp_resource(&config, otel::Signal::Events);
+        let resource = otlp_resource(&config, Signal::Events);
         let resource_logs = vec![ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }];
         assert_eq!(serde_json::from_str::<LogsData>(&logs).unwrap(), LogsData { resource_logs });
     }

@@ -4,10 +4,9 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use flink_traces_api::otel::{self, Signal};
 use flink_traces_api::{
     ConfigError, Deadline, EventReporter, EventReporterFactory, OptionDoc, ReportError, ReportedEvent, ReportedSpan,
-    ReporterConfig, TraceReporter, TraceReporterFactory,
+    ReporterConfig, Signal, TraceReporter, TraceReporterFactory, otel,
 };
 use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::LoggerProvider;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use flink_traces_api::otel::Signal;
+use flink_traces_api::Signal;
 use http::HeaderMap;
 use reqwest::Url;
 

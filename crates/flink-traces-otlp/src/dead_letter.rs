@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-use flink_traces_api::otel::Signal;
+use flink_traces_api::Signal;
 
 use crate::encode::Chunk;
 use crate::files::{create_directory, open_to_append};
@@ -64,10 +64,6 @@ fn whole_lines(file: &mut File) -> io::Result<u64> {
 
 /// The name of a file or directory of a reporter: its own, with whatever a path could misunderstand replaced.
 pub(crate) fn file_name(signal: Signal, reporter: &str) -> String {
-    let signal = match signal {
-        Signal::Traces => "traces",
-        Signal::Events => "events",
-    };
     let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' };
     format!("{signal}-{}", reporter.chars().map(safe).collect::<String>())
 }

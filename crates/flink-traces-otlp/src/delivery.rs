@@ -11,8 +11,7 @@ use std::ops::AddAssign;
 use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 
-use flink_traces_api::otel::Signal;
-use flink_traces_api::{Deadline, ReportError, ReporterMeter};
+use flink_traces_api::{Deadline, ReportError, ReporterMeter, Signal};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};

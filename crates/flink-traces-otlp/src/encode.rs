@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::{iter, ptr};
 
 use bytes::Bytes;
-use flink_traces_api::otel::{Signal, event_scope, event_times, severity_number, span_name, span_times};
+use flink_traces_api::otel::{event_scope, event_times, severity_number, span_name, span_times};
 use flink_traces_api::{
-    AddedAttributes, Compatibility, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, SpanRef, ValueRef,
+    AddedAttributes, Compatibility, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, Signal, SpanRef,
+    ValueRef,
 };
 
 use crate::span_key::{own_key, parent_key};

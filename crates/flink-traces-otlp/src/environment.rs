@@ -1,7 +1,7 @@
 //! OpenTelemetry's environment variables, and those of proxies.
 
-use flink_traces_api::otel::{RESOURCE_ATTRIBUTES, SERVICE_NAME, Signal};
-use flink_traces_api::{COMPATIBILITY, Compatibility, ReporterConfig};
+use flink_traces_api::otel::{RESOURCE_ATTRIBUTES, SERVICE_NAME};
+use flink_traces_api::{COMPATIBILITY, Compatibility, ReporterConfig, Signal};
 use percent_encoding::percent_decode_str;
 
 use crate::config::Protocol;
@@ -47,7 +47,7 @@ pub struct EnvironmentWarning {
 /// They belong under all that is configured; a program puts them there and then makes the reporter.
 ///
 /// ```
-/// use flink_traces_api::{ReporterConfig, otel::Signal};
+/// use flink_traces_api::{ReporterConfig, Signal};
 ///
 /// let config = ReporterConfig::from_pairs("otel", [("exporter.protocol", "http")]);
 /// let variable = |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| "http://collector:4318".to_owned());

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use flink_traces_api::otel::Signal;
+use flink_traces_api::Signal;
 
 use crate::wire::{Content, Fields};
 

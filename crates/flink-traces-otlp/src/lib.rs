@@ -23,10 +23,9 @@ mod transport;
 mod wire;
 mod withheld;
 
-use flink_traces_api::otel::Signal;
 use flink_traces_api::{
-    ConfigError, EventReporter, EventReporterFactory, OptionDoc, Registry, ReportedSpan, ReporterConfig, TraceReporter,
-    TraceReporterFactory,
+    ConfigError, EventReporter, EventReporterFactory, OptionDoc, Registry, ReportedSpan, ReporterConfig, Signal,
+    TraceReporter, TraceReporterFactory,
 };
 
 use encode::{Chunks, encode_resource, span_records};

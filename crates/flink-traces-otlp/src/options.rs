@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use flink_traces_api::otel::{RESOURCE_ATTRIBUTES, SERVICE_NAME, SERVICE_VERSION, Signal, resource};
+use flink_traces_api::otel::{RESOURCE_ATTRIBUTES, SERVICE_NAME, SERVICE_VERSION, resource};
 use flink_traces_api::{
-    COMPATIBILITY, Compatibility, ConfigError, ConfigOption, OptionDoc, ReporterConfig, parse_bytes, parse_duration,
+    COMPATIBILITY, Compatibility, ConfigError, ConfigOption, OptionDoc, ReporterConfig, Signal, parse_bytes,
+    parse_duration,
 };
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};

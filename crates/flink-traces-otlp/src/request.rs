@@ -6,8 +6,7 @@ use std::fmt;
 use std::iter::Peekable;
 use std::rc::Rc;
 
-use flink_traces_api::otel::Signal;
-use flink_traces_api::{ConfigError, Deadline, ReportError, ReporterConfig, ReporterMeter};
+use flink_traces_api::{ConfigError, Deadline, ReportError, ReporterConfig, ReporterMeter, Signal};
 use tokio::runtime::Runtime;
 
 use crate::delivery::Delivery;
@@ -73,8 +72,7 @@ impl Error for InvalidRequest {}
 /// It blocks while it sends, and must not be used or dropped on a thread that runs asynchronous tasks.
 ///
 /// ```
-/// use flink_traces_api::otel::Signal;
-/// use flink_traces_api::{Deadline, ReporterConfig};
+/// use flink_traces_api::{Deadline, ReporterConfig, Signal};
 /// use flink_traces_otlp::{ExportRequest, RequestSender};
 /// use flink_traces_testkit::OtlpCollector;
 ///

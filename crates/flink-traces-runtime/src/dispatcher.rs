@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use flink_traces_api::{
-    Clock, ConfigError, EventBuilder, Identity, Registry, ReportContext, ReportedEvent, ReportedSpan, SpanBuilder, Text,
+    Clock, ConfigError, EventBuilder, Identity, Registry, ReportContext, ReportedEvent, ReportedSpan, Signal,
+    SpanBuilder, Text,
 };
 
+use crate::Problem;
 use crate::lane::{AnyLane, Lane, Record, Reporter};
 use crate::reporters::ReporterSetup;
 use crate::stats::ReporterStats;
-use crate::{Problem, Signal};
 
 /// How long a factory may take to make a reporter; one that hangs must not hang the program.
 const START_WITHIN: Duration = Duration::from_secs(30);

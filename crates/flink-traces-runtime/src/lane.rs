@@ -15,11 +15,10 @@ use std::sync::PoisonError;
 use std::time::{Instant, SystemTime};
 
 use flink_traces_api::{
-    ConfigError, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, ReporterMeter, TraceReporter,
-    printable,
+    ConfigError, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, ReporterMeter, Signal,
+    TraceReporter, printable,
 };
 
-use crate::Signal;
 use crate::stats::{DropReason, ReporterStats};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, thread};
 

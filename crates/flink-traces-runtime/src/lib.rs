@@ -10,7 +10,6 @@ mod metric_group;
 mod reporters;
 #[cfg(feature = "rest")]
 mod rest;
-mod signal;
 mod stats;
 mod sync;
 
@@ -43,5 +42,4 @@ pub use rest::{
     ClusterInfo, JobInfo, JobInput, JobVertex, NotSupported, PendingOperation, RestfulGateway, SavepointFormatType,
     SavepointRequest, TaskExecutorRegistration, TrackedCluster, TrackedJob, TriggerSavepointMode,
 };
-pub use signal::Signal;
 pub use stats::{DropReason, ReporterStats};

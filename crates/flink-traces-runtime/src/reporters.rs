@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flink_traces_api::{
     COMPATIBILITY, Compatibility, ConfigError, ConfigOption, OptionDoc, Origin, RawValue, Registry, ReporterConfig,
-    printable, strip_angle_brackets,
+    Signal, printable, strip_angle_brackets,
 };
 
 use crate::configuration::{
@@ -12,7 +12,7 @@ use crate::configuration::{
     QUEUE_SIZE, REPORTER_OPTIONS, REPORTER_SCOPE_DELIMITER, TRACES_REPORTERS, nearest,
 };
 use crate::filter::{Filter, Rule};
-use crate::{Configuration, Problem, Severity, Signal};
+use crate::{Configuration, Problem, Severity};
 
 /// One reporter that a configuration asks for, as Flink's `TraceReporterSetup` and `EventReporterSetup`.
 #[derive(Debug, Clone)]
@@ -83,31 +83,44 @@ const GROUP_VARIABLES: &[&str] = &[
     "operator_name",
 ];
 
-/// What the registry and the keys have for each signal.
-impl Signal {
-    pub(crate) const fn reporters(self) -> &'static ConfigOption<Vec<String>> {
+/// The configuration keys and the registered classes of each signal.
+pub(crate) trait SignalKeys {
+    /// Returns the option that lists the names of the enabled reporters.
+    fn reporters(self) -> &'static ConfigOption<Vec<String>>;
+
+    /// Returns the prefix of all reporter keys, including the last dot.
+    fn reporter_prefix(self) -> &'static str;
+
+    /// Returns the classes that `registry` has for this signal, sorted.
+    fn classes(self, registry: &Registry) -> Vec<&'static str>;
+
+    /// Returns the options of the reporters that `class` creates, or `None` if the class is unknown.
+    fn options(self, registry: &Registry, class: &str) -> Option<&'static [OptionDoc]>;
+}
+
+impl SignalKeys for Signal {
+    fn reporters(self) -> &'static ConfigOption<Vec<String>> {
         match self {
             Self::Traces => &TRACES_REPORTERS,
             Self::Events => &EVENTS_REPORTERS,
         }
     }
 
-    pub(crate) const fn reporter_prefix(self) -> &'static str {
+    fn reporter_prefix(self) -> &'static str {
         match self {
             Self::Traces => "traces.reporter.",
             Self::Events => "events.reporter.",
         }
     }
 
-    pub(crate) fn classes(self, registry: &Registry) -> Vec<&'static str> {
+    fn classes(self, registry: &Registry) -> Vec<&'static str> {
         match self {
             Self::Traces => registry.trace_classes().collect(),
             Self::Events => registry.event_classes().collect(),
         }
     }
 
-    /// The options of the reporters that a class makes; `None` if there is no such class.
-    pub(crate) fn options(self, registry: &Registry, class: &str) -> Option<&'static [OptionDoc]> {
+    fn options(self, registry: &Registry, class: &str) -> Option<&'static [OptionDoc]> {
         match self {
             Self::Traces => registry.trace(class).map(|factory| factory.options()),
             Self::Events => registry.event(class).map(|factory| factory.options()),

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::SystemTime;
 
-use flink_traces_api::{TransferStats, printable};
-
-use crate::Signal;
+use flink_traces_api::{Signal, TransferStats, printable};
 
 /// One reporter's account, in spans (children counted one by one) or events. A copy, taken at one moment.
 ///

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flink_traces_api::Signal;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -121,23 +122,14 @@ pub fn attributes(list: &[KeyValue]) -> BTreeMap<String, serde_json::Value> {
         .collect()
 }
 
-/// What a request carries.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Signal {
-    Traces,
-    Logs,
-}
-
-impl Signal {
-    /// What a path is for; `None` if nothing is served there in that encoding.
-    pub(crate) fn of_path(path: &str, encoding: Encoding) -> Option<Self> {
-        match (encoding, path) {
-            (Encoding::Grpc, "/opentelemetry.proto.collector.trace.v1.TraceService/Export") => Some(Self::Traces),
-            (Encoding::Grpc, "/opentelemetry.proto.collector.logs.v1.LogsService/Export") => Some(Self::Logs),
-            (Encoding::HttpProtobuf | Encoding::HttpJson, "/v1/traces") => Some(Self::Traces),
-            (Encoding::HttpProtobuf | Encoding::HttpJson, "/v1/logs") => Some(Self::Logs),
-            _ => None,
-        }
+/// Returns the signal that is served at `path` in that encoding, or `None` if there is none.
+pub(crate) fn signal_of_path(path: &str, encoding: Encoding) -> Option<Signal> {
+    match (encoding, path) {
+        (Encoding::Grpc, "/opentelemetry.proto.collector.trace.v1.TraceService/Export") => Some(Signal::Traces),
+        (Encoding::Grpc, "/opentelemetry.proto.collector.logs.v1.LogsService/Export") => Some(Signal::Events),
+        (Encoding::HttpProtobuf | Encoding::HttpJson, "/v1/traces") => Some(Signal::Traces),
+        (Encoding::HttpProtobuf | Encoding::HttpJson, "/v1/logs") => Some(Signal::Events),
+        _ => None,
     }
 }
 
@@ -155,7 +147,7 @@ impl Records {
                 let request: ExportTraceServiceRequest = decode(encoding, message)?;
                 Ok(Self::Spans(spans(request)))
             }
-            Signal::Logs => {
+            Signal::Events => {
                 let request: ExportLogsServiceRequest = decode(encoding, message)?;
                 Ok(Self::Logs(logs(request)))
             }
@@ -184,7 +176,7 @@ pub(crate) fn success(signal: Signal, encoding: Encoding, answer: &Answer) -> By
     }
     let rejected_key = match signal {
         Signal::Traces => "rejectedSpans",
-        Signal::Logs => "rejectedLogRecords",
+        Signal::Events => "rejectedLogRecords",
     };
     let answer = match partial_success {
         Some(partial) => serde_json::json!({

@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
+use flink_traces_api::Signal;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -27,7 +28,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::collector::Shared;
-use crate::otlp::{Records, Signal, success};
+use crate::otlp::{Records, signal_of_path, success};
 use crate::{Answer, Encoding, GrpcStatus, HttpAnswer, ReceivedRequest};
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -136,7 +137,7 @@ struct Refusal {
 /// What a request says; notes in `request` how it was packed.
 fn understand(request: &mut ReceivedRequest, head: &Parts, body: Bytes) -> Result<(Signal, Records), Refusal> {
     let invalid = |reason: String| Refusal { http: 400, grpc: 3, reason };
-    let signal = Signal::of_path(head.uri.path(), request.encoding).ok_or_else(|| Refusal {
+    let signal = signal_of_path(head.uri.path(), request.encoding).ok_or_else(|| Refusal {
         http: 404,
         grpc: 12,
         reason: "nothing is served here".to_owned(),

@@ -8,8 +8,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use flink_traces_api::otel::Signal;
-use flink_traces_api::{Deadline, ReportError, ReporterConfig};
+use flink_traces_api::{Deadline, ReportError, ReporterConfig, Signal};
 use flink_traces_otlp::{EVENT_FACTORY, ExportRequest, RequestSender, TRACE_FACTORY};
 use flink_traces_runtime::{EVENTS_REPORTERS, Problem, ReporterSetup, TRACES_REPORTERS};
 
@@ -136,9 +135,9 @@ impl fmt::Display for Account {
 
 impl Destination {
     fn new(signal: Signal, reporters: &[ReporterSetup]) -> Result<Self, InvalidConfiguration> {
-        let (class, name) = match signal {
-            Signal::Traces => (TRACE_FACTORY, "traces"),
-            Signal::Events => (EVENT_FACTORY, "events"),
+        let class = match signal {
+            Signal::Traces => TRACE_FACTORY,
+            Signal::Events => EVENT_FACTORY,
         };
         let setup = reporters.iter().find(|reporter| reporter.class == class);
         let sender = setup.map(|setup| {
@@ -149,7 +148,7 @@ impl Destination {
             let sender = RequestSender::new(&config, signal);
             sender.map_err(|error| InvalidConfiguration(vec![Problem::reporter(setup, &error)]))
         });
-        let name = setup.map_or(name.to_owned(), |setup| format!("{name} {}", one_line(&setup.name, 100)));
+        let name = setup.map_or(signal.to_string(), |setup| format!("{signal} {}", one_line(&setup.name, 100)));
         let (sender, account) = (sender.transpose()?, Account::default());
         Ok(Self { name, sender, batch: Vec::new(), batch_bytes: 0, begin: None, account })
     }

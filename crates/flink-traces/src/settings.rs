@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use flink_rest::Client;
 use flink_traces_api::{
-    Clock, ConfigError, ConfigOption, ConfigValue, OptionDoc, Origin, RawValue, Registry, ReporterConfig, otel,
+    Clock, ConfigError, ConfigOption, ConfigValue, OptionDoc, Origin, RawValue, Registry, ReporterConfig, Signal,
     parse_duration, printable,
 };
 use flink_traces_runtime::{
     CORE_OPTIONS, Configuration, Dispatcher, EVENTS_REPORTERS, Problem, ReporterSetup, SCOPE_DELIMITER,
-    SPAN_DETAIL_LEVEL, Severity, Signal, SpanDetailLevel, TRACES_REPORTERS, discover, unknown_keys,
+    SPAN_DETAIL_LEVEL, Severity, SpanDetailLevel, TRACES_REPORTERS, discover, unknown_keys,
 };
 
 use crate::cli::{ConfigurationArgs, Environment};
@@ -428,8 +428,8 @@ pub fn json_reporters(directory: &Path) -> Vec<Shorthand> {
 fn set_by_environment(configuration: &mut Configuration, environment: &Environment) -> Vec<Problem> {
     let mut problems: Vec<Problem> = Vec::new();
     for (signal, prefix, class) in [
-        (otel::Signal::Traces, "traces.reporter.", flink_traces_otlp::TRACE_FACTORY),
-        (otel::Signal::Events, "events.reporter.", flink_traces_otlp::EVENT_FACTORY),
+        (Signal::Traces, "traces.reporter.", flink_traces_otlp::TRACE_FACTORY),
+        (Signal::Events, "events.reporter.", flink_traces_otlp::EVENT_FACTORY),
     ] {
         let of_class = configuration.below(prefix).filter(|(_, value)| value.raw.to_string() == class);
         let names = of_class.filter_map(|(key, _)| key.strip_suffix(".factory.class"));

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flink_traces_api::{OptionDoc, Registry};
+use flink_traces_api::{OptionDoc, Registry, Signal};
 
 use super::{CORE_OPTIONS, Configuration, FACTORY_CLASS, Problem, REPORT_EVENTS_AS_SPANS, REPORTER_OPTIONS, nearest};
-use crate::Signal;
-use crate::reporters::reporter_names;
+use crate::reporters::{SignalKeys, reporter_names};
 
 /// The keys of `configuration` that nothing reads, each with the key that was probably meant. Only keys that could be ours are looked at:
 /// those that begin, but for a slip, with `traces.`, `events.` or what the keys of `own` begin with; the others are Flink's.

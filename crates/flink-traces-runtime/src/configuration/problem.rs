@@ -4,7 +4,7 @@ use std::fmt;
 
 use flink_traces_api::{ConfigError, Origin, Registry, printable};
 
-use crate::reporters::ReporterSetup;
+use crate::reporters::{ReporterSetup, SignalKeys};
 
 /// How bad a [`Problem`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

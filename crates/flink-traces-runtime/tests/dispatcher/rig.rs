@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use flink_traces_api::{
     ConfigError, Deadline, Event, EventReporter, EventReporterFactory, OptionDoc, Registry, ReportError, ReportedEvent,
-    ReportedSpan, ReporterConfig, Span, SystemClock, TraceReporter, TraceReporterFactory,
+    ReportedSpan, ReporterConfig, Signal, Span, SystemClock, TraceReporter, TraceReporterFactory,
 };
-use flink_traces_runtime::{
-    Configuration, Dispatcher, DropReason, MetricGroup, Problem, ReporterStats, Signal, discover,
-};
+use flink_traces_runtime::{Configuration, Dispatcher, DropReason, MetricGroup, Problem, ReporterStats, discover};
 
 /// The `factory.class` of the scripted reporters.
 pub(crate) const CLASS: &str = "scripted";
