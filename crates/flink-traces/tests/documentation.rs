@@ -7,17 +7,12 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::time::Duration;
 
 use expect_test::expect_file;
 use flink_traces::cli::ConfigurationArgs;
 use flink_traces::settings::{OWN_OPTIONS, Settings, registry};
-use flink_traces_api::{OptionDoc, Registry, SystemClock};
-use flink_traces_runtime::{
-    CORE_OPTIONS, CheckpointStatsTracker, CheckpointTask, CheckpointType, Configuration, Dispatcher, JobIdentity,
-    MetricGroup, REPORTER_OPTIONS, SpanDetailLevel, SubtaskStats, checkpoint_event, checkpoint_span, discover,
-};
+use flink_traces_api::OptionDoc;
+use flink_traces_runtime::{CORE_OPTIONS, REPORTER_OPTIONS};
 
 /// What stands around a generated table.
 const BEGIN: &str = "<!-- options: ";
@@ -162,60 +157,4 @@ fn the_readme_shows_what_the_demo_prints() {
     for line in excerpt.lines().filter(|line| *line != "…") {
         assert!(lines.any(|printed| printed == line), "not printed, or not there: {line}");
     }
-}
-
-/// The README shows this test from `// README` to `// end`.
-#[test]
-fn the_example_in_the_readme_works() -> Result<(), Box<dyn std::error::Error>> {
-    let document = fs::read_to_string(root().join("README.md"))?;
-    let (_, code) = include_str!("documentation.rs").split_once("\n    // README\n").unwrap();
-    let (code, _) = code.split_once("\n    // end\n").unwrap();
-    let code: Vec<&str> = code.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect();
-    assert_eq!(blocks(&document, "rust"), [code.join("\n")]);
-
-    let directory = tempfile::tempdir()?;
-    let spans = directory.path().join("spans.jsonl");
-    let path = spans.to_str().unwrap();
-    let pairs = [("traces.reporter.file.factory.class", "flink-traces-json"), ("traces.reporter.file.path", path)];
-    let configuration = Configuration::from_pairs(pairs);
-
-    // README
-    // Once: the reporters that the configuration names, each with a queue and a thread.
-    let mut registry = Registry::new();
-    flink_traces_otlp::register(&mut registry);
-    flink_traces_json::register(&mut registry);
-    let (reporters, mut problems) = discover(&configuration, &registry);
-    let (dispatcher, not_started) = Dispatcher::start(reporters, &registry, Arc::new(SystemClock), ".");
-    problems.extend(not_started);
-
-    // For each job: where its spans and events come from, and what its checkpoints do.
-    let job_id = "0b1d198cd84d58810f0faf9761017b2f";
-    let group = MetricGroup::job_manager(&dispatcher, "host-1").add_job(job_id, "orders");
-    let tracker = CheckpointStatsTracker::new(10);
-
-    // For each checkpoint: its trigger, its acknowledgements, its end.
-    let tasks = [CheckpointTask { job_vertex_id: "a0".into(), task_name: Some("map".into()), parallelism: 1 }];
-    tracker.report_pending(7, 1_795_230_918_331, CheckpointType::Checkpoint, &tasks)?;
-    let subtask = SubtaskStats {
-        index: 0,
-        ack_timestamp: 1_795_230_918_498,
-        is_completed: true,
-        is_unaligned: false,
-        metrics: [4_096, 512, 3, 1, 2, 90, 0, 0].map(Some),
-    };
-    tracker.report_subtask(7, "a0", subtask)?;
-    let stats = tracker.report_completed(7, Some("file:///checkpoints/chk-7".into()), Some(1_234))?;
-
-    // Its statistics become Flink's event and span. Neither call waits.
-    group.add_event(checkpoint_event(&stats));
-    let identity = JobIdentity { cluster: "prod", job_id };
-    group.add_span(checkpoint_span(identity, &stats, SpanDetailLevel::ChildrenSpansPerSubtask));
-
-    // At the end: what became of all that was reported.
-    let accounts = dispatcher.shutdown(Duration::from_secs(10));
-    // end
-    assert_eq!(problems, []);
-    assert_eq!((accounts.len(), accounts[0].delivered), (1, 3));
-    assert!(fs::read_to_string(&spans)?.contains("\"name\":\"Checkpoint_Subtask\""));
-    Ok(())
 }

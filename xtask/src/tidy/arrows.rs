@@ -6,6 +6,7 @@ use super::package::Package;
 /// Each member, and the members that it may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
     ("bench", &["flink-rest", "flink-traces-api", "flink-traces-json", "flink-traces-otlp", "flink-traces-runtime"]),
+    ("embed", &["flink-traces-api", "flink-traces-json", "flink-traces-runtime"]),
     (
         "engine",
         &[
