@@ -136,7 +136,7 @@ pub struct Parameters<'a> {
 
 impl<'a> Parameters<'a> {
     /// The same with the request's body.
-    #[cfg(feature = "server")]
+    #[cfg(feature = "service")]
     pub(crate) fn with_body(self, content_type: &'a str, body: &'a [u8]) -> Self {
         Self { content_type, body, ..self }
     }

@@ -1,8 +1,8 @@
 //! The endpoints, each declared once: client, server, documentation and tests read these lines.
 
-#[cfg(feature = "server")]
+#[cfg(feature = "service")]
 use std::future::Future;
-#[cfg(feature = "server")]
+#[cfg(feature = "service")]
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -13,8 +13,8 @@ use crate::endpoint::{
     ResponseBody, query_of,
 };
 use crate::multipart::Multipart;
-#[cfg(feature = "server")]
-use crate::server::{Answered, RestError, answered};
+#[cfg(feature = "service")]
+use crate::service::{RestError, ServiceResponse};
 use crate::types::{
     AggregatedMetricsResponseBody, ApplicationDetailsInfo, ApplicationExceptionsInfoWithHistory,
     AsynchronousOperationResult, CheckpointConfigInfo, CheckpointStatistics, CheckpointTriggerRequestBody,
@@ -281,7 +281,7 @@ macro_rules! resources {
     };
 }
 
-#[cfg(feature = "server")]
+#[cfg(feature = "service")]
 macro_rules! service {
     ($(
         #[doc = $doc:literal] $method:literal $path:literal $status:literal [$($versions:tt)+]
@@ -315,21 +315,27 @@ macro_rules! service {
             )+
         }
 
-        /// Answers a request of that method, path with query, and body.
-        pub(crate) async fn answer<S: RestService>(
+        /// Passes a request to the method of `service` for its endpoint.
+        ///
+        /// `path` includes the query. The service gets the body decoded, by `content_type`.
+        ///
+        /// # Errors
+        /// Returns status 404 if no endpoint fits, status 400 if a parameter or the body is invalid, and otherwise the
+        /// error of the service.
+        pub async fn dispatch<S: RestService>(
             service: &S,
             method: &str,
             path: &str,
             content_type: &str,
             body: &[u8],
-        ) -> Result<Answered, RestError> {
+        ) -> Result<ServiceResponse, RestError> {
             let Some(request) = RequestPath::new(path) else {
                 return Err(RestError::unknown(method, path));
             };
             // The first that fits: those without a parameter in a place come before those with one.
             $(if method == $method && let Some(parameters) = request.parameters($path) {
                 let request = $name::from_parameters(&mut parameters.with_body(content_type, body))?;
-                return answered::<$name>(&service.$function(request).await?);
+                return ServiceResponse::encode::<$name>(&service.$function(request).await?);
             })+
             Err(RestError::unknown(method, path))
         }
@@ -343,7 +349,7 @@ macro_rules! endpoints {
         requests! { derive(Debug, Clone, PartialEq) $($actions)+ }
         resources! { $($resources)+ }
         table! { $($resources)+ $($files)+ $($actions)+ }
-        #[cfg(feature = "server")]
+        #[cfg(feature = "service")]
         service! { $($resources)+ $($files)+ $($actions)+ }
     };
 }

@@ -12,6 +12,8 @@ mod multipart;
 mod operation;
 #[cfg(feature = "server")]
 mod server;
+#[cfg(feature = "service")]
+mod service;
 mod status;
 mod text;
 pub mod types;
@@ -31,7 +33,9 @@ pub use id::{
 pub use multipart::{Multipart, Part};
 pub use operation::Operation;
 #[cfg(feature = "server")]
-pub use server::{RestError, RestServer, ServerOptions, router};
+pub use server::{RestServer, ServerOptions, router};
+#[cfg(feature = "service")]
+pub use service::{RestError, ServiceResponse};
 pub use status::{CheckpointStatus, CheckpointType, ExecutionState, JobStatus, QueueStatusId, SubtaskCheckpointStatus};
 #[cfg(feature = "client")]
 pub use upload::JarFile;

@@ -18,13 +18,12 @@ use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::endpoint::{Endpoint, InvalidParameter, JSON, ResponseBody};
-use crate::endpoints::{Declaration, RestService, answer};
+use crate::endpoints::{Declaration, RestService, dispatch};
+use crate::service::{RestError, ServiceResponse};
 
 /// By which a browser tells whether it is a page of the same site that asks.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -36,42 +35,6 @@ const GRACE: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What hyper needs at least to read a head.
 const LEAST_HEADER_BYTES: usize = 8192;
-
-/// Why a [`RestService`] does not answer as asked. It is sent as Flink sends it: a status and a list of messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RestError {
-    /// The HTTP status.
-    pub status: u16,
-    /// What went wrong.
-    pub errors: Vec<String>,
-}
-
-impl RestError {
-    /// An error of that status.
-    pub fn new(status: u16, message: impl Into<String>) -> Self {
-        Self { status, errors: vec![message.into()] }
-    }
-
-    /// What was asked for is not there.
-    pub fn not_found(message: impl Into<String>) -> Self {
-        Self::new(404, message)
-    }
-
-    /// There is no such endpoint, in the words of Flink for one that its version lacks.
-    pub fn unknown(method: &str, path: &str) -> Self {
-        let path = path.split('?').next().unwrap_or_default();
-        match method {
-            "GET" => Self::not_found(format!("Unable to load requested file {path}.")),
-            _ => Self::not_found(format!("Not found: {path}")),
-        }
-    }
-}
-
-impl From<InvalidParameter> for RestError {
-    fn from(error: InvalidParameter) -> Self {
-        Self::new(400, error.to_string())
-    }
-}
 
 /// How a [`RestServer`] is protected. Times are long enough for people, sizes for Flink's own clients.
 #[derive(Debug, Clone)]
@@ -223,7 +186,7 @@ async fn handle<S: RestService>(State(shared): State<Arc<Shared<S>>>, request: R
                 false => RestError::new(400, "The body broke off."),
             }
         })?;
-        answer(&shared.service, head.method.as_str(), path, content_type, &body).await
+        dispatch(&shared.service, head.method.as_str(), path, content_type, &body).await
     });
     response(answered.await.unwrap_or_else(|_| Err(RestError::new(408, "The request took too long."))))
 }
@@ -263,30 +226,9 @@ fn is_known_host(host: &str, hosts: &[String]) -> bool {
         || hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// A body with its status and media type.
-pub(crate) struct Answered {
-    status: u16,
-    content_type: &'static str,
-    content: Vec<u8>,
-}
-
-/// What an endpoint answers.
-pub(crate) fn answered<E: Endpoint>(body: &E::Response) -> Result<Answered, RestError> {
-    let content = body.to_bytes().map_err(|_| RestError::new(500, "Internal server error."))?;
-    Ok(Answered { status: E::STATUS, content_type: E::Response::CONTENT_TYPE, content })
-}
-
-#[derive(Serialize)]
-struct ErrorResponseBody {
-    errors: Vec<String>,
-}
-
-fn response(answered: Result<Answered, RestError>) -> Response {
-    let Answered { status, content_type, content } = answered.unwrap_or_else(|RestError { status, errors }| {
-        let content = serde_json::to_vec(&ErrorResponseBody { errors }).unwrap_or_default();
-        Answered { status, content_type: JSON, content }
-    });
-    let mut response = Response::new(Body::from(content));
+fn response(result: Result<ServiceResponse, RestError>) -> Response {
+    let ServiceResponse { status, content_type, body } = result.unwrap_or_else(ServiceResponse::from);
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -177,7 +177,7 @@ impl Recorded {
         };
         match StatusError::of(status, body.as_bytes()) {
             None => E::Response::from_bytes(body.as_bytes()).map_err(|error| RestError::new(500, error.to_string())),
-            Some(error) => Err(RestError { status, errors: error.errors().to_vec() }),
+            Some(error) => Err(error.into()),
         }
     }
 }
