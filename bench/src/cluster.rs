@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use flink_rest::{RestServer, ServerOptions};
 use flink_traces_api::{Clock, SystemClock};
-use flink_traces_runtime::{
-    CheckpointStatsTracker, CheckpointTask, CheckpointType, ClusterInfo, ExecutionAttemptId, ExecutionState, JobInfo,
-    JobStatus, JobVertex, SubtaskStats, TrackedCluster, TrackedJob,
-};
+use flink_traces_runtime::CheckpointStatsTracker;
+use flink_traces_runtime::checkpoint::{CheckpointTask, CheckpointType, SubtaskStats};
+use flink_traces_runtime::job::{ExecutionAttemptId, ExecutionState, JobStatus};
+use flink_traces_runtime::rest::{ClusterInfo, JobInfo, JobVertex, TrackedCluster, TrackedJob};
 
 /// How many subtasks each of a job's vertices has.
 const PARALLELISM: u32 = 4;

@@ -5,7 +5,8 @@ use std::fs;
 use std::sync::LazyLock;
 
 use flink_traces_api::Registry;
-use flink_traces_runtime::{Configuration, SPAN_DETAIL_LEVEL, discover, unknown_keys};
+use flink_traces_runtime::config::{SPAN_DETAIL_LEVEL, unknown_keys};
+use flink_traces_runtime::{Configuration, discover};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 

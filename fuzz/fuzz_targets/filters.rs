@@ -2,7 +2,7 @@
 #![no_main]
 
 use flink_traces_api::Compatibility;
-use flink_traces_runtime::{Filter, Rule};
+use flink_traces_runtime::config::{Filter, Rule};
 use libfuzzer_sys::fuzz_target;
 
 /// Whether `text` is `glob` with some text in place of each `*`, by trying all.

@@ -10,10 +10,14 @@ use flink_traces_api::{
     ReportedSpan, ReporterConfig, SpanBuilder, SystemClock, TraceReporter, TraceReporterFactory,
 };
 use flink_traces_json::FlatEncoder;
+use flink_traces_runtime::checkpoint::{
+    CheckpointTask, CheckpointType, InitializationStatus, JobInitializationMetricsBuilder,
+    SubTaskInitializationMetrics, SubtaskStats,
+};
+use flink_traces_runtime::config::SpanDetailLevel;
+use flink_traces_runtime::job::ExecutionAttemptId;
 use flink_traces_runtime::{
-    CheckpointStatsTracker, CheckpointTask, CheckpointType, Configuration, Dispatcher, ExecutionAttemptId,
-    InitializationStatus, JobIdentity, JobInitializationMetricsBuilder, SpanDetailLevel, SubTaskInitializationMetrics,
-    SubtaskStats, checkpoint_event, checkpoint_span, discover,
+    CheckpointStatsTracker, Configuration, Dispatcher, JobIdentity, checkpoint_event, checkpoint_span, discover,
 };
 
 use super::{Numbers, each, exported, numbers, repeat, take};

@@ -11,13 +11,17 @@ use flink_traces_api::{
     Clock, Compatibility, EventBuilder, ReportContext, ReportedEvent, ReportedSpan, Span, SpanBuilder, SpanId, SpanRef,
     TraceId, ValueRef,
 };
-use flink_traces_runtime::{
-    AllSubtasksStatus, CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, ExecutionAttemptId,
-    InitializationMetric, InitializationStats, InitializationStatus, JobFailure, JobIdentity, SpanDetailLevel,
-    StateObjectLocation, SubTaskInitializationMetrics, SubtaskMetric, SubtaskStats, TaskStats,
-    all_subtasks_status_change_event, checkpoint_event, checkpoint_span, job_failure_event, job_initialization_span,
+use flink_traces_runtime::checkpoint::{
+    CheckpointFailure, CheckpointStatus, CheckpointType, InitializationMetric, InitializationStats,
+    InitializationStatus, StateObjectLocation, SubTaskInitializationMetrics, SubtaskMetric, SubtaskStats, TaskStats,
+    job_initialization_span,
+};
+use flink_traces_runtime::config::SpanDetailLevel;
+use flink_traces_runtime::job::{
+    AllSubtasksStatus, ExecutionAttemptId, JobFailure, all_subtasks_status_change_event, job_failure_event,
     job_status_change_event,
 };
+use flink_traces_runtime::{CheckpointStats, JobIdentity, checkpoint_event, checkpoint_span};
 use proptest::prelude::*;
 
 use Compatibility::{Flink, Standard};

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use expect_test::{Expect, expect};
 use flink_traces_api::{ConfigOption, RawValue};
-use flink_traces_runtime::{Configuration, Problem, SCOPE_DELIMITER, SPAN_DETAIL_LEVEL, Severity};
+use flink_traces_runtime::config::{SCOPE_DELIMITER, SPAN_DETAIL_LEVEL, Severity};
+use flink_traces_runtime::{Configuration, Problem};
 use proptest::prelude::*;
 
 const YAML: &str = "config.yaml";

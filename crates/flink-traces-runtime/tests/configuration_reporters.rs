@@ -13,9 +13,8 @@ use flink_traces_api::{
 };
 use proptest::prelude::*;
 
-use flink_traces_runtime::{
-    Configuration, Filter, Problem, ReporterSetup, Rule, VariableRules, discover, unknown_keys,
-};
+use flink_traces_runtime::config::{Filter, ReporterSetup, Rule, VariableRules, unknown_keys};
+use flink_traces_runtime::{Configuration, Problem, discover};
 
 const ENDPOINT: ConfigOption<String> = ConfigOption::string("exporter.endpoint", "");
 const TIMEOUT: ConfigOption<String> = ConfigOption::string("exporter.timeout", "");
@@ -244,9 +243,9 @@ fn a_mistake_costs_one_reporter_and_all_mistakes_are_told() {
 #[test]
 fn what_a_factory_says_names_the_reporter() {
     let (setups, _) = discover(&load("traces.reporter.a.factory.class: SLF4J"), &registry());
-    let problem = Problem::reporter(&setups[0], &ConfigError::Setup("no such\ndirectory".into())).to_string();
+    let problem = setups[0].problem(&ConfigError::Setup("no such\ndirectory".into())).to_string();
     assert!(problem.ends_with(r"config.yaml:1:1: traces.reporter.a: no such\ndirectory"), "{problem}");
-    let problem = Problem::reporter(&setups[0], &setups[0].config.require(&ENDPOINT).unwrap_err()).to_string();
+    let problem = setups[0].problem(&setups[0].config.require(&ENDPOINT).unwrap_err()).to_string();
     assert!(problem.ends_with("config.yaml:1:1: traces.reporter.a.exporter.endpoint: is not set"), "{problem}");
 }
 

@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use expect_test::expect;
 use flink_traces_api::{Span, SystemClock};
-use flink_traces_runtime::{
-    CheckpointStatsTracker, CheckpointType, ExecutionAttemptId, IgnoredReports, InitializationMetric,
-    InitializationStats, InitializationStatus, JobIdentity, JobInitializationMetricsBuilder, RestoredCheckpoint,
-    SpanDetailLevel, StateObjectLocation, SubTaskInitializationMetrics, TrackerError, checkpoint_span,
-    job_initialization_span, partial_job_initialization_span,
+use flink_traces_runtime::checkpoint::{
+    CheckpointType, IgnoredReports, InitializationMetric, InitializationStats, InitializationStatus,
+    JobInitializationMetricsBuilder, RestoredCheckpoint, StateObjectLocation, SubTaskInitializationMetrics,
+    TrackerError, job_initialization_span, partial_job_initialization_span,
 };
+use flink_traces_runtime::config::SpanDetailLevel;
+use flink_traces_runtime::job::ExecutionAttemptId;
+use flink_traces_runtime::{CheckpointStatsTracker, JobIdentity, checkpoint_span};
 use proptest::prelude::*;
 
 use InitializationStatus::{Completed, Failed};

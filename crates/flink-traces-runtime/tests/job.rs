@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use flink_traces_runtime::{
+use flink_traces_runtime::job::{
     AllSubtasksStatus, AllSubtasksTracker, DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult,
     JobEnded, JobFailure, JobFailureTracker, JobStatus, JobStatusTracker, all_subtasks_status_change_event,
     job_failure_event, job_status_change_event,

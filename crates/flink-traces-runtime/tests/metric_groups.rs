@@ -11,7 +11,8 @@ use flink_traces_api::{
     ReportError, ReportedEvent, ReportedSpan, ReporterConfig, Span, SpanBuilder, SpanRef, TraceReporter,
     TraceReporterFactory, ValueRef,
 };
-use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, TaskVariables, discover};
+use flink_traces_runtime::dispatch::TaskVariables;
+use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, discover};
 
 const JOB_ID: &str = "0a4480b1aa43ca25b4801a22462f387a";
 

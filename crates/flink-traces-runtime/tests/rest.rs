@@ -22,12 +22,15 @@ use flink_rest::{
     TaskManagers, TriggerCheckpoint, TriggerId, TriggerSavepoint, YarnCancelJob,
 };
 use flink_traces_api::Clock;
-use flink_traces_runtime::{
-    CheckpointFailure, CheckpointStatsTracker, CheckpointTask, CheckpointType, ClusterInfo, Configuration,
-    DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobInfo, JobInput, JobStatus, JobVertex,
-    NotSupported, PendingOperation, RestfulGateway, RestoredCheckpoint, SavepointRequest, SubtaskStats,
+use flink_traces_runtime::checkpoint::{
+    CheckpointFailure, CheckpointTask, CheckpointType, RestoredCheckpoint, SubtaskStats,
+};
+use flink_traces_runtime::job::{DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobStatus};
+use flink_traces_runtime::rest::{
+    ClusterInfo, JobInfo, JobInput, JobVertex, NotSupported, PendingOperation, RestfulGateway, SavepointRequest,
     TaskExecutorRegistration, TrackedCluster, TrackedJob, TriggerSavepointMode,
 };
+use flink_traces_runtime::{CheckpointStatsTracker, Configuration};
 use serde_json::Value;
 use tokio::sync::oneshot;
 

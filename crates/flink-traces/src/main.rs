@@ -8,7 +8,7 @@ use flink_traces::cli::{Cli, Command, Exit};
 use flink_traces::settings::InvalidConfiguration;
 use flink_traces::text::{one_line, say};
 use flink_traces::{check, once, record, replay, run, send};
-use flink_traces_runtime::Severity;
+use flink_traces_runtime::config::Severity;
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 

@@ -14,7 +14,8 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use flink_traces_api::SpoolStats;
-use flink_traces_runtime::{Dispatcher, DropReason, ReporterStats};
+use flink_traces_runtime::dispatch::DropReason;
+use flink_traces_runtime::{Dispatcher, ReporterStats};
 use tokio::net::TcpListener;
 
 /// The media type of Prometheus' text format.
@@ -197,7 +198,7 @@ async fn metrics_page(State(metrics): State<Arc<Metrics>>) -> Response {
 /// Whether a restart of the program would help: only if a reporter is out of use. A collector or a cluster that is away is no reason,
 /// for what is queued would be lost.
 async fn health(State(metrics): State<Arc<Metrics>>) -> Response {
-    match metrics.dispatcher.stats().iter().find(|stats| stats.is_out_of_use) {
+    match metrics.dispatcher.stats().iter().find(|stats| stats.is_disabled) {
         None => "ok\n".into_response(),
         Some(stats) => (StatusCode::SERVICE_UNAVAILABLE, format!("{stats}\n")).into_response(),
     }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use flink_traces_api::{Clock, ReportContext, ReportedEvent, ReportedSpan};
-use flink_traces_runtime::{
-    Dispatcher, JobFailure, JobIdentity, MetricGroup, SpanDetailLevel, all_subtasks_status_change_event,
-    checkpoint_span, job_failure_event, job_initialization_span, job_status_change_event,
+use flink_traces_runtime::checkpoint::job_initialization_span;
+use flink_traces_runtime::config::SpanDetailLevel;
+use flink_traces_runtime::job::{
+    JobFailure, all_subtasks_status_change_event, job_failure_event, job_status_change_event,
 };
+use flink_traces_runtime::{Dispatcher, JobIdentity, MetricGroup, checkpoint_span};
 
 use crate::observer::{JobKey, Output, Record};
 use crate::text::{one_line, unless_closed};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use flink_rest::{Checkpoints, Endpoint, JobId, Resource};
-use flink_traces_runtime::CheckpointType;
+use flink_traces_runtime::checkpoint::CheckpointType;
 use serde::Deserialize;
 
 use crate::observer::{ClusterObserver, Output};

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use flink_traces_api::{Deadline, ReportError, ReporterConfig, Signal};
 use flink_traces_otlp::{EVENT_FACTORY, ExportRequest, RequestSender, TRACE_FACTORY};
-use flink_traces_runtime::{EVENTS_REPORTERS, Problem, ReporterSetup, TRACES_REPORTERS};
+use flink_traces_runtime::Problem;
+use flink_traces_runtime::config::{EVENTS_REPORTERS, ReporterSetup, TRACES_REPORTERS};
 
 use crate::cli::{Exit, SendArgs};
 use crate::input::{Line, Lines, Position};
@@ -146,7 +147,7 @@ impl Destination {
             let name = format!("{}-send", setup.name);
             let config = ReporterConfig::new(setup.config.key(""), name, values.collect::<Vec<_>>());
             let sender = RequestSender::new(&config, signal);
-            sender.map_err(|error| InvalidConfiguration(vec![Problem::reporter(setup, &error)]))
+            sender.map_err(|error| InvalidConfiguration(vec![setup.problem(&error)]))
         });
         let name = setup.map_or(signal.to_string(), |setup| format!("{signal} {}", one_line(&setup.name, 100)));
         let (sender, account) = (sender.transpose()?, Account::default());

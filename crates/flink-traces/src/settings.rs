@@ -11,10 +11,11 @@ use flink_traces_api::{
     Clock, ConfigError, ConfigOption, ConfigValue, OptionDoc, Origin, RawValue, Registry, ReporterConfig, Signal,
     parse_duration, printable,
 };
-use flink_traces_runtime::{
-    CORE_OPTIONS, Configuration, Dispatcher, EVENTS_REPORTERS, Problem, ReporterSetup, SCOPE_DELIMITER,
-    SPAN_DETAIL_LEVEL, Severity, SpanDetailLevel, TRACES_REPORTERS, discover, unknown_keys,
+use flink_traces_runtime::config::{
+    CORE_OPTIONS, EVENTS_REPORTERS, ReporterSetup, SCOPE_DELIMITER, SPAN_DETAIL_LEVEL, Severity, SpanDetailLevel,
+    TRACES_REPORTERS, unknown_keys,
 };
+use flink_traces_runtime::{Configuration, Dispatcher, Problem, discover};
 
 use crate::cli::{ConfigurationArgs, Environment};
 
@@ -465,7 +466,7 @@ fn trial(reporters: &[ReporterSetup], registry: &Registry) -> Vec<Problem> {
             Signal::Events => registry.event(&setup.class)?.create_event_reporter(&config).err(),
         };
         let of_file = |error: &ConfigError| matches!(error, ConfigError::Setup(_)) && writes_file(setup);
-        error.filter(|error| !of_file(error)).map(|error| Problem::reporter(setup, &error))
+        error.filter(|error| !of_file(error)).map(|error| setup.problem(&error))
     };
     // What they log now they will log again when they are made in earnest.
     let quietly = || {

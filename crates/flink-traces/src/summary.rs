@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use flink_traces_runtime::{
-    CheckpointStats, CheckpointStatus, CheckpointType, InitializationStats, JobFailure, SubtaskMetric, SubtaskStats,
-    TaskStats,
+use flink_traces_runtime::CheckpointStats;
+use flink_traces_runtime::checkpoint::{
+    CheckpointStatus, CheckpointType, InitializationStats, SubtaskMetric, SubtaskStats, TaskStats,
 };
+use flink_traces_runtime::job::JobFailure;
 
 use crate::observer::{JobKey, Output, Record};
 use crate::text::{bytes, clock_time, duration, one_line};

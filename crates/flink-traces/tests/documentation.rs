@@ -12,7 +12,7 @@ use expect_test::expect_file;
 use flink_traces::cli::ConfigurationArgs;
 use flink_traces::settings::{OWN_OPTIONS, Settings, registry};
 use flink_traces_api::OptionDoc;
-use flink_traces_runtime::{CORE_OPTIONS, REPORTER_OPTIONS};
+use flink_traces_runtime::config::{CORE_OPTIONS, REPORTER_OPTIONS};
 
 /// What stands around a generated table.
 const BEGIN: &str = "<!-- options: ";

@@ -9,12 +9,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use flink_rest::{Client, RestServer, ServerOptions};
 use flink_traces::observer::{ClusterObserver, Observation, Output, Record};
 use flink_traces_api::Clock;
-use flink_traces_runtime::{
-    AllSubtasksStatus, CheckpointFailure, CheckpointStats, CheckpointStatsTracker, CheckpointTask, CheckpointType,
-    ClusterInfo, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobIdentity, JobInfo, JobInput, JobStatus,
-    JobVertex, RestoredCheckpoint, SpanDetailLevel, SubtaskStats, TrackedCluster, TrackedJob, checkpoint_event,
-    checkpoint_span,
+use flink_traces_runtime::checkpoint::{
+    CheckpointFailure, CheckpointTask, CheckpointType, RestoredCheckpoint, SubtaskStats,
 };
+use flink_traces_runtime::config::SpanDetailLevel;
+use flink_traces_runtime::job::{
+    AllSubtasksStatus, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobStatus,
+};
+use flink_traces_runtime::rest::{ClusterInfo, JobInfo, JobInput, JobVertex, TrackedCluster, TrackedJob};
+use flink_traces_runtime::{CheckpointStats, CheckpointStatsTracker, JobIdentity, checkpoint_event, checkpoint_span};
 use tokio::sync::oneshot;
 
 const JOB: &str = "0b1d198cd84d58810f0faf9761017b2f";

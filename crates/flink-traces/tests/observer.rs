@@ -9,7 +9,8 @@ use flink_rest::Resource;
 use flink_traces::observer::{ClusterObserver, Observation, Output, Record};
 use flink_traces::play::Player;
 use flink_traces::recording::{Exchange, RecordingReader};
-use flink_traces_runtime::{CheckpointStats, CheckpointType, TaskStats};
+use flink_traces_runtime::CheckpointStats;
+use flink_traces_runtime::checkpoint::{CheckpointType, TaskStats};
 use serde_json::{Value, json};
 
 const JOB: &str = "0123456789abcdef0123456789abcdef";

@@ -11,7 +11,8 @@ use flink_traces::play::{Speed, play};
 use flink_traces::recording::RecordingReader;
 use flink_traces::settings::registry;
 use flink_traces_otlp::{EVENT_FACTORY, TRACE_FACTORY};
-use flink_traces_runtime::{Configuration, Dispatcher, SpanDetailLevel, discover};
+use flink_traces_runtime::config::SpanDetailLevel;
+use flink_traces_runtime::{Configuration, Dispatcher, discover};
 use flink_traces_testkit::{OtlpCollector, ReceivedLog, ReceivedSpan};
 
 /// Spans as one text each, in the order of their ids: all that was sent of them but the trace flags, which OpenTelemetry's sender

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flink_traces_api::{Registry, SystemClock};
+use flink_traces_runtime::checkpoint::{CheckpointTask, CheckpointType, SubtaskStats};
+use flink_traces_runtime::config::SpanDetailLevel;
 use flink_traces_runtime::{
-    CheckpointStatsTracker, CheckpointTask, CheckpointType, Configuration, Dispatcher, JobIdentity, MetricGroup,
-    SpanDetailLevel, SubtaskStats, checkpoint_event, checkpoint_span, discover,
+    CheckpointStatsTracker, Configuration, Dispatcher, JobIdentity, MetricGroup, checkpoint_event, checkpoint_span,
+    discover,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -9,11 +9,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use flink_rest::types::{CheckpointConfigInfo, ExecutionConfigInfo, ExternalizedCheckpointInfo};
 use flink_traces_api::{Clock, Identity, SystemClock};
+use flink_traces_runtime::checkpoint::{
+    CheckpointFailure, CheckpointTask, CheckpointType, RestoredCheckpoint, job_initialization_span,
+    partial_job_initialization_span,
+};
+use flink_traces_runtime::job::{
+    AllSubtasksTracker, DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobFailureTracker,
+    JobStatus, JobStatusTracker,
+};
+use flink_traces_runtime::rest::{JobInfo, JobInput, JobVertex, TrackedJob, TriggerSavepointMode};
 use flink_traces_runtime::{
-    AllSubtasksTracker, CheckpointFailure, CheckpointStats, CheckpointStatsTracker, CheckpointTask, CheckpointType,
-    DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobFailureTracker, JobIdentity, JobInfo,
-    JobInput, JobStatus, JobStatusTracker, JobVertex, MetricGroup, RestoredCheckpoint, TrackedJob,
-    TriggerSavepointMode, checkpoint_event, checkpoint_span, job_initialization_span, partial_job_initialization_span,
+    CheckpointStats, CheckpointStatsTracker, JobIdentity, MetricGroup, checkpoint_event, checkpoint_span,
 };
 
 use crate::gateway::{Gateway, Message, Order, Snapshot, Wanted, worker_id};

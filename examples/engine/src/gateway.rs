@@ -11,9 +11,12 @@ use anyhow::{Context, Result, anyhow};
 use flink_rest::types::HardwareDescription;
 use flink_rest::{RestServer, ServerOptions};
 use flink_traces_api::SystemClock;
-use flink_traces_runtime::{
-    CheckpointType, ClusterInfo, Configuration, ExecutionAttemptId, NotSupported, PendingOperation, RestfulGateway,
-    SavepointRequest, TaskExecutorRegistration, TrackedCluster, TrackedJob, TriggerSavepointMode,
+use flink_traces_runtime::Configuration;
+use flink_traces_runtime::checkpoint::CheckpointType;
+use flink_traces_runtime::job::ExecutionAttemptId;
+use flink_traces_runtime::rest::{
+    ClusterInfo, NotSupported, PendingOperation, RestfulGateway, SavepointRequest, TaskExecutorRegistration,
+    TrackedCluster, TrackedJob, TriggerSavepointMode,
 };
 use tokio::sync::oneshot;
 

@@ -17,7 +17,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use clap::Parser;
 use flink_traces_api::{Registry, SystemClock};
-use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, SCOPE_DELIMITER, Severity, discover, unknown_keys};
+use flink_traces_runtime::config::{SCOPE_DELIMITER, Severity, unknown_keys};
+use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, discover};
 
 use coordinator::{Coordinator, Outcome};
 use gateway::{Gateway, Server};

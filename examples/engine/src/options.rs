@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use flink_traces_api::{ConfigError, ConfigOption, OptionDoc};
-use flink_traces_runtime::{Configuration, SPAN_DETAIL_LEVEL, SpanDetailLevel};
+use flink_traces_runtime::Configuration;
+use flink_traces_runtime::config::{SPAN_DETAIL_LEVEL, SpanDetailLevel};
 
 const NAME: ConfigOption<String> = ConfigOption::string("pipeline.name", "The job's name.").or("count by key");
 const DIRECTORY: ConfigOption<PathBuf> = ConfigOption::parsed(

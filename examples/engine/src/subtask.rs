@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
 use flink_traces_api::{Clock, SystemClock};
-use flink_traces_runtime::{
-    ExecutionAttemptId, InitializationStatus, StateObjectLocation, SubTaskInitializationMetrics, SubtaskStats,
+use flink_traces_runtime::checkpoint::{
+    InitializationStatus, StateObjectLocation, SubTaskInitializationMetrics, SubtaskStats,
 };
+use flink_traces_runtime::job::ExecutionAttemptId;
 use serde::de::DeserializeOwned;
 
 use crate::gateway::Message;

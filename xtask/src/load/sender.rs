@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use flink_traces_api::{Registry, SystemClock};
+use flink_traces_runtime::checkpoint::{CheckpointStatus, CheckpointType, SubtaskStats, TaskStats};
+use flink_traces_runtime::config::{SCOPE_DELIMITER, SpanDetailLevel};
 use flink_traces_runtime::{
-    CheckpointStats, CheckpointStatus, CheckpointType, Configuration, Dispatcher, JobIdentity, MetricGroup,
-    ReporterStats, SCOPE_DELIMITER, SpanDetailLevel, SubtaskStats, TaskStats, checkpoint_span, discover,
+    CheckpointStats, Configuration, Dispatcher, JobIdentity, MetricGroup, ReporterStats, checkpoint_span, discover,
 };
 use serde::{Deserialize, Serialize};
 

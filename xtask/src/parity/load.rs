@@ -10,7 +10,8 @@ use flink_traces_api::{
     ConfigError, EventReporter, EventReporterFactory, OptionDoc, Registry, ReporterConfig, TraceReporter,
     TraceReporterFactory,
 };
-use flink_traces_runtime::{Configuration, ReporterSetup, SPAN_DETAIL_LEVEL, Severity, discover};
+use flink_traces_runtime::config::{ReporterSetup, SPAN_DETAIL_LEVEL, Severity};
+use flink_traces_runtime::{Configuration, discover};
 
 /// The classes of the Java program's reporters.
 pub(super) const TRACES_CLASS: &str = "org.apache.flink.runtime.metrics.ConfigurationDriver$TracesFactory";

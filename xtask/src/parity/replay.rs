@@ -10,13 +10,17 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use flink_traces_api::{
     Clock, Compatibility, EventBuilder, ReportContext, ReportedEvent, ReportedSpan, SpanBuilder, SpanRef, ValueRef,
 };
-use flink_traces_runtime::{
-    AllSubtasksTracker, CheckpointFailure, CheckpointStatsTracker, CheckpointTask, CheckpointType, ExecutionAttemptId,
-    ExecutionState, FailureHandlingResult, InitializationStatus, JobFailureTracker, JobIdentity, JobStatus,
-    JobStatusTracker, RestoredCheckpoint, SpanDetailLevel, StateObjectLocation, StatsSummary,
-    SubTaskInitializationMetrics, SubtaskMetric, SubtaskStats, TrackedCheckpoint, TrackedTask, checkpoint_event,
-    checkpoint_span, job_initialization_span,
+use flink_traces_runtime::checkpoint::{
+    CheckpointFailure, CheckpointTask, CheckpointType, InitializationStatus, RestoredCheckpoint, StateObjectLocation,
+    StatsSummary, SubTaskInitializationMetrics, SubtaskMetric, SubtaskStats, TrackedCheckpoint, TrackedTask,
+    job_initialization_span,
 };
+use flink_traces_runtime::config::SpanDetailLevel;
+use flink_traces_runtime::job::{
+    AllSubtasksTracker, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobFailureTracker, JobStatus,
+    JobStatusTracker,
+};
+use flink_traces_runtime::{CheckpointStatsTracker, JobIdentity, checkpoint_event, checkpoint_span};
 
 /// Sequences are set long before.
 const NOW: i64 = 1_600_000_000_000;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::error::TrackerError;
 use super::stats::{
     CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, TaskStats,
 };
 use super::summary::StatsSummary;
-use super::tracker::TrackerError;
 
 /// The largest parallelism of a task that is accepted: 32 times the largest that Flink has.
 const MAX_PARALLELISM: u32 = 1 << 20;
@@ -393,7 +393,7 @@ impl CheckpointStatsHistory {
         let state = State::Completed { external_path, metadata_size, is_discarded: false };
         let (place, completed) = self.end(checkpoint_id, state)?;
         // A savepoint older than the latest one counts as a checkpoint, as in Flink.
-        let latest = if is_savepoint(completed.checkpoint_type) && self.is_later(&completed, self.latest_savepoint) {
+        let latest = if completed.checkpoint_type.is_savepoint() && self.is_later(&completed, self.latest_savepoint) {
             Some(&mut self.latest_savepoint)
         } else if self.is_later(&completed, self.latest_completed) {
             Some(&mut self.latest_completed)
@@ -493,12 +493,5 @@ impl CheckpointStatsHistory {
         if !is_latest && !is_in_progress && !self.is_remembered(place) {
             self.checkpoints.remove(&place);
         }
-    }
-}
-
-fn is_savepoint(checkpoint_type: CheckpointType) -> bool {
-    match checkpoint_type {
-        CheckpointType::Savepoint | CheckpointType::TerminateSavepoint | CheckpointType::SuspendSavepoint => true,
-        CheckpointType::Checkpoint | CheckpointType::FullCheckpoint => false,
     }
 }

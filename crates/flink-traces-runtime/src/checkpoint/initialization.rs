@@ -2,119 +2,10 @@
 
 use flink_traces_api::Text;
 
-use super::stats::{InitializationMetric, InitializationStats, InitializationStatus};
-use super::tracker::RestoredCheckpoint;
-
-/// One attempt to run one subtask, as Flink's `ExecutionAttemptID`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ExecutionAttemptId {
-    /// What tells the task from the job's others; in Flink the job vertex, 32 hexadecimal digits.
-    pub job_vertex_id: String,
-    /// The subtask's index within the task, from 0.
-    pub subtask_index: u32,
-    /// How often that subtask was started before, or whatever tells this attempt from earlier ones.
-    pub attempt_number: u32,
-}
-
-/// What one subtask reports once it is up, or has failed to come up, as Flink's `SubTaskInitializationMetrics`.
-///
-/// ```
-/// use flink_traces_runtime::{InitializationStatus, StateObjectLocation, SubTaskInitializationMetrics};
-///
-/// let mut metrics = SubTaskInitializationMetrics::new(InitializationStatus::Completed, 1_795_230_917_430);
-/// metrics.add(SubTaskInitializationMetrics::INITIALIZE_STATE_DURATION, 38);
-/// metrics.add_restored_state_size(StateObjectLocation::of_file("s3://bucket/chk-7/1f"), 4096);
-/// metrics.add("WarmUpCacheDurationMs", 12);
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubTaskInitializationMetrics {
-    status: InitializationStatus,
-    end_timestamp: i64,
-    metrics: Vec<(Text, i64)>,
-}
-
-impl SubTaskInitializationMetrics {
-    /// From the start of the task's restore until its operators are made.
-    pub const MAILBOX_START_DURATION: &'static str = "MailboxStartDurationMs";
-    /// Reading the output in flight of an unaligned checkpoint.
-    pub const READ_OUTPUT_DATA_DURATION: &'static str = "ReadOutputDataDurationMs";
-    /// Initializing the state of all operators and opening them.
-    pub const INITIALIZE_STATE_DURATION: &'static str = "InitializeStateDurationMs";
-    /// From then until the input in flight is recovered.
-    pub const GATE_RESTORE_DURATION: &'static str = "GateRestoreDurationMs";
-    /// Fetching state from remote storage.
-    pub const DOWNLOAD_STATE_DURATION: &'static str = "DownloadStateDurationMs";
-    /// Rebuilding state from local files.
-    pub const RESTORE_STATE_DURATION: &'static str = "RestoreStateDurationMs";
-    /// Compacting state after rescaling, beside processing; see [`JobInitializationMetricsBuilder::add_late`].
-    pub const RESTORE_ASYNC_COMPACTION_DURATION: &'static str = "RestoreAsyncCompactionDurationMs";
-
-    /// The report of a subtask that came up, or failed, at `end_timestamp`, in milliseconds since the epoch. Phases that it did not reach
-    /// are left out.
-    pub fn new(status: InitializationStatus, end_timestamp: i64) -> Self {
-        Self { status, end_timestamp, metrics: Vec::new() }
-    }
-
-    /// Whether the subtask came up.
-    pub fn status(&self) -> InitializationStatus {
-        self.status
-    }
-
-    /// When it came up, or failed to, in milliseconds since the epoch.
-    pub fn end_timestamp(&self) -> i64 {
-        self.end_timestamp
-    }
-
-    /// Its numbers by name, in the order in which they were first added.
-    pub fn metrics(&self) -> impl ExactSizeIterator<Item = (&str, i64)> {
-        self.metrics.iter().map(|(name, value)| (name.as_ref(), *value))
-    }
-
-    /// Adds a number under one of the names above or any other; numbers of the same name, from several operators, are summed up. −1
-    /// stands for one that was left unset.
-    pub fn add(&mut self, name: impl Into<Text>, value: i64) {
-        let name = name.into();
-        match self.metrics.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, sum)) => *sum = sum.saturating_add(value),
-            None => self.metrics.push((name, value)),
-        }
-    }
-
-    /// Adds bytes of state that an operator restored from there, as `RestoredStateSizeBytes.<location>`.
-    pub fn add_restored_state_size(&mut self, location: StateObjectLocation, bytes: i64) {
-        let name = match location {
-            StateObjectLocation::LocalMemory => "RestoredStateSizeBytes.LOCAL_MEMORY",
-            StateObjectLocation::LocalDisk => "RestoredStateSizeBytes.LOCAL_DISK",
-            StateObjectLocation::Remote => "RestoredStateSizeBytes.REMOTE",
-            StateObjectLocation::Unknown => "RestoredStateSizeBytes.UNKNOWN",
-        };
-        self.add(name, bytes);
-    }
-}
-
-/// Where restored state came from, as Flink's `StateObject.StateObjectLocation`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StateObjectLocation {
-    /// It was part of the metadata, or in memory otherwise.
-    LocalMemory,
-    /// Files of this machine.
-    LocalDisk,
-    /// Files elsewhere.
-    Remote,
-    /// Nobody knows.
-    Unknown,
-}
-
-impl StateObjectLocation {
-    /// Flink's rule for a file: remote if its URI has a scheme of letters, digits and underscores that is not `file`, followed by `://`.
-    pub fn of_file(uri: &str) -> Self {
-        let is_word = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        match uri.split_once("://") {
-            Some((scheme, _)) if !scheme.is_empty() && scheme != "file" && is_word(scheme) => Self::Remote,
-            _ => Self::LocalDisk,
-        }
-    }
-}
+use super::stats::{
+    InitializationMetric, InitializationStats, InitializationStatus, RestoredCheckpoint, SubTaskInitializationMetrics,
+};
+use crate::job::ExecutionAttemptId;
 
 /// Puts the reports of all subtasks together, as Flink's `JobInitializationMetricsBuilder`: once for the start of a job, for each global
 /// restart and for each failover of a region. [`CheckpointStatsTracker`](super::CheckpointStatsTracker) has one inside; a system without
@@ -339,11 +230,11 @@ impl JobInitializationMetricsBuilder {
     }
 
     fn fold(&mut self, report: &SubTaskInitializationMetrics) {
-        if report.status == InitializationStatus::Failed {
+        if report.status() == InitializationStatus::Failed {
             self.stats.status = InitializationStatus::Failed;
         }
-        self.stats.end_timestamp = self.stats.end_timestamp.max(report.end_timestamp);
-        for (place, (name, value)) in report.metrics.iter().enumerate() {
+        self.stats.end_timestamp = self.stats.end_timestamp.max(report.end_timestamp());
+        for (place, (name, value)) in report.named_metrics().iter().enumerate() {
             self.add(place, name, *value);
         }
     }

@@ -3,33 +3,14 @@
 use flink_traces_api::{Failure, Identity, Span, SpanBuilder, ValueRef};
 
 use super::TRACKER_SCOPE;
-use super::initialization::{ExecutionAttemptId, PartialInitialization, SubTaskInitializationMetrics};
+use super::initialization::PartialInitialization;
 use super::stats::{
-    CheckpointStats, CheckpointStatus, InitializationStats, InitializationStatus, SubtaskMetric, SubtaskStats,
-    TaskStats,
+    CheckpointStats, CheckpointStatus, InitializationStats, InitializationStatus, SubTaskInitializationMetrics,
+    SubtaskMetric, SubtaskStats, TaskStats,
 };
-use crate::SpanDetailLevel;
-
-/// Which job a span belongs to, as far as its ids are concerned. Two sources that give the same identity, checkpoint id and trigger
-/// timestamp give the same ids, so an engine, an observer beside it and a replay of what that saw report one span, not three. In Flink ids are random.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JobIdentity<'a> {
-    /// What tells the cluster from others, the same in every process that watches it.
-    pub cluster: &'a str,
-    /// The job's id.
-    pub job_id: &'a str,
-}
-
-impl JobIdentity<'_> {
-    fn of(&self, kind: &str, parts: [i64; 2]) -> Identity {
-        let parts = parts.map(|part| part.to_string());
-        Identity::of(&[self.cluster, self.job_id, kind, &parts[0], &parts[1]])
-    }
-
-    fn checkpoint(&self, checkpoint_id: i64, trigger_timestamp: i64) -> Identity {
-        self.of("checkpoint", [checkpoint_id, trigger_timestamp])
-    }
-}
+use crate::config::SpanDetailLevel;
+use crate::job::{ExecutionAttemptId, JobIdentity};
+use crate::record::text_of;
 
 /// The attribute names of one metric.
 struct Names {
@@ -300,14 +281,6 @@ fn optional(span: SpanBuilder, key: &'static str, value: Option<i64>) -> SpanBui
     match value {
         Some(value) => span.attribute(key, value),
         None => span,
-    }
-}
-
-/// Flink reports its truth values as text.
-pub(super) fn text_of(flag: bool) -> &'static str {
-    match flag {
-        true => "true",
-        false => "false",
     }
 }
 

@@ -1,7 +1,9 @@
 //! What is known of one checkpoint and of one initialization, whoever found it out: a tracker inside an engine or an observer of
 //! a cluster's REST API.
 
-use super::initialization::{ExecutionAttemptId, SubTaskInitializationMetrics};
+use flink_traces_api::Text;
+
+use crate::job::ExecutionAttemptId;
 
 /// One checkpoint or savepoint, as Flink's `AbstractCheckpointStats`. What a source cannot know is `None`, and the span then
 /// lacks the attribute.
@@ -79,6 +81,14 @@ impl CheckpointType {
             Self::Savepoint => "Savepoint",
             Self::TerminateSavepoint => "Terminate Savepoint",
             Self::SuspendSavepoint => "Suspend Savepoint",
+        }
+    }
+
+    /// Returns `true` for every type of savepoint.
+    pub fn is_savepoint(self) -> bool {
+        match self {
+            Self::Savepoint | Self::TerminateSavepoint | Self::SuspendSavepoint => true,
+            Self::Checkpoint | Self::FullCheckpoint => false,
         }
     }
 }
@@ -188,7 +198,7 @@ pub struct InitializationStats {
     /// What the subtasks reported, by name.
     pub metrics: Vec<InitializationMetric>,
     /// The reports of single subtasks, by job vertex and subtask, where they were kept: at the detail level
-    /// [`ChildrenSpansPerSubtask`](crate::SpanDetailLevel::ChildrenSpansPerSubtask). Beyond Flink.
+    /// [`ChildrenSpansPerSubtask`](crate::config::SpanDetailLevel::ChildrenSpansPerSubtask). Beyond Flink.
     pub subtasks: Vec<(ExecutionAttemptId, SubTaskInitializationMetrics)>,
 }
 
@@ -220,4 +230,125 @@ pub struct InitializationMetric {
     pub max: i64,
     /// The sum.
     pub sum: i64,
+}
+
+/// What one subtask reports once it is up, or has failed to come up, as Flink's `SubTaskInitializationMetrics`.
+///
+/// ```
+/// use flink_traces_runtime::checkpoint::{InitializationStatus, StateObjectLocation, SubTaskInitializationMetrics};
+///
+/// let mut metrics = SubTaskInitializationMetrics::new(InitializationStatus::Completed, 1_795_230_917_430);
+/// metrics.add(SubTaskInitializationMetrics::INITIALIZE_STATE_DURATION, 38);
+/// metrics.add_restored_state_size(StateObjectLocation::of_file("s3://bucket/chk-7/1f"), 4096);
+/// metrics.add("WarmUpCacheDurationMs", 12);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubTaskInitializationMetrics {
+    status: InitializationStatus,
+    end_timestamp: i64,
+    metrics: Vec<(Text, i64)>,
+}
+
+impl SubTaskInitializationMetrics {
+    /// From the start of the task's restore until its operators are made.
+    pub const MAILBOX_START_DURATION: &'static str = "MailboxStartDurationMs";
+    /// Reading the output in flight of an unaligned checkpoint.
+    pub const READ_OUTPUT_DATA_DURATION: &'static str = "ReadOutputDataDurationMs";
+    /// Initializing the state of all operators and opening them.
+    pub const INITIALIZE_STATE_DURATION: &'static str = "InitializeStateDurationMs";
+    /// From then until the input in flight is recovered.
+    pub const GATE_RESTORE_DURATION: &'static str = "GateRestoreDurationMs";
+    /// Fetching state from remote storage.
+    pub const DOWNLOAD_STATE_DURATION: &'static str = "DownloadStateDurationMs";
+    /// Rebuilding state from local files.
+    pub const RESTORE_STATE_DURATION: &'static str = "RestoreStateDurationMs";
+    /// Compacting state after rescaling, beside processing; see [`JobInitializationMetricsBuilder::add_late`].
+    pub const RESTORE_ASYNC_COMPACTION_DURATION: &'static str = "RestoreAsyncCompactionDurationMs";
+
+    /// The report of a subtask that came up, or failed, at `end_timestamp`, in milliseconds since the epoch. Phases that it did not reach
+    /// are left out.
+    pub fn new(status: InitializationStatus, end_timestamp: i64) -> Self {
+        Self { status, end_timestamp, metrics: Vec::new() }
+    }
+
+    /// Whether the subtask came up.
+    pub fn status(&self) -> InitializationStatus {
+        self.status
+    }
+
+    /// When it came up, or failed to, in milliseconds since the epoch.
+    pub fn end_timestamp(&self) -> i64 {
+        self.end_timestamp
+    }
+
+    /// Its numbers by name, in the order in which they were first added.
+    pub fn metrics(&self) -> impl ExactSizeIterator<Item = (&str, i64)> {
+        self.metrics.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+
+    pub(super) fn named_metrics(&self) -> &[(Text, i64)] {
+        &self.metrics
+    }
+
+    /// Adds a number under one of the names above or any other; numbers of the same name, from several operators, are summed up. −1
+    /// stands for one that was left unset.
+    pub fn add(&mut self, name: impl Into<Text>, value: i64) {
+        let name = name.into();
+        match self.metrics.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum = sum.saturating_add(value),
+            None => self.metrics.push((name, value)),
+        }
+    }
+
+    /// Adds bytes of state that an operator restored from there, as `RestoredStateSizeBytes.<location>`.
+    pub fn add_restored_state_size(&mut self, location: StateObjectLocation, bytes: i64) {
+        let name = match location {
+            StateObjectLocation::LocalMemory => "RestoredStateSizeBytes.LOCAL_MEMORY",
+            StateObjectLocation::LocalDisk => "RestoredStateSizeBytes.LOCAL_DISK",
+            StateObjectLocation::Remote => "RestoredStateSizeBytes.REMOTE",
+            StateObjectLocation::Unknown => "RestoredStateSizeBytes.UNKNOWN",
+        };
+        self.add(name, bytes);
+    }
+}
+
+/// Where restored state came from, as Flink's `StateObject.StateObjectLocation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateObjectLocation {
+    /// It was part of the metadata, or in memory otherwise.
+    LocalMemory,
+    /// Files of this machine.
+    LocalDisk,
+    /// Files elsewhere.
+    Remote,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl StateObjectLocation {
+    /// Flink's rule for a file: remote if its URI has a scheme of letters, digits and underscores that is not `file`, followed by `://`.
+    pub fn of_file(uri: &str) -> Self {
+        let is_word = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        match uri.split_once("://") {
+            Some((scheme, _)) if !scheme.is_empty() && scheme != "file" && is_word(scheme) => Self::Remote,
+            _ => Self::LocalDisk,
+        }
+    }
+}
+
+/// What a job was restored from, as Flink's `RestoredCheckpointStats`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoredCheckpoint {
+    /// The checkpoint's id.
+    pub checkpoint_id: i64,
+    /// When the job was restored, in milliseconds since the epoch.
+    pub restore_timestamp: i64,
+    /// Whether it is a savepoint.
+    pub is_savepoint: bool,
+    /// Where it lies, if that is known.
+    pub external_path: Option<String>,
+    /// Bytes of state that it refers to, if that is known.
+    pub state_size: Option<i64>,
+    /// When it was triggered, in milliseconds since the epoch, if that is known: the span `JobInitialization` then links to its span.
+    pub trigger_timestamp: Option<i64>,
 }

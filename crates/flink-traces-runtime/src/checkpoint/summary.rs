@@ -1,12 +1,7 @@
-//! Minimum, maximum, average and quantiles of the checkpoints that completed.
+//! Minimum, maximum, average and quantiles of a number.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-
-use super::history::TrackedCheckpoint;
-
-/// How many of the last values the quantiles of completed checkpoints are made of, as in Flink.
-const HISTOGRAM_WINDOW_SIZE: usize = 10_000;
 
 /// Statistics of one number, as Flink's `StatsSummary` and its snapshot. Negative values, which stand for unset ones, are not counted.
 ///
@@ -104,44 +99,5 @@ fn legacy_quantile(sorted: &[i64], quantile: f64) -> f64 {
 impl Extend<i64> for StatsSummary {
     fn extend<I: IntoIterator<Item = i64>>(&mut self, values: I) {
         values.into_iter().for_each(|value| self.add(value));
-    }
-}
-
-/// Statistics over all checkpoints and savepoints that completed, as Flink's `CompletedCheckpointStatsSummary`. The quantiles are those
-/// of the last 10,000.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CompletedCheckpointStatsSummary {
-    /// Bytes of state that they refer to.
-    pub state_size: StatsSummary,
-    /// Bytes that were written for them.
-    pub checkpointed_size: StatsSummary,
-    /// From trigger to last acknowledgement, in milliseconds.
-    pub end_to_end_duration: StatsSummary,
-    /// Bytes processed during alignment.
-    pub processed_data: StatsSummary,
-    /// Bytes in flight that were persisted.
-    pub persisted_data: StatsSummary,
-}
-
-impl CompletedCheckpointStatsSummary {
-    pub(super) fn add(&mut self, completed: &TrackedCheckpoint) {
-        self.state_size.add(completed.state_size());
-        self.checkpointed_size.add(completed.checkpointed_size());
-        self.end_to_end_duration.extend(completed.end_to_end_duration());
-        self.processed_data.add(completed.processed_data());
-        self.persisted_data.add(completed.persisted_data());
-    }
-}
-
-impl Default for CompletedCheckpointStatsSummary {
-    fn default() -> Self {
-        let empty = || StatsSummary::with_window(HISTOGRAM_WINDOW_SIZE);
-        Self {
-            state_size: empty(),
-            checkpointed_size: empty(),
-            end_to_end_duration: empty(),
-            processed_data: empty(),
-            persisted_data: empty(),
-        }
     }
 }

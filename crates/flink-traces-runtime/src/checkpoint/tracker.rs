@@ -2,19 +2,17 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flink_traces_api::AttributeValue;
-use thiserror::Error;
-
+use super::error::TrackerError;
+use super::gauges::{CheckpointGauges, NO_EXTERNAL_PATH, UNSET};
 use super::history::{CheckpointStatsHistory, CheckpointTask, TrackedCheckpoint};
-use super::initialization::{
-    ExecutionAttemptId, IgnoredReports, JobInitializationMetricsBuilder, PartialInitialization,
-    SubTaskInitializationMetrics,
-};
+use super::initialization::{IgnoredReports, JobInitializationMetricsBuilder, PartialInitialization};
+use super::snapshot::{CheckpointStatsCounts, CheckpointStatsSnapshot, CompletedCheckpointStatsSummary};
 use super::stats::{
-    CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, InitializationStats, SubtaskStats,
+    CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, InitializationStats, RestoredCheckpoint,
+    SubTaskInitializationMetrics, SubtaskStats,
 };
-use super::summary::CompletedCheckpointStatsSummary;
-use crate::SpanDetailLevel;
+use crate::config::SpanDetailLevel;
+use crate::job::ExecutionAttemptId;
 
 /// Follows the checkpoints and initializations of one job, as Flink's `DefaultCheckpointStatsTracker`.
 ///
@@ -27,10 +25,9 @@ use crate::SpanDetailLevel;
 /// reports twice or too late, the caller may ignore it.
 ///
 /// ```
-/// use flink_traces_runtime::{
-///     CheckpointStatsTracker, CheckpointTask, CheckpointType, SpanDetailLevel, SubtaskStats, JobIdentity, checkpoint_event,
-///     checkpoint_span,
-/// };
+/// use flink_traces_runtime::{CheckpointStatsTracker, JobIdentity, checkpoint_event, checkpoint_span};
+/// use flink_traces_runtime::checkpoint::{CheckpointTask, CheckpointType, SubtaskStats};
+/// use flink_traces_runtime::config::SpanDetailLevel;
 ///
 /// let tracker = CheckpointStatsTracker::new(10);
 /// let tasks = [CheckpointTask { job_vertex_id: "a0".into(), task_name: Some("map".into()), parallelism: 1 }];
@@ -50,7 +47,7 @@ use crate::SpanDetailLevel;
 /// let job = JobIdentity { cluster: "orders", job_id: "5c4b" };
 /// let span = checkpoint_span(job, &stats, SpanDetailLevel::ChildrenSpansPerTask);
 /// assert_eq!(tracker.gauges().last_checkpoint_duration, 120);
-/// # Ok::<(), flink_traces_runtime::TrackerError>(())
+/// # Ok::<(), flink_traces_runtime::checkpoint::TrackerError>(())
 /// ```
 #[derive(Debug)]
 pub struct CheckpointStatsTracker(Mutex<State>);
@@ -333,207 +330,4 @@ impl State {
             last_checkpoint_completed_timestamp: of_last(TrackedCheckpoint::latest_ack_timestamp),
         }
     }
-}
-
-/// How many checkpoints there were, as Flink's `CheckpointStatsCounts`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CheckpointStatsCounts {
-    /// How often the job was restored from one.
-    pub restored: i64,
-    /// Those that were triggered or failed before.
-    pub total: i64,
-    /// Those that are in progress.
-    pub in_progress: i64,
-    /// Those that completed.
-    pub completed: i64,
-    /// Those that failed, before or after the trigger.
-    pub failed: i64,
-}
-
-/// The statistics of a job's checkpoints at one moment, as Flink's `CheckpointStatsSnapshot`. It does not change, and whoever holds it
-/// keeps nobody waiting.
-#[derive(Debug, Clone)]
-pub struct CheckpointStatsSnapshot {
-    /// How many there were.
-    pub counts: CheckpointStatsCounts,
-    /// Statistics over those that completed.
-    pub summary: CompletedCheckpointStatsSummary,
-    /// Those that are remembered, by trigger, the last one first.
-    pub history: Vec<Arc<TrackedCheckpoint>>,
-    /// The completed one with the highest id that is not shown as the latest savepoint.
-    pub latest_completed: Option<Arc<TrackedCheckpoint>>,
-    /// The completed savepoint with the highest id.
-    pub latest_savepoint: Option<Arc<TrackedCheckpoint>>,
-    /// The failed one with the highest id.
-    pub latest_failed: Option<Arc<TrackedCheckpoint>>,
-    /// What the last initialization restored, if anything.
-    pub latest_restored: Option<RestoredCheckpoint>,
-    /// When and why a checkpoint last failed before it was triggered.
-    pub latest_failure_before_trigger: Option<CheckpointFailure>,
-}
-
-impl CheckpointStatsSnapshot {
-    /// The checkpoint of that id, if it is in the history or among the latest ones. Mirrors `CheckpointStatsHistory.getCheckpointById`.
-    pub fn checkpoint(&self, checkpoint_id: i64) -> Option<&Arc<TrackedCheckpoint>> {
-        let latest = [&self.latest_completed, &self.latest_savepoint, &self.latest_failed].into_iter().flatten();
-        self.history.iter().chain(latest).find(|checkpoint| checkpoint.checkpoint_id() == checkpoint_id)
-    }
-}
-
-/// What a job was restored from, as Flink's `RestoredCheckpointStats`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RestoredCheckpoint {
-    /// The checkpoint's id.
-    pub checkpoint_id: i64,
-    /// When the job was restored, in milliseconds since the epoch.
-    pub restore_timestamp: i64,
-    /// Whether it is a savepoint.
-    pub is_savepoint: bool,
-    /// Where it lies, if that is known.
-    pub external_path: Option<String>,
-    /// Bytes of state that it refers to, if that is known.
-    pub state_size: Option<i64>,
-    /// When it was triggered, in milliseconds since the epoch, if that is known: the span `JobInitialization` then links to its span.
-    pub trigger_timestamp: Option<i64>,
-}
-
-/// The numbers that Flink registers on a job's metric group, under Flink's names. Those of the last checkpoint are of the completion that
-/// was reported last, savepoints included.
-///
-/// −1 stands for what has not happened yet or nobody told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckpointGauges {
-    /// Those that were triggered or failed before.
-    pub total_number_of_checkpoints: i64,
-    /// Those that are in progress.
-    pub number_of_in_progress_checkpoints: i64,
-    /// Those that completed.
-    pub number_of_completed_checkpoints: i64,
-    /// Those that failed, before or after the trigger.
-    pub number_of_failed_checkpoints: i64,
-    /// When the last initialization began, in milliseconds since the epoch, also where nothing was restored.
-    pub last_checkpoint_restore_timestamp: i64,
-    /// Bytes that were written for it.
-    pub last_checkpoint_size: i64,
-    /// Bytes of state that it refers to.
-    pub last_checkpoint_full_size: i64,
-    /// Bytes of its metadata.
-    pub last_checkpoint_metadata_size: i64,
-    /// Milliseconds from its trigger to its last acknowledgement.
-    pub last_checkpoint_duration: i64,
-    /// Bytes processed during alignment.
-    pub last_checkpoint_processed_data: i64,
-    /// Bytes in flight that were persisted.
-    pub last_checkpoint_persisted_data: i64,
-    /// Where it lies; `n/a` if it has no path.
-    pub last_checkpoint_external_path: String,
-    /// Its id.
-    pub last_completed_checkpoint_id: i64,
-    /// When its last subtask acknowledged, in milliseconds since the epoch.
-    pub last_checkpoint_completed_timestamp: i64,
-}
-
-const UNSET: i64 = -1;
-const NO_EXTERNAL_PATH: &str = "n/a";
-
-impl CheckpointGauges {
-    /// Flink's names and the values, for whatever metrics system the engine has. All values are numbers, but for the path.
-    pub fn entries(&self) -> [(&'static str, AttributeValue); 14] {
-        [
-            ("totalNumberOfCheckpoints", self.total_number_of_checkpoints.into()),
-            ("numberOfInProgressCheckpoints", self.number_of_in_progress_checkpoints.into()),
-            ("numberOfCompletedCheckpoints", self.number_of_completed_checkpoints.into()),
-            ("numberOfFailedCheckpoints", self.number_of_failed_checkpoints.into()),
-            ("lastCheckpointRestoreTimestamp", self.last_checkpoint_restore_timestamp.into()),
-            ("lastCheckpointSize", self.last_checkpoint_size.into()),
-            ("lastCheckpointFullSize", self.last_checkpoint_full_size.into()),
-            ("lastCheckpointMetadataSize", self.last_checkpoint_metadata_size.into()),
-            ("lastCheckpointDuration", self.last_checkpoint_duration.into()),
-            ("lastCheckpointProcessedData", self.last_checkpoint_processed_data.into()),
-            ("lastCheckpointPersistedData", self.last_checkpoint_persisted_data.into()),
-            ("lastCheckpointExternalPath", self.last_checkpoint_external_path.clone().into()),
-            ("lastCompletedCheckpointId", self.last_completed_checkpoint_id.into()),
-            ("lastCheckpointCompletedTimestamp", self.last_checkpoint_completed_timestamp.into()),
-        ]
-    }
-}
-
-/// A report that does not fit what a [`CheckpointStatsTracker`] knows. It changed nothing. Flink ignores such reports or logs a line.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum TrackerError {
-    /// A trigger of an id that is in progress.
-    #[error("checkpoint {checkpoint_id} is in progress already")]
-    AlreadyInProgress {
-        /// The id of the checkpoint.
-        checkpoint_id: i64,
-    },
-    /// Two tasks of one checkpoint are the same job vertex.
-    #[error("checkpoint {checkpoint_id} has the task '{job_vertex_id}' twice")]
-    DuplicateTask {
-        /// The id of the checkpoint.
-        checkpoint_id: i64,
-        /// The task.
-        job_vertex_id: String,
-    },
-    /// A task has more subtasks than are accepted.
-    #[error("task '{job_vertex_id}' has parallelism {parallelism}, more than {maximum}")]
-    Parallelism {
-        /// The task.
-        job_vertex_id: String,
-        /// How many subtasks the task has.
-        parallelism: u32,
-        /// The most that are accepted.
-        maximum: u32,
-    },
-    /// The end of an id that was not triggered or has ended.
-    #[error("checkpoint {checkpoint_id} is not in progress")]
-    NotInProgress {
-        /// The id of the checkpoint.
-        checkpoint_id: i64,
-    },
-    /// A subtask's report on a checkpoint that is neither in progress nor a failed one that is remembered.
-    #[error("checkpoint {checkpoint_id} takes no reports: it is not known, or no longer, or completed")]
-    NotOpen {
-        /// The id of the checkpoint.
-        checkpoint_id: i64,
-    },
-    /// The removal of a checkpoint that is not known as completed.
-    #[error("checkpoint {checkpoint_id} is not known, or no longer, or has not completed")]
-    NotCompleted {
-        /// The id of the checkpoint.
-        checkpoint_id: i64,
-    },
-    /// A subtask's report on a task that does not take part.
-    #[error("checkpoint {checkpoint_id} has no task '{job_vertex_id}'")]
-    UnknownTask {
-        /// The id of the checkpoint.
-        checkpoint_id: i64,
-        /// The task.
-        job_vertex_id: String,
-    },
-    /// A subtask's report with an index beyond its task's parallelism.
-    #[error("checkpoint {checkpoint_id}: task '{job_vertex_id}' of parallelism {parallelism} has no subtask {index}")]
-    SubtaskOutOfRange {
-        /// The id of the checkpoint.
-        checkpoint_id: i64,
-        /// The task.
-        job_vertex_id: String,
-        /// The index that the subtask gave.
-        index: i64,
-        /// How many subtasks the task has.
-        parallelism: u32,
-    },
-    /// A second report of a subtask.
-    #[error("checkpoint {checkpoint_id}: subtask {index} of task '{job_vertex_id}' has reported before")]
-    DuplicateReport {
-        /// The id of the checkpoint.
-        checkpoint_id: i64,
-        /// The task.
-        job_vertex_id: String,
-        /// The index that the subtask gave.
-        index: i64,
-    },
-    /// A subtask's report of its initialization while none was begun.
-    #[error("no initialization was begun")]
-    NoInitialization,
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use flink_traces_api::EventBuilder;
 
-use crate::{AllSubtasksStatus, ExecutionAttemptId, all_subtasks_status_change_event};
+use super::events::{AllSubtasksStatus, all_subtasks_status_change_event};
+use super::identity::ExecutionAttemptId;
 
 /// The state of one attempt to run a subtask, as Flink's `ExecutionState`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,7 +77,7 @@ impl ExecutionState {
 /// changes nothing, nor does another that is scheduled; one that is cancelled or fails does. For a batch job there is no such event.
 ///
 /// ```
-/// use flink_traces_runtime::{AllSubtasksTracker, ExecutionAttemptId, ExecutionState};
+/// use flink_traces_runtime::job::{AllSubtasksTracker, ExecutionAttemptId, ExecutionState};
 ///
 /// let mut tracker = AllSubtasksTracker::default();
 /// let attempt = ExecutionAttemptId { job_vertex_id: "a0".into(), subtask_index: 0, attempt_number: 0 };

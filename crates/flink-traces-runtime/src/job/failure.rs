@@ -5,7 +5,9 @@ use std::error::Error;
 
 use flink_traces_api::EventBuilder;
 
-use crate::{ExecutionAttemptId, JobFailure, job_failure_event};
+use super::events::{JobFailure, job_failure_event};
+use super::identity::ExecutionAttemptId;
+use crate::causes::with_java_causes;
 
 /// A failure, and what the scheduler makes of it, as Flink's `FailureHandlingResult`.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +45,7 @@ pub struct DeployedTask {
 /// For the latter it remembers where each subtask was deployed last, and so holds one [`DeployedTask`] for each subtask of the job.
 ///
 /// ```
-/// use flink_traces_runtime::{DeployedTask, ExecutionAttemptId, FailureHandlingResult, JobFailureTracker};
+/// use flink_traces_runtime::job::{DeployedTask, ExecutionAttemptId, FailureHandlingResult, JobFailureTracker};
 ///
 /// let mut tracker = JobFailureTracker::default();
 /// let attempt = ExecutionAttemptId { job_vertex_id: "a0".into(), subtask_index: 0, attempt_number: 0 };
@@ -100,16 +102,7 @@ impl JobFailureTracker {
     }
 }
 
-/// The error and its causes, a line each, as Java begins them; `None` if there are none.
+/// Returns the error and its causes, a line each; `None` if there are no causes.
 fn stacktrace(error: &dyn Error) -> Option<String> {
-    let mut cause = error.source()?;
-    let mut text = error.to_string();
-    loop {
-        text.push_str("\nCaused by: ");
-        text.push_str(&cause.to_string());
-        match cause.source() {
-            Some(deeper) => cause = deeper,
-            None => return Some(text),
-        }
-    }
+    error.source().map(|_| with_java_causes(error.to_string(), error))
 }

@@ -3,7 +3,7 @@
 use flink_traces_api::EventBuilder;
 use thiserror::Error;
 
-use crate::job_status_change_event;
+use super::events::job_status_change_event;
 
 /// The state of a job, as Flink's `JobStatus`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,14 +78,14 @@ impl JobStatus {
 /// ended begins anew, with another tracker.
 ///
 /// ```
-/// use flink_traces_runtime::{JobStatus, JobStatusTracker};
+/// use flink_traces_runtime::job::{JobStatus, JobStatusTracker};
 ///
 /// let mut tracker = JobStatusTracker::new(JobStatus::Created);
 /// // To be added to the job's metric group.
 /// let event = tracker.report(JobStatus::Running, 1_795_230_921_331)?;
 /// assert!(event.is_some());
 /// assert_eq!(tracker.report(JobStatus::Running, 1_795_230_921_400)?, None);
-/// # Ok::<(), flink_traces_runtime::JobEnded>(())
+/// # Ok::<(), flink_traces_runtime::job::JobEnded>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct JobStatusTracker {

@@ -12,7 +12,7 @@ use flink_rest::{
 };
 
 use super::job::UNSET;
-use crate::{
+use crate::checkpoint::{
     CheckpointStatsSnapshot, CheckpointStatus, CheckpointType, StatsSummary, SubtaskMetric, SubtaskStats,
     TrackedCheckpoint, TrackedTask,
 };
@@ -70,8 +70,8 @@ fn checkpoint(known: &TrackedCheckpoint) -> CheckpointStatistics {
         class_name: Some(status.name().to_lowercase()),
         id: known.checkpoint_id(),
         status: WireStatus::from(status.name().to_owned()),
-        is_savepoint: is_savepoint(known.checkpoint_type()),
-        savepoint_format: is_savepoint(known.checkpoint_type()).then(|| "CANONICAL".to_owned()),
+        is_savepoint: known.checkpoint_type().is_savepoint(),
+        savepoint_format: known.checkpoint_type().is_savepoint().then(|| "CANONICAL".to_owned()),
         trigger_timestamp: known.trigger_timestamp(),
         latest_ack_timestamp: known.latest_ack_timestamp().unwrap_or(UNSET),
         checkpointed_size: Some(known.checkpointed_size()),
@@ -211,10 +211,6 @@ fn pending(index: i64) -> SubtaskCheckpointStatistics {
 
 fn since_trigger(known: &TrackedCheckpoint, ack_timestamp: Option<i64>) -> i64 {
     ack_timestamp.map_or(UNSET, |ack| ack.saturating_sub(known.trigger_timestamp()).max(0))
-}
-
-fn is_savepoint(kind: CheckpointType) -> bool {
-    !matches!(kind, CheckpointType::Checkpoint | CheckpointType::FullCheckpoint)
 }
 
 fn wire_type(known: &TrackedCheckpoint) -> WireType {

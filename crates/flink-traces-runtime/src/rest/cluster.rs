@@ -34,7 +34,9 @@ use super::gateway::{
 };
 use super::job::TrackedJob;
 use super::task_managers::{AllocatedSlots, TaskExecutorRegistration, TaskManager};
-use crate::{CheckpointType, Configuration, JobStatus, TrackedCheckpoint};
+use crate::checkpoint::{CheckpointType, TrackedCheckpoint};
+use crate::config::Configuration;
+use crate::job::JobStatus;
 
 /// How many failures are told unless asked otherwise, as in Flink.
 const MAX_EXCEPTIONS: i64 = 20;

@@ -9,8 +9,8 @@ use flink_rest::types::{AsynchronousOperationResult, OperationInfo, QueueStatus,
 use flink_rest::{JobId, QueueStatusId, RestError, TriggerId};
 use flink_traces_api::{Clock, Identity};
 
-use super::with_causes;
-use crate::CheckpointType;
+use crate::causes::with_java_causes;
+use crate::checkpoint::CheckpointType;
 
 /// How long it is remembered what became of an operation, in milliseconds: Flink's `rest.async.store-duration`.
 const STORE_DURATION: i64 = 300_000;
@@ -125,7 +125,7 @@ impl<T> PendingOperation<T> {
 
     /// It failed.
     pub fn fail(self, error: &dyn Error) {
-        self.end(Err(with_causes(error.to_string(), error)));
+        self.end(Err(with_java_causes(error.to_string(), error)));
     }
 
     fn end(&self, result: Result<T, String>) {

@@ -13,10 +13,9 @@ use flink_rest::types::{
 };
 use flink_rest::{ApplicationId, ExecutionState as WireState, InvalidId, JobId, JobStatus as WireStatus, JobVertexId};
 
-use super::with_causes;
-use crate::{
-    CheckpointStatsTracker, DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobStatus,
-};
+use crate::causes::with_java_causes;
+use crate::checkpoint::CheckpointStatsTracker;
+use crate::job::{DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobStatus};
 
 /// What Flink writes for what is not set.
 pub(super) const UNSET: i64 = -1;
@@ -67,8 +66,8 @@ pub struct JobInput {
 
 /// A job as its engine reports it, for whoever asks. As Flink's `ExecutionGraph`, seen by REST.
 ///
-/// It takes the same reports as [`JobStatusTracker`](crate::JobStatusTracker), [`AllSubtasksTracker`](crate::AllSubtasksTracker) and
-/// [`JobFailureTracker`](crate::JobFailureTracker), and makes no event of them. Each takes a lock for a few map operations. Reports of
+/// It takes the same reports as [`JobStatusTracker`](crate::job::JobStatusTracker), [`AllSubtasksTracker`](crate::job::AllSubtasksTracker) and
+/// [`JobFailureTracker`](crate::job::JobFailureTracker), and makes no event of them. Each takes a lock for a few map operations. Reports of
 /// vertices and subtasks that the job does not have are ignored.
 #[derive(Debug)]
 pub struct TrackedJob {
@@ -714,5 +713,5 @@ fn stacktrace(failure: &FailureHandlingResult<'_>) -> String {
         Some(kind) => format!("{kind}: {}", failure.error),
         None => failure.error.to_string(),
     };
-    with_causes(text, failure.error)
+    with_java_causes(text, failure.error)
 }

@@ -10,7 +10,7 @@ use super::job::{TrackedJob, UNSET};
 /// A worker in which subtasks run: a process, or a part of one. As Flink's `TaskExecutorRegistration`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskExecutorRegistration {
-    /// Its id: the `task_manager_id` of the [`DeployedTask`](crate::DeployedTask)s that run in it.
+    /// Its id: the `task_manager_id` of the [`DeployedTask`](crate::job::DeployedTask)s that run in it.
     pub resource_id: String,
     /// Where it is, as a text for people.
     pub address: String,

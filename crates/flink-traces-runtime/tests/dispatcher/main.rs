@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use expect_test::expect;
 use flink_traces_api::{ConfigError, Event, ReportError, Span, SystemClock};
-use flink_traces_runtime::{Configuration, Dispatcher, DropReason, MetricGroup, ReporterStats, discover};
+use flink_traces_runtime::dispatch::DropReason;
+use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, ReporterStats, discover};
 
 use rig::{CLASS, Gate, LONG, Rig, Script, registry};
 

@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use flink_traces_api::ReportError;
-use flink_traces_runtime::{DropReason, ReporterStats};
+use flink_traces_runtime::ReporterStats;
+use flink_traces_runtime::dispatch::DropReason;
 use proptest::prelude::*;
 
 use crate::rig::{LONG, Rig, Script};

@@ -9,7 +9,8 @@ use flink_traces_api::{
     ConfigError, Deadline, Event, EventReporter, EventReporterFactory, OptionDoc, Registry, ReportError, ReportedEvent,
     ReportedSpan, ReporterConfig, Signal, Span, SystemClock, TraceReporter, TraceReporterFactory,
 };
-use flink_traces_runtime::{Configuration, Dispatcher, DropReason, MetricGroup, Problem, ReporterStats, discover};
+use flink_traces_runtime::dispatch::DropReason;
+use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, Problem, ReporterStats, discover};
 
 /// The `factory.class` of the scripted reporters.
 pub(crate) const CLASS: &str = "scripted";

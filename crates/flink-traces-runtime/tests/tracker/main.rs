@@ -9,9 +9,10 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::thread;
 
-use flink_traces_runtime::{
-    CheckpointFailure, CheckpointStatsTracker, CheckpointStatus, CheckpointTask, CheckpointType, RestoredCheckpoint,
-    SubtaskMetric, SubtaskStats, TrackedCheckpoint, TrackerError,
+use flink_traces_runtime::CheckpointStatsTracker;
+use flink_traces_runtime::checkpoint::{
+    CheckpointFailure, CheckpointStatus, CheckpointTask, CheckpointType, RestoredCheckpoint, SubtaskMetric,
+    SubtaskStats, TrackedCheckpoint, TrackerError,
 };
 
 fn failure(timestamp: i64) -> CheckpointFailure {

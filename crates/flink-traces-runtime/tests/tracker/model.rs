@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use flink_traces_runtime::{
-    CheckpointGauges, CheckpointStats, CheckpointStatsSnapshot, CheckpointStatsTracker, CheckpointStatus,
-    CheckpointType, RestoredCheckpoint, SubtaskMetric, SubtaskStats, TaskStats, TrackedCheckpoint, TrackerError,
+use flink_traces_runtime::checkpoint::{
+    CheckpointGauges, CheckpointStatsSnapshot, CheckpointStatus, CheckpointType, RestoredCheckpoint, SubtaskMetric,
+    SubtaskStats, TaskStats, TrackedCheckpoint, TrackerError,
 };
+use flink_traces_runtime::{CheckpointStats, CheckpointStatsTracker};
 use proptest::prelude::*;
 
 use super::{failure, restored, tasks};

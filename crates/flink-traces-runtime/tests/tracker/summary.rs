@@ -1,6 +1,6 @@
 //! Summaries: against what real clusters answered, and against a model.
 
-use flink_traces_runtime::StatsSummary;
+use flink_traces_runtime::checkpoint::StatsSummary;
 use proptest::prelude::*;
 
 fn summary(window: usize, values: &[i64]) -> StatsSummary {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flink_rest::JobVertexId;
 use flink_rest::types::{CheckpointStatistics, CheckpointingStatistics, TaskCheckpointStatisticsWithSubtaskDetails};
-use flink_traces_runtime::{CheckpointType, SubtaskStats};
+use flink_traces_runtime::checkpoint::{CheckpointType, SubtaskStats};
 
 use super::record::Record;
 use super::{Restorable, SETTLE_MS, convert};

@@ -2,8 +2,9 @@
 
 use flink_rest::types::{CheckpointStatistics, SubtaskCheckpointStatistics};
 use flink_rest::{CheckpointStatus as WireStatus, CheckpointType as WireType, JobVertexId};
-use flink_traces_runtime::{
-    CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, TaskStats,
+use flink_traces_runtime::CheckpointStats;
+use flink_traces_runtime::checkpoint::{
+    CheckpointFailure, CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, TaskStats,
 };
 
 /// Whether nothing about it will change any more but late reports.

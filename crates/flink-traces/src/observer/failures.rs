@@ -1,7 +1,7 @@
 //! The failures in a job's exception history.
 
 use flink_rest::types::{ExceptionInfo, JobExceptionsInfoWithHistory};
-use flink_traces_runtime::JobFailure;
+use flink_traces_runtime::job::JobFailure;
 
 use super::job::{MAX_NAME_CHARS, bounded};
 

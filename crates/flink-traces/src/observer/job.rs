@@ -9,7 +9,7 @@ use flink_rest::{
     Answer, CheckpointConfig, CheckpointDetails, CheckpointSubtasks, Checkpoints as CheckpointsEndpoint, Job,
     JobExceptions, JobId, JobStatus, JobVertexId, Resource, SubtaskAttempt, SubtaskTimes,
 };
-use flink_traces_runtime::CheckpointType;
+use flink_traces_runtime::checkpoint::CheckpointType;
 
 use super::checkpoints::Checkpoints;
 use super::lifecycle::Lifecycle;

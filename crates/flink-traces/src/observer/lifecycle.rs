@@ -10,7 +10,8 @@ use flink_rest::types::{
     SubtasksTimesInfo,
 };
 use flink_rest::{ExecutionState, JobStatus, JobVertexId};
-use flink_traces_runtime::{AllSubtasksStatus, InitializationStats, InitializationStatus, JobFailure};
+use flink_traces_runtime::checkpoint::{InitializationStats, InitializationStatus};
+use flink_traces_runtime::job::{AllSubtasksStatus, JobFailure};
 
 use super::SETTLE_MS;
 use super::checkpoints::RestoredFrom;

@@ -170,7 +170,7 @@ impl ClusterObserver {
         &mut self,
         job: &JobId,
         checkpoint: i64,
-        checkpoint_type: flink_traces_runtime::CheckpointType,
+        checkpoint_type: flink_traces_runtime::checkpoint::CheckpointType,
     ) {
         if let Some(job) = self.jobs.get_mut(job) {
             job.learn_checkpoint_type(checkpoint, checkpoint_type);

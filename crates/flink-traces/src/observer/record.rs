@@ -2,11 +2,12 @@
 
 use flink_rest::JobStatus;
 use flink_traces_api::{EventBuilder, SpanBuilder};
-use flink_traces_runtime::{
-    AllSubtasksStatus, CheckpointStats, InitializationStats, JobFailure, JobIdentity, MetricGroup, SpanDetailLevel,
-    all_subtasks_status_change_event, checkpoint_event, checkpoint_span, job_failure_event, job_initialization_span,
-    job_status_change_event,
+use flink_traces_runtime::checkpoint::{InitializationStats, job_initialization_span};
+use flink_traces_runtime::config::SpanDetailLevel;
+use flink_traces_runtime::job::{
+    AllSubtasksStatus, JobFailure, all_subtasks_status_change_event, job_failure_event, job_status_change_event,
 };
+use flink_traces_runtime::{CheckpointStats, JobIdentity, MetricGroup, checkpoint_event, checkpoint_span};
 
 /// The attribute that tells clusters apart, beyond Flink.
 const CLUSTER: &str = "flink.cluster.name";

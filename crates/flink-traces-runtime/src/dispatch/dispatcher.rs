@@ -12,10 +12,9 @@ use flink_traces_api::{
     SpanBuilder, Text,
 };
 
-use crate::Problem;
-use crate::lane::{AnyLane, Lane, Record, Reporter};
-use crate::reporters::ReporterSetup;
-use crate::stats::ReporterStats;
+use super::queue::{AnyQueue, QueueItem, Reporter, ReporterQueue};
+use super::stats::ReporterStats;
+use crate::config::{Problem, ReporterSetup};
 
 /// How long a factory may take to make a reporter; one that hangs must not hang the program.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -35,8 +34,8 @@ const GRACE: Duration = Duration::from_secs(1);
 pub struct Dispatcher(Arc<Inner>);
 
 struct Inner {
-    traces: Vec<Outlet<ReportedSpan>>,
-    events: Vec<Outlet<ReportedEvent>>,
+    traces: Vec<ReporterHandle<ReportedSpan>>,
+    events: Vec<ReporterHandle<ReportedEvent>>,
     clock: Arc<dyn Clock>,
     scope_delimiter: String,
     /// Identities of spans without one: a random start and a count.
@@ -45,12 +44,12 @@ struct Inner {
 }
 
 /// A lane and the rules that stand before it.
-struct Outlet<R: Record> {
+struct ReporterHandle<R: QueueItem> {
     setup: ReporterSetup,
-    lane: Lane<R>,
+    queue: ReporterQueue<R>,
 }
 
-/// What each reporter adds to the records of one group, in the order of the outlets.
+/// What each reporter adds to the records of one group, in the order of the handles.
 pub(crate) struct GroupContexts {
     traces: Vec<Arc<ReportContext>>,
     events: Vec<Arc<ReportContext>>,
@@ -62,7 +61,7 @@ impl Dispatcher {
     /// problem; the others start.
     ///
     /// `clock` fills in timestamps that a span or an event leaves unset. `scope_delimiter` joins the logical scope that filters see,
-    /// [`SCOPE_DELIMITER`](crate::SCOPE_DELIMITER).
+    /// [`SCOPE_DELIMITER`](crate::config::SCOPE_DELIMITER).
     pub fn start(
         setups: Vec<ReporterSetup>,
         registry: &Registry,
@@ -95,28 +94,28 @@ impl Dispatcher {
     /// Blocks the calling thread.
     pub fn flush(&self, within: Duration) -> bool {
         let until = from_now(within);
-        self.0.lanes().all(|lane| lane.flush(until))
+        self.0.queues().all(|queue| queue.flush(until))
     }
 
     /// Every reporter's account, traces first.
     pub fn stats(&self) -> Vec<ReporterStats> {
-        self.0.lanes().map(AnyLane::stats).collect()
+        self.0.queues().map(AnyQueue::stats).collect()
     }
 
     /// Takes no more, gives the reporters `within` to deliver what is queued, closes them, and tells what happened. Blocks the
     /// calling thread, until all are closed or a second after `within`, which is for reporters to notice that their time is over.
     ///
-    /// What a reporter did not get to counts as dropped by [`Shutdown`](crate::DropReason::Shutdown). One that does not even return is
+    /// What a reporter did not get to counts as dropped by [`Shutdown`](super::DropReason::Shutdown). One that does not even return is
     /// left behind with its thread, and the batch that it holds is still `queued` in its account. What is reported from now on counts as
-    /// dropped by [`Closed`](crate::DropReason::Closed).
+    /// dropped by [`Closed`](super::DropReason::Closed).
     ///
     /// Another call waits for what an earlier one left behind; it can shorten the time that the reporters have, not lengthen it.
     pub fn shutdown(&self, within: Duration) -> Vec<ReporterStats> {
         let (until, at_the_latest) = (from_now(within), from_now(within.saturating_add(GRACE)));
-        for lane in self.0.lanes() {
-            lane.close(until);
+        for queue in self.0.queues() {
+            queue.close(until);
         }
-        self.0.lanes().for_each(|lane| lane.join(at_the_latest));
+        self.0.queues().for_each(|queue| queue.join(at_the_latest));
         self.stats()
     }
 
@@ -129,8 +128,8 @@ impl Dispatcher {
             })
         };
         GroupContexts {
-            traces: self.0.traces.iter().map(|outlet| context(&outlet.setup)).collect(),
-            events: self.0.events.iter().map(|outlet| context(&outlet.setup)).collect(),
+            traces: self.0.traces.iter().map(|handle| context(&handle.setup)).collect(),
+            events: self.0.events.iter().map(|handle| context(&handle.setup)).collect(),
         }
     }
 
@@ -147,8 +146,8 @@ impl Dispatcher {
         let span = Arc::new(span.build(&*inner.clock));
         // The last reporter gets it without a count that another thread shares.
         let spans = iter::repeat_n(span, inner.traces.len());
-        for ((outlet, context), span) in inner.traces.iter().zip(&contexts.traces).zip(spans) {
-            outlet.offer(logical_scope, ReportedSpan::new(span, context.clone()));
+        for ((handle, context), span) in inner.traces.iter().zip(&contexts.traces).zip(spans) {
+            handle.offer(logical_scope, ReportedSpan::new(span, context.clone()));
         }
     }
 
@@ -156,43 +155,43 @@ impl Dispatcher {
         let inner = &*self.0;
         let event = Arc::new(event.build(&*inner.clock));
         let now = inner.clock.now_millis();
-        for (outlet, context) in inner.events.iter().zip(&contexts.events) {
-            outlet.offer(logical_scope, ReportedEvent::new(event.clone(), now, context.clone()));
+        for (handle, context) in inner.events.iter().zip(&contexts.events) {
+            handle.offer(logical_scope, ReportedEvent::new(event.clone(), now, context.clone()));
         }
     }
 }
 
 /// Starts the lanes of `setups`, with the factories that `create` finds, and waits for none.
-fn begin<R: Record, P: Reporter<R> + 'static, F>(
+fn begin<R: QueueItem, P: Reporter<R> + 'static, F>(
     setups: Vec<ReporterSetup>,
     registry: &Registry,
     create: impl Fn(&ReporterSetup) -> Option<F>,
-) -> Vec<Result<Outlet<R>, Problem>>
+) -> Vec<Result<ReporterHandle<R>, Problem>>
 where
     F: FnOnce() -> Result<P, ConfigError> + Send + 'static,
 {
     let begin = |setup: ReporterSetup| {
-        let create = create(&setup).ok_or_else(|| Problem::unknown_class(&setup, registry))?;
-        let lane = Lane::start(setup.signal, &setup.name, setup.queue_size, create);
-        let lane = lane.map_err(|error| Problem::reporter(&setup, &error))?;
-        Ok(Outlet { setup, lane })
+        let create = create(&setup).ok_or_else(|| setup.unknown_class(registry))?;
+        let queue = ReporterQueue::start(setup.signal, &setup.name, setup.queue_size, create);
+        let queue = queue.map_err(|error| setup.problem(&error))?;
+        Ok(ReporterHandle { setup, queue })
     };
     setups.into_iter().map(begin).collect()
 }
 
 /// Those whose reporter was made before `until`.
-fn started<R: Record>(
-    outlets: Vec<Result<Outlet<R>, Problem>>,
+fn started<R: QueueItem>(
+    handles: Vec<Result<ReporterHandle<R>, Problem>>,
     until: Instant,
     problems: &mut Vec<Problem>,
-) -> Vec<Outlet<R>> {
-    let started = |outlet: Outlet<R>| match outlet.lane.started(until) {
-        Ok(()) => Ok(outlet),
-        Err(error) => Err(Problem::reporter(&outlet.setup, &error)),
+) -> Vec<ReporterHandle<R>> {
+    let started = |handle: ReporterHandle<R>| match handle.queue.started(until) {
+        Ok(()) => Ok(handle),
+        Err(error) => Err(handle.setup.problem(&error)),
     };
-    outlets
+    handles
         .into_iter()
-        .filter_map(|outlet| outlet.and_then(started).map_err(|problem| problems.push(problem)).ok())
+        .filter_map(|handle| handle.and_then(started).map_err(|problem| problems.push(problem)).ok())
         .collect()
 }
 
@@ -204,9 +203,9 @@ fn from_now(within: Duration) -> Instant {
 }
 
 impl Inner {
-    fn lanes(&self) -> impl Iterator<Item = &dyn AnyLane> {
-        let traces = self.traces.iter().map(|outlet| &outlet.lane as &dyn AnyLane);
-        traces.chain(self.events.iter().map(|outlet| &outlet.lane as &dyn AnyLane))
+    fn queues(&self) -> impl Iterator<Item = &dyn AnyQueue> {
+        let traces = self.traces.iter().map(|handle| &handle.queue as &dyn AnyQueue);
+        traces.chain(self.events.iter().map(|handle| &handle.queue as &dyn AnyQueue))
     }
 
     fn anonymous_identity(&self) -> Identity {
@@ -218,16 +217,16 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         let until = Instant::now() + GRACE;
-        let open: Vec<_> = self.lanes().filter(|lane| lane.close(until)).collect();
-        open.into_iter().for_each(|lane| lane.join(until));
+        let open: Vec<_> = self.queues().filter(|queue| queue.close(until)).collect();
+        open.into_iter().for_each(|queue| queue.join(until));
     }
 }
 
-impl<R: Record> Outlet<R> {
+impl<R: QueueItem> ReporterHandle<R> {
     fn offer(&self, logical_scope: &str, record: R) {
         match self.setup.filter.matches(logical_scope, record.name()) {
-            true => self.lane.push(record),
-            false => self.lane.filtered(record.units()),
+            true => self.queue.push(record),
+            false => self.queue.filtered(record.units()),
         }
     }
 }

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use flink_traces_api::{ConfigError, Origin, Registry, printable};
-
-use crate::reporters::{ReporterSetup, SignalKeys};
+use flink_traces_api::{ConfigError, Origin, printable};
 
 /// How bad a [`Problem`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,38 +39,20 @@ impl Problem {
         Self { severity: Severity::Warning, ..Self::error(message) }
     }
 
-    /// That a reporter could not be made.
-    pub fn reporter(setup: &ReporterSetup, error: &ConfigError) -> Self {
-        let problem = Self::from(error);
-        Self {
-            key: problem.key.or_else(|| Some(setup.full_name())),
-            origin: problem.origin.or_else(|| Some(setup.class_origin.clone())),
-            ..problem
-        }
-    }
-
-    /// That no factory has the class that a reporter names.
-    pub fn unknown_class(setup: &ReporterSetup, registry: &Registry) -> Self {
-        let known: Vec<_> = setup.signal.classes(registry);
-        let message = format!("'{}' is no known class; there are {}", printable(&setup.class), known.join(", "));
-        let nearest = nearest(&setup.class, known.iter().copied());
-        Self::error(message).at(&setup.class_origin).about(setup.config.key("factory.class")).suggest(nearest)
-    }
-
     #[must_use]
-    pub(crate) fn at(mut self, origin: &Origin) -> Self {
+    pub(super) fn at(mut self, origin: &Origin) -> Self {
         self.origin = Some(origin.clone());
         self
     }
 
     #[must_use]
-    pub(crate) fn about(mut self, key: impl Into<String>) -> Self {
+    pub(super) fn about(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
     }
 
     #[must_use]
-    pub(crate) fn suggest(mut self, suggestion: Option<&str>) -> Self {
+    pub(super) fn suggest(mut self, suggestion: Option<&str>) -> Self {
         self.suggestion = suggestion.map(str::to_owned);
         self
     }
@@ -108,7 +88,7 @@ impl fmt::Display for Problem {
 }
 
 /// The candidate that is most like `text`, if one is much like it where they differ.
-pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const ALIKE: f64 = 0.6;
     /// The comparison takes time in proportion to both lengths.
     const LONGEST: usize = 300;

@@ -7,8 +7,9 @@ use std::rc::Rc;
 use flink_traces_api::{RawValue, printable};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput, Tag};
 
+use super::collector::Collector;
+use super::problem::Problem;
 use super::scalar::{Scalar, resolve};
-use super::{Loader, Problem};
 
 /// How deep maps and lists may nest.
 const DEEPEST: usize = 64;
@@ -22,23 +23,23 @@ const ALLOWANCE: usize = 64;
 const MOST_NODES: usize = LARGEST / ALLOWANCE;
 
 /// One document that is not YAML leaves nothing to read; any other problem leaves the rest.
-pub(super) fn parse(text: &str, loader: &mut Loader) {
+pub(super) fn parse(text: &str, collector: &mut Collector) {
     let text = text.trim_start_matches('\u{feff}');
     if let Some((before, _)) = text.split_once('\0') {
         let (line, column) = before.chars().fold((1, 1), |(line, column), c| match c {
             '\n' => (line + 1, 1),
             _ => (line, column + 1),
         });
-        return loader.report(line, column, Problem::error("a NUL character"));
+        return collector.report(line, column, Problem::error("a NUL character"));
     }
     let mut composer = Composer { events: Parser::new_from_str(text), anchors: HashMap::new(), count: 0 };
-    let mut flattener = Flattener { loader, size: 0 };
+    let mut flattener = Flattener { collector, size: 0 };
     let flattened = composer.document().and_then(|root| flattener.root(root.as_deref()));
     if let Err(Fault { at, message }) = flattened {
-        flattener.loader.values.clear();
+        flattener.collector.values.clear();
         flattener.report(at, None, message);
     }
-    loader.problems.sort_by_key(|problem| problem.origin.as_ref().map(|origin| (origin.line, origin.column)));
+    collector.problems.sort_by_key(|problem| problem.origin.as_ref().map(|origin| (origin.line, origin.column)));
 }
 
 /// Why reading ends.
@@ -180,7 +181,7 @@ fn is_text(tag: &Tag) -> bool {
 
 /// Makes keys and values of nodes.
 struct Flattener<'a> {
-    loader: &'a mut Loader,
+    collector: &'a mut Collector,
     size: usize,
 }
 
@@ -274,10 +275,10 @@ impl Flattener<'_> {
     }
 
     fn set(&mut self, key: &str, raw: RawValue, at: Marker) {
-        self.loader.set(key, raw, at.line(), at.col() + 1);
+        self.collector.set(key, raw, at.line(), at.col() + 1);
     }
 
     fn report(&mut self, at: Marker, key: Option<String>, message: impl Into<String>) {
-        self.loader.report(at.line(), at.col() + 1, Problem { key, ..Problem::error(message) });
+        self.collector.report(at.line(), at.col() + 1, Problem { key, ..Problem::error(message) });
     }
 }

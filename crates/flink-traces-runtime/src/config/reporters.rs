@@ -7,12 +7,13 @@ use flink_traces_api::{
     Signal, printable, strip_angle_brackets,
 };
 
-use crate::configuration::{
+use super::configuration::Configuration;
+use super::filter::{Filter, Rule};
+use super::options::{
     ADDITIONAL_VARIABLES, EVENTS_REPORTERS, EXCLUDED_VARIABLES, FACTORY_CLASS, FILTER_EXCLUDES, FILTER_INCLUDES,
-    QUEUE_SIZE, REPORTER_OPTIONS, REPORTER_SCOPE_DELIMITER, TRACES_REPORTERS, nearest,
+    QUEUE_SIZE, REPORTER_OPTIONS, REPORTER_SCOPE_DELIMITER, TRACES_REPORTERS,
 };
-use crate::filter::{Filter, Rule};
-use crate::{Configuration, Problem, Severity};
+use super::problem::{Problem, Severity, nearest};
 
 /// One reporter that a configuration asks for, as Flink's `TraceReporterSetup` and `EventReporterSetup`.
 #[derive(Debug, Clone)]
@@ -46,6 +47,24 @@ impl ReporterSetup {
     /// All options that it may have: those of every reporter and those of its class.
     pub fn options(&self, registry: &Registry) -> impl Iterator<Item = &'static OptionDoc> {
         REPORTER_OPTIONS.iter().chain(self.signal.options(registry, &self.class).unwrap_or_default())
+    }
+
+    /// The problem that this reporter could not be made.
+    pub fn problem(&self, error: &ConfigError) -> Problem {
+        let problem = Problem::from(error);
+        Problem {
+            key: problem.key.or_else(|| Some(self.full_name())),
+            origin: problem.origin.or_else(|| Some(self.class_origin.clone())),
+            ..problem
+        }
+    }
+
+    /// The problem that no factory has this reporter's class.
+    pub fn unknown_class(&self, registry: &Registry) -> Problem {
+        let known: Vec<_> = self.signal.classes(registry);
+        let message = format!("'{}' is no known class; there are {}", printable(&self.class), known.join(", "));
+        let nearest = nearest(&self.class, known.iter().copied());
+        Problem::error(message).at(&self.class_origin).about(self.config.key("factory.class")).suggest(nearest)
     }
 }
 
@@ -238,7 +257,7 @@ fn setup(
         problems.push(Problem { severity: Severity::Warning, ..Problem::from(&error) });
     }
     if signal.options(registry, &setup.class).is_none() {
-        problems.push(Problem::unknown_class(&setup, registry));
+        problems.push(setup.unknown_class(registry));
     }
     problems[known..].iter().all(|problem| problem.severity != Severity::Error).then_some(setup)
 }

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flink_traces_api::{OptionDoc, Registry, Signal};
 
-use super::{CORE_OPTIONS, Configuration, FACTORY_CLASS, Problem, REPORT_EVENTS_AS_SPANS, REPORTER_OPTIONS, nearest};
-use crate::reporters::{SignalKeys, reporter_names};
+use super::configuration::Configuration;
+use super::options::{CORE_OPTIONS, FACTORY_CLASS, REPORT_EVENTS_AS_SPANS, REPORTER_OPTIONS};
+use super::problem::{Problem, nearest};
+use super::reporters::{SignalKeys, reporter_names};
 
 /// The keys of `configuration` that nothing reads, each with the key that was probably meant. Only keys that could be ours are looked at:
 /// those that begin, but for a slip, with `traces.`, `events.` or what the keys of `own` begin with; the others are Flink's.

@@ -2,12 +2,13 @@
 
 use flink_traces_api::RawValue;
 
-use super::{Loader, Problem};
+use super::collector::Collector;
+use super::problem::Problem;
 
-pub(super) fn parse(text: &str, loader: &mut Loader) {
+pub(super) fn parse(text: &str, collector: &mut Collector) {
     let text = match text.strip_prefix('\u{feff}') {
         Some(text) => {
-            loader.report(1, 1, Problem::warning("Flink takes the byte order mark for a part of the first key"));
+            collector.report(1, 1, Problem::warning("Flink takes the byte order mark for a part of the first key"));
             text
         }
         None => text,
@@ -24,13 +25,13 @@ pub(super) fn parse(text: &str, loader: &mut Loader) {
         let Some((key, value)) = content.split_once(": ") else {
             // Not shown: it may be a secret.
             let message = "no key and value, the line is skipped; a blank must follow the colon";
-            loader.report(line, column, Problem::warning(message));
+            collector.report(line, column, Problem::warning(message));
             continue;
         };
         let (key, value) = (key.trim_matches(is_blank), value.trim_matches(is_blank));
         match key.is_empty() || value.is_empty() {
-            true => loader.report(line, column, Problem::warning("key or value is empty, the line is skipped")),
-            false => loader.set(key, RawValue::Text(value.to_owned()), line, column),
+            true => collector.report(line, column, Problem::warning("key or value is empty, the line is skipped")),
+            false => collector.set(key, RawValue::Text(value.to_owned()), line, column),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::*;
 /// As much as it counts.
 struct Units(u64);
 
-impl Record for Units {
+impl QueueItem for Units {
     fn name(&self) -> &str {
         ""
     }
@@ -58,21 +58,21 @@ fn later() -> Instant {
     Instant::now() + Duration::from_secs(3_600)
 }
 
-struct Rig {
-    lane: Arc<Lane<Units>>,
+struct Harness {
+    lane: Arc<ReporterQueue<Units>>,
     destination: std::sync::Arc<Destination>,
 }
 
-impl Rig {
+impl Harness {
     fn start(capacity: usize, panics: bool) -> Self {
         let destination = std::sync::Arc::new(Destination::default());
         let reporter = Delivering { to: destination.clone(), panics };
-        let lane = Lane::start(Signal::Traces, "r", capacity, move || Ok(reporter)).unwrap();
+        let lane = ReporterQueue::start(Signal::Traces, "r", capacity, move || Ok(reporter)).unwrap();
         Self { lane: Arc::new(lane), destination }
     }
 
     /// On a thread of its own.
-    fn beside(&self, action: impl FnOnce(&Lane<Units>) + Send + 'static) -> thread::JoinHandle<()> {
+    fn beside(&self, action: impl FnOnce(&ReporterQueue<Units>) + Send + 'static) -> thread::JoinHandle<()> {
         let lane = self.lane.clone();
         thread::spawn(move || action(&lane))
     }
@@ -105,12 +105,12 @@ fn check(scenario: impl Fn() + Send + Sync + 'static) {
 #[test]
 fn all_is_delivered_before_the_end() {
     check(|| {
-        let rig = Rig::start(10, false);
-        let beside = rig.beside(|lane| lane.push(Units(2)));
-        rig.lane.push(Units(1));
-        rig.stats();
+        let harness = Harness::start(10, false);
+        let beside = harness.beside(|lane| lane.push(Units(2)));
+        harness.lane.push(Units(1));
+        harness.stats();
         beside.join().unwrap();
-        let (stats, closed) = rig.end();
+        let (stats, closed) = harness.end();
         assert_eq!((stats.emitted, stats.delivered, closed), (3, 3, 1));
     });
 }
@@ -119,15 +119,15 @@ fn all_is_delivered_before_the_end() {
 #[test]
 fn adding_races_closing() {
     check(|| {
-        let rig = Rig::start(10, false);
-        let beside = rig.beside(|lane| {
+        let harness = Harness::start(10, false);
+        let beside = harness.beside(|lane| {
             lane.push(Units(1));
             lane.push(Units(1));
         });
-        let (_, closed) = rig.end();
+        let (_, closed) = harness.end();
         assert_eq!(closed, 1);
         beside.join().unwrap();
-        let (stats, closed) = rig.end();
+        let (stats, closed) = harness.end();
         assert_eq!((stats.delivered + stats.dropped_by(DropReason::Closed), closed), (2, 1));
     });
 }
@@ -136,15 +136,15 @@ fn adding_races_closing() {
 #[test]
 fn a_flush_waits_for_what_came_before() {
     check(|| {
-        let rig = Rig::start(10, false);
-        rig.lane.push(Units(1));
-        let beside = rig.beside(|lane| lane.push(Units(1)));
-        assert!(rig.lane.flush(later()));
-        assert!(rig.stats().delivered >= 1);
+        let harness = Harness::start(10, false);
+        harness.lane.push(Units(1));
+        let beside = harness.beside(|lane| lane.push(Units(1)));
+        assert!(harness.lane.flush(later()));
+        assert!(harness.stats().delivered >= 1);
         beside.join().unwrap();
-        assert!(rig.lane.flush(later()));
-        assert_eq!(rig.stats().delivered, 2);
-        rig.end();
+        assert!(harness.lane.flush(later()));
+        assert_eq!(harness.stats().delivered, 2);
+        harness.end();
     });
 }
 
@@ -152,14 +152,14 @@ fn a_flush_waits_for_what_came_before() {
 #[test]
 fn many_wait_at_once() {
     check(|| {
-        let rig = Rig::start(10, false);
-        rig.lane.push(Units(1));
-        let beside = rig.beside(|lane| assert!(lane.flush(later())));
-        assert!(rig.lane.flush(later()));
+        let harness = Harness::start(10, false);
+        harness.lane.push(Units(1));
+        let beside = harness.beside(|lane| assert!(lane.flush(later())));
+        assert!(harness.lane.flush(later()));
         // Nothing more happens on the lane that could wake the other one.
         beside.join().unwrap();
-        let beside = rig.beside(|lane| lane.join(later()));
-        assert_eq!(rig.end().0.delivered, 1);
+        let beside = harness.beside(|lane| lane.join(later()));
+        assert_eq!(harness.end().0.delivered, 1);
         beside.join().unwrap();
     });
 }
@@ -168,11 +168,11 @@ fn many_wait_at_once() {
 #[test]
 fn a_full_queue_counts_what_it_drops() {
     check(|| {
-        let rig = Rig::start(1, false);
-        let beside = rig.beside(|lane| lane.push(Units(2)));
-        rig.lane.push(Units(2));
+        let harness = Harness::start(1, false);
+        let beside = harness.beside(|lane| lane.push(Units(2)));
+        harness.lane.push(Units(2));
         beside.join().unwrap();
-        let (stats, _) = rig.end();
+        let (stats, _) = harness.end();
         assert!(stats.delivered >= 2, "{stats}");
         assert_eq!(stats.delivered + stats.dropped_by(DropReason::QueueFull), 4, "{stats}");
     });
@@ -182,15 +182,15 @@ fn a_full_queue_counts_what_it_drops() {
 #[test]
 fn a_panic_wakes_whoever_waits() {
     check(|| {
-        let rig = Rig::start(10, true);
-        let beside = rig.beside(|lane| {
+        let harness = Harness::start(10, true);
+        let beside = harness.beside(|lane| {
             lane.push(Units(1));
             assert!(lane.flush(later()));
         });
-        rig.lane.push(Units(1));
-        assert!(rig.lane.flush(later()));
+        harness.lane.push(Units(1));
+        assert!(harness.lane.flush(later()));
         beside.join().unwrap();
-        let (stats, closed) = rig.end();
+        let (stats, closed) = harness.end();
         assert_eq!((stats.dropped_by(DropReason::Panicked), stats.failures, closed), (2, 1, 0), "{stats}");
     });
 }
@@ -199,11 +199,11 @@ fn a_panic_wakes_whoever_waits() {
 #[test]
 fn a_shutdown_without_time_counts_what_it_gives_up() {
     check(|| {
-        let rig = Rig::start(10, false);
-        rig.lane.push(Units(1));
-        rig.lane.push(Units(1));
-        rig.lane.close(Instant::now());
-        let (stats, closed) = rig.end();
+        let harness = Harness::start(10, false);
+        harness.lane.push(Units(1));
+        harness.lane.push(Units(1));
+        harness.lane.close(Instant::now());
+        let (stats, closed) = harness.end();
         assert_eq!((stats.delivered + stats.dropped_by(DropReason::Shutdown), closed), (2, 1), "{stats}");
     });
 }
@@ -212,7 +212,7 @@ fn a_shutdown_without_time_counts_what_it_gives_up() {
 #[test]
 fn a_dropped_lane_ends() {
     check(|| {
-        let Rig { lane, destination } = Rig::start(10, false);
+        let Harness { lane, destination } = Harness::start(10, false);
         lane.push(Units(1));
         drop(lane);
         // Loom finds a thread that is left over; what was queued may have been given up.
@@ -224,10 +224,10 @@ fn a_dropped_lane_ends() {
 #[test]
 fn a_start_is_told() {
     check(|| {
-        let rig = Rig::start(10, false);
-        rig.lane.started(later()).unwrap();
+        let harness = Harness::start(10, false);
+        harness.lane.started(later()).unwrap();
         let failing = || Err::<Delivering, _>(ConfigError::Setup("no".into()));
-        let lane = Lane::<Units>::start(Signal::Traces, "r", 10, failing).unwrap();
+        let lane = ReporterQueue::<Units>::start(Signal::Traces, "r", 10, failing).unwrap();
         assert_eq!(lane.started(later()).unwrap_err().to_string(), "no");
     });
 }

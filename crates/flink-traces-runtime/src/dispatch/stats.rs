@@ -36,7 +36,7 @@ pub struct ReporterStats {
     /// When a report last succeeded, by the system's clock.
     pub last_success: Option<SystemTime>,
     /// It panicked and is called no more.
-    pub is_out_of_use: bool,
+    pub is_disabled: bool,
     /// What the reporter counts by itself: bytes, and what became of what it stored. Zero for one that counts nothing.
     pub transfer: TransferStats,
 }
@@ -92,7 +92,7 @@ impl ReporterStats {
             failures: 0,
             last_error: None,
             last_success: None,
-            is_out_of_use: false,
+            is_disabled: false,
             transfer: TransferStats::default(),
         }
     }

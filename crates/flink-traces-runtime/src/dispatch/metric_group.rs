@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use flink_traces_api::{EventBuilder, SpanBuilder, Text};
 
-use crate::Dispatcher;
-use crate::dispatcher::GroupContexts;
+use super::dispatcher::{Dispatcher, GroupContexts};
 
 /// A place from which spans and events are reported, as Flink's `MetricGroup`: it adds its variables, and a job's own group the
 /// attribute `jobId`. Flink's groups begin at a JobManager or a TaskManager; so do these.

@@ -19,8 +19,8 @@ use flink_traces_api::{
     TraceReporter, printable,
 };
 
-use crate::stats::{DropReason, ReporterStats};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, thread};
+use super::stats::{DropReason, ReporterStats};
+use super::sync::{Arc, Condvar, Mutex, MutexGuard, thread};
 
 #[cfg(all(test, loom))]
 mod every_order;
@@ -31,14 +31,14 @@ const BATCH_RECORDS: usize = 2048;
 const BATCH_UNITS: u64 = 16 * 1024;
 
 /// What a lane carries.
-pub(crate) trait Record: Send + 'static {
+pub(crate) trait QueueItem: Send + 'static {
     /// What filters match, beside the scope.
     fn name(&self) -> &str;
     /// How much of the bound it takes, and how much is lost with it: spans are counted one by one.
     fn units(&self) -> u64;
 }
 
-impl Record for ReportedSpan {
+impl QueueItem for ReportedSpan {
     fn name(&self) -> &str {
         ReportedSpan::name(self)
     }
@@ -48,7 +48,7 @@ impl Record for ReportedSpan {
     }
 }
 
-impl Record for ReportedEvent {
+impl QueueItem for ReportedEvent {
     fn name(&self) -> &str {
         ReportedEvent::name(self)
     }
@@ -96,7 +96,7 @@ impl Reporter<ReportedEvent> for Box<dyn EventReporter> {
 }
 
 /// What is asked of every lane, whatever it carries.
-pub(crate) trait AnyLane {
+pub(crate) trait AnyQueue {
     /// Waits until everything queued before the call is settled; answers whether it was, in time.
     fn flush(&self, until: Instant) -> bool;
     /// Takes no more, and gives the reporter until `until`. Answers whether the lane was open.
@@ -108,7 +108,7 @@ pub(crate) trait AnyLane {
 }
 
 /// The callers' end of a lane.
-pub(crate) struct Lane<R: Record>(Arc<Shared<R>>);
+pub(crate) struct ReporterQueue<R: QueueItem>(Arc<Shared<R>>);
 
 struct Shared<R> {
     signal: Signal,
@@ -159,7 +159,7 @@ enum Phase {
     Ended,
 }
 
-impl<R: Record> Lane<R> {
+impl<R: QueueItem> ReporterQueue<R> {
     /// Starts the thread and, on it, the reporter that `create` makes; see [`started`](Self::started).
     pub(crate) fn start<P: Reporter<R> + 'static>(
         signal: Signal,
@@ -251,7 +251,7 @@ impl<R: Record> Lane<R> {
     }
 }
 
-impl<R: Record> AnyLane for Lane<R> {
+impl<R: QueueItem> AnyQueue for ReporterQueue<R> {
     fn flush(&self, until: Instant) -> bool {
         let target = self.0.lock().accepted;
         let is_unsettled = |state: &State<R>| state.accepted - state.stats.queued < target;
@@ -286,13 +286,13 @@ impl<R: Record> AnyLane for Lane<R> {
 }
 
 /// Nobody can use the lane any more: its thread is to end. It is not waited for.
-impl<R: Record> Drop for Lane<R> {
+impl<R: QueueItem> Drop for ReporterQueue<R> {
     fn drop(&mut self) {
         self.close(Instant::now());
     }
 }
 
-impl<R: Record> State<R> {
+impl<R: QueueItem> State<R> {
     /// Why nothing can be queued now. A tree is taken whole while there is any room: one larger than the whole queue never could be
     /// otherwise.
     fn refuses(&self, capacity: u64) -> Option<DropReason> {
@@ -314,7 +314,7 @@ impl<R: Record> State<R> {
     }
 }
 
-impl<R: Record> Shared<R> {
+impl<R: QueueItem> Shared<R> {
     fn lock(&self) -> MutexGuard<'_, State<R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -451,7 +451,7 @@ impl<R: Record> Shared<R> {
         let units = state.stats.queued;
         state.stats.drop_queued(units, DropReason::Panicked);
         state.stats.fail(panicked);
-        state.stats.is_out_of_use = true;
+        state.stats.is_disabled = true;
         state.phase = Phase::Panicked;
         self.settled.notify_all();
         drop(state);
@@ -460,8 +460,8 @@ impl<R: Record> Shared<R> {
     }
 }
 
-fn units<R: Record>(records: &VecDeque<R>) -> u64 {
-    records.iter().map(Record::units).sum()
+fn units<R: QueueItem>(records: &VecDeque<R>) -> u64 {
+    records.iter().map(QueueItem::units).sum()
 }
 
 /// What `call` answers, or the message that it panicked with.
@@ -516,7 +516,7 @@ mod tests {
         const LONG: Duration = Duration::from_secs(60);
         let (allow, allowed) = sync_channel::<()>(0);
         let (closing, closed) = sync_channel(1);
-        let lane = Lane::start(Signal::Events, "r", 1, move || {
+        let lane = ReporterQueue::start(Signal::Events, "r", 1, move || {
             allowed.recv_timeout(LONG).map_err(|error| ConfigError::Setup(error.into()))?;
             Ok(Closing(closing))
         })

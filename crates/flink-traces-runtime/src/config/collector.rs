@@ -1,0 +1,48 @@
+//! Collects the values and problems that parsers find.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flink_traces_api::{ConfigValue, Origin, RawValue, is_sensitive};
+
+use super::options::REDACTED_KEYS;
+use super::problem::Problem;
+
+/// Collects what the parsers find.
+#[derive(Default)]
+pub(super) struct Collector {
+    pub(super) source: Arc<str>,
+    pub(super) values: BTreeMap<String, ConfigValue>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Collector {
+    pub(super) fn set(&mut self, key: &str, raw: RawValue, line: usize, column: usize) {
+        let origin = Origin { source: self.source.clone(), line, column };
+        self.values.insert(key.to_owned(), ConfigValue { raw, origin, secret: is_sensitive(key) });
+    }
+
+    pub(super) fn report(&mut self, line: usize, column: usize, problem: Problem) {
+        self.problems.push(problem.at(&Origin { source: self.source.clone(), line, column }));
+    }
+
+    pub(super) fn finish(self) -> (BTreeMap<String, ConfigValue>, Vec<Problem>) {
+        let Self { mut values, mut problems, .. } = self;
+        match REDACTED_KEYS.read(&values, "") {
+            Ok(fragments) => {
+                let fragments = fragments.unwrap_or_default();
+                for (key, value) in &mut values {
+                    value.secret |= is_added(key, &fragments);
+                }
+            }
+            Err(error) => problems.push((&error).into()),
+        }
+        (values, problems)
+    }
+}
+
+/// Whether a value is secret because [`REDACTED_KEYS`] says so of its key.
+pub(super) fn is_added(key: &str, fragments: &[String]) -> bool {
+    let (key, fragments) = (key.to_lowercase(), fragments.join(",").to_lowercase());
+    fragments.split(',').map(str::trim).any(|fragment| !fragment.is_empty() && key.contains(fragment))
+}

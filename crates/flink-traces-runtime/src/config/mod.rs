@@ -1,0 +1,24 @@
+//! Flink's configuration files, and the reporters that a configuration asks for.
+
+mod collector;
+mod configuration;
+mod filter;
+mod keys;
+mod legacy;
+mod load;
+mod options;
+mod problem;
+mod reporters;
+mod scalar;
+mod yaml;
+
+pub use configuration::Configuration;
+pub use filter::{Filter, Rule, RuleError};
+pub use keys::unknown_keys;
+pub use options::{
+    ADDITIONAL_VARIABLES, CORE_OPTIONS, EVENTS_REPORTERS, EXCLUDED_VARIABLES, FACTORY_CLASS, FILTER_EXCLUDES,
+    FILTER_INCLUDES, QUEUE_SIZE, REDACTED_KEYS, REPORT_EVENTS_AS_SPANS, REPORTER_OPTIONS, REPORTER_SCOPE_DELIMITER,
+    SCOPE_DELIMITER, SPAN_DETAIL_LEVEL, SpanDetailLevel, TRACES_REPORTERS,
+};
+pub use problem::{Problem, Severity};
+pub use reporters::{ReporterSetup, VariableRules, discover};
