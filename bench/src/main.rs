@@ -3,6 +3,7 @@
 
 mod clock;
 mod cluster;
+mod java;
 mod plan;
 mod report;
 mod sample;
@@ -13,59 +14,82 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, Subcommand};
+use harness::Prerequisites;
 
 use plan::{JAVA, OVERVIEW_NS, POLL_INTERVAL_S, REQUEST_NS, RUNS, Run};
 use report::Results;
 use sink::Sink;
 use worker::{Numbers, Task};
 
-/// What the command line asks for.
+/// Measures the crates of this workspace beside their peers.
+///
+/// Prints a table of medians, ranges and ratios, and writes it as Markdown, JSON and a plot.
+#[derive(Debug, Parser)]
+#[command(name = "bench", bin_name = "cargo run --release --package bench --")]
+struct Arguments {
+    #[command(subcommand)]
+    process: Option<Process>,
+    /// The number of rounds. In each, every program does its work once.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// The folder for the results.
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
+    output: PathBuf,
+    /// A kind of work to measure. May be repeated; all kinds by default.
+    #[arg(long, value_name = "WORK")]
+    only: Vec<String>,
+    /// Also measure Flink's own classes, which are downloaded once.
+    #[arg(long)]
+    java: bool,
+}
+
+/// The processes that the benchmark starts.
+#[derive(Debug, Subcommand)]
+enum Process {
+    /// A collector that counts.
+    #[command(hide = true)]
+    Sink,
+    /// A cluster with this number of jobs.
+    #[command(hide = true)]
+    Cluster { jobs: usize },
+    /// One measurement.
+    #[command(hide = true)]
+    Work { task: String },
+}
+
+/// The settings of a run.
 struct Scope {
     rounds: usize,
-    /// Where the results go.
+    /// The folder for the results.
     output: PathBuf,
-    /// The program `flink-traces`, built for release.
+    /// The program `flink-traces`, optimized.
     program: PathBuf,
-    /// Flink's classes and those of the harness, if Flink is to be measured.
+    /// The class path of Flink's side, if Flink is measured.
     class_path: Option<String>,
-    /// The only kinds of work that are done; all if there are none.
+    /// The kinds of work to measure, or all if it is empty.
     only: Vec<String>,
 }
 
 fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments.as_slice() {
-        ["sink"] => sink::run(),
-        ["cluster", jobs] => cluster::run(jobs.parse()?),
-        ["work", task] => worker::run(&serde_json::from_str(task)?),
-        arguments => run(&scope(arguments)?),
-    }
-}
-
-fn scope(mut arguments: &[&str]) -> Result<Scope> {
-    let mut scope = Scope {
-        rounds: 5,
-        output: "target/bench".into(),
-        program: "target/release/flink-traces".into(),
-        class_path: None,
-        only: Vec::new(),
-    };
-    while let [name, rest @ ..] = arguments {
-        let [value, rest @ ..] = rest else { bail!("{name} has no value") };
-        match *name {
-            "--rounds" => scope.rounds = value.parse().with_context(|| format!("--rounds {value}"))?,
-            "--output" => scope.output = value.into(),
-            "--program" => scope.program = value.into(),
-            "--class-path" => scope.class_path = Some((*value).to_owned()),
-            "--only" => scope.only.push((*value).to_owned()),
-            unknown => bail!("unknown argument {unknown}"),
+    let Arguments { process, rounds, output, only, java } = Arguments::parse();
+    match process {
+        Some(Process::Sink) => sink::run(),
+        Some(Process::Cluster { jobs }) => cluster::run(jobs),
+        Some(Process::Work { task }) => worker::run(&serde_json::from_str(&task)?),
+        None => {
+            let mut prerequisites = Prerequisites::new("bench/README.md").linux();
+            prerequisites = prerequisites.optimized("cargo run --release --package bench");
+            if java {
+                prerequisites = prerequisites.jdk().python_module("pip");
+            }
+            prerequisites.check()?;
+            let program = harness::build("flink-traces")?;
+            let class_path = if java { Some(java::compile()?) } else { None };
+            run(&Scope { rounds: rounds.into(), output, program, class_path, only })
         }
-        arguments = rest;
     }
-    ensure!(scope.rounds > 0, "--rounds 0");
-    Ok(scope)
 }
 
 /// Everybody does everything in turn, round after round, so that what else the machine does hits all alike.

@@ -5,7 +5,18 @@ use super::package::Package;
 
 /// Each member, and the members that it may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("bench", &["flink-rest", "flink-traces-api", "flink-traces-json", "flink-traces-otlp", "flink-traces-runtime"]),
+    (
+        "bench",
+        &[
+            "flink-rest",
+            "flink-traces-api",
+            "flink-traces-json",
+            "flink-traces-otlp",
+            "flink-traces-runtime",
+            "harness",
+        ],
+    ),
+    ("e2e", &["flink-rest", "flink-traces-testkit", "harness"]),
     ("embed", &["flink-traces-api", "flink-traces-json", "flink-traces-runtime"]),
     (
         "engine",
@@ -18,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "flink-traces-runtime",
         ],
     ),
+    ("faults", &["flink-traces-testkit", "harness"]),
     ("flink-rest", &[]),
     (
         "flink-traces",
@@ -37,8 +49,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("flink-traces-otlp", &["flink-traces-api"]),
     ("flink-traces-runtime", &["flink-rest", "flink-traces-api"]),
     ("flink-traces-testkit", &["flink-traces-api"]),
+    ("harness", &[]),
+    ("interop", &["flink-traces-testkit", "harness"]),
+    ("load", &["flink-traces-api", "flink-traces-otlp", "flink-traces-runtime", "flink-traces-testkit", "harness"]),
+    ("parity", &["flink-traces-api", "flink-traces-runtime", "harness"]),
     ("text-file-reporter", &["flink-traces-api"]),
-    ("xtask", &["flink-rest", "flink-traces-api", "flink-traces-otlp", "flink-traces-runtime", "flink-traces-testkit"]),
+    ("xtask", &[]),
 ];
 
 /// Members without any dependency.

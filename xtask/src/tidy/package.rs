@@ -105,8 +105,7 @@ pub(super) fn check(
     if is_example && package.is_published {
         findings.push(Finding::new(&package.manifest, 1, "an example has `publish = false`"));
     }
-    // The library of an example is shown as it is.
-    if let Some(library) = package.library.as_ref().filter(|_| !package.has_program && !is_example)
+    if let Some(library) = package.library.as_ref().filter(|_| !package.has_program && package.is_published)
         && read(library)?.lines().next() != Some(README_AS_DOC)
     {
         let message = format!("a library's first line is `{README_AS_DOC}`");
@@ -131,6 +130,7 @@ mod tests {
             manifest: "crates/one/Cargo.toml".into(),
             library: Some("crates/one/src/lib.rs".into()),
             has_description: true,
+            is_published: true,
             ..Package::default()
         }
     }
@@ -153,10 +153,15 @@ mod tests {
 
     #[test]
     fn an_example_has_a_readme_and_is_not_published() {
-        let example = Package { name: "two".into(), manifest: "examples/two/Cargo.toml".into(), ..package() };
+        let example = Package {
+            name: "two".into(),
+            manifest: "examples/two/Cargo.toml".into(),
+            is_published: false,
+            ..package()
+        };
         assert_eq!(check_package(&example, true, "//! Shown."), [""; 0]);
         assert_eq!(check_package(&example, false, ""), ["examples/two/README.md:1: every crate has a README.md"]);
-        let published = Package { is_published: true, ..example };
+        let published = Package { is_published: true, library: None, ..example };
         assert_eq!(
             check_package(&published, true, ""),
             ["examples/two/Cargo.toml:1: an example has `publish = false`"]

@@ -1,0 +1,73 @@
+//! Sessions against a real Flink: its reporters, its REST API, its command line and its web UI.
+#![allow(clippy::print_stdout, reason = "a command line program prints its results")]
+
+mod cli;
+mod cluster;
+mod compare;
+mod engine;
+mod job;
+mod program;
+mod rest;
+mod rest_session;
+mod session;
+mod web;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use harness::flink::REST_VERSIONS;
+use harness::{Prerequisites, workspace_root};
+
+/// Tests this workspace against a real Flink on loopback.
+#[derive(Debug, Parser)]
+#[command(name = "e2e", bin_name = "cargo e2e")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compare the output of flink-traces with that of Flink's own reporters.
+    Compare,
+    /// Drive clusters with the client of flink-rest.
+    Rest(Versions),
+    /// Use Flink's command line on the REST API of the example engine.
+    Cli(Versions),
+    /// Open Flink's web UI on the REST API of the example engine.
+    Web(Versions),
+}
+
+#[derive(Debug, Args)]
+struct Versions {
+    /// The only version of Flink to run.
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
+}
+
+impl Versions {
+    fn all(&self) -> Vec<&str> {
+        self.version.as_deref().map_or_else(|| REST_VERSIONS.to_vec(), |version| vec![version])
+    }
+}
+
+fn main() -> Result<()> {
+    let command = Arguments::parse().command;
+    let mut prerequisites = Prerequisites::new("testing/e2e/README.md").linux().jdk().python_module("pip");
+    if let Command::Web(_) = command {
+        prerequisites = prerequisites.program("chromium", "Debian: chromium").program("pngquant", "Debian: pngquant");
+    }
+    prerequisites.check()?;
+    match command {
+        Command::Compare => compare::run(),
+        Command::Rest(versions) => rest_session::run(&versions.all()),
+        Command::Cli(versions) => cli::run(&versions.all()),
+        Command::Web(versions) => web::run(&versions.all()),
+    }
+}
+
+/// Returns the path of a file or a folder below `target/e2e`.
+fn target(name: &str) -> Result<PathBuf> {
+    Ok(workspace_root()?.join("target/e2e").join(name))
+}

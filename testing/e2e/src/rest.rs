@@ -1,0 +1,120 @@
+//! What a session does over Flink's REST API, besides observing: jobs submitted, savepoints taken, jobs cancelled.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use flink_rest::types::{JarRunRequestBody, JobDetails, SavepointTriggerRequestBody};
+use flink_rest::{
+    CancelJob, Checkpoints, Client, JarFile, JarId, JobId, JobStatus, JobsOverview, Overview, RunJar, TriggerSavepoint,
+};
+use tokio::time::{Instant, sleep};
+
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// One cluster's REST endpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct Rest {
+    /// The client, for all that has no method here.
+    pub(crate) client: Client,
+}
+
+impl Rest {
+    pub(crate) fn new(address: SocketAddr) -> Result<Self> {
+        Ok(Self { client: Client::builder(&format!("http://{address}")).timeout(Duration::from_secs(30)).build()? })
+    }
+
+    /// What `flink-traces` is told to watch.
+    pub(crate) fn url(&self) -> String {
+        self.client.base_url().to_owned()
+    }
+
+    /// Waits until a TaskManager offers free slots.
+    pub(crate) async fn wait_for_slots(&self, timeout: Duration) -> Result<()> {
+        let available = async || {
+            // Refused until the JobManager is up.
+            let slots = self.client.call(&Overview).await.map_or(0, |overview| overview.slots_available);
+            Ok((slots > 0).then_some(()))
+        };
+        poll("free slots", timeout, available).await
+    }
+
+    /// Uploads the jar, and answers with its id.
+    pub(crate) async fn upload(&self, jar: &Path) -> Result<JarId> {
+        let content = tokio::fs::File::open(jar).await?;
+        let length = content.metadata().await?.len();
+        let jar = JarFile { name: "job.jar".to_owned(), length, content };
+        let uploaded = self.client.upload_jar(jar, UPLOAD_TIMEOUT, |_| {}).await?;
+        uploaded.jar().context("no file name")
+    }
+
+    /// Uploads the jar and runs its main class; answers with the job's id.
+    pub(crate) async fn submit(&self, jar: &Path, parallelism: i64, arguments: &[&str]) -> Result<String> {
+        let jar = self.upload(jar).await?;
+        let program_args_list = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let body =
+            JarRunRequestBody { parallelism: Some(parallelism), program_args_list, ..JarRunRequestBody::default() };
+        Ok(self.client.call(&RunJar::new(jar, body)).await?.jobid.into())
+    }
+
+    /// Takes a savepoint and waits until it is complete; answers with where it lies.
+    pub(crate) async fn savepoint(&self, job: &str, timeout: Duration) -> Result<String> {
+        let order = TriggerSavepoint { job: JobId::new(job)?, body: SavepointTriggerRequestBody::default() };
+        self.client.run(&order, timeout).await?.location.context("the savepoint has no place")
+    }
+
+    /// Waits until the job has been restored from a checkpoint and all its tasks run.
+    pub(crate) async fn wait_for_recovery(&self, job: &str, timeout: Duration) -> Result<()> {
+        let id = JobId::new(job)?;
+        let recovered = async || {
+            let checkpoints = self.client.call(&Checkpoints { job: id.clone() }).await;
+            let restored = checkpoints.is_ok_and(|checkpoints| checkpoints.counts.restored > 0);
+            Ok((restored && all_run(&self.job(job).await?)).then_some(()))
+        };
+        poll("the recovery", timeout, recovered).await
+    }
+
+    /// Cancels the job and waits until it is.
+    pub(crate) async fn cancel(&self, job: &str, timeout: Duration) -> Result<()> {
+        self.client.call(&CancelJob { job: JobId::new(job)?, mode: None }).await?;
+        self.wait_for_state(job, JobStatus::Canceled, timeout).await
+    }
+
+    /// Waits until the job is in that state.
+    pub(crate) async fn wait_for_state(&self, job: &str, state: JobStatus, timeout: Duration) -> Result<()> {
+        let reached = async || Ok((self.job(job).await?.state == state).then_some(()));
+        poll(state.as_str(), timeout, reached).await
+    }
+
+    /// The job's entry in the overview, which Flink never answers from a cache.
+    pub(crate) async fn job(&self, job: &str) -> Result<JobDetails> {
+        let overview = self.client.call(&JobsOverview).await?;
+        overview.jobs.into_iter().find(|entry| entry.jid.as_str() == job).context("the job is gone")
+    }
+}
+
+/// Whether all subtasks of a job run.
+pub(crate) fn all_run(job: &JobDetails) -> bool {
+    job.tasks.get("total").is_some_and(|total| *total > 0) && job.tasks.get("running") == job.tasks.get("total")
+}
+
+/// Asks until there is an answer.
+pub(crate) async fn poll<T, F: Future<Output = Result<Option<T>>>>(
+    what: &str,
+    timeout: Duration,
+    mut ask: impl FnMut() -> F,
+) -> Result<T> {
+    let end = Instant::now() + timeout;
+    loop {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
+        if Instant::now() > end {
+            bail!("{what} did not come within {} s", timeout.as_secs());
+        }
+        sleep(POLL_INTERVAL).await;
+    }
+}

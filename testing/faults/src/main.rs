@@ -1,0 +1,202 @@
+//! `cargo faults run`: the program with a spool, under faults that a test in `cargo test` cannot have.
+//!
+//! It plays a recorded session to our collector while its disk is full, system calls fail, the collector is stopped, the clock jumps, or no
+//! file can be opened. Each time the collector must end up with the very records of a run without faults.
+
+#![allow(clippy::print_stdout, reason = "a command line program prints its results")]
+
+mod day;
+mod program;
+mod system;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, Subcommand};
+use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
+use harness::{Prerequisites, RECORDING, build, recreate, workspace_root};
+use serde_json::Value;
+
+use program::Program;
+
+/// What every fault needs.
+struct Rig {
+    binary: PathBuf,
+    recording: PathBuf,
+    folder: PathBuf,
+    /// What arrives without a fault.
+    expected: Vec<Value>,
+}
+
+/// A row of `docs/reliability.md`, and what shows it.
+type Fault = (&'static str, fn(&Rig) -> Result<()>);
+
+const FAULTS: &[Fault] = &[
+    ("3: the collector is stopped (SIGSTOP), and goes on", system::stopped_collector),
+    ("14: the disk is full (tmpfs of 200 KiB)", full_disk),
+    ("15: fdatasync fails once", |rig| failing_calls(rig, &["fdatasync"], "EIO", "3", SPOOL_FAILS)),
+    ("15: fdatasync fails from then on", |rig| failing_calls(rig, &["fdatasync"], "EIO", "3+", SPOOL_FAILS)),
+    ("15: fsync fails from then on", |rig| failing_calls(rig, &["fsync"], "EIO", "3+", SPOOL_FAILS)),
+    ("15: a segment cannot be written, for lack of space", full_segment),
+    ("15: the cursor cannot be renamed", |rig| {
+        failing_calls(rig, &["rename", "renameat", "renameat2"], "EIO", "2+", "What is delivered cannot be noted")
+    }),
+    ("20: the clock jumps by two days, forth", |rig| system::clock(rig, "+2d")),
+    ("20: the clock jumps by two days, back", |rig| system::clock(rig, "-2d")),
+    ("41: no file descriptors are left, for three seconds", system::no_descriptors),
+];
+
+const SPOOL_FAILS: &str = "The spool cannot be used, delivering from memory";
+const SPOOL_WORKS: &str = "The spool can be used again";
+/// How long anything here may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs `flink-traces` with a spool under faults of the operating system.
+///
+/// After each fault, the collector must have the same records as after a run without faults.
+#[derive(Debug, Parser)]
+#[command(name = "faults", bin_name = "cargo faults")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the faults whose names contain NAME, or all of them.
+    Run {
+        /// A part of a name, such as `15:` or `clock`.
+        #[arg(value_name = "NAME", default_value = "")]
+        name: String,
+    },
+    /// Play a day of a recorded cluster as fast as possible, and watch memory and descriptors.
+    Day {
+        /// The length of the day.
+        #[arg(value_name = "HOURS", default_value_t = 24.0)]
+        hours: f64,
+    },
+    /// Run the collector that `run` stops with a signal.
+    #[command(hide = true)]
+    Collector,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Run { name } => run(&name),
+        Command::Day { hours } => {
+            prerequisites().check()?;
+            day::run(&prepare()?, hours)
+        }
+        Command::Collector => system::serve_collector(),
+    }
+}
+
+fn prerequisites() -> Prerequisites {
+    Prerequisites::new("testing/faults/README.md").linux()
+}
+
+fn prepare() -> Result<Rig> {
+    let root = workspace_root()?;
+    let folder = root.join("target/faults");
+    recreate(&folder)?;
+    Ok(Rig { binary: build("flink-traces")?, recording: root.join(RECORDING), folder, expected: Vec::new() })
+}
+
+fn run(name: &str) -> Result<()> {
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| is_root(&process));
+    prerequisites()
+        .program("strace", "Debian: strace")
+        .program("unshare", "Debian: util-linux")
+        .program("prlimit", "Debian: util-linux")
+        .file(&system::FAKETIME, "Debian: faketime")
+        .require(is_root, "root, to mount a tmpfs")
+        .check()?;
+    let mut rig = prepare()?;
+    let collector = OtlpCollector::start()?;
+    Program::play(&rig, "reference", &collector.grpc_endpoint(), &[]).start()?.finish()?;
+    rig.expected = records(&collector);
+    ensure!(rig.expected.len() > 1_000, "{} records are too few to prove anything", rig.expected.len());
+    for (name, fault) in FAULTS.iter().filter(|(fault, _)| fault.contains(name)) {
+        fault(&rig).with_context(|| format!("{name}; see {}", rig.folder.display()))?;
+        println!("{name}: all {} records arrived", rig.expected.len());
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn is_root(process: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::uid(process) == 0
+}
+
+#[cfg(not(unix))]
+fn is_root(_: &std::fs::Metadata) -> bool {
+    false
+}
+
+/// What a collector has, in an order of its own and each record once: some may have come twice, but then with the same content.
+fn records(collector: &OtlpCollector) -> Vec<Value> {
+    let spans = collector.spans().into_iter().map(|span| span.plain());
+    let mut records: Vec<_> = spans.chain(collector.logs().iter().map(|log| log.plain())).collect();
+    records.sort_by_cached_key(Value::to_string);
+    records.dedup();
+    records
+}
+
+fn compare(rig: &Rig, collector: &OtlpCollector) -> Result<()> {
+    let found = records(collector);
+    let (expected, count) = (rig.expected.len(), found.len());
+    let missing =
+        rig.expected.iter().filter(|record| found.binary_search_by_key(&record.to_string(), Value::to_string).is_err());
+    let missing = missing.count();
+    ensure!(found == rig.expected, "{expected} records were expected, {count} found, {missing} are missing");
+    Ok(())
+}
+
+/// Refuses everything until told otherwise, so that the spool fills.
+fn refusing() -> Result<OtlpCollector> {
+    let collector = OtlpCollector::start()?;
+    collector.answer_by(|_| HttpAnswer::new(503).into());
+    Ok(collector)
+}
+
+fn full_disk(rig: &Rig) -> Result<()> {
+    let collector = refusing()?;
+    let spool = rig.folder.join("tmpfs");
+    std::fs::create_dir(&spool)?;
+    let script = "mount -t tmpfs -o size=200k tmpfs \"$0\" && exec \"$@\"";
+    // Its own name space: the mount is gone when the process is.
+    let wrapper = ["unshare", "--mount", "sh", "-c", script].map(str::to_owned);
+    let wrapper: Vec<_> = wrapper.into_iter().chain([spool.display().to_string()]).collect();
+    let mut program = Program::play(rig, "full-disk", &collector.grpc_endpoint(), &wrapper);
+    program.spool(&spool);
+    let running = program.start()?;
+    running.wait_for(SPOOL_FAILS)?;
+    collector.answer_by(|_| Answer::Accept);
+    running.wait_for(SPOOL_WORKS)?;
+    running.finish()?;
+    compare(rig, &collector)
+}
+
+/// The program where those calls of threads that write to the disk fail, at those times, and what it then says.
+fn failing_calls(rig: &Rig, calls: &[&str], error: &str, when: &str, says: &str) -> Result<()> {
+    let calls = calls.join(",");
+    strace(rig, &[format!("--trace={calls}"), format!("--inject={calls}:error={error}:when={when}")], says)
+}
+
+fn full_segment(rig: &Rig) -> Result<()> {
+    let segment = rig.folder.join("spool-strace/traces-otlp/00000000000000000001.seg");
+    let inject = "--inject=write:error=ENOSPC:when=3+".to_owned();
+    strace(rig, &["--trace=write".to_owned(), inject, format!("--trace-path={}", segment.display())], SPOOL_FAILS)
+}
+
+fn strace(rig: &Rig, arguments: &[String], says: &str) -> Result<()> {
+    let collector = OtlpCollector::start()?;
+    let _ = std::fs::remove_dir_all(rig.folder.join("spool-strace"));
+    let wrapper: Vec<_> = ["strace", "--follow-forks", "--output=/dev/null"].into_iter().map(str::to_owned).collect();
+    let wrapper = [&wrapper, arguments].concat();
+    let running = Program::play(rig, "strace", &collector.grpc_endpoint(), &wrapper).start()?;
+    running.wait_for(says)?;
+    running.finish()?;
+    compare(rig, &collector)
+}

@@ -1,0 +1,44 @@
+//! The parts that the test harnesses share: prerequisites, processes, and a Flink distribution.
+#![allow(clippy::print_stdout, reason = "a harness reports its progress on standard output")]
+
+pub mod flink;
+mod prerequisites;
+mod process;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+pub use prerequisites::Prerequisites;
+pub use process::{ProcessGuard, build, run};
+
+/// The recorded session of a real cluster that `flink-traces demo` shows.
+pub const RECORDING: &str = "crates/flink-traces/recordings/flink-2.3.0-full.jsonl.gz";
+
+/// Returns the folder of the workspace's checkout.
+///
+/// # Errors
+///
+/// Returns an error if the checkout was moved after this crate was compiled.
+pub fn workspace_root() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.canonicalize().with_context(|| format!("cannot find {}", root.display()))
+}
+
+/// Creates `folder`, or empties it if it exists.
+///
+/// # Errors
+///
+/// Returns an error if the folder cannot be emptied or created.
+pub fn recreate(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
+}
+
+/// Prints the step that begins.
+pub fn say(step: &str) {
+    println!("==> {step}");
+}
