@@ -24,11 +24,7 @@ fn checkpoint(number: i64) -> SpanBuilder {
 
 fn reported(number: usize) -> ReportedSpan {
     let variables = [("<host>", "jobmanager-0"), ("<job_id>", JOB_ID), ("<job_name>", "State machine job")];
-    let context = ReportContext {
-        job_id: Some(JOB_ID.into()),
-        variables: variables.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        compatibility: Compatibility::Standard,
-    };
+    let context = ReportContext::new(Compatibility::Standard).with_job_id(JOB_ID).with_variables(variables);
     let span = checkpoint(number as i64).identity(Identity::numbered(number as u64)).build(&SystemClock);
     ReportedSpan::new(Arc::new(span), Arc::new(context))
 }

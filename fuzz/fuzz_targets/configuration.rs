@@ -13,8 +13,8 @@ use tempfile::TempDir;
 static DIRECTORY: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let mut registry = Registry::new();
-    flink_traces_log::register(&mut registry);
-    flink_traces_otlp::register(&mut registry);
+    flink_traces_log::register(&mut registry).unwrap();
+    flink_traces_otlp::register(&mut registry).unwrap();
     registry
 });
 

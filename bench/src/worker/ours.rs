@@ -28,10 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A dispatcher with one reporter of that class and those options.
 fn dispatcher(class: &str, options: &[(&str, &str)]) -> Result<Dispatcher> {
     let mut registry = Registry::new();
-    flink_traces_otlp::register(&mut registry);
-    flink_traces_json::register(&mut registry);
-    registry.register_trace("nowhere", Nowhere);
-    registry.register_trace("never", Never);
+    flink_traces_otlp::register(&mut registry)?;
+    flink_traces_json::register(&mut registry)?;
+    registry.register_trace("nowhere", Nowhere)?;
+    registry.register_trace("never", Never)?;
     let options = options.iter().map(|(key, value)| (format!("traces.reporter.r.{key}"), *value));
     let pairs: Vec<_> = options.chain([("traces.reporter.r.factory.class".to_owned(), class)]).collect();
     let configuration = Configuration::from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), *value)));
@@ -159,11 +159,8 @@ pub(super) fn export(size: usize, sink: &str, protocol: &str) -> Result<Numbers>
 
 fn reported(size: usize) -> Vec<ReportedSpan> {
     let variables = [("<host>", sample::HOST), ("<job_id>", sample::JOB_ID), ("<job_name>", sample::JOB_NAME)];
-    let context = Arc::new(ReportContext {
-        job_id: Some(sample::JOB_ID.into()),
-        variables: variables.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        compatibility: Compatibility::Standard,
-    });
+    let context =
+        Arc::new(ReportContext::new(Compatibility::Standard).with_job_id(sample::JOB_ID).with_variables(variables));
     let clock: &dyn Clock = &SystemClock;
     let reported = |number: usize| {
         let span = sample::checkpoint(number).identity(Identity::numbered(number as u64)).build(clock);

@@ -4,12 +4,16 @@ use std::borrow::Cow;
 use std::{fmt, str};
 
 use crate::ValueRef;
+use crate::proto::{KeyValue, Writer};
 
 /// Text that is usually a constant: attribute keys, names, scopes.
 pub type Text = Cow<'static, str>;
 
-/// The value of an attribute. Flink's builders accept these four kinds and no other
-/// (`org.apache.flink.AttributeBuilder`): no lists, no bytes, no nesting.
+/// The value of an attribute.
+///
+/// Flink's builders (`org.apache.flink.AttributeBuilder`) accept the same four kinds. There are no lists,
+/// no bytes and no nesting.
+// Exhaustive: Flink has these four kinds, and each reporter must have a form for each of them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AttributeValue {
     /// A Java `String`.
@@ -82,15 +86,15 @@ impl From<bool> for AttributeValue {
 /// memory of a list of strings, one allocation for all, and nothing left to convert when a reporter sends them.
 #[derive(Clone, Default)]
 pub struct Attributes {
-    fields: Vec<u8>,
+    fields: Writer,
     keys: Keys,
 }
 
-/// The tags of the fields of `Span`, `KeyValue` and `AnyValue`.
+/// The number of the field `attributes` of the message `Span`.
+const ATTRIBUTES: u8 = 9;
+
+/// The tags of the fields of `AnyValue`.
 mod tag {
-    pub(super) const ATTRIBUTES: u8 = 9 << 3 | 2;
-    pub(super) const KEY: u8 = 1 << 3 | 2;
-    pub(super) const VALUE: u8 = 2 << 3 | 2;
     pub(super) const STRING: u8 = 1 << 3 | 2;
     pub(super) const BOOL: u8 = 2 << 3;
     pub(super) const INT: u8 = 3 << 3;
@@ -103,7 +107,7 @@ impl Attributes {
 
     /// No attributes.
     pub const fn new() -> Self {
-        Self { fields: Vec::new(), keys: Keys(0) }
+        Self { fields: Writer::new(), keys: Keys(0) }
     }
 
     /// Sets `key`, replacing an earlier value in its place.
@@ -128,39 +132,20 @@ impl Attributes {
         }
     }
 
+    #[inline]
     fn push(&mut self, key: &str, value: ValueRef<'_>) {
-        let value_len = value_len(value);
-        let len = field_len(key.len()) + field_len(value_len);
-        self.reserve(field_len(len));
-        let out = &mut self.fields;
-        begin(out, tag::ATTRIBUTES, len);
-        begin(out, tag::KEY, key.len());
-        out.extend_from_slice(key.as_bytes());
-        begin(out, tag::VALUE, value_len);
-        match value {
-            ValueRef::String(text) => {
-                begin(out, tag::STRING, text.len());
-                out.extend_from_slice(text.as_bytes());
-            }
-            ValueRef::Bool(flag) => out.extend_from_slice(&[tag::BOOL, flag.into()]),
-            ValueRef::Long(number) => {
-                out.push(tag::INT);
-                push_varint(out, number.cast_unsigned());
-            }
-            ValueRef::Double(number) => {
-                out.push(tag::DOUBLE);
-                out.extend_from_slice(&number.to_bits().to_le_bytes());
-            }
-        }
+        let attribute = KeyValue::new(key, value);
+        self.reserve(attribute.field_len());
+        self.fields.key_value(ATTRIBUTES, &attribute);
     }
 
     /// Writes all anew: that a key is set twice is rare.
     fn replace(&mut self, place: usize, key: &str, value: ValueRef<'_>) {
-        let mut replaced = Self { fields: Vec::new(), keys: self.keys };
+        let mut replaced = Self { fields: Writer::new(), keys: self.keys };
         for (number, entry) in self.entries().enumerate() {
             match number == place {
                 true => replaced.push(key, value),
-                false => replaced.fields.extend_from_slice(entry.field),
+                false => replaced.fields.raw(entry.field),
             }
         }
         *self = replaced;
@@ -187,7 +172,7 @@ impl Attributes {
 
     /// All attributes, in order, as the fields `attributes` of a message `Span` of OTLP: for a reporter that sends OTLP.
     pub fn as_span_fields(&self) -> &[u8] {
-        &self.fields
+        self.fields.as_slice()
     }
 
     /// Their keys, as bits.
@@ -198,7 +183,7 @@ impl Attributes {
     /// All attributes, in order, for whoever knows most keys by their bytes: [`iter`](Self::iter) looks at each of a text's bytes to see
     /// that it is UTF-8.
     pub fn entries(&self) -> impl Iterator<Item = AttributeEntry<'_>> + Clone {
-        Entries(&self.fields)
+        Entries(self.fields.as_slice())
     }
 
     /// How many there are. It counts them.
@@ -331,51 +316,6 @@ fn varint(bytes: &[u8]) -> (u64, &[u8]) {
         }
     }
     (number, &[])
-}
-
-/// The tag of a field, and the length of what follows.
-#[inline]
-fn begin(out: &mut Vec<u8>, tag: u8, len: usize) {
-    match len < 0x80 {
-        true => out.extend_from_slice(&[tag, len as u8]),
-        false => {
-            out.push(tag);
-            push_varint(out, len as u64);
-        }
-    }
-}
-
-#[inline]
-fn push_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-/// How many bytes a number takes, seven bits in each: the division of the count of its bits by seven, rounded up, which a multiplication
-/// does for all counts up to 64.
-#[inline]
-fn varint_len(number: u64) -> usize {
-    let bits = u64::BITS - (number | 1).leading_zeros();
-    ((bits * 9 + 64) / 64) as usize
-}
-
-/// The length of a field of `len` bytes, with its tag and its length.
-#[inline]
-fn field_len(len: usize) -> usize {
-    1 + varint_len(len as u64) + len
-}
-
-#[inline]
-fn value_len(value: ValueRef<'_>) -> usize {
-    match value {
-        ValueRef::String(text) => field_len(text.len()),
-        ValueRef::Bool(_) => 2,
-        ValueRef::Long(number) => 1 + varint_len(number.cast_unsigned()),
-        ValueRef::Double(_) => 9,
-    }
 }
 
 #[cfg(test)]

@@ -71,6 +71,7 @@ impl Event {
 
 /// What an event tells beyond, or more rightly than, Flink's own would. Left out under `compatibility: flink`.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct EventExtension {
     /// Further attributes.
     pub attributes: Attributes,

@@ -6,6 +6,7 @@ mod config;
 mod event;
 mod id;
 pub mod otel;
+pub mod proto;
 mod record;
 mod registry;
 mod reporter;
@@ -25,9 +26,9 @@ pub use record::{
     AddedAttributes, Compatibility, JOB_ID, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, SpanRef,
     ValueRef, strip_angle_brackets,
 };
-pub use registry::Registry;
+pub use registry::{AlreadyRegistered, Registry};
 pub use reporter::{
-    Deadline, EventReporter, EventReporterFactory, ReportError, ReporterMeter, SpoolStats, TraceReporter,
+    BufferStats, Deadline, EventReporter, EventReporterFactory, ReportError, ReporterMeter, TraceReporter,
     TraceReporterFactory, TransferStats,
 };
 pub use signal::Signal;

@@ -116,7 +116,7 @@ mod tests {
     use crate::{Event, ReportContext, ReportedSpan, Span, SystemClock};
 
     fn context(compatibility: Compatibility) -> Arc<ReportContext> {
-        Arc::new(ReportContext { compatibility, ..ReportContext::default() })
+        Arc::new(ReportContext::new(compatibility))
     }
 
     #[test]

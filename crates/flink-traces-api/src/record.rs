@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::attribute::Keys;
 use crate::{AttributeValue, Event, Failure, Identity, Span, SpanId, Text, TraceId};
 
-/// Whether a reporter reports as Flink would, mistakes included, or as it is right. Option `compatibility`.
+/// The value of the option `compatibility`, which selects between Flink's behavior and a corrected one.
+// Exhaustive: a reporter either corrects Flink's records or copies them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Compatibility {
     /// Failed spans end when they failed and carry an error, events have the time and the severity they deserve, and what
@@ -20,6 +21,7 @@ pub enum Compatibility {
 
 /// What a group and a reporter add to whatever they report: the part that all records of one group at one reporter share.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct ReportContext {
     /// The job, for what a job's own group reports: attribute `jobId` on roots and events.
     pub job_id: Option<Text>,
@@ -31,6 +33,28 @@ pub struct ReportContext {
 }
 
 impl ReportContext {
+    /// Creates a context without a job and without variables.
+    pub fn new(compatibility: Compatibility) -> Self {
+        Self { job_id: None, variables: Vec::new(), compatibility }
+    }
+
+    /// Sets the job.
+    #[must_use]
+    pub fn with_job_id(mut self, job_id: impl Into<Text>) -> Self {
+        self.job_id = Some(job_id.into());
+        self
+    }
+
+    /// Sets the variables, whose keys have angle brackets.
+    #[must_use]
+    pub fn with_variables(
+        mut self,
+        variables: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
+    ) -> Self {
+        self.variables = variables.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        self
+    }
+
     fn overrides(&self, key: &str) -> bool {
         self.variables.iter().any(|(variable, _)| variable == key)
     }
@@ -117,6 +141,7 @@ impl AddedAttributes {
 pub const JOB_ID: &str = "jobId";
 
 /// A borrowed [`AttributeValue`].
+// Exhaustive: it has the variants of `AttributeValue`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ValueRef<'a> {
     /// Text.
@@ -154,6 +179,7 @@ impl fmt::Display for ValueRef<'_> {
 
 /// Attributes as the OpenTelemetry reporters export them.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct OtelAttributes<'a> {
     /// Each key once, angle brackets stripped.
     pub list: Vec<(&'a str, ValueRef<'a>)>,
@@ -422,11 +448,8 @@ mod tests {
     use crate::SystemClock;
 
     fn context(compatibility: Compatibility) -> Arc<ReportContext> {
-        Arc::new(ReportContext {
-            job_id: Some("4711".into()),
-            variables: vec![("<host>".to_owned(), "jm".to_owned()), ("plain".to_owned(), "variable".to_owned())],
-            compatibility,
-        })
+        let variables = [("<host>", "jm"), ("plain", "variable")];
+        Arc::new(ReportContext::new(compatibility).with_job_id("4711").with_variables(variables))
     }
 
     fn reported(compatibility: Compatibility) -> ReportedSpan {
@@ -437,7 +460,7 @@ mod tests {
             .attribute("plain", "user's")
             .attribute("flag", true)
             .extension_attribute("why", "disk full")
-            .failure(Failure { ts_millis: 170, message: "disk full".to_owned() })
+            .failure(Failure::new(170, "disk full".to_owned()))
             .link(Identity::of(&["before"]))
             .child(Span::builder("scope", "child").start_ts_millis(110).end_ts_millis(-1).attribute("host", "own"))
             .build(&SystemClock);

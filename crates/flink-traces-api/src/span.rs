@@ -133,6 +133,7 @@ impl Span {
 
 /// What a span tells beyond what Flink's own would. Left out of what a reporter sees under `compatibility: flink`.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct SpanExtension {
     /// Further attributes.
     pub attributes: Attributes,
@@ -146,11 +147,19 @@ pub struct SpanExtension {
 
 /// A failure: it gives a span the status error and, where Flink leaves the end unset, an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Failure {
-    /// When, in milliseconds since the epoch.
+    /// The time of the failure, in milliseconds since the epoch.
     pub ts_millis: i64,
-    /// Why, for people; may be empty.
+    /// The cause, for people. May be empty.
     pub message: String,
+}
+
+impl Failure {
+    /// Creates a failure at `ts_millis`, in milliseconds since the epoch.
+    pub fn new(ts_millis: i64, message: impl Into<String>) -> Self {
+        Self { ts_millis, message: message.into() }
+    }
 }
 
 /// Builds a [`Span`], as `org.apache.flink.traces.SpanBuilder`.
@@ -208,14 +217,20 @@ impl SpanBuilder {
     #[must_use]
     #[inline]
     pub fn attribute(mut self, key: impl Into<Text>, value: impl Into<AttributeValue>) -> Self {
-        self.set_attribute(&key.into(), ValueRef::from(&value.into()));
+        self.span.attributes.set(key, value);
         self
     }
 
-    /// [`attribute`](Self::attribute) for whoever keeps key and value, or sets many: what is borrowed is copied once, to where it stays.
+    /// Sets attributes from borrowed keys and values, which are copied once.
+    ///
+    /// This is [`attribute`](Self::attribute) for callers that set many.
+    #[must_use]
     #[inline]
-    pub fn set_attribute(&mut self, key: &str, value: ValueRef<'_>) {
-        self.span.attributes.set_ref(key, value);
+    pub fn attributes<'a>(mut self, attributes: impl IntoIterator<Item = (&'a str, ValueRef<'a>)>) -> Self {
+        for (key, value) in attributes {
+            self.span.attributes.set_ref(key, value);
+        }
+        self
     }
 
     /// Makes room for attributes of about so many bytes, keys and values and eight more for each: for whoever makes many spans that are

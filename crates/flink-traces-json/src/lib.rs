@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use flink_traces_api::{
-    ConfigError, ConfigOption, Deadline, EventReporter, EventReporterFactory, OptionDoc, Registry, ReportError,
-    ReportedEvent, ReportedSpan, ReporterConfig, ReporterMeter, Signal, TraceReporter, TraceReporterFactory, otel,
+    AlreadyRegistered, ConfigError, ConfigOption, Deadline, EventReporter, EventReporterFactory, OptionDoc, Registry,
+    ReportError, ReportedEvent, ReportedSpan, ReporterConfig, ReporterMeter, Signal, TraceReporter,
+    TraceReporterFactory, otel,
 };
 
 use file::{FileError, LineFile, Rules, Sync};
@@ -86,10 +87,14 @@ enum Format {
     Flat,
 }
 
-/// Makes both reporters known as [`FACTORY`].
-pub fn register(registry: &mut Registry) {
-    registry.register_trace(FACTORY, JsonReporterFactory);
-    registry.register_event(FACTORY, JsonReporterFactory);
+/// Registers both reporters as [`FACTORY`].
+///
+/// # Errors
+/// Fails if the registry already has one of the two. The factory that was registered first stays.
+pub fn register(registry: &mut Registry) -> Result<(), AlreadyRegistered> {
+    let traces = registry.register_trace(FACTORY, JsonReporterFactory);
+    let events = registry.register_event(FACTORY, JsonReporterFactory);
+    traces.and(events)
 }
 
 struct JsonReporterFactory;
@@ -216,7 +221,7 @@ impl JsonReporter {
     ) -> Result<(), ReportError> {
         let mut written = 0;
         let result = self.try_write_all(records, push, &mut written);
-        result.map_err(|error| ReportError::lost(count - written, true, error))
+        result.map_err(|error| ReportError::from_dropped(count - written, true, error))
     }
 
     fn try_write_all<R>(

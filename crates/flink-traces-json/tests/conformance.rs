@@ -107,7 +107,7 @@ fn otlp_logs(line: &str) -> Vec<Received> {
 #[test]
 fn the_reporters_conform() {
     let mut registry = Registry::new();
-    register(&mut registry);
+    register(&mut registry).unwrap();
     type Read = fn(&str) -> Vec<Received>;
     let formats: [(_, Read, Read); 2] = [("flat", flat, flat), ("otlp", otlp_spans, otlp_logs)];
     for (format, spans, events) in formats {

@@ -66,17 +66,13 @@ impl Output {
 
 fn registry() -> Registry {
     let mut registry = Registry::new();
-    register(&mut registry);
+    register(&mut registry).unwrap();
     registry
 }
 
 fn context(job_name: &str, compatibility: Compatibility) -> Arc<ReportContext> {
     let variables = [("<host>", "localhost"), ("<job_id>", JOB_ID), ("<job_name>", job_name)];
-    Arc::new(ReportContext {
-        job_id: Some(JOB_ID.into()),
-        variables: variables.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        compatibility,
-    })
+    Arc::new(ReportContext::new(compatibility).with_job_id(JOB_ID).with_variables(variables))
 }
 
 fn reported_span(span: SpanBuilder, context: Arc<ReportContext>) -> ReportedSpan {
@@ -105,7 +101,7 @@ fn tree() -> SpanBuilder {
         .attribute("host", "replaced")
         .attribute("<>", "dropped")
         .extension_attribute("failureReason", "expired")
-        .failure(Failure { ts_millis: 1_795_230_981_440, message: "Checkpoint expired.".to_owned() })
+        .failure(Failure::new(1_795_230_981_440, "Checkpoint expired.".to_owned()))
         .link(Identity::of(&["before"]))
         .child(
             Span::builder("org.apache.flink.Tracker", " ")
@@ -311,7 +307,7 @@ fn no_text_makes_one_record_look_like_several() {
         let text = || hostile.clone();
         let context = context(&hostile, Compatibility::Standard);
         let span = Span::builder(text(), text()).start_ts_millis(1).end_ts_millis(-1).attribute(text(), text());
-        let span = reported_span(span.failure(Failure { ts_millis: 2, message: text() }), context.clone());
+        let span = reported_span(span.failure(Failure::new(2, text())), context.clone());
         let event = Event::builder(text(), text()).body(text()).severity(text()).attribute(text(), text());
         let event = reported_event(event, context);
         for (format, name_of) in
@@ -453,7 +449,7 @@ fn what_is_lost_is_counted_and_the_next_report_tries_again() {
     report(&mut *reporter, std::slice::from_ref(&single)).unwrap();
     fs::remove_dir_all(&output.folder).unwrap();
     let error = report(&mut *reporter, &[single.clone(), tree.clone()]).unwrap_err();
-    assert_eq!((error.count_lost(), error.count_rejected(), error.is_retryable()), (5, 0, true));
+    assert_eq!((error.dropped(), error.rejected(), error.is_retryable()), (5, 0, true));
     fs::create_dir(&output.folder).unwrap();
     report(&mut *reporter, &[tree, single]).unwrap();
     assert_eq!(output.text().lines().count(), 2);
@@ -521,7 +517,7 @@ fn files_are_for_their_owner_and_symbolic_links_are_refused() {
     std::os::unix::fs::symlink(&target, &output.path).unwrap();
     let before = fs::read_to_string(&target).unwrap();
     let error = report(&mut *reporter, &[small_span()]).unwrap_err();
-    assert_eq!(error.count_lost(), 1);
+    assert_eq!(error.dropped(), 1);
     assert!(output.traces(&[]).is_err());
     fs::remove_file(&target).unwrap();
     assert!(output.traces(&[]).is_err(), "a link that leads nowhere");
@@ -570,6 +566,6 @@ fn the_bytes_that_it_counts_are_those_of_the_files() {
     assert!(files.len() > 1, "{files:?}");
     let size: u64 = files.iter().map(|name| fs::metadata(output.folder.path().join(name)).unwrap().len()).sum();
     let stats = meter.read();
-    assert_eq!((stats.bytes_sent, stats.spool), (size, None));
+    assert_eq!((stats.bytes_sent, stats.buffer), (size, None));
     assert!(stats.last_taken.is_some());
 }

@@ -5,8 +5,9 @@ mod flink_text;
 mod line;
 
 use flink_traces_api::{
-    Compatibility, ConfigError, ConfigOption, Deadline, EventReporter, EventReporterFactory, OptionDoc, Registry,
-    ReportError, ReportedEvent, ReportedSpan, ReporterConfig, SpanRef, TraceReporter, TraceReporterFactory, otel,
+    AlreadyRegistered, Compatibility, ConfigError, ConfigOption, Deadline, EventReporter, EventReporterFactory,
+    OptionDoc, Registry, ReportError, ReportedEvent, ReportedSpan, ReporterConfig, SpanRef, TraceReporter,
+    TraceReporterFactory, otel,
 };
 use tracing::Level;
 
@@ -41,10 +42,15 @@ enum Format {
     Flink,
 }
 
-/// Makes both reporters known under Flink's names of their factories, [`TRACE_FACTORY`] and [`EVENT_FACTORY`].
-pub fn register(registry: &mut Registry) {
-    registry.register_trace(TRACE_FACTORY, LogReporterFactory);
-    registry.register_event(EVENT_FACTORY, LogReporterFactory);
+/// Registers both reporters under the class names of Flink's factories, [`TRACE_FACTORY`] and
+/// [`EVENT_FACTORY`].
+///
+/// # Errors
+/// Fails if the registry already has one of the two. The factory that was registered first stays.
+pub fn register(registry: &mut Registry) -> Result<(), AlreadyRegistered> {
+    let traces = registry.register_trace(TRACE_FACTORY, LogReporterFactory);
+    let events = registry.register_event(EVENT_FACTORY, LogReporterFactory);
+    traces.and(events)
 }
 
 struct LogReporterFactory;

@@ -116,7 +116,7 @@ fn the_reporters_conform() {
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| Capture);
     subscriber.with_ansi(false).without_time().init();
     let mut registry = Registry::new();
-    register(&mut registry);
+    register(&mut registry).unwrap();
     let suite = Conformance::new(|| Lines);
     suite.check_traces(registry.trace(TRACE_FACTORY).unwrap()).unwrap();
     suite.check_events(registry.event(EVENT_FACTORY).unwrap()).unwrap();

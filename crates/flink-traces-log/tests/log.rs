@@ -20,11 +20,7 @@ const JOB_ID: &str = "0a4480b1aa43ca25b4801a22462f387a";
 
 fn context(job_name: &str, compatibility: Compatibility) -> Arc<ReportContext> {
     let variables = [("<host>", "localhost"), ("<job_id>", JOB_ID), ("<job_name>", job_name)];
-    Arc::new(ReportContext {
-        job_id: Some(JOB_ID.into()),
-        variables: variables.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        compatibility,
-    })
+    Arc::new(ReportContext::new(compatibility).with_job_id(JOB_ID).with_variables(variables))
 }
 
 fn reported_span(span: SpanBuilder, context: Arc<ReportContext>) -> ReportedSpan {
@@ -52,10 +48,7 @@ fn failed_checkpoint() -> SpanBuilder {
     checkpoint()
         .end_ts_millis(-1)
         .link(Identity::of(&["before"]))
-        .failure(Failure {
-            ts_millis: 1_795_230_981_440,
-            message: "Checkpoint expired\n before completing.".to_owned(),
-        })
+        .failure(Failure::new(1_795_230_981_440, "Checkpoint expired\n before completing.".to_owned()))
         .child(Span::builder(TRACKER, "Checkpoint_Task").start_ts_millis(1_795_230_921_340).attribute("ratio", 0.5))
         .child(
             Span::builder(TRACKER, "Checkpoint_Task")
@@ -100,7 +93,7 @@ fn logged(options: &[(&str, &str)], span: &ReportedSpan, event: &ReportedEvent) 
         subscriber.with_ansi(false).without_time().init();
     });
     let mut registry = Registry::new();
-    register(&mut registry);
+    register(&mut registry).unwrap();
     let config = ReporterConfig::from_pairs("log", options.iter().copied());
     let mut reporter = registry.trace(TRACE_FACTORY).unwrap().create_trace_reporter(&config).unwrap();
     reporter.report(std::slice::from_ref(span), &Deadline::unlimited()).unwrap();
@@ -178,7 +171,7 @@ fn flinks_own_lines_are_reproduced() {
     for line in lines.lines() {
         let span = FlinkSpanParser(line.strip_prefix("Reported span: ").unwrap()).span();
         let value_of = |key: &str| line.split_once(key).unwrap().1.split([',', '}']).next().unwrap().to_owned();
-        let mut context = ReportContext { job_id: Some(value_of(" jobId=").into()), ..ReportContext::default() };
+        let mut context = ReportContext::default().with_job_id(value_of(" jobId="));
         for key in ["<host>", "<job_id>", "<job_name>"] {
             context.variables.push((key.to_owned(), value_of(&format!(" {key}="))));
         }
@@ -319,7 +312,7 @@ fn no_text_makes_one_record_look_like_several() {
         let context = context(hostile, Compatibility::Standard);
         let text = || hostile.to_owned();
         let span = Span::builder(text(), text()).start_ts_millis(1).attribute(text(), text());
-        let failure = Failure { ts_millis: 2, message: text() };
+        let failure = Failure::new(2, text());
         let span = reported_span(span.end_ts_millis(-1).failure(failure), context.clone());
         let event = Event::builder(text(), text()).body(text()).severity(text()).attribute(text(), text());
         let event = reported_event(event, context);
@@ -348,7 +341,7 @@ fn a_name_of_a_megabyte_stays_whole() {
 #[test]
 fn a_wrong_format_is_refused_with_its_place() {
     let mut registry = Registry::new();
-    register(&mut registry);
+    register(&mut registry).unwrap();
     let config = ReporterConfig::from_pairs("log", [("format", "json")]);
     let error = registry.trace(TRACE_FACTORY).unwrap().create_trace_reporter(&config).err().unwrap();
     expect!["code: reporter.log.format: 'json' is not `fields` or `flink`"].assert_eq(&error.to_string());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flink_traces_api::{ConfigError, ConfigOption, OptionDoc, Registry, ReporterConfig, otel};
+use flink_traces_api::{AlreadyRegistered, ConfigError, ConfigOption, OptionDoc, Registry, ReporterConfig, otel};
 use opentelemetry_otlp::{ExporterBuildError, LogExporter, SpanExporter, WithExportConfig};
 
 use crate::{LogExporterFactory, SpanExporterFactory};
@@ -29,10 +29,14 @@ const OPTIONS: &[OptionDoc] = &[
     otel::RESOURCE_ATTRIBUTES.doc(),
 ];
 
-/// Makes both reporters known as [`FACTORY`].
-pub fn register(registry: &mut Registry) {
-    registry.register_trace(FACTORY, SpanExporterFactory::new(OPTIONS, span_exporter));
-    registry.register_event(FACTORY, LogExporterFactory::new(OPTIONS, log_exporter));
+/// Registers both reporters as [`FACTORY`].
+///
+/// # Errors
+/// Fails if the registry already has one of the two. The factory that was registered first stays.
+pub fn register(registry: &mut Registry) -> Result<(), AlreadyRegistered> {
+    let traces = registry.register_trace(FACTORY, SpanExporterFactory::new(OPTIONS, span_exporter));
+    let events = registry.register_event(FACTORY, LogExporterFactory::new(OPTIONS, log_exporter));
+    traces.and(events)
 }
 
 fn span_exporter(config: &ReporterConfig) -> Result<SpanExporter, ConfigError> {

@@ -124,7 +124,7 @@ impl<E> Held<E> {
     ) -> Result<(), ReportError> {
         let Some(exporter) = &self.exporter else { return Ok(()) };
         let time = deadline.remaining().unwrap_or(SHUTDOWN);
-        within(&self.runtime, || shutdown(exporter, time)).map_err(|error| ReportError::lost(0, false, error))
+        within(&self.runtime, || shutdown(exporter, time)).map_err(|error| ReportError::from_dropped(0, false, error))
     }
 }
 
@@ -184,11 +184,11 @@ fn deliver<F: Future<Output = OTelSdkResult>>(
     let mut result = Ok(());
     for (count, export) in batches {
         let exported = match deadline.is_over() {
-            true => Err(ReportError::lost(count, true, "no time is left")),
+            true => Err(ReportError::from_dropped(count, true, "no time is left")),
             // Exporters do not tell what a retry could do.
-            false => {
-                runtime.block_on(in_time(export(), deadline)).map_err(|error| ReportError::lost(count, true, error))
-            }
+            false => runtime
+                .block_on(in_time(export(), deadline))
+                .map_err(|error| ReportError::from_dropped(count, true, error)),
         };
         result = match (result, exported) {
             (Err(first), Err(next)) => Err(ReportError::and(first, next)),

@@ -37,7 +37,7 @@ impl Destination for Collector {
 #[test]
 fn the_reporters_conform() {
     let mut registry = Registry::new();
-    register(&mut registry);
+    register(&mut registry).unwrap();
     let suite = || Conformance::new(|| Collector(OtlpCollector::start().unwrap()));
     suite().check_traces(registry.trace(FACTORY).unwrap()).unwrap();
     suite().check_events(registry.event(FACTORY).unwrap()).unwrap();

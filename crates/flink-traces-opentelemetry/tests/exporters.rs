@@ -77,11 +77,8 @@ impl LogExporter for Destination {
 }
 
 fn context() -> Arc<ReportContext> {
-    Arc::new(ReportContext {
-        job_id: Some("4711".into()),
-        variables: vec![("<host>".to_owned(), "jm".to_owned())],
-        compatibility: Compatibility::Standard,
-    })
+    let context = ReportContext::new(Compatibility::Standard);
+    Arc::new(context.with_job_id("4711").with_variables([("<host>", "jm")]))
 }
 
 /// A tree of that many spans: a root, and parts with a part each.
@@ -94,7 +91,7 @@ fn tree(spans: usize) -> ReportedSpan {
         .identity(Identity::of(&["this"]))
         .attribute("count", 7)
         .attribute("ratio", 0.5)
-        .failure(Failure { ts_millis: 9, message: "disk full".to_owned() })
+        .failure(Failure::new(9, "disk full".to_owned()))
         .link(Identity::of(&["before"]))
         .children(parts)
         .build(&SystemClock);
@@ -143,7 +140,7 @@ fn what_fails_is_counted_and_the_rest_is_tried() {
         let destination = Destination { failing, ..Destination::default() };
         let result = report_spans(&destination, &[tree(2_001)], &Deadline::unlimited());
         assert_eq!(destination.spans.lock().unwrap().len(), 4);
-        let counted = result.as_ref().err().map_or((0, 0), |error| (error.count_lost(), error.count_rejected()));
+        let counted = result.as_ref().err().map_or((0, 0), |error| (error.dropped(), error.rejected()));
         assert_eq!(counted, (lost, 0));
         assert!(result.err().is_none_or(|error| error.is_retryable()));
     }
@@ -154,7 +151,7 @@ fn an_exporter_that_hangs_ends_with_the_time() {
     let deadline = Deadline::unlimited();
     let destination = Destination { ends: Some(deadline.clone()), ..Destination::default() };
     let error = report_spans(&destination, &[tree(2_001)], &deadline).unwrap_err();
-    assert_eq!(error.count_lost(), 2_001);
+    assert_eq!(error.dropped(), 2_001);
     assert_eq!(destination.spans.lock().unwrap().len(), 1, "no batch is begun without time");
 }
 
@@ -165,7 +162,7 @@ fn an_exporter_is_shut_down_and_its_complaint_is_told() {
     let factory = SpanExporterFactory::new(&[], move |_| Ok(made.clone()));
     let reporter = factory.create_trace_reporter(&ReporterConfig::from_pairs("r", [])).unwrap();
     let error = reporter.close(&Deadline::unlimited()).unwrap_err();
-    assert_eq!((error.count_lost(), *destination.closed.lock().unwrap()), (0, true));
+    assert_eq!((error.dropped(), *destination.closed.lock().unwrap()), (0, true));
 }
 
 #[test]

@@ -158,10 +158,10 @@ impl Attempt {
         let Self { became, partial, given_up, reason, .. } = self;
         let rejected = became.rejected + partial.rejected;
         let lost = total.saturating_sub(became.delivered + partial.delivered + rejected);
-        let rejected = (rejected > 0).then(|| ReportError::rejected(rejected, reason.clone()));
+        let rejected = (rejected > 0).then(|| ReportError::from_rejected(rejected, reason.clone()));
         let lost = (lost > 0).then(|| {
             let retryable = given_up.is_some();
-            ReportError::lost(lost, retryable, given_up.unwrap_or(reason))
+            ReportError::from_dropped(lost, retryable, given_up.unwrap_or(reason))
         });
         match (lost, rejected) {
             (None, None) => Ok(()),

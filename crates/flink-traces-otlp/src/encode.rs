@@ -6,13 +6,14 @@ use std::{iter, ptr};
 
 use bytes::Bytes;
 use flink_traces_api::otel::{event_scope, event_times, severity_number, span_name, span_times};
+use flink_traces_api::proto::{KeyValue, OpenMessage, Writer, field_len};
 use flink_traces_api::{
     AddedAttributes, Compatibility, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, Signal, SpanRef,
     ValueRef,
 };
 
 use crate::span_key::{own_key, parent_key};
-use crate::wire::{Content, Fields, Open, Writer, field_len, varint_len};
+use crate::wire::{Content, Fields, write_field};
 use crate::withheld::Withheld;
 
 /// A whole request, the unit of sending, of storing and of trying again: an `ExportTraceServiceRequest` or an
@@ -104,7 +105,7 @@ pub(crate) fn head(message: &[u8]) -> Rc<[u8]> {
     let mut out = Writer::default();
     for (number, content) in Fields::of(message).filter(|(number, _)| *number != 2) {
         if let Ok(number) = u8::try_from(number) {
-            out.field(number, content);
+            write_field(&mut out, number, content);
         }
     }
     out.into_vec().into()
@@ -118,14 +119,14 @@ fn shortened(message: &[u8], texts: &[&[u64]]) -> Option<Vec<u8>> {
         let field = u8::try_from(number).ok()?;
         let below: Vec<_> = texts.iter().filter_map(|path| path.strip_prefix(&[number])).collect();
         match content {
-            content if below.is_empty() => out.field(field, content),
+            content if below.is_empty() => write_field(&mut out, field, content),
             Content::Bytes(bytes) if below.iter().all(|path| path.is_empty()) => {
                 let text = String::from_utf8_lossy(bytes);
                 let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
                 out.bytes(field, text[..end].as_bytes());
             }
             Content::Bytes(bytes) => out.bytes(field, &shortened(bytes, &below)?),
-            content => out.field(field, content),
+            content => write_field(&mut out, field, content),
         }
     }
     Some(out.into_vec())
@@ -135,7 +136,7 @@ fn shortened(message: &[u8], texts: &[&[u64]]) -> Option<Vec<u8>> {
 pub(crate) fn encode_resource(attributes: &[(String, String)]) -> Bytes {
     let mut resource = Writer::default();
     for (key, value) in attributes {
-        attribute(&mut resource, 1, key, ValueRef::String(value));
+        resource.key_value(1, &KeyValue::new(key, ValueRef::String(value)));
     }
     let mut out = Writer::default();
     out.bytes(1, resource.as_slice());
@@ -194,7 +195,9 @@ impl<'a> Added<'a> {
         let [to_roots, to_parts] = [true, false].map(|to_roots| {
             let added = AddedAttributes::new(context, to_roots);
             let mut fields = Writer::default();
-            added.iter().for_each(|(key, value)| attribute(&mut fields, SPAN_ATTRIBUTES, key, ValueRef::String(value)));
+            added.iter().for_each(|(key, value)| {
+                fields.key_value(SPAN_ATTRIBUTES, &KeyValue::new(key, ValueRef::String(value)))
+            });
             (added, fields.into_vec())
         });
         Self { context, to_roots, to_parts }
@@ -326,29 +329,10 @@ fn limited(mut attributes: OtelAttributes<'_>, compatibility: Compatibility) -> 
 /// The attributes, and how many were dropped if any.
 fn attributes(out: &mut Writer, [kept, dropped]: [u8; 2], attributes: OtelAttributes<'_>) {
     for (key, value) in attributes.list {
-        attribute(out, kept, key, value);
+        out.key_value(kept, &KeyValue::new(key, value));
     }
     if attributes.dropped > 0 {
         out.varint(dropped, attributes.dropped.into());
-    }
-}
-
-/// A `KeyValue`. Its lengths are computed: they are known, and most of a request is made of these.
-fn attribute(out: &mut Writer, field: u8, key: &str, value: ValueRef<'_>) {
-    let value_len = match value {
-        ValueRef::String(text) => field_len(text.len()),
-        ValueRef::Bool(_) => 2,
-        ValueRef::Long(number) => 1 + varint_len(number.cast_unsigned()),
-        ValueRef::Double(_) => 9,
-    };
-    out.begin(field, field_len(key.len()) + field_len(value_len));
-    out.bytes(1, key.as_bytes());
-    out.begin(2, value_len);
-    match value {
-        ValueRef::String(text) => out.bytes(1, text.as_bytes()),
-        ValueRef::Bool(flag) => out.varint(2, flag.into()),
-        ValueRef::Long(number) => out.varint(3, number.cast_unsigned()),
-        ValueRef::Double(number) => out.fixed64(4, number.to_bits()),
     }
 }
 
@@ -446,8 +430,8 @@ impl<I: Iterator<Item: Record>> Iterator for Chunks<I> {
 #[derive(Debug)]
 pub(crate) struct Draft {
     out: Writer,
-    envelope: Open,
-    group: Option<Open>,
+    envelope: OpenMessage,
+    group: Option<OpenMessage>,
     /// What the group begins with.
     scope: Vec<u8>,
     pub(crate) records: usize,

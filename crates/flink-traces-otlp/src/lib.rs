@@ -24,8 +24,8 @@ mod wire;
 mod withheld;
 
 use flink_traces_api::{
-    ConfigError, EventReporter, EventReporterFactory, OptionDoc, Registry, ReportedSpan, ReporterConfig, Signal,
-    TraceReporter, TraceReporterFactory,
+    AlreadyRegistered, ConfigError, EventReporter, EventReporterFactory, OptionDoc, Registry, ReportedSpan,
+    ReporterConfig, Signal, TraceReporter, TraceReporterFactory,
 };
 
 use encode::{Chunks, encode_resource, span_records};
@@ -43,10 +43,15 @@ pub const EVENT_FACTORY: &str = "org.apache.flink.events.otel.OpenTelemetryEvent
 /// see whether its options are right leaves it out.
 pub const SPOOL_DIRECTORY: &str = "spool.directory";
 
-/// Makes both reporters known under Flink's names of their factories, [`TRACE_FACTORY`] and [`EVENT_FACTORY`].
-pub fn register(registry: &mut Registry) {
-    registry.register_trace(TRACE_FACTORY, OtlpReporterFactory);
-    registry.register_event(EVENT_FACTORY, OtlpReporterFactory);
+/// Registers both reporters under the class names of Flink's factories, [`TRACE_FACTORY`] and
+/// [`EVENT_FACTORY`].
+///
+/// # Errors
+/// Fails if the registry already has one of the two. The factory that was registered first stays.
+pub fn register(registry: &mut Registry) -> Result<(), AlreadyRegistered> {
+    let traces = registry.register_trace(TRACE_FACTORY, OtlpReporterFactory);
+    let events = registry.register_event(EVENT_FACTORY, OtlpReporterFactory);
+    traces.and(events)
 }
 
 /// Spans as OTLP requests (`ExportTraceServiceRequest`, in protobuf), each of at most `max_bytes` unless one span is larger: for whoever

@@ -100,7 +100,7 @@ impl OtlpReporter {
         deadline: &Deadline,
     ) -> Result<(), ReportError> {
         let Some(runtime) = &self.runtime else {
-            return Err(ReportError::lost(total, false, "the reporter is closed"));
+            return Err(ReportError::from_dropped(total, false, "the reporter is closed"));
         };
         let chunks = Chunks::new(records, total, self.options.resource.clone(), self.options.batch_bytes);
         if self.options.spool.is_none() {
@@ -124,7 +124,7 @@ impl OtlpReporter {
         let mut became = Attempt::default();
         loop {
             let Some(runtime) = &self.runtime else {
-                return Err(ReportError::lost(total, false, "the reporter is closed"));
+                return Err(ReportError::from_dropped(total, false, "the reporter is closed"));
             };
             let attempt = self.delivery.attempt(chunks.iter().cloned(), &mut withheld, deadline);
             let attempt = runtime.block_on(attempt);

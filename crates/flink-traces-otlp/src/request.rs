@@ -126,7 +126,7 @@ impl RequestSender {
         match (sent, count(&others)) {
             (sent, 0) => sent,
             (sent, others) => {
-                let error = ReportError::lost(others, false, "a request of another signal");
+                let error = ReportError::from_dropped(others, false, "a request of another signal");
                 Err(match sent {
                     Ok(()) => error,
                     Err(sent) => sent.and(error),
@@ -137,7 +137,7 @@ impl RequestSender {
 
     fn send_ours(&mut self, requests: &[&ExportRequest], total: usize, deadline: &Deadline) -> Result<(), ReportError> {
         let Some(runtime) = &self.runtime else {
-            return Err(ReportError::lost(total, false, "the sender is closed"));
+            return Err(ReportError::from_dropped(total, false, "the sender is closed"));
         };
         let entries = requests.iter().flat_map(|request| entries(&request.message));
         let mut entries = entries.peekable();

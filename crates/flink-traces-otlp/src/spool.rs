@@ -19,7 +19,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use flink_traces_api::SpoolStats;
+use flink_traces_api::BufferStats;
 use serde_json::json;
 
 use crate::delivery::{Outcome, Source};
@@ -231,7 +231,7 @@ impl Spool {
     }
 
     /// Writes down what became of what was found and stored since it was opened.
-    pub(crate) fn tell(&self, stats: &mut SpoolStats) {
+    pub(crate) fn tell(&self, stats: &mut BufferStats) {
         stats.stored = self.stored;
         stats.delivered = self.account.delivered - self.found.delivered;
         stats.rejected = self.account.rejected - self.found.rejected;

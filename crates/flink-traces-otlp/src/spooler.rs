@@ -129,7 +129,7 @@ impl Shared {
     fn with_spool<R>(&self, work: impl FnOnce(&mut Spool) -> R) -> R {
         let mut state = self.lock();
         let result = work(&mut state.spool);
-        self.meter.update(|stats| state.spool.tell(stats.spool.get_or_insert_default()));
+        self.meter.update(|stats| state.spool.tell(stats.buffer.get_or_insert_default()));
         result
     }
 

@@ -64,7 +64,7 @@ impl Destination for Collector {
 #[test]
 fn the_reporters_conform() {
     let mut registry = Registry::new();
-    register(&mut registry);
+    register(&mut registry).unwrap();
     for protocol in ["grpc", "http", "http/json"] {
         let suite =
             |path| Conformance::new(move || Collector { protocol, path, collector: OtlpCollector::start().unwrap() });

@@ -25,7 +25,7 @@ use support::{event_reporter, options, trace_reporter};
 const VARIABLES: [&str; 3] = ["host", "job_id", "job_name"];
 
 fn split(recorded: &[KeyValue], own: &[&str]) -> (Vec<(String, AttributeValue)>, Arc<ReportContext>) {
-    let mut context = ReportContext { compatibility: Compatibility::Flink, ..ReportContext::default() };
+    let mut context = ReportContext::new(Compatibility::Flink);
     let mut rest = Vec::new();
     for attribute in recorded.iter().filter(|attribute| !own.contains(&attribute.key.as_str())) {
         let key = attribute.key.as_str();
@@ -136,11 +136,11 @@ fn failed_checkpoint(compatibility: Compatibility) -> ReportedSpan {
         .attribute("<host>", "attribute")
         .identity(Identity::of(&["checkpoint", "12"]))
         .extension_attribute("failureReason", "disk full")
-        .failure(Failure { ts_millis: 1_795_230_933_000, message: "disk full".to_owned() })
+        .failure(Failure::new(1_795_230_933_000, "disk full".to_owned()))
         .link(Identity::of(&["checkpoint", "11"]))
         .build(&SystemClock);
     let variables = vec![("host".to_owned(), "jm-1".to_owned())];
-    let context = ReportContext { job_id: Some("0b1d".into()), variables, compatibility };
+    let context = ReportContext::new(compatibility).with_job_id("0b1d").with_variables(variables);
     ReportedSpan::new(Arc::new(span), Arc::new(context))
 }
 

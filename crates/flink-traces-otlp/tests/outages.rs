@@ -30,7 +30,7 @@ fn nobody_there() {
         let endpoint = format!("{scheme}://127.0.0.1:{}", free_port());
         let mut reporter = trace_reporter(&options(&endpoint, protocol, &[("retry.timeout", "20 ms")]));
         let error = reporter.report(&trees(3), &Deadline::unlimited()).unwrap_err();
-        assert_eq!((error.count_rejected(), error.count_lost(), error.is_retryable()), (0, 12, true));
+        assert_eq!((error.rejected(), error.dropped(), error.is_retryable()), (0, 12, true));
         let reason = error.source().unwrap().to_string();
         assert!(reason.starts_with("given up after attempt ") && reason.contains("refused"), "{reason}");
     }
@@ -198,7 +198,7 @@ fn shut_down_during(protocol: &str, answer: impl Into<Answer>, option: (&str, &s
         let error = report_and_balance(&mut *reporter, &trees(40), &deadline, &collector).unwrap_err();
         let delivered = collector.spans().len();
         assert!(delivered > 0, "{protocol}");
-        assert_eq!((error.count_rejected(), error.count_lost()), (0, 160 - delivered));
+        assert_eq!((error.rejected(), error.dropped()), (0, 160 - delivered));
         assert!(error.is_retryable());
         let reason = error.source().unwrap().to_string();
         assert!(reason.starts_with("shut down before it was delivered"), "{reason}");

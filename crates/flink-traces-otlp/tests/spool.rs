@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use flink_traces_api::{Deadline, ReporterMeter, SpoolStats, TraceReporter};
+use flink_traces_api::{BufferStats, Deadline, ReporterMeter, TraceReporter};
 use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
 use support::{PROTOCOLS, dead_spans, no_orphans, options, trace_reporter, tree, try_trace_reporter, wide_tree};
 use tempfile::TempDir;
@@ -66,7 +66,7 @@ fn what_is_stored_while_the_collector_is_away_is_sent_by_the_next_process() {
 
 /// What the reporter tells of its spool: stored, delivered, rejected, dropped, on disk. They are balanced.
 fn told(meter: &ReporterMeter) -> [u64; 5] {
-    let SpoolStats { stored, delivered, rejected, dropped, queued, .. } = meter.read().spool.unwrap();
+    let BufferStats { stored, delivered, rejected, dropped, queued, .. } = meter.read().buffer.unwrap();
     assert_eq!(stored, delivered + rejected + dropped + queued);
     [stored, delivered, rejected, dropped, queued]
 }
@@ -93,7 +93,7 @@ fn what_the_reporter_tells_is_what_the_collector_has() {
         let stats = meter.read();
         assert_eq!((told(&meter), stats.last_taken), ([20, 0, 0, 0, 20], None));
         assert!(stats.bytes_sent > 0 && stats.bytes_sent <= wire_size(&collector));
-        assert!(stats.spool.unwrap().bytes > 500);
+        assert!(stats.buffer.unwrap().bytes > 500);
 
         // The next process finds it. Of the first request one span is rejected.
         let before = wire_size(&collector);
@@ -105,7 +105,7 @@ fn what_the_reporter_tells_is_what_the_collector_has() {
         reporter.close(&closing(LONG)).unwrap();
         let stats = meter.read();
         assert_eq!(told(&meter), [24, 23, 1, 0, 0]);
-        assert_eq!((collector.spans().len(), stats.spool.unwrap().bytes), (23, 0));
+        assert_eq!((collector.spans().len(), stats.buffer.unwrap().bytes), (23, 0));
         assert_eq!(stats.bytes_sent, wire_size(&collector) - before);
         assert!(stats.last_taken.is_some());
         // Since the spool was made.
@@ -227,7 +227,7 @@ fn without_disk_and_collector_a_report_waits_for_whichever_comes_first() {
             assert!(taken > 0 && stored == 61 - taken as u64 && queued == stored, "{taken}, {stored}");
             collector.answer_by(|_| Answer::Accept);
         } else {
-            assert_eq!((taken, meter.read().spool), (61, None));
+            assert_eq!((taken, meter.read().buffer), (61, None));
         }
         reporter.close(&closing(LONG)).unwrap();
         let ids: BTreeSet<_> = collector.spans().into_iter().map(|span| span.span.span_id).collect();

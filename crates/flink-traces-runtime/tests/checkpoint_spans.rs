@@ -43,11 +43,7 @@ impl Clock for NoClock {
 
 fn context(compatibility: Compatibility) -> Arc<ReportContext> {
     let variables = [("<host>", "jm"), ("<job_id>", JOB.job_id), ("<job_name>", "agg")];
-    Arc::new(ReportContext {
-        job_id: Some(JOB.job_id.into()),
-        variables: variables.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        compatibility,
-    })
+    Arc::new(ReportContext::new(compatibility).with_job_id(JOB.job_id).with_variables(variables))
 }
 
 fn reported(span: SpanBuilder, compatibility: Compatibility) -> ReportedSpan {

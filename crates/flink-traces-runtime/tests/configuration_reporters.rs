@@ -50,10 +50,10 @@ impl EventReporterFactory for Fake {
 fn registry() -> Registry {
     const OTEL: &[OptionDoc] = &[ENDPOINT.doc(), TIMEOUT.doc(), HEADERS.doc()];
     let mut registry = Registry::new();
-    registry.register_trace("org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory", Fake(&[]));
-    registry.register_trace("org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory", Fake(OTEL));
-    registry.register_event("org.apache.flink.events.slf4j.Slf4jEventReporterFactory", Fake(&[]));
-    registry.register_event("org.apache.flink.events.otel.OpenTelemetryEventReporterFactory", Fake(OTEL));
+    registry.register_trace("org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory", Fake(&[])).unwrap();
+    registry.register_trace("org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory", Fake(OTEL)).unwrap();
+    registry.register_event("org.apache.flink.events.slf4j.Slf4jEventReporterFactory", Fake(&[])).unwrap();
+    registry.register_event("org.apache.flink.events.otel.OpenTelemetryEventReporterFactory", Fake(OTEL)).unwrap();
     registry
 }
 

@@ -203,7 +203,7 @@ fn what_was_given_up_is_a_failed_and_partial_span() {
         JobInitialization 100..10100
         [("initializationStatus", String("FAILED")), ("maxMailboxStartDurationMs", Long(12)), ("sumMailboxStartDurationMs", Long(12))]
         beyond Flink: [("isPartial", Bool(true)), ("missingSubtasks", Long(3)), ("expectedSubtasks", Long(4))]
-        Some(Failure { ts_millis: 10100, message: "3 of 4 subtasks did not report" }), 0 links
+        Some(Failure::new(10100, "3 of 4 subtasks did not report")), 0 links
     "#]]
     .assert_eq(&shown(&span));
 }

@@ -116,8 +116,8 @@ impl Setup {
         let configuration = Configuration::from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), *value)));
         let recorders = Recorders::default();
         let mut registry = Registry::new();
-        registry.register_trace("recorder", recorders.clone());
-        registry.register_event("recorder", recorders.clone());
+        registry.register_trace("recorder", recorders.clone()).unwrap();
+        registry.register_event("recorder", recorders.clone()).unwrap();
         let (setups, _) = discover(&configuration, &registry);
         let (dispatcher, problems) = Dispatcher::start(setups, &registry, Arc::new(Stopped), delimiter);
         assert_eq!(problems, []);

@@ -235,18 +235,18 @@ impl Reporter {
             let told = if fault == Fault::CountsTooMany { given + 1 } else { given };
             return match fault {
                 Fault::SaysOkWhenItIsLate => Ok(()),
-                Fault::CountsNothing => Err(ReportError::lost(0, true, "late")),
-                _ => Err(ReportError::lost(told, true, "late")),
+                Fault::CountsNothing => Err(ReportError::from_dropped(0, true, "late")),
+                _ => Err(ReportError::from_dropped(told, true, "late")),
             };
         }
         match behavior {
             Behavior::Refuse if fault == Fault::SaysLostWhenRefused => {
-                return Err(ReportError::lost(given, false, "refused"));
+                return Err(ReportError::from_dropped(given, false, "refused"));
             }
             Behavior::Refuse if fault == Fault::HangsWhenRefused => loop {
                 std::thread::park();
             },
-            Behavior::Refuse => return Err(ReportError::rejected(given, "refused")),
+            Behavior::Refuse => return Err(ReportError::from_rejected(given, "refused")),
             Behavior::BeAway => {
                 self.has_failed.store(true, Ordering::Relaxed);
                 match fault {
@@ -255,7 +255,7 @@ impl Reporter {
                     Fault::CountsAllThoughSomeArrived => self.place.push(records.swap_remove(0)),
                     _ => {}
                 }
-                return Err(ReportError::lost(given, true, "away"));
+                return Err(ReportError::from_dropped(given, true, "away"));
             }
             Behavior::Take => {}
         }
@@ -284,7 +284,7 @@ impl Reporter {
             self.place.received.lock().unwrap().append(&mut self.held);
         }
         match self.fault {
-            Fault::FailsToClose => Err(ReportError::lost(0, false, "stuck")),
+            Fault::FailsToClose => Err(ReportError::from_dropped(0, false, "stuck")),
             _ => Ok(()),
         }
     }

@@ -13,7 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use flink_traces_api::SpoolStats;
+use flink_traces_api::BufferStats;
 use flink_traces_runtime::dispatch::DropReason;
 use flink_traces_runtime::{Dispatcher, ReporterStats};
 use tokio::net::TcpListener;
@@ -118,9 +118,9 @@ impl Metrics {
             "When the destination last took something, in seconds since the epoch; 0: never.",
             |stats| seconds(stats.transfer.last_taken),
         );
-        let mut each = |name: &str, kind: &str, help: &str, value: fn(&SpoolStats) -> u64| {
+        let mut each = |name: &str, kind: &str, help: &str, value: fn(&BufferStats) -> u64| {
             page.head(name, kind, help);
-            for (stats, spool) in reporters.iter().filter_map(|stats| Some((stats, stats.transfer.spool.as_ref()?))) {
+            for (stats, spool) in reporters.iter().filter_map(|stats| Some((stats, stats.transfer.buffer.as_ref()?))) {
                 page.sample(name, &reporter_labels(stats), value(spool));
             }
         };

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use flink_traces_api::{Clock, ReportContext, ReportedEvent, ReportedSpan};
+use flink_traces_api::{Clock, Compatibility, ReportContext, ReportedEvent, ReportedSpan};
 use flink_traces_runtime::checkpoint::job_initialization_span;
 use flink_traces_runtime::config::SpanDetailLevel;
 use flink_traces_runtime::job::{
@@ -137,7 +137,7 @@ fn lines(at: i64, output: &Output) -> Vec<String> {
     let clock = ReplayClock::default();
     clock.set(at);
     let variables = vec![("<job_name>".to_owned(), job_name)];
-    let context = Arc::new(ReportContext { variables, ..ReportContext::default() });
+    let context = Arc::new(ReportContext::new(Compatibility::Standard).with_variables(variables));
     let span = span.map(|span| {
         let span = ReportedSpan::new(Arc::new(span.build(&clock)), context.clone());
         flink_traces_log::span_line(span.root())

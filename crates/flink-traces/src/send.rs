@@ -165,7 +165,7 @@ impl Destination {
         self.batch_bytes = 0;
         let result = sender.send(&batch, deadline);
         let failure = result.as_ref().err();
-        let [rejected, lost] = [failure.map(ReportError::count_rejected), failure.map(ReportError::count_lost)]
+        let [rejected, lost] = [failure.map(ReportError::rejected), failure.map(ReportError::dropped)]
             .map(|count| count.unwrap_or(0) as u64);
         self.account.delivered += count(&batch) - rejected - lost;
         self.account.rejected += rejected;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use flink_rest::Client;
 use flink_traces_api::{
-    Clock, ConfigError, ConfigOption, ConfigValue, OptionDoc, Origin, RawValue, Registry, ReporterConfig, Signal,
-    parse_duration, printable,
+    Clock, ConfigError, ConfigOption, OptionDoc, Origin, RawValue, Registry, ReporterConfig, Signal, parse_duration,
+    printable,
 };
 use flink_traces_runtime::config::{
     CORE_OPTIONS, EVENTS_REPORTERS, ReporterSetup, SCOPE_DELIMITER, SPAN_DETAIL_LEVEL, Severity, SpanDetailLevel,
@@ -270,7 +270,7 @@ fn named_cluster(argument: &str) -> NamedCluster {
         Some((name, url)) if !name.contains([':', '/']) => (Some(name.to_owned()), url),
         _ => (None, argument),
     };
-    let origin = Origin { source: "--flink".into(), ..Origin::default() };
+    let origin = Origin::new("--flink");
     NamedCluster { name, url: url.to_owned(), origin, key: None }
 }
 
@@ -326,9 +326,10 @@ impl Rest {
 /// The reporters that this program can make.
 pub fn registry() -> Registry {
     let mut registry = Registry::new();
-    flink_traces_log::register(&mut registry);
-    flink_traces_json::register(&mut registry);
-    flink_traces_otlp::register(&mut registry);
+    for register in [flink_traces_log::register, flink_traces_json::register, flink_traces_otlp::register] {
+        let registered = register(&mut registry);
+        debug_assert!(registered.is_ok(), "two crates have the same class: {registered:?}");
+    }
     registry
 }
 
@@ -444,7 +445,7 @@ fn set_by_environment(configuration: &mut Configuration, environment: &Environme
                 configuration.set_default(format!("{prefix}{}", option.key), option.value, option.variable);
             }
             for warning in warnings {
-                let origin = Some(Origin { source: warning.variable.into(), ..Origin::default() });
+                let origin = Some(Origin::new(warning.variable));
                 let problem = Problem { origin, ..Problem::warning(warning.message) };
                 // Both signals may have the same to say.
                 if problems.iter().all(|known| known.to_string() != problem.to_string()) {
@@ -491,7 +492,9 @@ fn without_file(setup: &ReporterSetup) -> ReporterConfig {
                 true => RawValue::Text(std::env::temp_dir().join(".").display().to_string()),
                 false => value.raw.clone(),
             };
-            (key.to_owned(), ConfigValue { raw, ..value.clone() })
+            let mut value = value.clone();
+            value.raw = raw;
+            (key.to_owned(), value)
         });
     ReporterConfig::new(setup.config.key(""), setup.name.clone(), values)
 }

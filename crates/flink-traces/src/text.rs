@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use flink_traces_api::{SpoolStats, is_unsafe_to_print};
+use flink_traces_api::{BufferStats, is_unsafe_to_print};
 use flink_traces_runtime::ReporterStats;
 use jiff::Timestamp;
 
@@ -94,7 +94,8 @@ pub fn tell_stats(stats: &[ReporterStats]) -> bool {
         if reporter.transfer.bytes_sent > 0 {
             say(&format!("  sent: {}\n", size(reporter.transfer.bytes_sent)));
         }
-        if let Some(SpoolStats { stored, delivered, rejected, dropped, queued, bytes, .. }) = reporter.transfer.spool {
+        if let Some(BufferStats { stored, delivered, rejected, dropped, queued, bytes, .. }) = reporter.transfer.buffer
+        {
             let became = format!("{delivered} delivered + {rejected} rejected + {dropped} dropped");
             say(&format!("  spool: {stored} stored = {became} + {queued} on disk, {}\n", size(bytes)));
         }
@@ -102,9 +103,9 @@ pub fn tell_stats(stats: &[ReporterStats]) -> bool {
             say(&format!("  last error: {}\n", one_line(error, 300)));
         }
     }
-    let is_lossless = |spool: SpoolStats| spool.rejected + spool.dropped == 0;
+    let is_lossless = |spool: BufferStats| spool.rejected + spool.dropped == 0;
     let arrived = |reporter: &ReporterStats| {
-        reporter.delivered == reporter.emitted && reporter.transfer.spool.is_none_or(is_lossless)
+        reporter.delivered == reporter.emitted && reporter.transfer.buffer.is_none_or(is_lossless)
     };
     stats.iter().all(arrived)
 }

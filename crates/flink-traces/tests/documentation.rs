@@ -59,7 +59,7 @@ fn options() -> Vec<(String, &'static [OptionDoc])> {
 
 fn table(options: &[OptionDoc]) -> String {
     let mut table = "| Key | Value | Default | |\n|---|---|---|---|\n".to_owned();
-    for OptionDoc { key, expected, default, description, is_map } in options {
+    for OptionDoc { key, expected, default, description, is_map, .. } in options {
         let below = if *is_map { ", or the keys below" } else { "" };
         let default = match default {
             None => String::new(),

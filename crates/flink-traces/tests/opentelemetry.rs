@@ -44,7 +44,7 @@ fn logs(collector: &OtlpCollector) -> Vec<String> {
 #[test]
 fn a_session_is_the_same_through_opentelemetrys_sender() {
     let mut registry = registry();
-    flink_traces_opentelemetry::register(&mut registry);
+    flink_traces_opentelemetry::register(&mut registry).unwrap();
     let collectors = [(); 2].map(|()| OtlpCollector::start().unwrap());
     let factories = [[TRACE_FACTORY, EVENT_FACTORY], [flink_traces_opentelemetry::FACTORY; 2]];
     let mut options = Vec::new();

@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Its reporters. Each one runs on its own thread, behind a queue.
     let mut registry = Registry::new();
-    flink_traces_json::register(&mut registry);
+    flink_traces_json::register(&mut registry)?;
     let (reporters, mut problems) = discover(&configuration, &registry);
     let (dispatcher, not_started) = Dispatcher::start(reporters, &registry, Arc::new(SystemClock), ".");
     problems.extend(not_started);

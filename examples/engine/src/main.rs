@@ -95,9 +95,9 @@ fn run_job(configuration: &Configuration, options: &Options, job_manager: &Metri
 /// Starts the reporters that the file and the arguments name, or else those that log.
 fn start(arguments: &Arguments) -> Result<(Configuration, Dispatcher)> {
     let mut registry = Registry::new();
-    flink_traces_log::register(&mut registry);
-    flink_traces_json::register(&mut registry);
-    flink_traces_otlp::register(&mut registry);
+    flink_traces_log::register(&mut registry)?;
+    flink_traces_json::register(&mut registry)?;
+    flink_traces_otlp::register(&mut registry)?;
     let load = |defaults: &[&str]| {
         let properties = defaults.iter().copied().chain(arguments.properties.iter().map(String::as_str));
         let properties: Vec<_> = properties.map(|property| ("-D", property.to_owned())).collect();

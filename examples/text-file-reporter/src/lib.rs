@@ -4,8 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
 use flink_traces_api::{
-    ConfigError, ConfigOption, Deadline, OptionDoc, Registry, ReportError, ReportedSpan, ReporterConfig, TraceReporter,
-    TraceReporterFactory,
+    AlreadyRegistered, ConfigError, ConfigOption, Deadline, OptionDoc, Registry, ReportError, ReportedSpan,
+    ReporterConfig, TraceReporter, TraceReporterFactory,
 };
 
 /// The `factory.class` that selects the reporter.
@@ -13,9 +13,9 @@ pub const FACTORY: &str = "text-file-reporter";
 
 const PATH: ConfigOption<String> = ConfigOption::string("path", "The file to append to.");
 
-/// Makes the reporter known as [`FACTORY`].
-pub fn register(registry: &mut Registry) {
-    registry.register_trace(FACTORY, TextFileReporterFactory);
+/// Registers the reporter as [`FACTORY`]. Fails if the registry already has a factory of that name.
+pub fn register(registry: &mut Registry) -> Result<(), AlreadyRegistered> {
+    registry.register_trace(FACTORY, TextFileReporterFactory)
 }
 
 struct TextFileReporterFactory;
@@ -44,7 +44,7 @@ impl TraceReporter for TextFileReporter {
             lines += "\n";
         }
         let count = spans.iter().map(ReportedSpan::span_count).sum();
-        self.append(&lines).map_err(|error| ReportError::lost(count, true, error))
+        self.append(&lines).map_err(|error| ReportError::from_dropped(count, true, error))
     }
 }
 

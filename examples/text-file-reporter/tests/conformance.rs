@@ -65,7 +65,7 @@ fn unquoted(mut line: &str) -> Vec<String> {
 #[test]
 fn the_reporter_conforms() {
     let mut registry = Registry::new();
-    register(&mut registry);
+    register(&mut registry).unwrap();
     let suite = Conformance::new(|| TextFile(tempfile::tempdir().unwrap()));
     suite.check_traces(registry.trace(FACTORY).unwrap()).unwrap();
 }

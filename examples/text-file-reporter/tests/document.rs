@@ -40,7 +40,7 @@ fn it_is_loaded_by_the_keys_that_the_document_shows() -> Result<(), Box<dyn std:
 
     // SHOWN
     let mut registry = Registry::new();
-    text_file_reporter::register(&mut registry);
+    text_file_reporter::register(&mut registry)?;
     let (configuration, mut problems) = Configuration::load(Some(&file), &[]);
     let (reporters, more) = discover(&configuration, &registry);
     problems.extend(more);

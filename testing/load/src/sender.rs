@@ -122,7 +122,7 @@ fn stream(options: &[(&str, &str)], seconds: u64) -> Result<()> {
 
 fn start(options: &[(&str, &str)]) -> Result<(Dispatcher, MetricGroup)> {
     let mut registry = Registry::new();
-    flink_traces_otlp::register(&mut registry);
+    flink_traces_otlp::register(&mut registry)?;
     let key = |key: &str| format!("traces.reporter.otlp.{key}");
     let factory = ("factory.class", flink_traces_otlp::TRACE_FACTORY);
     let pairs: Vec<_> = [factory].iter().chain(options).map(|(name, value)| (key(name), *value)).collect();
@@ -168,7 +168,7 @@ fn checkpoint(id: i64, tasks: usize, subtasks: i64) -> CheckpointStats {
 fn account(stats: &[ReporterStats]) -> Result<Account> {
     let [stats] = stats else { bail!("one reporter was expected") };
     ensure!(stats.is_balanced() && stats.dropped_total() + stats.rejected == 0, "{stats:?}");
-    let [waiting, lost] = stats.transfer.spool.map_or([0; 2], |spool| [spool.queued, spool.rejected + spool.dropped]);
+    let [waiting, lost] = stats.transfer.buffer.map_or([0; 2], |spool| [spool.queued, spool.rejected + spool.dropped]);
     Ok(Account { emitted: stats.emitted, delivered: stats.delivered, queued: stats.queued, waiting, lost })
 }
 

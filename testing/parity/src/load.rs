@@ -43,8 +43,8 @@ pub(super) fn answer(question: &[String]) -> Result<String> {
     };
     line(&mut answer, format_args!("detail {detail}"));
     let mut registry = Registry::new();
-    registry.register_trace(TRACES_CLASS, Nothing);
-    registry.register_event(EVENTS_CLASS, Nothing);
+    registry.register_trace(TRACES_CLASS, Nothing)?;
+    registry.register_event(EVENTS_CLASS, Nothing)?;
     for setup in discover(&configuration, &registry).0 {
         reporter(&setup, &mut answer);
     }

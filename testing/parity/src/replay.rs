@@ -61,11 +61,7 @@ impl Replay {
         };
         let variables = [("<host>", "localhost"), ("<job_id>", JOB_ID), ("<job_name>", "orders")];
         let tracker = tracker.with_span_detail_level(detail);
-        let context = ReportContext {
-            job_id: Some(JOB_ID.into()),
-            variables: variables.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
-            compatibility: Compatibility::Flink,
-        };
+        let context = ReportContext::new(Compatibility::Flink).with_job_id(JOB_ID).with_variables(variables);
         Ok(Self {
             tracker,
             detail,

@@ -29,6 +29,7 @@ pub const COMPATIBILITY: ConfigOption<Compatibility> = ConfigOption::parsed(
 
 /// Where a configured value was written: a file's line and column, or an argument or environment variable.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Origin {
     /// A file, an argument such as `-D`, or an environment variable.
     pub source: Arc<str>,
@@ -36,6 +37,20 @@ pub struct Origin {
     pub line: usize,
     /// The column, from 1, in characters; 0 where there are no lines.
     pub column: usize,
+}
+
+impl Origin {
+    /// Creates an origin without lines, such as an argument.
+    pub fn new(source: impl Into<Arc<str>>) -> Self {
+        Self { source: source.into(), line: 0, column: 0 }
+    }
+
+    /// Sets the line and the column, both from 1.
+    #[must_use]
+    pub fn with_position(mut self, line: usize, column: usize) -> Self {
+        (self.line, self.column) = (line, column);
+        self
+    }
 }
 
 /// `file:line:column`, or the source alone.
@@ -50,6 +65,7 @@ impl fmt::Display for Origin {
 
 /// A value as it was configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConfigValue {
     /// What was written.
     pub raw: RawValue,
@@ -60,6 +76,18 @@ pub struct ConfigValue {
 }
 
 impl ConfigValue {
+    /// Creates a value that is not a secret.
+    pub fn new(raw: RawValue, origin: Origin) -> Self {
+        Self { raw, origin, secret: false }
+    }
+
+    /// Sets the `secret` flag.
+    #[must_use]
+    pub fn with_secret(mut self, secret: bool) -> Self {
+        self.secret = secret;
+        self
+    }
+
     /// The value as text for people: masked where it may be a secret, and where it is a URL with a user or a query.
     pub fn redacted(&self) -> String {
         match self.secret {
@@ -69,7 +97,8 @@ impl ConfigValue {
     }
 }
 
-/// What was written.
+/// The text or the list that a configuration has for a key.
+// Exhaustive: every source of configuration has scalars and lists only.
 #[derive(Clone, PartialEq, Eq)]
 pub enum RawValue {
     /// One scalar, as text.
@@ -126,9 +155,8 @@ impl ReporterConfig {
 
     /// Options from plain pairs, for tests and for programs that configure a reporter in code.
     pub fn from_pairs<'a>(name: &str, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let origin = Origin { source: "code".into(), ..Origin::default() };
-        let value =
-            |text: &str| ConfigValue { raw: RawValue::Text(text.to_owned()), origin: origin.clone(), secret: false };
+        let origin = Origin::new("code");
+        let value = |text: &str| ConfigValue::new(RawValue::Text(text.to_owned()), origin.clone());
         let values = pairs.into_iter().map(|(key, text)| (key.to_owned(), value(text)));
         Self::new(format!("reporter.{name}."), name, values.collect::<Vec<_>>())
     }
@@ -177,6 +205,7 @@ impl ReporterConfig {
 
 /// Why a reporter could not be made.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// An option without a default is not set.
     Missing {

@@ -8,6 +8,7 @@ use super::{ConfigError, ConfigValue, Origin, RawValue};
 
 /// What documentation and checks need of an option, whatever its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OptionDoc {
     /// The key without the reporter's prefix.
     pub key: &'static str,

@@ -42,7 +42,7 @@ impl Tree {
             builder = builder.link(Identity::of(&[link]));
         }
         match &self.failure {
-            Some(message) => builder.failure(Failure { ts_millis: self.times.0, message: message.clone() }),
+            Some(message) => builder.failure(Failure::new(self.times.0, message.clone())),
             None => builder,
         }
     }
@@ -144,7 +144,7 @@ fn tree() -> impl Strategy<Value = Tree> {
 }
 
 fn reported(builder: SpanBuilder, compatibility: Compatibility) -> ReportedSpan {
-    let context = ReportContext { compatibility, ..ReportContext::default() };
+    let context = ReportContext::new(compatibility);
     ReportedSpan::new(Arc::new(builder.identity(Identity::numbered(7)).build(&SystemClock)), Arc::new(context))
 }
 
@@ -318,7 +318,7 @@ fn events_are_log_records() {
         .attribute("<a>", 7)
         .build(&SystemClock);
     for compatibility in [Compatibility::Standard, Compatibility::Flink] {
-        let context = ReportContext { compatibility, ..ReportContext::default() };
+        let context = ReportContext::new(compatibility);
         let event = ReportedEvent::new(Arc::new(event.clone()), 9, Arc::new(context));
         let chunk = Chunks::new([&event].into_iter(), 1, resource(), 1 << 20).next().unwrap();
         let message = chunk.message;

@@ -6,10 +6,10 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use flink_traces_api::Signal;
+use flink_traces_api::proto::Writer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{Field, Form, request_fields};
-use crate::wire::Writer;
 
 /// About the length of most messages inside of others.
 const GUESS: usize = 64;

@@ -85,7 +85,7 @@ fn a_part_that_comes_with_a_later_call_is_refused_with_what_it_is_a_part_of() {
     let mut sender = RequestSender::new(&config, Signal::Traces).unwrap();
     let mut send = |line: String| {
         let result = sender.send(&requests(&[line]), &Deadline::unlimited());
-        result.err().map_or((0, 0), |error| (error.count_rejected(), error.count_lost()))
+        result.err().map_or((0, 0), |error| (error.rejected(), error.dropped()))
     };
     collector.answer(HttpAnswer::new(400));
     assert_eq!(send(line("a", &[(1, 1, 0, 5)])), (1, 0));
@@ -108,8 +108,8 @@ fn what_is_given_up_may_be_sent_again() {
     let mut sender = RequestSender::new(&ReporterConfig::from_pairs("otel", options), Signal::Traces).unwrap();
     let deadline = Deadline::unlimited();
     let error = sender.send(&requests(&[line("a", &[(1, 1, 0, 5)])]), &deadline).unwrap_err();
-    assert_eq!((error.count_rejected(), error.count_lost(), error.is_retryable()), (0, 1, true));
+    assert_eq!((error.rejected(), error.dropped(), error.is_retryable()), (0, 1, true));
     deadline.set(std::time::Instant::now() + Duration::ZERO);
     let error = sender.send(&requests(&[line("a", &[(1, 1, 0, 5)])]), &deadline).unwrap_err();
-    assert_eq!((error.count_lost(), error.is_retryable()), (1, true));
+    assert_eq!((error.dropped(), error.is_retryable()), (1, true));
 }

@@ -35,18 +35,18 @@ pub(crate) fn trace_reporter(config: &ReporterConfig) -> Box<dyn TraceReporter> 
 
 pub(crate) fn try_trace_reporter(config: &ReporterConfig) -> Result<Box<dyn TraceReporter>, ConfigError> {
     let mut registry = Registry::new();
-    register(&mut registry);
+    register(&mut registry).unwrap();
     registry.trace(TRACE_FACTORY).unwrap().create_trace_reporter(config)
 }
 
 pub(crate) fn event_reporter(config: &ReporterConfig) -> Box<dyn EventReporter> {
     let mut registry = Registry::new();
-    register(&mut registry);
+    register(&mut registry).unwrap();
     registry.event(EVENT_FACTORY).unwrap().create_event_reporter(config).unwrap()
 }
 
 pub(crate) fn context(compatibility: Compatibility) -> Arc<ReportContext> {
-    Arc::new(ReportContext { compatibility, ..ReportContext::default() })
+    Arc::new(ReportContext::new(compatibility))
 }
 
 /// A span with three parts, told from others by `number`.
@@ -80,7 +80,7 @@ pub(crate) fn event(number: i64) -> ReportedEvent {
 pub(crate) fn losses(result: &Result<(), ReportError>) -> (usize, usize) {
     match result {
         Ok(()) => (0, 0),
-        Err(error) => (error.count_rejected(), error.count_lost()),
+        Err(error) => (error.rejected(), error.dropped()),
     }
 }
 

@@ -110,10 +110,10 @@ pub fn checkpoint_span(job: JobIdentity<'_>, stats: &CheckpointStats, detail: Sp
 /// What failed has failed, even where nobody knows when and why.
 fn failure_of(stats: &CheckpointStats) -> Option<Failure> {
     match &stats.failure {
-        Some(failure) => Some(Failure { ts_millis: failure.timestamp, message: failure.message.clone() }),
+        Some(failure) => Some(Failure::new(failure.timestamp, failure.message.clone())),
         None if stats.status == CheckpointStatus::Failed => {
             let ts_millis = stats.latest_ack_timestamp.unwrap_or(stats.trigger_timestamp);
-            Some(Failure { ts_millis, message: String::new() })
+            Some(Failure::new(ts_millis, String::new()))
         }
         None => None,
     }
@@ -121,18 +121,16 @@ fn failure_of(stats: &CheckpointStats) -> Option<Failure> {
 
 fn task_span(stats: &CheckpointStats, summary: &TaskSummary<'_>, with_subtasks: bool) -> SpanBuilder {
     let task = summary.task;
+    let metrics = NAMES.iter().zip(summary.metrics).filter_map(|(names, value)| Some((names, value?)));
     let mut span = Span::builder(TRACKER_SCOPE, "Checkpoint_Task")
         .identity(Identity::of(&[&task.job_vertex_id]))
         .start_ts_millis(stats.trigger_timestamp.saturating_add(summary.start_delay))
         .end_ts_millis(task.latest_ack_timestamp.unwrap_or(-1))
-        .attribute("checkpointId", stats.checkpoint_id);
-    span.set_attribute("jobVertexId", ValueRef::String(&task.job_vertex_id));
-    for (names, value) in NAMES.iter().zip(summary.metrics) {
-        if let Some(value) = value {
-            span.set_attribute(names.max, ValueRef::Long(value.max));
-            span.set_attribute(names.sum, ValueRef::Long(value.sum));
-        }
-    }
+        .attribute("checkpointId", stats.checkpoint_id)
+        .attributes([("jobVertexId", ValueRef::String(&task.job_vertex_id))])
+        .attributes(metrics.flat_map(|(names, value)| {
+            [(names.max, ValueRef::Long(value.max)), (names.sum, ValueRef::Long(value.sum))]
+        }));
     if let Some(name) = &task.task_name {
         span = span.extension_attribute("taskName", name.clone());
     }
@@ -146,20 +144,18 @@ fn subtask_span(stats: &CheckpointStats, task: &TaskStats, subtask: &SubtaskStat
     let start_delay = subtask.metric(SubtaskMetric::CheckpointStartDelayMs).unwrap_or(0).max(0);
     // What most have; there may be a hundred thousand of them.
     const ATTRIBUTES: usize = 368;
-    let mut span = Span::builder(TRACKER_SCOPE, "Checkpoint_Subtask")
+    let metrics = NAMES.iter().filter_map(|names| Some((names.bare, ValueRef::Long(subtask.metric(names.metric)?))));
+    Span::builder(TRACKER_SCOPE, "Checkpoint_Subtask")
         .attribute_capacity(ATTRIBUTES)
         .identity(Identity::numbered(subtask.index.cast_unsigned()))
         .start_ts_millis(stats.trigger_timestamp.saturating_add(start_delay))
         .end_ts_millis(subtask.ack_timestamp)
-        .attribute("checkpointId", stats.checkpoint_id);
-    span.set_attribute("jobVertexId", ValueRef::String(&task.job_vertex_id));
-    span.set_attribute("subtaskId", ValueRef::Long(subtask.index));
-    for names in &NAMES {
-        if let Some(value) = subtask.metric(names.metric) {
-            span.set_attribute(names.bare, ValueRef::Long(value));
-        }
-    }
-    span
+        .attribute("checkpointId", stats.checkpoint_id)
+        .attributes([
+            ("jobVertexId", ValueRef::String(&task.job_vertex_id)),
+            ("subtaskId", ValueRef::Long(subtask.index)),
+        ])
+        .attributes(metrics)
 }
 
 /// The span `JobInitialization` of an initialization that ended. To be added to the job's [`MetricGroup`](crate::MetricGroup).
@@ -189,7 +185,7 @@ pub fn job_initialization_span(
             .attribute(format!("sum{}", metric.name), metric.sum);
     }
     if stats.status == InitializationStatus::Failed {
-        span = span.failure(Failure { ts_millis: stats.end_timestamp, message: String::new() });
+        span = span.failure(Failure::new(stats.end_timestamp, String::new()));
     }
     let subtasks = stats.subtasks.iter();
     span = span.extension_children(subtasks.map(|(attempt, report)| initialized_subtask_span(stats, attempt, report)));
@@ -221,9 +217,7 @@ fn initialized_subtask_span(
     }
     match report.status() {
         InitializationStatus::Completed => span,
-        InitializationStatus::Failed => {
-            span.failure(Failure { ts_millis: report.end_timestamp(), message: String::new() })
-        }
+        InitializationStatus::Failed => span.failure(Failure::new(report.end_timestamp(), String::new())),
     }
 }
 
@@ -238,7 +232,7 @@ pub fn partial_job_initialization_span(
     let message = format!("{missing} of {expected} subtasks did not report");
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     job_initialization_span(job, &partial.stats, identity_timestamp)
-        .failure(Failure { ts_millis: partial.stats.end_timestamp, message })
+        .failure(Failure::new(partial.stats.end_timestamp, message))
         .extension_attribute("isPartial", true)
         .extension_attribute("missingSubtasks", count(missing))
         .extension_attribute("expectedSubtasks", count(expected))

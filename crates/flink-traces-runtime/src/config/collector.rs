@@ -18,12 +18,12 @@ pub(super) struct Collector {
 
 impl Collector {
     pub(super) fn set(&mut self, key: &str, raw: RawValue, line: usize, column: usize) {
-        let origin = Origin { source: self.source.clone(), line, column };
-        self.values.insert(key.to_owned(), ConfigValue { raw, origin, secret: is_sensitive(key) });
+        let origin = Origin::new(self.source.clone()).with_position(line, column);
+        self.values.insert(key.to_owned(), ConfigValue::new(raw, origin).with_secret(is_sensitive(key)));
     }
 
     pub(super) fn report(&mut self, line: usize, column: usize, problem: Problem) {
-        self.problems.push(problem.at(&Origin { source: self.source.clone(), line, column }));
+        self.problems.push(problem.at(&Origin::new(self.source.clone()).with_position(line, column)));
     }
 
     pub(super) fn finish(self) -> (BTreeMap<String, ConfigValue>, Vec<Problem>) {

@@ -41,10 +41,10 @@ impl Configuration {
 
     /// Sets what `source`, such as an environment variable, says of a key that is not configured.
     pub fn set_default(&mut self, key: String, text: String, source: &str) {
-        let origin = Origin { source: source.into(), ..Origin::default() };
+        let origin = Origin::new(source);
         let fragments = self.get(&REDACTED_KEYS).ok().flatten().unwrap_or_default();
         let secret = is_sensitive(&key) || is_added(&key, &fragments);
-        self.values.entry(key).or_insert(ConfigValue { raw: RawValue::Text(text), origin, secret });
+        self.values.entry(key).or_insert(ConfigValue::new(RawValue::Text(text), origin).with_secret(secret));
     }
 
     /// The value of `option`, or its default; `None` if there is neither.

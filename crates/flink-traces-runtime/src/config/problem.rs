@@ -65,7 +65,7 @@ impl From<&ConfigError> for Problem {
             ConfigError::Invalid { key, value, expected, origin } => {
                 Self::error(format!("'{}' is not {expected}", printable(value))).at(origin).about(key)
             }
-            ConfigError::Setup(source) => Self::error(printable(&source.to_string())),
+            other => Self::error(printable(&other.to_string())),
         }
     }
 }

@@ -121,11 +121,10 @@ impl Dispatcher {
 
     pub(crate) fn contexts(&self, job_id: Option<&Text>, variables: &[(String, String)]) -> GroupContexts {
         let context = |setup: &ReporterSetup| {
-            Arc::new(ReportContext {
-                job_id: job_id.cloned(),
-                variables: setup.variables.apply(variables),
-                compatibility: setup.compatibility,
-            })
+            let mut context = ReportContext::new(setup.compatibility);
+            context.job_id = job_id.cloned();
+            context.variables = setup.variables.apply(variables);
+            Arc::new(context)
         };
         GroupContexts {
             traces: self.0.traces.iter().map(|handle| context(&handle.setup)).collect(),

@@ -411,7 +411,7 @@ impl<R: QueueItem> Shared<R> {
                 state.stats.last_success = Some(SystemTime::now());
             }
             Err(error) => {
-                let (rejected, lost) = (error.count_rejected() as u64, error.count_lost() as u64);
+                let (rejected, lost) = (error.rejected() as u64, error.dropped() as u64);
                 state.stats.deliver_in_part(units, rejected, lost);
             }
         }
@@ -505,7 +505,7 @@ mod tests {
         }
 
         fn close(self, _: &Deadline) -> Result<(), ReportError> {
-            self.0.send(()).map_err(|error| ReportError::lost(0, false, error))
+            self.0.send(()).map_err(|error| ReportError::from_dropped(0, false, error))
         }
     }
 

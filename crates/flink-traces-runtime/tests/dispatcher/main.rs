@@ -106,9 +106,19 @@ fn a_bad_reporter_harms_neither_another_nor_the_caller() {
     let panics = || bad().report(|_, _| panic!("no luck"));
     check(gate, panics(), 0, Some("panicked: no luck"));
     check(gate, panics().on_drop(|| panic!("nor here")), 0, Some("panicked: no luck"));
-    check(gate, bad().report(|_, _| Err(ReportError::rejected(1, "no luck"))), 0, Some("1 rejected, 0 lost: no luck"));
+    check(
+        gate,
+        bad().report(|_, _| Err(ReportError::from_rejected(1, "no luck"))),
+        0,
+        Some("1 rejected, 0 dropped: no luck"),
+    );
     check(gate, bad().close(|_| panic!("no end")), 0, Some("panicked: no end"));
-    check(gate, bad().close(|_| Err(ReportError::rejected(0, "no end"))), 0, Some("0 rejected, 0 lost: no end"));
+    check(
+        gate,
+        bad().close(|_| Err(ReportError::from_rejected(0, "no end"))),
+        0,
+        Some("0 rejected, 0 dropped: no end"),
+    );
 }
 
 /// Guarantees: one line when it begins and one when half of the queue is free again, however often it is full in between.
@@ -229,7 +239,7 @@ fn flush_ends_while_others_go_on_reporting() {
 #[test]
 fn what_was_dropped_needs_no_waiting_for() {
     let rig = Rig::start([Script::traces("failing")
-        .report(|batch, _| Err(ReportError::lost(batch.units as usize, true, "connection refused")))]);
+        .report(|batch, _| Err(ReportError::from_dropped(batch.units as usize, true, "connection refused")))]);
     rig.add_spans(7);
     assert!(rig.dispatcher.flush(LONG));
     assert_eq!(rig.account("failing").dropped_by(DropReason::GivenUp), 7);
@@ -240,13 +250,13 @@ fn what_was_dropped_needs_no_waiting_for() {
 fn a_failed_report_is_counted_as_it_says() {
     let check = |rejected, lost, expected: [u64; 3]| {
         let rig = Rig::start([Script::traces("r").report(move |_, _| {
-            Err(ReportError::rejected(rejected, "invalid").and(ReportError::lost(lost, true, "late")))
+            Err(ReportError::from_rejected(rejected, "invalid").and(ReportError::from_dropped(lost, true, "late")))
         })]);
         rig.add_span("tree", 5);
         assert!(rig.dispatcher.flush(LONG));
         let stats = rig.account("r");
         let counts = [stats.delivered, stats.rejected, stats.dropped_by(DropReason::GivenUp)];
-        assert_eq!((counts, stats.failures), (expected, 1), "{rejected} rejected, {lost} lost");
+        assert_eq!((counts, stats.failures), (expected, 1), "{rejected} rejected, {lost} dropped");
         rig.finish(LONG);
     };
     check(0, 0, [5, 0, 0]);
@@ -268,7 +278,7 @@ fn failing_is_logged_when_it_begins_and_when_it_ends() {
     let rig = Rig::start([Script::events("moody").report(move |_, _| {
         calls += 1;
         let refused = std::io::Error::other(Chain("no route", Some(Box::new(Chain("cable cut", None)))));
-        if [2, 3, 6].contains(&calls) { Err(ReportError::lost(1, true, refused)) } else { Ok(()) }
+        if [2, 3, 6].contains(&calls) { Err(ReportError::from_dropped(1, true, refused)) } else { Ok(()) }
     })]);
     for _ in 0..7 {
         rig.add_event("event");
@@ -277,13 +287,13 @@ fn failing_is_logged_when_it_begins_and_when_it_ends() {
     expect![[r#"
         events moody: 7 emitted = 4 delivered + 0 rejected + 3 dropped (given up 3) + 0 queued
           failures: 3
-          last error: 0 rejected, 1 lost: no route: cable cut
+          last error: 0 rejected, 1 dropped: no route: cable cut
     "#]]
     .assert_eq(&shown(&rig.finish(LONG)));
     expect![[r#"
-        WARN message=reporter fails signal=events reporter=moody error="0 rejected, 1 lost: no route: cable cut"
+        WARN message=reporter fails signal=events reporter=moody error="0 rejected, 1 dropped: no route: cable cut"
         INFO message=reporter works again signal=events reporter=moody
-        WARN message=reporter fails signal=events reporter=moody error="0 rejected, 1 lost: no route: cable cut"
+        WARN message=reporter fails signal=events reporter=moody error="0 rejected, 1 dropped: no route: cable cut"
         INFO message=reporter works again signal=events reporter=moody
     "#]]
     .assert_eq(&log::lines_of("moody"));
@@ -342,7 +352,7 @@ fn whatever_panics_the_account_is_right() {
     check(panics(|| panic_any(7)), 0, "panicked: no message");
     check(panics(|| panic_any(Undroppable)), 0, "panicked: no message");
     // By then the batch is settled.
-    check(panics(|| Err(ReportError::rejected(0, Undroppable))), 3, "panicked: in Drop");
+    check(panics(|| Err(ReportError::from_rejected(0, Undroppable))), 3, "panicked: in Drop");
 }
 
 #[test]
@@ -356,7 +366,7 @@ fn an_error_that_cannot_be_told_is_counted() {
     }
     impl std::error::Error for Untellable {}
 
-    let rig = Rig::start([Script::traces("r").report(|_, _| Err(ReportError::lost(1, true, Untellable)))]);
+    let rig = Rig::start([Script::traces("r").report(|_, _| Err(ReportError::from_dropped(1, true, Untellable)))]);
     rig.add_span("tree", 3);
     expect![[r#"
         traces r: 3 emitted = 2 delivered + 0 rejected + 1 dropped (given up 1) + 0 queued
@@ -473,7 +483,7 @@ fn shutdown_out_of_time_counts_what_nobody_got_to() {
     log::capture();
     let rig = Rig::start([Script::traces("patient").report(|batch, deadline| {
         assert!(!deadline.sleep(LONG));
-        Err(ReportError::lost(batch.units as usize, true, "no time left"))
+        Err(ReportError::from_dropped(batch.units as usize, true, "no time left"))
     })]);
     rig.add_span("in flight", 2);
     rig.destination("patient").wait(|seen| seen.batches.len() == 1);
@@ -481,12 +491,12 @@ fn shutdown_out_of_time_counts_what_nobody_got_to() {
     expect![[r#"
         traces patient: 11 emitted = 0 delivered + 0 rejected + 11 dropped (given up 2, shutdown 9) + 0 queued
           failures: 1
-          last error: 0 rejected, 2 lost: no time left
+          last error: 0 rejected, 2 dropped: no time left
     "#]]
     .assert_eq(&shown(&rig.finish(Duration::ZERO)));
     assert_eq!(rig.destination("patient").seen().closes, 1);
     expect![[r#"
-        WARN message=reporter fails signal=traces reporter=patient error="0 rejected, 2 lost: no time left"
+        WARN message=reporter fails signal=traces reporter=patient error="0 rejected, 2 dropped: no time left"
         WARN message=out of time at the shutdown signal=traces reporter=patient dropped=9 left_behind=0
     "#]]
     .assert_eq(&log::lines_of("patient"));
@@ -613,8 +623,8 @@ fn the_law_holds_at_every_moment() {
                 calls += 1;
                 match calls % 3 {
                     0 => Ok(()),
-                    1 => Err(ReportError::rejected(1, "refused")),
-                    _ => Err(ReportError::lost(batch.units as usize + 1, true, "lost")),
+                    1 => Err(ReportError::from_rejected(1, "refused")),
+                    _ => Err(ReportError::from_dropped(batch.units as usize + 1, true, "lost")),
                 }
             }),
             Script::events("events").option("queue.size", 1),

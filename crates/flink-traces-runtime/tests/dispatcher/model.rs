@@ -162,8 +162,8 @@ impl Real {
                         assert!(!at_the_deadline || !deadline.sleep(LONG));
                         Ok(())
                     }
-                    Answer::Failed { rejected, lost } => Err(ReportError::rejected(rejected as usize, "refused")
-                        .and(ReportError::lost(lost as usize, true, "lost"))),
+                    Answer::Failed { rejected, lost } => Err(ReportError::from_rejected(rejected as usize, "refused")
+                        .and(ReportError::from_dropped(lost as usize, true, "lost"))),
                     Answer::Panicked => panic!("told so"),
                 }
             },

@@ -153,8 +153,7 @@ impl Script {
             seen.trace_ids.extend_from_slice(&batch.trace_ids);
         });
         let result = (self.report)(batch, deadline);
-        let missing =
-            result.as_ref().err().map_or(0, |error| error.count_rejected().saturating_add(error.count_lost()));
+        let missing = result.as_ref().err().map_or(0, |error| error.rejected().saturating_add(error.dropped()));
         self.destination.update(|seen| {
             seen.answered += batch.units;
             seen.arrived += batch.units.saturating_sub(missing as u64);
@@ -231,8 +230,8 @@ pub(crate) fn registry(scripts: impl IntoIterator<Item = Script>) -> Registry {
     let scripts = scripts.into_iter().map(|script| (script.name, script)).collect();
     let factory = Factory(Arc::new(Mutex::new(scripts)));
     let mut registry = Registry::new();
-    registry.register_trace(CLASS, factory.clone());
-    registry.register_event(CLASS, factory);
+    registry.register_trace(CLASS, factory.clone()).unwrap();
+    registry.register_event(CLASS, factory).unwrap();
     registry
 }
 

@@ -22,11 +22,7 @@ pub(super) struct Case<'a, S: Subject, D> {
 impl<'a, S: Subject, D: Destination> Case<'a, S, D> {
     pub(super) fn new(subject: &'a S, destination: D) -> Self {
         let variables = [("<host>", "host-1"), ("<job_id>", "4711"), ("<job_name>", "orders 2")];
-        let context = ReportContext {
-            job_id: Some("4711".into()),
-            variables: variables.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-            compatibility: Compatibility::Standard,
-        };
+        let context = ReportContext::new(Compatibility::Standard).with_job_id("4711").with_variables(variables);
         Self { subject, destination, context, number: 0, sent: Vec::new(), missing: 0 }
     }
 
@@ -79,7 +75,7 @@ impl<'a, S: Subject, D: Destination> Case<'a, S, D> {
         let given = self.sent.len() - before;
         let result = S::report(reporter, &records, deadline);
         if let Err(error) = &result {
-            let (rejected, lost) = (error.count_rejected(), error.count_lost());
+            let (rejected, lost) = (error.rejected(), error.dropped());
             match rejected.checked_add(lost) {
                 Some(0) => return Err("failed, but counts nothing as rejected or lost".to_owned()),
                 Some(missing) if missing <= given => self.missing += missing,

@@ -277,7 +277,7 @@ fn refusal<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -> Found {
     }
     // What is refused for good needs no other attempt, so there is no deadline.
     let error = failure(case.report(&mut reporter, sample::plain(3), &Deadline::unlimited())?)?;
-    if error.count_rejected() == 0 {
+    if error.rejected() == 0 {
         return Err(format!("3 were refused for good, and it counts: {error}"));
     }
     return_to_work(case)?;

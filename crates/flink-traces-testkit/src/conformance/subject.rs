@@ -74,7 +74,7 @@ fn span(sample: Sample, number: &mut i64) -> SpanBuilder {
         span = span.attribute(key, value);
     }
     if sample.is_extended {
-        let failure = Failure { ts_millis: sample.start.unwrap_or(0) + 17, message: "disk\nfull".to_owned() };
+        let failure = Failure::new(sample.start.unwrap_or(0) + 17, "disk\nfull".to_owned());
         let beyond_flink = Span::builder(SCOPE, "BeyondFlink").attribute(NUMBER, next(number));
         span = span
             .failure(failure)
