@@ -6,6 +6,8 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use flink_traces_testkit::OtlpCollector;
 use support::LONG;
@@ -14,6 +16,8 @@ use support::process::{Place, Running};
 use support::session::{self, EVENTS, SPANS};
 
 const OFTEN: &str = "-Dflink-traces.poll-interval=20 ms";
+/// The pause between two pages of a test that waits for one.
+const PAUSE: Duration = Duration::from_millis(5);
 const SUBTASKS: &str = "-Dtraces.checkpoint.span-detail-level=CHILDREN_SPANS_PER_SUBTASK";
 
 /// Where a running program says that its metrics are: host and port.
@@ -41,6 +45,19 @@ fn samples(page: &str) -> BTreeMap<String, u64> {
     samples.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
 }
 
+/// Reads the page again and again until `found` holds of its samples, and returns these.
+fn wait_for_page(address: &str, found: impl Fn(&BTreeMap<String, u64>) -> bool) -> BTreeMap<String, u64> {
+    let end = Instant::now() + LONG;
+    loop {
+        let page = samples(&get(address, "localhost", "/metrics").1);
+        if found(&page) {
+            return page;
+        }
+        assert!(Instant::now() < end, "not within {LONG:?}; the last page: {page:#?}");
+        sleep(PAUSE);
+    }
+}
+
 #[test]
 fn the_metrics_are_those_of_the_collector_and_of_the_account_at_the_end() {
     let place = Place::new();
@@ -66,10 +83,7 @@ fn the_metrics_are_those_of_the_collector_and_of_the_account_at_the_end() {
             .map(|signal| samples[&format!("flink_traces_reporter_{what}{{signal=\"{signal}\",reporter=\"otlp\"}}")])
     };
     let arrived = [SPANS as u64, EVENTS as u64];
-    let told = std::iter::repeat_with(|| samples(&get(&address, &address, "/metrics").1))
-        .take(10_000)
-        .find(|samples| counts(samples, "delivered_total") == arrived)
-        .unwrap();
+    let told = wait_for_page(&address, |samples| counts(samples, "delivered_total") == arrived);
     assert_eq!(counts(&told, "emitted_total"), arrived);
     for nothing in ["rejected_total", "queued", "failures_total", "filtered_total"] {
         assert_eq!(counts(&told, nothing), [0, 0], "{nothing}");
@@ -108,20 +122,19 @@ fn spool(samples: &BTreeMap<String, u64>, signal: &str) -> [u64; 6] {
         .map(|what| samples[&format!("flink_traces_spool_{what}{{signal=\"{signal}\",reporter=\"otlp\"}}")])
 }
 
-/// The first page on which `found` finds what it looks for; every page before keeps the law of spools.
-fn page_with(address: &str, found: impl Fn(&BTreeMap<String, u64>) -> bool) -> BTreeMap<String, u64> {
-    let pages = std::iter::repeat_with(|| samples(&get(address, "localhost", "/metrics").1)).take(10_000);
-    let lawful = pages.inspect(|samples| {
+/// Waits for a page on which `found` holds. Every page before it keeps the account of spools.
+fn wait_for_spool_page(address: &str, found: impl Fn(&BTreeMap<String, u64>) -> bool) -> BTreeMap<String, u64> {
+    wait_for_page(address, |samples| {
         for signal in ["traces", "events"] {
             let [stored, delivered, rejected, dropped, queued, _] = spool(samples, signal);
             assert_eq!(stored, delivered + rejected + dropped + queued, "{signal}");
         }
-    });
-    lawful.into_iter().find(found).unwrap()
+        found(samples)
+    })
 }
 
 #[test]
-fn what_became_of_what_is_stored_is_told_also_by_the_next_process() {
+fn spool_account_continues_in_next_process() {
     let place = Place::new();
     let flink = FakeFlink::start(session::answers());
     let (away, url) = (Port::reserve(), flink.url());
@@ -142,8 +155,9 @@ fn what_became_of_what_is_stored_is_told_also_by_the_next_process() {
     };
     let running = start(&away.url());
     let stored = [SPANS, EVENTS].map(|count| count as u64);
-    let told =
-        page_with(&address(&running), |samples| ["traces", "events"].map(|signal| spool(samples, signal)[0]) == stored);
+    let told = wait_for_spool_page(&address(&running), |samples| {
+        ["traces", "events"].map(|signal| spool(samples, signal)[0]) == stored
+    });
     for (signal, count) in ["traces", "events"].into_iter().zip(stored) {
         let [found, delivered, rejected, dropped, queued, bytes] = spool(&told, signal);
         assert_eq!([found, delivered, rejected, dropped, queued], [count, 0, 0, 0, count]);
@@ -161,8 +175,9 @@ fn what_became_of_what_is_stored_is_told_also_by_the_next_process() {
     let running = start(&collector.grpc_endpoint());
     // The same again, for the cluster still shows it, and what was there.
     let all = stored.map(|count| 2 * count);
-    let told =
-        page_with(&address(&running), |samples| ["traces", "events"].map(|signal| spool(samples, signal)[1]) == all);
+    let told = wait_for_spool_page(&address(&running), |samples| {
+        ["traces", "events"].map(|signal| spool(samples, signal)[1]) == all
+    });
     assert_eq!([collector.spans().len(), collector.logs().len()].map(|count| count as u64), all);
     for (signal, count) in ["traces", "events"].into_iter().zip(all) {
         assert_eq!(spool(&told, signal), [count, count, 0, 0, 0, 0]);

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use flink_rest::types::{
     CheckpointTriggerRequestBody, JobDetails, SavepointTriggerRequestBody, StopWithSavepointRequestBody,
@@ -40,12 +40,15 @@ fn run(folder: &Path, properties: &[&str]) -> (String, bool) {
         stderr.read_to_string(&mut text).unwrap();
         tell.send(text).unwrap();
     });
-    let text = told.recv_timeout(Duration::from_secs(120));
+    let text = told.recv_timeout(LONG);
     let _ = child.kill();
     let is_success = child.wait().unwrap().success();
     reader.join().unwrap();
     (text.unwrap_or_else(|_| panic!("the engine does not end")), is_success)
 }
+
+/// A limit that no run comes near, on any machine.
+const LONG: Duration = Duration::from_secs(120);
 
 /// The options of reporters that write `spans.jsonl` and `events.jsonl`.
 const JSON: [&str; 7] = [
@@ -246,11 +249,13 @@ impl Served {
 
     /// The only job, once it is in that state and, if it runs, all of its subtasks do.
     async fn job(&self, state: JobStatus) -> JobDetails {
+        let end = Instant::now() + LONG;
         loop {
             let job = self.client.call(&JobsOverview).await.unwrap().jobs.remove(0);
             if job.state == state && (state != JobStatus::Running || job.tasks["running"] == job.tasks["total"]) {
                 return job;
             }
+            assert!(Instant::now() < end, "not {state} within {LONG:?}, but {}", job.state);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
