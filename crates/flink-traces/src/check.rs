@@ -22,7 +22,7 @@ const PATH: &str = "path";
 ///
 /// # Errors
 /// When the configuration is wrong, or standard output cannot be written.
-pub async fn check(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn check(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
     let (settings, clusters) = Settings::load_with_clusters(&arguments.configuration, &arguments.flink)?;
     print(&options(&settings))?;
 

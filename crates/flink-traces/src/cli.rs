@@ -17,10 +17,10 @@ use tracing_subscriber::filter::LevelFilter;
 /// Data goes to standard output, everything else to standard error.
 #[derive(Debug, Parser)]
 #[command(name = "flink-traces", version, max_term_width = 100, after_help = EXIT_CODES)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 
     /// What to log to standard error, as `info` or `warn,flink_traces=debug`. Not in colours if NO_COLOR is set.
     #[arg(
@@ -31,7 +31,7 @@ pub struct Cli {
         value_name = "FILTER",
         value_parser = ValueParser::new(log_level)
     )]
-    pub log_level: String,
+    pub(crate) log_level: String,
 }
 
 const EXIT_CODES: &str = "\
@@ -50,7 +50,7 @@ Exit codes:
 
 /// How a command ended; the numbers are its exit codes. The other codes stand for errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// Done, and everything was delivered.
     Done = 0,
     /// Something failed or was lost.
@@ -61,7 +61,7 @@ pub enum Exit {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Plays a recorded session of a real Flink 2.3.0 cluster; needs no cluster and no network.
     #[command(after_help = "\
 Prints spans and events as they come, then per job what held slow checkpoints back, its recoveries
@@ -142,27 +142,27 @@ Examples:
 
 /// Where options come from.
 #[derive(Debug, Clone, Default, Args)]
-pub struct ConfigurationArgs {
+pub(crate) struct ConfigurationArgs {
     /// A configuration file, or a directory with a `config.yaml` or `flink-conf.yaml`, as Flink's.
     #[arg(long, value_name = "FILE-or-DIR", env = "FLINK_TRACES_CONF")]
-    pub conf: Option<PathBuf>,
+    pub(crate) conf: Option<PathBuf>,
 
     /// Sets an option, over the configuration file; may be given again.
     #[arg(short = 'D', value_name = "KEY=VALUE")]
-    pub dynamic: Vec<String>,
+    pub(crate) dynamic: Vec<String>,
 
     /// Reports over OTLP to this address, by reporters named `otlp`: over HTTP if its port is 4318 or it has a path, else over gRPC.
     #[arg(long, value_name = "URL")]
-    pub otlp: Option<String>,
+    pub(crate) otlp: Option<String>,
 
     /// What OTLP reporters take from `OTEL_*` and proxy variables, if nothing else says it.
     #[arg(skip = Environment::of_process())]
-    pub environment: Environment,
+    pub(crate) environment: Environment,
 }
 
 /// Environment variables; none by default.
 #[derive(Clone, Default)]
-pub struct Environment(pub BTreeMap<String, String>);
+pub(crate) struct Environment(pub(crate) BTreeMap<String, String>);
 
 impl Environment {
     /// Those of this process that are text.
@@ -181,93 +181,93 @@ impl fmt::Debug for Environment {
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// Where options come from.
     #[command(flatten)]
-    pub configuration: ConfigurationArgs,
+    pub(crate) configuration: ConfigurationArgs,
 
     /// The directory for the JSON Lines files `spans.jsonl` and `events.jsonl`, which are begun anew.
     #[arg(long, value_name = "DIR", default_value = "flink-traces-demo")]
-    pub json: PathBuf,
+    pub(crate) json: PathBuf,
 
     /// How it is shown.
     #[command(flatten)]
-    pub replay: ReplayArgs,
+    pub(crate) replay: ReplayArgs,
 }
 
 /// Arguments of `play`.
 #[derive(Debug, Args)]
-pub struct PlayArgs {
+pub(crate) struct PlayArgs {
     /// The recording, gzipped or not.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
 
     /// Where options come from.
     #[command(flatten)]
-    pub configuration: ConfigurationArgs,
+    pub(crate) configuration: ConfigurationArgs,
 
     /// Also appends JSON Lines to `spans.jsonl` and `events.jsonl` in this directory.
     #[arg(long, value_name = "DIR")]
-    pub json: Option<PathBuf>,
+    pub(crate) json: Option<PathBuf>,
 
     /// How it is shown.
     #[command(flatten)]
-    pub replay: ReplayArgs,
+    pub(crate) replay: ReplayArgs,
 }
 
 /// How a replay is shown.
 #[derive(Debug, Clone, Copy, Args)]
-pub struct ReplayArgs {
+pub(crate) struct ReplayArgs {
     /// How many times faster than it was recorded; as fast as possible without it.
     #[arg(long, value_name = "TIMES", value_parser = speed)]
-    pub speed: Option<f64>,
+    pub(crate) speed: Option<f64>,
 
     /// Prints the summary only.
     #[arg(long)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 /// Arguments of `record`.
 #[derive(Debug, Args)]
-pub struct RecordArgs {
+pub(crate) struct RecordArgs {
     /// The cluster's REST address.
     #[arg(long, value_name = "URL")]
-    pub flink: String,
+    pub(crate) flink: String,
 
     /// The file to write; must not exist.
     #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
+    pub(crate) output: PathBuf,
 
     /// How long, as `90 s` or `10 min`; until stopped without it.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
-    pub duration: Option<Duration>,
+    pub(crate) duration: Option<Duration>,
 
     /// Where options come from.
     #[command(flatten)]
-    pub configuration: ConfigurationArgs,
+    pub(crate) configuration: ConfigurationArgs,
 }
 
 /// Arguments of `send`.
 #[derive(Debug, Args)]
-pub struct SendArgs {
+pub(crate) struct SendArgs {
     /// The files, gzipped or not, of spans and of events; `-` for standard input.
     #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<String>,
+    pub(crate) files: Vec<String>,
 
     /// Where options come from: those of the OTLP reporters say where to send to.
     #[command(flatten)]
-    pub configuration: ConfigurationArgs,
+    pub(crate) configuration: ConfigurationArgs,
 }
 
 /// Arguments of `once`, `run` and `check`.
 #[derive(Debug, Args)]
-pub struct ClusterArgs {
+pub(crate) struct ClusterArgs {
     /// A cluster's REST address, with a name before it or not; may be given again. Without it, the clusters that are configured.
     #[arg(long, value_name = "[NAME=]URL")]
-    pub flink: Vec<String>,
+    pub(crate) flink: Vec<String>,
 
     /// Where options come from.
     #[command(flatten)]
-    pub configuration: ConfigurationArgs,
+    pub(crate) configuration: ConfigurationArgs,
 }
 
 /// For commands that report nothing.

@@ -1,16 +1,32 @@
 //! The command `flink-traces`: see the crate's README, and `flink-traces --help`.
 
+mod check;
+mod cli;
+#[cfg(test)]
+mod documents;
+mod metrics;
+mod once;
+mod play;
+mod printer;
+mod record;
+mod run;
+mod send;
+mod settings;
+mod summary;
+mod text;
+mod watch;
+
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use flink_traces::cli::{Cli, Command, Exit};
-use flink_traces::settings::InvalidConfiguration;
-use flink_traces::text::{one_line, say};
-use flink_traces::{check, once, record, replay, run, send};
 use flink_traces_runtime::config::Severity;
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command, Exit};
+use crate::settings::InvalidConfiguration;
+use crate::text::{one_line, say};
 
 /// The exit code of a wrong configuration, as in `sysexits.h`.
 const CONFIGURATION: u8 = 78;
@@ -45,8 +61,8 @@ fn execute(command: &Command) -> anyhow::Result<Exit> {
     // One thread is enough for all that clusters are asked; more of them only wake each other.
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     match command {
-        Command::Demo(arguments) => replay::demo(arguments),
-        Command::Play(arguments) => replay::play_file(arguments),
+        Command::Demo(arguments) => play::demo(arguments),
+        Command::Play(arguments) => play::play_file(arguments),
         Command::Record(arguments) => runtime.block_on(record::record(arguments)),
         Command::Once(arguments) => runtime.block_on(once::once(arguments)),
         Command::Run(arguments) => runtime.block_on(run::run(arguments)),

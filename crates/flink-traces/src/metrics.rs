@@ -25,24 +25,24 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is counted of a watched cluster; shared by its watcher and the page.
 #[derive(Debug, Default)]
-pub struct ClusterStats {
+pub(crate) struct ClusterStats {
     /// Whether the last look at its jobs succeeded.
-    pub up: AtomicBool,
+    pub(crate) up: AtomicBool,
     /// Requests that it was sent.
-    pub requests: AtomicU64,
+    pub(crate) requests: AtomicU64,
     /// Those without an answer, or with one that cannot be read.
-    pub failed_requests: AtomicU64,
+    pub(crate) failed_requests: AtomicU64,
     /// Checkpoints that left its history before anyone looked.
-    pub missed_checkpoints: AtomicU64,
+    pub(crate) missed_checkpoints: AtomicU64,
     /// Checkpoints that were told without their tasks, which were not to be had, or not in time.
-    pub incomplete_checkpoints: AtomicU64,
+    pub(crate) incomplete_checkpoints: AtomicU64,
     /// Whether there was more to ask in the last look than a cluster is asked at once.
-    pub behind: AtomicBool,
+    pub(crate) behind: AtomicBool,
 }
 
 /// What the page tells.
 #[derive(Clone)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     dispatcher: Dispatcher,
     clusters: Vec<(String, Arc<ClusterStats>)>,
     local_only: bool,
@@ -50,7 +50,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Tells of the dispatcher's reporters, and of clusters by their names.
-    pub fn new(dispatcher: Dispatcher, clusters: Vec<(String, Arc<ClusterStats>)>) -> Self {
+    pub(crate) fn new(dispatcher: Dispatcher, clusters: Vec<(String, Arc<ClusterStats>)>) -> Self {
         Self { dispatcher, clusters, local_only: true }
     }
 
@@ -59,7 +59,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn serve(mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+    pub(crate) async fn serve(mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         self.local_only = address.ip().is_loopback();
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;

@@ -14,7 +14,7 @@ use crate::text::{bytes, clock_time, duration, one_line, print, say};
 ///
 /// # Errors
 /// When the configuration is wrong, or standard output cannot be written.
-pub async fn once(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn once(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
     let (_, clusters) = Settings::load_with_clusters(&arguments.configuration, &arguments.flink)?;
     if clusters.is_empty() {
         return Err(InvalidConfiguration::no_cluster().into());

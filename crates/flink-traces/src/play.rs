@@ -1,163 +1,171 @@
-//! Plays a recording as if its cluster were there.
+//! The commands `demo` and `play`.
 
-use std::collections::BTreeMap;
+use std::io::{self, BufWriter, ErrorKind, IsTerminal};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flink_rest::{Checkpoints, Endpoint, JobId, Resource};
-use flink_traces_runtime::checkpoint::CheckpointType;
-use serde::Deserialize;
+use anyhow::Context;
 
-use crate::observer::{ClusterObserver, Output};
-use crate::recording::{Exchange, RecordingError};
-use crate::watch::{Unreadable, observation};
+use flink_traces_observer::Pipeline;
+use flink_traces_observer::lines::Position;
+use flink_traces_observer::recording::RecordingReader;
+use flink_traces_observer::replay::{ReplayClock, replay};
 
-/// Feeds recorded exchanges to an observer.
-#[derive(Debug, Default)]
-pub struct Player {
-    observer: ClusterObserver,
-    /// The jobs of which somebody triggered a full checkpoint, by the id of the request.
-    full_checkpoints: BTreeMap<String, JobId>,
-    unreadable: Unreadable,
-}
+use crate::cli::{ConfigurationArgs, DemoArgs, Exit, PlayArgs, ReplayArgs};
+use crate::printer::Printer;
+use crate::settings::{JSON_FILES, Settings, json_reporters};
+use crate::summary::Summary;
+use crate::text::{print, say, tell_stats};
 
-impl Player {
-    /// At the beginning of a recording.
-    pub fn new() -> Self {
-        Self::default()
-    }
+/// A session of a real Flink 2.3.0 cluster: eight jobs, 74 checkpoints, failures, recoveries, savepoints.
+const DEMO: &[u8] = include_bytes!("../recordings/flink-2.3.0-full.jsonl.gz");
 
-    /// Plays one exchange, and tells what is now known to have happened.
-    pub fn play(&mut self, exchange: &Exchange) -> Vec<Output> {
-        match exchange.method.as_str() {
-            "GET" => {}
-            "POST" => {
-                self.note_trigger(exchange);
-                return Vec::new();
-            }
-            _ => return Vec::new(),
-        }
-        self.note_triggered(exchange);
-        let Some(resource) = Resource::parse(&exchange.path) else { return Vec::new() };
-        let (observation, unreadable) = observation(&resource, exchange.status, exchange.body.get().as_bytes());
-        unreadable.iter().for_each(|error| self.unreadable.tell(&resource, error));
-        self.observer.observe(exchange.arrived_at(), &resource, observation)
-    }
+/// Stands for the cluster in the ids of spans of a recording.
+const CLUSTER: &str = "recording";
 
-    /// At the end of a recording: tells what was held back.
-    pub fn finish(&mut self) -> Vec<Output> {
-        self.observer.finish()
-    }
+/// How many spans or events may at most be queued before a replay waits for the reporters.
+const IN_FLIGHT: u64 = 10_000;
 
-    /// What no answer tells but the recorded actions do: which checkpoint was triggered as a full one.
-    fn note_trigger(&mut self, exchange: &Exchange) {
-        #[derive(Deserialize)]
-        struct Request {
-            #[serde(rename = "checkpointType")]
-            checkpoint_type: Option<String>,
-        }
-        #[derive(Deserialize)]
-        struct Accepted {
-            #[serde(rename = "request-id")]
-            request_id: String,
-        }
-        // A checkpoint is triggered where the checkpoints are read.
-        let Some(Checkpoints { job }) = Checkpoints::parse(&exchange.path) else { return };
-        let request = exchange.request.as_ref().and_then(|request| serde_json::from_str(request.get()).ok());
-        let Some(Request { checkpoint_type: Some(checkpoint_type) }) = request else { return };
-        let Ok(Accepted { request_id }) = serde_json::from_str(exchange.body.get()) else { return };
-        if checkpoint_type == "FULL" {
-            self.full_checkpoints.insert(request_id, job);
-        }
-    }
+/// Nobody waits for a cluster here: what the reporters still try may take its time.
+const PATIENCE: Duration = Duration::from_secs(86_400);
 
-    fn note_triggered(&mut self, exchange: &Exchange) {
-        #[derive(Deserialize)]
-        struct Status {
-            operation: Option<Operation>,
-        }
-        #[derive(Deserialize)]
-        struct Operation {
-            #[serde(rename = "checkpointId")]
-            checkpoint_id: Option<i64>,
-        }
-        let Some((_, request_id)) = exchange.path.rsplit_once('/') else { return };
-        let Some(job) = self.full_checkpoints.get(request_id) else { return };
-        let status = serde_json::from_str(exchange.body.get()).ok();
-        if let Some(id) =
-            status.and_then(|status: Status| status.operation).and_then(|operation| operation.checkpoint_id)
-        {
-            self.observer.learn_checkpoint_type(job, id, CheckpointType::FullCheckpoint);
-        }
-    }
-}
-
-/// How fast a recording is played.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Speed {
-    /// Without waiting.
-    AsFastAsPossible,
-    /// That many seconds of the recording in one.
-    Times(f64),
-}
-
-/// Plays all of `exchanges`; `each` gets what happened, with the recorded time, in milliseconds since the epoch. Answers how many
-/// exchanges there were. What stands before damage, and between lines that are no exchanges, is told all the same.
+/// Plays the embedded recording.
 ///
 /// # Errors
-/// When the recording cannot be read to its end, when some of its lines are no exchanges, and when it has none.
-pub fn play(
-    exchanges: impl IntoIterator<Item = Result<Exchange, RecordingError>>,
-    speed: Speed,
-    mut each: impl FnMut(i64, &[Output]),
-) -> Result<usize, RecordingError> {
-    let mut player = Player::new();
-    let mut pace = Pace::new(speed);
-    let mut now = 0;
-    let mut count = 0;
-    let mut damage = None;
-    for exchange in exchanges {
-        match exchange {
-            Ok(exchange) => {
-                now = exchange.arrived_at();
-                pace.keep(now);
-                each(now, &player.play(&exchange));
-                count += 1;
-            }
-            Err(RecordingError::Parse { line, source }) => match &mut damage {
-                Some(RecordingError::LeftOut { count, .. }) => *count += 1,
-                _ => damage = Some(RecordingError::LeftOut { count: 1, line, source }),
-            },
-            Err(error) => {
-                damage = Some(error);
-                break;
-            }
+/// When the configuration is wrong, or a file cannot be written.
+pub(crate) fn demo(arguments: &DemoArgs) -> anyhow::Result<Exit> {
+    let settings = settings(&arguments.configuration, Some(&arguments.json))?;
+    // A demo shows one session, not this one after the last.
+    for file in JSON_FILES.map(|file| arguments.json.join(file)) {
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context(file.display().to_string()),
+            _ => {}
         }
     }
-    each(now, &player.finish());
-    match damage {
-        Some(error) => Err(error),
-        None if count == 0 => Err(RecordingError::Empty),
-        None => Ok(count),
+    let reader = RecordingReader::from_reader(DEMO)?;
+    let recording = Recording { name: "the recording".to_owned(), reader, size: DEMO.len() as u64 };
+    play(recording, &settings, Some(&arguments.json), arguments.replay)
+}
+
+/// Plays a recording from a file.
+///
+/// # Errors
+/// When the configuration is wrong, the file is damaged, or another cannot be written.
+pub(crate) fn play_file(arguments: &PlayArgs) -> anyhow::Result<Exit> {
+    let settings = settings(&arguments.configuration, arguments.json.as_deref())?;
+    let recording = Recording {
+        name: arguments.file.display().to_string(),
+        reader: RecordingReader::open(&arguments.file)?,
+        size: std::fs::metadata(&arguments.file)?.len(),
+    };
+    play(recording, &settings, arguments.json.as_deref(), arguments.replay)
+}
+
+fn settings(configuration: &ConfigurationArgs, json: Option<&Path>) -> anyhow::Result<Settings> {
+    let settings = Settings::load(configuration, &json.map(json_reporters).unwrap_or_default())?;
+    if let Some(directory) = json {
+        std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+    }
+    Ok(settings)
+}
+
+struct Recording {
+    name: String,
+    reader: RecordingReader,
+    /// In bytes.
+    size: u64,
+}
+
+fn play(recording: Recording, settings: &Settings, json: Option<&Path>, arguments: ReplayArgs) -> anyhow::Result<Exit> {
+    let Recording { name, reader, size } = recording;
+    let clock = ReplayClock::default();
+    let dispatcher = settings.start(Arc::new(clock.clone()))?;
+    let mut pipeline = Pipeline::new(&dispatcher, CLUSTER, "localhost", settings.detail);
+    let mut summary = Summary::default();
+    let mut printer = Printer::new(BufWriter::new(io::stdout()));
+    let mut printed = Ok(());
+    // Lines and a progress bar would disturb each other.
+    let shows_progress = io::stderr().is_terminal() && (arguments.quiet || !io::stdout().is_terminal());
+    let mut progress = shows_progress.then(|| Progress { position: reader.position(), size, shown_at: Instant::now() });
+    let mut pace = arguments.speed.map(Pace::new);
+    // A replay can wait, unlike a cluster: nothing need be dropped for a slow destination.
+    let enough = settings.reporters.iter().map(|reporter| reporter.queue_size as u64 / 4).min();
+    let enough = enough.unwrap_or(IN_FLIGHT).min(IN_FLIGHT);
+
+    let paced = reader.inspect(|exchange| {
+        if let (Some(pace), Ok(exchange)) = (&mut pace, exchange) {
+            pace.wait_for(exchange.arrived_at());
+        }
+    });
+    let played = replay(paced, |now, observations| {
+        clock.set(now);
+        for observation in observations {
+            pipeline.report(observation);
+            if dispatcher.stats().iter().any(|reporter| reporter.queued > enough) {
+                dispatcher.flush(PATIENCE);
+            }
+            summary.add(observation);
+            if !arguments.quiet && printed.is_ok() {
+                printed = printer.print(now, observation);
+            }
+        }
+        if !observations.is_empty() && printed.is_ok() {
+            printed = printer.flush();
+        }
+        progress.iter_mut().for_each(Progress::show);
+    });
+    dispatcher.flush(PATIENCE);
+    let stats = dispatcher.shutdown(settings.shutdown_timeout);
+    if progress.is_some() {
+        say("\r\u{1b}[K");
+    }
+    let printed = printed.and_then(|()| print(&format!("\n{summary}")));
+    if let Some(directory) = json {
+        let [spans, events] = JSON_FILES.map(|file| directory.join(file).display().to_string());
+        say(&format!("\nJSON Lines in {spans} and {events}\n"));
+    }
+    let everything_delivered = tell_stats(&stats);
+    played.context(name)?;
+    printed.context("standard output")?;
+    Ok(if everything_delivered { Exit::Done } else { Exit::Lost })
+}
+
+/// How much of a recording is played, on standard error.
+struct Progress {
+    position: Position,
+    size: u64,
+    shown_at: Instant,
+}
+
+impl Progress {
+    fn show(&mut self) {
+        if self.shown_at.elapsed() >= Duration::from_millis(100) {
+            self.shown_at = Instant::now();
+            say(&format!("\r{} %", 100 * self.position.bytes() / self.size.max(1)));
+        }
     }
 }
 
-/// Holds a replay back to its speed.
+/// The pace of a replay at a given speed.
 struct Pace {
-    speed: Speed,
-    began: Option<(Instant, i64)>,
+    /// The seconds of the recording that pass in one second.
+    speed: f64,
+    /// The start of the replay, and the recorded time then.
+    start: Option<(Instant, i64)>,
 }
 
 impl Pace {
-    fn new(speed: Speed) -> Self {
-        Self { speed, began: None }
+    fn new(speed: f64) -> Self {
+        Self { speed, start: None }
     }
 
-    fn keep(&mut self, now: i64) {
-        let Speed::Times(times) = self.speed else { return };
-        let (began, first) = *self.began.get_or_insert((Instant::now(), now));
-        let due = now.saturating_sub(first).max(0) as f64 / 1_000.0 / times;
-        // What is longer than a duration can tell is never due.
+    /// Sleeps until the recorded time `millis` is due.
+    fn wait_for(&mut self, millis: i64) {
+        let (start, first) = *self.start.get_or_insert((Instant::now(), millis));
+        let due = millis.saturating_sub(first).max(0) as f64 / 1_000.0 / self.speed;
+        // A time beyond the range of `Duration` is never due.
         let due = Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX);
-        std::thread::sleep(due.saturating_sub(began.elapsed()));
+        std::thread::sleep(due.saturating_sub(start.elapsed()));
     }
 }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use flink_traces_api::{Clock, REDACTED, SystemClock, is_sensitive};
+use flink_traces_observer::recording::{Exchange, RecordingWriter};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::cli::{Exit, RecordArgs};
-use crate::recording::{Exchange, RecordingWriter};
 use crate::run::Signals;
 use crate::settings::{Cluster, InvalidConfiguration, Settings};
 use crate::text::say;
@@ -31,7 +31,7 @@ const REMEMBERED: usize = 10_000;
 ///
 /// # Errors
 /// When the configuration is wrong, the file exists or cannot be written, or the cluster never answered.
-pub async fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
     let flink = [arguments.flink.clone()];
     let (settings, mut clusters) = Settings::load_with_clusters(&arguments.configuration, &flink)?;
     let Some(Cluster { client, name, .. }) = clusters.pop() else {
@@ -120,15 +120,9 @@ impl Recorder {
 
     fn write(&mut self, method: &str, path: &str, t_ms: i64, dur_ms: i64, status: u16, body: &Value) -> io::Result<()> {
         let body = RawValue::from_string(body.to_string())?;
-        self.writer.write(&Exchange {
-            t_ms,
-            dur_ms,
-            method: method.into(),
-            path: path.into(),
-            status,
-            request: None,
-            body,
-        })
+        let mut exchange = Exchange::new(t_ms, method, path, body);
+        (exchange.dur_ms, exchange.status) = (dur_ms, status);
+        self.writer.write(&exchange)
     }
 }
 

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use flink_traces_api::{Clock, SystemClock};
+use flink_traces_observer::{JobObservation, Observation, Pipeline};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::cli::{ClusterArgs, Exit};
 use crate::metrics::Metrics;
-use crate::observer::{Output, Record};
-use crate::pipeline::{Pipeline, Printer};
+use crate::printer::Printer;
 use crate::settings::{Cluster, InvalidConfiguration, METRICS_LISTEN, Settings};
 use crate::text::{say, tell_stats};
 use crate::watch::Watcher;
@@ -21,7 +21,7 @@ use crate::watch::Watcher;
 ///
 /// # Errors
 /// When the configuration is wrong.
-pub async fn run(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn run(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
     let (settings, clusters) = Settings::load_with_clusters(&arguments.configuration, &arguments.flink)?;
     if clusters.is_empty() {
         return Err(InvalidConfiguration::no_cluster().into());
@@ -54,21 +54,21 @@ pub async fn run(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
         let mut pipeline = Pipeline::new(&dispatcher, &name, &host, settings.detail);
         let (stopped, printer) = (stopped.clone(), printer.clone());
         watching.spawn(async move {
-            let mut report = move |at: i64, outputs: &[Output]| {
-                for output in outputs {
-                    if let Record::Missed { count, .. } = output.record {
+            let mut report = move |at: i64, observations: &[JobObservation]| {
+                for observation in observations {
+                    if let Observation::Missed { count, .. } = observation.observation {
                         stats.missed_checkpoints.fetch_add(count.unsigned_abs(), Ordering::Relaxed);
                     }
-                    pipeline.report(output);
+                    pipeline.report(observation);
                     if prints {
-                        let printed = printer.lock().unwrap_or_else(PoisonError::into_inner).print(at, output);
+                        let printed = printer.lock().unwrap_or_else(PoisonError::into_inner).print(at, observation);
                         if let Err(error) = printed {
                             tracing::warn!(%error, "standard output cannot be written, printing no more");
                         }
                     }
                 }
             };
-            watcher.run(stopped, |answer, outputs| report(answer.answered_at, outputs)).await;
+            watcher.run(stopped, |answer, observations| report(answer.answered_at, observations)).await;
             report(SystemClock.now_millis(), &watcher.finish());
         });
     }
@@ -91,7 +91,7 @@ pub async fn run(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
 }
 
 /// The signals that stop a program, SIGTERM and Ctrl-C. They are caught from when this is made.
-pub struct Signals {
+pub(crate) struct Signals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -104,13 +104,13 @@ impl Signals {
     ///
     /// # Errors
     /// When signals cannot be heard.
-    pub fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Waits for the next signal; answers the exit code of a program that it ends.
-    pub async fn next(&mut self) -> i32 {
+    pub(crate) async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.terminate.recv() => 143,
             _ = self.interrupt.recv() => 130,
@@ -124,12 +124,12 @@ impl Signals {
     ///
     /// # Errors
     /// Never, here.
-    pub fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {})
     }
 
     /// Waits for Ctrl-C; answers the exit code of a program that it ends.
-    pub async fn next(&mut self) -> i32 {
+    pub(crate) async fn next(&mut self) -> i32 {
         // Without it, nothing but a kill stops the program.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

@@ -9,12 +9,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use flink_traces_api::{Deadline, ReportError, ReporterConfig, Signal};
+use flink_traces_observer::lines::{Line, Lines, Position};
 use flink_traces_otlp::{EVENT_FACTORY, ExportRequest, RequestSender, TRACE_FACTORY};
 use flink_traces_runtime::Problem;
 use flink_traces_runtime::config::{EVENTS_REPORTERS, ReporterSetup, TRACES_REPORTERS};
 
 use crate::cli::{Exit, SendArgs};
-use crate::input::{Line, Lines, Position};
 use crate::run::Signals;
 use crate::settings::{InvalidConfiguration, Settings};
 use crate::text::{bytes, one_line, say};
@@ -32,7 +32,7 @@ const STDIN: &str = "-";
 ///
 /// # Errors
 /// When the configuration is wrong.
-pub async fn send(arguments: &SendArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn send(arguments: &SendArgs) -> anyhow::Result<Exit> {
     let settings = Settings::load(&arguments.configuration, &[])?;
     let reporters = reporters(&settings)?;
     let files = arguments.files.clone();
@@ -349,8 +349,8 @@ impl Sending {
 
 fn open(name: &str) -> io::Result<Lines> {
     match name {
-        STDIN => Lines::of(io::stdin()),
-        name => Lines::of_file(File::open(Path::new(name))?),
+        STDIN => Lines::from_reader(io::stdin()),
+        name => Lines::from_file(File::open(Path::new(name))?),
     }
 }
 

@@ -20,14 +20,14 @@ use flink_traces_runtime::{Configuration, Dispatcher, Problem, discover};
 use crate::cli::{ConfigurationArgs, Environment};
 
 /// The clusters to watch: `flink-traces.clusters.<name>: URL`.
-pub const CLUSTERS: ConfigOption<Vec<(String, String)>> = ConfigOption::map(
+pub(crate) const CLUSTERS: ConfigOption<Vec<(String, String)>> = ConfigOption::map(
     "flink-traces.clusters",
     "The clusters to watch: `flink-traces.clusters.<name>` is the REST address of the cluster of that name. The name is part of the \
      ids of spans; do not change it needlessly. User and password in an address are sent as basic authentication.",
 );
 
 /// How often each cluster is looked at.
-pub const POLL_INTERVAL: ConfigOption<Duration> = ConfigOption::parsed(
+pub(crate) const POLL_INTERVAL: ConfigOption<Duration> = ConfigOption::parsed(
     "flink-traces.poll-interval",
     "a duration from `10 ms` to `1 d`",
     |text| parse_duration(text).filter(|time| (Duration::from_millis(10)..=DAY).contains(time)),
@@ -36,7 +36,7 @@ pub const POLL_INTERVAL: ConfigOption<Duration> = ConfigOption::parsed(
 .or("1 s");
 
 /// How long a request to a cluster may take.
-pub const REST_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
+pub(crate) const REST_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
     "flink-traces.rest.timeout",
     "a duration from `1 ms` to `1 d`",
     |text| parse_duration(text).filter(|time| (Duration::from_millis(1)..=DAY).contains(time)),
@@ -45,19 +45,19 @@ pub const REST_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
 .or("10 s");
 
 /// What to show to clusters that want a token.
-pub const REST_BEARER_TOKEN: ConfigOption<String> = ConfigOption::string(
+pub(crate) const REST_BEARER_TOKEN: ConfigOption<String> = ConfigOption::string(
     "flink-traces.rest.bearer-token",
     "Sent to every cluster as `Authorization: Bearer …`, for a proxy before it.",
 );
 
 /// Whom to believe.
-pub const REST_CA_CERTIFICATES: ConfigOption<String> = ConfigOption::string(
+pub(crate) const REST_CA_CERTIFICATES: ConfigOption<String> = ConfigOption::string(
     "flink-traces.rest.ca-certificates",
     "A PEM file of the authorities whose certificates clusters may show; the system's authorities without it.",
 );
 
 /// How long what is queued may take to be delivered at the end.
-pub const SHUTDOWN_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
+pub(crate) const SHUTDOWN_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
     "flink-traces.shutdown-timeout",
     "a duration up to `1 d`",
     |text| parse_duration(text).filter(|time| *time <= DAY),
@@ -66,7 +66,7 @@ pub const SHUTDOWN_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
 .or("10 s");
 
 /// Where the program tells of itself.
-pub const METRICS_LISTEN: ConfigOption<SocketAddr> = ConfigOption::parsed(
+pub(crate) const METRICS_LISTEN: ConfigOption<SocketAddr> = ConfigOption::parsed(
     "flink-traces.metrics.listen",
     "a port, or an IP address and a port",
     |text| match text.trim().parse::<u16>() {
@@ -80,7 +80,7 @@ pub const METRICS_LISTEN: ConfigOption<SocketAddr> = ConfigOption::parsed(
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The options of this program's own.
-pub const OWN_OPTIONS: &[OptionDoc] = &[
+pub(crate) const OWN_OPTIONS: &[OptionDoc] = &[
     CLUSTERS.doc(),
     POLL_INTERVAL.doc(),
     REST_TIMEOUT.doc(),
@@ -91,54 +91,54 @@ pub const OWN_OPTIONS: &[OptionDoc] = &[
 ];
 
 /// All options that are not of one reporter.
-pub fn global_options() -> impl Iterator<Item = &'static OptionDoc> {
+pub(crate) fn global_options() -> impl Iterator<Item = &'static OptionDoc> {
     OWN_OPTIONS.iter().chain(CORE_OPTIONS)
 }
 
 /// An option that an argument stands for, over those of the file and under those of `-D`: the argument, the key, the value.
-pub type Shorthand = (&'static str, String, String);
+pub(crate) type Shorthand = (&'static str, String, String);
 
 /// The files that [`json_reporters`] writes.
-pub const JSON_FILES: [&str; 2] = ["spans.jsonl", "events.jsonl"];
+pub(crate) const JSON_FILES: [&str; 2] = ["spans.jsonl", "events.jsonl"];
 
 /// What the configuration says, checked.
-pub struct Settings {
+pub(crate) struct Settings {
     /// All of it.
-    pub configuration: Configuration,
+    pub(crate) configuration: Configuration,
     /// The reporters that this program can make.
-    pub registry: Registry,
+    pub(crate) registry: Registry,
     /// The reporters that are configured.
-    pub reporters: Vec<ReporterSetup>,
+    pub(crate) reporters: Vec<ReporterSetup>,
     /// What a checkpoint's spans tell.
-    pub detail: SpanDetailLevel,
+    pub(crate) detail: SpanDetailLevel,
     /// See [`POLL_INTERVAL`].
-    pub poll_interval: Duration,
+    pub(crate) poll_interval: Duration,
     /// See [`SHUTDOWN_TIMEOUT`].
-    pub shutdown_timeout: Duration,
+    pub(crate) shutdown_timeout: Duration,
     /// See [`METRICS_LISTEN`].
-    pub metrics_listen: Option<SocketAddr>,
+    pub(crate) metrics_listen: Option<SocketAddr>,
     rest: Rest,
 }
 
 /// A cluster to watch.
 #[derive(Debug)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// What tells it from others: the name that it was given, or else its address without `http://`.
-    pub name: String,
+    pub(crate) name: String,
     /// How to ask it.
-    pub client: Client,
+    pub(crate) client: Client,
     /// The host in its address, which stands in for the JobManager's host name.
-    pub host: String,
+    pub(crate) host: String,
 }
 
 /// All that is wrong with a configuration; at least one of it keeps the program from starting.
 #[derive(Debug, thiserror::Error)]
 #[error("the configuration has {} problems", .0.len())]
-pub struct InvalidConfiguration(pub Vec<Problem>);
+pub(crate) struct InvalidConfiguration(pub(crate) Vec<Problem>);
 
 impl InvalidConfiguration {
     /// That there is nothing to watch.
-    pub fn no_cluster() -> Self {
+    pub(crate) fn no_cluster() -> Self {
         Self(vec![Problem::error(format!(
             "no cluster to watch: give --flink URL, or configure {}.<name>",
             CLUSTERS.key()
@@ -151,7 +151,7 @@ impl Settings {
     ///
     /// # Errors
     /// All problems, if one of them is an error. Warnings alone are logged.
-    pub fn load(arguments: &ConfigurationArgs, shorthands: &[Shorthand]) -> Result<Self, InvalidConfiguration> {
+    pub(crate) fn load(arguments: &ConfigurationArgs, shorthands: &[Shorthand]) -> Result<Self, InvalidConfiguration> {
         let (settings, problems) = Self::read(arguments, shorthands);
         reject(problems)?;
         Ok(settings)
@@ -162,7 +162,7 @@ impl Settings {
     ///
     /// # Errors
     /// All problems, if one of them is an error. Warnings alone are logged.
-    pub fn load_with_clusters(
+    pub(crate) fn load_with_clusters(
         arguments: &ConfigurationArgs,
         flink: &[String],
     ) -> Result<(Self, Vec<Cluster>), InvalidConfiguration> {
@@ -197,7 +197,7 @@ impl Settings {
     ///
     /// # Errors
     /// When one of them cannot be made: all problems.
-    pub fn start(&self, clock: Arc<dyn Clock>) -> Result<Dispatcher, InvalidConfiguration> {
+    pub(crate) fn start(&self, clock: Arc<dyn Clock>) -> Result<Dispatcher, InvalidConfiguration> {
         let delimiter = self.configuration.get(&SCOPE_DELIMITER).ok().flatten().unwrap_or_default();
         let (dispatcher, problems) = Dispatcher::start(self.reporters.clone(), &self.registry, clock, &delimiter);
         match problems.is_empty() {
@@ -324,7 +324,7 @@ impl Rest {
 }
 
 /// The reporters that this program can make.
-pub fn registry() -> Registry {
+pub(crate) fn registry() -> Registry {
     let mut registry = Registry::new();
     for register in [flink_traces_log::register, flink_traces_json::register, flink_traces_otlp::register] {
         let registered = register(&mut registry);
@@ -413,7 +413,7 @@ fn otlp_reporters(url: &str) -> Vec<Shorthand> {
 }
 
 /// What `--json DIR` stands for.
-pub fn json_reporters(directory: &Path) -> Vec<Shorthand> {
+pub(crate) fn json_reporters(directory: &Path) -> Vec<Shorthand> {
     let reporter = |signal: &str, file: &str| {
         let option = |key: &str, value: String| ("--json", format!("{signal}.reporter.json.{key}"), value);
         [

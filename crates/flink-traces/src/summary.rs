@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use flink_traces_observer::{JobKey, JobObservation, Observation};
 use flink_traces_runtime::CheckpointStats;
 use flink_traces_runtime::checkpoint::{
     CheckpointStatus, CheckpointType, InitializationStats, SubtaskMetric, SubtaskStats, TaskStats,
 };
 use flink_traces_runtime::job::JobFailure;
 
-use crate::observer::{JobKey, Output, Record};
 use crate::text::{bytes, clock_time, duration, one_line};
 
 /// How many slow checkpoints, recoveries and failures of a job are told.
@@ -17,7 +17,7 @@ const SHOWN: usize = 3;
 
 /// Collects outputs; its text is the summary.
 #[derive(Debug, Default)]
-pub struct Summary {
+pub(crate) struct Summary {
     jobs: BTreeMap<JobKey, JobSummary>,
 }
 
@@ -81,19 +81,19 @@ impl<T> Newest<T> {
 }
 
 impl Summary {
-    /// Adds one output.
-    pub fn add(&mut self, output: &Output) {
-        let job = self.jobs.entry(output.job.clone()).or_default();
-        match &output.record {
-            Record::Checkpoint(stats) => job.add_checkpoint(stats),
-            Record::Initialization { stats, .. } if stats.restored_checkpoint_id.is_some() => {
+    /// Adds one observation.
+    pub(crate) fn add(&mut self, observation: &JobObservation) {
+        let job = self.jobs.entry(observation.job.clone()).or_default();
+        match &observation.observation {
+            Observation::Checkpoint(stats) => job.add_checkpoint(stats),
+            Observation::Initialization { stats, .. } if stats.restored_checkpoint_id.is_some() => {
                 job.recoveries.add(stats.clone());
             }
-            Record::Initialization { .. } => job.starts += 1,
-            Record::StatusChange { status, .. } => job.status = Some(status.to_string()),
-            Record::Failure(failure) => job.failures.add((failure.ts_millis, told_failure(failure))),
-            Record::Missed { count, .. } => job.missed += count,
-            Record::AllSubtasks { .. } => {}
+            Observation::Initialization { .. } => job.starts += 1,
+            Observation::StatusChange { status, .. } => job.status = Some(status.to_string()),
+            Observation::Failure(failure) => job.failures.add((failure.ts_millis, told_failure(failure))),
+            Observation::Missed { count, .. } => job.missed += count,
+            _ => {}
         }
     }
 }

@@ -6,25 +6,16 @@ use flink_traces_api::{BufferStats, is_unsafe_to_print};
 use flink_traces_runtime::ReporterStats;
 use jiff::Timestamp;
 
-/// A moment, from milliseconds since the epoch, as date and time in UTC.
-pub fn date_time(millis: i64) -> String {
-    formatted(millis, "%Y-%m-%d %H:%M:%S%.3fZ")
-}
-
 /// A moment, from milliseconds since the epoch, as time of day in UTC.
-pub fn clock_time(millis: i64) -> String {
-    formatted(millis, "%H:%M:%S%.3f")
-}
-
-fn formatted(millis: i64, format: &str) -> String {
+pub(crate) fn clock_time(millis: i64) -> String {
     match Timestamp::from_millisecond(millis) {
-        Ok(moment) => moment.strftime(format).to_string(),
+        Ok(time) => time.strftime("%H:%M:%S%.3f").to_string(),
         Err(_) => format!("{millis} ms"),
     }
 }
 
 /// A duration from milliseconds: `41 ms`, `3.2 s`, `2 min 5 s`, `3 h 12 min`.
-pub fn duration(millis: i64) -> String {
+pub(crate) fn duration(millis: i64) -> String {
     match millis {
         ..1_000 => format!("{millis} ms"),
         1_000..60_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
@@ -34,7 +25,7 @@ pub fn duration(millis: i64) -> String {
 }
 
 /// A size in bytes, in binary units.
-pub fn bytes(size: i64) -> String {
+pub(crate) fn bytes(size: i64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if size < 1_024 {
         return format!("{size} B");
@@ -49,7 +40,7 @@ pub fn bytes(size: i64) -> String {
 }
 
 /// At most `limit` characters of `text`, with whatever would disturb a line or a terminal escaped.
-pub fn one_line(text: &str, limit: usize) -> String {
+pub(crate) fn one_line(text: &str, limit: usize) -> String {
     let mut line: String = text.chars().take(limit).flat_map(shown).collect();
     if text.chars().nth(limit).is_some() {
         line.push('…');
@@ -67,13 +58,13 @@ fn shown(c: char) -> impl Iterator<Item = char> {
 ///
 /// # Errors
 /// When it cannot be written for another reason, such as a full disk.
-pub fn print(text: &str) -> io::Result<()> {
+pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut output = io::stdout().lock();
     unless_closed(output.write_all(text.as_bytes()).and_then(|()| output.flush()))
 }
 
 /// The result of writing to a pipe, where it is no error that the other end is closed: whoever did that has seen enough.
-pub fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+pub(crate) fn unless_closed(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
@@ -81,13 +72,13 @@ pub fn unless_closed(written: io::Result<()>) -> io::Result<()> {
 }
 
 /// Says something to whoever runs the program, on standard error.
-pub fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     // Where nobody listens, nothing can be said.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Says what became of what was reported; answers whether everything was delivered, or waits in a spool.
-pub fn tell_stats(stats: &[ReporterStats]) -> bool {
+pub(crate) fn tell_stats(stats: &[ReporterStats]) -> bool {
     let size = |size: u64| bytes(i64::try_from(size).unwrap_or(i64::MAX));
     for reporter in stats {
         say(&format!("{reporter}\n"));
@@ -140,7 +131,7 @@ mod tests {
 
     #[test]
     fn moments() {
-        assert_eq!(date_time(1_795_230_917_019), "2026-11-21 03:15:17.019Z");
+        assert_eq!(clock_time(1_795_230_917_019), "03:15:17.019");
         assert_eq!(clock_time(i64::MAX), "9223372036854775807 ms");
     }
 }

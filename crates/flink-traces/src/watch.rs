@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use flink_rest::{BodyError, Client, Error, Resource, Response};
 use flink_traces_api::Clock;
+use flink_traces_observer::{ClusterObserver, JobObservation, RequestOutcome, SETTLE_TIME};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::metrics::ClusterStats;
-use crate::observer::{ClusterObserver, Observation, Output};
 
 /// How many requests one cluster gets at once.
 const CONCURRENT_REQUESTS: usize = 4;
@@ -24,26 +24,24 @@ const ROUNDS: usize = 4;
 const LATE_LOOKS: u32 = 3;
 /// How long all has to be asked in time before that is said.
 const CALM: Duration = Duration::from_secs(30);
-/// How long it may take until what has happened shows.
-const SETTLE: Duration = Duration::from_millis(crate::observer::SETTLE_MS.unsigned_abs());
 /// The longest pause between attempts to reach a cluster that does not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// An answer of a cluster.
 #[derive(Debug)]
-pub struct Answered {
+pub(crate) struct Answered {
     /// What was asked.
-    pub resource: Resource,
+    pub(crate) resource: Resource,
     /// When, in milliseconds since the epoch.
-    pub asked_at: i64,
+    pub(crate) asked_at: i64,
     /// When the answer was there, in milliseconds since the epoch.
-    pub answered_at: i64,
+    pub(crate) answered_at: i64,
     /// The answer, whatever its status; or why there is none.
-    pub response: Result<Response, flink_rest::Error>,
+    pub(crate) response: Result<Response, flink_rest::Error>,
 }
 
 /// Watches one cluster.
-pub struct Watcher {
+pub(crate) struct Watcher {
     client: Client,
     name: String,
     interval: Duration,
@@ -60,7 +58,7 @@ pub struct Watcher {
 
 impl Watcher {
     /// Watches the cluster of that name, looking every `interval`.
-    pub fn new(client: Client, name: &str, interval: Duration, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(client: Client, name: &str, interval: Duration, clock: Arc<dyn Clock>) -> Self {
         let observer = ClusterObserver::new();
         Self {
             client,
@@ -77,19 +75,23 @@ impl Watcher {
     }
 
     /// What is counted of the cluster, now and later.
-    pub fn stats(&self) -> Arc<ClusterStats> {
+    pub(crate) fn stats(&self) -> Arc<ClusterStats> {
         self.stats.clone()
     }
 
     /// Looks until `stop` says so, which ends a look that is under way, and then for some seconds at the most until nothing is half
     /// known: whoever looks next would tell it otherwise. `each` gets every answer, and what is known by it to have happened.
-    pub async fn run(&mut self, mut stop: watch::Receiver<bool>, mut each: impl FnMut(&Answered, &[Output])) {
+    pub(crate) async fn run(
+        &mut self,
+        mut stop: watch::Receiver<bool>,
+        mut each: impl FnMut(&Answered, &[JobObservation]),
+    ) {
         // The sender is gone when the program ends.
         tokio::select! {
             () = self.look_on(&mut each) => {}
             _ = stop.wait_for(|stop| *stop) => {}
         }
-        let patience = SETTLE + self.interval;
+        let patience = SETTLE_TIME + self.interval;
         let settled = async {
             while !self.observer.is_settled() {
                 self.look(&mut each).await;
@@ -101,12 +103,12 @@ impl Watcher {
     }
 
     /// Tells what is still held back.
-    pub fn finish(&mut self) -> Vec<Output> {
+    pub(crate) fn finish(&mut self) -> Vec<JobObservation> {
         self.observer.finish()
     }
 
     /// Looks for ever; ever less often while the cluster does not answer.
-    async fn look_on(&mut self, each: &mut impl FnMut(&Answered, &[Output])) {
+    async fn look_on(&mut self, each: &mut impl FnMut(&Answered, &[JobObservation])) {
         let mut failures = 0;
         loop {
             let began = Instant::now();
@@ -120,7 +122,7 @@ impl Watcher {
     }
 
     /// Asks until nothing more is wanted; answers whether the cluster did.
-    async fn look(&mut self, each: &mut impl FnMut(&Answered, &[Output])) -> bool {
+    async fn look(&mut self, each: &mut impl FnMut(&Answered, &[JobObservation])) -> bool {
         let (now, began) = (self.clock.now_millis(), Instant::now());
         let mut rounds = 0;
         loop {
@@ -150,19 +152,24 @@ impl Watcher {
                 let Some(joined) = asked.join_next().await else { break };
                 let Ok((resource, asked_at, response)) = joined else { continue };
                 let answer = Answered { resource, asked_at, answered_at: self.clock.now_millis(), response };
-                let (observation, unreadable) = match &answer.response {
-                    Ok(Response { status: 200, body, .. }) if self.observer.knows(&answer.resource, body) => {
-                        (Observation::Unchanged, None)
+                let (outcome, unreadable) = match &answer.response {
+                    Ok(Response { status: 200, body, .. }) if self.observer.is_unchanged(&answer.resource, body) => {
+                        (RequestOutcome::Unchanged, None)
                     }
-                    Ok(response) => observation(&answer.resource, response.status, &response.body),
-                    Err(_) => (Observation::Unavailable, None),
+                    Ok(Response { status, body, .. }) => {
+                        match RequestOutcome::from_response(&answer.resource, *status, body) {
+                            Ok(outcome) => (outcome, None),
+                            Err(error) => (RequestOutcome::Unavailable, Some(error)),
+                        }
+                    }
+                    Err(_) => (RequestOutcome::Unavailable, None),
                 };
                 let has_failed = answer.response.is_err() || unreadable.is_some();
                 self.stats.requests.fetch_add(1, Ordering::Relaxed);
                 self.stats.failed_requests.fetch_add(has_failed.into(), Ordering::Relaxed);
                 unanswered = if answer.response.is_err() { unanswered + 1 } else { 0 };
                 gone |= !self.note(&answer, unreadable) || unanswered >= CONCURRENT_REQUESTS;
-                let outputs = self.observer.observe(answer.answered_at, &answer.resource, observation);
+                let outputs = self.observer.observe(answer.answered_at, &answer.resource, outcome);
                 each(&answer, &outputs);
             }
             if gone {
@@ -232,18 +239,6 @@ impl Watcher {
     }
 }
 
-/// What an answer is to the observer, and why it cannot be read if that is the case.
-pub(crate) fn observation(resource: &Resource, status: u16, body: &[u8]) -> (Observation, Option<BodyError>) {
-    match status {
-        200 => match resource.parse_body(body) {
-            Ok(answer) => (Observation::Found(Box::new(answer)), None),
-            Err(error) => (Observation::Unavailable, Some(error)),
-        },
-        404 => (Observation::Missing, None),
-        _ => (Observation::Unavailable, None),
-    }
-}
-
 /// Says that answers cannot be had or read, once for each endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Unreadable(BTreeSet<&'static str>);
@@ -251,7 +246,7 @@ pub(crate) struct Unreadable(BTreeSet<&'static str>);
 impl Unreadable {
     pub(crate) fn tell(&mut self, resource: &Resource, error: &impl Display) {
         if self.0.insert(resource.template()) {
-            tracing::warn!(endpoint = resource.template(), %error, "an answer cannot be read");
+            tracing::warn!(endpoint = resource.template(), %error, "unreadable response");
         }
     }
 }

@@ -1,0 +1,227 @@
+//! The observer, watching more than can be asked at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flink_rest::types::{CheckpointStatistics, CheckpointingStatistics, MultipleJobsDetails, SubtasksTimesInfo};
+use flink_rest::{Answer, Endpoint, Job, JobExceptions, JobId, Resource, SubtaskTimes};
+use flink_traces_observer::{ClusterObserver, Observation, RequestOutcome};
+use serde_json::{Value, json};
+
+/// The first look, long after most jobs came up.
+const START: i64 = 1_000_000_000;
+/// When a restart's subtasks run, in milliseconds after the look that sees it.
+const UP_AGAIN: i64 = -98;
+
+/// A cluster of jobs that are all alike: those that run long since, and one that restarts.
+struct Cluster {
+    vertices: usize,
+    overview: MultipleJobsDetails,
+    times: SubtasksTimesInfo,
+    quiet: CheckpointingStatistics,
+    restarted_at: Option<i64>,
+}
+
+fn answer<T: serde::de::DeserializeOwned>(body: Value) -> T {
+    serde_json::from_value(body).unwrap()
+}
+
+fn job_id(number: usize) -> String {
+    format!("{number:032x}")
+}
+
+fn vertex_id(number: usize) -> String {
+    format!("{number:032x}")
+}
+
+fn checkpoint(id: i64, vertices: usize) -> Value {
+    let task = json!({"id": id, "status": "COMPLETED", "latest_ack_timestamp": 30, "state_size": 5, "num_subtasks": 1,
+        "num_acknowledged_subtasks": 1});
+    let tasks: serde_json::Map<_, _> = (0..vertices).map(|vertex| (vertex_id(vertex), task.clone())).collect();
+    json!({"className": "completed", "id": id, "status": "COMPLETED", "is_savepoint": false, "trigger_timestamp": 10,
+        "latest_ack_timestamp": 30, "state_size": 10, "end_to_end_duration": 30, "num_subtasks": vertices,
+        "num_acknowledged_subtasks": vertices, "checkpoint_type": "CHECKPOINT", "tasks": tasks,
+        "external_path": format!("file:/chk-{id}"), "discarded": false})
+}
+
+impl Cluster {
+    fn new(jobs: usize, vertices: usize, checkpoints_in_history: i64) -> Self {
+        let job = |number: usize| {
+            json!({"jid": job_id(number), "name": "job", "state": "RUNNING", "start-time": 100, "end-time": -1,
+                "duration": 0, "last-modification": 900, "tasks": {"total": vertices}})
+        };
+        let history: Vec<_> = (1..=checkpoints_in_history).rev().map(|id| checkpoint(id, 0)).collect();
+        Self {
+            vertices,
+            overview: answer(json!({ "jobs": (0..jobs).map(job).collect::<Vec<_>>() })),
+            times: answer(json!({"id": vertex_id(0), "name": "v", "now": 1, "subtasks": [
+                {"subtask": 0, "duration": 1, "timestamps": {"RUNNING": 800}}]})),
+            quiet: answer(json!({"counts": {"restored": 0, "total": checkpoints_in_history, "in_progress": 0,
+                "completed": checkpoints_in_history, "failed": 0}, "latest": {}, "history": history})),
+            restarted_at: None,
+        }
+    }
+
+    /// The first job fails and is up again at once.
+    fn restart(&mut self, at: i64) {
+        self.restarted_at = Some(at);
+        self.overview.jobs[0].last_modification = at + 2;
+    }
+
+    fn ran_at(&self, job: &JobId) -> Option<i64> {
+        self.restarted_at.filter(|_| job.as_str() == job_id(0))
+    }
+
+    fn answer(&self, resource: &Resource) -> Answer {
+        match resource {
+            Resource::JobsOverview(_) => Answer::JobsOverview(self.overview.clone()),
+            Resource::Job(request) => {
+                let timestamps = match self.ran_at(&request.job) {
+                    Some(at) => json!({"RESTARTING": at, "RUNNING": at + 1}),
+                    None => json!({"RUNNING": 700}),
+                };
+                let vertex =
+                    |number| json!({"id": vertex_id(number), "name": "v", "parallelism": 1, "status": "RUNNING"});
+                let vertices: Vec<_> = (0..self.vertices).map(vertex).collect();
+                Answer::Job(answer(json!({"jid": request.job, "name": "job", "state": "RUNNING", "start-time": 100,
+                    "timestamps": timestamps, "vertices": vertices, "pending-operators": 0})))
+            }
+            Resource::JobExceptions(_) => {
+                Answer::JobExceptions(answer(json!({"exceptionHistory": {"entries": [], "truncated": false}})))
+            }
+            Resource::Checkpoints(_) => Answer::Checkpoints(self.quiet.clone()),
+            Resource::CheckpointConfig(_) => {
+                Answer::CheckpointConfig(answer(json!({"mode": "exactly_once", "interval": 1_000})))
+            }
+            Resource::CheckpointDetails(request) => {
+                Answer::CheckpointDetails(answer::<CheckpointStatistics>(checkpoint(request.checkpoint, self.vertices)))
+            }
+            Resource::CheckpointSubtasks(request) => {
+                let subtask = json!({"className": "completed", "index": 0, "status": "completed", "ack_timestamp": 30,
+                    "end_to_end_duration": 9, "state_size": 5, "aborted": false});
+                Answer::CheckpointSubtasks(answer(json!({"id": request.checkpoint, "status": "COMPLETED",
+                    "latest_ack_timestamp": 30, "subtasks": [subtask]})))
+            }
+            Resource::SubtaskTimes(request) => {
+                let mut times = self.times.clone();
+                if let Some(at) = self.ran_at(&request.job) {
+                    times.subtasks[0].timestamps.insert(flink_rest::ExecutionState::Running, at + 100 + UP_AGAIN);
+                }
+                Answer::SubtaskTimes(times)
+            }
+            other => panic!("{other:?} is not asked for"),
+        }
+    }
+}
+
+/// What came of a cluster that was watched.
+#[derive(Default)]
+struct Watched {
+    /// Requests of each kind.
+    asked: BTreeMap<&'static str, usize>,
+    /// The jobs that came up and when; and how many seconds after the first look that was told.
+    came_up: BTreeMap<(String, i64), i64>,
+    /// The checkpoints that were told, and whether with all tasks.
+    checkpoints: BTreeMap<(String, i64), bool>,
+    was_behind: bool,
+    observer: ClusterObserver,
+}
+
+/// Watches for so many seconds, the first job restarting after so many if it does; every second all that is asked for is answered.
+fn watch(mut cluster: Cluster, seconds: i64, restart_after: Option<i64>) -> Watched {
+    let jobs = cluster.overview.jobs.len();
+    let mut watched = Watched::default();
+    let mut checkpoints_asked_at: BTreeMap<JobId, i64> = BTreeMap::new();
+    for second in 0..seconds {
+        let now = START + second * 1_000;
+        if Some(second) == restart_after {
+            cluster.restart(now - 100);
+        }
+        let mut parts = 0;
+        let mut overviews = 0;
+        loop {
+            let wanted = watched.observer.requests(now);
+            if wanted.is_empty() {
+                break;
+            }
+            let is_part = |resource: &Resource| {
+                resource.path().matches('/').count() > 4 || matches!(resource, Resource::CheckpointDetails(_))
+            };
+            let parts_now = wanted.iter().filter(|resource| is_part(resource)).count();
+            assert!(parts_now <= 128, "{parts_now} questions about vertices at once");
+            assert!(wanted.len() <= 1 + 4 * jobs + 128, "{} questions at once", wanted.len());
+            assert_eq!(wanted.iter().collect::<BTreeSet<_>>().len(), wanted.len(), "asked twice");
+            parts += parts_now;
+            for resource in wanted {
+                *watched.asked.entry(resource.template()).or_default() += 1;
+                overviews += usize::from(matches!(resource, Resource::JobsOverview(_)));
+                if let Resource::Checkpoints(request) = &resource {
+                    checkpoints_asked_at.insert(request.job.clone(), now);
+                }
+                let answer = RequestOutcome::Found(Box::new(cluster.answer(&resource)));
+                for output in watched.observer.observe(now, &resource, answer) {
+                    let job = output.job.id;
+                    match output.observation {
+                        Observation::Initialization { stats, .. } => {
+                            let again = watched.came_up.insert((job, stats.end_timestamp), second);
+                            assert_eq!(again, None, "told twice");
+                        }
+                        Observation::Checkpoint(stats) => {
+                            let is_whole = stats.tasks.len() == cluster.vertices;
+                            let again = watched.checkpoints.insert((job, stats.checkpoint_id), is_whole);
+                            assert_eq!(again, None, "told twice");
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        assert!(parts <= 2_000, "{parts} questions about vertices in a second");
+        assert_eq!(overviews, 1);
+        assert_eq!(checkpoints_asked_at.len(), jobs);
+        assert!(
+            checkpoints_asked_at.values().all(|asked| now - asked <= 3_000),
+            "checkpoints are not asked for in time"
+        );
+        watched.was_behind |= watched.observer.is_behind();
+    }
+    watched
+}
+
+/// A thousand jobs of 500 vertices are half a million questions: they are asked bit by bit, and hold up neither the overview, nor the
+/// checkpoints, nor the start of another job, of which each vertex is asked until it shows.
+#[test]
+fn a_large_cluster_is_asked_bit_by_bit() {
+    let watched = watch(Cluster::new(1_000, 500, 0), 13, Some(2));
+    let told_after = watched.came_up.get(&(job_id(0), START + 2_000 + UP_AGAIN)).copied();
+    assert!(told_after.is_some_and(|second| second <= 2 + 9), "{told_after:?}");
+    assert!(watched.was_behind && watched.observer.is_behind());
+    assert!(watched.asked[SubtaskTimes::PATH] > 20_000, "{:?}", watched.asked);
+}
+
+/// Of what runs since long each vertex is asked once, and every job is told.
+#[test]
+fn what_is_asked_bit_by_bit_is_told_in_the_end() {
+    let (jobs, vertices) = (200, 50);
+    let watched = watch(Cluster::new(jobs, vertices, 0), 14, None);
+    assert!(watched.was_behind && !watched.observer.is_behind());
+    assert_eq!(watched.asked[SubtaskTimes::PATH], jobs * vertices);
+    assert_eq!((watched.asked[Job::PATH], watched.asked[JobExceptions::PATH]), (jobs, jobs));
+    let came_up: Vec<_> = watched.came_up.keys().cloned().collect();
+    assert_eq!(came_up, (0..jobs).map(|job| (job_id(job), 800)).collect::<Vec<_>>());
+    // Evenly: nobody waits for another to be through.
+    let first = watched.came_up.values().min();
+    assert!(first.is_some_and(|second| *second >= 5), "the first is told after {first:?} s");
+}
+
+/// Where there are more tasks in the histories than can be asked for, each checkpoint is told all the same, and those without tasks are counted.
+#[test]
+fn every_checkpoint_is_told_and_those_that_lack_tasks_are_counted() {
+    for (jobs, vertices, may_lack) in [(20, 40, false), (40, 500, true)] {
+        let watched = watch(Cluster::new(jobs, vertices, 10), 20, None);
+        let lacking = watched.checkpoints.values().filter(|is_whole| !**is_whole).count();
+        assert_eq!(watched.observer.incomplete_checkpoints(), lacking as u64);
+        assert_eq!(lacking > 0, may_lack, "{lacking} lack tasks");
+        let waiting = if may_lack { jobs } else { 0 };
+        assert!(watched.checkpoints.len() >= jobs * 10 - waiting, "{} are told", watched.checkpoints.len());
+    }
+}

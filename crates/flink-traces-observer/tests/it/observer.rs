@@ -1,0 +1,603 @@
+//! The observer, against clusters that do what no recording has.
+
+use std::collections::BTreeMap;
+
+use expect_test::{Expect, expect};
+use flink_rest::Resource;
+use flink_traces_observer::recording::{Exchange, RecordingReader};
+use flink_traces_observer::replay::Replay;
+use flink_traces_observer::{ClusterObserver, JobObservation, Observation, RequestOutcome};
+use flink_traces_runtime::CheckpointStats;
+use flink_traces_runtime::checkpoint::{CheckpointType, TaskStats};
+use serde_json::{Value, json};
+
+const JOB: &str = "0123456789abcdef0123456789abcdef";
+const SOURCE: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const SINK: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+/// Feeds an observer, and notes what it tells.
+struct Session {
+    observer: ClusterObserver,
+    told: String,
+}
+
+impl Session {
+    fn new() -> Self {
+        Self { observer: ClusterObserver::new(), told: String::new() }
+    }
+
+    fn answer(&mut self, at: i64, path: &str, body: Value) -> &mut Self {
+        let resource = Resource::parse(path).unwrap();
+        let answer = resource.parse_body(body.to_string().as_bytes()).unwrap();
+        let outputs = self.observer.observe(at, &resource, RequestOutcome::Found(Box::new(answer)));
+        self.note(at, &outputs)
+    }
+
+    fn missing(&mut self, at: i64, path: &str) -> &mut Self {
+        let outputs = self.observer.observe(at, &Resource::parse(path).unwrap(), RequestOutcome::Missing);
+        self.note(at, &outputs)
+    }
+
+    fn overview(&mut self, at: i64, state: &str) -> &mut Self {
+        let job = json!({"jid": JOB, "name": "job", "state": state, "start-time": 100, "end-time": -1, "duration": 0,
+            "last-modification": 100, "tasks": {"total": 2}});
+        self.answer(at, "/jobs/overview", json!({ "jobs": [job] }))
+    }
+
+    fn job(&mut self, at: i64, state: &str, timestamps: Value) -> &mut Self {
+        let vertex = |id: &str, name: &str| json!({"id": id, "name": name, "parallelism": 1, "status": "RUNNING"});
+        let body = json!({"jid": JOB, "name": "job", "state": state, "start-time": 100, "timestamps": timestamps,
+            "vertices": [vertex(SOURCE, "source"), vertex(SINK, "sink")], "pending-operators": 0});
+        self.answer(at, &format!("/jobs/{JOB}"), body)
+    }
+
+    fn checkpoints(&mut self, at: i64, total: i64, history: &[Value], restored: Value) -> &mut Self {
+        let body = json!({"counts": {"restored": 0, "total": total, "in_progress": 0, "completed": total, "failed": 0},
+            "latest": {"completed": null, "savepoint": null, "failed": null, "restored": restored}, "history": history});
+        self.answer(at, &format!("/jobs/{JOB}/checkpoints"), body)
+    }
+
+    fn details(&mut self, at: i64, id: i64, trigger: i64) -> &mut Self {
+        let task = |ack: i64| {
+            json!({"id": id, "status": "COMPLETED", "latest_ack_timestamp": ack, "state_size": 5, "num_subtasks": 1,
+                "num_acknowledged_subtasks": 1})
+        };
+        let mut body = completed(id, trigger);
+        body["tasks"] = json!({SOURCE: task(trigger + 10), SINK: task(trigger + 30)});
+        self.answer(at, &format!("/jobs/{JOB}/checkpoints/details/{id}"), body)
+    }
+
+    fn subtasks(&mut self, at: i64, id: i64, vertex: &str, ack: i64) -> &mut Self {
+        let subtask = json!({"className": "completed", "index": 0, "status": "completed", "ack_timestamp": ack,
+            "end_to_end_duration": 9, "state_size": 5, "checkpointed_size": 5, "checkpoint": {"sync": 1, "async": 2},
+            "alignment": {"buffered": 0, "processed": 0, "persisted": 0, "duration": 3}, "start_delay": 4,
+            "unaligned_checkpoint": false, "aborted": false});
+        let body = json!({"id": id, "status": "COMPLETED", "latest_ack_timestamp": ack, "subtasks": [subtask]});
+        self.answer(at, &format!("/jobs/{JOB}/checkpoints/details/{id}/subtasks/{vertex}"), body)
+    }
+
+    /// When each vertex's subtask came to run, and when it was cancelled.
+    fn subtask_times(&mut self, at: i64, times: [(&str, i64, i64); 2]) -> &mut Self {
+        for (vertex, running, canceling) in times {
+            let timestamps = json!({"RUNNING": running, "CANCELING": canceling, "CREATED": 1});
+            let body = json!({"id": vertex, "name": "v", "now": at,
+                "subtasks": [{"subtask": 0, "duration": at - running, "timestamps": timestamps}]});
+            self.answer(at, &format!("/jobs/{JOB}/vertices/{vertex}/subtasktimes"), body);
+        }
+        self
+    }
+
+    fn finish(&mut self) -> &mut Self {
+        let outputs = self.observer.finish();
+        self.note(i64::MAX, &outputs)
+    }
+
+    fn note(&mut self, at: i64, outputs: &[JobObservation]) -> &mut Self {
+        for JobObservation { observation, .. } in outputs {
+            let at = if at == i64::MAX { "end".to_owned() } else { at.to_string() };
+            self.told += &format!("{at}: {}\n", shown(observation));
+        }
+        self
+    }
+
+    fn check(&self, expected: Expect) {
+        expected.assert_eq(&self.told);
+    }
+}
+
+fn shown(observation: &Observation) -> String {
+    match observation {
+        Observation::Checkpoint(stats) => {
+            let tasks: Vec<_> =
+                stats.tasks.iter().map(|task| (task.task_name.as_deref(), task.subtasks.len())).collect();
+            format!("checkpoint {} {} tasks {tasks:?}", stats.checkpoint_id, stats.status.name())
+        }
+        Observation::Initialization { stats, .. } => format!(
+            "came up {}..{} from {:?}, {:?} bytes",
+            stats.start_timestamp, stats.end_timestamp, stats.restored_checkpoint_id, stats.restored_state_size
+        ),
+        Observation::StatusChange { status, ts_millis } => format!("{status} {ts_millis}"),
+        Observation::Failure(failure) => {
+            format!("failure {} can restart {} global {:?}", failure.ts_millis, failure.can_restart, failure.is_global)
+        }
+        Observation::AllSubtasks { status, ts_millis } => format!("{status:?} {ts_millis}"),
+        Observation::Missed { count, last_id } => format!("missed {count} up to {last_id}"),
+        other => panic!("unknown: {other:?}"),
+    }
+}
+
+fn completed(id: i64, trigger: i64) -> Value {
+    json!({"className": "completed", "id": id, "status": "COMPLETED", "is_savepoint": false, "trigger_timestamp": trigger,
+        "latest_ack_timestamp": trigger + 30, "state_size": 10, "checkpointed_size": 10, "end_to_end_duration": 30,
+        "num_subtasks": 2, "num_acknowledged_subtasks": 2, "checkpoint_type": "CHECKPOINT", "tasks": {},
+        "external_path": format!("file:/state/chk-{id}"), "discarded": false})
+}
+
+fn restored(id: i64, at: i64) -> Value {
+    json!({"id": id, "restore_timestamp": at, "is_savepoint": false, "external_path": format!("file:/state/chk-{id}")})
+}
+
+#[test]
+fn a_checkpoint_is_told_once_when_its_parts_are_together() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING");
+    session.job(1_100, "RUNNING", json!({}));
+    session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
+    session.details(2_010, 1, 1_500).subtasks(2_020, 1, SOURCE, 1_510).subtasks(2_030, 1, SINK, 1_530);
+    session.checkpoints(5_000, 1, &[completed(1, 1_500)], Value::Null).finish();
+    session.check(expect![[r#"
+        2030: checkpoint 1 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+    "#]]);
+}
+
+/// Flink may answer with another job's checkpoint of the same id.
+#[test]
+fn what_belongs_to_another_job_is_not_taken() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_100, "RUNNING", json!({}));
+    session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
+    session.details(2_010, 1, 777).subtasks(2_020, 1, SOURCE, 787).subtasks(2_030, 1, SINK, 807);
+    session.details(3_010, 1, 1_500).subtasks(3_020, 1, SOURCE, 1_510).subtasks(3_030, 1, SINK, 9_999);
+    session.subtasks(4_000, 1, SINK, 1_530);
+    session.check(expect![[r#"
+        4000: checkpoint 1 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+    "#]]);
+}
+
+#[test]
+fn a_checkpoint_that_the_cluster_forgot_is_told_without_its_tasks() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_100, "RUNNING", json!({}));
+    session.checkpoints(2_000, 2, &[completed(1, 1_500), completed(2, 1_600)], Value::Null);
+    session.missing(2_010, &format!("/jobs/{JOB}/checkpoints/details/1"));
+    // The second is never answered at all.
+    session.overview(10_000, "RUNNING").overview(20_000, "RUNNING");
+    session.check(expect![[r#"
+        2010: checkpoint 1 COMPLETED tasks []
+        20000: checkpoint 2 COMPLETED tasks []
+    "#]]);
+}
+
+#[test]
+fn checkpoints_that_nobody_saw_are_counted() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING");
+    session.checkpoints(2_000, 8, &[completed(8, 1_500)], Value::Null);
+    session.checkpoints(5_000, 20, &[completed(20, 4_500), completed(19, 4_400)], Value::Null).finish();
+    session.check(expect![[r#"
+        5000: missed 10 up to 18
+        end: checkpoint 8 COMPLETED tasks []
+        end: checkpoint 19 COMPLETED tasks []
+        end: checkpoint 20 COMPLETED tasks []
+    "#]]);
+}
+
+/// A failure while tasks come up: Flink tells nothing of that attempt but its states and its failure.
+#[test]
+fn an_attempt_that_fails_before_all_run_is_no_initialization() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING");
+    session.job(1_100, "RUNNING", json!({"RUNNING": 200}));
+    session.subtask_times(1_200, [(SOURCE, 300, 0), (SINK, 0, 500)]);
+    session.job(2_000, "RUNNING", json!({"RUNNING": 700, "RESTARTING": 510}));
+    let failure = json!({"exceptionName": "E", "stacktrace": "E: no", "timestamp": 505, "taskName": "sink (1/1)"});
+    let exceptions = json!({"exceptionHistory": {"entries": [failure], "truncated": false}});
+    session.answer(2_100, &format!("/jobs/{JOB}/exceptions"), exceptions);
+    session.checkpoints(2_200, 0, &[], Value::Null);
+    session.subtask_times(2_300, [(SOURCE, 800, 0), (SINK, 900, 0)]).overview(9_000, "RUNNING");
+    session.check(expect![[r#"
+        9000: RUNNING 200
+        9000: failure 505 can restart true global Some(false)
+        9000: RESTARTING 510
+        9000: RUNNING 700
+        9000: AllRunningOrFinished 900
+        9000: came up 700..900 from None, None bytes
+    "#]]);
+}
+
+/// The next attempt took a failed one's place before anyone asked for times: the failed attempt itself still tells when it ended.
+#[test]
+fn the_attempt_that_failed_is_asked_when_it_ended() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]).overview(6_000, "RUNNING");
+    session.job(7_000, "RUNNING", json!({"RUNNING": 6_500, "RESTARTING": 6_401}));
+    session.subtask_times(7_000, [(SOURCE, 6_600, 0), (SINK, 6_900, 0)]);
+    let failure = json!({"exceptionName": "E", "stacktrace": "E: no", "timestamp": 6_400,
+        "taskName": "sink (1/1) - execution #0"});
+    let exceptions = json!({"exceptionHistory": {"entries": [failure], "truncated": false}});
+    session.answer(7_000, &format!("/jobs/{JOB}/exceptions"), exceptions);
+    let attempt = format!("/jobs/{JOB}/vertices/{SINK}/subtasks/0/attempts/0");
+    let asks_for = |session: &mut Session, at| {
+        let wanted = std::iter::repeat_with(|| session.observer.requests(at)).take_while(|wanted| !wanted.is_empty());
+        wanted.flatten().any(|wanted| wanted.path() == attempt)
+    };
+    assert!(asks_for(&mut session, 7_001));
+    let body = json!({"subtask": 0, "status": "FAILED", "attempt": 0, "start-time": 290, "end-time": 6_380, "duration": 6_090});
+    session.answer(7_002, &attempt, body);
+    assert!(!asks_for(&mut session, 10_500), "asked again");
+    session.overview(15_000, "RUNNING");
+    session.check(expect![[r#"
+        6000: RUNNING 200
+        6000: AllRunningOrFinished 310
+        6000: came up 200..310 from None, None bytes
+        15000: NotAllRunningOrFinished 6382
+        15000: failure 6400 can restart true global Some(false)
+        15000: RESTARTING 6401
+        15000: RUNNING 6500
+        15000: AllRunningOrFinished 6900
+        15000: came up 6500..6900 from None, None bytes
+    "#]]);
+}
+
+/// Answers from before and after a restart, mixed, look as if all ran; the later truth wins.
+#[test]
+fn mixed_answers_do_not_make_a_start() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING");
+    session.job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]);
+    session.overview(6_000, "RUNNING");
+    session.job(7_000, "RUNNING", json!({"RUNNING": 6_500, "RESTARTING": 6_400}));
+    session.checkpoints(7_000, 0, &[], restored(3, 6_501));
+    session.subtask_times(7_000, [(SOURCE, 6_600, 0), (SINK, 310, 0)]);
+    session.subtask_times(10_000, [(SOURCE, 6_600, 0), (SINK, 6_900, 0)]).overview(15_000, "RUNNING");
+    session.check(expect![[r#"
+        6000: RUNNING 200
+        6000: AllRunningOrFinished 310
+        6000: came up 200..310 from None, None bytes
+        15000: RESTARTING 6400
+        15000: NotAllRunningOrFinished 6400
+        15000: RUNNING 6500
+        15000: AllRunningOrFinished 6900
+        15000: came up 6501..6900 from Some(3), None bytes
+    "#]]);
+}
+
+/// Another JobManager takes over: counts start over, ids of checkpoints go on, and nobody told that tasks ceased to run.
+#[test]
+fn a_failover_of_the_job_manager_invents_nothing() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]);
+    session.checkpoints(2_000, 15, &[completed(15, 1_500)], Value::Null);
+    session.details(2_010, 15, 1_500).subtasks(2_020, 15, SOURCE, 1_510).subtasks(2_030, 15, SINK, 1_530);
+    session.overview(6_000, "RUNNING");
+    session.checkpoints(9_000, 0, &[], restored(15, 8_200)).job(9_000, "RUNNING", json!({"RUNNING": 8_300}));
+    session.subtask_times(9_100, [(SOURCE, 8_500, 0), (SINK, 8_600, 0)]).overview(14_000, "RUNNING");
+    session.check(expect![[r#"
+        2030: checkpoint 15 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        6000: RUNNING 200
+        6000: AllRunningOrFinished 310
+        6000: came up 200..310 from None, None bytes
+        14000: RUNNING 8300
+        14000: AllRunningOrFinished 8600
+        14000: came up 8200..8600 from Some(15), Some(10) bytes
+    "#]]);
+}
+
+/// Several JobManagers answer behind one address, each from a cache of its own: what one tells may be older than what another told before.
+#[test]
+fn job_managers_with_caches_of_their_own_invent_nothing() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]);
+    let checkpoint = |session: &mut Session, at: i64, id: i64| {
+        session.details(at, id, id * 1_000).subtasks(at, id, SOURCE, id * 1_000 + 10).subtasks(
+            at,
+            id,
+            SINK,
+            id * 1_000 + 30,
+        );
+    };
+    let newest_first =
+        |ids: std::ops::RangeInclusive<i64>| ids.rev().map(|id| completed(id, id * 1_000)).collect::<Vec<_>>();
+    for newest in 2..10 {
+        let at = newest * 1_000 + 500;
+        session.checkpoints(at, newest, &newest_first(1..=newest), Value::Null);
+        checkpoint(&mut session, at, newest);
+        // The other one: it knows nothing of the last yet.
+        session
+            .checkpoints(at + 200, newest - 1, &newest_first(1..=newest - 1), Value::Null)
+            .overview(at + 300, "RUNNING");
+        checkpoint(&mut session, at + 400, 1);
+    }
+    // What ends is told as ever: that all ran is known as before.
+    session.overview(20_000, "CANCELED").job(
+        20_100,
+        "CANCELED",
+        json!({"RUNNING": 200, "CANCELLING": 19_000, "CANCELED": 19_100}),
+    );
+    session.subtask_times(20_200, [(SOURCE, 300, 19_050), (SINK, 310, 19_060)]).overview(30_000, "CANCELED").finish();
+    session.check(expect![[r#"
+        2500: checkpoint 2 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        2900: checkpoint 1 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        3500: checkpoint 3 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        4500: checkpoint 4 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        5500: RUNNING 200
+        5500: AllRunningOrFinished 310
+        5500: came up 200..310 from None, None bytes
+        5500: checkpoint 5 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        6500: checkpoint 6 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        7500: checkpoint 7 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        8500: checkpoint 8 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        9500: checkpoint 9 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        30000: CANCELLING 19000
+        30000: NotAllRunningOrFinished 19050
+        30000: CANCELED 19100
+    "#]]);
+}
+
+#[test]
+fn the_failure_that_ends_a_job_is_told_where_the_job_began_to_fail() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]).overview(6_000, "FAILED");
+    session.job(6_100, "FAILED", json!({"RUNNING": 200, "FAILING": 5_500, "FAILED": 5_600}));
+    let failure = json!({"exceptionName": "org.apache.flink.runtime.JobException", "timestamp": 5_600,
+        "stacktrace": "org.apache.flink.runtime.JobException: Recovery is suppressed by NoRestartBackoffTimeStrategy"});
+    let exceptions = json!({"exceptionHistory": {"entries": [failure], "truncated": false}});
+    session.answer(6_200, &format!("/jobs/{JOB}/exceptions"), exceptions).overview(11_000, "FAILED");
+    session.check(expect![[r#"
+        6000: RUNNING 200
+        6000: AllRunningOrFinished 310
+        6000: came up 200..310 from None, None bytes
+        11000: NotAllRunningOrFinished 5500
+        11000: failure 5500 can restart false global Some(false)
+        11000: FAILING 5500
+        11000: FAILED 5600
+    "#]]);
+}
+
+/// A recovery from before anyone looked, from a checkpoint that shows no longer, lacks the size that whoever looked then told.
+#[test]
+fn an_old_recovery_is_told_whole_or_not_at_all() {
+    for (history, expected) in
+        [(vec![completed(3, 90)], "came up 6501..6900 from Some(3), Some(10) bytes"), (vec![completed(13, 90_000)], "")]
+    {
+        let mut session = Session::new();
+        session.overview(100_000, "RUNNING").job(100_000, "RUNNING", json!({"RUNNING": 6_500, "RESTARTING": 6_400}));
+        session.checkpoints(100_000, 13, &history, restored(3, 6_501));
+        session.subtask_times(100_000, [(SOURCE, 6_600, 0), (SINK, 6_900, 0)]).finish();
+        let told: Vec<_> = session.told.lines().filter(|line| line.contains("came up")).collect();
+        assert_eq!(told.join(""), if expected.is_empty() { String::new() } else { format!("end: {expected}") });
+    }
+}
+
+#[test]
+fn a_job_that_the_cluster_forgets_is_told_to_its_end() {
+    let mut session = Session::new();
+    session.overview(1_000, "FINISHED").job(1_100, "FINISHED", json!({"RUNNING": 200, "FINISHED": 900}));
+    session.answer(1_200, "/jobs/overview", json!({ "jobs": [] }));
+    session.check(expect![[r#"
+        1200: RUNNING 200
+        1200: FINISHED 900
+    "#]]);
+}
+
+#[test]
+fn a_name_is_cut_to_a_bearable_length() {
+    let mut session = Session::new();
+    let name = "\u{1b}[31mé\n".repeat(200_000);
+    let job = json!({"jid": JOB, "name": name, "state": "RUNNING", "start-time": 100});
+    session.answer(1_000, "/jobs/overview", json!({ "jobs": [job] }));
+    let resource = Resource::parse(&format!("/jobs/{JOB}")).unwrap();
+    let body = json!({"jid": JOB, "name": name, "state": "RUNNING", "start-time": 100, "timestamps": {"RUNNING": 5}, "vertices": []});
+    let answer = resource.parse_body(body.to_string().as_bytes()).unwrap();
+    session.observer.observe(1_000, &resource, RequestOutcome::Found(Box::new(answer)));
+    let outputs = session.observer.finish();
+    let [JobObservation { job, .. }] = outputs.as_slice() else { panic!("{outputs:?}") };
+    assert!(job.name.ends_with("… (1400000 characters)"), "{}", &job.name[job.name.len() - 40..]);
+    assert!(job.name.chars().count() < 1_100);
+}
+
+/// What a quiet job costs its JobManager: asked again only when the caches may have changed.
+#[test]
+fn a_quiet_job_is_asked_one_question_every_three_seconds() {
+    for restored in [Value::Null, restored(3, 150)] {
+        let mut session = Session::new();
+        session.overview(0, "RUNNING");
+        let mut asked = BTreeMap::new();
+        for second in 0..60 {
+            let now = second * 1_000;
+            // Whatever is wanted is answered at once.
+            loop {
+                let wanted = session.observer.requests(now);
+                if wanted.is_empty() {
+                    break;
+                }
+                for resource in wanted {
+                    if second >= 30 {
+                        *asked.entry(resource.template()).or_insert(0) += 1;
+                    }
+                    match resource {
+                        Resource::JobsOverview(_) => session.overview(now, "RUNNING"),
+                        Resource::Job(_) => session.job(now, "RUNNING", json!({"RUNNING": 200})),
+                        Resource::Checkpoints(_) => session.checkpoints(now, 0, &[], restored.clone()),
+                        Resource::CheckpointConfig(_) => {
+                            session.answer(now, &resource.path(), json!({"mode": "exactly_once", "interval": 1_000}))
+                        }
+                        Resource::SubtaskTimes(_) => session.subtask_times(now, [(SOURCE, 300, 0), (SINK, 310, 0)]),
+                        _ => &mut session,
+                    };
+                }
+            }
+        }
+        let asked: Vec<_> = asked.into_iter().collect();
+        assert_eq!(asked, [("/jobs/:jobid/checkpoints", 10), ("/jobs/overview", 30)], "{restored}");
+
+        // Something ran through states too fast for the overview to show them, which it dates.
+        let overview = json!({"jobs": [{"jid": JOB, "name": "orders", "start-time": 100, "end-time": -1, "duration": 1,
+            "state": "RUNNING", "last-modification": 61_000, "tasks": {"total": 2}}]});
+        session.answer(63_000, "/jobs/overview", overview);
+        let templates: Vec<_> = session.observer.requests(63_001).iter().map(Resource::template).collect();
+        assert!(templates.contains(&"/jobs/:jobid"), "{templates:?}");
+    }
+}
+
+/// Where checkpoints are rare their statistics are asked for when one is due, and once in between for what nobody plans.
+#[test]
+fn a_rare_checkpoint_is_looked_for_when_it_is_due() {
+    const INTERVAL: i64 = 60_000;
+    const FIRST: i64 = 1_010_000;
+    let mut session = Session::new();
+    let mut asked_at = Vec::new();
+    for now in (1_000_000..1_600_000).step_by(3_000) {
+        let triggers = (FIRST..now - 30).step_by(INTERVAL as usize).zip(1..);
+        let history: Vec<_> = triggers.map(|(trigger, id)| completed(id, trigger)).collect();
+        loop {
+            let wanted = session.observer.requests(now);
+            if wanted.is_empty() {
+                break;
+            }
+            for resource in wanted {
+                match &resource {
+                    Resource::JobsOverview(_) => session.overview(now, "RUNNING"),
+                    Resource::Job(_) => session.job(now, "RUNNING", json!({"RUNNING": 200})),
+                    Resource::Checkpoints(_) => {
+                        asked_at.push(now);
+                        session.checkpoints(now, history.len() as i64, &history, Value::Null)
+                    }
+                    Resource::CheckpointConfig(_) => {
+                        session.answer(now, &resource.path(), json!({"mode": "exactly_once", "interval": INTERVAL}))
+                    }
+                    Resource::CheckpointDetails(request) => {
+                        session.details(now, request.checkpoint, FIRST + (request.checkpoint - 1) * INTERVAL)
+                    }
+                    Resource::CheckpointSubtasks(request) => {
+                        let ack = if request.vertex.as_str() == SOURCE { 10 } else { 30 };
+                        let trigger = FIRST + (request.checkpoint - 1) * INTERVAL;
+                        session.subtasks(now, request.checkpoint, request.vertex.as_str(), trigger + ack)
+                    }
+                    Resource::SubtaskTimes(_) => session.subtask_times(now, [(SOURCE, 300, 0), (SINK, 310, 0)]),
+                    _ => &mut session,
+                };
+            }
+        }
+    }
+    let told: Vec<i64> =
+        session.told.lines().filter_map(|line| line.split_once(": checkpoint ")?.0.parse().ok()).collect();
+    assert_eq!(told, (0..10).map(|number| FIRST + 2_000 + number * INTERVAL).collect::<Vec<_>>());
+    asked_at.retain(|now| *now > told[1] && *now <= told[9]);
+    assert_eq!(asked_at.len(), 2 * 8, "{asked_at:?}");
+}
+
+/// The same statistics as before need not be read, unless something else was answered since.
+#[test]
+fn the_same_answer_is_known() {
+    let mut session = Session::new();
+    let checkpoints = Resource::parse(&format!("/jobs/{JOB}/checkpoints")).unwrap();
+    assert!(
+        !session.observer.is_unchanged(&checkpoints, b"of no job")
+            && !session.observer.is_unchanged(&checkpoints, b"of no job")
+    );
+    session.overview(1_000, "RUNNING");
+    for observation in [RequestOutcome::Missing, RequestOutcome::Unavailable] {
+        assert!(
+            !session.observer.is_unchanged(&checkpoints, b"an answer")
+                && session.observer.is_unchanged(&checkpoints, b"an answer")
+        );
+        assert!(
+            !session.observer.is_unchanged(&checkpoints, b"another")
+                && !session.observer.is_unchanged(&checkpoints, b"an answer")
+        );
+        session.observer.observe(1_100, &checkpoints, observation);
+    }
+    // A graph is not cached as text, and what tasks did is asked once.
+    let job = Resource::parse(&format!("/jobs/{JOB}")).unwrap();
+    assert!(!session.observer.is_unchanged(&job, b"an answer") && !session.observer.is_unchanged(&job, b"an answer"));
+}
+
+/// Something before the cluster may say once that a job's statistics are not there: that makes no batch job of it.
+#[test]
+fn a_passing_404_costs_no_later_checkpoint() {
+    let mut session = Session::new();
+    let checkpoints = format!("/jobs/{JOB}/checkpoints");
+    session.overview(1_000, "RUNNING").missing(1_100, &checkpoints).job(1_200, "RUNNING", json!({"RUNNING": 200}));
+    let asked = session.observer.requests(5_000);
+    assert!(asked.iter().any(|resource| resource.path() == checkpoints), "{asked:?}");
+    session.checkpoints(5_000, 1, &[completed(1, 1_500)], Value::Null);
+    session.details(5_010, 1, 1_500).subtasks(5_020, 1, SOURCE, 1_510).subtasks(5_030, 1, SINK, 1_530);
+    session.subtask_times(5_100, [(SOURCE, 300, 0), (SINK, 310, 0)]).finish();
+    session.check(expect![[r#"
+        5030: checkpoint 1 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        end: RUNNING 200
+        end: AllRunningOrFinished 310
+        end: came up 200..310 from None, None bytes
+    "#]]);
+}
+
+/// Answers that get lost, or come twice, cost detail; they never make a checkpoint appear twice, or differently.
+#[test]
+fn lost_and_repeated_answers_invent_nothing() {
+    let path = crate::recording("flink-2.3.0-full.jsonl.gz");
+    let exchanges: Vec<_> = RecordingReader::open(&path).unwrap().map(Result::unwrap).collect();
+    let whole = ended(&mut exchanges.iter());
+    assert_eq!(whole.len(), 74);
+    for seed in 1..=16_u64 {
+        // A linear congruential generator: the same answers are lost in every run.
+        let mut state = seed;
+        let mut draw = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % 100
+        };
+        let mut played = exchanges.iter().flat_map(|exchange| {
+            let times = match draw() {
+                0..30 => 0,
+                30..40 => 2,
+                _ => 1,
+            };
+            std::iter::repeat_n(exchange, times)
+        });
+        for (id, stats) in ended(&mut played) {
+            let expected = &whole[&id];
+            match stats.tasks.is_empty() {
+                // A failed checkpoint's sizes may have grown after the moment that its tasks would have told.
+                true => assert_eq!(stats.trigger_timestamp, expected.trigger_timestamp, "seed {seed}: {id:?}"),
+                false => {
+                    let names = |stats: &CheckpointStats| CheckpointStats {
+                        checkpoint_type: CheckpointType::Checkpoint,
+                        tasks: stats.tasks.iter().cloned().map(|task| TaskStats { task_name: None, ..task }).collect(),
+                        ..stats.clone()
+                    };
+                    assert_eq!(names(&stats), names(expected), "seed {seed}: {id:?}");
+                }
+            }
+        }
+    }
+}
+
+/// The checkpoints that were told, by job and id; each once.
+fn ended(exchanges: &mut dyn Iterator<Item = &Exchange>) -> BTreeMap<(String, i64), CheckpointStats> {
+    let mut replay = Replay::new();
+    let mut outputs: Vec<JobObservation> = exchanges.flat_map(|exchange| replay.feed(exchange)).collect();
+    outputs.extend(replay.finish());
+    let mut ended = BTreeMap::new();
+    for JobObservation { job, observation, .. } in outputs {
+        if let Observation::Checkpoint(stats) = observation {
+            let id = (job.id, stats.checkpoint_id);
+            assert_eq!(ended.insert(id.clone(), *stats), None, "{id:?} twice");
+        }
+    }
+    ended
+}

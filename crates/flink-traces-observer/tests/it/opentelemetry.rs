@@ -1,0 +1,84 @@
+//! A recorded session through our own sender and, beside it, through OpenTelemetry's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flink_traces_api::Registry;
+use flink_traces_observer::Pipeline;
+use flink_traces_observer::recording::RecordingReader;
+use flink_traces_observer::replay::{ReplayClock, replay};
+use flink_traces_otlp::{EVENT_FACTORY, TRACE_FACTORY};
+use flink_traces_runtime::config::SpanDetailLevel;
+use flink_traces_runtime::{Configuration, Dispatcher, discover};
+use flink_traces_testkit::{OtlpCollector, ReceivedLog, ReceivedSpan};
+
+/// Spans as one text each, in the order of their ids: all that was sent of them but the trace flags, which OpenTelemetry's sender
+/// sets and ours leaves out.
+fn spans(collector: &OtlpCollector) -> Vec<String> {
+    let mut spans = collector.spans();
+    spans.sort_by_key(|span| (span.span.trace_id.clone(), span.span.span_id.clone()));
+    let text = |ReceivedSpan { resource, scope, mut span }: ReceivedSpan| {
+        span.flags = 0;
+        span.links.iter_mut().for_each(|link| link.flags = 0);
+        // Absent, and present without content, are the same in OTLP.
+        span.status = span.status.filter(|status| *status != Default::default());
+        format!("{resource:?} {scope} {span:?}")
+    };
+    spans.into_iter().map(text).collect()
+}
+
+/// The same for events; the order of attributes is not a part of OTLP.
+fn logs(collector: &OtlpCollector) -> Vec<String> {
+    let text = |ReceivedLog { resource, scope, mut log }: ReceivedLog| {
+        log.attributes.sort_by(|one, other| one.key.cmp(&other.key));
+        format!("{resource:?} {scope} {log:?}")
+    };
+    let mut logs: Vec<_> = collector.logs().into_iter().map(text).collect();
+    logs.sort();
+    logs
+}
+
+#[test]
+fn a_session_is_the_same_through_opentelemetrys_sender() {
+    let mut registry = Registry::new();
+    flink_traces_otlp::register(&mut registry).unwrap();
+    flink_traces_opentelemetry::register(&mut registry).unwrap();
+    let collectors = [(); 2].map(|()| OtlpCollector::start().unwrap());
+    let factories = [[TRACE_FACTORY, EVENT_FACTORY], [flink_traces_opentelemetry::FACTORY; 2]];
+    let mut options = Vec::new();
+    for (name, (collector, factories)) in ["ours", "theirs"].into_iter().zip(collectors.iter().zip(factories)) {
+        for (signal, factory) in ["traces", "events"].into_iter().zip(factories) {
+            let prefix = format!("{signal}.reporter.{name}");
+            options.push(("-D", format!("{prefix}.factory.class={factory}")));
+            options.push(("-D", format!("{prefix}.exporter.endpoint={}", collector.grpc_endpoint())));
+            options.push(("-D", format!("{prefix}.service.name=a service")));
+        }
+    }
+    let (configuration, problems) = Configuration::load(None, &options);
+    assert!(problems.is_empty(), "{problems:?}");
+    let (setups, problems) = discover(&configuration, &registry);
+    assert!(problems.is_empty(), "{problems:?}");
+    let clock = ReplayClock::default();
+    let (dispatcher, problems) = Dispatcher::start(setups, &registry, Arc::new(clock.clone()), ".");
+    assert!(problems.is_empty(), "{problems:?}");
+
+    let mut pipeline = Pipeline::new(&dispatcher, "recording", "localhost", SpanDetailLevel::ChildrenSpansPerSubtask);
+    let recording = RecordingReader::open(&crate::recording("flink-2.3.0-full.jsonl.gz")).unwrap();
+    replay(recording, |now, outputs| {
+        clock.set(now);
+        outputs.iter().for_each(|output| pipeline.report(output));
+    })
+    .unwrap();
+    let stats = dispatcher.shutdown(Duration::from_secs(60));
+    for stats in &stats {
+        assert!(stats.is_balanced() && stats.delivered == stats.emitted, "{stats}");
+    }
+
+    let [ours, theirs] = collectors.each_ref().map(spans);
+    assert_eq!(ours, theirs);
+    assert!(ours.len() > 1_000, "{}", ours.len());
+    assert!(ours.iter().any(|span| span.contains("links: [Link")) && ours.iter().any(|span| span.contains("Error")));
+    let [ours, theirs] = collectors.each_ref().map(logs);
+    assert_eq!(ours, theirs);
+    assert!(ours.len() > 100, "{}", ours.len());
+}

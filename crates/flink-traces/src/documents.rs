@@ -1,0 +1,105 @@
+//! Tests of documents that need the options: their tables, and the examples of configurations.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use expect_test::expect_file;
+use flink_traces_api::OptionDoc;
+use flink_traces_runtime::config::{CORE_OPTIONS, REPORTER_OPTIONS};
+
+use crate::cli::ConfigurationArgs;
+use crate::settings::{OWN_OPTIONS, Settings, registry};
+
+/// The comments around a generated table.
+const BEGIN: &str = "<!-- options: ";
+const END: &str = "<!-- end of options -->";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// The documents of the workspace, by their paths below its root.
+fn documents() -> Vec<(String, String)> {
+    let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        paths.extend(name.ends_with(".md").then(|| format!("docs/{name}")));
+    }
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), fs::read_to_string(root().join(path)).unwrap())).collect()
+}
+
+/// The contents of a document's code blocks that are in that language.
+fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    let begin = |part: &'a str| part.split_once("\n```").map(|(block, _)| block);
+    document.split(fence.as_str()).skip(1).filter_map(begin).collect()
+}
+
+/// The options by the name of their table: the classes that read them, joined, or what else they belong to.
+fn options() -> Vec<(String, &'static [OptionDoc])> {
+    let registry = registry();
+    let traces = registry.trace_classes().filter_map(|class| Some((class, registry.trace(class)?.options())));
+    let events = registry.event_classes().filter_map(|class| Some((class, registry.event(class)?.options())));
+    let mut by_class: Vec<(String, &'static [OptionDoc])> = Vec::new();
+    for (class, options) in traces.chain(events) {
+        match by_class.iter_mut().find(|(_, known)| *known == options) {
+            Some((classes, _)) if classes.split(", ").any(|known| known == class) => {}
+            Some((classes, _)) => *classes += &format!(", {class}"),
+            None => by_class.push((class.to_owned(), options)),
+        }
+    }
+    let general = [("flink-traces", OWN_OPTIONS), ("Flink", CORE_OPTIONS), ("every reporter", REPORTER_OPTIONS)];
+    general.map(|(name, options)| (name.to_owned(), options)).into_iter().chain(by_class).collect()
+}
+
+fn table(options: &[OptionDoc]) -> String {
+    let mut table = "| Key | Value | Default | |\n|---|---|---|---|\n".to_owned();
+    for OptionDoc { key, expected, default, description, is_map, .. } in options {
+        let below = if *is_map { ", or the keys below" } else { "" };
+        let default = match default {
+            None => String::new(),
+            Some("") => "empty".to_owned(),
+            Some(default) => format!("`{default}`"),
+        };
+        let row = format!("`{key}` | {expected}{below} | {default} | {description}").replace("  ", " ");
+        writeln!(table, "| {row} |").unwrap();
+    }
+    table
+}
+
+/// `UPDATE_EXPECT=1` writes the tables anew.
+#[test]
+fn the_tables_of_options_are_those_of_the_code() {
+    let mut document = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let options = options();
+    assert_eq!(document.matches(BEGIN).count(), options.len(), "tables of {:?}", options.iter().map(|(name, _)| name));
+    for (name, options) in options {
+        let marker = format!("{BEGIN}{name} -->\n");
+        let (before, rest) = document.split_once(&marker).unwrap_or_else(|| panic!("there is no {marker}"));
+        let (_, after) = rest.split_once(END).unwrap_or_else(|| panic!("the table after {marker} has no end"));
+        document = format!("{before}{marker}\n{}\n{END}{after}", table(options));
+    }
+    expect_file!["../../../docs/configuration.md"].assert_eq(&document);
+}
+
+/// Configurations in `yaml` blocks stand for `config.yaml`, those in `properties` blocks for `flink-conf.yaml`.
+#[test]
+fn configurations_in_documents_are_without_mistakes() {
+    let mut count = 0;
+    for (path, document) in documents() {
+        for (language, name) in [("yaml", "config.yaml"), ("properties", "flink-conf.yaml")] {
+            for block in blocks(&document, language) {
+                let directory = tempfile::tempdir().unwrap();
+                fs::write(directory.path().join(name), block).unwrap();
+                let conf = Some(directory.path().to_owned());
+                let loaded = Settings::load(&ConfigurationArgs { conf, ..ConfigurationArgs::default() }, &[]);
+                let problems = loaded.err().map(|error| error.0.iter().map(ToString::to_string).collect::<Vec<_>>());
+                assert_eq!(problems, None, "{path}:\n{block}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 3, "{count} configurations");
+}

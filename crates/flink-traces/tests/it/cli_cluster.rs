@@ -1,0 +1,454 @@
+//! `run`, `once` and `record` against a cluster that answers by script.
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+
+use crate::support::flink::{Answers, FakeFlink, Port, Reply};
+use crate::support::process::{Finished, Place, Running, command};
+use crate::support::session::{self, EVENTS, JOB, SPANS};
+use crate::support::{LONG, Watched};
+use flate2::read::GzDecoder;
+use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector, ReceivedSpan};
+
+const SUBTASKS: &str = "-Dtraces.checkpoint.span-detail-level=CHILDREN_SPANS_PER_SUBTASK";
+const OFTEN: &str = "-Dflink-traces.poll-interval=20 ms";
+const TIMEOUT: &str = "-Dflink-traces.rest.timeout=3 s";
+const OVERVIEW: &str = "/jobs/overview";
+const LOGIN_PAGE: &str = "<!DOCTYPE html><html><title>Log in</title></html>";
+
+/// Runs until the collector has all checkpoints, then stops it: the rest is drained.
+fn run_until_reported(place: &Place, flink: &[&str], collector: &OtlpCollector) -> Finished {
+    let running = start_run(place, flink, &collector.grpc_endpoint());
+    wait_for_checkpoints(collector, 3);
+    running.signal("TERM");
+    running.finish()
+}
+
+fn start_run(place: &Place, flink: &[&str], otlp: &str) -> Running {
+    let flink = flink.iter().flat_map(|url| ["--flink", *url]);
+    place.start(&["run", "--otlp", otlp, SUBTASKS, OFTEN, TIMEOUT].into_iter().chain(flink).collect::<Vec<_>>())
+}
+
+fn wait_for_checkpoints(collector: &OtlpCollector, count: usize) {
+    let is_root = |span: &&ReceivedSpan| span.span.parent_span_id.is_empty() && span.span.name == "Checkpoint";
+    let arrived = collector.wait_until(LONG, |collector| collector.spans().iter().filter(is_root).count() >= count);
+    assert!(arrived, "{:?}", collector.spans());
+}
+
+type Ids = (Vec<u8>, Vec<u8>);
+
+/// The spans of a collector by their ids; each has ids of its own.
+fn by_ids(collector: &OtlpCollector) -> BTreeMap<Ids, ReceivedSpan> {
+    let spans = collector.spans();
+    let count = spans.len();
+    let by_ids: BTreeMap<Ids, ReceivedSpan> =
+        spans.into_iter().map(|span| ((span.span.trace_id.clone(), span.span.span_id.clone()), span)).collect();
+    assert_eq!(by_ids.len(), count);
+    by_ids
+}
+
+fn delivered(spans: usize, events: usize) -> [(String, [u64; 5]); 2] {
+    [("traces otlp", spans), ("events otlp", events)]
+        .map(|(name, count)| (name.to_owned(), [count as u64, count as u64, 0, 0, 0]))
+}
+
+#[test]
+fn run_reports_drains_and_reports_the_same_when_it_is_started_again() {
+    let place = Place::new();
+    let flink = FakeFlink::start(session::answers());
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let collector = OtlpCollector::start().unwrap();
+        let stopped = run_until_reported(&place, &[&flink.url()], &collector).expect_code(0);
+        assert_eq!(stopped.stdout, "");
+        assert_eq!(stopped.counts(), delivered(SPANS, EVENTS));
+        assert_eq!(collector.logs().len(), EVENTS);
+        runs.push(by_ids(&collector));
+    }
+    assert_eq!(runs[0], runs[1]);
+    assert_eq!(place.names(), [""; 0]);
+}
+
+#[test]
+fn clusters_are_told_apart_by_their_names() {
+    let place = Place::new();
+    let flink = FakeFlink::start(session::answers());
+    let collector = OtlpCollector::start().unwrap();
+    let named = ["prod", "test"].map(|name| format!("{name}={}", flink.url()));
+    let running = start_run(&place, &named.each_ref().map(String::as_str), &collector.grpc_endpoint());
+    wait_for_checkpoints(&collector, 6);
+    running.signal("INT");
+    let stopped = running.finish().expect_code(0);
+    assert_eq!(stopped.counts(), delivered(2 * SPANS, 2 * EVENTS));
+    let spans = by_ids(&collector);
+    let of = |name: &str| {
+        spans.values().filter(|span| span.attributes().get("flink.cluster.name") == Some(&name.into())).count()
+    };
+    assert_eq!(
+        [of("prod"), of("test")].iter().sum::<usize>(),
+        spans.values().filter(|span| span.span.parent_span_id.is_empty()).count()
+    );
+    assert_eq!(of("prod"), 4);
+}
+
+#[test]
+fn a_cluster_that_is_away_is_told_once_and_watched_when_it_comes() {
+    let place = Place::new();
+    let collector = OtlpCollector::start().unwrap();
+    let port = Port::reserve();
+    let refused = place.run(&["once", "--flink", &port.url()]).expect_code(1);
+    assert_eq!(refused.stdout, "");
+    assert!(
+        refused.stderr.starts_with("error: 127.0.0.1:") && refused.stderr.contains("connection refused"),
+        "{refused:?}"
+    );
+
+    let running = start_run(&place, &[&port.url()], &collector.grpc_endpoint());
+    running.wait_for_stderr("no answer");
+    let flink = port.start_flink(session::answers());
+    wait_for_checkpoints(&collector, 3);
+    // It is told once more when it goes away again.
+    let mut away = session::answers();
+    away.insert(OVERVIEW.to_owned(), Reply::Flink(503, r#"{"errors":["Leader election."]}"#.to_owned()));
+    flink.set(away);
+    flink.ignore_requests();
+    flink.wait_for_requests(OVERVIEW, 4);
+    running.signal("TERM");
+    let stopped = running.finish().expect_code(0);
+    assert_eq!(stopped.stderr.matches("WARN").count(), 2, "{}", stopped.stderr);
+    assert_eq!(stopped.stderr.matches("no answer").count(), 2, "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("status 503: Leader election."), "{}", stopped.stderr);
+    assert_eq!(stopped.counts(), delivered(SPANS, EVENTS));
+}
+
+#[test]
+fn a_login_page_is_not_a_cluster() {
+    let place = Place::new();
+    let pages =
+        Answers::from(["/config", OVERVIEW].map(|path| (path.to_owned(), Reply::Strange(LOGIN_PAGE.to_owned()))));
+    let flink = FakeFlink::start(pages);
+    let url = flink.url();
+    let told = "answered HTML, is this Flink's REST address? It begins: <!DOCTYPE html>";
+    let refused = place.run(&["once", "--flink", &url]).expect_code(1);
+    assert!(refused.stderr.starts_with("error: ") && refused.stderr.contains(told), "{refused:?}");
+    let checked = place.run(&["check", "--flink", &url]).expect_code(69);
+    assert!(checked.stdout.contains("  FAILED  cluster ") && checked.stdout.contains(told), "{checked:?}");
+
+    let collector = OtlpCollector::start().unwrap();
+    let running = start_run(&place, &[&url], &collector.grpc_endpoint());
+    flink.wait_for_requests(OVERVIEW, 4);
+    flink.set(session::answers());
+    wait_for_checkpoints(&collector, 3);
+    running.signal("TERM");
+    let stopped = running.finish().expect_code(0);
+    assert_eq!(stopped.stderr.matches("WARN").count(), 1, "{}", stopped.stderr);
+    assert!(stopped.stderr.contains(told), "{}", stopped.stderr);
+    assert_eq!(stopped.counts(), delivered(SPANS, EVENTS));
+}
+
+/// Each answer but one is good; that one is told once, and what the others tell is reported.
+#[test]
+fn an_answer_that_cannot_be_read_spoils_no_other() {
+    let subtasks = format!("/jobs/{JOB}/checkpoints/details/2/subtasks/6bf01baa9d2ca23a3ef7ce311722523d");
+    let exceptions = format!("/jobs/{JOB}/exceptions");
+    let check = |path: &str, reply: Reply| {
+        let place = Place::new();
+        let expected = usize::from(!matches!(reply, Reply::Flink(..)));
+        let mut answers = session::answers();
+        answers.insert(path.to_owned(), reply);
+        let flink = FakeFlink::start(answers);
+        let collector = OtlpCollector::start().unwrap();
+        let stopped = run_until_reported(&place, &[&flink.url()], &collector).expect_code(0);
+        assert_eq!(stopped.stderr.matches("WARN").count(), expected, "{}", stopped.stderr);
+        assert_eq!(stopped.stderr.matches("an answer cannot be read").count(), expected, "{}", stopped.stderr);
+        assert_eq!(collector.logs().len(), EVENTS, "{path}");
+    };
+    // Side by side, as each takes some seconds to be stopped.
+    std::thread::scope(|scope| {
+        let npe = r#"{"errors":["Internal server error.","java.lang.NullPointerException\n\tat a.B"]}"#;
+        for (path, reply) in [
+            (&exceptions, Reply::Strange("{\"exceptionHistory\":".to_owned())),
+            (&exceptions, Reply::Strange(LOGIN_PAGE.to_owned())),
+            (&exceptions, Reply::Flink(500, npe.to_owned())),
+            (&exceptions, Reply::Never),
+            (&subtasks, Reply::Flink(404, r#"{"errors":["Could not find it"]}"#.to_owned())),
+        ] {
+            scope.spawn(move || check(path, reply));
+        }
+    });
+}
+
+#[test]
+fn without_a_reporter_run_prints_and_does_not_mind_if_nobody_reads() {
+    let place = Place::new();
+    let flink = FakeFlink::start(session::answers());
+    let arguments = ["run", "--flink", &flink.url(), OFTEN];
+    let running = place.start(&arguments);
+    running.wait_for_stdout("checkpointId=3 ");
+    running.signal("TERM");
+    let stopped = running.finish().expect_code(0);
+    assert_eq!(stopped.stdout.lines().count(), 4 + 2, "{}", stopped.stdout);
+
+    let mut command = command(&place.path(""), &arguments);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    command.stdout(writer);
+    flink.ignore_requests();
+    let running = Running::start(command);
+    flink.wait_for_requests(OVERVIEW, 3);
+    running.signal("TERM");
+    let stopped = running.finish().expect_code(0);
+    assert!(!stopped.stderr.contains("panicked") && !stopped.stderr.contains("WARN"), "{}", stopped.stderr);
+}
+
+/// Scenario: the collector takes a request and never answers. Guarantees: the cluster is looked at on and on, another reporter has everything,
+/// and what waits is bounded.
+#[test]
+fn a_collector_that_is_slow_holds_up_nobody_else() {
+    let place = Place::new();
+    let flink = FakeFlink::start(session::answers());
+    let (slow, quick) = (OtlpCollector::start().unwrap(), OtlpCollector::start().unwrap());
+    slow.answer_by(|_| Answer::Hang);
+    let option = |option: &str, value: &str| format!("-Dtraces.reporter.quick.{option}={value}");
+    let running = place.start(&[
+        "run",
+        "--flink",
+        &flink.url(),
+        "--otlp",
+        &slow.grpc_endpoint(),
+        SUBTASKS,
+        OFTEN,
+        "-Dtraces.reporter.otlp.exporter.timeout=1 h",
+        "-Dtraces.reporter.otlp.queue.size=20",
+        "-Dflink-traces.shutdown-timeout=0",
+        &option("factory.class", flink_traces_otlp::TRACE_FACTORY),
+        &option("exporter.endpoint", &quick.grpc_endpoint()),
+    ]);
+    assert!(slow.wait_until(LONG, |slow| !slow.requests().is_empty()));
+    assert!(quick.wait_until(LONG, |quick| quick.spans().len() == SPANS));
+    flink.ignore_requests();
+    flink.wait_for_requests(OVERVIEW, 50);
+    running.signal("TERM");
+    let counts: BTreeMap<_, _> = running.finish().expect_code(1).counts().into_iter().collect();
+    let [emitted, delivered, rejected, dropped, queued] = counts["traces otlp"];
+    assert_eq!([emitted, delivered, rejected, queued], [SPANS as u64, 0, 0, 0]);
+    assert_eq!(dropped, SPANS as u64);
+    assert_eq!(counts["traces quick"], [SPANS as u64, SPANS as u64, 0, 0, 0]);
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let place = Place::new();
+        let flink = FakeFlink::start(session::answers());
+        let collector = OtlpCollector::start().unwrap();
+        collector.answer_by(|_| Answer::Hang);
+        let arguments = [
+            "run",
+            "--flink",
+            &flink.url(),
+            "--otlp",
+            &collector.grpc_endpoint(),
+            OFTEN,
+            "-Dflink-traces.shutdown-timeout=1 h",
+        ];
+        let running = place.start(&arguments);
+        assert!(collector.wait_until(LONG, |collector| !collector.requests().is_empty()));
+        running.signal(signal);
+        running.wait_for_stderr("stopping");
+        running.signal(signal);
+        let stopped = running.finish().expect_code(code);
+        assert!(stopped.stderr.ends_with("stopped at once, what was queued is lost\n"), "{}", stopped.stderr);
+    }
+}
+
+#[test]
+fn what_cannot_be_drained_in_time_is_counted() {
+    let place = Place::new();
+    let flink = FakeFlink::start(session::answers());
+    let nobody = Port::reserve();
+    let arguments =
+        ["run", "--flink", &flink.url(), "--otlp", &nobody.url(), OFTEN, "-Dflink-traces.shutdown-timeout=50 ms"];
+    let running = place.start(&arguments);
+    running.wait_for_stderr("trying again");
+    flink.wait_for_requests(OVERVIEW, 2);
+    running.signal("TERM");
+    let stopped = running.finish().expect_code(1);
+    for (name, [emitted, delivered, rejected, _, _]) in stopped.counts() {
+        assert!(emitted >= 4 && delivered == 0 && rejected == 0, "{name}: {}", stopped.stderr);
+    }
+}
+
+#[test]
+fn once_shows_a_table() {
+    let place = Place::new();
+    let flink = FakeFlink::start(session::answers());
+    let shown = place.run(&["once", "--flink", &flink.url()]).expect_code(0);
+    assert_eq!(shown.stderr, "");
+    let lines: Vec<_> = shown.stdout.lines().collect();
+    let address = format!("Flink 2.3.0 at {}: 1 TaskManagers, 0 of 4 slots free, 1 jobs", flink.url());
+    assert_eq!(lines[0], address);
+    let words: Vec<_> = lines.iter().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+    assert_eq!(words[1], ["JOB", "ID", "STATE", "FOR", "CHECKPOINTS", "FAILED", "LAST", "TOOK", "SIZE"]);
+    // What is left out is for how long it has been running.
+    assert_eq!(words[2][..3], ["orders-recover", JOB, "RUNNING"]);
+    assert_eq!(words[2][words[2].len() - 7..], ["3", "1", "03:15:20.330", "70", "ms", "204.0", "KiB"]);
+
+    // What one cluster does not answer does not keep the next from being shown.
+    let away = Port::reserve();
+    let shown = place.run(&["once", "--flink", &away.url(), "--flink", &flink.url()]).expect_code(1);
+    assert!(shown.stdout.starts_with(&address) && shown.stderr.starts_with("error: "), "{shown:?}");
+}
+
+/// What a span tells, without what differs between a cluster and its recording.
+fn content(span: &ReceivedSpan) -> String {
+    let mut attributes = span.attributes();
+    attributes.retain(|key, _| !["flink.cluster.name", "host"].contains(&key.as_str()));
+    format!("{} {} {} {attributes:?}", span.span.name, span.span.start_time_unix_nano, span.span.end_time_unix_nano)
+}
+
+#[test]
+fn a_recording_plays_as_what_the_cluster_told() {
+    let place = Place::new();
+    let flink = FakeFlink::start(session::answers());
+    let recording = place.start(&["record", "--flink", &flink.url(), "--output", "session.jsonl.gz", OFTEN]);
+    // The second look begins when all that the first one wanted is answered.
+    flink.wait_for_requests(OVERVIEW, 3);
+    recording.signal("TERM");
+    let recorded = recording.finish().expect_code(0);
+    assert!(recorded.stderr.ends_with(" answers in session.jsonl.gz\n"), "{}", recorded.stderr);
+
+    let collectors = [(); 2].map(|()| OtlpCollector::start().unwrap());
+    run_until_reported(&place, &[&flink.url()], &collectors[0]).expect_code(0);
+    let play = ["play", "session.jsonl.gz", "--quiet", SUBTASKS, "--otlp", &collectors[1].grpc_endpoint()];
+    place.run(&play).expect_code(0);
+    let [run, played] =
+        collectors.each_ref().map(|collector| by_ids(collector).values().map(content).collect::<BTreeSet<_>>());
+    assert_eq!(run, played);
+    assert_eq!(run.len(), SPANS);
+}
+
+#[test]
+fn a_recording_holds_no_secret_and_replaces_no_file() {
+    let place = Place::new();
+    let mut answers = session::answers();
+    let failure = r#"{"exceptionHistory":{"entries":[{"exceptionName":"E","timestamp":1,"taskName":"t","endpoint":"e","taskManagerId":"m",
+        "stacktrace":"E: jdbc:x://me:canary@db, password=canary\n\tat a.B"}],"truncated":false}}"#;
+    answers.insert(format!("/jobs/{JOB}/exceptions"), Reply::Flink(200, failure.to_owned()));
+    let flink = FakeFlink::start(answers);
+    let address = flink.url().replace("http://", "http://me:canary@");
+    let record = ["record", "--flink", &address, "--output", "session.jsonl.gz", OFTEN, "--log-level", "trace"];
+    let recording = place.start(&record);
+    flink.wait_for_requests(OVERVIEW, 3);
+    recording.signal("INT");
+    let recorded = recording.finish().expect_code(0);
+    let mut text = String::new();
+    GzDecoder::new(std::fs::File::open(place.path("session.jsonl.gz")).unwrap()).read_to_string(&mut text).unwrap();
+    assert!(text.contains("jdbc:x://******@db, password=******") && text.contains("checkpoints/details/3"), "{text}");
+    assert!(!text.contains("canary") && !format!("{recorded:?}").contains("canary"), "{text}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(place.path("session.jsonl.gz")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    let refused = place.run(&record).expect_code(1);
+    assert_eq!(refused.stderr, "error: session.jsonl.gz: File exists (os error 17)\n");
+
+    let nobody = Port::reserve();
+    let record = ["record", "--flink", &nobody.url(), "--output", "nothing.jsonl.gz", "--for", "50 ms"];
+    let refused = place.run(&record).expect_code(1);
+    assert!(refused.stderr.ends_with("\nerror: the cluster did not answer\n"), "{}", refused.stderr);
+}
+
+#[test]
+fn secrets_are_sent_and_never_shown() {
+    let flink = FakeFlink::start(session::answers());
+    let collector = OtlpCollector::start().unwrap();
+    // A collector that repeats, in its first answer, what it was sent.
+    let mut repeated = false;
+    collector.answer_by(move |request| match request.headers.get("authorization") {
+        Some(sent) if !std::mem::replace(&mut repeated, true) => {
+            HttpAnswer::new(401).body(format!("no: {sent}")).into()
+        }
+        _ => Answer::Accept,
+    });
+    let place = Place::new();
+    place.write(
+        "config.yaml",
+        format!(
+            "security.redaction.additional-keys: service.version
+traces.reporter.otlp:
+  exporter.headers: {{authorization: Bearer canary-in-header}}
+  service.version: canary-by-key
+  scope.variables.additional: {{token: canary-in-variable}}
+events.reporter.otlp.exporter.headers.x-api-key: canary-in-key
+flink-traces.clusters.prod: {}
+flink-traces.rest.bearer-token: canary-in-token
+",
+            flink.url().replace("http://", "http://me:canary-in-file@")
+        ),
+    );
+    // Whatever the libraries underneath may log.
+    let conf = ["--conf", "config.yaml", "--log-level", "trace", "--otlp", &collector.http_endpoint(), OFTEN];
+    let by_address = flink.url().replace("http://", "http://me:canary-in-address@");
+    let seen = Watched::<String>::default();
+    let see = |done: &Finished| seen.change(|seen| *seen += &format!("{}{}", done.stdout, done.stderr));
+
+    see(&place.run(&[&["check"], &conf[..]].concat()).expect_code(0));
+    see(&place.run(&[&["check"], &conf[..], &["--flink", &by_address]].concat()).expect_code(0));
+    see(&place.run(&["once", "--flink", &by_address, "--log-level", "trace"]).expect_code(0));
+    let running = place.start(&[&["run"], &conf[..]].concat());
+    wait_for_checkpoints(&collector, 2);
+    running.signal("TERM");
+    see(&running.finish().expect_code(0));
+    // Where something is wrong with a secret or beside it.
+    for wrong in [
+        &["-Dtraces.reporter.otlp.exporter.headers=canary"][..],
+        &["-Dtraces.reporter.otlp.exporter.headerz.authorization=canary"],
+        &["-Dflink-traces.rest.bearer-token=can\nary"],
+        &["-Dflink-traces.clusters.prod=htp://me:canary@host"],
+        &["--flink", "htp://me:canary@host"],
+        &["--flink", "http://me:can?ary@host"],
+        &["-D", "canary"],
+    ] {
+        see(&place.run(&[&["run"], &conf[..], wrong].concat()).expect_code(78));
+    }
+    see(&place.run(&["run", "--flink", &by_address, "--otlp", "http://me:canary@host"]).expect_code(78));
+
+    seen.change(|seen| {
+        for secret in ["canary", "ary@", "can\\n", "bWU6Y2FuYXJ5"] {
+            let line = seen.lines().find(|line| line.contains(secret));
+            assert_eq!(line, None, "{secret}");
+        }
+        assert!(seen.contains("******"), "{seen}");
+    });
+    let authorizations: BTreeSet<_> = flink.authorizations().into_iter().flatten().collect();
+    let basic = "Basic bWU6Y2FuYXJ5LWluLWFkZHJlc3M=".to_owned();
+    assert_eq!(authorizations, BTreeSet::from([basic, "Bearer canary-in-token".to_owned()]));
+    let headers: BTreeSet<_> =
+        collector.requests().iter().filter_map(|request| request.headers.get("authorization").cloned()).collect();
+    assert_eq!(headers, BTreeSet::from(["Bearer canary-in-header".to_owned()]));
+}
+
+/// Scenario: two processes on one spool. Guarantees: the second names the first and ends with the exit code of a wrong configuration; the
+/// first delivers as if nothing had been. `check` needs no spool.
+#[test]
+fn a_spool_that_another_process_uses_is_told_with_its_number() {
+    let flink = FakeFlink::start(session::answers());
+    let collector = OtlpCollector::start().unwrap();
+    let place = Place::new();
+    let (url, endpoint) = (flink.url(), collector.http_endpoint());
+    let common = ["--flink", &url, "--otlp", &endpoint, OFTEN, "-Dtraces.reporter.otlp.spool.directory=spool"];
+    place.run(&[&["check"], &common[..]].concat()).expect_code(0);
+    assert_eq!(place.names(), [""; 0]);
+    let running = place.start(&[&["run"], &common[..]].concat());
+    wait_for_checkpoints(&collector, 2);
+    let holder = place.read("spool/traces-otlp/lock");
+    let refused = place.run(&[&["run"], &common[..]].concat()).expect_code(78);
+    let expected = format!("the spool spool/traces-otlp is used by process {}\n", holder.trim());
+    assert!(refused.stderr.ends_with(&expected), "{}", refused.stderr);
+    running.signal("TERM");
+    running.finish().expect_code(0);
+    let cursor = place.read("spool/traces-otlp/cursor.json");
+    assert!(cursor.contains(r#""dropped":0"#) && cursor.contains(r#""rejected":0"#), "{cursor}");
+}

@@ -1,0 +1,321 @@
+//! Configurations, good and bad: what is told, and with which exit code.
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use crate::support::flink::{FakeFlink, Port};
+use crate::support::process::{Place, Running, command};
+use crate::support::session;
+
+const SLF4J: &str = "org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory";
+
+/// Runs `check` on a configuration with that file; answers what it says on standard error.
+fn check(file: &str, content: &str, arguments: &[&str], code: i32) -> String {
+    let place = Place::new();
+    place.write(&format!("conf/{file}"), content);
+    let checked = place.run(&[&["check", "--conf", "conf"], arguments].concat()).expect_code(code);
+    if code == 78 {
+        assert_eq!(checked.stdout, "", "{content}");
+    }
+    assert_eq!(place.names(), ["conf"]);
+    checked.stderr
+}
+
+#[test]
+fn what_is_wrong_is_told_all_at_once_with_place_and_nearest_key() {
+    let told = check(
+        "config.yaml",
+        "traces:
+  reporter:
+    spans:
+      factory.class: org.apache.flink.traces.slf4j.Slf4jTraceReporter
+    file:
+      factory.class: flink-traces-json
+      rotate.sizes: 10 mb
+flink-traces.poll-interval: soon
+flink-traces.rest.timeot: 5 s
+flink-traces.clusters:
+  prod: htp://host
+  test: http://host:8081
+",
+        &["-D", "traces.checkpoint.span-detail-level=ALL"],
+        78,
+    );
+    let expected = "\
+error: -D: traces.checkpoint.span-detail-level: 'ALL' is not `SPAN_PER_CHECKPOINT`, `SPAN_PER_CHECKPOINT_WITH_TASKS`, \
+`CHILDREN_SPANS_PER_TASK` or `CHILDREN_SPANS_PER_SUBTASK`
+error: conf/config.yaml:4:7: traces.reporter.spans.factory.class: 'org.apache.flink.traces.slf4j.Slf4jTraceReporter' is no known class; \
+there are flink-traces-json, org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, \
+org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory; did you mean org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory?
+error: conf/config.yaml:6:7: traces.reporter.file.path: is not set
+error: conf/config.yaml:7:7: traces.reporter.file.rotate.sizes: unknown key; did you mean traces.reporter.file.rotate.size?
+error: conf/config.yaml:8:1: flink-traces.poll-interval: 'soon' is not a duration from `10 ms` to `1 d`
+error: conf/config.yaml:9:1: flink-traces.rest.timeot: unknown key; did you mean flink-traces.rest.timeout?
+error: conf/config.yaml:11:3: flink-traces.clusters.prod: htp://host cannot be asked: it has to begin with http:// or https://
+";
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn options_that_only_reporters_read_are_checked_before_anything_starts() {
+    let reporters = format!(
+        "traces.reporter.otlp.factory.class: org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory
+traces.reporter.otlp.exporter.endpoint: http://localhost:4317
+traces.reporter.otlp.exporter.timeout: soon
+traces.reporter.log.factory.class: {SLF4J}
+traces.reporter.log.format: pretty
+events.reporter.file.factory.class: flink-traces-json
+events.reporter.file.path: events.jsonl
+events.reporter.file.rotate.keep: 0
+"
+    );
+    let expected = "\
+error: conf/flink-conf.yaml:3:1: traces.reporter.otlp.exporter.timeout: 'soon' is not a duration from `1 ms` to `365 d`
+error: conf/flink-conf.yaml:5:1: traces.reporter.log.format: 'pretty' is not `fields` or `flink`
+error: conf/flink-conf.yaml:8:1: events.reporter.file.rotate.keep: '0' is not a whole number from 1
+";
+    for command in [&["check"][..], &["run", "--flink", "http://localhost:8081"], &["demo"]] {
+        let place = Place::new();
+        place.write("conf/flink-conf.yaml", &reporters);
+        let refused = place.run(&[command, &["--conf", "conf"]].concat()).expect_code(78);
+        assert_eq!((refused.stdout.as_str(), refused.stderr.as_str()), ("", expected), "{command:?}");
+        assert_eq!(place.names(), ["conf"], "{command:?}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_told_when_it_is_needed() {
+    let place = Place::new();
+    let arguments =
+        ["-Dtraces.reporter.json.factory.class=flink-traces-json", "-Dtraces.reporter.json.path=away/spans.jsonl"];
+    let recording = session::full_recording();
+    let play = [&["play", recording.to_str().unwrap()], &arguments[..]].concat();
+    let refused = place.run(&play).expect_code(78);
+    assert_eq!(
+        refused.stderr,
+        "error: -D: traces.reporter.json: \"away/spans.jsonl\": No such file or directory (os error 2)\n"
+    );
+    let flink = FakeFlink::start(session::answers());
+    let url = flink.url();
+    let checked = place.run(&[&["check", "--flink", &url], &arguments[..]].concat()).expect_code(69);
+    assert!(checked.stdout.ends_with("  FAILED  traces.reporter.json: there is no directory away\n"), "{checked:?}");
+    assert_eq!(place.names(), [""; 0]);
+}
+
+#[test]
+fn lines_and_documents_that_are_no_configuration() {
+    for (file, content, expected) in [
+        ("config.yaml", "a: 1\ntraces: {\n", "error: conf/config.yaml:3:1: "),
+        ("config.yaml", "traces: x\n  b: c\n", "error: conf/config.yaml:2:4: "),
+        ("config.yaml", "a: 1\nb: 2\na: 3\n", "error: conf/config.yaml:3:1: a: set twice in one map\n"),
+        ("config.yaml", "a:\n  b: 1\n  b: 2\n", "error: conf/config.yaml:3:3: a.b: set twice in one map\n"),
+        ("config.yaml", "a:\n\tb: 1\n", "error: conf/config.yaml:2:"),
+        ("config.yaml", "a: 1\n---\nb: 2\n", "error: conf/config.yaml:2:1: a second document"),
+        ("config.yaml", "a: *b\n", "error: conf/config.yaml:1:4: "),
+        ("config.yaml", "just text\n", "error: conf/config.yaml:1:1: not a map of keys and values\n"),
+    ] {
+        let told = check(file, content, &[], 78);
+        assert!(told.starts_with(expected), "{content:?}: {told}");
+    }
+}
+
+#[test]
+fn a_malformed_line_of_the_old_form_is_a_warning_as_in_flink() {
+    let flink = FakeFlink::start(session::answers());
+    let url = flink.url();
+    let told = check("flink-conf.yaml", "a:1\nmetrics.scope.delimiter: _\n", &["--flink", &url], 0);
+    assert!(told.contains("WARN") && told.contains("conf/flink-conf.yaml:1:1: no key and value"), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+#[test]
+fn bombs_are_refused_at_once() {
+    let mut aliases = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..9 {
+        let below = level - 1;
+        writeln!(aliases, "a{level}: &a{level} [{}]", vec![format!("*a{below}"); 9].join(", ")).unwrap();
+    }
+    let depth = "[".repeat(20_000);
+    let scalar = format!("a: {}\n", "x".repeat(20 << 20));
+    for (content, expected) in [
+        (aliases, "larger than 16 MiB with aliases replaced"),
+        (depth, "recursion limit exceeded"),
+        (scalar, "larger than 3 MiB"),
+    ] {
+        let began = Instant::now();
+        let told = check("config.yaml", &content, &[], 78);
+        assert!(told.starts_with("error: conf/config.yaml") && told.contains(expected), "{told}");
+        assert!(told.len() < 1_000 && began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn clusters_that_cannot_be_watched() {
+    let place = Place::new();
+    let none = "error: no cluster to watch: give --flink URL, or configure flink-traces.clusters.<name>\n";
+    for command in ["run", "once"] {
+        for (arguments, expected) in [
+            (&[][..], none),
+            (&["--flink", "nonsense"], "error: --flink: nonsense cannot be asked: relative URL without a base\n"),
+            (
+                &["--flink", "a=http://h", "--flink", "b=http://h:1", "--flink", "a=http://i"],
+                "error: --flink: two clusters have the name 'a'\n",
+            ),
+            (
+                &["--flink", "http://h:8081/", "--flink", "http://h:8081"],
+                "error: --flink: two clusters have the name 'h:8081'\n",
+            ),
+            (&["--flink", "=http://h"], "error: --flink: a cluster has an empty name\n"),
+            (
+                &["--flink", "http://h", "-D", "flink-traces.rest.ca-certificates=away.pem"],
+                "error: -D: flink-traces.rest.ca-certificates: cannot be read: No such file or directory (os error 2)\n",
+            ),
+        ] {
+            let refused = place.run(&[&[command], arguments].concat()).expect_code(78);
+            assert_eq!((refused.stdout.as_str(), refused.stderr.as_str()), ("", expected), "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn arguments_that_are_no_options() {
+    let place = Place::new();
+    for (arguments, expected) in [
+        (&["-D", "a=1", "-D", "canary"][..], "error: -D number 2 is not key=value\n"),
+        (&["-D=canary"], "error: -D number 1 is not key=value\n"),
+        (&["--conf", "away"], "error: away: cannot be read: No such file or directory (os error 2)\n"),
+        (
+            &["-Dtraces.reporters.x=canary"],
+            "error: -D: traces.reporters.x: unknown key; did you mean traces.reporters?\n",
+        ),
+    ] {
+        let refused = place.run(&[&["demo"], arguments].concat()).expect_code(78);
+        assert_eq!(refused.stderr, expected, "{arguments:?}");
+    }
+    let refused = place.run(&["demo", "--otlp", "collector:4317"]).expect_code(78);
+    let told = ["traces", "events"].map(|signal| {
+        format!(
+            "error: --otlp: {signal}.reporter.otlp.exporter.endpoint: 'collector:4317' is not a URL that begins with http:// or \
+             https://, without user and password\n"
+        )
+    });
+    assert_eq!(refused.stderr, told.concat());
+}
+
+#[test]
+fn check_tells_what_is_in_force_and_who_answers() {
+    let place = Place::new();
+    let (flink, away) = (FakeFlink::start(session::answers()), Port::reserve());
+    place.write(
+        "conf/config.yaml",
+        format!(
+            "flink-traces.clusters:\n  prod: {}\n  test: {}\nmetrics.scope.delimiter: _\njobmanager.rpc.address: host\n",
+            flink.url(),
+            away.url()
+        ),
+    );
+    let arguments = ["check", "--conf", "conf", "-Dflink-traces.poll-interval=2 s", "--otlp", &flink.url()];
+    let checked = place.run(&arguments).expect_code(69);
+    let mut lines = checked.stdout.lines();
+    for expected in [
+        "Options".to_owned(),
+        format!("  flink-traces.clusters.prod = {}  [conf/config.yaml:2:3]", flink.url()),
+        "  flink-traces.poll-interval = 2 s  [-D]".to_owned(),
+        "  flink-traces.rest.timeout = 10 s  [default]".to_owned(),
+        "  metrics.scope.delimiter = _  [conf/config.yaml:4:1]".to_owned(),
+        "Reporter traces.reporter.otlp".to_owned(),
+        format!("  traces.reporter.otlp.exporter.endpoint = {}  [--otlp]", flink.url()),
+        "  traces.reporter.otlp.exporter.timeout = 10 s  [default]".to_owned(),
+        "Reporter events.reporter.otlp".to_owned(),
+        "Clusters and destinations".to_owned(),
+        format!("  ok      cluster prod: Flink 2.3.0 at {}", flink.url()),
+        format!(
+            "  FAILED  cluster test: {}/config: connection refused: tcp connect error: Connection refused (os error 111)",
+            away.url()
+        ),
+        format!("  ok      traces.reporter.otlp: {} accepts connections", &flink.url()["http://".len()..]),
+    ] {
+        assert!(lines.any(|line| line == expected), "not there, or not in order: {expected}\n{}", checked.stdout);
+    }
+    assert_eq!(checked.stderr, "");
+    // Neither a span nor an event was sent: the only requests are for the version.
+    assert_eq!(flink.authorizations().len(), 1);
+    // What --flink names is instead of what is configured.
+    let checked = place.run(&["check", "--conf", "conf", "--flink", &flink.url()]).expect_code(0);
+    assert!(!checked.stdout.contains("cluster test"), "{}", checked.stdout);
+}
+
+/// What `check` says on standard output of a configuration of one OTLP reporter, in an environment.
+fn check_in(environment: &[(&str, &str)], options: &str, arguments: &[&str]) -> String {
+    let place = Place::new();
+    place.write("token", "canary-in-file");
+    place.write(
+        "conf/config.yaml",
+        format!(
+            "traces.reporter.otel.factory.class: org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory
+events.reporter.otel.factory.class: org.apache.flink.events.otel.OpenTelemetryEventReporterFactory
+{options}"
+        ),
+    );
+    let arguments = [&["check", "--conf", "conf", "--log-level", "trace"], arguments].concat();
+    let mut command = command(&place.path(""), &arguments);
+    command.envs(environment.iter().copied());
+    // There is no cluster to watch.
+    let checked = Running::start(command).finish().expect_code(69);
+    assert!(!format!("{checked:?}").contains("canary"), "{checked:?}");
+    format!("{}{}", checked.stdout, checked.stderr)
+}
+
+/// Scenario: options by OpenTelemetry's variables, by the configuration and by arguments. Guarantees: an argument wins over the file, that
+/// over a variable, that over the default, and `check` tells which it was.
+#[test]
+fn the_environment_stands_under_the_configuration_and_check_tells_who_won() {
+    let nobody = Port::reserve();
+    let url = nobody.url();
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "carrier-pigeon"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=canary"),
+        ("OTEL_SERVICE_NAME", "by-variable"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=b"),
+    ];
+    let options = "traces.reporter.otel.exporter.timeout: 3 s\nevents.reporter.otel.service.name: by-file\n";
+    let told = check_in(&environment, options, &["-D", "events.reporter.otel.exporter.protocol=http/json"]);
+    for expected in [
+        format!("traces.reporter.otel.exporter.endpoint = {url}/v1/traces  [OTEL_EXPORTER_OTLP_ENDPOINT]"),
+        "traces.reporter.otel.exporter.protocol = http/protobuf  [OTEL_EXPORTER_OTLP_PROTOCOL]".to_owned(),
+        "traces.reporter.otel.exporter.timeout = 3 s  [conf/config.yaml:3:1]".to_owned(),
+        "traces.reporter.otel.exporter.compression = none  [default]".to_owned(),
+        "traces.reporter.otel.exporter.headers.x-key = ******  [OTEL_EXPORTER_OTLP_HEADERS]".to_owned(),
+        "traces.reporter.otel.service.name = by-variable  [OTEL_SERVICE_NAME]".to_owned(),
+        "traces.reporter.otel.resource.attributes.a = b  [OTEL_RESOURCE_ATTRIBUTES]".to_owned(),
+        format!("events.reporter.otel.exporter.endpoint = {url}/v1/logs  [OTEL_EXPORTER_OTLP_ENDPOINT]"),
+        "events.reporter.otel.exporter.protocol = http/json  [-D]".to_owned(),
+        "events.reporter.otel.exporter.timeout = 2500 ms  [OTEL_EXPORTER_OTLP_TIMEOUT]".to_owned(),
+        "events.reporter.otel.service.name = by-file  [conf/config.yaml:4:1]".to_owned(),
+        "OTEL_EXPORTER_OTLP_COMPRESSION: is none of the values that there are: left out".to_owned(),
+    ] {
+        assert!(told.contains(&expected), "{expected} is not in\n{told}");
+    }
+}
+
+/// Scenario: a secret in every option that may hold one. Guarantees: `check` shows none.
+#[test]
+fn check_shows_no_secret() {
+    let nobody = Port::reserve();
+    let base = format!("exporter.endpoint: {}/?key=canary", nobody.url());
+    for credentials in [
+        "exporter.headers.authorization: canary",
+        "exporter.basic-auth: me:canary",
+        "exporter.bearer-token: canary",
+        "exporter.bearer-token-file: token",
+    ] {
+        let traces = [base.as_str(), credentials, "exporter.proxy: http://me:canary@h", "exporter.headers.x: canary"];
+        let traces = traces.map(|option| format!("traces.reporter.otel.{option}\n")).concat();
+        let events = format!("events.reporter.otel.{base}\n");
+        let environment = [("OTEL_EXPORTER_OTLP_HEADERS", "y=canary"), ("HTTP_PROXY", "http://me:canary@h")];
+        let told = check_in(&environment, &(traces + &events), &[]);
+        assert!(told.contains("events.reporter.otel.exporter.proxy = http://******@h  [HTTP_PROXY]"), "{told}");
+    }
+}

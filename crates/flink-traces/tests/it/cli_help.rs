@@ -1,0 +1,41 @@
+//! The texts of `--help`. `UPDATE_EXPECT=1` writes them anew.
+
+use crate::support::process::Place;
+use expect_test::expect_file;
+
+#[test]
+fn every_help_is_as_agreed() {
+    let place = Place::new();
+    for command in ["", "demo", "play", "record", "once", "run", "send", "check"] {
+        let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let help = place.run(&arguments).expect_code(0);
+        assert_eq!(help.stderr, "", "{command}");
+        let longest = help.stdout.lines().max_by_key(|line| line.chars().count()).unwrap();
+        assert!(longest.chars().count() <= 100, "{longest}");
+        let name = if command.is_empty() { "flink-traces" } else { command };
+        expect_file![format!("cli_help/{name}.txt")].assert_eq(&help.stdout);
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let place = Place::new();
+    for (arguments, said) in [
+        (&[][..], "Usage: flink-traces"),
+        (&["watch"], "unrecognized subcommand 'watch'"),
+        (&["run", "--fling", "http://localhost:8081"], "unexpected argument '--fling'"),
+        (&["play"], "<FILE>"),
+        (&["send"], "<FILE>..."),
+        (&["play", "x", "--speed", "0"], "not a positive number"),
+        (&["record", "--flink", "http://localhost:8081"], "--output <FILE>"),
+        (&["once", "--flink", "http://localhost:8081", "--otlp", "http://h"], "this command reports nothing"),
+        (&["record", "--flink", "http://h", "--output", "x", "--for", "10 parsec"], "not a duration such as `10 min`"),
+        (&["run", "--log-level", "loud"], "not `off`, `error`, `warn`, `info`"),
+        (&["run", "--log-level", "info,flink_traces=loud"], "not `off`, `error`, `warn`, `info`"),
+    ] {
+        let refused = place.run(arguments).expect_code(2);
+        assert!(refused.stderr.contains(said), "{arguments:?}: {}", refused.stderr);
+        assert_eq!(refused.stdout, "", "{arguments:?}");
+    }
+    assert_eq!(place.names(), [""; 0]);
+}

@@ -1,0 +1,212 @@
+//! What `run` tells of itself while it runs.
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::support::LONG;
+use crate::support::flink::{FakeFlink, Port};
+use crate::support::process::{Place, Running};
+use crate::support::session::{self, EVENTS, SPANS};
+use flink_traces_testkit::OtlpCollector;
+
+const OFTEN: &str = "-Dflink-traces.poll-interval=20 ms";
+/// The pause between two pages of a test that waits for one.
+const PAUSE: Duration = Duration::from_millis(5);
+const SUBTASKS: &str = "-Dtraces.checkpoint.span-detail-level=CHILDREN_SPANS_PER_SUBTASK";
+
+/// Where a running program says that its metrics are: host and port.
+fn address(running: &Running) -> String {
+    let said = running.wait_for_stderr("/metrics");
+    let (before, _) = said.split_once("/metrics").unwrap();
+    before.rsplit_once("http://").unwrap().1.to_owned()
+}
+
+/// Asks for a path under that name of the host; answers the status and the body.
+fn get(address: &str, host: &str, path: &str) -> (u16, String) {
+    let mut connection = TcpStream::connect(address).unwrap();
+    connection.set_read_timeout(Some(LONG)).unwrap();
+    write!(connection, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// The samples of the page, by name and labels.
+fn samples(page: &str) -> BTreeMap<String, u64> {
+    let lines = page.lines().filter(|line| !line.starts_with('#'));
+    let samples = lines.map(|line| line.rsplit_once(' ').unwrap());
+    samples.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+}
+
+/// Reads the page again and again until `found` holds of its samples, and returns these.
+fn wait_for_page(address: &str, found: impl Fn(&BTreeMap<String, u64>) -> bool) -> BTreeMap<String, u64> {
+    let end = Instant::now() + LONG;
+    loop {
+        let page = samples(&get(address, "localhost", "/metrics").1);
+        if found(&page) {
+            return page;
+        }
+        assert!(Instant::now() < end, "not within {LONG:?}; the last page: {page:#?}");
+        sleep(PAUSE);
+    }
+}
+
+#[test]
+fn the_metrics_are_those_of_the_collector_and_of_the_account_at_the_end() {
+    let place = Place::new();
+    let flink = FakeFlink::start(session::answers());
+    let collector = OtlpCollector::start().unwrap();
+    let running = place.start(&[
+        "run",
+        "--flink",
+        &format!("a \"b\"={}", flink.url()),
+        "--otlp",
+        &collector.grpc_endpoint(),
+        SUBTASKS,
+        OFTEN,
+        "-Dflink-traces.metrics.listen=0",
+    ]);
+    let address = address(&running);
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
+    let all = |collector: &OtlpCollector| collector.spans().len() == SPANS && collector.logs().len() == EVENTS;
+    assert!(collector.wait_until(LONG, all));
+    // What has arrived is counted when its answer has: soon.
+    let counts = |samples: &BTreeMap<String, u64>, what: &str| {
+        ["traces", "events"]
+            .map(|signal| samples[&format!("flink_traces_reporter_{what}{{signal=\"{signal}\",reporter=\"otlp\"}}")])
+    };
+    let arrived = [SPANS as u64, EVENTS as u64];
+    let told = wait_for_page(&address, |samples| counts(samples, "delivered_total") == arrived);
+    assert_eq!(counts(&told, "emitted_total"), arrived);
+    for nothing in ["rejected_total", "queued", "failures_total", "filtered_total"] {
+        assert_eq!(counts(&told, nothing), [0, 0], "{nothing}");
+    }
+    for moment in ["last_success_timestamp_seconds", "last_taken_timestamp_seconds"] {
+        assert!(counts(&told, moment).iter().all(|at| *at > 1_700_000_000), "{moment}");
+    }
+    let of_path = |path: &str| {
+        let requests = collector.requests();
+        requests
+            .iter()
+            .filter(|request| request.path.contains(path))
+            .map(|request| request.wire_size as u64)
+            .sum::<u64>()
+    };
+    assert_eq!(counts(&told, "sent_bytes_total"), ["TraceService", "LogsService"].map(of_path));
+    assert!(!told.keys().any(|name| name.contains("_spool_")), "{told:?}");
+    let dropped: Vec<_> = told.iter().filter(|(name, _)| name.contains("dropped_total{")).collect();
+    assert!(dropped.len() == 2 * 5 && dropped.iter().all(|(_, count)| **count == 0), "{dropped:?}");
+    let cluster = r#"{cluster="a \"b\""}"#;
+    assert_eq!(told[&format!("flink_traces_cluster_up{cluster}")], 1);
+    assert!(told[&format!("flink_traces_cluster_requests_total{cluster}")] >= 10);
+    assert_eq!(told[&format!("flink_traces_cluster_failed_requests_total{cluster}")], 0);
+
+    assert_eq!(get(&address, "localhost", "/healthz"), (200, "ok\n".to_owned()));
+    assert_eq!(get(&address, "rebound.example.com", "/metrics").0, 421);
+    assert_eq!(get(&address, "localhost", "/else").0, 404);
+    running.signal("TERM");
+    let counts = running.finish().expect_code(0).counts();
+    assert_eq!(counts.iter().map(|(_, counts)| counts[1]).collect::<Vec<_>>(), arrived);
+}
+
+/// What is told of a spool: stored, delivered, rejected, dropped, on disk, bytes.
+fn spool(samples: &BTreeMap<String, u64>, signal: &str) -> [u64; 6] {
+    ["stored_total", "delivered_total", "rejected_total", "dropped_total", "queued", "bytes"]
+        .map(|what| samples[&format!("flink_traces_spool_{what}{{signal=\"{signal}\",reporter=\"otlp\"}}")])
+}
+
+/// Waits for a page on which `found` holds. Every page before it keeps the account of spools.
+fn wait_for_spool_page(address: &str, found: impl Fn(&BTreeMap<String, u64>) -> bool) -> BTreeMap<String, u64> {
+    wait_for_page(address, |samples| {
+        for signal in ["traces", "events"] {
+            let [stored, delivered, rejected, dropped, queued, _] = spool(samples, signal);
+            assert_eq!(stored, delivered + rejected + dropped + queued, "{signal}");
+        }
+        found(samples)
+    })
+}
+
+#[test]
+fn spool_account_continues_in_next_process() {
+    let place = Place::new();
+    let flink = FakeFlink::start(session::answers());
+    let (away, url) = (Port::reserve(), flink.url());
+    let start = |endpoint: &str| {
+        place.start(&[
+            "run",
+            "--flink",
+            &url,
+            "--otlp",
+            endpoint,
+            SUBTASKS,
+            OFTEN,
+            "-Dflink-traces.metrics.listen=0",
+            "-Dflink-traces.shutdown-timeout=0",
+            "-Dtraces.reporter.otlp.spool.directory=spool",
+            "-Devents.reporter.otlp.spool.directory=spool",
+        ])
+    };
+    let running = start(&away.url());
+    let stored = [SPANS, EVENTS].map(|count| count as u64);
+    let told = wait_for_spool_page(&address(&running), |samples| {
+        ["traces", "events"].map(|signal| spool(samples, signal)[0]) == stored
+    });
+    for (signal, count) in ["traces", "events"].into_iter().zip(stored) {
+        let [found, delivered, rejected, dropped, queued, bytes] = spool(&told, signal);
+        assert_eq!([found, delivered, rejected, dropped, queued], [count, 0, 0, 0, count]);
+        let files = std::fs::read_dir(place.path(&format!("spool/{signal}-otlp"))).unwrap();
+        let segments =
+            files.map(|file| file.unwrap()).filter(|file| file.path().extension().is_some_and(|end| end == "seg"));
+        assert_eq!(bytes, segments.map(|file| file.metadata().unwrap().len()).sum::<u64>());
+    }
+    running.signal("TERM");
+    let stopped = running.finish().expect_code(0);
+    let said = format!("  spool: {SPANS} stored = 0 delivered + 0 rejected + 0 dropped + {SPANS} on disk, ");
+    assert!(stopped.stderr.contains(&said), "{}", stopped.stderr);
+
+    let collector = OtlpCollector::start().unwrap();
+    let running = start(&collector.grpc_endpoint());
+    // The same again, for the cluster still shows it, and what was there.
+    let all = stored.map(|count| 2 * count);
+    let told = wait_for_spool_page(&address(&running), |samples| {
+        ["traces", "events"].map(|signal| spool(samples, signal)[1]) == all
+    });
+    assert_eq!([collector.spans().len(), collector.logs().len()].map(|count| count as u64), all);
+    for (signal, count) in ["traces", "events"].into_iter().zip(all) {
+        assert_eq!(spool(&told, signal), [count, count, 0, 0, 0, 0]);
+    }
+    running.signal("TERM");
+    running.finish().expect_code(0);
+}
+
+#[test]
+fn a_cluster_that_is_away_shows_and_is_no_reason_for_a_restart() {
+    let place = Place::new();
+    let nobody = Port::reserve();
+    let running = place.start(&["run", "--flink", &nobody.url(), OFTEN, "-Dflink-traces.metrics.listen=0"]);
+    let address = address(&running);
+    running.wait_for_stderr("no answer");
+    let told = samples(&get(&address, "127.0.0.1", "/metrics").1);
+    let of = |name: &str| *told.iter().find(|(key, _)| key.starts_with(name)).unwrap().1;
+    assert_eq!(of("flink_traces_cluster_up"), 0);
+    assert!(of("flink_traces_cluster_failed_requests_total") >= 1);
+    assert_eq!(get(&address, "localhost", "/healthz").0, 200);
+}
+
+#[test]
+fn an_address_that_cannot_be_had_is_told() {
+    let place = Place::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = |value: &str| format!("-Dflink-traces.metrics.listen={value}");
+    let address = taken.local_addr().unwrap().to_string();
+    let refused = place.run(&["run", "--flink", "http://localhost:1", &listen(&address)]).expect_code(1);
+    let expected = format!("error: flink-traces.metrics.listen: {address}: ");
+    assert!(refused.stderr.contains(&expected), "{}", refused.stderr);
+    for wrong in ["65536", "localhost:1", "", "127.0.0.1"] {
+        let refused = place.run(&["run", "--flink", "http://localhost:1", &listen(wrong)]).expect_code(78);
+        assert!(refused.stderr.contains("flink-traces.metrics.listen: "), "{}", refused.stderr);
+    }
+}

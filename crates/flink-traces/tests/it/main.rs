@@ -1,0 +1,13 @@
+//! Tests of the program, which run it as a process.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod cli_cluster;
+mod cli_configuration;
+mod cli_help;
+mod cli_metrics;
+mod cli_play;
+mod cli_secrets;
+mod cli_send;
+mod documentation;
+mod golden;
+mod support;
