@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use flink_traces_api::{AttributeValue, Registry};
 use flink_traces_json::{FACTORY, register};
 use flink_traces_testkit::conformance::{Behavior, Conformance, Destination, Received};
-use flink_traces_testkit::{ReceivedLog, ReceivedSpan};
+use flink_traces_testkit::{ReceivedEvent, ReceivedSpan};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -101,7 +101,7 @@ fn otlp_spans(line: &str) -> Vec<Received> {
 }
 
 fn otlp_logs(line: &str) -> Vec<Received> {
-    ReceivedLog::read_json(line).unwrap().into_iter().map(Received::from).collect()
+    ReceivedEvent::read_json(line).unwrap().into_iter().map(Received::from).collect()
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl Destination for Collector {
 
     fn received(&self) -> Vec<Received> {
         let spans = self.0.spans().into_iter().map(Received::from);
-        let logs = self.0.logs().into_iter().map(|log| {
+        let logs = self.0.events().into_iter().map(|log| {
             let received = Received::from(log);
             // The SDK has no place for severities of one's own.
             Received { severity: received.severity.filter(|severity| !severity.is_empty()), ..received }

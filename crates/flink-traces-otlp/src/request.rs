@@ -85,7 +85,7 @@ impl Error for InvalidRequest {}
 /// let config = ReporterConfig::from_pairs("otel", [("exporter.endpoint", endpoint.as_str())]);
 /// let mut sender = RequestSender::new(&config, Signal::Traces)?;
 /// sender.send(&[request], &Deadline::unlimited())?;
-/// assert_eq!(collector.spans()[0].span.name, "Compaction");
+/// assert_eq!(collector.spans()[0].name(), "Compaction");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct RequestSender {

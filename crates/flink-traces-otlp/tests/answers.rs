@@ -7,8 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use flink_traces_api::{Deadline, Event, ReportedEvent, ReportedSpan, Span, SystemClock};
-use flink_traces_testkit::{Answer, GrpcStatus, HttpAnswer, LogRecord, OtlpCollector};
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use flink_traces_testkit::{Answer, GrpcStatus, HttpAnswer, OtlpCollector};
 use support::{
     PROTOCOLS, context, dead_spans, event_reporter, losses, no_orphans, options, trace_reporter, tree, wide_tree,
 };
@@ -254,16 +253,9 @@ fn a_single_record_that_is_too_large_goes_without_the_rest_of_its_texts() {
         no_orphans(&collector);
         let attributes = collector.spans()[1].attributes();
         assert_eq!((attributes["text"].as_str(), &attributes["number"]), (Some(&text[..1024]), &7.into()));
-        let log = &collector.logs()[0];
-        assert_eq!(body(&log.log), text[..1024]);
+        let log = &collector.events()[0];
+        assert_eq!(log.body(), text[..1024]);
         assert_eq!(log.attributes()["a"], true);
-    }
-}
-
-fn body(log: &LogRecord) -> String {
-    match log.body.clone().unwrap().value.unwrap() {
-        Value::StringValue(text) => text,
-        other => panic!("{other:?}"),
     }
 }
 
@@ -346,7 +338,7 @@ fn a_collector_with_a_small_limit_gets_everything_in_parts() {
         let mut reporter = trace_reporter(&options(&endpoint, protocol, &[]));
         let trees: Vec<_> = (0..20).map(tree).collect();
         reporter.report(&trees, &Deadline::unlimited()).unwrap();
-        let names: Vec<_> = collector.spans().into_iter().map(|span| span.span.name).collect();
+        let names: Vec<_> = collector.spans().into_iter().map(|span| span.name().to_owned()).collect();
         let expected = ["Whole", "Part", "Part", "Part"].repeat(20);
         assert_eq!(names, expected);
     }

@@ -33,7 +33,7 @@ impl Destination for Collector {
 
     fn received(&self) -> Vec<Received> {
         let spans = self.collector.spans().into_iter().map(Received::from);
-        spans.chain(self.collector.logs().into_iter().map(Received::from)).collect()
+        spans.chain(self.collector.events().into_iter().map(Received::from)).collect()
     }
 
     fn wrong_options(&self) -> Vec<(String, String)> {

@@ -65,8 +65,8 @@ fn a_connection_that_is_cut_anywhere_costs_nothing() {
             count += 1;
         }
         let mut trees: HashMap<Vec<u8>, HashSet<Vec<u8>>> = HashMap::new();
-        for span in collector.spans().into_iter().map(|received| received.span) {
-            trees.entry(span.trace_id).or_default().insert(span.span_id);
+        for span in collector.spans() {
+            trees.entry(span.trace_id().to_vec()).or_default().insert(span.span_id().to_vec());
         }
         assert_eq!((trees.len(), trees.values().map(HashSet::len).sum()), (count, 4 * count), "{protocol}");
         // What did not arrive whole could not be understood, if it came that far.

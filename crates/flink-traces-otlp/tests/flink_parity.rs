@@ -12,13 +12,14 @@ use flink_traces_api::{
     AttributeValue, Compatibility, Deadline, Event, Failure, Identity, ReportContext, ReportedEvent, ReportedSpan,
     Span, SpanBuilder, SystemClock,
 };
-use flink_traces_testkit::{OtlpCollector, attributes};
+use flink_traces_testkit::{OtlpCollector, ReceivedEvent, ReceivedSpan};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1 as proto;
+use prost::Message;
 use support::{event_reporter, options, trace_reporter};
 
 /// Attributes that Flink takes from the group's variables.
@@ -38,6 +39,10 @@ fn split(recorded: &[KeyValue], own: &[&str]) -> (Vec<(String, AttributeValue)>,
         }
     }
     (rest, Arc::new(context))
+}
+
+fn span(received: &ReceivedSpan) -> proto::Span {
+    proto::Span::decode(received.to_protobuf().as_slice()).unwrap()
 }
 
 fn millis(nanos: u64) -> i64 {
@@ -88,10 +93,12 @@ fn spans_are_flinks() {
     trace_reporter(&config).report(&reported, &Deadline::unlimited()).unwrap();
 
     let found = collector.spans();
-    assert_eq!(*found[0].resource, attributes(&of_resource.resource.as_ref().unwrap().attributes));
+    let native = ReceivedSpan::read_json(include_str!("data/flink-2.3.0-traces.json")).unwrap();
+    assert_eq!(found[0].resource(), native[0].resource());
     let of_scope = &of_resource.scope_spans[0];
-    assert!(found.iter().all(|span| span.scope == of_scope.scope.as_ref().unwrap().name));
-    assert_eq!(with_parents(found.iter().map(|span| &span.span)), with_parents(of_scope.spans.iter()));
+    assert!(found.iter().all(|span| span.scope() == of_scope.scope.as_ref().unwrap().name));
+    let found: Vec<_> = found.iter().map(span).collect();
+    assert_eq!(with_parents(found.iter()), with_parents(of_scope.spans.iter()));
 }
 
 #[test]
@@ -120,9 +127,11 @@ fn log_records_are_flinks() {
     let config = options(&endpoint, "http", &[("compatibility", "flink"), ("service.name", "is not used")]);
     event_reporter(&config).report(&reported, &Deadline::unlimited()).unwrap();
 
-    let found = collector.logs();
-    assert_eq!(*found[0].resource, attributes(&of_resource.resource.as_ref().unwrap().attributes));
-    let found: Vec<(String, LogRecord)> = found.into_iter().map(|log| (log.scope, log.log)).collect();
+    let found = collector.events();
+    let native = ReceivedEvent::read_json(include_str!("data/flink-2.3.0-logs.json")).unwrap();
+    assert_eq!(found[0].resource(), native[0].resource());
+    let log = |event: &ReceivedEvent| LogRecord::decode(event.to_protobuf().as_slice()).unwrap();
+    let found: Vec<(String, LogRecord)> = found.iter().map(|event| (event.scope().to_owned(), log(event))).collect();
     assert_eq!(found, expected);
 }
 
@@ -151,7 +160,7 @@ fn a_failed_checkpoint_by_compatibility() {
         let endpoint = collector.grpc_endpoint();
         let config = options(&endpoint, "grpc", &[("compatibility", name)]);
         trace_reporter(&config).report(&[failed_checkpoint(compatibility)], &Deadline::unlimited()).unwrap();
-        expected.assert_eq(&serde_json::to_string_pretty(&collector.spans()[0].span).unwrap());
+        expected.assert_eq(&serde_json::to_string_pretty(&span(&collector.spans()[0])).unwrap());
     };
     check(
         Compatibility::Flink,

@@ -16,8 +16,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use flink_traces_api::{Deadline, Identity, TraceReporter};
-use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector, attributes};
+use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message;
 use support::{no_orphans, options, trace_reporter, wide_tree};
 
@@ -50,8 +51,16 @@ fn child(endpoint: &str, directory: &Path, first: usize) {
 fn roots(message: &[u8]) -> Vec<usize> {
     let request = ExportTraceServiceRequest::decode(message).unwrap();
     let groups = request.resource_spans.into_iter().flat_map(|envelope| envelope.scope_spans);
-    let attributes = groups.flat_map(|group| group.spans).map(|span| attributes(&span.attributes));
-    attributes.filter_map(|known| Some(usize::try_from(known.get("number")?.as_i64()?).unwrap())).collect()
+    let attributes = groups.flat_map(|group| group.spans).filter_map(|span| {
+        let number = span.attributes.into_iter().find(|attribute| attribute.key == "number")?;
+        number.value?.value
+    });
+    attributes
+        .map(|value| match value {
+            Value::IntValue(number) => usize::try_from(number).unwrap(),
+            other => panic!("{other:?}"),
+        })
+        .collect()
 }
 
 fn is_refused(number: usize) -> bool {
@@ -119,9 +128,9 @@ fn main() {
             let number = usize::try_from(number.as_i64().unwrap()).unwrap();
             arrived.entry(number / REPORTS).or_default().insert(number % REPORTS);
         }
-        let span = received.span;
-        let known = spans.entry(span.trace_id.clone()).or_default().insert(span.span_id.clone(), span.clone());
-        assert!(known.is_none_or(|known| known == span), "one id, two contents");
+        let tree = spans.entry(received.trace_id().to_vec()).or_default();
+        let known = tree.insert(received.span_id().to_vec(), received.clone());
+        assert!(known.is_none_or(|known| known == received), "one id, two contents");
     }
     let (mut acknowledged, mut unknown) = (0, 0);
     for (process, last) in taken {

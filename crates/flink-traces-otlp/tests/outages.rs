@@ -297,7 +297,7 @@ fn parents_are_taken_before_their_parts_whatever_fails() {
         let spans = [vec![wide_tree(1, 200), wide_tree(2, 5)], (3..20).map(tree).collect()].concat();
         let result = reporter.report(&spans, &Deadline::unlimited());
         no_orphans(&collector);
-        let delivered: HashSet<_> = collector.spans().into_iter().map(|span| span.span.span_id).collect();
+        let delivered: HashSet<_> = collector.spans().into_iter().map(|span| span.span_id().to_vec()).collect();
         let (rejected, lost) = losses(&result);
         assert_eq!((delivered.len() + rejected, lost), (201 + 6 + 17 * 4, 0));
         assert_eq!(rejected > 0, protocol != "grpc", "a gRPC status over HTTP is a 500 here");

@@ -28,13 +28,13 @@ fn spans_and_events_arrive_over_either_protocol_compressed_or_not() {
 
             let spans = collector.spans();
             assert_eq!(spans.len(), 80);
-            assert!(spans.iter().all(|span| span.scope == "org.example.Test"));
+            assert!(spans.iter().all(|span| span.scope() == "org.example.Test"));
             // Several requests were on their way at once: what arrives first is a matter of chance.
             let mut numbers: Vec<_> =
                 spans.iter().filter_map(|span| span.attributes().get("number")?.as_i64()).collect();
             numbers.sort_unstable();
             assert_eq!(numbers, (0..20).collect::<Vec<_>>());
-            let mut times: Vec<_> = collector.logs().iter().map(|log| log.log.time_unix_nano).collect();
+            let mut times: Vec<_> = collector.events().iter().map(|event| event.time_unix_nano()).collect();
             times.sort_unstable();
             assert_eq!(times, (0..100).map(|number| (1_000 + number) * 1_000_000).collect::<Vec<_>>());
 
@@ -68,10 +68,10 @@ fn a_checkpoint_of_ten_thousand_subtasks_arrives_whole_parents_first() {
 
         let mut known = HashSet::new();
         for received in collector.spans() {
-            let span = received.span;
-            assert!(span.parent_span_id.is_empty() == known.is_empty());
-            assert!(known.is_empty() || known.contains(&span.parent_span_id));
-            assert!(known.insert(span.span_id));
+            let parent = received.parent_span_id();
+            assert!(parent.is_empty() == known.is_empty());
+            assert!(known.is_empty() || known.contains(parent));
+            assert!(known.insert(received.span_id().to_vec()));
         }
         assert_eq!(known.len(), 10_011);
         let requests = collector.requests();
@@ -126,8 +126,8 @@ fn spans_and_events_have_one_resource_except_where_flink_has_two() {
         let config = options(&endpoint, "grpc", more);
         trace_reporter(&config).report(&[tree(1)], &Deadline::unlimited()).unwrap();
         event_reporter(&config).report(&[event(1)], &Deadline::unlimited()).unwrap();
-        assert_eq!(json!(*collector.spans()[0].resource), traces);
-        assert_eq!(json!(*collector.logs()[0].resource), logs);
+        assert_eq!(json!(collector.spans()[0].resource()), traces);
+        assert_eq!(json!(collector.events()[0].resource()), logs);
     };
     let rust = json!({
         "deployment.environment.name": "prod",

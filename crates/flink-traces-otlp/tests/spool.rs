@@ -58,7 +58,7 @@ fn what_is_stored_while_the_collector_is_away_is_sent_by_the_next_process() {
         let reporter = spooled(&endpoint, protocol, directory.path(), &more);
         reporter.close(&closing(LONG)).unwrap();
         no_orphans(&collector);
-        let ids: BTreeSet<_> = collector.spans().into_iter().map(|span| span.span.span_id).collect();
+        let ids: BTreeSet<_> = collector.spans().into_iter().map(|span| span.span_id().to_vec()).collect();
         assert_eq!((ids.len(), numbers(&collector).len()), (20 * 4 + 20 * 51, 40));
         assert_eq!(account(&directory), [1100, 0, 0]);
     }
@@ -230,7 +230,7 @@ fn without_disk_and_collector_a_report_waits_for_whichever_comes_first() {
             assert_eq!((taken, meter.read().buffer), (61, None));
         }
         reporter.close(&closing(LONG)).unwrap();
-        let ids: BTreeSet<_> = collector.spans().into_iter().map(|span| span.span.span_id).collect();
+        let ids: BTreeSet<_> = collector.spans().into_iter().map(|span| span.span_id().to_vec()).collect();
         assert_eq!((ids.len(), collector.spans().len()), (61, 61));
         no_orphans(&collector);
     }
@@ -259,7 +259,8 @@ fn a_full_spool_drops_counts_and_says_so() {
     // All roots are there.
     assert_eq!(numbers(&collector).len(), 10);
     let [delivered, rejected, dropped] = account(&directory);
-    let ids: BTreeSet<_> = collector.spans().into_iter().map(|span| (span.span.trace_id, span.span.span_id)).collect();
+    let ids: BTreeSet<_> =
+        collector.spans().into_iter().map(|span| (span.trace_id().to_vec(), span.span_id().to_vec())).collect();
     assert_eq!((ids.len() as u64, rejected), (delivered, 0));
     assert_eq!(delivered + dropped, 10 * 2_001);
     assert!(dropped > 0);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::otlp::Records;
-use crate::{Answer, ReceivedLog, ReceivedRequest, ReceivedSpan, server};
+use crate::{Answer, ReceivedEvent, ReceivedRequest, ReceivedSpan, server};
 
 /// An OTLP collector on the loopback interface that remembers what it received. Dropping it closes all connections.
 #[derive(Debug)]
@@ -101,9 +101,9 @@ impl OtlpCollector {
         std::mem::take(&mut state.spans)
     }
 
-    /// All log records that were taken, in the order in which they arrived.
-    pub fn logs(&self) -> Vec<ReceivedLog> {
-        self.shared.lock().logs.clone()
+    /// Returns all events that were accepted, in the order in which they arrived.
+    pub fn events(&self) -> Vec<ReceivedEvent> {
+        self.shared.lock().events.clone()
     }
 
     /// Waits until `condition` holds, which is looked at after each request; answers whether it came to hold in time.
@@ -148,7 +148,7 @@ struct State {
     rule: Option<Rule>,
     requests: Vec<ReceivedRequest>,
     spans: Vec<ReceivedSpan>,
-    logs: Vec<ReceivedLog>,
+    events: Vec<ReceivedEvent>,
 }
 
 impl Shared {
@@ -163,7 +163,7 @@ impl Shared {
         request.taken = answer.takes(request.records);
         match records {
             Records::Spans(spans) => state.spans.extend(spans.into_iter().take(request.taken)),
-            Records::Logs(logs) => state.logs.extend(logs.into_iter().take(request.taken)),
+            Records::Events(events) => state.events.extend(events.into_iter().take(request.taken)),
         }
         state.requests.push(request);
         self.arrived.notify_all();

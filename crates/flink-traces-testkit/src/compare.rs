@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::{ReceivedLog, ReceivedSpan};
+use crate::{ReceivedEvent, ReceivedSpan};
 use serde_json::Value;
 
 /// The attributes that tell one record of a job and a kind from another, where it has them.
@@ -40,7 +40,7 @@ pub struct Record {
 }
 
 /// Brings what a collector received into the shape that is compared.
-pub fn records(spans: &[ReceivedSpan], logs: &[ReceivedLog]) -> Vec<Record> {
+pub fn records(spans: &[ReceivedSpan], logs: &[ReceivedEvent]) -> Vec<Record> {
     let names: BTreeMap<_, _> = spans.iter().map(|span| (span_id(span), name_of_span(span))).collect();
     let all = spans.iter().map(|span| of_span(span, &names)).chain(logs.iter().map(of_log));
     let mut records: Vec<Record> = all.collect();
@@ -80,7 +80,7 @@ fn of_span(received: &ReceivedSpan, names: &BTreeMap<SpanId, String>) -> Record 
     }
 }
 
-fn of_log(received: &ReceivedLog) -> Record {
+fn of_log(received: &ReceivedEvent) -> Record {
     let log = &received.log;
     let mut properties = received.attributes();
     let kind = properties.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -398,7 +398,7 @@ mod tests {
     fn of_events(events: &[Value]) -> Vec<Record> {
         let logs: Vec<_> = events
             .iter()
-            .map(|event| ReceivedLog {
+            .map(|event| ReceivedEvent {
                 resource: Default::default(),
                 scope: "scope".to_owned(),
                 log: serde_json::from_value(event.clone()).unwrap(),

@@ -10,6 +10,4 @@ mod server;
 
 pub use answer::{Answer, GrpcStatus, HttpAnswer};
 pub use collector::OtlpCollector;
-pub use opentelemetry_proto::tonic::logs::v1::LogRecord;
-pub use opentelemetry_proto::tonic::trace::v1::Span;
-pub use otlp::{Encoding, ReceivedLog, ReceivedRequest, ReceivedSpan, attributes};
+pub use otlp::{Encoding, ReceivedEvent, ReceivedRequest, ReceivedSpan};

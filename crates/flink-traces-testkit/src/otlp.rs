@@ -7,8 +7,8 @@ use bytes::Bytes;
 use flink_traces_api::Signal;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::Answer;
 
 /// How a request's message was encoded and carried.
+// Exhaustive: OTLP has these three encodings, and a test chooses among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     /// Protobuf in a unary gRPC call.
@@ -30,6 +31,7 @@ pub enum Encoding {
 
 /// A request that arrived, taken or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReceivedRequest {
     /// The path of its URL, with the query.
     pub path: String,
@@ -51,15 +53,12 @@ pub struct ReceivedRequest {
     pub error: Option<String>,
 }
 
-/// A span that was taken.
+/// A span that was accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReceivedSpan {
-    /// The attributes of its resource, as [`attributes`] shows them.
-    pub resource: Arc<BTreeMap<String, serde_json::Value>>,
-    /// The name of its instrumentation scope.
-    pub scope: String,
-    /// The span itself.
-    pub span: Span,
+    pub(crate) resource: Arc<BTreeMap<String, serde_json::Value>>,
+    pub(crate) scope: String,
+    pub(crate) span: Span,
 }
 
 impl ReceivedSpan {
@@ -71,24 +70,69 @@ impl ReceivedSpan {
         decode(Encoding::HttpJson, text.as_bytes()).map(spans)
     }
 
-    /// Its attributes, as [`attributes`] shows them.
+    /// Returns the attributes of the resource, with values as in [`attributes`](Self::attributes).
+    pub fn resource(&self) -> &BTreeMap<String, serde_json::Value> {
+        &self.resource
+    }
+
+    /// Returns the name of the instrumentation scope.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// Returns the name of the span.
+    pub fn name(&self) -> &str {
+        &self.span.name
+    }
+
+    /// Returns the trace id.
+    pub fn trace_id(&self) -> &[u8] {
+        &self.span.trace_id
+    }
+
+    /// Returns the span id.
+    pub fn span_id(&self) -> &[u8] {
+        &self.span.span_id
+    }
+
+    /// Returns the id of the parent, which is empty for a root span.
+    pub fn parent_span_id(&self) -> &[u8] {
+        &self.span.parent_span_id
+    }
+
+    /// Returns the start time in nanoseconds since the epoch.
+    pub fn start_time_unix_nano(&self) -> u64 {
+        self.span.start_time_unix_nano
+    }
+
+    /// Returns the end time in nanoseconds since the epoch.
+    pub fn end_time_unix_nano(&self) -> u64 {
+        self.span.end_time_unix_nano
+    }
+
+    /// Returns the attributes by key, with values as in plain JSON.
+    ///
+    /// A floating point number that is not finite becomes text. Values of other kinds, which Flink never
+    /// sends, become Rust's debug text.
     pub fn attributes(&self) -> BTreeMap<String, serde_json::Value> {
         attributes(&self.span.attributes)
     }
+
+    /// Returns the span as an encoded OTLP `Span` message.
+    pub fn to_protobuf(&self) -> Vec<u8> {
+        self.span.encode_to_vec()
+    }
 }
 
-/// A log record that was taken.
+/// An event that was accepted, which OTLP carries as a log record.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ReceivedLog {
-    /// The attributes of its resource, as [`attributes`] shows them.
-    pub resource: Arc<BTreeMap<String, serde_json::Value>>,
-    /// The name of its instrumentation scope.
-    pub scope: String,
-    /// The record itself.
-    pub log: LogRecord,
+pub struct ReceivedEvent {
+    pub(crate) resource: Arc<BTreeMap<String, serde_json::Value>>,
+    pub(crate) scope: String,
+    pub(crate) log: LogRecord,
 }
 
-impl ReceivedLog {
+impl ReceivedEvent {
     /// Reads OTLP/JSON: a `LogsData`, such as a line of a file.
     ///
     /// # Errors
@@ -97,29 +141,67 @@ impl ReceivedLog {
         decode(Encoding::HttpJson, text.as_bytes()).map(logs)
     }
 
-    /// Its attributes, as [`attributes`] shows them.
+    /// Returns the attributes of the resource, with values as in [`attributes`](Self::attributes).
+    pub fn resource(&self) -> &BTreeMap<String, serde_json::Value> {
+        &self.resource
+    }
+
+    /// Returns the name of the instrumentation scope.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// Returns the time of the event in nanoseconds since the epoch.
+    pub fn time_unix_nano(&self) -> u64 {
+        self.log.time_unix_nano
+    }
+
+    /// Returns the time at which the event was observed, in nanoseconds since the epoch.
+    pub fn observed_time_unix_nano(&self) -> u64 {
+        self.log.observed_time_unix_nano
+    }
+
+    /// Returns the severity number.
+    pub fn severity_number(&self) -> i32 {
+        self.log.severity_number
+    }
+
+    /// Returns the severity text.
+    pub fn severity_text(&self) -> &str {
+        &self.log.severity_text
+    }
+
+    /// Returns the body as plain JSON, or null if there is none.
+    pub fn body(&self) -> serde_json::Value {
+        value(self.log.body.as_ref())
+    }
+
+    /// Returns the attributes by key, as [`ReceivedSpan::attributes`] does.
     pub fn attributes(&self) -> BTreeMap<String, serde_json::Value> {
         attributes(&self.log.attributes)
     }
+
+    /// Returns the event as an encoded OTLP `LogRecord` message.
+    pub fn to_protobuf(&self) -> Vec<u8> {
+        self.log.encode_to_vec()
+    }
 }
 
-/// Attributes by key, values as in plain JSON: text, integers, floating point numbers (text where not finite), truth
-/// values. Values of other kinds, which Flink never sends, are shown as Rust's debug text.
-pub fn attributes(list: &[KeyValue]) -> BTreeMap<String, serde_json::Value> {
-    list.iter()
-        .map(|attribute| {
-            let value = match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
-                None => serde_json::Value::Null,
-                Some(Value::StringValue(text)) => text.as_str().into(),
-                Some(Value::IntValue(number)) => (*number).into(),
-                Some(Value::DoubleValue(number)) if number.is_finite() => (*number).into(),
-                Some(Value::DoubleValue(number)) => number.to_string().into(),
-                Some(Value::BoolValue(flag)) => (*flag).into(),
-                Some(other) => format!("{other:?}").into(),
-            };
-            (attribute.key.clone(), value)
-        })
-        .collect()
+/// Returns the attributes by key, with values as in plain JSON.
+pub(crate) fn attributes(list: &[KeyValue]) -> BTreeMap<String, serde_json::Value> {
+    list.iter().map(|attribute| (attribute.key.clone(), value(attribute.value.as_ref()))).collect()
+}
+
+pub(crate) fn value(value: Option<&AnyValue>) -> serde_json::Value {
+    match value.and_then(|value| value.value.as_ref()) {
+        None => serde_json::Value::Null,
+        Some(Value::StringValue(text)) => text.as_str().into(),
+        Some(Value::IntValue(number)) => (*number).into(),
+        Some(Value::DoubleValue(number)) if number.is_finite() => (*number).into(),
+        Some(Value::DoubleValue(number)) => number.to_string().into(),
+        Some(Value::BoolValue(flag)) => (*flag).into(),
+        Some(other) => format!("{other:?}").into(),
+    }
 }
 
 /// Returns the signal that is served at `path` in that encoding, or `None` if there is none.
@@ -137,7 +219,7 @@ pub(crate) fn signal_of_path(path: &str, encoding: Encoding) -> Option<Signal> {
 #[derive(Debug)]
 pub(crate) enum Records {
     Spans(Vec<ReceivedSpan>),
-    Logs(Vec<ReceivedLog>),
+    Events(Vec<ReceivedEvent>),
 }
 
 impl Records {
@@ -149,7 +231,7 @@ impl Records {
             }
             Signal::Events => {
                 let request: ExportLogsServiceRequest = decode(encoding, message)?;
-                Ok(Self::Logs(logs(request)))
+                Ok(Self::Events(logs(request)))
             }
         }
     }
@@ -157,7 +239,7 @@ impl Records {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Spans(spans) => spans.len(),
-            Self::Logs(logs) => logs.len(),
+            Self::Events(logs) => logs.len(),
         }
     }
 }
@@ -223,14 +305,14 @@ fn spans(request: ExportTraceServiceRequest) -> Vec<ReceivedSpan> {
     received
 }
 
-fn logs(request: ExportLogsServiceRequest) -> Vec<ReceivedLog> {
+fn logs(request: ExportLogsServiceRequest) -> Vec<ReceivedEvent> {
     let mut received = Vec::new();
     for of_resource in request.resource_logs {
         let resource = resource(of_resource.resource);
         for of_scope in of_resource.scope_logs {
             let scope = of_scope.scope.unwrap_or_default().name;
             let logs = of_scope.log_records.into_iter();
-            received.extend(logs.map(|log| ReceivedLog { resource: resource.clone(), scope: scope.clone(), log }));
+            received.extend(logs.map(|log| ReceivedEvent { resource: resource.clone(), scope: scope.clone(), log }));
         }
     }
     received

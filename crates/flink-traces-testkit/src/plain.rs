@@ -1,14 +1,15 @@
 //! Everything that a received record says, as plain JSON: for a comparison with what another decoder made of the same bytes.
 
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use serde_json::{Value, json};
 
-use crate::{ReceivedLog, ReceivedSpan, attributes};
+use crate::otlp::{attributes, value};
+use crate::{ReceivedEvent, ReceivedSpan};
 
 impl ReceivedSpan {
     /// The span with its resource and its scope: field names as in OTLP/JSON, ids in hexadecimal, numbers as numbers, and every field
-    /// there, also where it is unset. Attributes are as [`attributes`] shows them, beside how many there are.
+    /// there, also where it is unset. Attributes are as [`attributes`](Self::attributes) returns them, preceded by their number.
     pub fn plain(&self) -> Value {
         let span = &self.span;
         let status = span.status.clone().unwrap_or_default();
@@ -35,7 +36,7 @@ impl ReceivedSpan {
     }
 }
 
-impl ReceivedLog {
+impl ReceivedEvent {
     /// The log record with its resource and its scope, as [`ReceivedSpan::plain`] shows a span.
     pub fn plain(&self) -> Value {
         let log = &self.log;
@@ -46,7 +47,7 @@ impl ReceivedLog {
             "observedTimeUnixNano": log.observed_time_unix_nano,
             "severityNumber": log.severity_number,
             "severityText": log.severity_text,
-            "body": value(log.body.clone()),
+            "body": value(log.body.as_ref()),
             "attributes": listed(&log.attributes),
             "droppedAttributesCount": log.dropped_attributes_count,
             "flags": log.flags,
@@ -80,11 +81,6 @@ fn link(link: &Link) -> Value {
 /// By key, and how many there are: a key that comes twice shows.
 fn listed(list: &[KeyValue]) -> Value {
     json!([list.len(), attributes(list)])
-}
-
-fn value(value: Option<AnyValue>) -> Value {
-    let only = KeyValue { value, ..KeyValue::default() };
-    attributes(&[only]).remove("").unwrap_or_default()
 }
 
 fn hex(bytes: &[u8]) -> String {

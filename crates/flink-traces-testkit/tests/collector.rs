@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use flink_traces_testkit::{Answer, Encoding, HttpAnswer, OtlpCollector, ReceivedLog, ReceivedSpan};
+use flink_traces_testkit::{Answer, Encoding, HttpAnswer, OtlpCollector, ReceivedEvent, ReceivedSpan};
 use serde_json::json;
 
 const TWO_SPANS: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"a","value":{"intValue":"7"}}]},
@@ -41,7 +41,7 @@ fn it_takes_what_its_answer_says() {
         assert!(found.starts_with(head) && found.ends_with(body), "{answer:?}: {found}");
         let spans = collector.spans();
         assert_eq!(spans.len(), taken, "{answer:?}");
-        assert!(spans.iter().all(|span| span.scope == "s" && span.resource["a"] == json!(7)));
+        assert!(spans.iter().all(|span| span.scope() == "s" && span.resource()["a"] == json!(7)));
         let request = &collector.requests()[0];
         assert_eq!((request.records, request.taken, request.encoding), (2, taken, Encoding::HttpJson));
     }
@@ -128,7 +128,7 @@ fn every_field_shows_in_plain_json() {
         })
     );
     assert_eq!(
-        ReceivedLog::read_json(log).unwrap()[0].plain(),
+        ReceivedEvent::read_json(log).unwrap()[0].plain(),
         json!({
             "resource": {}, "scope": "", "timeUnixNano": 1, "observedTimeUnixNano": 2, "severityNumber": 9, "severityText": "INFO",
             "body": "b", "attributes": [0, {}], "droppedAttributesCount": 3, "flags": 4, "traceId": "05", "spanId": "06", "eventName": "e",

@@ -218,10 +218,10 @@ fn over_otlp() {
     ];
     let (printed, is_success) = run(folder.path(), &properties.each_ref().map(String::as_str));
     assert!(is_success, "{printed}");
-    let names: HashSet<_> = collector.spans().into_iter().map(|received| received.span.name).collect();
+    let names: HashSet<_> = collector.spans().into_iter().map(|received| received.name().to_owned()).collect();
     assert_eq!(names, HashSet::from(["Checkpoint", "JobInitialization"].map(str::to_owned)));
     let finished =
-        collector.logs().into_iter().filter(|log| log.attributes().get("newJobStatus") == Some(&"FINISHED".into()));
+        collector.events().into_iter().filter(|log| log.attributes().get("newJobStatus") == Some(&"FINISHED".into()));
     assert_eq!(finished.count(), 1);
 }
 

@@ -87,7 +87,7 @@ async fn session(distribution: &Distribution, jar: &Path, binary: &Path, folder:
     program.stop().await?;
     cluster.stop().await?;
     let [native, ours] = [native, ours].map(|collector| {
-        let mut records = records(&collector.spans(), &collector.logs());
+        let mut records = records(&collector.spans(), &collector.events());
         records.retain(|record| record.job() == Some(&job));
         records
     });

@@ -137,7 +137,7 @@ fn is_root(_: &std::fs::Metadata) -> bool {
 /// What a collector has, in an order of its own and each record once: some may have come twice, but then with the same content.
 fn records(collector: &OtlpCollector) -> Vec<Value> {
     let spans = collector.spans().into_iter().map(|span| span.plain());
-    let mut records: Vec<_> = spans.chain(collector.logs().iter().map(|log| log.plain())).collect();
+    let mut records: Vec<_> = spans.chain(collector.events().iter().map(|log| log.plain())).collect();
     records.sort_by_cached_key(Value::to_string);
     records.dedup();
     records

@@ -69,7 +69,7 @@ fn main() -> Result<()> {
             let rotel = Rotel::start(&peers, &behind.grpc_endpoint(), &session)?;
             player.send(&rotel.endpoint(encoding), protocol, compression)?;
             let total = expected.len();
-            behind.wait_until(PATIENCE, |behind| behind.spans().len() + behind.logs().len() >= total);
+            behind.wait_until(PATIENCE, |behind| behind.spans().len() + behind.events().len() >= total);
             compare(&way, "rotel", expected, of_collector(&behind))?;
         }
     }
@@ -122,7 +122,7 @@ fn dynamic(options: impl IntoIterator<Item = String>) -> impl Iterator<Item = St
 
 fn of_collector(collector: &OtlpCollector) -> Records {
     let spans = collector.spans().into_iter().map(|span| span.plain());
-    sorted(spans.chain(collector.logs().iter().map(|log| log.plain())).collect())
+    sorted(spans.chain(collector.events().iter().map(|log| log.plain())).collect())
 }
 
 fn sorted(mut records: Records) -> Records {

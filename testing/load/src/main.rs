@@ -99,15 +99,15 @@ struct Arrived {
 
 impl Arrived {
     fn add(&mut self, spans: &[ReceivedSpan]) {
-        for ReceivedSpan { span, .. } in spans {
+        for span in spans {
             let key = |id: &[u8]| {
                 let mut key = [0; 24];
-                key.iter_mut().zip(span.trace_id.iter().chain(id)).for_each(|(place, byte)| *place = *byte);
+                key.iter_mut().zip(span.trace_id().iter().chain(id)).for_each(|(place, byte)| *place = *byte);
                 key
             };
             self.orphans +=
-                usize::from(!span.parent_span_id.is_empty() && !self.known.contains(&key(&span.parent_span_id)));
-            self.repeated += usize::from(!self.known.insert(key(&span.span_id)));
+                usize::from(!span.parent_span_id().is_empty() && !self.known.contains(&key(span.parent_span_id())));
+            self.repeated += usize::from(!self.known.insert(key(span.span_id())));
         }
     }
 

@@ -10,30 +10,25 @@ use flink_traces_observer::replay::{ReplayClock, replay};
 use flink_traces_otlp::{EVENT_FACTORY, TRACE_FACTORY};
 use flink_traces_runtime::config::SpanDetailLevel;
 use flink_traces_runtime::{Configuration, Dispatcher, discover};
-use flink_traces_testkit::{OtlpCollector, ReceivedLog, ReceivedSpan};
+use flink_traces_testkit::{OtlpCollector, ReceivedSpan};
 
 /// Spans as one text each, in the order of their ids: all that was sent of them but the trace flags, which OpenTelemetry's sender
 /// sets and ours leaves out.
 fn spans(collector: &OtlpCollector) -> Vec<String> {
     let mut spans = collector.spans();
-    spans.sort_by_key(|span| (span.span.trace_id.clone(), span.span.span_id.clone()));
-    let text = |ReceivedSpan { resource, scope, mut span }: ReceivedSpan| {
-        span.flags = 0;
-        span.links.iter_mut().for_each(|link| link.flags = 0);
-        // Absent, and present without content, are the same in OTLP.
-        span.status = span.status.filter(|status| *status != Default::default());
-        format!("{resource:?} {scope} {span:?}")
+    spans.sort_by_key(|span| (span.trace_id().to_vec(), span.span_id().to_vec()));
+    let text = |span: ReceivedSpan| {
+        let mut plain = span.plain();
+        plain["flags"] = 0.into();
+        plain["links"].as_array_mut().unwrap().iter_mut().for_each(|link| link["flags"] = 0.into());
+        plain.to_string()
     };
     spans.into_iter().map(text).collect()
 }
 
 /// The same for events; the order of attributes is not a part of OTLP.
 fn logs(collector: &OtlpCollector) -> Vec<String> {
-    let text = |ReceivedLog { resource, scope, mut log }: ReceivedLog| {
-        log.attributes.sort_by(|one, other| one.key.cmp(&other.key));
-        format!("{resource:?} {scope} {log:?}")
-    };
-    let mut logs: Vec<_> = collector.logs().into_iter().map(text).collect();
+    let mut logs: Vec<_> = collector.events().iter().map(|event| event.plain().to_string()).collect();
     logs.sort();
     logs
 }

@@ -120,9 +120,9 @@ pub(crate) fn dead_spans(directory: &Path) -> Vec<String> {
 pub(crate) fn no_orphans(collector: &OtlpCollector) {
     let mut known = HashSet::new();
     for received in collector.spans() {
-        let parent = &received.span.parent_span_id;
-        assert!(parent.is_empty() || known.contains(parent), "{:?} is an orphan", received.span);
-        known.insert(received.span.span_id);
+        let parent = received.parent_span_id();
+        assert!(parent.is_empty() || known.contains(parent), "{received:?} is an orphan");
+        known.insert(received.span_id().to_vec());
     }
 }
 

@@ -6,7 +6,7 @@ use flink_traces_api::AttributeValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 
-use crate::{ReceivedLog, ReceivedSpan};
+use crate::{ReceivedEvent, ReceivedSpan};
 
 /// A span or an event as it arrived, children as spans of their own. `None` stands for what the destination's format has no place for.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -45,8 +45,8 @@ impl From<ReceivedSpan> for Received {
 }
 
 /// The name is the event's, or in the attribute `name`, where Flink's reporter has it.
-impl From<ReceivedLog> for Received {
-    fn from(received: ReceivedLog) -> Self {
+impl From<ReceivedEvent> for Received {
+    fn from(received: ReceivedEvent) -> Self {
         let log = received.log;
         let attributes = attributes(log.attributes);
         let text = |value: Option<AnyValue>| match value.and_then(|value| value.value) {

@@ -29,7 +29,7 @@ fn start_run(place: &Place, flink: &[&str], otlp: &str) -> Running {
 }
 
 fn wait_for_checkpoints(collector: &OtlpCollector, count: usize) {
-    let is_root = |span: &&ReceivedSpan| span.span.parent_span_id.is_empty() && span.span.name == "Checkpoint";
+    let is_root = |span: &&ReceivedSpan| span.parent_span_id().is_empty() && span.name() == "Checkpoint";
     let arrived = collector.wait_until(LONG, |collector| collector.spans().iter().filter(is_root).count() >= count);
     assert!(arrived, "{:?}", collector.spans());
 }
@@ -41,7 +41,7 @@ fn by_ids(collector: &OtlpCollector) -> BTreeMap<Ids, ReceivedSpan> {
     let spans = collector.spans();
     let count = spans.len();
     let by_ids: BTreeMap<Ids, ReceivedSpan> =
-        spans.into_iter().map(|span| ((span.span.trace_id.clone(), span.span.span_id.clone()), span)).collect();
+        spans.into_iter().map(|span| ((span.trace_id().to_vec(), span.span_id().to_vec()), span)).collect();
     assert_eq!(by_ids.len(), count);
     by_ids
 }
@@ -61,7 +61,7 @@ fn run_reports_drains_and_reports_the_same_when_it_is_started_again() {
         let stopped = run_until_reported(&place, &[&flink.url()], &collector).expect_code(0);
         assert_eq!(stopped.stdout, "");
         assert_eq!(stopped.counts(), delivered(SPANS, EVENTS));
-        assert_eq!(collector.logs().len(), EVENTS);
+        assert_eq!(collector.events().len(), EVENTS);
         runs.push(by_ids(&collector));
     }
     assert_eq!(runs[0], runs[1]);
@@ -85,7 +85,7 @@ fn clusters_are_told_apart_by_their_names() {
     };
     assert_eq!(
         [of("prod"), of("test")].iter().sum::<usize>(),
-        spans.values().filter(|span| span.span.parent_span_id.is_empty()).count()
+        spans.values().filter(|span| span.parent_span_id().is_empty()).count()
     );
     assert_eq!(of("prod"), 4);
 }
@@ -160,7 +160,7 @@ fn an_answer_that_cannot_be_read_spoils_no_other() {
         let stopped = run_until_reported(&place, &[&flink.url()], &collector).expect_code(0);
         assert_eq!(stopped.stderr.matches("WARN").count(), expected, "{}", stopped.stderr);
         assert_eq!(stopped.stderr.matches("an answer cannot be read").count(), expected, "{}", stopped.stderr);
-        assert_eq!(collector.logs().len(), EVENTS, "{path}");
+        assert_eq!(collector.events().len(), EVENTS, "{path}");
     };
     // Side by side, as each takes some seconds to be stopped.
     std::thread::scope(|scope| {
@@ -303,7 +303,7 @@ fn once_shows_a_table() {
 fn content(span: &ReceivedSpan) -> String {
     let mut attributes = span.attributes();
     attributes.retain(|key, _| !["flink.cluster.name", "host"].contains(&key.as_str()));
-    format!("{} {} {} {attributes:?}", span.span.name, span.span.start_time_unix_nano, span.span.end_time_unix_nano)
+    format!("{} {} {} {attributes:?}", span.name(), span.start_time_unix_nano(), span.end_time_unix_nano())
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn the_metrics_are_those_of_the_collector_and_of_the_account_at_the_end() {
     ]);
     let address = address(&running);
     assert!(address.starts_with("127.0.0.1:"), "{address}");
-    let all = |collector: &OtlpCollector| collector.spans().len() == SPANS && collector.logs().len() == EVENTS;
+    let all = |collector: &OtlpCollector| collector.spans().len() == SPANS && collector.events().len() == EVENTS;
     assert!(collector.wait_until(LONG, all));
     // What has arrived is counted when its answer has: soon.
     let counts = |samples: &BTreeMap<String, u64>, what: &str| {
@@ -174,7 +174,7 @@ fn spool_account_continues_in_next_process() {
     let told = wait_for_spool_page(&address(&running), |samples| {
         ["traces", "events"].map(|signal| spool(samples, signal)[1]) == all
     });
-    assert_eq!([collector.spans().len(), collector.logs().len()].map(|count| count as u64), all);
+    assert_eq!([collector.spans().len(), collector.events().len()].map(|count| count as u64), all);
     for (signal, count) in ["traces", "events"].into_iter().zip(all) {
         assert_eq!(spool(&told, signal), [count, count, 0, 0, 0, 0]);
     }

@@ -62,13 +62,14 @@ fn play_delivers_at_any_speed() {
         let otlp = collector.grpc_endpoint();
         let played = place.run(&[&play[..], &["--otlp", &otlp], more].concat()).expect_code(0);
         assert!(played.stdout.starts_with("\n1 job\n\norders-recover "), "{played:?}");
-        assert_eq!((collector.spans().len(), collector.logs().len()), (SPANS, EVENTS));
+        assert_eq!((collector.spans().len(), collector.events().len()), (SPANS, EVENTS));
         let [spans, events] = [SPANS, EVENTS].map(|count| [count as u64, count as u64, 0, 0, 0]);
         let counts = played.counts();
         let of_otlp: Vec<_> =
             counts.iter().filter(|(name, _)| name.ends_with("otlp")).map(|(_, counts)| *counts).collect();
         assert_eq!(of_otlp, [spans, events]);
-        let ids = collector.spans().into_iter().map(|received| (received.span.trace_id, received.span.span_id));
+        let ids =
+            collector.spans().into_iter().map(|received| (received.trace_id().to_vec(), received.span_id().to_vec()));
         received.push(ids.collect::<Vec<_>>());
     }
     assert_eq!(received[0], received[1]);

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use expect_test::expect_file;
 use flate2::read::GzDecoder;
@@ -11,9 +10,7 @@ use flink_traces_observer::Observation;
 use flink_traces_observer::recording::RecordingReader;
 use flink_traces_observer::replay::replay;
 use flink_traces_testkit::compare::{Comparison, Record, compare, records, restrict};
-use flink_traces_testkit::{OtlpCollector, ReceivedLog, ReceivedSpan};
-use opentelemetry_proto::tonic::logs::v1::LogsData;
-use opentelemetry_proto::tonic::trace::v1::TracesData;
+use flink_traces_testkit::{OtlpCollector, ReceivedEvent, ReceivedSpan};
 use serde_json::Value;
 
 use crate::support::process::Place;
@@ -30,7 +27,7 @@ fn lines(name: &str) -> Vec<String> {
 }
 
 /// Plays a session, and returns the records that the collector received.
-fn played(session: &str, protocol: &str) -> (Vec<ReceivedSpan>, Vec<ReceivedLog>) {
+fn played(session: &str, protocol: &str) -> (Vec<ReceivedSpan>, Vec<ReceivedEvent>) {
     let collector = OtlpCollector::start().unwrap();
     // Under `compatibility: flink` an HTTP endpoint is taken literally.
     let endpoint = |signal: &str| match protocol {
@@ -52,7 +49,7 @@ fn played(session: &str, protocol: &str) -> (Vec<ReceivedSpan>, Vec<ReceivedLog>
     arguments.extend(dynamic.iter().flat_map(|pair| ["-D", pair]));
     let played = Place::new().run(&arguments).expect_code(0);
 
-    let received = (collector.spans(), collector.logs());
+    let received = (collector.spans(), collector.events());
     let account = |name: &str, count: usize| (name.to_owned(), [count as u64, count as u64, 0, 0, 0]);
     let expected = [account("traces otlp", received.0.len()), account("events otlp", received.1.len())];
     assert_eq!(played.counts(), expected, "{}", played.stderr);
@@ -62,23 +59,12 @@ fn played(session: &str, protocol: &str) -> (Vec<ReceivedSpan>, Vec<ReceivedLog>
 /// What Flink's own reporters sent.
 fn native(session: &str) -> Vec<Record> {
     let (mut spans, mut logs) = (Vec::new(), Vec::new());
-    let resource = Arc::default();
     for line in lines(&format!("flink-{session}.native-otlp.jsonl.gz")) {
         // One signal a line.
         if line.starts_with("{\"resourceSpans\"") {
-            let data: TracesData = serde_json::from_str(&line).unwrap();
-            for scope_spans in data.resource_spans.into_iter().flat_map(|resource| resource.scope_spans) {
-                let scope = scope_spans.scope.unwrap_or_default().name;
-                let received = |span| ReceivedSpan { resource: Arc::clone(&resource), scope: scope.clone(), span };
-                spans.extend(scope_spans.spans.into_iter().map(received));
-            }
+            spans.extend(ReceivedSpan::read_json(&line).unwrap());
         } else {
-            let data: LogsData = serde_json::from_str(&line).unwrap();
-            for scope_logs in data.resource_logs.into_iter().flat_map(|resource| resource.scope_logs) {
-                let scope = scope_logs.scope.unwrap_or_default().name;
-                let received = |log| ReceivedLog { resource: Arc::clone(&resource), scope: scope.clone(), log };
-                logs.extend(scope_logs.log_records.into_iter().map(received));
-            }
+            logs.extend(ReceivedEvent::read_json(&line).unwrap());
         }
     }
     records(&spans, &logs)
@@ -104,7 +90,7 @@ fn shown(session: &str) -> BTreeSet<(String, i64)> {
 /// Each checkpoint that REST showed ended has one `Checkpoint` span, and no other has one.
 fn check_every_checkpoint_once(session: &str, spans: &[ReceivedSpan]) -> usize {
     let mut counts: BTreeMap<(String, i64), usize> = BTreeMap::new();
-    for span in spans.iter().filter(|span| span.span.name == "Checkpoint") {
+    for span in spans.iter().filter(|span| span.name() == "Checkpoint") {
         let attributes = span.attributes();
         let job = attributes["jobId"].as_str().unwrap().to_owned();
         *counts.entry((job, attributes["checkpointId"].as_i64().unwrap())).or_default() += 1;
