@@ -1,11 +1,11 @@
-//! The workspace's own commands; `cargo xtask` lists them.
-#![allow(clippy::print_stdout, reason = "a command line program answers on standard output")]
+//! The tasks of the workspace; `cargo xtask` lists them.
+#![allow(clippy::print_stdout, reason = "a command line program prints its results")]
 
 mod ci;
+mod release;
 mod tidy;
 
 use std::env;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -13,17 +13,20 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  ci     everything a change must pass: formatting, lints, tidy, tests, documentation, packages
-  tidy   what this workspace asks of its manifests, sources and documents, beyond the compiler
+  ci       all checks that a change must pass
+  tidy     the rules for dependencies, manifests, comments, documents and imports
+  release  the checks before a release: versions, changelog, tag and packages
+
+The test harnesses are commands of their own; see docs/testing.md.
 ";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let root = workspace_root()?;
-    match arguments.as_slice() {
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["ci"] => ci::run(&root),
         ["tidy"] => tidy::run(&root),
+        ["release"] => release::run(&root),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
@@ -32,12 +35,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// Where the workspace was checked out.
+/// Returns the folder of the workspace's checkout.
 fn workspace_root() -> Result<PathBuf> {
     Ok(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?)
-}
-
-/// The cargo that runs this program, else the one on `PATH`.
-fn cargo() -> OsString {
-    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
