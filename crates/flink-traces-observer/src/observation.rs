@@ -87,7 +87,8 @@ pub enum Observation {
 }
 
 impl Observation {
-    /// Adds the spans and events of the observation to the metric group of its job, in Flink's order.
+    /// Adds the spans and events of the observation to the metric group of its job, in Flink's
+    /// order.
     ///
     /// The name of the cluster becomes an attribute, and part of the identity of spans. A missed
     /// checkpoint adds nothing, because Flink has no event for it.

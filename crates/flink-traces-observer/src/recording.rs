@@ -112,16 +112,18 @@ pub enum RecordingError {
 
 /// A reader of a recording, which iterates over its exchanges.
 ///
-/// After [`RecordingError::Parse`] the reader continues with the next line. Any other error is final.
+/// After [`RecordingError::Parse`] the reader continues with the next line. Any other error is
+/// final.
 ///
 /// # Examples
 ///
 /// ```
 /// use flink_traces_observer::recording::RecordingReader;
 ///
-/// let lines = r#"{"t_ms":1000,"dur_ms":2,"method":"GET","path":"/jobs/overview","status":200,"body":{"jobs":[]}}"#;
-/// let exchanges: Vec<_> = RecordingReader::from_reader(lines.as_bytes())?.collect::<Result<_, _>>()?;
-/// assert_eq!(exchanges[0].path, "/jobs/overview");
+/// let line = r#"{"t_ms":1000,"dur_ms":2,"method":"GET","path":"/config","status":200,"body":{}}"#;
+/// let reader = RecordingReader::from_reader(line.as_bytes())?;
+/// let exchanges = reader.collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(exchanges[0].path, "/config");
 /// assert_eq!(exchanges[0].arrived_at(), 1002);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -132,8 +132,8 @@ impl Replay {
 ///
 /// # Errors
 ///
-/// Returns an error if the recording cannot be read to its end, if lines of it are not exchanges, or
-/// if it has no exchanges.
+/// Returns an error if the recording cannot be read to its end, if lines of it are not exchanges,
+/// or if it has no exchanges.
 ///
 /// # Examples
 ///

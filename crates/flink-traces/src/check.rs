@@ -8,74 +8,77 @@ use flink_rest::Config;
 use flink_traces_api::{OptionDoc, is_sensitive};
 
 use crate::cli::{ClusterArgs, Exit};
-use crate::settings::{CLUSTERS, Settings, global_options};
+use crate::load::Settings;
+use crate::options::{CLUSTERS, global_options};
 use crate::text::{one_line, print};
 
-/// How long a connection may take.
+/// The timeout of a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The options of reporters that say where they report to.
+/// The options of reporters with their destination.
 const ENDPOINT: &str = "exporter.endpoint";
 const PATH: &str = "path";
 
-/// Prints every option in force, and asks everyone who is configured. Sends nothing and creates no file.
-///
-/// # Errors
-/// When the configuration is wrong, or standard output cannot be written.
+/// Prints every effective option, and tests the configured clusters and destinations. Sends nothing
+/// and creates no file.
 pub(crate) async fn check(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
     let (settings, clusters) = Settings::load_with_clusters(&arguments.configuration, &arguments.flink)?;
     print(&options(&settings))?;
 
     print("Clusters and destinations\n")?;
     let mut exit = Exit::Done;
-    let mut tell = |what: &str, answer: Result<String, String>| {
-        let (word, answer) = match answer {
-            Ok(answer) => ("ok    ", answer),
+    let mut print_result = |name: &str, result: Result<String, String>| {
+        let (word, text) = match result {
+            Ok(text) => ("ok    ", text),
             Err(error) => {
                 exit = Exit::Unavailable;
                 ("FAILED", error)
             }
         };
-        print(&format!("  {word}  {what}: {answer}\n"))
+        print(&format!("  {word}  {name}: {text}\n"))
     };
     if clusters.is_empty() {
-        tell("clusters", Err(format!("none to watch: give --flink URL, or configure {}.<name>", CLUSTERS.key())))?;
+        print_result(
+            "clusters",
+            Err(format!("none to watch: give --flink URL, or configure {}.<name>", CLUSTERS.key())),
+        )?;
     }
     for cluster in clusters {
-        let answer = cluster.client.call(&Config).await.map_err(|error| error.to_string());
-        let answer = answer
+        let found = cluster.client.call(&Config).await.map_err(|error| error.to_string());
+        let found = found
             .map(|config| format!("Flink {} at {}", one_line(&config.flink_version, 30), cluster.client.base_url()));
-        tell(&format!("cluster {}", one_line(&cluster.name, 100)), answer)?;
+        print_result(&format!("cluster {}", one_line(&cluster.name, 100)), found)?;
     }
     for reporter in &settings.reporters {
         let value = |key: &str| reporter.config.value(key).map(|value| value.raw.to_string());
         if let Some(endpoint) = value(ENDPOINT) {
-            let answer = tokio::task::spawn_blocking(move || connect(&endpoint)).await?;
-            tell(&reporter.full_name(), answer)?;
+            let connected = tokio::task::spawn_blocking(move || connect(&endpoint)).await?;
+            print_result(&reporter.full_name(), connected)?;
         } else if let Some(path) = value(PATH) {
-            tell(&reporter.full_name(), directory(Path::new(&path)))?;
+            print_result(&reporter.full_name(), directory(Path::new(&path)))?;
         }
     }
     Ok(exit)
 }
 
-/// Every option that has a value, with that and where it comes from.
+/// Returns the lines of all options that have a value, with the value and its origin.
 fn options(settings: &Settings) -> String {
     let mut text = "Options\n".to_owned();
     for option in global_options() {
-        text += &told(settings, "", option);
+        text += &option_lines(settings, "", option);
     }
     for reporter in &settings.reporters {
         let name = reporter.full_name();
         text += &format!("Reporter {name}\n");
         for option in reporter.options(&settings.registry) {
-            text += &told(settings, &format!("{name}."), option);
+            text += &option_lines(settings, &format!("{name}."), option);
         }
     }
     text
 }
 
-fn told(settings: &Settings, prefix: &str, option: &OptionDoc) -> String {
+/// Returns the lines of one option, which are several for a map.
+fn option_lines(settings: &Settings, prefix: &str, option: &OptionDoc) -> String {
     let key = format!("{prefix}{}", option.key);
     let below = format!("{key}.");
     let configured = settings
@@ -93,9 +96,9 @@ fn told(settings: &Settings, prefix: &str, option: &OptionDoc) -> String {
     }
 }
 
-/// Whether somebody listens at an address.
+/// Tests whether a TCP connection to an address can be opened.
 fn connect(url: &str) -> Result<String, String> {
-    let (scheme, rest) = url.split_once("://").ok_or_else(|| "no address".to_owned())?;
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| "not an address".to_owned())?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let authority = match (has_port, scheme) {
@@ -105,22 +108,23 @@ fn connect(url: &str) -> Result<String, String> {
     };
     let shown = one_line(&authority, 200);
     let failed = |error: std::io::Error| format!("{shown}: {error}");
-    let mut answer = Err(format!("{shown}: no such host"));
+    let mut connected = Err(format!("{shown}: no such host"));
     for address in authority.to_socket_addrs().map_err(failed)? {
-        answer = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(failed);
-        if answer.is_ok() {
+        connected = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(failed);
+        if connected.is_ok() {
             break;
         }
     }
-    answer.map(|_| format!("{shown} accepts connections"))
+    connected.map(|_| format!("{shown} accepts connections"))
 }
 
-/// Whether there is a directory for a file, which a reporter does not create.
+/// Tests whether the directory of a file exists. Reporters do not create it.
 fn directory(file: &Path) -> Result<String, String> {
     let parent = file.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     let shown = one_line(&parent.display().to_string(), 200);
-    match parent.is_dir() {
-        true => Ok(format!("there is the directory {shown}")),
-        false => Err(format!("there is no directory {shown}")),
+    if parent.is_dir() {
+        Ok(format!("directory {shown} exists"))
+    } else {
+        Err(format!("directory {shown} does not exist"))
     }
 }

@@ -11,18 +11,19 @@ use clap::{Arg, Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// Watches Apache Flink clusters over their REST API and reports checkpoints, recoveries and failures as spans and events, in Flink's
-/// own names: no change to the clusters, Flink 1.9 to 2.3.
+/// Watches Apache Flink clusters over their REST APIs, and reports checkpoints, restores and
+/// failures as spans and events with Flink's own names. Works with Flink 1.9 through 2.3,
+/// unmodified.
 ///
 /// Data goes to standard output, everything else to standard error.
 #[derive(Debug, Parser)]
 #[command(name = "flink-traces", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// What to log to standard error, as `info` or `warn,flink_traces=debug`. Not in colours if NO_COLOR is set.
+    /// The log level, such as `info` or `warn,flink_traces=debug`. NO_COLOR disables colors.
     #[arg(
         long,
         global = true,
@@ -41,31 +42,31 @@ Examples:
   flink-traces run --flink http://localhost:8081 --otlp http://localhost:4317
 
 Exit codes:
-  0    done; all that was to be delivered is
-  1    it failed, or something was lost
-  2    the command line is wrong
-  69   check: something does not answer
-  78   the configuration is wrong: each problem is told, with file, line and column
-  130  stopped at once by a second Ctrl-C, 143 by a second SIGTERM";
+  0    success, everything was delivered
+  1    failure, or records were lost
+  2    invalid command line
+  69   check: a cluster or a destination is unavailable
+  78   invalid configuration; every problem is listed with file, line and column
+  130  stopped at once by a second Ctrl-C (143 by a second SIGTERM)";
 
-/// How a command ended; the numbers are its exit codes. The other codes stand for errors.
+/// The exit code of a command that ran. Other exit codes stand for errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Done, and everything was delivered.
+    /// The command succeeded, and everything was delivered.
     Done = 0,
-    /// Something failed or was lost.
+    /// The command failed, or records were lost.
     Lost = 1,
-    /// Something does not answer.
+    /// A cluster or a destination is unavailable.
     Unavailable = 69,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Plays a recorded session of a real Flink 2.3.0 cluster; needs no cluster and no network.
+    /// Plays a recorded session of a real Flink 2.3.0 cluster, without cluster or network.
     #[command(after_help = "\
-Prints spans and events as they come, then per job what held slow checkpoints back, its recoveries
-and its failures. All spans and events are also written as JSON Lines.
+Prints spans and events as they are reported. A summary of each job follows: the causes of slow
+checkpoints, the restores and the failures. All spans and events are also written as JSON Lines.
 
 Examples:
   flink-traces demo
@@ -74,9 +75,9 @@ Examples:
   flink-traces demo -D traces.checkpoint.span-detail-level=CHILDREN_SPANS_PER_SUBTASK")]
     Demo(DemoArgs),
 
-    /// Plays a recording as if its cluster were there.
+    /// Plays a recording like a live cluster.
     #[command(after_help = "\
-What stands before and between damage is played all the same; the exit code is 1 then.
+If the recording is damaged, the intact parts are still played and the exit code is 1.
 
 Examples:
   flink-traces play session.jsonl.gz
@@ -84,11 +85,12 @@ Examples:
   flink-traces play session.jsonl.gz --otlp http://localhost:4318 --quiet")]
     Play(PlayArgs),
 
-    /// Records what a cluster answers, for `play`; values that look like secrets are masked.
+    /// Records the responses of a cluster for `play`, with secrets masked.
     #[command(
         mut_arg("otlp", no_otlp),
         after_help = "\
-Stopped by SIGTERM or Ctrl-C. Programs, plans and configurations of jobs are not recorded.
+SIGTERM or Ctrl-C stops the recording. Values that look like secrets are masked. Programs, plans and
+configurations of jobs are not recorded.
 
 Examples:
   flink-traces record --flink http://localhost:8081 --output session.jsonl.gz
@@ -96,7 +98,7 @@ Examples:
     )]
     Record(RecordArgs),
 
-    /// Looks at clusters once: their jobs and the checkpoints of these.
+    /// Prints a table of the jobs of clusters and their checkpoints.
     #[command(
         mut_arg("otlp", no_otlp),
         after_help = "\
@@ -106,10 +108,10 @@ Examples:
     )]
     Once(ClusterArgs),
 
-    /// Watches clusters and reports until stopped. SIGTERM and Ctrl-C drain what is queued.
+    /// Watches clusters and reports until stopped. SIGTERM and Ctrl-C drain the queues.
     #[command(after_help = "\
-Without a reporter, spans and events are printed. When it is stopped, it says on standard error what
-became of all that was reported. A second signal stops it at once.
+Without a reporter, spans and events are printed. At the end, the account of each reporter is
+printed to standard error. A second signal stops the program at once.
 
 Examples:
   flink-traces run --flink http://localhost:8081
@@ -118,11 +120,11 @@ Examples:
   flink-traces run --conf /etc/flink-traces")]
     Run(ClusterArgs),
 
-    /// Sends files of OTLP/JSON lines over OTLP, such as the JSON Lines reporter writes.
+    /// Sends files of OTLP/JSON lines, such as the JSON Lines reporter writes, over OTLP.
     #[command(after_help = "\
-Tells on standard error how far it is, which lines cannot be read, and what became of all others.
-The exit code is 0 only if everything was delivered. What was sent is not noted; sent again, it has
-the same ids. A spool is not used; dead letters go to files of their own.
+Progress, unreadable lines and the final account are printed to standard error. The exit code is 0
+only if everything was delivered. Progress is not saved: records that are sent again have the same
+ids. A spool is not used, and dead letters go to separate files.
 
 Examples:
   flink-traces send spans.jsonl events.jsonl --otlp http://localhost:4317
@@ -130,9 +132,9 @@ Examples:
   tail -n +1201 spans.jsonl | flink-traces send - --otlp https://collector:4318")]
     Send(SendArgs),
 
-    /// Shows every option in force and where it comes from, and whether clusters and endpoints answer.
+    /// Prints every effective option with its origin, and tests clusters and destinations.
     #[command(after_help = "\
-Secrets are masked. Nothing is reported and no file is made.
+Secrets are masked. Nothing is reported, and no file is created.
 
 Examples:
   flink-traces check --conf conf/
@@ -140,68 +142,69 @@ Examples:
     Check(ClusterArgs),
 }
 
-/// Where options come from.
+/// The sources of options.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ConfigurationArgs {
-    /// A configuration file, or a directory with a `config.yaml` or `flink-conf.yaml`, as Flink's.
+    /// A configuration file like Flink's, or a directory with a `config.yaml` or `flink-conf.yaml`.
     #[arg(long, value_name = "FILE-or-DIR", env = "FLINK_TRACES_CONF")]
     pub(crate) conf: Option<PathBuf>,
 
-    /// Sets an option, over the configuration file; may be given again.
+    /// Sets an option, with precedence over the configuration file. May be repeated.
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub(crate) dynamic: Vec<String>,
 
-    /// Reports over OTLP to this address, by reporters named `otlp`: over HTTP if its port is 4318 or it has a path, else over gRPC.
+    /// Adds reporters named `otlp` that send to this address: over HTTP if the port is 4318 or
+    /// there is a path, else over gRPC.
     #[arg(long, value_name = "URL")]
     pub(crate) otlp: Option<String>,
 
-    /// What OTLP reporters take from `OTEL_*` and proxy variables, if nothing else says it.
+    /// The `OTEL_*` and proxy variables, which set defaults of OTLP reporters.
     #[arg(skip = Environment::of_process())]
     pub(crate) environment: Environment,
 }
 
-/// Environment variables; none by default.
+/// Environment variables. The default has none.
 #[derive(Clone, Default)]
 pub(crate) struct Environment(pub(crate) BTreeMap<String, String>);
 
 impl Environment {
-    /// Those of this process that are text.
+    /// Returns the variables of this process that are valid Unicode.
     fn of_process() -> Self {
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         Self(std::env::vars_os().filter_map(text).collect())
     }
 }
 
-/// The names only: values may be secrets.
+/// Shows the names only, because values may be secrets.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-/// Arguments of `demo`.
+/// The arguments of `demo`.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Where options come from.
+    /// The sources of options.
     #[command(flatten)]
     pub(crate) configuration: ConfigurationArgs,
 
-    /// The directory for the JSON Lines files `spans.jsonl` and `events.jsonl`, which are begun anew.
+    /// The directory for the JSON Lines files `spans.jsonl` and `events.jsonl`, which are replaced.
     #[arg(long, value_name = "DIR", default_value = "flink-traces-demo")]
     pub(crate) json: PathBuf,
 
-    /// How it is shown.
+    /// The speed and the output.
     #[command(flatten)]
     pub(crate) replay: ReplayArgs,
 }
 
-/// Arguments of `play`.
+/// The arguments of `play`.
 #[derive(Debug, Args)]
 pub(crate) struct PlayArgs {
-    /// The recording, gzipped or not.
+    /// The recording, plain or gzipped.
     pub(crate) file: PathBuf,
 
-    /// Where options come from.
+    /// The sources of options.
     #[command(flatten)]
     pub(crate) configuration: ConfigurationArgs,
 
@@ -209,68 +212,69 @@ pub(crate) struct PlayArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) json: Option<PathBuf>,
 
-    /// How it is shown.
+    /// The speed and the output.
     #[command(flatten)]
     pub(crate) replay: ReplayArgs,
 }
 
-/// How a replay is shown.
+/// The speed and the output of a replay.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct ReplayArgs {
-    /// How many times faster than it was recorded; as fast as possible without it.
+    /// Plays this many times faster than recorded. By default, plays as fast as possible.
     #[arg(long, value_name = "TIMES", value_parser = speed)]
     pub(crate) speed: Option<f64>,
 
-    /// Prints the summary only.
+    /// Prints only the summary.
     #[arg(long)]
     pub(crate) quiet: bool,
 }
 
-/// Arguments of `record`.
+/// The arguments of `record`.
 #[derive(Debug, Args)]
 pub(crate) struct RecordArgs {
     /// The cluster's REST address.
     #[arg(long, value_name = "URL")]
     pub(crate) flink: String,
 
-    /// The file to write; must not exist.
+    /// The file to create. It must not exist.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 
-    /// How long, as `90 s` or `10 min`; until stopped without it.
+    /// Stops after this time, such as `90 s` or `10 min`. By default, records until stopped.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
 
-    /// Where options come from.
+    /// The sources of options.
     #[command(flatten)]
     pub(crate) configuration: ConfigurationArgs,
 }
 
-/// Arguments of `send`.
+/// The arguments of `send`.
 #[derive(Debug, Args)]
 pub(crate) struct SendArgs {
-    /// The files, gzipped or not, of spans and of events; `-` for standard input.
+    /// The files of spans and of events, plain or gzipped. `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<String>,
 
-    /// Where options come from: those of the OTLP reporters say where to send to.
+    /// The sources of options. The options of OTLP reporters set the destination.
     #[command(flatten)]
     pub(crate) configuration: ConfigurationArgs,
 }
 
-/// Arguments of `once`, `run` and `check`.
+/// The arguments of `once`, `run` and `check`.
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArgs {
-    /// A cluster's REST address, with a name before it or not; may be given again. Without it, the clusters that are configured.
+    /// The REST address of a cluster, optionally with a name. May be repeated. Replaces the
+    /// configured clusters.
     #[arg(long, value_name = "[NAME=]URL")]
     pub(crate) flink: Vec<String>,
 
-    /// Where options come from.
+    /// The sources of options.
     #[command(flatten)]
     pub(crate) configuration: ConfigurationArgs,
 }
 
-/// For commands that report nothing.
+/// Hides and rejects `--otlp`, for commands that report nothing.
 fn no_otlp(otlp: Arg) -> Arg {
     otlp.hide(true).value_parser(|_: &str| Err::<String, _>("this command reports nothing"))
 }
@@ -286,14 +290,15 @@ fn duration(text: &str) -> Result<Duration, String> {
     flink_traces_api::parse_duration(text).ok_or_else(|| "not a duration such as `10 min`".to_owned())
 }
 
-/// Takes a word alone as a level only: as a target, which it may be too, it would silence all others.
+/// Parses a log filter.
+///
+/// A single word must be a level. `EnvFilter` would take any other word as a target, and log
+/// nothing else.
 fn log_level(text: &str) -> Result<String, String> {
     let is_level = |directive: &str| directive.contains('=') || directive.trim().parse::<LevelFilter>().is_ok();
-    match (text.split(',').all(is_level), EnvFilter::try_new(text)) {
-        (true, Ok(_)) => Ok(text.to_owned()),
-        _ => {
-            Err("not `off`, `error`, `warn`, `info`, `debug`, `trace` or `TARGET=LEVEL`, separated by commas"
-                .to_owned())
-        }
+    if text.split(',').all(is_level) && EnvFilter::try_new(text).is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err("not `off`, `error`, `warn`, `info`, `debug`, `trace` or `TARGET=LEVEL`, separated by commas".to_owned())
     }
 }

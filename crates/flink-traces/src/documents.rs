@@ -9,7 +9,9 @@ use flink_traces_api::OptionDoc;
 use flink_traces_runtime::config::{CORE_OPTIONS, REPORTER_OPTIONS};
 
 use crate::cli::ConfigurationArgs;
-use crate::settings::{OWN_OPTIONS, Settings, registry};
+use crate::load::Settings;
+use crate::options::OWN_OPTIONS;
+use crate::reporters::registry;
 
 /// The comments around a generated table.
 const BEGIN: &str = "<!-- options: ";
@@ -19,7 +21,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// The documents of the workspace, by their paths below its root.
+/// Returns the documents of the workspace, by their paths below its root.
 fn documents() -> Vec<(String, String)> {
     let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
     for entry in fs::read_dir(root().join("docs")).unwrap() {
@@ -30,14 +32,16 @@ fn documents() -> Vec<(String, String)> {
     paths.into_iter().map(|path| (path.clone(), fs::read_to_string(root().join(path)).unwrap())).collect()
 }
 
-/// The contents of a document's code blocks that are in that language.
+/// Returns the contents of a document's code blocks in a language.
 fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
     let begin = |part: &'a str| part.split_once("\n```").map(|(block, _)| block);
     document.split(fence.as_str()).skip(1).filter_map(begin).collect()
 }
 
-/// The options by the name of their table: the classes that read them, joined, or what else they belong to.
+/// Returns the options by the name of their table.
+///
+/// The name of the table of a reporter's options is the list of its classes.
 fn options() -> Vec<(String, &'static [OptionDoc])> {
     let registry = registry();
     let traces = registry.trace_classes().filter_map(|class| Some((class, registry.trace(class)?.options())));
@@ -69,24 +73,24 @@ fn table(options: &[OptionDoc]) -> String {
     table
 }
 
-/// `UPDATE_EXPECT=1` writes the tables anew.
+/// `UPDATE_EXPECT=1` rewrites the tables.
 #[test]
-fn the_tables_of_options_are_those_of_the_code() {
+fn option_tables_match_declarations() {
     let mut document = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     let options = options();
     assert_eq!(document.matches(BEGIN).count(), options.len(), "tables of {:?}", options.iter().map(|(name, _)| name));
     for (name, options) in options {
         let marker = format!("{BEGIN}{name} -->\n");
-        let (before, rest) = document.split_once(&marker).unwrap_or_else(|| panic!("there is no {marker}"));
+        let (before, rest) = document.split_once(&marker).unwrap_or_else(|| panic!("missing: {marker}"));
         let (_, after) = rest.split_once(END).unwrap_or_else(|| panic!("the table after {marker} has no end"));
         document = format!("{before}{marker}\n{}\n{END}{after}", table(options));
     }
     expect_file!["../../../docs/configuration.md"].assert_eq(&document);
 }
 
-/// Configurations in `yaml` blocks stand for `config.yaml`, those in `properties` blocks for `flink-conf.yaml`.
+/// A `yaml` block is a `config.yaml`, and a `properties` block is a `flink-conf.yaml`.
 #[test]
-fn configurations_in_documents_are_without_mistakes() {
+fn example_configurations_are_valid() {
     let mut count = 0;
     for (path, document) in documents() {
         for (language, name) in [("yaml", "config.yaml"), ("properties", "flink-conf.yaml")] {

@@ -1,17 +1,21 @@
-//! The command `flink-traces`: see the crate's README, and `flink-traces --help`.
+//! The program `flink-traces`. See its README, and `flink-traces --help`.
 
 mod check;
 mod cli;
+mod clusters;
 #[cfg(test)]
 mod documents;
+mod load;
 mod metrics;
 mod once;
+mod options;
 mod play;
 mod printer;
 mod record;
+mod reporters;
 mod run;
 mod send;
-mod settings;
+mod signals;
 mod summary;
 mod text;
 mod watch;
@@ -25,17 +29,17 @@ use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, Exit};
-use crate::settings::InvalidConfiguration;
+use crate::load::InvalidConfiguration;
 use crate::text::{one_line, say};
 
-/// The exit code of a wrong configuration, as in `sysexits.h`.
+/// The exit code for an invalid configuration, as in `sysexits.h`.
 const CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colors = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let filter = EnvFilter::new(&cli.log_level);
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colors).with_writer(std::io::stderr).init();
     match execute(&cli.command) {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => match error.downcast_ref::<InvalidConfiguration>() {
@@ -58,7 +62,7 @@ fn main() -> ExitCode {
 }
 
 fn execute(command: &Command) -> anyhow::Result<Exit> {
-    // One thread is enough for all that clusters are asked; more of them only wake each other.
+    // One thread can poll all clusters. More threads would only wake each other.
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     match command {
         Command::Demo(arguments) => play::demo(arguments),

@@ -7,13 +7,10 @@ use flink_rest::{Checkpoints, Client, Config, JobsOverview, Overview};
 use flink_traces_api::{Clock, SystemClock};
 
 use crate::cli::{ClusterArgs, Exit};
-use crate::settings::{InvalidConfiguration, Settings};
+use crate::load::{InvalidConfiguration, Settings};
 use crate::text::{bytes, clock_time, duration, one_line, print, say};
 
-/// Prints for each cluster a table of its jobs and their checkpoints.
-///
-/// # Errors
-/// When the configuration is wrong, or standard output cannot be written.
+/// Prints a table of the jobs and their checkpoints for each cluster.
 pub(crate) async fn once(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
     let (_, clusters) = Settings::load_with_clusters(&arguments.configuration, &arguments.flink)?;
     if clusters.is_empty() {
@@ -50,7 +47,7 @@ async fn table(client: &Client) -> Result<String, flink_rest::Error> {
     let mut rows =
         vec![["JOB", "ID", "STATE", "FOR", "CHECKPOINTS", "FAILED", "LAST", "TOOK", "SIZE"].map(str::to_owned)];
     for job in jobs {
-        // A batch job, and one that is being made, have none.
+        // Batch jobs and jobs that are being created have no checkpoints.
         let checkpoints = client.call(&Checkpoints { job: job.jid.clone() }).await.ok();
         let now = SystemClock.now_millis();
         let age = if job.end_time > 0 { job.duration } else { now.saturating_sub(job.start_time) };
@@ -79,12 +76,12 @@ async fn table(client: &Client) -> Result<String, flink_rest::Error> {
 fn columns(checkpoints: &CheckpointingStatistics) -> [String; 5] {
     let latest = &checkpoints.latest;
     let last = [&latest.completed, &latest.savepoint].into_iter().flatten().max_by_key(|checkpoint| checkpoint.id);
-    let told = |tell: fn(&CheckpointStatistics) -> String| last.map_or_else(|| "-".to_owned(), tell);
+    let of_last = |column: fn(&CheckpointStatistics) -> String| last.map_or_else(|| "-".to_owned(), column);
     [
         checkpoints.counts.completed.to_string(),
         checkpoints.counts.failed.to_string(),
-        told(|checkpoint| clock_time(checkpoint.trigger_timestamp)),
-        told(|checkpoint| duration(checkpoint.end_to_end_duration)),
-        told(|checkpoint| bytes(checkpoint.state_size)),
+        of_last(|checkpoint| clock_time(checkpoint.trigger_timestamp)),
+        of_last(|checkpoint| duration(checkpoint.end_to_end_duration)),
+        of_last(|checkpoint| bytes(checkpoint.state_size)),
     ]
 }

@@ -13,30 +13,29 @@ use flink_traces_observer::recording::RecordingReader;
 use flink_traces_observer::replay::{ReplayClock, replay};
 
 use crate::cli::{ConfigurationArgs, DemoArgs, Exit, PlayArgs, ReplayArgs};
+use crate::load::Settings;
 use crate::printer::Printer;
-use crate::settings::{JSON_FILES, Settings, json_reporters};
+use crate::reporters::{JSON_FILES, json_reporters};
 use crate::summary::Summary;
-use crate::text::{print, say, tell_stats};
+use crate::text::{print, print_stats, say};
 
-/// A session of a real Flink 2.3.0 cluster: eight jobs, 74 checkpoints, failures, recoveries, savepoints.
+/// A session of a real Flink 2.3.0 cluster: eight jobs, 74 checkpoints, failures, restores,
+/// savepoints.
 const DEMO: &[u8] = include_bytes!("../recordings/flink-2.3.0-full.jsonl.gz");
 
-/// Stands for the cluster in the ids of spans of a recording.
+/// The cluster name in the span ids of a recording.
 const CLUSTER: &str = "recording";
 
-/// How many spans or events may at most be queued before a replay waits for the reporters.
-const IN_FLIGHT: u64 = 10_000;
+/// The maximum number of queued spans or events before a replay waits for the reporters.
+const MAX_QUEUED: u64 = 10_000;
 
-/// Nobody waits for a cluster here: what the reporters still try may take its time.
-const PATIENCE: Duration = Duration::from_secs(86_400);
+/// The timeout of a flush. It is long, because a replay can wait for the reporters.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(86_400);
 
 /// Plays the embedded recording.
-///
-/// # Errors
-/// When the configuration is wrong, or a file cannot be written.
 pub(crate) fn demo(arguments: &DemoArgs) -> anyhow::Result<Exit> {
     let settings = settings(&arguments.configuration, Some(&arguments.json))?;
-    // A demo shows one session, not this one after the last.
+    // The files contain one session. A second demo replaces them.
     for file in JSON_FILES.map(|file| arguments.json.join(file)) {
         match std::fs::remove_file(&file) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context(file.display().to_string()),
@@ -49,9 +48,6 @@ pub(crate) fn demo(arguments: &DemoArgs) -> anyhow::Result<Exit> {
 }
 
 /// Plays a recording from a file.
-///
-/// # Errors
-/// When the configuration is wrong, the file is damaged, or another cannot be written.
 pub(crate) fn play_file(arguments: &PlayArgs) -> anyhow::Result<Exit> {
     let settings = settings(&arguments.configuration, arguments.json.as_deref())?;
     let recording = Recording {
@@ -73,7 +69,7 @@ fn settings(configuration: &ConfigurationArgs, json: Option<&Path>) -> anyhow::R
 struct Recording {
     name: String,
     reader: RecordingReader,
-    /// In bytes.
+    /// The compressed size, in bytes.
     size: u64,
 }
 
@@ -89,9 +85,9 @@ fn play(recording: Recording, settings: &Settings, json: Option<&Path>, argument
     let shows_progress = io::stderr().is_terminal() && (arguments.quiet || !io::stdout().is_terminal());
     let mut progress = shows_progress.then(|| Progress { position: reader.position(), size, shown_at: Instant::now() });
     let mut pace = arguments.speed.map(Pace::new);
-    // A replay can wait, unlike a cluster: nothing need be dropped for a slow destination.
-    let enough = settings.reporters.iter().map(|reporter| reporter.queue_size as u64 / 4).min();
-    let enough = enough.unwrap_or(IN_FLIGHT).min(IN_FLIGHT);
+    // A replay can wait for a slow destination, so nothing is dropped.
+    let limit = settings.reporters.iter().map(|reporter| reporter.queue_size as u64 / 4).min();
+    let limit = limit.unwrap_or(MAX_QUEUED).min(MAX_QUEUED);
 
     let paced = reader.inspect(|exchange| {
         if let (Some(pace), Ok(exchange)) = (&mut pace, exchange) {
@@ -102,8 +98,8 @@ fn play(recording: Recording, settings: &Settings, json: Option<&Path>, argument
         clock.set(now);
         for observation in observations {
             pipeline.report(observation);
-            if dispatcher.stats().iter().any(|reporter| reporter.queued > enough) {
-                dispatcher.flush(PATIENCE);
+            if dispatcher.stats().iter().any(|reporter| reporter.queued > limit) {
+                dispatcher.flush(FLUSH_TIMEOUT);
             }
             summary.add(observation);
             if !arguments.quiet && printed.is_ok() {
@@ -115,7 +111,7 @@ fn play(recording: Recording, settings: &Settings, json: Option<&Path>, argument
         }
         progress.iter_mut().for_each(Progress::show);
     });
-    dispatcher.flush(PATIENCE);
+    dispatcher.flush(FLUSH_TIMEOUT);
     let stats = dispatcher.shutdown(settings.shutdown_timeout);
     if progress.is_some() {
         say("\r\u{1b}[K");
@@ -125,13 +121,13 @@ fn play(recording: Recording, settings: &Settings, json: Option<&Path>, argument
         let [spans, events] = JSON_FILES.map(|file| directory.join(file).display().to_string());
         say(&format!("\nJSON Lines in {spans} and {events}\n"));
     }
-    let everything_delivered = tell_stats(&stats);
+    let everything_delivered = print_stats(&stats);
     played.context(name)?;
     printed.context("standard output")?;
     Ok(if everything_delivered { Exit::Done } else { Exit::Lost })
 }
 
-/// How much of a recording is played, on standard error.
+/// The progress of a replay, on standard error.
 struct Progress {
     position: Position,
     size: u64,

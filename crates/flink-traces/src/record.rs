@@ -15,22 +15,23 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::cli::{Exit, RecordArgs};
-use crate::run::Signals;
-use crate::settings::{Cluster, InvalidConfiguration, Settings};
+use crate::clusters::Cluster;
+use crate::load::{InvalidConfiguration, Settings};
+use crate::signals::Signals;
 use crate::text::say;
 use crate::watch::{Answered, Watcher};
 
-/// What of an answer is not recorded: the text of a job's program, which no observer needs.
-const LEFT_OUT: &[&str] = &["plan", "stream-graph", "user-config"];
+/// The fields that are not recorded: the text of a job's program, which an observer does not need.
+const OMITTED_FIELDS: &[&str] = &["plan", "stream-graph", "user-config"];
 
-/// How many answers are remembered to be compared with the next of the same path.
-const REMEMBERED: usize = 10_000;
+/// The maximum number of responses that are kept for a comparison with the next one of the same
+/// path.
+const MAX_KEPT: usize = 10_000;
 
-/// Records what a cluster answers, until the program is told to stop or the time is over. What is recorded so far is kept whatever
-/// happens.
+/// Records the responses of a cluster until a signal arrives or the time is over.
 ///
-/// # Errors
-/// When the configuration is wrong, the file exists or cannot be written, or the cluster never answered.
+/// The recording is completed even if it ends early. Fails if the file exists, or if the cluster
+/// never responded.
 pub(crate) async fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
     let flink = [arguments.flink.clone()];
     let (settings, mut clusters) = Settings::load_with_clusters(&arguments.configuration, &flink)?;
@@ -57,7 +58,7 @@ pub(crate) async fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
             let _ = stop.send(true);
         }
     });
-    let over = async {
+    let timeout = async {
         match arguments.duration {
             Some(duration) => tokio::time::sleep(duration).await,
             None => std::future::pending().await,
@@ -65,7 +66,7 @@ pub(crate) async fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
     };
     tokio::select! {
         () = watching => {}
-        () = over => {}
+        () = timeout => {}
         _ = signals.next() => {}
     }
     let count = recorder.count;
@@ -74,8 +75,8 @@ pub(crate) async fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
         None => recorder.finish(),
     };
     finished.with_context(|| file_name.clone())?;
-    say(&format!("{count} answers in {file_name}\n"));
-    anyhow::ensure!(count > 0, "the cluster did not answer");
+    say(&format!("{count} responses in {file_name}\n"));
+    anyhow::ensure!(count > 0, "the cluster did not respond");
     Ok(Exit::Done)
 }
 
@@ -89,9 +90,9 @@ fn create(path: &Path) -> io::Result<File> {
 
 struct Recorder {
     writer: RecordingWriter<BufWriter<File>>,
-    /// The last answer for each path: what does not change is not written again.
+    /// The last response for each path. A response that equals it is not written.
     last: HashMap<String, (u16, Value)>,
-    /// How often there was an answer, whatever its status, that was written.
+    /// The number of responses that were written, with any status.
     count: usize,
 }
 
@@ -102,8 +103,9 @@ impl Recorder {
             Err(error) => (0, json!({ "$error": error.to_string() })),
         };
         let path = answer.resource.path();
-        // Paths of checkpoints that are gone pile up otherwise; what is forgotten is at worst written twice.
-        if self.last.len() >= REMEMBERED {
+        // Paths of old checkpoints would accumulate. A response that is forgotten may be written
+        // twice.
+        if self.last.len() >= MAX_KEPT {
             self.last.clear();
         }
         let known = self.last.insert(path.clone(), (status, body.clone()));
@@ -126,7 +128,7 @@ impl Recorder {
     }
 }
 
-/// A body as it is recorded: without what is nobody's business.
+/// Returns a body as it is recorded: without omitted fields, and with secrets masked.
 fn recorded(body: &[u8]) -> Value {
     match serde_json::from_slice(body) {
         Ok(mut value) => {
@@ -140,7 +142,7 @@ fn recorded(body: &[u8]) -> Value {
 fn mask(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.retain(|key, _| !LEFT_OUT.contains(&key.as_str()));
+            fields.retain(|key, _| !OMITTED_FIELDS.contains(&key.as_str()));
             for (key, value) in fields {
                 match value {
                     Value::Null | Value::Bool(_) => {}
@@ -155,14 +157,17 @@ fn mask(value: &mut Value) {
     }
 }
 
-/// The text with `name=value` and `name: value` masked where the name is sensitive, and with users and passwords of addresses.
+/// Returns the text with secrets masked.
+///
+/// Masked are the values of `name=value` and `name: value` if the name is sensitive, and the users
+/// and passwords of addresses.
 fn masked(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(separator) = rest.find(['=', ':']) {
         let (before, from) = rest.split_at(separator);
         let secret = if names_a_secret(before) { value(from) } else { userinfo(from) };
-        // Without a secret, go on behind the separator.
+        // Without a secret, continue after the separator.
         let secret = secret.filter(|secret| !secret.is_empty());
         let (start, end) = secret.as_ref().map_or((1, 1), |secret| (secret.start, secret.end));
         masked.push_str(before);
@@ -176,15 +181,17 @@ fn masked(text: &str) -> String {
 
 const QUOTES: [char; 2] = ['"', '\''];
 
-/// Whether a text ends in the name of a secret, and not in that of a source file before a line number.
+/// Returns `true` if a text ends with the name of a secret. The name of a source file before a line
+/// number is not one.
 fn names_a_secret(text: &str) -> bool {
     let mut words = text.trim_end_matches(QUOTES).rsplit(|c: char| !(c.is_alphanumeric() || "-_.".contains(c)));
     let name = words.next().unwrap_or_default();
     is_sensitive(name) && !name.ends_with(".java") && !name.ends_with(".scala")
 }
 
-/// Where the value is in a text that begins at its separator: between quotes, or a word, or two where the first names a way to
-/// authenticate.
+/// Returns the range of the value in a text that begins with its separator.
+///
+/// A value is quoted text or a word. After the name of an authentication scheme, it is two words.
 fn value(text: &str) -> Option<Range<usize>> {
     const ENDS: &[char] = &[' ', '\n', '\t', ',', ';', '&', '"', '\'', ')', '}', ']'];
     let start = text.len() - text.trim_start_matches([' ', ':', '=', '"', '\'']).len();
@@ -201,7 +208,8 @@ fn value(text: &str) -> Option<Range<usize>> {
     Some(start..start + length)
 }
 
-/// Where user and password are in a text that begins at an address's `://`.
+/// Returns the range of the user and the password in a text that begins with the `://` of an
+/// address.
 fn userinfo(text: &str) -> Option<Range<usize>> {
     let authority = text.strip_prefix("://")?;
     let end = authority.find(|c: char| c.is_whitespace() || "/?#\"'".contains(c)).unwrap_or(authority.len());
@@ -213,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_masked_in_text() {
+    fn text_secrets_are_masked() {
         let cases = [
             ("nothing to hide: at all", "nothing to hide: at all"),
             ("password=hunter2, user=bob", "password=******, user=bob"),
@@ -236,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked_in_bodies() {
+    fn body_secrets_are_masked() {
         let body =
             br#"{"jobs":[{"name":"x","plan":{"sql":"SELECT"},"my-password":"hunter2","n":1}],"e":"secret=hunter2",
             "passwords":["hunter2"],"secret":{"a":"hunter2"},"token":42,"has-token":true,"cookie":null}"#;

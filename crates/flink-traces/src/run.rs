@@ -11,16 +11,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::cli::{ClusterArgs, Exit};
+use crate::clusters::Cluster;
+use crate::load::{InvalidConfiguration, Settings};
 use crate::metrics::Metrics;
+use crate::options::METRICS_LISTEN;
 use crate::printer::Printer;
-use crate::settings::{Cluster, InvalidConfiguration, METRICS_LISTEN, Settings};
-use crate::text::{say, tell_stats};
+use crate::signals::Signals;
+use crate::text::{print_stats, say};
 use crate::watch::Watcher;
 
-/// Watches clusters until the program is told to stop.
-///
-/// # Errors
-/// When the configuration is wrong.
+/// Watches clusters until a signal arrives.
 pub(crate) async fn run(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
     let (settings, clusters) = Settings::load_with_clusters(&arguments.configuration, &arguments.flink)?;
     if clusters.is_empty() {
@@ -29,10 +29,10 @@ pub(crate) async fn run(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     let clock = Arc::new(SystemClock);
     let dispatcher = settings.start(clock.clone())?;
-    // With reporters, standard output stays free; without, it is where people look.
+    // Without reporters, observations are printed to standard output.
     let prints = settings.reporters.is_empty();
     if prints {
-        tracing::info!("no reporter is configured, so spans and events are printed: see --otlp, --conf and -D");
+        tracing::info!("no reporter configured, printing spans and events: see --otlp, --conf and -D");
     }
     let printer = Arc::new(Mutex::new(Printer::new(io::stdout())));
 
@@ -46,7 +46,7 @@ pub(crate) async fn run(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
         let clusters = watched.iter().map(|(name, _, watcher)| (name.clone(), watcher.stats())).collect();
         let bound = Metrics::new(dispatcher.clone(), clusters).serve(address).await;
         let address = bound.with_context(|| format!("{}: {address}", METRICS_LISTEN.key()))?;
-        tracing::info!("metrics are at http://{address}/metrics");
+        tracing::info!("serving metrics at http://{address}/metrics");
     }
     let mut watching = JoinSet::new();
     for (name, host, mut watcher) in watched {
@@ -63,7 +63,7 @@ pub(crate) async fn run(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
                     if prints {
                         let printed = printer.lock().unwrap_or_else(PoisonError::into_inner).print(at, observation);
                         if let Err(error) = printed {
-                            tracing::warn!(%error, "standard output cannot be written, printing no more");
+                            tracing::warn!(%error, "cannot write to standard output, printing stopped");
                         }
                     }
                 }
@@ -72,68 +72,21 @@ pub(crate) async fn run(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
             report(SystemClock.now_millis(), &watcher.finish());
         });
     }
-    // Watching ends by itself only if it panics. Whoever supervises this program may start it again.
+    // A watcher ends by itself only if it panics. The program then exits, and a supervisor may
+    // restart it.
     let failed = tokio::select! {
         _ = signals.next() => false,
         _ = watching.join_next() => true,
     };
-    tracing::info!("stopping; once more to stop at once");
+    tracing::info!("stopping, send a second signal to stop at once");
     tokio::spawn(async move {
         let code = signals.next().await;
-        say("stopped at once, what was queued is lost\n");
+        say("stopped at once, queued records are lost\n");
         std::process::exit(code);
     });
     let _ = stop.send(true);
     while watching.join_next().await.is_some() {}
     let timeout = settings.shutdown_timeout;
     let stats = tokio::task::spawn_blocking(move || dispatcher.shutdown(timeout)).await?;
-    Ok(if tell_stats(&stats) && !failed { Exit::Done } else { Exit::Lost })
-}
-
-/// The signals that stop a program, SIGTERM and Ctrl-C. They are caught from when this is made.
-pub(crate) struct Signals {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    /// Begins to listen.
-    ///
-    /// # Errors
-    /// When signals cannot be heard.
-    pub(crate) fn listen() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for the next signal; answers the exit code of a program that it ends.
-    pub(crate) async fn next(&mut self) -> i32 {
-        tokio::select! {
-            _ = self.terminate.recv() => 143,
-            _ = self.interrupt.recv() => 130,
-        }
-    }
-}
-
-#[cfg(not(unix))]
-impl Signals {
-    /// Begins to listen.
-    ///
-    /// # Errors
-    /// Never, here.
-    pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self {})
-    }
-
-    /// Waits for Ctrl-C; answers the exit code of a program that it ends.
-    pub(crate) async fn next(&mut self) -> i32 {
-        // Without it, nothing but a kill stops the program.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        130
-    }
+    Ok(if print_stats(&stats) && !failed { Exit::Done } else { Exit::Lost })
 }

@@ -15,23 +15,21 @@ use flink_traces_runtime::Problem;
 use flink_traces_runtime::config::{EVENTS_REPORTERS, ReporterSetup, TRACES_REPORTERS};
 
 use crate::cli::{Exit, SendArgs};
-use crate::run::Signals;
-use crate::settings::{InvalidConfiguration, Settings};
+use crate::load::{InvalidConfiguration, Settings};
+use crate::signals::Signals;
 use crate::text::{bytes, one_line, say};
 
-/// The longest line that is read. The JSON Lines reporter ends a line at half a megabyte, unless a single span is longer.
-const LONGEST_LINE: usize = 16 << 20;
-/// How much is sent at once; so much is in memory, and one line.
+/// The maximum length of a line. The JSON Lines reporter ends a line at half a megabyte, unless a
+/// single span is longer.
+const MAX_LINE_BYTES: usize = 16 << 20;
+/// The size of a batch. A batch and one line are held in memory.
 const BATCH_BYTES: usize = 4 << 20;
-/// How many unreadable lines of one file are told one by one.
-const TOLD_LINES: u64 = 20;
-/// The file that stands for standard input.
+/// The maximum number of unreadable lines of a file that are printed one by one.
+const MAX_PRINTED_LINES: u64 = 20;
+/// The name of standard input.
 const STDIN: &str = "-";
 
-/// Sends files of OTLP/JSON lines over OTLP, and tells what became of every line.
-///
-/// # Errors
-/// When the configuration is wrong.
+/// Sends files of OTLP/JSON lines over OTLP, and prints an account of every line.
 pub(crate) async fn send(arguments: &SendArgs) -> anyhow::Result<Exit> {
     let settings = Settings::load(&arguments.configuration, &[])?;
     let reporters = reporters(&settings)?;
@@ -46,12 +44,12 @@ pub(crate) async fn send(arguments: &SendArgs) -> anyhow::Result<Exit> {
         let code = signals.next().await;
         std::process::exit(code);
     });
-    // Senders have runtimes of their own.
+    // A sender has its own async runtime, so it needs a blocking thread.
     let sent = tokio::task::spawn_blocking(move || Ok(Sending::new(&reporters, deadline)?.send(&files)));
     sent.await?.map_err(|error: InvalidConfiguration| error.into())
 }
 
-/// The OTLP reporters whose options say where to send spans and events; at most one for each.
+/// Returns the OTLP reporters that set the destinations, at most one for each signal.
 fn reporters(settings: &Settings) -> Result<Vec<ReporterSetup>, InvalidConfiguration> {
     let mut found = Vec::new();
     let mut problems = Vec::new();
@@ -60,47 +58,48 @@ fn reporters(settings: &Settings) -> Result<Vec<ReporterSetup>, InvalidConfigura
         if let [first, _, ..] = of_class[..] {
             let names: Vec<_> = of_class.iter().map(|reporter| reporter.full_name()).collect();
             let key = list.key();
-            let message = format!("one destination only: {}; choose by -D {key}={}", names.join(", "), first.name);
+            let message = format!(
+                "expected one destination, found {}: choose one with -D {key}={}",
+                names.join(", "),
+                first.name
+            );
             problems.push(Problem::error(message));
         }
         found.extend(of_class.into_iter().cloned());
     }
     if found.is_empty() {
-        problems.push(Problem::error("nowhere to send to: give --otlp URL, or configure an OTLP reporter".to_owned()));
+        problems.push(Problem::error("no destination: give --otlp URL, or configure an OTLP reporter".to_owned()));
     }
-    match problems.is_empty() {
-        true => Ok(found),
-        false => Err(InvalidConfiguration(problems)),
-    }
+    if problems.is_empty() { Ok(found) } else { Err(InvalidConfiguration(problems)) }
 }
 
-/// Where the requests of one signal go.
+/// The destination of the requests of one signal.
 struct Destination {
     name: String,
     /// `None` if no reporter of the signal is configured.
     sender: Option<RequestSender>,
-    /// What waits until it is enough.
+    /// The requests that wait for a full batch.
     batch: Vec<ExportRequest>,
     batch_bytes: usize,
-    /// Where the first of it was read.
-    begin: Option<Place>,
+    /// The line of the first request of the batch.
+    begin: Option<LineNumber>,
     account: Account,
 }
 
-/// A line of a file.
+/// The position of a line in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct LineNumber {
     file: String,
     line: u64,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for LineNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
 }
 
-/// What became of spans or events.
+/// The account of the spans or events of one signal.
 #[derive(Debug, Default)]
 struct Account {
     read: u64,
@@ -143,7 +142,7 @@ impl Destination {
         let setup = reporters.iter().find(|reporter| reporter.class == class);
         let sender = setup.map(|setup| {
             let values = setup.config.values().map(|(key, value)| (key.to_owned(), value.clone()));
-            // The reporter itself may run meanwhile and have dead letters, too.
+            // The reporter itself may run at the same time, with dead letters of its own.
             let name = format!("{}-send", setup.name);
             let config = ReporterConfig::new(setup.config.key(""), name, values.collect::<Vec<_>>());
             let sender = RequestSender::new(&config, signal);
@@ -154,10 +153,10 @@ impl Destination {
         Ok(Self { name, sender, batch: Vec::new(), batch_bytes: 0, begin: None, account })
     }
 
-    /// Sends what waits. Answers whether to go on.
+    /// Sends the batch. Returns `true` if the command should continue.
     fn send_batch(&mut self, deadline: &Deadline) -> bool {
         let Some(sender) = &mut self.sender else { return true };
-        // The shutdown is for what is on its way, not for all that is there to read.
+        // The shutdown timeout is for requests in flight, not for files that are still unread.
         if deadline.remaining().is_some() {
             return false;
         }
@@ -195,21 +194,22 @@ fn reason_of(error: &ReportError) -> String {
     one_line(&source.unwrap_or_default(), 300)
 }
 
-/// What became of the lines of one file.
+/// The account of the lines of one file.
 #[derive(Debug, Default)]
 struct FileAccount {
     lines: u64,
     empty: u64,
     unreadable: u64,
-    /// Why the rest was not read.
+    /// The reason if the file was not read to its end.
     error: Option<String>,
 }
 
+/// The state of the command.
 struct Sending {
     destinations: [Destination; 2],
     deadline: Deadline,
     unreadable: u64,
-    /// Whether a file could not be read to its end.
+    /// `true` if a file could not be read to its end.
     failed: bool,
 }
 
@@ -230,10 +230,10 @@ impl Sending {
             is_stopped |= !destination.batch.is_empty() && !is_stopped && !destination.send_batch(&self.deadline);
         }
         progress.clear();
-        self.tell(unread.as_slice())
+        self.print_account(unread.as_slice())
     }
 
-    /// Reads a file, and sends what of it is enough. Answers whether to stop there.
+    /// Reads a file and sends its full batches. Returns `true` if the command should stop.
     fn send_file(&mut self, name: &str, progress: &mut Progress) -> bool {
         let shown = one_line(name, 200);
         let mut account = FileAccount::default();
@@ -257,8 +257,8 @@ impl Sending {
             self.failed = true;
             say(&format!("{shown}: {error}\n"));
         }
-        if unreadable > TOLD_LINES {
-            say(&format!("{shown}: so are {} more lines\n", unreadable - TOLD_LINES));
+        if unreadable > MAX_PRINTED_LINES {
+            say(&format!("{shown}: {} more unreadable lines\n", unreadable - MAX_PRINTED_LINES));
         }
         let requests = lines - empty - unreadable;
         say(&format!("{shown}: {lines} lines = {requests} requests + {empty} empty + {unreadable} unreadable\n"));
@@ -274,14 +274,14 @@ impl Sending {
     ) -> io::Result<bool> {
         let mut line = Vec::new();
         loop {
-            let read = lines.read(LONGEST_LINE, &mut line)?;
+            let read = lines.read(MAX_LINE_BYTES, &mut line)?;
             if read == Line::End {
                 return Ok(false);
             }
             account.lines += 1;
-            let place = Place { file: file.to_owned(), line: account.lines };
+            let at = LineNumber { file: file.to_owned(), line: account.lines };
             let request = match read {
-                Line::TooLong => Err(format!("longer than {} MiB", LONGEST_LINE >> 20)),
+                Line::TooLong => Err(format!("longer than {} MiB", MAX_LINE_BYTES >> 20)),
                 _ if line.trim_ascii().is_empty() => {
                     account.empty += 1;
                     continue;
@@ -290,23 +290,24 @@ impl Sending {
             };
             match request {
                 Ok(request) => {
-                    if !self.take(request, place, progress) {
+                    if !self.take(request, at, progress) {
                         return Ok(true);
                     }
                 }
                 Err(error) => {
                     account.unreadable += 1;
-                    if account.unreadable <= TOLD_LINES {
+                    if account.unreadable <= MAX_PRINTED_LINES {
                         progress.clear();
-                        say(&format!("{place}: unreadable: {}\n", one_line(&error, 200)));
+                        say(&format!("{at}: unreadable: {}\n", one_line(&error, 200)));
                     }
                 }
             }
         }
     }
 
-    /// Puts a request to those that wait, and sends them if they are enough. Answers whether to go on.
-    fn take(&mut self, request: ExportRequest, place: Place, progress: &mut Progress) -> bool {
+    /// Adds a request to its batch, and sends a full batch. Returns `true` if the command should
+    /// continue.
+    fn take(&mut self, request: ExportRequest, at: LineNumber, progress: &mut Progress) -> bool {
         let records = request.count_records() as u64;
         let destination = &mut self.destinations[usize::from(request.signal() == Signal::Events)];
         destination.account.read += records;
@@ -315,15 +316,15 @@ impl Sending {
             return true;
         }
         destination.batch_bytes += request.size();
-        destination.begin.get_or_insert(place);
+        destination.begin.get_or_insert(at);
         destination.batch.push(request);
-        let goes_on = destination.batch_bytes < BATCH_BYTES || destination.send_batch(&self.deadline);
+        let continues = destination.batch_bytes < BATCH_BYTES || destination.send_batch(&self.deadline);
         progress.show(&self.destinations, self.unreadable);
-        goes_on
+        continues
     }
 
-    /// Tells what became of everything. `unread` are the files that were not begun.
-    fn tell(mut self, unread: &[String]) -> Exit {
+    /// Prints the account. `unread` are the files that were not read at all.
+    fn print_account(mut self, unread: &[String]) -> Exit {
         let mut is_done = self.unreadable == 0 && !self.failed;
         for Destination { name, batch, begin, account, .. } in &mut self.destinations {
             account.drop("stopped", count(batch));
@@ -335,12 +336,12 @@ impl Sending {
                 say(&format!("  last error: {error}\n"));
             }
             if let Some(begin) = begin {
-                say(&format!("  not all is sent from {begin} on\n"));
+                say(&format!("  not everything was sent from {begin} on\n"));
             }
             is_done &= account.delivered == account.read;
         }
         for file in unread {
-            say(&format!("{}: not begun\n", one_line(file, 200)));
+            say(&format!("{}: not read\n", one_line(file, 200)));
             is_done = false;
         }
         if is_done { Exit::Done } else { Exit::Lost }
@@ -354,7 +355,9 @@ fn open(name: &str) -> io::Result<Lines> {
     }
 }
 
-/// How far it is, on standard error: one line that is written anew on a terminal, else a line now and then.
+/// The progress on standard error.
+///
+/// On a terminal it is one line that is rewritten. Otherwise a line is printed every ten seconds.
 struct Progress {
     total: Option<u64>,
     before: u64,
@@ -406,13 +409,14 @@ impl Progress {
             "{}: {read}, {delivered} delivered, {rejected} rejected, {dropped} dropped, {unreadable} lines unreadable",
             self.file
         );
-        match self.is_terminal {
-            true => say(&format!("\r\u{1b}[K{text}")),
-            false => say(&format!("{text}\n")),
+        if self.is_terminal {
+            say(&format!("\r\u{1b}[K{text}"));
+        } else {
+            say(&format!("{text}\n"));
         }
     }
 
-    /// Makes room for another line.
+    /// Clears the line on a terminal, for other text.
     fn clear(&self) {
         if self.is_terminal {
             say("\r\u{1b}[K");

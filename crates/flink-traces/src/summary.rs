@@ -1,4 +1,6 @@
-//! What happened in a session, for people: per job its checkpoints, what held the slow ones back, its recoveries and failures.
+//! The summary of a session, for people.
+//!
+//! It lists the checkpoints of each job, the causes of slow ones, the restores and the failures.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,10 +14,10 @@ use flink_traces_runtime::job::JobFailure;
 
 use crate::text::{bytes, clock_time, duration, one_line};
 
-/// How many slow checkpoints, recoveries and failures of a job are told.
+/// The maximum number of slow checkpoints, restores and failures that are listed for a job.
 const SHOWN: usize = 3;
 
-/// Collects outputs; its text is the summary.
+/// A summary, built from observations. Its `Display` form is the text.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     jobs: BTreeMap<JobKey, JobSummary>,
@@ -31,11 +33,11 @@ struct JobSummary {
     total_duration: i64,
     /// The slowest completed checkpoints, slowest first.
     slowest: Vec<SlowCheckpoint>,
-    /// How often checkpoints failed for each reason.
+    /// The number of failed checkpoints by reason.
     failed_checkpoints: BTreeMap<String, usize>,
-    recoveries: Newest<InitializationStats>,
+    restores: Newest<InitializationStats>,
     starts: usize,
-    /// When, and what is told of it: the whole would be most of what a job takes.
+    /// The times of failures, and their descriptions. Whole failures would take much more memory.
     failures: Newest<(i64, String)>,
 }
 
@@ -49,7 +51,7 @@ struct SlowCheckpoint {
     held_back: Option<HeldBack>,
 }
 
-/// The subtask that acknowledged last, and what it spent the time on.
+/// The subtask that acknowledged last, and the phase that took it longest.
 #[derive(Debug, PartialEq, Eq)]
 struct HeldBack {
     task: String,
@@ -87,11 +89,11 @@ impl Summary {
         match &observation.observation {
             Observation::Checkpoint(stats) => job.add_checkpoint(stats),
             Observation::Initialization { stats, .. } if stats.restored_checkpoint_id.is_some() => {
-                job.recoveries.add(stats.clone());
+                job.restores.add(stats.clone());
             }
             Observation::Initialization { .. } => job.starts += 1,
             Observation::StatusChange { status, .. } => job.status = Some(status.to_string()),
-            Observation::Failure(failure) => job.failures.add((failure.ts_millis, told_failure(failure))),
+            Observation::Failure(failure) => job.failures.add((failure.ts_millis, describe_failure(failure))),
             Observation::Missed { count, .. } => job.missed += count,
             _ => {}
         }
@@ -112,10 +114,10 @@ impl JobSummary {
         self.savepoints += usize::from(is_savepoint);
         let duration = stats.latest_ack_timestamp.map_or(0, |ack| ack.saturating_sub(stats.trigger_timestamp));
         self.total_duration = self.total_duration.saturating_add(duration);
-        let place = self.slowest.partition_point(|slow| slow.duration >= duration);
-        if place < SHOWN {
+        let index = self.slowest.partition_point(|slow| slow.duration >= duration);
+        if index < SHOWN {
             self.slowest.insert(
-                place,
+                index,
                 SlowCheckpoint {
                     id: stats.checkpoint_id,
                     name: stats.checkpoint_type.name(),
@@ -199,12 +201,12 @@ impl fmt::Display for JobSummary {
         if others > 0 {
             writeln!(f, "    failed: {others} for other reasons")?;
         }
-        let (recoveries, starts) = (self.recoveries.count, self.starts);
-        if recoveries + starts > 0 {
-            writeln!(f, "  came up: {starts} fresh, {recoveries} from a checkpoint")?;
+        let (restores, starts) = (self.restores.count, self.starts);
+        if restores + starts > 0 {
+            writeln!(f, "  came up: {starts} fresh, {restores} from a checkpoint")?;
         }
-        for recovery in &self.recoveries.newest {
-            let InitializationStats { start_timestamp, end_timestamp, restored_checkpoint_id, .. } = recovery;
+        for restore in &self.restores.newest {
+            let InitializationStats { start_timestamp, end_timestamp, restored_checkpoint_id, .. } = restore;
             let id = restored_checkpoint_id.unwrap_or_default();
             let took = duration(end_timestamp.saturating_sub(*start_timestamp));
             writeln!(f, "    at {} from checkpoint {id}, in {took}", clock_time(*start_timestamp))?;
@@ -212,29 +214,29 @@ impl fmt::Display for JobSummary {
         if self.failures.count > 0 {
             writeln!(f, "  failures: {}", self.failures.count)?;
         }
-        for (ts_millis, told) in &self.failures.newest {
-            writeln!(f, "    at {}: {told}", clock_time(*ts_millis))?;
+        for (ts_millis, description) in &self.failures.newest {
+            writeln!(f, "    at {}: {description}", clock_time(*ts_millis))?;
         }
         Ok(())
     }
 }
 
-/// The exception with its message, where it happened, and its innermost cause.
-fn told_failure(failure: &JobFailure) -> String {
-    let what = failure.exception_type.as_deref().unwrap_or("unknown exception");
-    let mut told = one_line(what, 80);
+/// Describes a failure by its exception and message, its task, and its innermost cause.
+fn describe_failure(failure: &JobFailure) -> String {
+    let exception = failure.exception_type.as_deref().unwrap_or("unknown exception");
+    let mut description = one_line(exception, 80);
     if let Some(message) = &failure.exception_message {
-        told += &format!(": {}", one_line(message, 100));
+        description += &format!(": {}", one_line(message, 100));
     }
     if let Some(task) = &failure.task_name {
-        told += &format!(", in {}", one_line(task, 60));
+        description += &format!(", in {}", one_line(task, 60));
     }
     let causes = failure.stacktrace.iter().flat_map(|stacktrace| stacktrace.lines());
     if let Some(cause) = causes.filter_map(|line| line.strip_prefix("Caused by: ")).next_back() {
-        told += &format!("; caused by {}", one_line(cause, 150));
+        description += &format!("; caused by {}", one_line(cause, 150));
     }
     if !failure.can_restart {
-        told += "; the job ended";
+        description += "; the job ended";
     }
-    told
+    description
 }

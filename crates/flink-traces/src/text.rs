@@ -1,4 +1,4 @@
-//! Text for people: times, sizes, names that may hold anything.
+//! Text for people: times, sizes, names with arbitrary characters.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use flink_traces_api::{BufferStats, is_unsafe_to_print};
 use flink_traces_runtime::ReporterStats;
 use jiff::Timestamp;
 
-/// A moment, from milliseconds since the epoch, as time of day in UTC.
+/// Formats a time in milliseconds since the epoch as a time of day in UTC.
 pub(crate) fn clock_time(millis: i64) -> String {
     match Timestamp::from_millisecond(millis) {
         Ok(time) => time.strftime("%H:%M:%S%.3f").to_string(),
@@ -14,7 +14,7 @@ pub(crate) fn clock_time(millis: i64) -> String {
     }
 }
 
-/// A duration from milliseconds: `41 ms`, `3.2 s`, `2 min 5 s`, `3 h 12 min`.
+/// Formats a duration in milliseconds: `41 ms`, `3.2 s`, `2 min 5 s`, `3 h 12 min`.
 pub(crate) fn duration(millis: i64) -> String {
     match millis {
         ..1_000 => format!("{millis} ms"),
@@ -24,7 +24,7 @@ pub(crate) fn duration(millis: i64) -> String {
     }
 }
 
-/// A size in bytes, in binary units.
+/// Formats a size in bytes, in binary units.
 pub(crate) fn bytes(size: i64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if size < 1_024 {
@@ -39,31 +39,31 @@ pub(crate) fn bytes(size: i64) -> String {
     format!("{scaled:.1} {}", UNITS[unit])
 }
 
-/// At most `limit` characters of `text`, with whatever would disturb a line or a terminal escaped.
+/// Returns at most `limit` characters of `text`, with control characters escaped.
 pub(crate) fn one_line(text: &str, limit: usize) -> String {
-    let mut line: String = text.chars().take(limit).flat_map(shown).collect();
+    let mut line: String = text.chars().take(limit).flat_map(escaped).collect();
     if text.chars().nth(limit).is_some() {
         line.push('…');
     }
     line
 }
 
-/// A character as it may be shown.
-fn shown(c: char) -> impl Iterator<Item = char> {
+/// Returns a character, or its escape if it would disturb a line or a terminal.
+fn escaped(c: char) -> impl Iterator<Item = char> {
     let escaped = is_unsafe_to_print(c).then(|| c.escape_unicode()).into_iter().flatten();
     escaped.chain((!is_unsafe_to_print(c)).then_some(c))
 }
 
-/// Prints to standard output. That nobody listens any more is no failure.
+/// Prints to standard output.
 ///
-/// # Errors
-/// When it cannot be written for another reason, such as a full disk.
+/// A closed pipe is not an error. Any other failure is, such as a full disk.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut output = io::stdout().lock();
     unless_closed(output.write_all(text.as_bytes()).and_then(|()| output.flush()))
 }
 
-/// The result of writing to a pipe, where it is no error that the other end is closed: whoever did that has seen enough.
+/// Returns the result of a write, with a closed pipe turned into success: its reader has seen
+/// enough.
 pub(crate) fn unless_closed(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -71,14 +71,15 @@ pub(crate) fn unless_closed(written: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Says something to whoever runs the program, on standard error.
+/// Prints to standard error.
 pub(crate) fn say(text: &str) {
-    // Where nobody listens, nothing can be said.
+    // If standard error is closed, there is no other place for the text.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Says what became of what was reported; answers whether everything was delivered, or waits in a spool.
-pub(crate) fn tell_stats(stats: &[ReporterStats]) -> bool {
+/// Prints the account of each reporter. Returns `true` if every record was delivered or is in a
+/// spool.
+pub(crate) fn print_stats(stats: &[ReporterStats]) -> bool {
     let size = |size: u64| bytes(i64::try_from(size).unwrap_or(i64::MAX));
     for reporter in stats {
         say(&format!("{reporter}\n"));
@@ -87,8 +88,8 @@ pub(crate) fn tell_stats(stats: &[ReporterStats]) -> bool {
         }
         if let Some(BufferStats { stored, delivered, rejected, dropped, queued, bytes, .. }) = reporter.transfer.buffer
         {
-            let became = format!("{delivered} delivered + {rejected} rejected + {dropped} dropped");
-            say(&format!("  spool: {stored} stored = {became} + {queued} on disk, {}\n", size(bytes)));
+            let finalized = format!("{delivered} delivered + {rejected} rejected + {dropped} dropped");
+            say(&format!("  spool: {stored} stored = {finalized} + {queued} on disk, {}\n", size(bytes)));
         }
         if let Some(error) = &reporter.last_error {
             say(&format!("  last error: {}\n", one_line(error, 300)));
@@ -123,14 +124,14 @@ mod tests {
     }
 
     #[test]
-    fn hostile_names_stay_on_their_line() {
+    fn hostile_names_stay_on_one_line() {
         assert_eq!(one_line("a\nb\u{1b}[31mc\u{202e}d", 100), "a\\u{a}b\\u{1b}[31mc\\u{202e}d");
         assert_eq!(one_line("abcdef", 3), "abc…");
         assert_eq!(one_line(&"x".repeat(1 << 20), 5), "xxxxx…");
     }
 
     #[test]
-    fn moments() {
+    fn times_of_day() {
         assert_eq!(clock_time(1_795_230_917_019), "03:15:17.019");
         assert_eq!(clock_time(i64::MAX), "9223372036854775807 ms");
     }

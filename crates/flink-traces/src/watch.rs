@@ -16,11 +16,13 @@ use crate::metrics::ClusterStats;
 
 /// How many requests one cluster gets at once.
 const CONCURRENT_REQUESTS: usize = 4;
-/// How long a look may take, if that is more than the interval, before what is left is put off; and how many rounds of questions it has at
-/// least: the jobs and theirs, those of jobs that are new, and two of others.
+/// How long a look may take, if that is more than the interval, before what is left is put off; and
+/// how many rounds of questions it has at least: the jobs and theirs, those of jobs that are new,
+/// and two of others.
 const LOOK: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 4;
-/// How many looks in a row have to end so before it is no passing thing, such as a single answer that did not come.
+/// How many looks in a row have to end so before it is no passing thing, such as a single answer
+/// that did not come.
 const LATE_LOOKS: u32 = 3;
 /// How long all has to be asked in time before that is said.
 const CALM: Duration = Duration::from_secs(30);
@@ -79,8 +81,9 @@ impl Watcher {
         self.stats.clone()
     }
 
-    /// Looks until `stop` says so, which ends a look that is under way, and then for some seconds at the most until nothing is half
-    /// known: whoever looks next would tell it otherwise. `each` gets every answer, and what is known by it to have happened.
+    /// Looks until `stop` says so, which ends a look that is under way, and then for some seconds
+    /// at the most until nothing is half known: whoever looks next would tell it otherwise. `each`
+    /// gets every answer, and what is known by it to have happened.
     pub(crate) async fn run(
         &mut self,
         mut stop: watch::Receiver<bool>,
@@ -136,7 +139,8 @@ impl Watcher {
                 return true;
             }
             let mut asked = JoinSet::new();
-            // One request without an answer may be about one job; as many in a row as there are at once are about the cluster.
+            // One request without an answer may be about one job; as many in a row as there are at
+            // once are about the cluster.
             let mut unanswered = 0;
             let mut gone = false;
             loop {
@@ -178,20 +182,18 @@ impl Watcher {
         }
     }
 
-    /// One line when there is more to ask than a cluster is asked in a look, and one when that is over.
+    /// One line when there is more to ask than a cluster is asked in a look, and one when that is
+    /// over.
     fn note_backlog(&mut self, is_behind: bool) {
         self.stats.behind.store(is_behind, Ordering::Relaxed);
         self.stats.incomplete_checkpoints.store(self.observer.incomplete_checkpoints(), Ordering::Relaxed);
         let cluster = &self.name;
         match self.behind_at {
             None if is_behind => {
-                tracing::warn!(
-                    cluster,
-                    "more to ask than a cluster is asked at once: what tasks did is asked bit by bit"
-                );
+                tracing::warn!(cluster, "request limit reached, fetching task details incrementally");
             }
             Some(behind_at) if !is_behind && behind_at.elapsed() > CALM => {
-                tracing::info!(cluster, "all is asked in time again");
+                tracing::info!(cluster, "request limit no longer reached");
                 self.behind_at = None;
             }
             _ => {}
@@ -217,8 +219,8 @@ impl Watcher {
         true
     }
 
-    /// One line when a cluster is lost and one when it is found, none per request. Without the overview there is nothing to watch:
-    /// answers whether it is there.
+    /// One line when a cluster is lost and one when it is found, none per request. Without the
+    /// overview there is nothing to watch: answers whether it is there.
     fn note_overview(&mut self, answer: &Answered, unreadable: Option<BodyError>) -> bool {
         let trouble = match &answer.response {
             Err(error) => Some(error.to_string()),
@@ -231,7 +233,7 @@ impl Watcher {
         match (&trouble, self.reachable) {
             (None, Some(true)) | (Some(_), Some(false)) => {}
             (None, _) => tracing::info!(cluster, address, "watching"),
-            (Some(error), _) => tracing::warn!(cluster, address, error, "no answer, trying again"),
+            (Some(error), _) => tracing::warn!(cluster, address, error, "no response, retrying"),
         }
         self.reachable = Some(trouble.is_none());
         self.stats.up.store(trouble.is_none(), Ordering::Relaxed);

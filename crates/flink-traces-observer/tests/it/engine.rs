@@ -1,4 +1,5 @@
-//! The observer watches an engine of this project over REST, and tells what the engine's own trackers told.
+//! The observer watches a tracked engine over REST, and derives what the engine's trackers
+//! reported.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,9 +22,9 @@ use tokio::sync::oneshot;
 const JOB: &str = "0b1d198cd84d58810f0faf9761017b2f";
 const SOURCE: &str = "6bf01baa9d2ca23a3ef7ce311722523d";
 const SINK: &str = "a196eece6af80922e24d9003a27340c9";
-/// When the session begins, in milliseconds since the epoch.
+/// The start of the session, in milliseconds since the epoch.
 const START: i64 = 1_795_230_900_000;
-/// How often the observer looks, in milliseconds.
+/// The interval between polls, in milliseconds.
 const INTERVAL: i64 = 500;
 
 #[derive(Default)]
@@ -35,11 +36,11 @@ impl Clock for ManualClock {
     }
 }
 
-/// The engine: it reports to its trackers, and remembers what they told.
+/// An engine that reports to its trackers, and keeps the statistics that they return.
 struct Engine {
     job: Arc<TrackedJob>,
     checkpoints: Arc<CheckpointStatsTracker>,
-    told: Vec<CheckpointStats>,
+    ended: Vec<CheckpointStats>,
 }
 
 impl Engine {
@@ -61,7 +62,7 @@ impl Engine {
         };
         let checkpoints = Arc::new(CheckpointStatsTracker::new(10));
         let job = TrackedJob::new(info, checkpoints.clone(), JobStatus::Created, START).unwrap();
-        Self { job: Arc::new(job), checkpoints, told: Vec::new() }
+        Self { job: Arc::new(job), checkpoints, ended: Vec::new() }
     }
 
     fn come_up(&self, attempt_number: u32, at: i64) {
@@ -97,10 +98,10 @@ impl Engine {
         for (vertex, index, after) in [(SOURCE, 0, 40), (SOURCE, 1, 45), (SINK, 0, 90)] {
             self.acknowledge(id, vertex, index, at + after);
         }
-        self.told.push(self.checkpoints.report_completed(id, Some(format!("file:/c/{id}")), Some(77)).unwrap());
+        self.ended.push(self.checkpoints.report_completed(id, Some(format!("file:/c/{id}")), Some(77)).unwrap());
     }
 
-    /// What happens in second `second` of the session.
+    /// Plays second `second` of the session.
     fn step(&mut self, second: i64) {
         let at = START + second * 1000;
         match second {
@@ -134,7 +135,7 @@ impl Engine {
                     is_global_failure: Some(false),
                 });
                 let failure = CheckpointFailure { timestamp: at + 1, message: "Task has failed.".to_owned() };
-                self.told.push(self.checkpoints.report_failed(6, failure).unwrap());
+                self.ended.push(self.checkpoints.report_failed(6, failure).unwrap());
                 self.job.report_status(JobStatus::Restarting, at + 2);
             }
             9 => {
@@ -156,12 +157,13 @@ impl Engine {
     }
 }
 
-/// Scenario: an engine runs a job that takes checkpoints and a savepoint, fails, recovers and is cancelled; its trackers are served as a
-/// cluster of Flink, and the observer watches that over HTTP.
-/// Guarantees: the observer's spans and events of checkpoints are those that the trackers' own statistics give, but for what REST
-/// does not tell; and it sees every state, the failure and the recovery, at the engine's times.
+/// Scenario: a job takes checkpoints and a savepoint, fails, is restored and is canceled. Its
+/// trackers are served like a Flink cluster, which the observer watches over HTTP. Guarantees: the
+/// observer's checkpoint spans and events equal those of the trackers' own statistics, except for
+/// the metadata size, which REST does not have. Every state, the failure and the restore have the
+/// engine's times.
 #[tokio::test]
-async fn an_engine_that_is_watched_tells_what_its_trackers_tell() {
+async fn watched_engine_equals_its_trackers() {
     let clock = Arc::new(ManualClock::default());
     let info = ClusterInfo {
         flink_version: "2.3.0".to_owned(),
@@ -186,7 +188,7 @@ async fn an_engine_that_is_watched_tells_what_its_trackers_tell() {
         if (now - START) % 1000 == 0 {
             engine.step((now - START) / 1000);
         }
-        // Whatever the engine reported in this step has happened when somebody looks.
+        // The poll comes after everything that the engine reported in this step.
         let now = now + INTERVAL - 1;
         clock.0.store(now, Ordering::Relaxed);
         loop {
@@ -203,14 +205,14 @@ async fn an_engine_that_is_watched_tells_what_its_trackers_tell() {
         }
     }
     outputs.extend(observer.finish());
-    compare(&engine.told, &outputs);
+    compare(&engine.ended, &outputs);
 }
 
-fn compare(told: &[CheckpointStats], outputs: &[JobObservation]) {
+fn compare(ended: &[CheckpointStats], outputs: &[JobObservation]) {
     let identity = JobIdentity { cluster: "c", job_id: JOB };
     let rendered = |stats: &CheckpointStats| {
         let mut stats = stats.clone();
-        // Of all that the trackers know, REST tells everything but this.
+        // REST responses contain everything that the trackers know, except for this.
         if stats.metadata_size.is_some_and(|size| size >= 0) {
             stats.metadata_size = None;
         }
@@ -224,7 +226,7 @@ fn compare(told: &[CheckpointStats], outputs: &[JobObservation]) {
             _ => None,
         })
         .collect();
-    assert_eq!(watched, told.iter().map(rendered).collect::<Vec<_>>());
+    assert_eq!(watched, ended.iter().map(rendered).collect::<Vec<_>>());
 
     let seen: Vec<_> = outputs
         .iter()

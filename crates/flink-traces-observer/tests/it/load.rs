@@ -1,4 +1,4 @@
-//! The observer, watching more than can be asked at once.
+//! The observer of clusters that exceed the limit of detail requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,12 +7,12 @@ use flink_rest::{Answer, Endpoint, Job, JobExceptions, JobId, Resource, SubtaskT
 use flink_traces_observer::{ClusterObserver, Observation, RequestOutcome};
 use serde_json::{Value, json};
 
-/// The first look, long after most jobs came up.
+/// The first poll, long after most jobs started.
 const START: i64 = 1_000_000_000;
-/// When a restart's subtasks run, in milliseconds after the look that sees it.
+/// The time at which restarted subtasks run, in milliseconds after the poll that sees the restart.
 const UP_AGAIN: i64 = -98;
 
-/// A cluster of jobs that are all alike: those that run long since, and one that restarts.
+/// A cluster of equal jobs, which have been running for a long time. One of them restarts.
 struct Cluster {
     vertices: usize,
     overview: MultipleJobsDetails,
@@ -61,7 +61,7 @@ impl Cluster {
         }
     }
 
-    /// The first job fails and is up again at once.
+    /// Lets the first job fail and restart at once.
     fn restart(&mut self, at: i64) {
         self.restarted_at = Some(at);
         self.overview.jobs[0].last_modification = at + 2;
@@ -108,25 +108,26 @@ impl Cluster {
                 }
                 Answer::SubtaskTimes(times)
             }
-            other => panic!("{other:?} is not asked for"),
+            other => panic!("{other:?} is not requested"),
         }
     }
 }
 
-/// What came of a cluster that was watched.
+/// The result of watching a cluster.
 #[derive(Default)]
 struct Watched {
-    /// Requests of each kind.
+    /// The number of requests by endpoint.
     asked: BTreeMap<&'static str, usize>,
-    /// The jobs that came up and when; and how many seconds after the first look that was told.
+    /// The initializations by job and end, with the second of the poll that reported them.
     came_up: BTreeMap<(String, i64), i64>,
-    /// The checkpoints that were told, and whether with all tasks.
+    /// The reported checkpoints. The value is `true` if all tasks are present.
     checkpoints: BTreeMap<(String, i64), bool>,
     was_behind: bool,
     observer: ClusterObserver,
 }
 
-/// Watches for so many seconds, the first job restarting after so many if it does; every second all that is asked for is answered.
+/// Watches a cluster, which responds to every request, with a poll every second. After
+/// `restart_after` seconds, if any, the first job restarts.
 fn watch(mut cluster: Cluster, seconds: i64, restart_after: Option<i64>) -> Watched {
     let jobs = cluster.overview.jobs.len();
     let mut watched = Watched::default();
@@ -136,21 +137,21 @@ fn watch(mut cluster: Cluster, seconds: i64, restart_after: Option<i64>) -> Watc
         if Some(second) == restart_after {
             cluster.restart(now - 100);
         }
-        let mut parts = 0;
+        let mut details = 0;
         let mut overviews = 0;
         loop {
             let wanted = watched.observer.requests(now);
             if wanted.is_empty() {
                 break;
             }
-            let is_part = |resource: &Resource| {
+            let is_detail = |resource: &Resource| {
                 resource.path().matches('/').count() > 4 || matches!(resource, Resource::CheckpointDetails(_))
             };
-            let parts_now = wanted.iter().filter(|resource| is_part(resource)).count();
-            assert!(parts_now <= 128, "{parts_now} questions about vertices at once");
-            assert!(wanted.len() <= 1 + 4 * jobs + 128, "{} questions at once", wanted.len());
-            assert_eq!(wanted.iter().collect::<BTreeSet<_>>().len(), wanted.len(), "asked twice");
-            parts += parts_now;
+            let details_now = wanted.iter().filter(|resource| is_detail(resource)).count();
+            assert!(details_now <= 128, "{details_now} detail requests at once");
+            assert!(wanted.len() <= 1 + 4 * jobs + 128, "{} requests at once", wanted.len());
+            assert_eq!(wanted.iter().collect::<BTreeSet<_>>().len(), wanted.len(), "requested twice");
+            details += details_now;
             for resource in wanted {
                 *watched.asked.entry(resource.template()).or_default() += 1;
                 overviews += usize::from(matches!(resource, Resource::JobsOverview(_)));
@@ -163,44 +164,46 @@ fn watch(mut cluster: Cluster, seconds: i64, restart_after: Option<i64>) -> Watc
                     match output.observation {
                         Observation::Initialization { stats, .. } => {
                             let again = watched.came_up.insert((job, stats.end_timestamp), second);
-                            assert_eq!(again, None, "told twice");
+                            assert_eq!(again, None, "reported twice");
                         }
                         Observation::Checkpoint(stats) => {
                             let is_whole = stats.tasks.len() == cluster.vertices;
                             let again = watched.checkpoints.insert((job, stats.checkpoint_id), is_whole);
-                            assert_eq!(again, None, "told twice");
+                            assert_eq!(again, None, "reported twice");
                         }
                         _ => {}
                     }
                 }
             }
         }
-        assert!(parts <= 2_000, "{parts} questions about vertices in a second");
+        assert!(details <= 2_000, "{details} detail requests in a second");
         assert_eq!(overviews, 1);
         assert_eq!(checkpoints_asked_at.len(), jobs);
         assert!(
             checkpoints_asked_at.values().all(|asked| now - asked <= 3_000),
-            "checkpoints are not asked for in time"
+            "checkpoints are not requested in time"
         );
         watched.was_behind |= watched.observer.is_behind();
     }
     watched
 }
 
-/// A thousand jobs of 500 vertices are half a million questions: they are asked bit by bit, and hold up neither the overview, nor the
-/// checkpoints, nor the start of another job, of which each vertex is asked until it shows.
+/// Scenario: a thousand jobs with 500 vertices each need half a million detail requests.
+/// Guarantees: they delay neither the overview, nor the checkpoints, nor the initialization of a
+/// restarted job.
 #[test]
-fn a_large_cluster_is_asked_bit_by_bit() {
+fn large_cluster_is_requested_incrementally() {
     let watched = watch(Cluster::new(1_000, 500, 0), 13, Some(2));
-    let told_after = watched.came_up.get(&(job_id(0), START + 2_000 + UP_AGAIN)).copied();
-    assert!(told_after.is_some_and(|second| second <= 2 + 9), "{told_after:?}");
+    let reported_after = watched.came_up.get(&(job_id(0), START + 2_000 + UP_AGAIN)).copied();
+    assert!(reported_after.is_some_and(|second| second <= 2 + 9), "{reported_after:?}");
     assert!(watched.was_behind && watched.observer.is_behind());
     assert!(watched.asked[SubtaskTimes::PATH] > 20_000, "{:?}", watched.asked);
 }
 
-/// Of what runs since long each vertex is asked once, and every job is told.
+/// Each vertex of a job that has been running for a long time is requested once, and every job is
+/// reported.
 #[test]
-fn what_is_asked_bit_by_bit_is_told_in_the_end() {
+fn incremental_requests_complete_in_the_end() {
     let (jobs, vertices) = (200, 50);
     let watched = watch(Cluster::new(jobs, vertices, 0), 14, None);
     assert!(watched.was_behind && !watched.observer.is_behind());
@@ -208,20 +211,21 @@ fn what_is_asked_bit_by_bit_is_told_in_the_end() {
     assert_eq!((watched.asked[Job::PATH], watched.asked[JobExceptions::PATH]), (jobs, jobs));
     let came_up: Vec<_> = watched.came_up.keys().cloned().collect();
     assert_eq!(came_up, (0..jobs).map(|job| (job_id(job), 800)).collect::<Vec<_>>());
-    // Evenly: nobody waits for another to be through.
+    // The jobs take turns, so the first one is not complete before others start.
     let first = watched.came_up.values().min();
-    assert!(first.is_some_and(|second| *second >= 5), "the first is told after {first:?} s");
+    assert!(first.is_some_and(|second| *second >= 5), "the first is reported after {first:?} s");
 }
 
-/// Where there are more tasks in the histories than can be asked for, each checkpoint is told all the same, and those without tasks are counted.
+/// Scenario: the histories have more tasks than can be requested. Guarantees: each checkpoint is
+/// reported, and those without tasks are counted.
 #[test]
-fn every_checkpoint_is_told_and_those_that_lack_tasks_are_counted() {
+fn checkpoints_without_tasks_are_reported_and_counted() {
     for (jobs, vertices, may_lack) in [(20, 40, false), (40, 500, true)] {
         let watched = watch(Cluster::new(jobs, vertices, 10), 20, None);
         let lacking = watched.checkpoints.values().filter(|is_whole| !**is_whole).count();
         assert_eq!(watched.observer.incomplete_checkpoints(), lacking as u64);
         assert_eq!(lacking > 0, may_lack, "{lacking} lack tasks");
         let waiting = if may_lack { jobs } else { 0 };
-        assert!(watched.checkpoints.len() >= jobs * 10 - waiting, "{} are told", watched.checkpoints.len());
+        assert!(watched.checkpoints.len() >= jobs * 10 - waiting, "{} are reported", watched.checkpoints.len());
     }
 }

@@ -1,4 +1,4 @@
-//! The observer, against clusters that do what no recording has.
+//! The observer, with responses that no recording has.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +15,15 @@ const JOB: &str = "0123456789abcdef0123456789abcdef";
 const SOURCE: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const SINK: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
-/// Feeds an observer, and notes what it tells.
+/// A session that feeds an observer, and records its observations as text.
 struct Session {
     observer: ClusterObserver,
-    told: String,
+    log: String,
 }
 
 impl Session {
     fn new() -> Self {
-        Self { observer: ClusterObserver::new(), told: String::new() }
+        Self { observer: ClusterObserver::new(), log: String::new() }
     }
 
     fn answer(&mut self, at: i64, path: &str, body: Value) -> &mut Self {
@@ -76,7 +76,7 @@ impl Session {
         self.answer(at, &format!("/jobs/{JOB}/checkpoints/details/{id}/subtasks/{vertex}"), body)
     }
 
-    /// When each vertex's subtask came to run, and when it was cancelled.
+    /// Feeds the times at which the subtask of each vertex came to run, and was canceled.
     fn subtask_times(&mut self, at: i64, times: [(&str, i64, i64); 2]) -> &mut Self {
         for (vertex, running, canceling) in times {
             let timestamps = json!({"RUNNING": running, "CANCELING": canceling, "CREATED": 1});
@@ -95,13 +95,13 @@ impl Session {
     fn note(&mut self, at: i64, outputs: &[JobObservation]) -> &mut Self {
         for JobObservation { observation, .. } in outputs {
             let at = if at == i64::MAX { "end".to_owned() } else { at.to_string() };
-            self.told += &format!("{at}: {}\n", shown(observation));
+            self.log += &format!("{at}: {}\n", shown(observation));
         }
         self
     }
 
     fn check(&self, expected: Expect) {
-        expected.assert_eq(&self.told);
+        expected.assert_eq(&self.log);
     }
 }
 
@@ -138,7 +138,7 @@ fn restored(id: i64, at: i64) -> Value {
 }
 
 #[test]
-fn a_checkpoint_is_told_once_when_its_parts_are_together() {
+fn checkpoint_is_reported_once_when_complete() {
     let mut session = Session::new();
     session.overview(1_000, "RUNNING");
     session.job(1_100, "RUNNING", json!({}));
@@ -150,9 +150,9 @@ fn a_checkpoint_is_told_once_when_its_parts_are_together() {
     "#]]);
 }
 
-/// Flink may answer with another job's checkpoint of the same id.
+/// Flink may respond with another job's checkpoint of the same id.
 #[test]
-fn what_belongs_to_another_job_is_not_taken() {
+fn responses_of_another_job_are_ignored() {
     let mut session = Session::new();
     session.overview(1_000, "RUNNING").job(1_100, "RUNNING", json!({}));
     session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
@@ -165,12 +165,12 @@ fn what_belongs_to_another_job_is_not_taken() {
 }
 
 #[test]
-fn a_checkpoint_that_the_cluster_forgot_is_told_without_its_tasks() {
+fn forgotten_checkpoint_is_reported_without_tasks() {
     let mut session = Session::new();
     session.overview(1_000, "RUNNING").job(1_100, "RUNNING", json!({}));
     session.checkpoints(2_000, 2, &[completed(1, 1_500), completed(2, 1_600)], Value::Null);
     session.missing(2_010, &format!("/jobs/{JOB}/checkpoints/details/1"));
-    // The second is never answered at all.
+    // There is no response for the second one.
     session.overview(10_000, "RUNNING").overview(20_000, "RUNNING");
     session.check(expect![[r#"
         2010: checkpoint 1 COMPLETED tasks []
@@ -179,7 +179,7 @@ fn a_checkpoint_that_the_cluster_forgot_is_told_without_its_tasks() {
 }
 
 #[test]
-fn checkpoints_that_nobody_saw_are_counted() {
+fn missed_checkpoints_are_counted() {
     let mut session = Session::new();
     session.overview(1_000, "RUNNING");
     session.checkpoints(2_000, 8, &[completed(8, 1_500)], Value::Null);
@@ -192,9 +192,9 @@ fn checkpoints_that_nobody_saw_are_counted() {
     "#]]);
 }
 
-/// A failure while tasks come up: Flink tells nothing of that attempt but its states and its failure.
+/// An attempt that fails during its initialization has only states and a failure.
 #[test]
-fn an_attempt_that_fails_before_all_run_is_no_initialization() {
+fn attempt_that_fails_early_has_no_initialization() {
     let mut session = Session::new();
     session.overview(1_000, "RUNNING");
     session.job(1_100, "RUNNING", json!({"RUNNING": 200}));
@@ -215,9 +215,10 @@ fn an_attempt_that_fails_before_all_run_is_no_initialization() {
     "#]]);
 }
 
-/// The next attempt took a failed one's place before anyone asked for times: the failed attempt itself still tells when it ended.
+/// Scenario: the next attempt has replaced a failed one before a poll. Guarantees: the end time
+/// comes from the failed attempt itself.
 #[test]
-fn the_attempt_that_failed_is_asked_when_it_ended() {
+fn failed_attempt_is_requested_for_its_end() {
     let mut session = Session::new();
     session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
     session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]).overview(6_000, "RUNNING");
@@ -235,7 +236,7 @@ fn the_attempt_that_failed_is_asked_when_it_ended() {
     assert!(asks_for(&mut session, 7_001));
     let body = json!({"subtask": 0, "status": "FAILED", "attempt": 0, "start-time": 290, "end-time": 6_380, "duration": 6_090});
     session.answer(7_002, &attempt, body);
-    assert!(!asks_for(&mut session, 10_500), "asked again");
+    assert!(!asks_for(&mut session, 10_500), "requested again");
     session.overview(15_000, "RUNNING");
     session.check(expect![[r#"
         6000: RUNNING 200
@@ -250,9 +251,10 @@ fn the_attempt_that_failed_is_asked_when_it_ended() {
     "#]]);
 }
 
-/// Answers from before and after a restart, mixed, look as if all ran; the later truth wins.
+/// Scenario: responses from before and after a restart, mixed, look as if all subtasks ran.
+/// Guarantees: the later responses win.
 #[test]
-fn mixed_answers_do_not_make_a_start() {
+fn mixed_responses_do_not_invent_a_start() {
     let mut session = Session::new();
     session.overview(1_000, "RUNNING");
     session.job(1_000, "RUNNING", json!({"RUNNING": 200}));
@@ -274,9 +276,10 @@ fn mixed_answers_do_not_make_a_start() {
     "#]]);
 }
 
-/// Another JobManager takes over: counts start over, ids of checkpoints go on, and nobody told that tasks ceased to run.
+/// Scenario: another JobManager takes over. Counts start at zero, checkpoint ids continue, and no
+/// response says that subtasks stopped.
 #[test]
-fn a_failover_of_the_job_manager_invents_nothing() {
+fn job_manager_failover_invents_nothing() {
     let mut session = Session::new();
     session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
     session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]);
@@ -296,9 +299,10 @@ fn a_failover_of_the_job_manager_invents_nothing() {
     "#]]);
 }
 
-/// Several JobManagers answer behind one address, each from a cache of its own: what one tells may be older than what another told before.
+/// Scenario: several JobManagers with separate caches respond at one address, so a response may be
+/// older than the previous one.
 #[test]
-fn job_managers_with_caches_of_their_own_invent_nothing() {
+fn job_managers_with_separate_caches_invent_nothing() {
     let mut session = Session::new();
     session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
     session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]);
@@ -316,13 +320,13 @@ fn job_managers_with_caches_of_their_own_invent_nothing() {
         let at = newest * 1_000 + 500;
         session.checkpoints(at, newest, &newest_first(1..=newest), Value::Null);
         checkpoint(&mut session, at, newest);
-        // The other one: it knows nothing of the last yet.
+        // The other one does not know the last checkpoint yet.
         session
             .checkpoints(at + 200, newest - 1, &newest_first(1..=newest - 1), Value::Null)
             .overview(at + 300, "RUNNING");
         checkpoint(&mut session, at + 400, 1);
     }
-    // What ends is told as ever: that all ran is known as before.
+    // The end is reported as usual, because the observer still knows that all subtasks ran.
     session.overview(20_000, "CANCELED").job(
         20_100,
         "CANCELED",
@@ -349,7 +353,7 @@ fn job_managers_with_caches_of_their_own_invent_nothing() {
 }
 
 #[test]
-fn the_failure_that_ends_a_job_is_told_where_the_job_began_to_fail() {
+fn final_failure_is_timed_at_the_start_of_failing() {
     let mut session = Session::new();
     session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
     session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]).overview(6_000, "FAILED");
@@ -369,9 +373,10 @@ fn the_failure_that_ends_a_job_is_told_where_the_job_began_to_fail() {
     "#]]);
 }
 
-/// A recovery from before anyone looked, from a checkpoint that shows no longer, lacks the size that whoever looked then told.
+/// A restore before the first poll, from a checkpoint that is no longer in the history, lacks a
+/// size that an earlier observer reported.
 #[test]
-fn an_old_recovery_is_told_whole_or_not_at_all() {
+fn old_restore_is_reported_in_full_or_not_at_all() {
     for (history, expected) in
         [(vec![completed(3, 90)], "came up 6501..6900 from Some(3), Some(10) bytes"), (vec![completed(13, 90_000)], "")]
     {
@@ -379,13 +384,13 @@ fn an_old_recovery_is_told_whole_or_not_at_all() {
         session.overview(100_000, "RUNNING").job(100_000, "RUNNING", json!({"RUNNING": 6_500, "RESTARTING": 6_400}));
         session.checkpoints(100_000, 13, &history, restored(3, 6_501));
         session.subtask_times(100_000, [(SOURCE, 6_600, 0), (SINK, 6_900, 0)]).finish();
-        let told: Vec<_> = session.told.lines().filter(|line| line.contains("came up")).collect();
+        let told: Vec<_> = session.log.lines().filter(|line| line.contains("came up")).collect();
         assert_eq!(told.join(""), if expected.is_empty() { String::new() } else { format!("end: {expected}") });
     }
 }
 
 #[test]
-fn a_job_that_the_cluster_forgets_is_told_to_its_end() {
+fn forgotten_job_is_reported_to_its_end() {
     let mut session = Session::new();
     session.overview(1_000, "FINISHED").job(1_100, "FINISHED", json!({"RUNNING": 200, "FINISHED": 900}));
     session.answer(1_200, "/jobs/overview", json!({ "jobs": [] }));
@@ -396,7 +401,7 @@ fn a_job_that_the_cluster_forgets_is_told_to_its_end() {
 }
 
 #[test]
-fn a_name_is_cut_to_a_bearable_length() {
+fn long_name_is_truncated() {
     let mut session = Session::new();
     let name = "\u{1b}[31mé\n".repeat(200_000);
     let job = json!({"jid": JOB, "name": name, "state": "RUNNING", "start-time": 100});
@@ -411,16 +416,16 @@ fn a_name_is_cut_to_a_bearable_length() {
     assert!(job.name.chars().count() < 1_100);
 }
 
-/// What a quiet job costs its JobManager: asked again only when the caches may have changed.
+/// A quiet job is requested again only when the caches of its JobManager may have changed.
 #[test]
-fn a_quiet_job_is_asked_one_question_every_three_seconds() {
+fn quiet_job_gets_one_request_every_three_seconds() {
     for restored in [Value::Null, restored(3, 150)] {
         let mut session = Session::new();
         session.overview(0, "RUNNING");
         let mut asked = BTreeMap::new();
         for second in 0..60 {
             let now = second * 1_000;
-            // Whatever is wanted is answered at once.
+            // Every request gets a response at once.
             loop {
                 let wanted = session.observer.requests(now);
                 if wanted.is_empty() {
@@ -446,7 +451,7 @@ fn a_quiet_job_is_asked_one_question_every_three_seconds() {
         let asked: Vec<_> = asked.into_iter().collect();
         assert_eq!(asked, [("/jobs/:jobid/checkpoints", 10), ("/jobs/overview", 30)], "{restored}");
 
-        // Something ran through states too fast for the overview to show them, which it dates.
+        // States changed too fast for the overview, which has only the time of the change.
         let overview = json!({"jobs": [{"jid": JOB, "name": "orders", "start-time": 100, "end-time": -1, "duration": 1,
             "state": "RUNNING", "last-modification": 61_000, "tasks": {"total": 2}}]});
         session.answer(63_000, "/jobs/overview", overview);
@@ -455,9 +460,10 @@ fn a_quiet_job_is_asked_one_question_every_three_seconds() {
     }
 }
 
-/// Where checkpoints are rare their statistics are asked for when one is due, and once in between for what nobody plans.
+/// If checkpoints are rare, their statistics are requested when one is due, and once in between for
+/// savepoints.
 #[test]
-fn a_rare_checkpoint_is_looked_for_when_it_is_due() {
+fn rare_checkpoint_is_requested_when_due() {
     const INTERVAL: i64 = 60_000;
     const FIRST: i64 = 1_010_000;
     let mut session = Session::new();
@@ -496,15 +502,15 @@ fn a_rare_checkpoint_is_looked_for_when_it_is_due() {
         }
     }
     let told: Vec<i64> =
-        session.told.lines().filter_map(|line| line.split_once(": checkpoint ")?.0.parse().ok()).collect();
+        session.log.lines().filter_map(|line| line.split_once(": checkpoint ")?.0.parse().ok()).collect();
     assert_eq!(told, (0..10).map(|number| FIRST + 2_000 + number * INTERVAL).collect::<Vec<_>>());
     asked_at.retain(|now| *now > told[1] && *now <= told[9]);
     assert_eq!(asked_at.len(), 2 * 8, "{asked_at:?}");
 }
 
-/// The same statistics as before need not be read, unless something else was answered since.
+/// The same statistics as before need not be parsed, unless another response came in between.
 #[test]
-fn the_same_answer_is_known() {
+fn repeated_response_is_unchanged() {
     let mut session = Session::new();
     let checkpoints = Resource::parse(&format!("/jobs/{JOB}/checkpoints")).unwrap();
     assert!(
@@ -523,14 +529,14 @@ fn the_same_answer_is_known() {
         );
         session.observer.observe(1_100, &checkpoints, observation);
     }
-    // A graph is not cached as text, and what tasks did is asked once.
+    // Other responses are never recognized: a graph contains times, and details are requested once.
     let job = Resource::parse(&format!("/jobs/{JOB}")).unwrap();
     assert!(!session.observer.is_unchanged(&job, b"an answer") && !session.observer.is_unchanged(&job, b"an answer"));
 }
 
-/// Something before the cluster may say once that a job's statistics are not there: that makes no batch job of it.
+/// A proxy may respond with 404 once. That does not make a job a batch job.
 #[test]
-fn a_passing_404_costs_no_later_checkpoint() {
+fn single_404_loses_no_later_checkpoint() {
     let mut session = Session::new();
     let checkpoints = format!("/jobs/{JOB}/checkpoints");
     session.overview(1_000, "RUNNING").missing(1_100, &checkpoints).job(1_200, "RUNNING", json!({"RUNNING": 200}));
@@ -547,15 +553,16 @@ fn a_passing_404_costs_no_later_checkpoint() {
     "#]]);
 }
 
-/// Answers that get lost, or come twice, cost detail; they never make a checkpoint appear twice, or differently.
+/// Lost and repeated responses cost detail. They never make a checkpoint appear twice, or
+/// differently.
 #[test]
-fn lost_and_repeated_answers_invent_nothing() {
+fn lost_and_repeated_responses_invent_nothing() {
     let path = crate::recording("flink-2.3.0-full.jsonl.gz");
     let exchanges: Vec<_> = RecordingReader::open(&path).unwrap().map(Result::unwrap).collect();
     let whole = ended(&mut exchanges.iter());
     assert_eq!(whole.len(), 74);
     for seed in 1..=16_u64 {
-        // A linear congruential generator: the same answers are lost in every run.
+        // A linear congruential generator, so that the same responses are lost in every run.
         let mut state = seed;
         let mut draw = move || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -572,7 +579,7 @@ fn lost_and_repeated_answers_invent_nothing() {
         for (id, stats) in ended(&mut played) {
             let expected = &whole[&id];
             match stats.tasks.is_empty() {
-                // A failed checkpoint's sizes may have grown after the moment that its tasks would have told.
+                // The sizes of a failed checkpoint may have grown after its tasks were complete.
                 true => assert_eq!(stats.trigger_timestamp, expected.trigger_timestamp, "seed {seed}: {id:?}"),
                 false => {
                     let names = |stats: &CheckpointStats| CheckpointStats {
@@ -587,7 +594,7 @@ fn lost_and_repeated_answers_invent_nothing() {
     }
 }
 
-/// The checkpoints that were told, by job and id; each once.
+/// Returns the reported checkpoints, by job and id. Checks that each is reported once.
 fn ended(exchanges: &mut dyn Iterator<Item = &Exchange>) -> BTreeMap<(String, i64), CheckpointStats> {
     let mut replay = Replay::new();
     let mut outputs: Vec<JobObservation> = exchanges.flat_map(|exchange| replay.feed(exchange)).collect();

@@ -1,4 +1,4 @@
-//! A recorded session through our own sender and, beside it, through OpenTelemetry's.
+//! A recorded session, sent by our own sender and by OpenTelemetry's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use flink_traces_runtime::config::SpanDetailLevel;
 use flink_traces_runtime::{Configuration, Dispatcher, discover};
 use flink_traces_testkit::{OtlpCollector, ReceivedSpan};
 
-/// Spans as one text each, in the order of their ids: all that was sent of them but the trace flags, which OpenTelemetry's sender
-/// sets and ours leaves out.
+/// Returns each span as text, sorted by id. Trace flags are removed: OpenTelemetry's sender sets
+/// them, and ours does not.
 fn spans(collector: &OtlpCollector) -> Vec<String> {
     let mut spans = collector.spans();
     spans.sort_by_key(|span| (span.trace_id().to_vec(), span.span_id().to_vec()));
@@ -26,7 +26,7 @@ fn spans(collector: &OtlpCollector) -> Vec<String> {
     spans.into_iter().map(text).collect()
 }
 
-/// The same for events; the order of attributes is not a part of OTLP.
+/// Returns each event as text, sorted. The order of attributes has no meaning in OTLP.
 fn logs(collector: &OtlpCollector) -> Vec<String> {
     let mut logs: Vec<_> = collector.events().iter().map(|event| event.plain().to_string()).collect();
     logs.sort();
@@ -34,7 +34,7 @@ fn logs(collector: &OtlpCollector) -> Vec<String> {
 }
 
 #[test]
-fn a_session_is_the_same_through_opentelemetrys_sender() {
+fn session_is_the_same_by_opentelemetry_sender() {
     let mut registry = Registry::new();
     flink_traces_otlp::register(&mut registry).unwrap();
     flink_traces_opentelemetry::register(&mut registry).unwrap();

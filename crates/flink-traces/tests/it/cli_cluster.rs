@@ -1,4 +1,5 @@
-//! `run`, `once` and `record` against a cluster that answers by script.
+//! `run`, `once` and `record` with a scripted cluster.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
@@ -15,7 +16,8 @@ const TIMEOUT: &str = "-Dflink-traces.rest.timeout=3 s";
 const OVERVIEW: &str = "/jobs/overview";
 const LOGIN_PAGE: &str = "<!DOCTYPE html><html><title>Log in</title></html>";
 
-/// Runs until the collector has all checkpoints, then stops it: the rest is drained.
+/// Runs until the collector has all checkpoints, and then stops the program, which drains its
+/// queues.
 fn run_until_reported(place: &Place, flink: &[&str], collector: &OtlpCollector) -> Finished {
     let running = start_run(place, flink, &collector.grpc_endpoint());
     wait_for_checkpoints(collector, 3);
@@ -36,7 +38,7 @@ fn wait_for_checkpoints(collector: &OtlpCollector, count: usize) {
 
 type Ids = (Vec<u8>, Vec<u8>);
 
-/// The spans of a collector by their ids; each has ids of its own.
+/// Returns the spans of a collector by their ids, which are unique.
 fn by_ids(collector: &OtlpCollector) -> BTreeMap<Ids, ReceivedSpan> {
     let spans = collector.spans();
     let count = spans.len();
@@ -52,7 +54,7 @@ fn delivered(spans: usize, events: usize) -> [(String, [u64; 5]); 2] {
 }
 
 #[test]
-fn run_reports_drains_and_reports_the_same_when_it_is_started_again() {
+fn run_drains_and_repeats_the_same_records_on_restart() {
     let place = Place::new();
     let flink = FakeFlink::start(session::answers());
     let mut runs = Vec::new();
@@ -69,7 +71,7 @@ fn run_reports_drains_and_reports_the_same_when_it_is_started_again() {
 }
 
 #[test]
-fn clusters_are_told_apart_by_their_names() {
+fn clusters_are_distinguished_by_name() {
     let place = Place::new();
     let flink = FakeFlink::start(session::answers());
     let collector = OtlpCollector::start().unwrap();
@@ -91,7 +93,7 @@ fn clusters_are_told_apart_by_their_names() {
 }
 
 #[test]
-fn a_cluster_that_is_away_is_told_once_and_watched_when_it_comes() {
+fn unreachable_cluster_is_logged_once_then_watched() {
     let place = Place::new();
     let collector = OtlpCollector::start().unwrap();
     let port = Port::reserve();
@@ -103,10 +105,10 @@ fn a_cluster_that_is_away_is_told_once_and_watched_when_it_comes() {
     );
 
     let running = start_run(&place, &[&port.url()], &collector.grpc_endpoint());
-    running.wait_for_stderr("no answer");
+    running.wait_for_stderr("no response");
     let flink = port.start_flink(session::answers());
     wait_for_checkpoints(&collector, 3);
-    // It is told once more when it goes away again.
+    // When the cluster goes away again, one more line is logged.
     let mut away = session::answers();
     away.insert(OVERVIEW.to_owned(), Reply::Flink(503, r#"{"errors":["Leader election."]}"#.to_owned()));
     flink.set(away);
@@ -115,13 +117,13 @@ fn a_cluster_that_is_away_is_told_once_and_watched_when_it_comes() {
     running.signal("TERM");
     let stopped = running.finish().expect_code(0);
     assert_eq!(stopped.stderr.matches("WARN").count(), 2, "{}", stopped.stderr);
-    assert_eq!(stopped.stderr.matches("no answer").count(), 2, "{}", stopped.stderr);
+    assert_eq!(stopped.stderr.matches("no response").count(), 2, "{}", stopped.stderr);
     assert!(stopped.stderr.contains("status 503: Leader election."), "{}", stopped.stderr);
     assert_eq!(stopped.counts(), delivered(SPANS, EVENTS));
 }
 
 #[test]
-fn a_login_page_is_not_a_cluster() {
+fn login_page_is_not_a_cluster() {
     let place = Place::new();
     let pages =
         Answers::from(["/config", OVERVIEW].map(|path| (path.to_owned(), Reply::Strange(LOGIN_PAGE.to_owned()))));
@@ -145,9 +147,10 @@ fn a_login_page_is_not_a_cluster() {
     assert_eq!(stopped.counts(), delivered(SPANS, EVENTS));
 }
 
-/// Each answer but one is good; that one is told once, and what the others tell is reported.
+/// Scenario: one response is unreadable, all others are good. Guarantees: the unreadable one is
+/// logged once, and the others are reported.
 #[test]
-fn an_answer_that_cannot_be_read_spoils_no_other() {
+fn unreadable_response_does_not_affect_others() {
     let subtasks = format!("/jobs/{JOB}/checkpoints/details/2/subtasks/6bf01baa9d2ca23a3ef7ce311722523d");
     let exceptions = format!("/jobs/{JOB}/exceptions");
     let check = |path: &str, reply: Reply| {
@@ -159,10 +162,10 @@ fn an_answer_that_cannot_be_read_spoils_no_other() {
         let collector = OtlpCollector::start().unwrap();
         let stopped = run_until_reported(&place, &[&flink.url()], &collector).expect_code(0);
         assert_eq!(stopped.stderr.matches("WARN").count(), expected, "{}", stopped.stderr);
-        assert_eq!(stopped.stderr.matches("an answer cannot be read").count(), expected, "{}", stopped.stderr);
+        assert_eq!(stopped.stderr.matches("unreadable response").count(), expected, "{}", stopped.stderr);
         assert_eq!(collector.events().len(), EVENTS, "{path}");
     };
-    // Side by side, as each takes some seconds to be stopped.
+    // In parallel, because each program takes some seconds to stop.
     std::thread::scope(|scope| {
         let npe = r#"{"errors":["Internal server error.","java.lang.NullPointerException\n\tat a.B"]}"#;
         for (path, reply) in [
@@ -178,7 +181,7 @@ fn an_answer_that_cannot_be_read_spoils_no_other() {
 }
 
 #[test]
-fn without_a_reporter_run_prints_and_does_not_mind_if_nobody_reads() {
+fn run_without_reporter_prints_despite_closed_pipe() {
     let place = Place::new();
     let flink = FakeFlink::start(session::answers());
     let arguments = ["run", "--flink", &flink.url(), OFTEN];
@@ -200,10 +203,10 @@ fn without_a_reporter_run_prints_and_does_not_mind_if_nobody_reads() {
     assert!(!stopped.stderr.contains("panicked") && !stopped.stderr.contains("WARN"), "{}", stopped.stderr);
 }
 
-/// Scenario: the collector takes a request and never answers. Guarantees: the cluster is looked at on and on, another reporter has everything,
-/// and what waits is bounded.
+/// Scenario: the collector accepts a request and never responds. Guarantees: the cluster is still
+/// polled, another reporter gets everything, and the queue is bounded.
 #[test]
-fn a_collector_that_is_slow_holds_up_nobody_else() {
+fn slow_collector_does_not_delay_others() {
     let place = Place::new();
     let flink = FakeFlink::start(session::answers());
     let (slow, quick) = (OtlpCollector::start().unwrap(), OtlpCollector::start().unwrap());
@@ -236,7 +239,7 @@ fn a_collector_that_is_slow_holds_up_nobody_else() {
 }
 
 #[test]
-fn a_second_signal_stops_at_once() {
+fn second_signal_stops_at_once() {
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
         let place = Place::new();
         let flink = FakeFlink::start(session::answers());
@@ -257,19 +260,19 @@ fn a_second_signal_stops_at_once() {
         running.wait_for_stderr("stopping");
         running.signal(signal);
         let stopped = running.finish().expect_code(code);
-        assert!(stopped.stderr.ends_with("stopped at once, what was queued is lost\n"), "{}", stopped.stderr);
+        assert!(stopped.stderr.ends_with("stopped at once, queued records are lost\n"), "{}", stopped.stderr);
     }
 }
 
 #[test]
-fn what_cannot_be_drained_in_time_is_counted() {
+fn undrained_records_are_counted() {
     let place = Place::new();
     let flink = FakeFlink::start(session::answers());
     let nobody = Port::reserve();
     let arguments =
         ["run", "--flink", &flink.url(), "--otlp", &nobody.url(), OFTEN, "-Dflink-traces.shutdown-timeout=50 ms"];
     let running = place.start(&arguments);
-    running.wait_for_stderr("trying again");
+    running.wait_for_stderr("retrying");
     flink.wait_for_requests(OVERVIEW, 2);
     running.signal("TERM");
     let stopped = running.finish().expect_code(1);
@@ -279,7 +282,7 @@ fn what_cannot_be_drained_in_time_is_counted() {
 }
 
 #[test]
-fn once_shows_a_table() {
+fn once_prints_a_table() {
     let place = Place::new();
     let flink = FakeFlink::start(session::answers());
     let shown = place.run(&["once", "--flink", &flink.url()]).expect_code(0);
@@ -289,17 +292,17 @@ fn once_shows_a_table() {
     assert_eq!(lines[0], address);
     let words: Vec<_> = lines.iter().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
     assert_eq!(words[1], ["JOB", "ID", "STATE", "FOR", "CHECKPOINTS", "FAILED", "LAST", "TOOK", "SIZE"]);
-    // What is left out is for how long it has been running.
+    // The omitted column is the time since the job started.
     assert_eq!(words[2][..3], ["orders-recover", JOB, "RUNNING"]);
     assert_eq!(words[2][words[2].len() - 7..], ["3", "1", "03:15:20.330", "70", "ms", "204.0", "KiB"]);
 
-    // What one cluster does not answer does not keep the next from being shown.
+    // A cluster that does not respond does not hide the next one.
     let away = Port::reserve();
     let shown = place.run(&["once", "--flink", &away.url(), "--flink", &flink.url()]).expect_code(1);
     assert!(shown.stdout.starts_with(&address) && shown.stderr.starts_with("error: "), "{shown:?}");
 }
 
-/// What a span tells, without what differs between a cluster and its recording.
+/// Returns the content of a span that is the same for a cluster and its recording.
 fn content(span: &ReceivedSpan) -> String {
     let mut attributes = span.attributes();
     attributes.retain(|key, _| !["flink.cluster.name", "host"].contains(&key.as_str()));
@@ -307,15 +310,15 @@ fn content(span: &ReceivedSpan) -> String {
 }
 
 #[test]
-fn a_recording_plays_as_what_the_cluster_told() {
+fn recording_plays_like_the_live_cluster() {
     let place = Place::new();
     let flink = FakeFlink::start(session::answers());
     let recording = place.start(&["record", "--flink", &flink.url(), "--output", "session.jsonl.gz", OFTEN]);
-    // The second look begins when all that the first one wanted is answered.
+    // The second poll starts when the first one is complete.
     flink.wait_for_requests(OVERVIEW, 3);
     recording.signal("TERM");
     let recorded = recording.finish().expect_code(0);
-    assert!(recorded.stderr.ends_with(" answers in session.jsonl.gz\n"), "{}", recorded.stderr);
+    assert!(recorded.stderr.ends_with(" responses in session.jsonl.gz\n"), "{}", recorded.stderr);
 
     let collectors = [(); 2].map(|()| OtlpCollector::start().unwrap());
     run_until_reported(&place, &[&flink.url()], &collectors[0]).expect_code(0);
@@ -328,7 +331,7 @@ fn a_recording_plays_as_what_the_cluster_told() {
 }
 
 #[test]
-fn a_recording_holds_no_secret_and_replaces_no_file() {
+fn recording_has_no_secret_and_replaces_no_file() {
     let place = Place::new();
     let mut answers = session::answers();
     let failure = r#"{"exceptionHistory":{"entries":[{"exceptionName":"E","timestamp":1,"taskName":"t","endpoint":"e","taskManagerId":"m",
@@ -357,14 +360,14 @@ fn a_recording_holds_no_secret_and_replaces_no_file() {
     let nobody = Port::reserve();
     let record = ["record", "--flink", &nobody.url(), "--output", "nothing.jsonl.gz", "--for", "50 ms"];
     let refused = place.run(&record).expect_code(1);
-    assert!(refused.stderr.ends_with("\nerror: the cluster did not answer\n"), "{}", refused.stderr);
+    assert!(refused.stderr.ends_with("\nerror: the cluster did not respond\n"), "{}", refused.stderr);
 }
 
 #[test]
 fn secrets_are_sent_and_never_shown() {
     let flink = FakeFlink::start(session::answers());
     let collector = OtlpCollector::start().unwrap();
-    // A collector that repeats, in its first answer, what it was sent.
+    // The first response of the collector repeats the request.
     let mut repeated = false;
     collector.answer_by(move |request| match request.headers.get("authorization") {
         Some(sent) if !std::mem::replace(&mut repeated, true) => {
@@ -388,7 +391,7 @@ flink-traces.rest.bearer-token: canary-in-token
             flink.url().replace("http://", "http://me:canary-in-file@")
         ),
     );
-    // Whatever the libraries underneath may log.
+    // At this level, the libraries log everything that they may log.
     let conf = ["--conf", "config.yaml", "--log-level", "trace", "--otlp", &collector.http_endpoint(), OFTEN];
     let by_address = flink.url().replace("http://", "http://me:canary-in-address@");
     let seen = Watched::<String>::default();
@@ -401,7 +404,7 @@ flink-traces.rest.bearer-token: canary-in-token
     wait_for_checkpoints(&collector, 2);
     running.signal("TERM");
     see(&running.finish().expect_code(0));
-    // Where something is wrong with a secret or beside it.
+    // Problems of a secret, or next to one.
     for wrong in [
         &["-Dtraces.reporter.otlp.exporter.headers=canary"][..],
         &["-Dtraces.reporter.otlp.exporter.headerz.authorization=canary"],
@@ -430,10 +433,10 @@ flink-traces.rest.bearer-token: canary-in-token
     assert_eq!(headers, BTreeSet::from(["Bearer canary-in-header".to_owned()]));
 }
 
-/// Scenario: two processes on one spool. Guarantees: the second names the first and ends with the exit code of a wrong configuration; the
-/// first delivers as if nothing had been. `check` needs no spool.
+/// Scenario: two processes use one spool. Guarantees: the second names the first, and exits with
+/// the code for an invalid configuration. The first delivers undisturbed. `check` needs no spool.
 #[test]
-fn a_spool_that_another_process_uses_is_told_with_its_number() {
+fn spool_in_use_names_the_other_process() {
     let flink = FakeFlink::start(session::answers());
     let collector = OtlpCollector::start().unwrap();
     let place = Place::new();

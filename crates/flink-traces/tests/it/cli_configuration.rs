@@ -1,4 +1,5 @@
-//! Configurations, good and bad: what is told, and with which exit code.
+//! Valid and invalid configurations: the output and the exit code.
+
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use crate::support::session;
 
 const SLF4J: &str = "org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory";
 
-/// Runs `check` on a configuration with that file; answers what it says on standard error.
+/// Runs `check` on a configuration with a file. Returns its standard error.
 fn check(file: &str, content: &str, arguments: &[&str], code: i32) -> String {
     let place = Place::new();
     place.write(&format!("conf/{file}"), content);
@@ -21,7 +22,7 @@ fn check(file: &str, content: &str, arguments: &[&str], code: i32) -> String {
 }
 
 #[test]
-fn what_is_wrong_is_told_all_at_once_with_place_and_nearest_key() {
+fn reports_all_problems_with_location_and_suggestion() {
     let told = check(
         "config.yaml",
         "traces:
@@ -56,7 +57,7 @@ error: conf/config.yaml:11:3: flink-traces.clusters.prod: htp://host cannot be a
 }
 
 #[test]
-fn options_that_only_reporters_read_are_checked_before_anything_starts() {
+fn reporter_options_are_checked_before_start() {
     let reporters = format!(
         "traces.reporter.otlp.factory.class: org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory
 traces.reporter.otlp.exporter.endpoint: http://localhost:4317
@@ -83,7 +84,7 @@ error: conf/flink-conf.yaml:8:1: events.reporter.file.rotate.keep: '0' is not a 
 }
 
 #[test]
-fn a_file_that_cannot_be_opened_is_told_when_it_is_needed() {
+fn unopenable_file_is_reported_when_needed() {
     let place = Place::new();
     let arguments =
         ["-Dtraces.reporter.json.factory.class=flink-traces-json", "-Dtraces.reporter.json.path=away/spans.jsonl"];
@@ -97,12 +98,12 @@ fn a_file_that_cannot_be_opened_is_told_when_it_is_needed() {
     let flink = FakeFlink::start(session::answers());
     let url = flink.url();
     let checked = place.run(&[&["check", "--flink", &url], &arguments[..]].concat()).expect_code(69);
-    assert!(checked.stdout.ends_with("  FAILED  traces.reporter.json: there is no directory away\n"), "{checked:?}");
+    assert!(checked.stdout.ends_with("  FAILED  traces.reporter.json: directory away does not exist\n"), "{checked:?}");
     assert_eq!(place.names(), [""; 0]);
 }
 
 #[test]
-fn lines_and_documents_that_are_no_configuration() {
+fn invalid_files_are_rejected_with_location() {
     for (file, content, expected) in [
         ("config.yaml", "a: 1\ntraces: {\n", "error: conf/config.yaml:3:1: "),
         ("config.yaml", "traces: x\n  b: c\n", "error: conf/config.yaml:2:4: "),
@@ -119,7 +120,7 @@ fn lines_and_documents_that_are_no_configuration() {
 }
 
 #[test]
-fn a_malformed_line_of_the_old_form_is_a_warning_as_in_flink() {
+fn malformed_legacy_line_is_a_warning_like_in_flink() {
     let flink = FakeFlink::start(session::answers());
     let url = flink.url();
     let told = check("flink-conf.yaml", "a:1\nmetrics.scope.delimiter: _\n", &["--flink", &url], 0);
@@ -128,7 +129,7 @@ fn a_malformed_line_of_the_old_form_is_a_warning_as_in_flink() {
 }
 
 #[test]
-fn bombs_are_refused_at_once() {
+fn yaml_bombs_are_rejected_at_once() {
     let mut aliases = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..9 {
         let below = level - 1;
@@ -149,7 +150,7 @@ fn bombs_are_refused_at_once() {
 }
 
 #[test]
-fn clusters_that_cannot_be_watched() {
+fn invalid_clusters_are_rejected() {
     let place = Place::new();
     let none = "error: no cluster to watch: give --flink URL, or configure flink-traces.clusters.<name>\n";
     for command in ["run", "once"] {
@@ -177,7 +178,7 @@ fn clusters_that_cannot_be_watched() {
 }
 
 #[test]
-fn arguments_that_are_no_options() {
+fn invalid_arguments_are_rejected() {
     let place = Place::new();
     for (arguments, expected) in [
         (&["-D", "a=1", "-D", "canary"][..], "error: -D number 2 is not key=value\n"),
@@ -202,7 +203,7 @@ fn arguments_that_are_no_options() {
 }
 
 #[test]
-fn check_tells_what_is_in_force_and_who_answers() {
+fn check_prints_options_and_tests_destinations() {
     let place = Place::new();
     let (flink, away) = (FakeFlink::start(session::answers()), Port::reserve());
     place.write(
@@ -237,14 +238,14 @@ fn check_tells_what_is_in_force_and_who_answers() {
         assert!(lines.any(|line| line == expected), "not there, or not in order: {expected}\n{}", checked.stdout);
     }
     assert_eq!(checked.stderr, "");
-    // Neither a span nor an event was sent: the only requests are for the version.
+    // No span and no event was sent. The only requests are for the version.
     assert_eq!(flink.authorizations().len(), 1);
-    // What --flink names is instead of what is configured.
+    // The clusters of --flink replace the configured ones.
     let checked = place.run(&["check", "--conf", "conf", "--flink", &flink.url()]).expect_code(0);
     assert!(!checked.stdout.contains("cluster test"), "{}", checked.stdout);
 }
 
-/// What `check` says on standard output of a configuration of one OTLP reporter, in an environment.
+/// Returns the standard output of `check` with one OTLP reporter, in an environment.
 fn check_in(environment: &[(&str, &str)], options: &str, arguments: &[&str]) -> String {
     let place = Place::new();
     place.write("token", "canary-in-file");
@@ -259,16 +260,16 @@ events.reporter.otel.factory.class: org.apache.flink.events.otel.OpenTelemetryEv
     let arguments = [&["check", "--conf", "conf", "--log-level", "trace"], arguments].concat();
     let mut command = command(&place.path(""), &arguments);
     command.envs(environment.iter().copied());
-    // There is no cluster to watch.
+    // The exit code is 69, because there is no cluster.
     let checked = Running::start(command).finish().expect_code(69);
     assert!(!format!("{checked:?}").contains("canary"), "{checked:?}");
     format!("{}{}", checked.stdout, checked.stderr)
 }
 
-/// Scenario: options by OpenTelemetry's variables, by the configuration and by arguments. Guarantees: an argument wins over the file, that
-/// over a variable, that over the default, and `check` tells which it was.
+/// Scenario: options are set by OpenTelemetry's variables, by the file and by arguments.
+/// Guarantees: the precedence is argument, file, variable, default. `check` prints the origin.
 #[test]
-fn the_environment_stands_under_the_configuration_and_check_tells_who_won() {
+fn environment_has_lower_precedence_than_file() {
     let nobody = Port::reserve();
     let url = nobody.url();
     let environment = [
@@ -300,7 +301,7 @@ fn the_environment_stands_under_the_configuration_and_check_tells_who_won() {
     }
 }
 
-/// Scenario: a secret in every option that may hold one. Guarantees: `check` shows none.
+/// Scenario: every secret option is set. Guarantees: `check` shows no secret.
 #[test]
 fn check_shows_no_secret() {
     let nobody = Port::reserve();

@@ -1,10 +1,10 @@
-//! The texts of `--help`. `UPDATE_EXPECT=1` writes them anew.
+//! The texts of `--help`. `UPDATE_EXPECT=1` rewrites them.
 
 use crate::support::process::Place;
 use expect_test::expect_file;
 
 #[test]
-fn every_help_is_as_agreed() {
+fn help_texts_match_golden_files() {
     let place = Place::new();
     for command in ["", "demo", "play", "record", "once", "run", "send", "check"] {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();

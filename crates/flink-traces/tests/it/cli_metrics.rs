@@ -1,4 +1,5 @@
-//! What `run` tells of itself while it runs.
+//! The metrics of `run`.
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,14 +17,14 @@ const OFTEN: &str = "-Dflink-traces.poll-interval=20 ms";
 const PAUSE: Duration = Duration::from_millis(5);
 const SUBTASKS: &str = "-Dtraces.checkpoint.span-detail-level=CHILDREN_SPANS_PER_SUBTASK";
 
-/// Where a running program says that its metrics are: host and port.
+/// Returns the host and port of the metrics of a running program.
 fn address(running: &Running) -> String {
     let said = running.wait_for_stderr("/metrics");
     let (before, _) = said.split_once("/metrics").unwrap();
     before.rsplit_once("http://").unwrap().1.to_owned()
 }
 
-/// Asks for a path under that name of the host; answers the status and the body.
+/// Gets a path with a `Host` header. Returns the status and the body.
 fn get(address: &str, host: &str, path: &str) -> (u16, String) {
     let mut connection = TcpStream::connect(address).unwrap();
     connection.set_read_timeout(Some(LONG)).unwrap();
@@ -34,14 +35,14 @@ fn get(address: &str, host: &str, path: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-/// The samples of the page, by name and labels.
+/// Returns the samples of a page, by name and labels.
 fn samples(page: &str) -> BTreeMap<String, u64> {
     let lines = page.lines().filter(|line| !line.starts_with('#'));
     let samples = lines.map(|line| line.rsplit_once(' ').unwrap());
     samples.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
 }
 
-/// Reads the page again and again until `found` holds of its samples, and returns these.
+/// Reads the page until `found` holds for its samples, and returns these.
 fn wait_for_page(address: &str, found: impl Fn(&BTreeMap<String, u64>) -> bool) -> BTreeMap<String, u64> {
     let end = Instant::now() + LONG;
     loop {
@@ -55,7 +56,7 @@ fn wait_for_page(address: &str, found: impl Fn(&BTreeMap<String, u64>) -> bool) 
 }
 
 #[test]
-fn the_metrics_are_those_of_the_collector_and_of_the_account_at_the_end() {
+fn metrics_match_collector_and_final_account() {
     let place = Place::new();
     let flink = FakeFlink::start(session::answers());
     let collector = OtlpCollector::start().unwrap();
@@ -73,7 +74,7 @@ fn the_metrics_are_those_of_the_collector_and_of_the_account_at_the_end() {
     assert!(address.starts_with("127.0.0.1:"), "{address}");
     let all = |collector: &OtlpCollector| collector.spans().len() == SPANS && collector.events().len() == EVENTS;
     assert!(collector.wait_until(LONG, all));
-    // What has arrived is counted when its answer has: soon.
+    // A record is counted when the response to its request has arrived.
     let counts = |samples: &BTreeMap<String, u64>, what: &str| {
         ["traces", "events"]
             .map(|signal| samples[&format!("flink_traces_reporter_{what}{{signal=\"{signal}\",reporter=\"otlp\"}}")])
@@ -112,7 +113,7 @@ fn the_metrics_are_those_of_the_collector_and_of_the_account_at_the_end() {
     assert_eq!(counts.iter().map(|(_, counts)| counts[1]).collect::<Vec<_>>(), arrived);
 }
 
-/// What is told of a spool: stored, delivered, rejected, dropped, on disk, bytes.
+/// Returns the metrics of a spool: stored, delivered, rejected, dropped, on disk, bytes.
 fn spool(samples: &BTreeMap<String, u64>, signal: &str) -> [u64; 6] {
     ["stored_total", "delivered_total", "rejected_total", "dropped_total", "queued", "bytes"]
         .map(|what| samples[&format!("flink_traces_spool_{what}{{signal=\"{signal}\",reporter=\"otlp\"}}")])
@@ -169,7 +170,8 @@ fn spool_account_continues_in_next_process() {
 
     let collector = OtlpCollector::start().unwrap();
     let running = start(&collector.grpc_endpoint());
-    // The same again, for the cluster still shows it, and what was there.
+    // The cluster still has the same checkpoints, so they are reported twice: from the spool and
+    // again.
     let all = stored.map(|count| 2 * count);
     let told = wait_for_spool_page(&address(&running), |samples| {
         ["traces", "events"].map(|signal| spool(samples, signal)[1]) == all
@@ -183,12 +185,12 @@ fn spool_account_continues_in_next_process() {
 }
 
 #[test]
-fn a_cluster_that_is_away_shows_and_is_no_reason_for_a_restart() {
+fn unreachable_cluster_is_down_but_healthy() {
     let place = Place::new();
-    let nobody = Port::reserve();
-    let running = place.start(&["run", "--flink", &nobody.url(), OFTEN, "-Dflink-traces.metrics.listen=0"]);
+    let port = Port::reserve();
+    let running = place.start(&["run", "--flink", &port.url(), OFTEN, "-Dflink-traces.metrics.listen=0"]);
     let address = address(&running);
-    running.wait_for_stderr("no answer");
+    running.wait_for_stderr("no response");
     let told = samples(&get(&address, "127.0.0.1", "/metrics").1);
     let of = |name: &str| *told.iter().find(|(key, _)| key.starts_with(name)).unwrap().1;
     assert_eq!(of("flink_traces_cluster_up"), 0);
@@ -197,7 +199,7 @@ fn a_cluster_that_is_away_shows_and_is_no_reason_for_a_restart() {
 }
 
 #[test]
-fn an_address_that_cannot_be_had_is_told() {
+fn unavailable_metrics_address_is_an_error() {
     let place = Place::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = |value: &str| format!("-Dflink-traces.metrics.listen={value}");

@@ -1,4 +1,5 @@
-//! `demo` and `play`: what is told, written and delivered, also of damaged and hostile recordings and to nobody.
+//! `demo` and `play`: output, files and delivery, also of damaged and hostile recordings.
+
 use crate::support::flink::{FakeFlink, Port};
 use crate::support::process::{Place, Running, command};
 use crate::support::session::{self, EVENTS, NAME, SPANS};
@@ -7,16 +8,16 @@ use serde_json::Value;
 
 const SUBTASKS: &str = "-Dtraces.checkpoint.span-detail-level=CHILDREN_SPANS_PER_SUBTASK";
 
-/// How many checkpoints are told in lines.
+/// Returns the number of printed checkpoints.
 fn checkpoints(lines: &str) -> usize {
     lines.lines().filter(|line| line.contains("Z  Checkpoint  ")).count()
 }
 
 #[test]
-fn the_demo_needs_nothing_and_tells_everything() {
+fn demo_needs_no_cluster_and_prints_everything() {
     let place = Place::new();
     let played = place.run(&["demo"]).expect_code(0);
-    // Lines as they come, a blank one, the summary.
+    // Printed lines, a blank line, the summary.
     let (lines, summary) = played.stdout.split_once("\n\n").unwrap();
     assert_eq!(checkpoints(lines), 74, "{lines}");
     assert!(
@@ -43,7 +44,7 @@ fn the_demo_needs_nothing_and_tells_everything() {
     let counts = [("traces json", written[0]), ("events json", written[1])];
     assert_eq!(played.counts(), counts.map(|(name, count)| (name.to_owned(), [count, count, 0, 0, 0])));
 
-    // The files are those of one session, and their ids those of the one before.
+    // The files contain one session, with the same ids as before.
     place.run(&["demo", "--quiet"]).expect_code(0);
     assert_eq!(
         [place.read("flink-traces-demo/spans.jsonl"), place.read("flink-traces-demo/events.jsonl")],
@@ -77,7 +78,7 @@ fn play_delivers_at_any_speed() {
 }
 
 #[test]
-fn what_no_collector_takes_is_lost_and_counted() {
+fn undeliverable_records_are_dropped_and_counted() {
     let place = Place::new();
     place.write("session.jsonl.gz", session::recording(&session::lines()));
     for protocol in ["grpc", "http"] {
@@ -98,7 +99,7 @@ fn what_no_collector_takes_is_lost_and_counted() {
 }
 
 #[test]
-fn what_stands_before_and_between_damage_is_told() {
+fn intact_parts_of_damaged_recording_are_played() {
     let lines = session::lines();
     let whole = session::recording(&lines);
     let mut garbage = lines.clone();
@@ -116,21 +117,16 @@ fn what_stands_before_and_between_damage_is_told() {
             i64::MAX
         ),
     ];
-    let left_out = "lines left out as they are no exchanges of a recording: ";
+    let skipped = |count: usize| format!("skipped {count} lines that are not exchanges of a recording, first line ");
     for (name, content, found, said) in [
         ("whole", whole.clone(), 3..=3, ""),
         ("plain", lines.join("\n").into_bytes(), 3..=3, ""),
         ("cut", whole[..whole.len() * 9 / 10].to_vec(), 1..=3, "error: cut: line "),
         ("tail", [&whole[..], b"not gzip"].concat(), 3..=3, "error: tail: line "),
-        (
-            "garbage",
-            session::recording(&garbage),
-            3..=3,
-            &format!("error: garbage: {left_out}3, the first is line 4: "),
-        ),
+        ("garbage", session::recording(&garbage), 3..=3, &format!("error: garbage: {}4: ", skipped(3))),
         ("hostile", session::recording(&hostile), 0..=0, ""),
-        ("foreign", b"a,b\n1,2\n".to_vec(), 0..=0, &format!("error: foreign: {left_out}2, the first is line 1: ")),
-        ("empty", Vec::new(), 0..=0, "error: empty: there is nothing in it\n"),
+        ("foreign", b"a,b\n1,2\n".to_vec(), 0..=0, &format!("error: foreign: {}1: ", skipped(2))),
+        ("empty", Vec::new(), 0..=0, "error: empty: the recording is empty\n"),
     ] {
         let place = Place::new();
         place.write(name, content);
@@ -143,10 +139,10 @@ fn what_stands_before_and_between_damage_is_told() {
     }
     let place = Place::new();
     let refused = place.run(&["play", "away"]).expect_code(1);
-    assert_eq!(refused.stderr, "error: away cannot be opened: No such file or directory (os error 2)\n");
+    assert_eq!(refused.stderr, "error: away: cannot be opened: No such file or directory (os error 2)\n");
 }
 
-/// A name of a megabyte that would forge lines, colour terminals and turn text around.
+/// A name of a megabyte that would forge lines, color terminals and reverse text.
 fn hostile_name() -> String {
     format!("evil\nINFO forged\r\u{1b}[31m\u{202e}\u{2028}\0{}", "x".repeat(1 << 20))
 }
@@ -162,7 +158,7 @@ fn check_lines(text: &str) {
 }
 
 #[test]
-fn a_hostile_name_stays_in_its_line_and_its_bounds() {
+fn hostile_name_stays_in_line_and_bounds() {
     let name = hostile_name();
     let place = Place::new();
     let lines: Vec<_> = session::lines().iter().map(|line| session::renamed(line, &name)).collect();
@@ -199,7 +195,7 @@ fn a_hostile_name_stays_in_its_line_and_its_bounds() {
 }
 
 #[test]
-fn nobody_needs_to_listen() {
+fn closed_pipes_are_no_error() {
     let place = Place::new();
     place.write("session.jsonl.gz", session::recording(&session::lines()));
     let flink = FakeFlink::start(session::answers());
@@ -208,7 +204,7 @@ fn nobody_needs_to_listen() {
     let full = ["play", recording.to_str().unwrap(), "--json", "full"];
     for arguments in [&full[..], &["once", "--flink", &url], &["check", "--flink", &url], &["demo"], &["--help"]] {
         let mut command = command(&place.path(""), arguments);
-        // The reading end of this pipe is closed at once.
+        // The read end of this pipe is closed at once.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         command.stdout(writer);
@@ -217,7 +213,7 @@ fn nobody_needs_to_listen() {
     }
     assert_eq!(place.read("full/spans.jsonl"), place.read("flink-traces-demo/spans.jsonl"));
 
-    // Neither standard error.
+    // The same holds for standard error.
     let mut command = command(&place.path(""), &["play", "session.jsonl.gz", "--json", "out"]);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -228,7 +224,7 @@ fn nobody_needs_to_listen() {
 }
 
 #[test]
-fn colours_are_for_terminals_only() {
+fn colors_are_for_terminals_only() {
     let place = Place::new();
     place.write("session.jsonl.gz", session::recording(&session::lines()));
     for environment in [None, Some(("CLICOLOR_FORCE", "1")), Some(("NO_COLOR", "1"))] {
@@ -239,10 +235,10 @@ fn colours_are_for_terminals_only() {
     }
 }
 
-/// Unlike a closed pipe, what cannot be written is not what anybody wanted.
+/// Unlike a closed pipe, a full disk is an error.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_told_and_stops_no_reporter() {
+fn full_disk_is_reported_and_reporters_continue() {
     let place = Place::new();
     place.write("session.jsonl.gz", session::recording(&session::lines()));
     let mut command = command(&place.path(""), &["play", "session.jsonl.gz", "--json", "out"]);

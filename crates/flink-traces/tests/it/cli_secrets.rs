@@ -1,4 +1,5 @@
-//! A canary in every option that may hold a secret: it is sent where it belongs, and shown nowhere.
+//! A canary in every secret option is sent to its destination, and shown nowhere.
+
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,7 +14,7 @@ use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
 /// `me:canary-basic` in base64, as basic authentication has it, and `me:canary-proxy`.
 const BASIC: &str = "bWU6Y2FuYXJ5LWJhc2lj";
 const PROXY: &str = "bWU6Y2FuYXJ5LXByb3h5";
-/// What holds the secrets itself.
+/// The files that contain the secrets themselves.
 const GIVEN: [&str; 3] = ["config.yaml", "token", "broken.pem"];
 
 fn shows_nothing(what: &str, text: &str) {
@@ -36,11 +37,11 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_canary_in_every_secret_option_is_sent_and_never_shown() {
+fn secret_canaries_are_sent_and_never_shown() {
     let place = Place::new();
     let flink = FakeFlink::start(session::answers());
     let collector = OtlpCollector::start().unwrap();
-    // Repeats to each sender, once, all that it was sent, and refuses events for good.
+    // The collector repeats the first request of each sender in its response, and rejects events.
     let mut known = BTreeSet::new();
     collector.answer_by(move |request| {
         let sent = format!("no: {:?} {}", request.headers, request.path);
@@ -109,7 +110,7 @@ fn a_canary_in_every_secret_option_is_sent_and_never_shown() {
         sent.iter().all(is_sent) && requests.iter().all(|request| request.path.ends_with("?key=canary-query"))
     };
     assert!(collector.wait_until(LONG, all_sent));
-    // Refused events are in a file by then.
+    // Rejected events are in a file by then.
     let mut pages = String::new();
     for path in ["/metrics", "/healthz", "/else"] {
         pages += &get(&address, path);
@@ -128,7 +129,7 @@ fn a_canary_in_every_secret_option_is_sent_and_never_shown() {
     for kind in ["cursor.json", ".seg", "dead-letter/events-token.jsonl", "lock"] {
         assert!(files.iter().any(|path| path.display().to_string().ends_with(kind)), "{kind}: {files:?}");
     }
-    // `token` is a variable of the events, which the user put there to be sent.
+    // `token` is a variable of the events, which the user configured to be sent.
     for path in files.iter().filter(|path| !path.display().to_string().contains("events-token")) {
         let text = String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
         shows_nothing(&path.display().to_string(), &text.replace("canary-by-key", ""));
@@ -167,7 +168,7 @@ fn an_option_that_is_wrong_does_not_show_its_secret() {
         arguments.extend(dynamic.iter().map(String::as_str));
         let refused = place.run(&arguments).expect_code(78);
         assert!(refused.stderr.contains("error: "), "{}", refused.stderr);
-        // What is no address at all may be shown but for what stands where credentials do.
+        // Text that is not an address may be shown, except in the place of credentials.
         shows_nothing(&format!("{options:?}"), &refused.stderr.replace("canary://", ""));
     }
 }

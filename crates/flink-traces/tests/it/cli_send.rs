@@ -1,4 +1,5 @@
-//! `send`: files of OTLP/JSON lines arrive as the reporter would have sent them, and every line is accounted for.
+//! `send`: files of OTLP/JSON lines arrive like reported records, and every line is accounted for.
+
 use std::io::Write;
 use std::process::Stdio;
 
@@ -11,7 +12,7 @@ use flink_traces_testkit::{Answer, Encoding, HttpAnswer, OtlpCollector};
 
 const SUBTASKS: &str = "-Dtraces.checkpoint.span-detail-level=CHILDREN_SPANS_PER_SUBTASK";
 
-/// Everything that a collector has as plain JSON, sorted. Neither the order of records nor that of attributes has a meaning.
+/// Returns the records of a collector as plain JSON, sorted. The order has no meaning.
 fn received(collector: &OtlpCollector) -> (Vec<String>, Vec<String>) {
     let mut spans: Vec<_> = collector.spans().iter().map(|span| span.plain().to_string()).collect();
     let mut events: Vec<_> = collector.events().iter().map(|event| event.plain().to_string()).collect();
@@ -26,7 +27,7 @@ fn gzipped(text: &str) -> Vec<u8> {
     gzip.finish().unwrap()
 }
 
-/// A line with one span of that name.
+/// Returns a line with one span.
 fn line(name: &str) -> String {
     format!(
         r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","name":"{name}"}}]}}]}}]}}"#
@@ -136,9 +137,9 @@ events: 2 read = 0 delivered + 0 rejected + 2 dropped (no destination 2)
     let sent = place.run(&["send", "many.jsonl", &class, &option]).expect_code(1);
     assert_eq!(sent.stderr.matches("unreadable: ").count(), 20);
     assert!(sent.stderr.ends_with(
-        "many.jsonl: so are 80 more lines\nmany.jsonl: 100 lines = 0 requests + 0 empty + 100 unreadable\n"
+        "many.jsonl: 80 more unreadable lines\nmany.jsonl: 100 lines = 0 requests + 0 empty + 100 unreadable\n"
     ));
-    // A gzipped file that ends too early.
+    // A truncated gzipped file.
     let packed = gzipped(&line("packed"));
     place.write("torn.gz", &packed[..packed.len() - 8]);
     let sent = place.run(&["send", "torn.gz", &class, &option]).expect_code(1);
@@ -146,7 +147,7 @@ events: 2 read = 0 delivered + 0 rejected + 2 dropped (no destination 2)
 }
 
 #[test]
-fn what_is_refused_or_given_up_is_told_and_where_to_begin_again() {
+fn failed_send_names_line_to_resume_from() {
     let place = Place::new();
     let collector = OtlpCollector::start().unwrap();
     let endpoint = collector.http_endpoint() + "/v1/traces";
@@ -166,7 +167,7 @@ fn what_is_refused_or_given_up_is_told_and_where_to_begin_again() {
     let at_once = "-Dtraces.reporter.otlp.retry.timeout=0";
     let sent = place.run(&["send", "a.jsonl", "b.jsonl", "--otlp", &endpoint, at_once]).expect_code(1);
     let said = "traces otlp: 3 read = 0 delivered + 0 rejected + 3 dropped (given up 3)\n  \
-                last error: given up after attempt 1: HTTP 503 Service Unavailable\n  not all is sent from a.jsonl:1 on\n";
+                last error: given up after attempt 1: HTTP 503 Service Unavailable\n  not everything was sent from a.jsonl:1 on\n";
     assert!(sent.stderr.ends_with(said), "{}", sent.stderr);
 }
 
@@ -190,19 +191,23 @@ fn a_signal_stops_it_and_says_where() {
         "{}",
         sent.stderr
     );
-    assert!(sent.stderr.ends_with("  not all is sent from a.jsonl:1 on\nb.jsonl: not begun\n"), "{}", sent.stderr);
+    assert!(
+        sent.stderr.ends_with("  not everything was sent from a.jsonl:1 on\nb.jsonl: not read\n"),
+        "{}",
+        sent.stderr
+    );
 }
 
 #[test]
 fn it_needs_one_destination() {
     let place = Place::new();
     let refused = place.run(&["send", "-"]).expect_code(78);
-    assert!(refused.stderr.contains("nowhere to send to: give --otlp URL"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("no destination: give --otlp URL"), "{}", refused.stderr);
     let class = format!("-Dtraces.reporter.b.factory.class={}", flink_traces_otlp::TRACE_FACTORY);
     let endpoint = "-Dtraces.reporter.b.exporter.endpoint=http://localhost:1";
     let mut command = command(&place.path(""), &["send", "-", "--otlp", "http://localhost:1", &class, endpoint]);
     command.stdin(Stdio::null());
     let refused = Running::start(command).finish().expect_code(78);
-    let said = "one destination only: traces.reporter.b, traces.reporter.otlp; choose by -D traces.reporters=b";
+    let said = "expected one destination, found traces.reporter.b, traces.reporter.otlp: choose one with -D traces.reporters=b";
     assert!(refused.stderr.contains(said), "{}", refused.stderr);
 }

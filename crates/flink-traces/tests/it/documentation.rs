@@ -1,4 +1,4 @@
-//! What the documents say that a program can check: the tables of options, the examples, the tests that they name.
+//! Statements of the documents that a program can check: excerpts, and the names of tests.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// The documents of the workspace, by their paths below its root.
+/// Returns the documents of the workspace, by their paths below its root.
 fn documents() -> Vec<(String, String)> {
     let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
     for entry in fs::read_dir(root().join("docs")).unwrap() {
@@ -20,32 +20,32 @@ fn documents() -> Vec<(String, String)> {
     paths.into_iter().map(|path| (path.clone(), fs::read_to_string(root().join(path)).unwrap())).collect()
 }
 
-/// The contents of a document's code blocks that are in that language.
+/// Returns the contents of a document's code blocks in a language.
 fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
     let begin = |part: &'a str| part.split_once("\n```").map(|(block, _)| block);
     document.split(fence.as_str()).skip(1).filter_map(begin).collect()
 }
 
-/// Tests are named as `crate/tests/file.rs::name`, without the folder `crates`.
+/// A test is named `crate/tests/file.rs::name`, without the folder `crates`.
 #[test]
-fn tests_that_documents_name_exist() {
+fn tests_named_in_documents_exist() {
     let mut count = 0;
     for (path, document) in documents() {
         for named in document.split('`').skip(1).step_by(2) {
             let Some((file, name)) = named.split_once(".rs::") else { continue };
             let source = fs::read_to_string(root().join("crates").join(format!("{file}.rs")));
             let source = source.unwrap_or_else(|error| panic!("{path}: {named}: {error}"));
-            assert!(source.contains(&format!("fn {name}(")), "{path}: {named}: there is no such test");
+            assert!(source.contains(&format!("fn {name}(")), "{path}: {named}: no such test");
             count += 1;
         }
     }
     assert!(count >= 30, "{count} tests");
 }
 
-/// A row that says that something is the same or different says what proves it.
+/// Every row with the status `same` or `different` names a proof.
 #[test]
-fn every_row_of_the_parity_tables_names_its_proof() {
+fn every_parity_row_names_its_proof() {
     let document = fs::read_to_string(root().join("docs/flink-parity.md")).unwrap();
     let tables = document.split("| Flink | Status | Here | Proof |\n|---|---|---|---|\n").skip(1);
     let rows = tables.flat_map(|table| table.lines().take_while(|line| line.starts_with('|')));
@@ -64,9 +64,9 @@ fn every_row_of_the_parity_tables_names_its_proof() {
     assert_eq!(known.len(), 4, "{known:?}");
 }
 
-/// Each line of the excerpt in the README is one that the demo prints, in its order.
+/// The demo prints each line of the excerpt in the README, in the same order.
 #[test]
-fn the_readme_shows_what_the_demo_prints() {
+fn readme_excerpt_matches_demo_output() {
     let document = fs::read_to_string(root().join("README.md")).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_flink-traces")).arg("demo").current_dir(&directory).output().unwrap();
@@ -75,6 +75,6 @@ fn the_readme_shows_what_the_demo_prints() {
     let [excerpt] = blocks(&document, "text")[..] else { panic!("one excerpt expected") };
     let mut lines = printed.lines();
     for line in excerpt.lines().filter(|line| *line != "…") {
-        assert!(lines.any(|printed| printed == line), "not printed, or not there: {line}");
+        assert!(lines.any(|printed| printed == line), "not printed, or in another order: {line}");
     }
 }

@@ -1,4 +1,5 @@
-//! Recorded sessions of real clusters, played over OTLP, against what Flink's own reporters sent in the same sessions.
+//! Recorded sessions of real clusters, played over OTLP, compared with the output of Flink's own
+//! reporters in the same sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -19,7 +20,7 @@ fn recording(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings").join(name)
 }
 
-/// The lines of a gzipped file.
+/// Returns the lines of a gzipped file.
 fn lines(name: &str) -> Vec<String> {
     let mut text = String::new();
     GzDecoder::new(std::fs::File::open(recording(name)).unwrap()).read_to_string(&mut text).unwrap();
@@ -56,11 +57,11 @@ fn played(session: &str, protocol: &str) -> (Vec<ReceivedSpan>, Vec<ReceivedEven
     received
 }
 
-/// What Flink's own reporters sent.
+/// Returns the records that Flink's own reporters sent.
 fn native(session: &str) -> Vec<Record> {
     let (mut spans, mut logs) = (Vec::new(), Vec::new());
     for line in lines(&format!("flink-{session}.native-otlp.jsonl.gz")) {
-        // One signal a line.
+        // Each line has one signal.
         if line.starts_with("{\"resourceSpans\"") {
             spans.extend(ReceivedSpan::read_json(&line).unwrap());
         } else {
@@ -70,7 +71,8 @@ fn native(session: &str) -> Vec<Record> {
     records(&spans, &logs)
 }
 
-/// The checkpoints that REST showed ended, by job and id, read without any of the code under test.
+/// Returns the ended checkpoints in REST responses, by job and id. Uses none of the code under
+/// test.
 fn shown(session: &str) -> BTreeSet<(String, i64)> {
     let mut shown = BTreeSet::new();
     for line in lines(&format!("flink-{session}.jsonl.gz")) {
@@ -87,7 +89,8 @@ fn shown(session: &str) -> BTreeSet<(String, i64)> {
     shown
 }
 
-/// Each checkpoint that REST showed ended has one `Checkpoint` span, and no other has one.
+/// Checks that each ended checkpoint in REST responses has one `Checkpoint` span, and no other has
+/// one.
 fn check_every_checkpoint_once(session: &str, spans: &[ReceivedSpan]) -> usize {
     let mut counts: BTreeMap<(String, i64), usize> = BTreeMap::new();
     for span in spans.iter().filter(|span| span.name() == "Checkpoint") {
@@ -101,12 +104,13 @@ fn check_every_checkpoint_once(session: &str, spans: &[ReceivedSpan]) -> usize {
     shown.len()
 }
 
-/// Compares, and pins what comes of it.
+/// Compares, and checks the result against a golden file.
 fn compared(session: &str, protocol: &str) -> Comparison {
     let (spans, logs) = played(session, protocol);
     check_every_checkpoint_once(session, &spans);
     let shown = shown(session);
-    // Left out: checkpoints that came and went unseen, in the last second of the cluster; and a span that later became an event.
+    // Omitted are checkpoints that were missed in the last second of the cluster, and a span that
+    // later versions report as an event.
     let is_comparable = |record: &Record| {
         let checkpoint = record.checkpoint().map(|(job, id)| (job.to_owned(), id));
         checkpoint.is_none_or(|checkpoint| shown.contains(&checkpoint)) && record.kind() != "JobFailure"
@@ -123,24 +127,25 @@ fn check_same_as_flink(session: &str, protocol: &str) {
 }
 
 #[test]
-fn flink_2_3_over_grpc_is_what_flink_reported() {
+fn flink_2_3_over_grpc_equals_native_output() {
     check_same_as_flink("2.3.0-full", "grpc");
 }
 
 #[test]
-fn flink_2_3_over_http_is_what_flink_reported() {
+fn flink_2_3_over_http_equals_native_output() {
     check_same_as_flink("2.3.0-full", "http");
 }
 
 #[test]
-fn flink_1_20_is_what_flink_reported() {
+fn flink_1_20_equals_native_output() {
     check_same_as_flink("1.20.5-full", "grpc");
 }
 
-/// The Adaptive scheduler forgets the states of earlier attempts, and tells failures some milliseconds off; all else is as Flink
-/// reported it. The golden file names the differences.
+/// The Adaptive scheduler forgets the states of earlier attempts, and its failures are some
+/// milliseconds off. Everything else is as Flink reported it. The golden file lists the
+/// differences.
 #[test]
-fn an_adaptive_job_differs_in_states_and_failures_only() {
+fn adaptive_job_differs_in_states_and_failures_only() {
     let comparison = compared("2.3.0-adaptive", "grpc");
     let differ = |difference: &String| {
         difference.starts_with("JobStatusChangeEvent ") || difference.starts_with("JobFailureEvent ")
@@ -148,10 +153,10 @@ fn an_adaptive_job_differs_in_states_and_failures_only() {
     assert!(comparison.differences.iter().all(differ), "{comparison}");
 }
 
-/// Of a batch job there are its states and failures, and nothing is made up beyond them. Its first RUNNING was overwritten by the
-/// second before anyone looked, and its end came after the last look.
+/// A batch job has states and failures, and nothing is invented beyond them. Its first RUNNING was
+/// overwritten by the second before a poll, and its end came after the last poll.
 #[test]
-fn a_batch_job_has_states_and_failures_only() {
+fn batch_job_has_states_and_failures_only() {
     let comparison = compared("2.3.0-batch", "grpc");
     let differ = |difference: &String| difference.starts_with("JobStatusChangeEvent ");
     assert!(comparison.differences.iter().all(differ), "{comparison}");
@@ -159,9 +164,9 @@ fn a_batch_job_has_states_and_failures_only() {
     assert_eq!((spans.len(), logs.len()), (0, 3));
 }
 
-/// What each version's REST API tells, by kind of output.
+/// Counts the observations of each Flink version, by kind.
 #[test]
-fn every_version_tells_every_checkpoint_once() {
+fn every_version_reports_every_checkpoint_once() {
     let mut table = String::new();
     for version in ["2.3.0", "1.20.5", "1.18.1", "1.13.6", "1.9.3"] {
         let session = format!("{version}-full");

@@ -1,4 +1,5 @@
-//! A JobManager that answers by script: `flink-rest`'s server over what was recorded, and what no Flink says in front of it.
+//! A scripted JobManager: the server of `flink-rest` over recorded responses, with responses that
+//! Flink would not send in front of it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use tokio::sync::oneshot;
 
 use super::Watched;
 
-/// A port of the loopback interface where nobody listens, and nobody else can.
+/// A reserved port of the loopback interface, without a listener.
 pub(crate) struct Port(TcpSocket);
 
 impl Port {
@@ -40,20 +41,20 @@ impl Port {
     }
 }
 
-/// What is answered, by path. Anything else is answered as Flink answers an unknown path.
+/// The responses by path. Another path gets Flink's response to an unknown path.
 pub(crate) type Answers = BTreeMap<String, Reply>;
 
 #[derive(Clone)]
 pub(crate) enum Reply {
-    /// Flink's answer: a status, and the endpoint's JSON or that of an error.
+    /// A response of Flink: a status, and the JSON of the endpoint or of an error.
     Flink(u16, String),
-    /// What is between the program and Flink, or broken.
+    /// A response that Flink would not send: of a proxy, or broken.
     Strange(String),
-    /// Nothing ever.
+    /// No response, for ever.
     Never,
 }
 
-/// A JobManager on the loopback interface. It is gone when this is dropped.
+/// A JobManager on the loopback interface. It stops when this is dropped.
 pub(crate) struct FakeFlink {
     address: SocketAddr,
     script: Arc<Watched<Script>>,
@@ -64,7 +65,7 @@ pub(crate) struct FakeFlink {
 #[derive(Default)]
 struct Script {
     answers: Answers,
-    /// Paths, and what `authorization` said.
+    /// The paths of requests, and their `authorization` headers.
     requests: Vec<(String, Option<String>)>,
 }
 
@@ -86,7 +87,7 @@ impl FakeFlink {
             runtime.block_on(async {
                 let server = RestServer::new(port.0.listen(64).unwrap(), router, options);
                 listening.send(()).unwrap();
-                // Who waits for an answer that never comes is not waited for.
+                // A client that waits for a response does not delay the shutdown.
                 tokio::select! {
                     () = server.serve(std::future::pending()) => {}
                     _ = stopped => {}
@@ -101,7 +102,7 @@ impl FakeFlink {
         format!("http://{}", self.address)
     }
 
-    /// Answers otherwise from now on.
+    /// Replaces the responses.
     pub(crate) fn set(&self, answers: Answers) {
         self.script.change(|script| script.answers = checked(answers));
     }
@@ -111,7 +112,7 @@ impl FakeFlink {
         self.script.change(|script| script.requests.clear());
     }
 
-    /// Waits for that many requests of that path.
+    /// Waits until a path was requested `count` times.
     pub(crate) fn wait_for_requests(&self, path: &str, count: usize) {
         let found = self.script.wait_for(|script| {
             let asked = script.requests.iter().filter(|(asked, _)| asked == path).count();
@@ -120,7 +121,7 @@ impl FakeFlink {
         found.unwrap_or_else(|| panic!("{path} was not requested {count} times"));
     }
 
-    /// What the requests so far had as `authorization`.
+    /// Returns the `authorization` headers of the requests so far.
     pub(crate) fn authorizations(&self) -> Vec<Option<String>> {
         self.script.change(|script| script.requests.iter().map(|(_, authorization)| authorization.clone()).collect())
     }
@@ -135,7 +136,7 @@ impl Drop for FakeFlink {
     }
 }
 
-/// Answers of Flink's are such that it could have given them.
+/// Checks that Flink could have sent the responses.
 fn checked(answers: Answers) -> Answers {
     for (path, reply) in &answers {
         if let Reply::Flink(200, body) = reply {
@@ -146,7 +147,7 @@ fn checked(answers: Answers) -> Answers {
     answers
 }
 
-/// Notes who asks what, and answers what Flink does not.
+/// Records the requests, and sends the responses that Flink would not send.
 async fn in_front(State(script): State<Arc<Watched<Script>>>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let authorization = request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
@@ -166,7 +167,7 @@ async fn in_front(State(script): State<Arc<Watched<Script>>>, request: Request, 
     }
 }
 
-/// The cluster that was recorded.
+/// The recorded cluster.
 struct Recorded(Arc<Watched<Script>>);
 
 impl Recorded {

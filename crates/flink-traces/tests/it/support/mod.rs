@@ -1,4 +1,4 @@
-//! What the tests of the command line share: the program as a process, a cluster that answers by script, a session to play.
+//! Support for tests: the program as a process, a scripted cluster, and a recorded session.
 
 pub(crate) mod flink;
 pub(crate) mod process;
@@ -7,10 +7,10 @@ pub(crate) mod session;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Longer than anything here may take.
+/// A limit that no wait comes near, on any machine.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// A value that some thread changes and another waits for.
+/// A value that one thread changes while another waits for a change.
 #[derive(Default)]
 pub(crate) struct Watched<T> {
     value: Mutex<T>,
@@ -24,7 +24,7 @@ impl<T> Watched<T> {
         result
     }
 
-    /// Waits until `found` finds something in the value; `None` if that takes too long.
+    /// Waits until `found` returns a result. Returns `None` if that takes too long.
     pub(crate) fn wait_for<R>(&self, mut found: impl FnMut(&mut T) -> Option<R>) -> Option<R> {
         let end = Instant::now() + LONG;
         let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);

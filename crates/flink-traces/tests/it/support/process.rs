@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::Watched;
 
-/// A directory of its own, in which the program is run.
+/// A temporary directory in which the program runs.
 pub(crate) struct Place(TempDir);
 
 impl Place {
@@ -31,7 +31,7 @@ impl Place {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// The names of the files and directories in it, sorted.
+    /// Returns the names of the files and directories in it, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -49,7 +49,7 @@ impl Place {
     }
 }
 
-/// The program, in `directory`, with nothing of the environment that changes what it does.
+/// Returns the command of the program in `directory`, without variables that change its behavior.
 pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flink-traces"));
     for name in ["FLINK_TRACES_CONF", "FLINK_TRACES_LOG", "NO_COLOR", "CLICOLOR_FORCE"] {
@@ -92,12 +92,12 @@ impl Running {
         Self { id, status, stdout, stderr }
     }
 
-    /// Waits until the program has said that on standard error; answers all that it has said.
+    /// Waits until the standard error of the program contains `text`. Returns all of it.
     pub(crate) fn wait_for_stderr(&self, text: &str) -> String {
         wait_for(&self.stderr, text)
     }
 
-    /// Waits until the program has printed that to standard output.
+    /// Waits until the standard output of the program contains `text`.
     pub(crate) fn wait_for_stdout(&self, text: &str) {
         wait_for(&self.stdout, text);
     }
@@ -121,7 +121,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Its id is its own until it has been waited for.
+        // The system does not reuse the id until the process has been waited for.
         if self.status.change(|status| status.is_none()) {
             let _ = Command::new("kill").args(["-KILL", &self.id.to_string()]).status();
         }
@@ -163,18 +163,19 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
-    /// Checks how it ended; shows all it said if that is not so.
+    /// Checks the exit code. A failure shows the output.
     #[track_caller]
     pub(crate) fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
-    /// What it says became of what was reported, by reporter: emitted, delivered, rejected, dropped, queued. They are balanced.
+    /// Returns the printed accounts by reporter: emitted, delivered, rejected, dropped, queued.
+    /// Checks that they are balanced.
     pub(crate) fn counts(&self) -> Vec<(String, [u64; 5])> {
         let counts = self.stderr.lines().filter_map(|line| {
             let (reporter, counts) = line.split_once(": ").filter(|(_, counts)| counts.contains(" emitted = "))?;
-            // What is in parentheses says why.
+            // The text in parentheses has the reasons.
             let counts: String = counts.split(['(', ')']).step_by(2).collect();
             let numbers: Vec<u64> = counts.split_whitespace().filter_map(|word| word.parse().ok()).collect();
             let [emitted, rest @ ..] = <[u64; 5]>::try_from(numbers).unwrap();

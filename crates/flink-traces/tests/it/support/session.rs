@@ -1,4 +1,5 @@
-//! The beginning of a recorded session of a real Flink 2.3.0: one job runs and has completed three checkpoints.
+//! The beginning of a recorded session of a real Flink 2.3.0. One job runs and has completed three
+//! checkpoints.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,16 +10,16 @@ use flink_traces_observer::recording::{Exchange, RecordingReader};
 
 use super::flink::{Answers, Reply};
 
-/// The job, and its name.
+/// The job id. The name follows.
 pub(crate) const JOB: &str = "0b1d198cd84d58810f0faf9761017b2f";
 pub(crate) const NAME: &str = "orders-recover";
 
-/// How many spans and events it is told as, children included, at the level `CHILDREN_SPANS_PER_SUBTASK`: for each of three
-/// checkpoints the checkpoint, 4 tasks and 11 subtasks, and one initialization.
+/// The number of its spans at the level `CHILDREN_SPANS_PER_SUBTASK`. Each of three checkpoints has
+/// 4 tasks and 11 subtasks, and there is one initialization. The number of its events follows.
 pub(crate) const SPANS: usize = 3 * (1 + 4 + 11) + 1;
 pub(crate) const EVENTS: usize = 3 + 2;
 
-/// When the third checkpoint was told and the next one was not.
+/// A time after the third checkpoint was reported, and before the next one.
 const END_MILLIS: i64 = 1_795_230_920_999;
 
 pub(crate) fn full_recording() -> PathBuf {
@@ -30,12 +31,12 @@ fn exchanges() -> Vec<Exchange> {
     exchanges.take_while(|exchange| exchange.t_ms <= END_MILLIS).collect()
 }
 
-/// The session as lines of a recording.
+/// Returns the session as lines of a recording.
 pub(crate) fn lines() -> Vec<String> {
     exchanges().iter().map(|exchange| serde_json::to_string(exchange).unwrap()).collect()
 }
 
-/// A recording of these lines.
+/// Returns a recording of lines.
 pub(crate) fn recording(lines: &[String]) -> Vec<u8> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     for line in lines {
@@ -44,12 +45,12 @@ pub(crate) fn recording(lines: &[String]) -> Vec<u8> {
     gzip.finish().unwrap()
 }
 
-/// What the cluster answers at the session's end.
+/// Returns the responses of the cluster at the end of the session.
 pub(crate) fn answers() -> Answers {
     let asked = exchanges().into_iter().filter(|exchange| exchange.method == "GET" && exchange.status != 0);
     let mut answers: Answers =
         asked.map(|exchange| (exchange.path, Reply::Flink(exchange.status, exchange.body.get().to_owned()))).collect();
-    // What only `once` and `check` ask.
+    // These are requested by `once` and `check` only.
     let config = r#"{"refresh-interval":3000,"timezone-name":"Coordinated Universal Time","timezone-offset":0,
         "flink-version":"2.3.0","flink-revision":"c0f8d1a @ 2026-06-14T16:29:03+02:00","features":{}}"#;
     let overview = r#"{"taskmanagers":1,"slots-total":4,"slots-available":0,"jobs-running":1,"jobs-finished":0,
@@ -59,7 +60,7 @@ pub(crate) fn answers() -> Answers {
     answers
 }
 
-/// The same where the job has another name.
+/// Returns the same responses, with another name of the job.
 pub(crate) fn answers_with_name(name: &str) -> Answers {
     let renamed = |reply| match reply {
         Reply::Flink(status, body) => Reply::Flink(status, renamed(&body, name)),
@@ -68,7 +69,7 @@ pub(crate) fn answers_with_name(name: &str) -> Answers {
     answers().into_iter().map(|(path, reply)| (path, renamed(reply))).collect()
 }
 
-/// The text with the job's name replaced.
+/// Returns JSON with the name of the job replaced.
 pub(crate) fn renamed(json: &str, name: &str) -> String {
     json.replace(&format!("\"{NAME}\""), &serde_json::to_string(name).unwrap())
 }

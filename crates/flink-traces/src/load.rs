@@ -1,0 +1,170 @@
+//! Loading: from arguments and configuration files to the settings of a command.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flink_traces_api::{Clock, Origin, Registry};
+use flink_traces_runtime::config::{
+    ReporterSetup, SCOPE_DELIMITER, SPAN_DETAIL_LEVEL, Severity, SpanDetailLevel, unknown_keys,
+};
+use flink_traces_runtime::{Configuration, Dispatcher, Problem, discover};
+
+use crate::cli::ConfigurationArgs;
+use crate::clusters::{Cluster, Rest, clusters};
+use crate::options::{CLUSTERS, METRICS_LISTEN, OWN_OPTIONS, POLL_INTERVAL, SHUTDOWN_TIMEOUT, take};
+use crate::reporters::{Shorthand, extended_lists, otlp_reporters, registry, set_by_environment, trial};
+
+/// The settings of a command, validated.
+pub(crate) struct Settings {
+    /// The whole configuration.
+    pub(crate) configuration: Configuration,
+    /// The reporters that the program has.
+    pub(crate) registry: Registry,
+    /// The reporters that are configured.
+    pub(crate) reporters: Vec<ReporterSetup>,
+    /// The children that a checkpoint span has.
+    pub(crate) detail: SpanDetailLevel,
+    /// See [`POLL_INTERVAL`].
+    pub(crate) poll_interval: Duration,
+    /// See [`SHUTDOWN_TIMEOUT`].
+    pub(crate) shutdown_timeout: Duration,
+    /// See [`METRICS_LISTEN`].
+    pub(crate) metrics_listen: Option<SocketAddr>,
+}
+
+/// The problems of a configuration. At least one of them is an error.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration has {} problems", .0.len())]
+pub(crate) struct InvalidConfiguration(pub(crate) Vec<Problem>);
+
+impl InvalidConfiguration {
+    /// Returns the error of a command that has no cluster.
+    pub(crate) fn no_cluster() -> Self {
+        Self(vec![Problem::error(format!(
+            "no cluster to watch: give --flink URL, or configure {}.<name>",
+            CLUSTERS.key()
+        ))])
+    }
+}
+
+impl Settings {
+    /// Loads the settings from `arguments` and `shorthands`.
+    ///
+    /// Warnings are logged. If there is an error, all problems are returned.
+    pub(crate) fn load(arguments: &ConfigurationArgs, shorthands: &[Shorthand]) -> Result<Self, InvalidConfiguration> {
+        let (settings, mut problems) = Self::read(arguments, shorthands);
+        // The options of clients are checked even if the command does not connect to a cluster.
+        Rest::read(&settings.configuration, &mut problems);
+        reject(problems)?;
+        Ok(settings)
+    }
+
+    /// Loads the settings and the clusters to watch, which may be none.
+    ///
+    /// The clusters are those of `flink`, the values of `--flink`. If there are none, they are
+    /// those that are configured. Fails as [`load`](Self::load) does.
+    pub(crate) fn load_with_clusters(
+        arguments: &ConfigurationArgs,
+        flink: &[String],
+    ) -> Result<(Self, Vec<Cluster>), InvalidConfiguration> {
+        let (settings, mut problems) = Self::read(arguments, &[]);
+        let clusters = clusters(&settings.configuration, flink, &mut problems);
+        reject(problems)?;
+        Ok((settings, clusters))
+    }
+
+    fn read(arguments: &ConfigurationArgs, shorthands: &[Shorthand]) -> (Self, Vec<Problem>) {
+        let (mut configuration, mut problems) = configuration(arguments, shorthands);
+        problems.extend(set_by_environment(&mut configuration, &arguments.environment));
+        let registry = registry();
+        problems.extend(unknown_keys(&configuration, &registry, OWN_OPTIONS));
+        let (reporters, found) = discover(&configuration, &registry);
+        problems.extend(found);
+        problems.extend(trial(&reporters, &registry));
+        let settings = Self {
+            detail: take(&configuration, &SPAN_DETAIL_LEVEL, &mut problems).unwrap_or_default(),
+            poll_interval: take(&configuration, &POLL_INTERVAL, &mut problems).unwrap_or_default(),
+            shutdown_timeout: take(&configuration, &SHUTDOWN_TIMEOUT, &mut problems).unwrap_or_default(),
+            metrics_listen: take(&configuration, &METRICS_LISTEN, &mut problems),
+            configuration,
+            registry,
+            reporters,
+        };
+        (settings, problems)
+    }
+
+    /// Starts the reporters. If one of them cannot be created, all problems are returned.
+    pub(crate) fn start(&self, clock: Arc<dyn Clock>) -> Result<Dispatcher, InvalidConfiguration> {
+        let delimiter = self.configuration.get(&SCOPE_DELIMITER).ok().flatten().unwrap_or_default();
+        let (dispatcher, problems) = Dispatcher::start(self.reporters.clone(), &self.registry, clock, &delimiter);
+        if problems.is_empty() { Ok(dispatcher) } else { Err(InvalidConfiguration(problems)) }
+    }
+}
+
+/// Logs `problems` if all of them are warnings. Fails otherwise.
+fn reject(mut problems: Vec<Problem>) -> Result<(), InvalidConfiguration> {
+    let position = |origin: &Origin| (origin.source.clone(), origin.line, origin.column);
+    problems.sort_by_key(|problem| problem.origin.as_ref().map(position));
+    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+        return Err(InvalidConfiguration(problems));
+    }
+    for problem in problems {
+        tracing::warn!("{problem}");
+    }
+    Ok(())
+}
+
+/// Loads the configuration file, with the options of other arguments and of `-D` in increasing
+/// precedence.
+fn configuration(arguments: &ConfigurationArgs, shorthands: &[Shorthand]) -> (Configuration, Vec<Problem>) {
+    let mut shorthands = shorthands.to_vec();
+    shorthands.extend(arguments.otlp.iter().flat_map(|url| otlp_reporters(url)));
+    let mut pairs: Vec<(&str, String)> =
+        shorthands.iter().map(|(argument, key, value)| (*argument, format!("{key}={value}"))).collect();
+    let mut malformed = Vec::new();
+    for (number, pair) in (1..).zip(&arguments.dynamic) {
+        match pair.split_once('=') {
+            Some((key, _)) if !key.trim().is_empty() => pairs.push(("-D", pair.clone())),
+            // The text is not shown, because it may be a secret.
+            _ => malformed.push(Problem::error(format!("-D number {number} is not key=value"))),
+        }
+    }
+    let (mut configuration, mut problems) = Configuration::load(arguments.conf.as_deref(), &pairs);
+    let extended = extended_lists(&configuration, &shorthands);
+    if !extended.is_empty() {
+        pairs.extend(extended);
+        (configuration, problems) = Configuration::load(arguments.conf.as_deref(), &pairs);
+    }
+    malformed.extend(problems);
+    (configuration, malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::reporters::json_reporters;
+
+    #[test]
+    fn reporter_list_keeps_reporters_of_arguments() {
+        let names = |dynamic: &[&str]| {
+            let arguments = ConfigurationArgs {
+                dynamic: dynamic.iter().map(|pair| (*pair).to_owned()).collect(),
+                otlp: Some("http://localhost:4317".to_owned()),
+                ..ConfigurationArgs::default()
+            };
+            let settings = Settings::load(&arguments, &json_reporters(Path::new("dir"))).unwrap();
+            settings.reporters.iter().map(ReporterSetup::full_name).collect::<Vec<_>>().join(" ")
+        };
+        let all = "traces.reporter.json traces.reporter.otlp events.reporter.json events.reporter.otlp";
+        assert_eq!(names(&[]), all);
+        let log = "traces.reporter.log.factory.class=org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory";
+        assert_eq!(names(&[log, "traces.reporters=json", "events.reporters=otlp, json"]), all);
+        assert_eq!(
+            names(&[log, "traces.reporters=log"]),
+            all.replace("otlp events", "log traces.reporter.otlp events")
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! The options of the program itself.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use flink_traces_api::{ConfigOption, OptionDoc, parse_duration};
+use flink_traces_runtime::config::CORE_OPTIONS;
+use flink_traces_runtime::{Configuration, Problem};
+
+/// The clusters to watch: `flink-traces.clusters.<name>: URL`.
+pub(crate) const CLUSTERS: ConfigOption<Vec<(String, String)>> = ConfigOption::map(
+    "flink-traces.clusters",
+    "The clusters to watch. The value of `flink-traces.clusters.<name>` is the REST address of the cluster with that name. The name is \
+     part of span ids, so keep it. A user and a password in the address are sent as basic authentication.",
+);
+
+/// The interval between two polls of a cluster.
+pub(crate) const POLL_INTERVAL: ConfigOption<Duration> = ConfigOption::parsed(
+    "flink-traces.poll-interval",
+    "a duration from `10 ms` to `1 d`",
+    |text| parse_duration(text).filter(|time| (Duration::from_millis(10)..=DAY).contains(time)),
+    "The interval between two polls of a cluster. Responses that Flink caches are requested at most every 3 s.",
+)
+.or("1 s");
+
+/// The timeout of a request to a cluster.
+pub(crate) const REST_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
+    "flink-traces.rest.timeout",
+    "a duration from `1 ms` to `1 d`",
+    |text| parse_duration(text).filter(|time| (Duration::from_millis(1)..=DAY).contains(time)),
+    "The timeout of a request to a cluster.",
+)
+.or("10 s");
+
+/// The token for clusters that require one.
+pub(crate) const REST_BEARER_TOKEN: ConfigOption<String> = ConfigOption::string(
+    "flink-traces.rest.bearer-token",
+    "A token that is sent to every cluster as `Authorization: Bearer …`, for a proxy in front of it.",
+);
+
+/// The authorities that clusters' certificates are verified against.
+pub(crate) const REST_CA_CERTIFICATES: ConfigOption<String> = ConfigOption::string(
+    "flink-traces.rest.ca-certificates",
+    "A PEM file with the certificate authorities that are trusted for clusters. Without it, the authorities of the system are trusted.",
+);
+
+/// The time that the reporters have for their queues at the end.
+pub(crate) const SHUTDOWN_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
+    "flink-traces.shutdown-timeout",
+    "a duration up to `1 d`",
+    |text| parse_duration(text).filter(|time| *time <= DAY),
+    "The time that the reporters have to deliver their queues when the program is stopped. Records that remain are counted and dropped.",
+)
+.or("10 s");
+
+/// The address of the metrics.
+pub(crate) const METRICS_LISTEN: ConfigOption<SocketAddr> = ConfigOption::parsed(
+    "flink-traces.metrics.listen",
+    "a port, or an IP address and a port",
+    |text| match text.trim().parse::<u16>() {
+        Ok(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        Err(_) => text.trim().parse().ok(),
+    },
+    "The address at which `run` serves `/metrics` for Prometheus and `/healthz`: a port of 127.0.0.1, or an address such as \
+     `0.0.0.0:9250`. Without it, the program does not listen.",
+);
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The options of the program itself.
+pub(crate) const OWN_OPTIONS: &[OptionDoc] = &[
+    CLUSTERS.doc(),
+    POLL_INTERVAL.doc(),
+    REST_TIMEOUT.doc(),
+    REST_BEARER_TOKEN.doc(),
+    REST_CA_CERTIFICATES.doc(),
+    SHUTDOWN_TIMEOUT.doc(),
+    METRICS_LISTEN.doc(),
+];
+
+/// Returns all options that do not belong to one reporter.
+pub(crate) fn global_options() -> impl Iterator<Item = &'static OptionDoc> {
+    OWN_OPTIONS.iter().chain(CORE_OPTIONS)
+}
+
+/// Returns the value of `option`, and adds a problem if it is invalid.
+pub(crate) fn take<T>(
+    configuration: &Configuration,
+    option: &ConfigOption<T>,
+    problems: &mut Vec<Problem>,
+) -> Option<T> {
+    configuration.get(option).map_err(|error| problems.push(Problem::from(&error))).ok().flatten()
+}
