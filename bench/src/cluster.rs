@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use flink_rest::{RestServer, ServerOptions};
 use flink_traces_api::{Clock, SystemClock};
 use flink_traces_runtime::CheckpointStatsTracker;
-use flink_traces_runtime::checkpoint::{CheckpointTask, CheckpointType, SubtaskStats};
+use flink_traces_runtime::checkpoint::{CheckpointTask, CheckpointType, SubtaskMetric, SubtaskStats};
 use flink_traces_runtime::job::{ExecutionAttemptId, ExecutionState, JobStatus};
 use flink_traces_runtime::rest::{ClusterInfo, JobInfo, JobVertex, TrackedCluster, TrackedJob};
 
@@ -23,12 +23,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Serves so many jobs on a free port, which it prints, until standard input is closed.
 pub(crate) fn run(jobs: usize) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let info = ClusterInfo {
-        flink_version: "2.3.0".to_owned(),
-        revision: "bench".to_owned(),
-        refresh_interval: 3000,
-        web_cancel: false,
-    };
+    let info = ClusterInfo::new("2.3.0", "bench").with_refresh_interval(3000).with_web_cancel(false);
     let cluster = Arc::new(TrackedCluster::new(info, Arc::new(SystemClock)));
     // Each takes its checkpoints at moments of its own, and always a minute apart, as Flink does.
     let pause = INTERVAL / u32::try_from(jobs).unwrap_or(u32::MAX);
@@ -68,20 +63,15 @@ struct Job {
 impl Job {
     fn start(number: usize, at: i64) -> Result<Self> {
         let vertices: Vec<_> = (0..VERTICES).map(|vertex| format!("{number:016x}{vertex:016x}")).collect();
-        let vertex = |id: &String| JobVertex {
-            job_vertex_id: id.clone(),
-            name: "Window(TumblingEventTimeWindows(60000)) -> Sink".to_owned(),
-            parallelism: PARALLELISM,
-            max_parallelism: None,
-            inputs: Vec::new(),
-        };
-        let info = JobInfo {
-            job_id: format!("{number:032x}"),
-            name: format!("job {number}"),
-            vertices: vertices.iter().map(vertex).collect(),
-            checkpoints: serde_json::from_str(r#"{"mode":"exactly_once","interval":60000}"#)?,
-            execution: Default::default(),
-        };
+        let vertex =
+            |id: &String| JobVertex::new(id.clone(), "Window(TumblingEventTimeWindows(60000)) -> Sink", PARALLELISM);
+        let info = JobInfo::new(
+            format!("{number:032x}"),
+            format!("job {number}"),
+            vertices.iter().map(vertex).collect(),
+            serde_json::from_str(r#"{"mode":"exactly_once","interval":60000}"#)?,
+        )
+        .with_execution(Default::default());
         let checkpoints = Arc::new(CheckpointStatsTracker::new(10));
         let tracked = TrackedJob::new(info, checkpoints.clone(), JobStatus::Running, at)?;
         for (job_vertex_id, subtask_index) in
@@ -101,20 +91,14 @@ impl Job {
     }
 
     fn checkpoint(&self, id: i64, at: i64) -> Result<()> {
-        let task =
-            |id: &String| CheckpointTask { job_vertex_id: id.clone(), task_name: None, parallelism: PARALLELISM };
+        let task = |id: &String| CheckpointTask::new(id.clone(), PARALLELISM);
         let tasks: Vec<_> = self.vertices.iter().map(task).collect();
         let taken = || {
             self.checkpoints.report_pending(id, at, CheckpointType::Checkpoint, &tasks)?;
             for task in &tasks {
                 for index in 0..PARALLELISM {
-                    let subtask = SubtaskStats {
-                        index: index.into(),
-                        ack_timestamp: at + 20,
-                        is_unaligned: false,
-                        is_completed: true,
-                        metrics: [Some(7); 8],
-                    };
+                    let subtask = SubtaskStats::new(index.into(), at + 20)
+                        .with_metrics(SubtaskMetric::ALL.into_iter().zip([Some(7); 8]));
                     self.checkpoints.report_subtask(id, &task.job_vertex_id, subtask)?;
                 }
             }

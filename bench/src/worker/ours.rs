@@ -12,7 +12,7 @@ use flink_traces_api::{
 use flink_traces_json::FlatEncoder;
 use flink_traces_runtime::checkpoint::{
     CheckpointTask, CheckpointType, InitializationStatus, JobInitializationMetricsBuilder,
-    SubTaskInitializationMetrics, SubtaskStats,
+    SubTaskInitializationMetrics, SubtaskMetric, SubtaskStats,
 };
 use flink_traces_runtime::config::SpanDetailLevel;
 use flink_traces_runtime::job::ExecutionAttemptId;
@@ -94,9 +94,7 @@ pub(super) fn tree(subtasks: usize, sink: &str) -> Result<Numbers> {
 /// The whole way of a checkpoint on the thread of a job's coordinator: from the last acknowledgement's statistics to the dispatcher.
 pub(super) fn checkpoint(subtasks: usize) -> Result<Numbers> {
     const METRICS: [Option<i64>; 8] = [Some(18_722), Some(426), Some(4), Some(0), Some(3), Some(17), Some(0), Some(0)];
-    let tasks: Vec<_> = (0..subtasks / 1000)
-        .map(|task| CheckpointTask { job_vertex_id: format!("{task:032x}"), task_name: None, parallelism: 1000 })
-        .collect();
+    let tasks: Vec<_> = (0..subtasks / 1000).map(|task| CheckpointTask::new(format!("{task:032x}"), 1000)).collect();
     let dispatcher = dispatcher("nowhere", &[])?;
     let group = sample::group(&dispatcher);
     let tracker = CheckpointStatsTracker::new(10);
@@ -108,13 +106,8 @@ pub(super) fn checkpoint(subtasks: usize) -> Result<Numbers> {
             tracker.report_pending(id, at, CheckpointType::Checkpoint, &tasks)?;
             for task in &tasks {
                 for index in 0..1000 {
-                    let subtask = SubtaskStats {
-                        index,
-                        ack_timestamp: at + 23,
-                        is_unaligned: false,
-                        is_completed: true,
-                        metrics: METRICS,
-                    };
+                    let subtask =
+                        SubtaskStats::new(index, at + 23).with_metrics(SubtaskMetric::ALL.into_iter().zip(METRICS));
                     tracker.report_subtask(id, &task.job_vertex_id, subtask)?;
                 }
             }

@@ -8,6 +8,7 @@ pub mod job;
 mod record;
 #[cfg(feature = "rest")]
 pub mod rest;
+mod setters;
 
 pub use checkpoint::{CheckpointStats, CheckpointStatsTracker, checkpoint_event, checkpoint_span};
 pub use config::{Configuration, Problem, discover};

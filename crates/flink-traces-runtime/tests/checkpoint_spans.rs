@@ -91,33 +91,26 @@ fn told(span: SpanBuilder, compatibility: Compatibility) -> String {
 
 /// A subtask with its numbers in Flink's order, of which a negative one is unset.
 fn subtask(index: i64, ack_timestamp: i64, metrics: [i64; 8]) -> SubtaskStats {
-    SubtaskStats { index, ack_timestamp, is_unaligned: false, is_completed: true, metrics: metrics.map(Some) }
+    SubtaskStats::new(index, ack_timestamp).with_metrics(SubtaskMetric::ALL.into_iter().zip(metrics))
 }
 
 fn task(job_vertex_id: &str, latest_ack_timestamp: Option<i64>, subtasks: Vec<SubtaskStats>) -> TaskStats {
-    TaskStats {
-        job_vertex_id: job_vertex_id.to_owned(),
-        task_name: Some(format!("name of {}", &job_vertex_id[..2])),
-        latest_ack_timestamp,
-        subtasks,
-    }
+    TaskStats::new(job_vertex_id)
+        .with_task_name(format!("name of {}", &job_vertex_id[..2]))
+        .with_latest_ack_timestamp(latest_ack_timestamp)
+        .with_subtasks(subtasks)
 }
 
 /// Two tasks, the second of which began first.
 fn completed() -> CheckpointStats {
-    CheckpointStats {
-        checkpoint_id: 7,
-        trigger_timestamp: 10_000,
-        status: CheckpointStatus::Completed,
-        checkpoint_type: CheckpointType::Checkpoint,
-        is_unaligned: Some(false),
-        latest_ack_timestamp: Some(10_140),
-        state_size: Some(5_000),
-        checkpointed_size: Some(600),
-        metadata_size: Some(321),
-        external_path: Some("file:/checkpoints/chk-7".to_owned()),
-        failure: None,
-        tasks: vec![
+    CheckpointStats::new(7, 10_000, CheckpointType::Checkpoint, CheckpointStatus::Completed)
+        .with_is_unaligned(false)
+        .with_latest_ack_timestamp(10_140)
+        .with_state_size(5_000)
+        .with_checkpointed_size(600)
+        .with_metadata_size(321)
+        .with_external_path("file:/checkpoints/chk-7".to_owned())
+        .with_tasks(vec![
             task(
                 WINDOW,
                 Some(10_140),
@@ -127,25 +120,22 @@ fn completed() -> CheckpointStats {
                 ],
             ),
             task(SOURCE, Some(10_030), vec![subtask(0, 10_030, [0, 100, 2, 0, 1, 20, -1, -1])]),
-        ],
-    }
+        ])
 }
 
 /// Before anything was acknowledged.
 fn failed() -> CheckpointStats {
-    CheckpointStats {
-        status: CheckpointStatus::Failed,
-        latest_ack_timestamp: None,
-        state_size: Some(0),
-        checkpointed_size: Some(0),
-        metadata_size: Some(-1),
-        external_path: None,
-        failure: Some(CheckpointFailure {
-            timestamp: 70_001,
-            message: "Checkpoint expired before completing.".to_owned(),
-        }),
-        tasks: vec![task(SOURCE, None, vec![])],
-        ..completed()
+    {
+        let mut value = completed();
+        value.status = CheckpointStatus::Failed;
+        value.latest_ack_timestamp = None;
+        value.state_size = Some(0);
+        value.checkpointed_size = Some(0);
+        value.metadata_size = Some(-1);
+        value.external_path = None;
+        value.failure = Some(CheckpointFailure::new(70_001, "Checkpoint expired before completing."));
+        value.tasks = vec![task(SOURCE, None, vec![])];
+        value
     }
 }
 
@@ -514,7 +504,7 @@ fn unset_numbers_are_ignored_in_sums_and_kept_at_their_subtask() {
 
 /// The order of the children, and that of the lists.
 fn order(tasks: Vec<TaskStats>) -> (String, String) {
-    let stats = CheckpointStats { tasks, ..completed() };
+    let stats = completed().with_tasks(tasks);
     let children = reported(checkpoint_span(JOB, &stats, ChildrenSpansPerTask), Flink);
     let start = |child: SpanRef<'_>| format!("+{}", child.start_ts_millis() - stats.trigger_timestamp);
     let starts: Vec<_> = children.root().children().map(start).collect();
@@ -650,7 +640,7 @@ fn a_failed_checkpoint_says_when_and_why() {
 
 #[test]
 fn a_checkpoint_ends_at_its_last_acknowledgement_or_where_it_failed() {
-    let at = |timestamp| Some(CheckpointFailure { timestamp, message: String::new() });
+    let at = |timestamp| Some(CheckpointFailure::new(timestamp, String::new()));
     let check = |stats: CheckpointStats, standard: (i64, Option<i64>), flink: i64| {
         for detail in SpanDetailLevel::ALL {
             let found = [Standard, Flink].map(|compatibility| {
@@ -662,29 +652,44 @@ fn a_checkpoint_ends_at_its_last_acknowledgement_or_where_it_failed() {
     };
     check(completed(), (10_140, None), 10_140);
     check(failed(), (70_001, Some(70_001)), -1);
-    check(CheckpointStats { latest_ack_timestamp: Some(10_020), ..failed() }, (10_020, Some(70_001)), 10_020);
+    check(failed().with_latest_ack_timestamp(10_020), (10_020, Some(70_001)), 10_020);
     // A cause that nobody knows is no success.
-    check(CheckpointStats { failure: None, ..failed() }, (10_000, Some(10_000)), -1);
-    let unknown = CheckpointStats { failure: None, latest_ack_timestamp: Some(10_020), ..failed() };
+    check(
+        {
+            let mut value = failed();
+            value.failure = None;
+            value
+        },
+        (10_000, Some(10_000)),
+        -1,
+    );
+    let unknown = {
+        let mut value = failed();
+        value.failure = None;
+        value.latest_ack_timestamp = Some(10_020);
+        value
+    };
     check(unknown, (10_020, Some(10_020)), 10_020);
     // The clocks of two machines.
-    check(CheckpointStats { failure: at(9_000), ..failed() }, (10_000, Some(9_000)), -1);
+    check(failed().with_failure(at(9_000)), (10_000, Some(9_000)), -1);
 }
 
 #[test]
 fn what_is_not_known_is_not_told() {
-    let mut stats = CheckpointStats {
-        is_unaligned: None,
-        state_size: None,
-        checkpointed_size: None,
-        metadata_size: None,
-        external_path: None,
-        ..completed()
+    let mut stats = {
+        let mut value = completed();
+        value.is_unaligned = None;
+        value.state_size = None;
+        value.checkpointed_size = None;
+        value.metadata_size = None;
+        value.external_path = None;
+        value
     };
     stats.tasks[0].task_name = None;
     // One subtask of one task: the sums over it and over all are unknown then, and those of the other task are not.
-    stats.tasks[0].subtasks[1].metrics[SubtaskMetric::PersistedDataBytes as usize] = None;
-    stats.tasks[0].subtasks[0].metrics[SubtaskMetric::CheckpointStartDelayMs as usize] = None;
+    let forget = |subtask: &mut SubtaskStats, metric| *subtask = subtask.clone().with_metrics([(metric, None)]);
+    forget(&mut stats.tasks[0].subtasks[1], SubtaskMetric::PersistedDataBytes);
+    forget(&mut stats.tasks[0].subtasks[0], SubtaskMetric::CheckpointStartDelayMs);
     expect![[r#"
         Checkpoint 10000..10140, 17 attributes
           checkpointId=7
@@ -803,42 +808,49 @@ fn statuses_and_types_have_flinks_names() {
         (CheckpointType::SuspendSavepoint, "Suspend Savepoint"),
     ] {
         let name = format!("checkpointType={name:?}");
-        check(CheckpointStats { checkpoint_type, ..completed() }, ["checkpointStatus=\"COMPLETED\"", &name]);
-        check(CheckpointStats { checkpoint_type, ..failed() }, ["checkpointStatus=\"FAILED\"", &name]);
+        check(
+            {
+                let mut value = completed();
+                value.checkpoint_type = checkpoint_type;
+                value
+            },
+            ["checkpointStatus=\"COMPLETED\"", &name],
+        );
+        check(
+            {
+                let mut value = failed();
+                value.checkpoint_type = checkpoint_type;
+                value
+            },
+            ["checkpointStatus=\"FAILED\"", &name],
+        );
     }
-    let pending = CheckpointStats { status: CheckpointStatus::InProgress, ..completed() };
+    let pending = {
+        let mut value = completed();
+        value.status = CheckpointStatus::InProgress;
+        value
+    };
     check(pending, ["checkpointStatus=\"IN_PROGRESS\"", "checkpointType=\"Checkpoint\""]);
 }
 
 fn metric(name: &str, max: i64, sum: i64) -> InitializationMetric {
-    InitializationMetric { name: name.to_owned(), max, sum }
+    InitializationMetric::new(name, max, sum)
 }
 
 fn initialized() -> InitializationStats {
-    InitializationStats {
-        start_timestamp: 20_000,
-        end_timestamp: 20_730,
-        status: InitializationStatus::Completed,
-        restored_checkpoint_id: None,
-        restored_trigger_timestamp: None,
-        restored_state_size: None,
-        metrics: vec![
-            metric("MailboxStartDurationMs", 80, 221),
-            metric("ReadOutputDataDurationMs", 13, 22),
-            metric("InitializeStateDurationMs", 244, 519),
-            metric("GateRestoreDurationMs", 11, 22),
-        ],
-        subtasks: Vec::new(),
-    }
+    InitializationStats::new(20_000, 20_730, InitializationStatus::Completed).with_metrics(vec![
+        metric("MailboxStartDurationMs", 80, 221),
+        metric("ReadOutputDataDurationMs", 13, 22),
+        metric("InitializeStateDurationMs", 244, 519),
+        metric("GateRestoreDurationMs", 11, 22),
+    ])
 }
 
 fn restored() -> InitializationStats {
-    let mut stats = InitializationStats {
-        restored_checkpoint_id: Some(7),
-        restored_trigger_timestamp: Some(10_000),
-        restored_state_size: Some(5_000),
-        ..initialized()
-    };
+    let mut stats = initialized()
+        .with_restored_checkpoint_id(7)
+        .with_restored_trigger_timestamp(10_000)
+        .with_restored_state_size(5_000);
     stats.metrics.push(metric("RestoredStateSizeBytes.LOCAL_DISK", 900, 1_800));
     stats
 }
@@ -886,7 +898,12 @@ fn an_initialization_from_a_checkpoint() {
 
 #[test]
 fn a_failed_initialization_is_an_error() {
-    let stats = InitializationStats { status: InitializationStatus::Failed, metrics: Vec::new(), ..initialized() };
+    let stats = {
+        let mut value = initialized();
+        value.status = InitializationStatus::Failed;
+        value.metrics = Vec::new();
+        value
+    };
     let span = || job_initialization_span(JOB, &stats, 20_000);
     expect![[r#"
         JobInitialization 20000..20730, 5 attributes, failed at 20730: ""
@@ -909,11 +926,12 @@ fn an_initialization_has_a_child_for_each_subtask() {
     completed.add_restored_state_size(StateObjectLocation::LocalDisk, 900);
     completed.add(SubTaskInitializationMetrics::DOWNLOAD_STATE_DURATION, -1);
     let failed = SubTaskInitializationMetrics::new(InitializationStatus::Failed, 20_730);
-    let stats = InitializationStats {
-        status: InitializationStatus::Failed,
-        metrics: Vec::new(),
-        subtasks: vec![(attempt(WINDOW, 0), completed), (attempt(WINDOW, 1), failed)],
-        ..restored()
+    let stats = {
+        let mut value = restored();
+        value.status = InitializationStatus::Failed;
+        value.metrics = Vec::new();
+        value.subtasks = vec![(attempt(WINDOW, 0), completed), (attempt(WINDOW, 1), failed)];
+        value
     };
     let span = job_initialization_span(JOB, &stats, 20_000);
     expect![[r#"
@@ -952,7 +970,7 @@ fn an_initialization_has_a_child_for_each_subtask() {
         all_ids(reported(job_initialization_span(JOB, stats, 20_000), Standard).root(), &mut ids);
         ids
     };
-    let reversed = InitializationStats { subtasks: stats.subtasks.iter().rev().cloned().collect(), ..stats.clone() };
+    let reversed = stats.clone().with_subtasks(stats.subtasks.iter().rev().cloned().collect());
     let (ids, reversed) = (ids(&stats), ids(&reversed));
     assert_eq!([ids[0], ids[2], ids[1]], reversed[..]);
     assert_ne!(ids[1], ids[2]);
@@ -971,8 +989,28 @@ fn an_initialization_links_to_the_checkpoint_that_it_restored() {
         assert_eq!(links(&restored(), Standard), [ids]);
     }
     assert_eq!(links(&restored(), Flink), []);
-    assert_eq!(links(&InitializationStats { restored_trigger_timestamp: None, ..restored() }, Standard), []);
-    assert_eq!(links(&InitializationStats { restored_checkpoint_id: None, ..restored() }, Standard), []);
+    assert_eq!(
+        links(
+            &{
+                let mut value = restored();
+                value.restored_trigger_timestamp = None;
+                value
+            },
+            Standard
+        ),
+        []
+    );
+    assert_eq!(
+        links(
+            &{
+                let mut value = restored();
+                value.restored_checkpoint_id = None;
+                value
+            },
+            Standard
+        ),
+        []
+    );
 }
 
 fn all_ids(span: SpanRef<'_>, ids: &mut Vec<(TraceId, SpanId)>) {
@@ -992,16 +1030,28 @@ fn ids_follow_from_what_a_span_stands_for_and_from_nothing_else() {
     assert_eq!(known.iter().collect::<HashSet<_>>().len(), 6);
 
     // Nothing else: the order of the tasks, the numbers, how it ended.
-    let mut other = CheckpointStats { state_size: None, ..failed() };
+    let mut other = {
+        let mut value = failed();
+        value.state_size = None;
+        value
+    };
     other.tasks = completed().tasks.into_iter().rev().collect();
     assert_eq!(ids(JOB, &other), known);
 
     let changed = [
         ids(JobIdentity { cluster: "test", ..JOB }, &completed()),
         ids(JobIdentity { job_id: "another", ..JOB }, &completed()),
-        ids(JOB, &CheckpointStats { checkpoint_id: 8, ..completed() }),
+        ids(JOB, &{
+            let mut value = completed();
+            value.checkpoint_id = 8;
+            value
+        }),
         // A job that starts again without a checkpoint counts from 1 again.
-        ids(JOB, &CheckpointStats { trigger_timestamp: 10_001, ..completed() }),
+        ids(JOB, &{
+            let mut value = completed();
+            value.trigger_timestamp = 10_001;
+            value
+        }),
     ];
     let distinct: HashSet<_> = changed.iter().flatten().chain(&known).collect();
     assert_eq!(distinct.len(), 30);
@@ -1010,7 +1060,12 @@ fn ids_follow_from_what_a_span_stands_for_and_from_nothing_else() {
         reported(job_initialization_span(JOB, stats, identity_timestamp), Standard).root().trace_id()
     };
     let first = initialization(&initialized(), 20_000);
-    let later = InitializationStats { start_timestamp: 19_999, end_timestamp: 30_000, ..initialized() };
+    let later = {
+        let mut value = initialized();
+        value.start_timestamp = 19_999;
+        value.end_timestamp = 30_000;
+        value
+    };
     assert_eq!(initialization(&later, 20_000), first);
     assert_ne!(initialization(&initialized(), 20_001), first);
     assert_ne!(initialization(&restored(), 20_000), first);
@@ -1025,12 +1080,13 @@ fn no_number_is_too_large_or_too_small() {
             task(SOURCE, Some(extreme), vec![extreme_subtask(extreme), extreme_subtask(1)]),
             task(SINK, Some(extreme), vec![extreme_subtask(0)]),
         ];
-        let stats = CheckpointStats {
-            checkpoint_id: extreme,
-            trigger_timestamp: extreme,
-            latest_ack_timestamp: Some(extreme),
-            tasks,
-            ..completed()
+        let stats = {
+            let mut value = completed();
+            value.checkpoint_id = extreme;
+            value.trigger_timestamp = extreme;
+            value.latest_ack_timestamp = Some(extreme);
+            value.tasks = tasks;
+            value
         };
         for detail in SpanDetailLevel::ALL {
             let span = reported(checkpoint_span(JOB, &stats, detail), Standard);
@@ -1042,7 +1098,11 @@ fn no_number_is_too_large_or_too_small() {
             all_ids(span.root(), &mut ids);
             assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len(), "{extreme}");
         }
-        let late = CheckpointStats { trigger_timestamp: i64::MAX, ..stats };
+        let late = {
+            let mut value = stats;
+            value.trigger_timestamp = i64::MAX;
+            value
+        };
         let span = reported(checkpoint_span(JOB, &late, ChildrenSpansPerSubtask), Flink);
         for task in span.root().children() {
             let starts = task.children().chain([task]).map(|span| span.start_ts_millis());
@@ -1104,7 +1164,7 @@ fn checkpoint_events() {
           checkpointType="Checkpoint"
     "#]]
     .assert_eq(&told_event(checkpoint_event(&failed())));
-    let acknowledged_in_part = CheckpointStats { latest_ack_timestamp: Some(10_020), ..failed() };
+    let acknowledged_in_part = failed().with_latest_ack_timestamp(10_020);
     expect![[r#"
         org.apache.flink.runtime.checkpoint.CheckpointStatsTracker
         CheckpointEvent at 70001, WARN
@@ -1126,13 +1186,14 @@ fn checkpoint_events() {
           checkpointType="Checkpoint"
     "#]]
     .assert_eq(&told_event(checkpoint_event(&acknowledged_in_part)));
-    let unknown = CheckpointStats {
-        is_unaligned: None,
-        state_size: None,
-        checkpointed_size: None,
-        metadata_size: None,
-        failure: None,
-        ..failed()
+    let unknown = {
+        let mut value = failed();
+        value.is_unaligned = None;
+        value.state_size = None;
+        value.checkpointed_size = None;
+        value.metadata_size = None;
+        value.failure = None;
+        value
     };
     expect![[r#"
         org.apache.flink.runtime.checkpoint.CheckpointStatsTracker
@@ -1178,7 +1239,7 @@ fn status_change_events() {
 
 #[test]
 fn job_failure_events() {
-    let least = JobFailure { ts_millis: 5, ..JobFailure::default() };
+    let least = JobFailure::new(5, false);
     expect![[r#"
         org.apache.flink.runtime.scheduler.adaptive.JobFailureMetricReporter
         JobFailureEvent at 5, ERROR
@@ -1188,18 +1249,15 @@ fn job_failure_events() {
     "#]]
     .assert_eq(&told_event(job_failure_event(&least)));
     let labels = [("type", "USER"), ("empty", ""), ("", "no key")];
-    let all = JobFailure {
-        ts_millis: 5,
-        can_restart: true,
-        is_global: Some(false),
-        labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        exception_type: Some("java.lang.RuntimeException".to_owned()),
-        exception_message: Some("boom".to_owned()),
-        stacktrace: Some("java.lang.RuntimeException: boom\n\tat A.b(A.java:1)\n".to_owned()),
-        task_name: Some("Source (2/4)".to_owned()),
-        endpoint: Some("tm:6122".to_owned()),
-        task_manager_id: Some("tm-1".to_owned()),
-    };
+    let all = JobFailure::new(5, true)
+        .with_global(false)
+        .with_labels(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into())
+        .with_exception_type("java.lang.RuntimeException".to_owned())
+        .with_exception_message("boom".to_owned())
+        .with_stacktrace("java.lang.RuntimeException: boom\n\tat A.b(A.java:1)\n".to_owned())
+        .with_task_name("Source (2/4)".to_owned())
+        .with_endpoint("tm:6122".to_owned())
+        .with_task_manager_id("tm-1".to_owned());
     expect![[r#"
         org.apache.flink.runtime.scheduler.adaptive.JobFailureMetricReporter
         JobFailureEvent at 5, WARN
@@ -1270,14 +1328,15 @@ mod naive {
     fn reported(task: &TaskStats, metric: usize) -> Option<Vec<i64>> {
         let mut values = Vec::new();
         for subtask in &task.subtasks {
-            values.push(subtask.metrics[metric]?);
+            values.push(subtask.metric(SubtaskMetric::ALL[metric])?);
         }
         values.retain(|value| *value >= 0);
         Some(values)
     }
 
     fn start_delay(task: &TaskStats) -> i64 {
-        let mut delays: Vec<i64> = task.subtasks.iter().filter_map(|subtask| subtask.metrics[2]).collect();
+        let mut delays: Vec<i64> =
+            task.subtasks.iter().filter_map(|subtask| subtask.metric(SubtaskMetric::CheckpointStartDelayMs)).collect();
         delays.retain(|delay| *delay >= 0);
         delays.sort_unstable();
         delays.first().copied().unwrap_or(0)
@@ -1349,12 +1408,12 @@ mod naive {
     fn of_subtask(stats: &CheckpointStats, task: &TaskStats, subtask: &SubtaskStats) -> Expected {
         let mut attributes = identity(stats, task);
         attributes.insert("subtaskId".to_owned(), subtask.index.to_string());
-        for (value, name) in subtask.metrics.iter().zip(NAMES) {
-            if let Some(value) = value {
+        for (metric, name) in SubtaskMetric::ALL.into_iter().zip(NAMES) {
+            if let Some(value) = subtask.metric(metric) {
                 attributes.insert(name.to_owned(), value.to_string());
             }
         }
-        let start = stats.trigger_timestamp + subtask.metrics[2].unwrap_or(0).max(0);
+        let start = stats.trigger_timestamp + subtask.metric(SubtaskMetric::CheckpointStartDelayMs).unwrap_or(0).max(0);
         Expected { start, end: subtask.ack_timestamp, attributes, children: Vec::new() }
     }
 
@@ -1383,21 +1442,17 @@ fn without_context(span: SpanRef<'_>) -> naive::Expected {
 
 fn any_subtask() -> impl Strategy<Value = SubtaskStats> {
     let metric = prop_oneof![20 => (-1..40_i64).prop_map(Some), 1 => Just(None)];
-    (0..9_i64, 0..99_i64, prop::array::uniform8(metric)).prop_map(|(index, ack_timestamp, metrics)| SubtaskStats {
-        index,
-        ack_timestamp,
-        metrics,
-        ..SubtaskStats::default()
+    (0..9_i64, 0..99_i64, prop::array::uniform8(metric)).prop_map(|(index, ack_timestamp, metrics)| {
+        SubtaskStats::new(index, ack_timestamp)
+            .with_metrics(SubtaskMetric::ALL.into_iter().zip(metrics))
+            .with_completed(false)
     })
 }
 
 fn any_task() -> impl Strategy<Value = TaskStats> {
     (prop::option::of(0..99_i64), prop::collection::vec(any_subtask(), 0..5), 0..100_000_u32).prop_map(
-        |(latest_ack_timestamp, subtasks, id)| TaskStats {
-            job_vertex_id: format!("{id:032x}"),
-            task_name: None,
-            latest_ack_timestamp,
-            subtasks,
+        |(latest_ack_timestamp, subtasks, id)| {
+            TaskStats::new(format!("{id:032x}")).with_latest_ack_timestamp(latest_ack_timestamp).with_subtasks(subtasks)
         },
     )
 }
@@ -1411,7 +1466,7 @@ proptest! {
         latest_ack_timestamp in prop::option::of(0..99_i64),
         detail in prop::sample::select(SpanDetailLevel::ALL.to_vec()),
     ) {
-        let stats = CheckpointStats { tasks, latest_ack_timestamp, ..completed() };
+        let stats = completed().with_tasks(tasks).with_latest_ack_timestamp(latest_ack_timestamp);
         let span = reported(checkpoint_span(JOB, &stats, detail), Flink);
         prop_assert_eq!(without_context(span.root()), naive::checkpoint(&stats, detail));
     }

@@ -62,25 +62,26 @@ fn check(expected_attempts: &str, script: &str, answers: &str, ignored: IgnoredR
     assert_eq!(builder.ignored(), ignored, "{expected_attempts}: {script}");
 }
 
+fn ignored(unknown: u64, duplicate: u64, late: u64) -> IgnoredReports {
+    let mut ignored = IgnoredReports::default();
+    (ignored.unknown, ignored.duplicate, ignored.late) = (unknown, duplicate, late);
+    ignored
+}
+
 #[test]
 fn it_is_told_once_when_all_have_reported() {
     let none = IgnoredReports::default();
     check("a0", "a0", "whole", none);
     check("a0 a1 b0", "b0 a1 a0", "- - whole", none);
     // Repeated and foreign ones neither complete it nor tell it again.
-    check("a0 a1", "a0 a0 a1 a1 a0", "- - whole - -", IgnoredReports { duplicate: 3, ..none });
-    check("a0.1", "a0 a0.2 a1.1 b0.1 a0.1 b0.1", "- - - - whole -", IgnoredReports { unknown: 5, ..none });
+    check("a0 a1", "a0 a0 a1 a1 a0", "- - whole - -", ignored(0, 3, 0));
+    check("a0.1", "a0 a0.2 a1.1 b0.1 a0.1 b0.1", "- - - - whole -", ignored(5, 0, 0));
     // A failover of some subtasks of a vertex, with whatever attempts they have come to.
-    check("a7.1 a3.4 a3.4", "a3 a3.4 a0 a7.1", "- - - whole", IgnoredReports { unknown: 2, ..none });
-    check("", "a0 |", "- -", IgnoredReports { unknown: 1, ..none });
+    check("a7.1 a3.4 a3.4", "a3 a3.4 a0 a7.1", "- - - whole", ignored(2, 0, 0));
+    check("", "a0 |", "- -", ignored(1, 0, 0));
     // Given up.
     check("a0 a1", "|", "2 missing", none);
-    check(
-        "a0 a1 b0",
-        "a1 | | b0 a1 a9 |",
-        "- 2 missing - - - - -",
-        IgnoredReports { unknown: 1, duplicate: 1, late: 1 },
-    );
+    check("a0 a1 b0", "a1 | | b0 a1 a9 |", "- 2 missing - - - - -", ignored(1, 1, 1));
     check("a0", "a0 |", "whole -", none);
 }
 
@@ -93,18 +94,9 @@ fn numbers_add_up_as_in_flink() {
     assert_eq!((builder.pending(), builder.has_ended()), (1, false));
     let stats = builder.report(&attempt("a2"), &metrics(Completed, 200, &[("X", -1), ("W", i64::MAX)])).unwrap();
     assert_eq!((builder.pending(), builder.has_ended()), (0, true));
-    let metric = |name: &str, max, sum| InitializationMetric { name: name.to_owned(), max, sum };
+    let metric = |name: &str, max, sum| InitializationMetric::new(name, max, sum);
     let metrics = vec![metric("X", 7, 13), metric("Y", 0, 0), metric("Z", 3, -4), metric("W", i64::MAX, i64::MAX)];
-    let expected = InitializationStats {
-        start_timestamp: 100,
-        end_timestamp: 400,
-        status: Completed,
-        restored_checkpoint_id: None,
-        restored_trigger_timestamp: None,
-        restored_state_size: None,
-        metrics,
-        subtasks: Vec::new(),
-    };
+    let expected = InitializationStats::new(100, 400, Completed).with_metrics(metrics);
     assert_eq!(stats, expected);
 }
 
@@ -128,7 +120,7 @@ fn what_comes_to_be_known_late_still_counts_until_the_span_is_out() {
     builder.report(&attempt("a0"), &metrics(Completed, 200, &[]));
     assert!(builder.add_late(&attempt("a0"), NAME, 30));
     let stats = builder.report(&attempt("a1"), &metrics(Completed, 200, &[])).unwrap();
-    assert_eq!(stats.metrics, [InitializationMetric { name: NAME.to_owned(), max: 30, sum: 30 }]);
+    assert_eq!(stats.metrics, [InitializationMetric::new(NAME, 30, 30)]);
     assert!(!builder.add_late(&attempt("a1"), NAME, 50));
 
     let mut builder = JobInitializationMetricsBuilder::new(100, attempts("a0 a1")).with_subtasks();
@@ -142,7 +134,7 @@ fn what_comes_to_be_known_late_still_counts_until_the_span_is_out() {
 #[test]
 fn the_detail_level_decides_whether_subtasks_are_told() {
     for detail in SpanDetailLevel::ALL {
-        let tracker = CheckpointStatsTracker::new(10).with_span_detail_level(detail);
+        let tracker = CheckpointStatsTracker::builder(10).span_detail_level(detail).build();
         tracker.report_initialization_started(100, attempts("a1 a0 b0"));
         let report = |id: &str| tracker.report_initialization_metrics(&attempt(id), &metrics(Completed, 500, &[]));
         assert_eq!(report("a1"), Ok(None));
@@ -157,7 +149,7 @@ fn the_detail_level_decides_whether_subtasks_are_told() {
 
 #[test]
 fn restored_state_is_told_by_location() {
-    let check = |uri: &str, expected| assert_eq!(StateObjectLocation::of_file(uri), expected, "{uri}");
+    let check = |uri: &str, expected| assert_eq!(StateObjectLocation::from_file(uri), expected, "{uri}");
     for uri in ["s3://bucket/x", "hdfs://host:8020/x", "files://x", "file_2://x", "FILE://x"] {
         check(uri, StateObjectLocation::Remote);
     }
@@ -209,14 +201,7 @@ fn what_was_given_up_is_a_failed_and_partial_span() {
 }
 
 fn restored() -> RestoredCheckpoint {
-    RestoredCheckpoint {
-        checkpoint_id: 7,
-        restore_timestamp: 2_000,
-        is_savepoint: false,
-        external_path: None,
-        state_size: Some(4096),
-        trigger_timestamp: None,
-    }
+    RestoredCheckpoint::new(7, 2_000, false).with_state_size(4096)
 }
 
 #[test]
@@ -257,7 +242,7 @@ fn the_tracker_has_one_initialization_at_a_time() {
     assert_eq!(replaced.missing, attempts("a1"));
     assert_eq!(report("a1"), Ok(None));
     assert_eq!(report("a0.1").unwrap().unwrap().start_timestamp, 700);
-    assert_eq!(tracker.ignored_initialization_reports(), IgnoredReports { unknown: 1, ..Default::default() });
+    assert_eq!(tracker.ignored_initialization_reports(), ignored(1, 0, 0));
     // One that ended has nothing to say.
     assert_eq!(tracker.report_initialization_started(900, attempts("a0.2")), None);
     assert_eq!(tracker.give_up_initialization(950).unwrap().stats.end_timestamp, 950);

@@ -7,8 +7,8 @@ use std::fmt;
 
 use flink_traces_runtime::job::{
     AllSubtasksStatus, AllSubtasksTracker, DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult,
-    JobEnded, JobFailure, JobFailureTracker, JobStatus, JobStatusTracker, all_subtasks_status_change_event,
-    job_failure_event, job_status_change_event,
+    JobFailure, JobFailureTracker, JobStatus, JobStatusTracker, all_subtasks_status_change_event, job_failure_event,
+    job_status_change_event,
 };
 use proptest::prelude::*;
 
@@ -30,7 +30,7 @@ fn check_statuses(initial: &str, script: &str, answers: &str) {
             }
             Ok(None) => "-",
             Err(error) => {
-                assert_eq!(error, JobEnded { status: before, reported: status(name) });
+                assert_eq!((error.status, error.reported), (before, status(name)));
                 assert_eq!(tracker.status(), before);
                 "error"
             }
@@ -55,7 +55,7 @@ fn every_change_of_a_jobs_state_is_an_event() {
 
 #[test]
 fn an_ended_job_says_what_is_wrong() {
-    let error = JobEnded { status: JobStatus::Failed, reported: JobStatus::Running };
+    let error = JobStatusTracker::new(JobStatus::Failed).report(JobStatus::Running, 1).unwrap_err();
     assert_eq!(error.to_string(), "the job has ended as FAILED, and cannot go into RUNNING");
 }
 
@@ -202,11 +202,10 @@ impl std::error::Error for Cause {
 }
 
 fn place(number: u32) -> DeployedTask {
-    DeployedTask {
-        task_name: Some(format!("task {number}")),
-        endpoint: number.is_multiple_of(2).then(|| format!("host-{number}:6122")),
-        task_manager_id: Some(format!("tm-{number}")),
-    }
+    DeployedTask::default()
+        .with_task_name(format!("task {number}"))
+        .with_endpoint(number.is_multiple_of(2).then(|| format!("host-{number}:6122")))
+        .with_task_manager_id(format!("tm-{number}"))
 }
 
 /// What is told of a failure of `failed`, after the attempts in `deployed` were deployed to the places 0, 1, …; `expected` is its place.
@@ -217,28 +216,23 @@ fn check_failure(deployed: &str, failed: Option<&str>, expected: Option<u32>) {
     }
     let failed = failed.map(attempt);
     let labels = [("type".to_owned(), "USER".to_owned())];
-    let event = tracker.report_failure(&FailureHandlingResult {
-        timestamp: 5,
-        failed_execution: failed.as_ref(),
-        error: &Cause::chain(&["no state", "disk full", "bad block"]),
-        error_type: Some("StateError"),
-        labels: &labels,
-        can_restart: true,
-        is_global_failure: Some(failed.is_none()),
-    });
-    let DeployedTask { task_name, endpoint, task_manager_id } = expected.map(place).unwrap_or_default();
-    let expected = JobFailure {
-        ts_millis: 5,
-        can_restart: true,
-        is_global: Some(failed.is_none()),
-        labels: labels.to_vec(),
-        exception_type: Some("StateError".to_owned()),
-        exception_message: Some("no state".to_owned()),
-        stacktrace: Some("no state\nCaused by: disk full\nCaused by: bad block".to_owned()),
-        task_name,
-        endpoint,
-        task_manager_id,
-    };
+    let event = tracker.report_failure(
+        &FailureHandlingResult::new(5, &Cause::chain(&["no state", "disk full", "bad block"]), true)
+            .with_failed_execution(failed.as_ref())
+            .with_error_type("StateError")
+            .with_labels(&labels)
+            .with_global_failure(failed.is_none()),
+    );
+    let DeployedTask { task_name, endpoint, task_manager_id, .. } = expected.map(place).unwrap_or_default();
+    let expected = JobFailure::new(5, true)
+        .with_global(failed.is_none())
+        .with_labels(labels.to_vec())
+        .with_exception_type("StateError".to_owned())
+        .with_exception_message("no state".to_owned())
+        .with_stacktrace("no state\nCaused by: disk full\nCaused by: bad block".to_owned())
+        .with_task_name(task_name)
+        .with_endpoint(endpoint)
+        .with_task_manager_id(task_manager_id);
     assert_eq!(event, job_failure_event(&expected), "{deployed}: {failed:?}");
 }
 
@@ -259,16 +253,9 @@ fn a_failure_tells_where_its_subtask_ran() {
 #[test]
 fn what_is_not_known_of_a_failure_is_not_told() {
     let error = Cause::chain(&["boom"]);
-    let event = JobFailureTracker::default().report_failure(&FailureHandlingResult {
-        timestamp: 5,
-        failed_execution: None,
-        error: &error,
-        error_type: None,
-        labels: &[],
-        can_restart: false,
-        is_global_failure: None,
-    });
-    let expected = JobFailure { ts_millis: 5, exception_message: Some("boom".to_owned()), ..JobFailure::default() };
+    let event =
+        JobFailureTracker::default().report_failure(&FailureHandlingResult::new(5, &error, false).with_labels(&[]));
+    let expected = JobFailure::new(5, false).with_exception_message("boom".to_owned());
     assert_eq!(event, job_failure_event(&expected));
 }
 
@@ -346,13 +333,14 @@ proptest! {
             let ended = entered.iter().find(|status| ENDS.contains(status)).copied();
             let expected = match ended {
                 _ if entered.last() == Some(&reported) => Ok(None),
-                Some(status) => Err(JobEnded { status, reported }),
+                Some(status) => Err((status, reported)),
                 None => {
                     entered.push(reported);
                     Ok(Some(job_status_change_event(reported.name(), ts_millis)))
                 }
             };
-            prop_assert_eq!(tracker.report(reported, ts_millis), expected);
+            let found = tracker.report(reported, ts_millis).map_err(|error| (error.status, error.reported));
+            prop_assert_eq!(found, expected);
             prop_assert_eq!(Some(&tracker.status()), entered.last());
         }
     }
@@ -393,32 +381,15 @@ proptest! {
                 deployed.push((attempt.clone(), place(number)));
                 continue;
             }
-            let found = tracker.report_failure(&FailureHandlingResult {
-                timestamp: number.into(),
-                failed_execution: attempt.as_ref(),
-                error: &error,
-                error_type: None,
-                labels: &[],
-                can_restart,
-                is_global_failure: Some(is_global),
-            });
+            let found = tracker.report_failure(&FailureHandlingResult::new(number.into(), &error, can_restart).with_failed_execution(attempt.as_ref()).with_labels(&[]).with_global_failure(is_global));
             let subtask = |id: &ExecutionAttemptId| (id.job_vertex_id.clone(), id.subtask_index);
             let last = attempt.as_ref().and_then(|attempt| {
                 deployed.iter().rfind(|(known, _)| subtask(known) == subtask(attempt))
             });
             let last = last.filter(|(known, _)| Some(known) == attempt.as_ref());
-            let DeployedTask { task_name, endpoint, task_manager_id } =
+            let DeployedTask { task_name, endpoint, task_manager_id, .. } =
                 last.map(|(_, place)| place.clone()).unwrap_or_default();
-            let expected = JobFailure {
-                ts_millis: number.into(),
-                can_restart,
-                is_global: Some(is_global),
-                exception_message: Some("boom".to_owned()),
-                task_name,
-                endpoint,
-                task_manager_id,
-                ..JobFailure::default()
-            };
+            let expected = JobFailure::new(number.into(), can_restart).with_global(is_global).with_exception_message("boom".to_owned()).with_task_name(task_name).with_endpoint(endpoint).with_task_manager_id(task_manager_id);
             prop_assert_eq!(found, job_failure_event(&expected));
         }
     }

@@ -156,13 +156,11 @@ fn event(name: &'static str) -> EventBuilder {
 }
 
 fn task() -> TaskVariables<'static> {
-    TaskVariables {
-        job_vertex_id: "bc764cd8ddf7a0cff126f51c16239658",
-        name: "Source",
-        attempt_id: "attempt",
-        attempt_number: 2,
-        subtask_index: 7,
-    }
+    TaskVariables::new("bc764cd8ddf7a0cff126f51c16239658")
+        .with_name("Source")
+        .with_attempt_id("attempt")
+        .with_attempt_number(2)
+        .with_subtask_index(7)
 }
 
 /// A group, and what it should add.

@@ -23,7 +23,7 @@ use flink_rest::{
 };
 use flink_traces_api::Clock;
 use flink_traces_runtime::checkpoint::{
-    CheckpointFailure, CheckpointTask, CheckpointType, RestoredCheckpoint, SubtaskStats,
+    CheckpointFailure, CheckpointTask, CheckpointType, RestoredCheckpoint, SubtaskMetric, SubtaskStats,
 };
 use flink_traces_runtime::job::{DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobStatus};
 use flink_traces_runtime::rest::{
@@ -52,14 +52,10 @@ fn attempt(vertex: &str, subtask_index: u32, attempt_number: u32) -> ExecutionAt
 }
 
 fn info() -> JobInfo {
-    let vertex = |id: &str, name: &str, parallelism, inputs| JobVertex {
-        job_vertex_id: id.to_owned(),
-        name: name.to_owned(),
-        parallelism,
-        max_parallelism: Some(128),
-        inputs,
+    let vertex = |id: &str, name: &str, parallelism, inputs| {
+        JobVertex::new(id, name, parallelism).with_max_parallelism(128).with_inputs(inputs)
     };
-    let input = JobInput { job_vertex_id: SOURCE.to_owned(), ship_strategy: "HASH".to_owned() };
+    let input = JobInput::new(SOURCE, "HASH");
     let checkpoints = r#"{"mode":"exactly_once","interval":1000,"timeout":600000,"min_pause":0,"max_concurrent":1,
         "externalization":{"enabled":false,"delete_on_cancellation":true},"unaligned_checkpoints":false,
         "state_backend":"files","checkpoint_storage":"files","tolerable_failed_checkpoints":0,
@@ -67,13 +63,13 @@ fn info() -> JobInfo {
         "changelog_periodic_materialization_interval":0,"changelog_storage":"memory"}"#;
     let execution =
         r#"{"restart-strategy":"never","job-parallelism":2,"object-reuse-mode":false,"user-config":{"a":"b"}}"#;
-    JobInfo {
-        job_id: JOB.to_owned(),
-        name: "orders".to_owned(),
-        vertices: vec![vertex(SOURCE, "Source: <orders>", 2, vec![]), vertex(SINK, "sink", 1, vec![input])],
-        checkpoints: serde_json::from_str::<CheckpointConfigInfo>(checkpoints).unwrap(),
-        execution: serde_json::from_str::<ExecutionConfigInfo>(execution).unwrap(),
-    }
+    JobInfo::new(
+        JOB,
+        "orders",
+        vec![vertex(SOURCE, "Source: <orders>", 2, vec![]), vertex(SINK, "sink", 1, vec![input])],
+        serde_json::from_str::<CheckpointConfigInfo>(checkpoints).unwrap(),
+    )
+    .with_execution(serde_json::from_str::<ExecutionConfigInfo>(execution).unwrap())
 }
 
 /// All subtasks come up, in attempt `number`.
@@ -82,10 +78,12 @@ fn come_up(job: &TrackedJob, number: u32, at: i64) {
         let attempt = attempt(vertex, index, number);
         job.report_subtask(&attempt, ExecutionState::Scheduled, at + 1);
         job.report_subtask(&attempt, ExecutionState::Deploying, at + 2);
-        let place = DeployedTask {
-            task_name: None,
-            endpoint: Some("worker-1:6122".to_owned()),
-            task_manager_id: Some("worker-1".to_owned()),
+        let place = {
+            let mut value = DeployedTask::default();
+            value.task_name = None;
+            value.endpoint = Some("worker-1:6122".to_owned());
+            value.task_manager_id = Some("worker-1".to_owned());
+            value
         };
         job.report_deployed(&attempt, place, at + 2);
         job.report_subtask(&attempt, ExecutionState::Initializing, at + 3);
@@ -95,7 +93,7 @@ fn come_up(job: &TrackedJob, number: u32, at: i64) {
 
 fn acknowledge(checkpoints: &CheckpointStatsTracker, id: i64, vertex: &str, index: i64, at: i64) {
     let metrics = [4096, 512, 3, 1, 2, 90, 7, 0].map(Some);
-    let subtask = SubtaskStats { index, ack_timestamp: at, is_unaligned: false, is_completed: true, metrics };
+    let subtask = SubtaskStats::new(index, at).with_metrics(SubtaskMetric::ALL.into_iter().zip(metrics));
     checkpoints.report_subtask(id, vertex, subtask).unwrap();
 }
 
@@ -105,7 +103,7 @@ fn tracked() -> Arc<TrackedJob> {
     let job = Arc::new(TrackedJob::new(info(), checkpoints.clone(), JobStatus::Created, 1_000).unwrap());
     job.report_status(JobStatus::Running, 1_010);
     come_up(&job, 0, 1_020);
-    let task = |id: &str, parallelism| CheckpointTask { job_vertex_id: id.to_owned(), task_name: None, parallelism };
+    let task = |id: &str, parallelism| CheckpointTask::new(id, parallelism);
     let tasks = [task(SOURCE, 2), task(SINK, 1)];
     for (id, kind) in [(1, CheckpointType::Checkpoint), (2, CheckpointType::Savepoint)] {
         let at = 2_000 * id;
@@ -120,26 +118,18 @@ fn tracked() -> Arc<TrackedJob> {
     let failed = attempt(SINK, 0, 0);
     job.report_subtask(&failed, ExecutionState::Failed, 6_500);
     let error = std::io::Error::other("disk full");
-    job.report_failure(&FailureHandlingResult {
-        timestamp: 6_500,
-        failed_execution: Some(&failed),
-        error: &error,
-        error_type: Some("std::io::Error"),
-        labels: &[("type".to_owned(), "SYSTEM".to_owned()), ("deliberate".to_owned(), "true".to_owned())],
-        can_restart: true,
-        is_global_failure: Some(false),
-    });
-    let failure = CheckpointFailure { timestamp: 6_501, message: "Task has failed.".to_owned() };
+    job.report_failure(
+        &FailureHandlingResult::new(6_500, &error, true)
+            .with_failed_execution(&failed)
+            .with_error_type("std::io::Error")
+            .with_labels(&[("type".to_owned(), "SYSTEM".to_owned()), ("deliberate".to_owned(), "true".to_owned())])
+            .with_global_failure(false),
+    );
+    let failure = CheckpointFailure::new(6_501, "Task has failed.");
     checkpoints.report_failed(3, failure).unwrap();
     job.report_status(JobStatus::Restarting, 6_502);
-    checkpoints.report_restored(RestoredCheckpoint {
-        checkpoint_id: 1,
-        restore_timestamp: 7_000,
-        is_savepoint: false,
-        external_path: Some("file:/checkpoints/1".to_owned()),
-        state_size: None,
-        trigger_timestamp: None,
-    });
+    checkpoints
+        .report_restored(RestoredCheckpoint::new(1, 7_000, false).with_external_path("file:/checkpoints/1".to_owned()));
     job.report_status(JobStatus::Running, 7_000);
     come_up(&job, 1, 7_010);
     checkpoints.report_pending(4, 8_000, CheckpointType::Checkpoint, &tasks).unwrap();
@@ -148,12 +138,7 @@ fn tracked() -> Arc<TrackedJob> {
 }
 
 fn cluster_info() -> ClusterInfo {
-    ClusterInfo {
-        flink_version: "2.3.0".to_owned(),
-        revision: "engine-1".to_owned(),
-        refresh_interval: 3000,
-        web_cancel: true,
-    }
+    ClusterInfo::new("2.3.0", "engine-1").with_refresh_interval(3000).with_web_cancel(true)
 }
 
 /// The cluster behind a server on a loopback port, until it is dropped.
@@ -175,13 +160,11 @@ impl Running {
             .with_configuration(&Configuration::from_pairs(configuration));
         let cluster = Arc::new(change(cluster));
         cluster.add_job(tracked());
-        cluster.register_task_executor(TaskExecutorRegistration {
-            resource_id: "worker-1".to_owned(),
-            address: "worker-1.example.com".to_owned(),
-            data_port: Some(6122),
-            slots: 4,
-            hardware: HardwareDescription { cpu_cores: 8, physical_memory: 1 << 34, ..Default::default() },
-        });
+        cluster.register_task_executor(
+            TaskExecutorRegistration::new("worker-1", "worker-1.example.com", 4)
+                .with_data_port(6122)
+                .with_hardware(HardwareDescription { cpu_cores: 8, physical_memory: 1 << 34, ..Default::default() }),
+        );
         let options = ServerOptions { address: SocketAddr::from(([127, 0, 0, 1], 0)), ..ServerOptions::default() };
         let server = RestServer::bind(cluster.clone(), options).await.unwrap();
         let client = Client::new(&format!("http://{}", server.local_addr().unwrap())).unwrap();
@@ -396,7 +379,11 @@ async fn answers_have_the_fields_of_flinks() {
 async fn an_overview_has_the_fields_of_its_version() {
     for version in ["1.9.3", "1.13.6", "1.15.4", "1.18.1", "1.20.5", "2.3.0"] {
         let running = Running::start_with(|_| {
-            let info = ClusterInfo { flink_version: version.to_owned(), ..cluster_info() };
+            let info = {
+                let mut value = cluster_info();
+                value.flink_version = version.to_owned();
+                value
+            };
             TrackedCluster::new(info, Arc::new(FixedClock))
         })
         .await;
@@ -482,7 +469,7 @@ impl RestfulGateway for Gateway {
         if request.mode == TriggerSavepointMode::TerminateWithSavepoint {
             return Err(NotSupported);
         }
-        let SavepointRequest { target_directory, format_type, mode } = request;
+        let SavepointRequest { target_directory, format_type, mode, .. } = request;
         self.ordered.lock().unwrap().push(format!("{mode:?} {format_type:?} {target_directory:?}"));
         self.savepoints.lock().unwrap().push(operation);
         Ok(())
@@ -619,7 +606,7 @@ async fn without_a_gateway_nothing_can_be_ordered() {
 async fn the_web_ui_cancels_only_where_it_may() {
     let gateway = Arc::new(Gateway::default());
     let running = Running::start_with(|_| {
-        let info = ClusterInfo { web_cancel: false, ..cluster_info() };
+        let info = cluster_info().with_web_cancel(false);
         TrackedCluster::new(info, Arc::new(FixedClock)).with_gateway(gateway.clone())
     })
     .await;
@@ -646,13 +633,9 @@ async fn workers_come_and_go() {
         (total, managers.collect::<Vec<_>>())
     };
     let cluster = &running.cluster;
-    cluster.register_task_executor(TaskExecutorRegistration {
-        resource_id: "worker-2".to_owned(),
-        address: String::new(),
-        data_port: None,
-        slots: 1,
-        hardware: HardwareDescription::default(),
-    });
+    cluster.register_task_executor(
+        TaskExecutorRegistration::new("worker-2", String::new(), 1).with_hardware(HardwareDescription::default()),
+    );
     cluster.heartbeat_from_task_manager("worker-1", 19_000);
     cluster.heartbeat_from_task_manager("worker-3", 19_000);
     let second = format!("worker-2 1/1 Some(0) at {NOW}");

@@ -8,9 +8,7 @@ use flink_traces_observer::replay::ReplayClock;
 use flink_traces_observer::{JobObservation, Observation};
 use flink_traces_runtime::checkpoint::job_initialization_span;
 use flink_traces_runtime::config::SpanDetailLevel;
-use flink_traces_runtime::job::{
-    JobFailure, all_subtasks_status_change_event, job_failure_event, job_status_change_event,
-};
+use flink_traces_runtime::job::{all_subtasks_status_change_event, job_failure_event, job_status_change_event};
 use flink_traces_runtime::{JobIdentity, checkpoint_span};
 
 use crate::text::{one_line, unless_closed};
@@ -77,7 +75,9 @@ fn lines(at: i64, observation: &JobObservation) -> Vec<String> {
         }
         // A stack trace does not fit into a line.
         Observation::Failure(failure) => {
-            (None, Some(job_failure_event(&JobFailure { stacktrace: None, ..failure.clone() })))
+            let mut failure = failure.clone();
+            failure.stacktrace = None;
+            (None, Some(job_failure_event(&failure)))
         }
         Observation::AllSubtasks { status, ts_millis } => {
             (None, Some(all_subtasks_status_change_event(*status, *ts_millis)))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flink_traces_api::{Registry, SystemClock};
-use flink_traces_runtime::checkpoint::{CheckpointTask, CheckpointType, SubtaskStats};
+use flink_traces_runtime::checkpoint::{CheckpointTask, CheckpointType, SubtaskMetric, SubtaskStats};
 use flink_traces_runtime::config::SpanDetailLevel;
 use flink_traces_runtime::{
     CheckpointStatsTracker, Configuration, Dispatcher, JobIdentity, MetricGroup, checkpoint_event, checkpoint_span,
@@ -37,15 +37,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tracker = CheckpointStatsTracker::new(10);
 
     // A checkpoint: its trigger, the acknowledgement of its only subtask, its completion.
-    let tasks = [CheckpointTask { job_vertex_id: "a0".into(), task_name: Some("map".into()), parallelism: 1 }];
+    let tasks = [CheckpointTask::new("a0", 1).with_task_name("map".to_owned())];
     tracker.report_pending(7, 1_795_230_918_331, CheckpointType::Checkpoint, &tasks)?;
-    let subtask = SubtaskStats {
-        index: 0,
-        ack_timestamp: 1_795_230_918_498,
-        is_completed: true,
-        is_unaligned: false,
-        metrics: [4_096, 512, 3, 1, 2, 90, 0, 0].map(Some),
-    };
+    let subtask = SubtaskStats::new(0, 1_795_230_918_498)
+        .with_metrics(SubtaskMetric::ALL.into_iter().zip([4_096, 512, 3, 1, 2, 90, 0, 0]));
     tracker.report_subtask(7, "a0", subtask)?;
     let stats = tracker.report_completed(7, Some("file:///checkpoints/chk-7".into()), Some(1_234))?;
 

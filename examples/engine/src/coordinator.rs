@@ -95,14 +95,12 @@ impl Coordinator {
         let store = Store::open(&options.directory)?;
         // The same in the next process, so that a recovery there links to the checkpoint that was taken here.
         let id = |parts: &[&str]| Identity::of(parts).trace_id().to_string();
-        let task = |name: &&str| CheckpointTask {
-            job_vertex_id: id(&[&options.name, name]),
-            task_name: Some((*name).to_owned()),
-            parallelism: options.parallelism,
+        let task = |name: &&str| {
+            CheckpointTask::new(id(&[&options.name, name]), options.parallelism).with_task_name((*name).to_owned())
         };
         let tasks: Vec<_> = TASKS.iter().map(task).collect();
         let job_id = id(&[&options.name]);
-        let tracker = Arc::new(CheckpointStatsTracker::new(10).with_span_detail_level(options.detail));
+        let tracker = Arc::new(CheckpointStatsTracker::builder(10).span_detail_level(options.detail).build());
         let info = describe(&options, &job_id, &tasks);
         let restored = store.latest(options.recovery.as_deref())?.map(|(_, metadata)| metadata.checkpoint_id);
         Ok(Self {
@@ -159,15 +157,10 @@ impl Coordinator {
                 }
             };
             let can_restart = u64::from(attempt_number) < self.options.restarts;
-            let failure = FailureHandlingResult {
-                timestamp,
-                failed_execution: execution.as_ref(),
-                error: error.as_ref(),
-                error_type: None,
-                labels: &[],
-                can_restart,
-                is_global_failure: Some(execution.is_none()),
-            };
+            let failure = FailureHandlingResult::new(timestamp, error.as_ref(), can_restart)
+                .with_failed_execution(execution.as_ref())
+                .with_labels(&[])
+                .with_global_failure(execution.is_none());
             self.job.report_failure(&failure);
             self.group.add_event(self.failures.report_failure(&failure));
             if !can_restart {
@@ -204,14 +197,12 @@ impl Coordinator {
         if let Some((folder, metadata)) = &restored {
             let parallelism = self.options.parallelism;
             ensure!(metadata.parallelism == parallelism, "the checkpoint has parallelism {}", metadata.parallelism);
-            self.tracker.report_restored(RestoredCheckpoint {
-                checkpoint_id: metadata.checkpoint_id,
-                restore_timestamp: now,
-                is_savepoint: self.options.recovery.as_ref() == Some(folder),
-                external_path: Some(folder.display().to_string()),
-                state_size: Some(metadata.state_size() as i64),
-                trigger_timestamp: Some(metadata.trigger_timestamp),
-            });
+            self.tracker.report_restored(
+                RestoredCheckpoint::new(metadata.checkpoint_id, now, self.options.recovery.as_ref() == Some(folder))
+                    .with_external_path(folder.display().to_string())
+                    .with_state_size(metadata.state_size() as i64)
+                    .with_trigger_timestamp(metadata.trigger_timestamp),
+            );
         }
 
         let parallelism = self.options.parallelism as usize;
@@ -238,7 +229,10 @@ impl Coordinator {
             };
             let task_name = Some(format!("{} ({}/{parallelism})", TASKS[task], subtask + 1));
             let task_manager_id = Some(worker_id());
-            let place = DeployedTask { task_name, endpoint: Some("localhost".to_owned()), task_manager_id };
+            let place = DeployedTask::default()
+                .with_task_name(task_name)
+                .with_endpoint("localhost".to_owned())
+                .with_task_manager_id(task_manager_id);
             self.job.report_deployed(&id, place.clone(), SystemClock.now_millis());
             self.failures.report_deployed(&id, place);
             self.report_state(&id, ExecutionState::Deploying);
@@ -416,7 +410,7 @@ impl Coordinator {
 
     /// A checkpoint failed.
     fn abort(&self, checkpoint_id: i64, snapshot: Snapshot, error: &dyn std::error::Error) -> Result<()> {
-        let failure = CheckpointFailure { timestamp: SystemClock.now_millis(), message: error.to_string() };
+        let failure = CheckpointFailure::new(SystemClock.now_millis(), error.to_string());
         self.report_checkpoint(&self.tracker.report_failed(checkpoint_id, failure)?);
         snapshot.fail(error);
         Ok(())
@@ -480,14 +474,12 @@ impl Coordinator {
 
 /// The job as REST shows it.
 fn describe(options: &Options, job_id: &str, tasks: &[CheckpointTask]) -> JobInfo {
-    let vertex = |place: usize, task: &CheckpointTask| JobVertex {
-        job_vertex_id: task.job_vertex_id.clone(),
-        name: TASKS[place].to_owned(),
-        parallelism: task.parallelism,
-        max_parallelism: None,
-        inputs: place.checked_sub(1).map_or(Vec::new(), |before| {
-            vec![JobInput { job_vertex_id: tasks[before].job_vertex_id.clone(), ship_strategy: "HASH".to_owned() }]
-        }),
+    let vertex = |place: usize, task: &CheckpointTask| {
+        JobVertex::new(task.job_vertex_id.clone(), TASKS[place].to_owned(), task.parallelism).with_inputs(
+            place
+                .checked_sub(1)
+                .map_or(Vec::new(), |before| vec![JobInput::new(tasks[before].job_vertex_id.clone(), "HASH")]),
+        )
     };
     let checkpoints = CheckpointConfigInfo {
         mode: "exactly_once".to_owned(),
@@ -515,13 +507,13 @@ fn describe(options: &Options, job_id: &str, tasks: &[CheckpointTask]) -> JobInf
         user_config: BTreeMap::from([("records".to_owned(), options.records.to_string())]),
         ..ExecutionConfigInfo::default()
     };
-    JobInfo {
-        job_id: job_id.to_owned(),
-        name: options.name.clone(),
-        vertices: tasks.iter().enumerate().map(|(place, task)| vertex(place, task)).collect(),
+    JobInfo::new(
+        job_id,
+        options.name.clone(),
+        tasks.iter().enumerate().map(|(place, task)| vertex(place, task)).collect(),
         checkpoints,
-        execution,
-    }
+    )
+    .with_execution(execution)
 }
 
 /// Starts a thread that tells how it ended, unless it was cancelled.

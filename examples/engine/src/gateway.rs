@@ -187,12 +187,9 @@ impl Server {
         job: Arc<TrackedJob>,
         gateway: Arc<Gateway>,
     ) -> Result<Self> {
-        let info = ClusterInfo {
-            flink_version: "2.3.0".to_owned(),
-            revision: concat!("engine ", env!("CARGO_PKG_VERSION")).to_owned(),
-            refresh_interval: 1000,
-            web_cancel: true,
-        };
+        let info = ClusterInfo::new("2.3.0", concat!("engine ", env!("CARGO_PKG_VERSION")).to_owned())
+            .with_refresh_interval(1000)
+            .with_web_cancel(true);
         let cluster = TrackedCluster::new(info, Arc::new(SystemClock)).with_gateway(gateway);
         let cluster = cluster.with_configuration(configuration);
         cluster.register_task_executor(worker(slots));
@@ -220,18 +217,13 @@ pub(crate) fn worker_id() -> String {
 
 fn worker(slots: u32) -> TaskExecutorRegistration {
     let cpu_cores = thread::available_parallelism().map_or(UNKNOWN, |cores| cores.get() as i64);
-    TaskExecutorRegistration {
-        resource_id: worker_id(),
-        address: format!("threads of process {}", std::process::id()),
-        data_port: None,
-        slots,
-        hardware: HardwareDescription {
+    TaskExecutorRegistration::new(worker_id(), format!("threads of process {}", std::process::id()), slots)
+        .with_hardware(HardwareDescription {
             cpu_cores,
             physical_memory: UNKNOWN,
             free_memory: UNKNOWN,
             ..Default::default()
-        },
-    }
+        })
 }
 
 impl Drop for Server {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, bail};
 use flink_traces_api::{Clock, SystemClock};
 use flink_traces_runtime::checkpoint::{
-    InitializationStatus, StateObjectLocation, SubTaskInitializationMetrics, SubtaskStats,
+    InitializationStatus, StateObjectLocation, SubTaskInitializationMetrics, SubtaskMetric, SubtaskStats,
 };
 use flink_traces_runtime::job::ExecutionAttemptId;
 use serde::de::DeserializeOwned;
@@ -124,13 +124,18 @@ impl Subtask {
         let began = Instant::now();
         let size = self.store.write_state(checkpoint_id, &self.file, &take_state()?)?;
         let (bytes, processed) = (size as i64, (processed * size_of::<Record>()) as i64);
-        let stats = SubtaskStats {
-            index: i64::from(self.id.subtask_index),
-            ack_timestamp: SystemClock.now_millis(),
-            is_unaligned: false,
-            is_completed: true,
-            metrics: [bytes, bytes, start_delay, aligned, millis(began.elapsed()), 0, processed, 0].map(Some),
-        };
+        let stats = SubtaskStats::new(i64::from(self.id.subtask_index), SystemClock.now_millis()).with_metrics(
+            SubtaskMetric::ALL.into_iter().zip([
+                bytes,
+                bytes,
+                start_delay,
+                aligned,
+                millis(began.elapsed()),
+                0,
+                processed,
+                0,
+            ]),
+        );
         self.report(Report::Acknowledged { checkpoint_id, stats, file: self.file.clone(), size })
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use flink_traces_api::{Registry, SystemClock};
-use flink_traces_runtime::checkpoint::{CheckpointStatus, CheckpointType, SubtaskStats, TaskStats};
+use flink_traces_runtime::checkpoint::{CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, TaskStats};
 use flink_traces_runtime::config::{SCOPE_DELIMITER, SpanDetailLevel};
 use flink_traces_runtime::{
     CheckpointStats, Configuration, Dispatcher, JobIdentity, MetricGroup, ReporterStats, checkpoint_span, discover,
@@ -138,31 +138,23 @@ fn start(options: &[(&str, &str)]) -> Result<(Dispatcher, MetricGroup)> {
 
 fn checkpoint(id: i64, tasks: usize, subtasks: i64) -> CheckpointStats {
     let subtask = |index| {
-        let mut subtask =
-            SubtaskStats { index, ack_timestamp: START + 1_000 + index, is_completed: true, ..Default::default() };
-        subtask.metrics.iter_mut().zip(1..).for_each(|(metric, number)| *metric = Some(number * 1_000 + index));
-        subtask
+        let metrics = SubtaskMetric::ALL.into_iter().zip(1..).map(|(metric, number)| (metric, number * 1_000 + index));
+        SubtaskStats::new(index, START + 1_000 + index).with_metrics(metrics)
     };
-    let task = |number: usize| TaskStats {
-        job_vertex_id: format!("{number:032x}"),
-        task_name: Some(format!("Window(TumblingEventTimeWindows) {number}")),
-        latest_ack_timestamp: Some(START + 1_000 + subtasks),
-        subtasks: (0..subtasks).map(subtask).collect(),
+    let task = |number: usize| {
+        TaskStats::new(format!("{number:032x}"))
+            .with_task_name(format!("Window(TumblingEventTimeWindows) {number}"))
+            .with_latest_ack_timestamp(START + 1_000 + subtasks)
+            .with_subtasks((0..subtasks).map(subtask).collect())
     };
-    CheckpointStats {
-        checkpoint_id: id,
-        trigger_timestamp: START,
-        status: CheckpointStatus::Completed,
-        checkpoint_type: CheckpointType::Checkpoint,
-        is_unaligned: Some(false),
-        latest_ack_timestamp: Some(START + 1_000 + subtasks),
-        state_size: Some(1 << 30),
-        checkpointed_size: Some(1 << 20),
-        metadata_size: Some(1 << 16),
-        external_path: Some(format!("s3://checkpoints/load/chk-{id}")),
-        failure: None,
-        tasks: (0..tasks).map(task).collect(),
-    }
+    CheckpointStats::new(id, START, CheckpointType::Checkpoint, CheckpointStatus::Completed)
+        .with_is_unaligned(false)
+        .with_latest_ack_timestamp(START + 1_000 + subtasks)
+        .with_state_size(1 << 30)
+        .with_checkpointed_size(1 << 20)
+        .with_metadata_size(1 << 16)
+        .with_external_path(format!("s3://checkpoints/load/chk-{id}"))
+        .with_tasks((0..tasks).map(task).collect())
 }
 
 fn account(stats: &[ReporterStats]) -> Result<Account> {

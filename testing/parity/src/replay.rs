@@ -51,7 +51,7 @@ struct Replay {
 impl Replay {
     fn begin(words: &mut Words<'_>) -> Result<Self> {
         ensure!(words.word()? == "job", "not a job");
-        let tracker = CheckpointStatsTracker::new(words.parse()?);
+        let tracker = CheckpointStatsTracker::builder(words.parse()?);
         let detail = match words.word()? {
             "SPAN_PER_CHECKPOINT" => SpanDetailLevel::SpanPerCheckpoint,
             "SPAN_PER_CHECKPOINT_WITH_TASKS" => SpanDetailLevel::SpanPerCheckpointWithTasks,
@@ -60,7 +60,7 @@ impl Replay {
             unknown => bail!("unknown detail level {unknown}"),
         };
         let variables = [("<host>", "localhost"), ("<job_id>", JOB_ID), ("<job_name>", "orders")];
-        let tracker = tracker.with_span_detail_level(detail);
+        let tracker = tracker.span_detail_level(detail).build();
         let context = ReportContext::new(Compatibility::Flink).with_job_id(JOB_ID).with_variables(variables);
         Ok(Self {
             tracker,
@@ -82,7 +82,7 @@ impl Replay {
             "completed" => self.completed(words),
             "failed" => self.failed(words),
             "failed-before-trigger" => {
-                let failure = CheckpointFailure { timestamp: NOW, message: String::new() };
+                let failure = CheckpointFailure::new(NOW, String::new());
                 self.tracker.report_failed_before_trigger(failure);
                 Ok(())
             }
@@ -96,11 +96,11 @@ impl Replay {
             "restored" => self.restored(words),
             "attempt" => self.attempt(words),
             "location" => {
-                let location = match StateObjectLocation::of_file(words.word()?) {
+                let location = match StateObjectLocation::from_file(words.word()?) {
                     StateObjectLocation::LocalMemory => "LOCAL_MEMORY",
                     StateObjectLocation::LocalDisk => "LOCAL_DISK",
                     StateObjectLocation::Remote => "REMOTE",
-                    StateObjectLocation::Unknown => "UNKNOWN",
+                    _ => "UNKNOWN",
                 };
                 self.line(format_args!("location {location}"));
                 Ok(())
@@ -129,7 +129,7 @@ impl Replay {
         let mut tasks = Vec::new();
         while let Some(parallelism) = words.next() {
             let job_vertex_id = vertex(tasks.len());
-            tasks.push(CheckpointTask { job_vertex_id, task_name: None, parallelism: parallelism.parse()? });
+            tasks.push(CheckpointTask::new(job_vertex_id, parallelism.parse()?));
         }
         Ok(self.tracker.report_pending(id, trigger, checkpoint_type, &tasks)?)
     }
@@ -138,7 +138,9 @@ impl Replay {
         let (id, task, index) = (words.parse()?, words.parse()?, words.parse()?);
         let (ack_timestamp, is_unaligned) = (words.parse()?, words.parse()?);
         let metrics = words.numbers()?.map(Some);
-        let stats = SubtaskStats { index, ack_timestamp, is_unaligned, is_completed: true, metrics };
+        let stats = SubtaskStats::new(index, ack_timestamp)
+            .with_unaligned(is_unaligned)
+            .with_metrics(SubtaskMetric::ALL.into_iter().zip(metrics));
         let taken = self.tracker.report_subtask(id, &vertex(task), stats).is_ok();
         self.line(format_args!("taken {taken}"));
         Ok(())
@@ -148,7 +150,10 @@ impl Replay {
         let (id, task, index) = (words.parse()?, words.parse()?, words.parse()?);
         let is_unaligned = words.parse()?;
         let metrics = words.numbers()?.map(Some);
-        let stats = SubtaskStats { index, ack_timestamp: NOW, is_unaligned, is_completed: false, metrics };
+        let stats = SubtaskStats::new(index, NOW)
+            .with_unaligned(is_unaligned)
+            .with_completed(false)
+            .with_metrics(SubtaskMetric::ALL.into_iter().zip(metrics));
         // Flink does not say whether it took it; the next snapshot does.
         let _ = self.tracker.report_subtask(id, &vertex(task), stats);
         Ok(())
@@ -166,7 +171,7 @@ impl Replay {
 
     fn failed(&mut self, words: &mut Words<'_>) -> Result<()> {
         let id = words.parse()?;
-        let failure = CheckpointFailure { timestamp: words.parse()?, message: words.word()?.to_owned() };
+        let failure = CheckpointFailure::new(words.parse()?, words.word()?.to_owned());
         if let Ok(stats) = self.tracker.report_failed(id, failure) {
             self.event(checkpoint_event(&stats));
             self.span(checkpoint_span(JOB, &stats, self.detail));
@@ -176,13 +181,15 @@ impl Replay {
 
     fn many(&mut self, words: &mut Words<'_>) -> Result<()> {
         let (first, count): (i64, i64) = (words.parse()?, words.parse()?);
-        let tasks = [CheckpointTask { job_vertex_id: vertex(0), task_name: None, parallelism: 1 }];
+        let tasks = [CheckpointTask::new(vertex(0), 1)];
         for id in first..first + count {
             self.tracker.report_pending(id, 1_000, CheckpointType::Checkpoint, &tasks)?;
             let value = (id * 7919) % 10_007;
             let metrics = [value, value / 3, 0, 0, 0, 0, value * 5, value / 7].map(Some);
             let (ack_timestamp, is_completed) = (1_000 + value, true);
-            let stats = SubtaskStats { index: 0, ack_timestamp, is_unaligned: false, is_completed, metrics };
+            let stats = SubtaskStats::new(0, ack_timestamp)
+                .with_completed(is_completed)
+                .with_metrics(SubtaskMetric::ALL.into_iter().zip(metrics));
             self.tracker.report_subtask(id, &vertex(0), stats)?;
             self.tracker.report_completed(id, Some("path".to_owned()), Some(1))?;
         }
@@ -206,14 +213,12 @@ impl Replay {
         let is_savepoint = !matches!(checkpoint_type, CheckpointType::Checkpoint | CheckpointType::FullCheckpoint);
         let restore_timestamp = self.initialization_start;
         let trigger_timestamp = None;
-        self.tracker.report_restored(RestoredCheckpoint {
-            checkpoint_id,
-            restore_timestamp,
-            is_savepoint,
-            external_path,
-            state_size,
-            trigger_timestamp,
-        });
+        self.tracker.report_restored(
+            RestoredCheckpoint::new(checkpoint_id, restore_timestamp, is_savepoint)
+                .with_external_path(external_path)
+                .with_state_size(state_size)
+                .with_trigger_timestamp(trigger_timestamp),
+        );
         Ok(())
     }
 
@@ -252,15 +257,11 @@ impl Replay {
         while let Some(key) = words.next() {
             labels.push((key.to_owned(), words.optional()?.unwrap_or_default()));
         }
-        let event = self.failures.report_failure(&FailureHandlingResult {
-            timestamp,
-            failed_execution: None,
-            error: &std::fmt::Error,
-            error_type: None,
-            labels: &labels,
-            can_restart,
-            is_global_failure,
-        });
+        let event = self.failures.report_failure(
+            &FailureHandlingResult::new(timestamp, &std::fmt::Error, can_restart)
+                .with_labels(&labels)
+                .with_global_failure(is_global_failure),
+        );
         self.event(event);
         Ok(())
     }
@@ -351,7 +352,7 @@ impl Replay {
             self.line(format_args!("  summary {} {}", numbers(&summary), summary.quantile(0.5)));
         }
         for subtask in task.subtasks() {
-            let metrics = subtask.metrics.map(|metric| metric.unwrap_or(-1).to_string()).join(" ");
+            let metrics = SubtaskMetric::ALL.map(|metric| subtask.metric(metric).unwrap_or(-1).to_string()).join(" ");
             let (unaligned, completed) = (subtask.is_unaligned, subtask.is_completed);
             let ack = time(subtask.ack_timestamp);
             self.line(format_args!("  subtask {} {ack} {unaligned} {completed} {metrics}", subtask.index));

@@ -42,9 +42,11 @@ pub(super) fn checkpoint_stats<'a>(
 ) -> CheckpointStats {
     let status = status(checkpoint);
     let failed = status == CheckpointStatus::Failed;
-    let failure = failed.then(|| CheckpointFailure {
-        timestamp: checkpoint.failure_timestamp.unwrap_or(checkpoint.latest_ack_timestamp),
-        message: checkpoint.failure_message.clone().unwrap_or_default(),
+    let failure = failed.then(|| {
+        CheckpointFailure::new(
+            checkpoint.failure_timestamp.unwrap_or(checkpoint.latest_ack_timestamp),
+            checkpoint.failure_message.clone().unwrap_or_default(),
+        )
     });
     // Reports that arrive after a checkpoint has failed go on filling its statistics; Flink's span was out by then.
     let in_time =
@@ -54,11 +56,11 @@ pub(super) fn checkpoint_stats<'a>(
         Some(reported) => checkpoint
             .tasks
             .iter()
-            .map(|(vertex, task)| TaskStats {
-                job_vertex_id: vertex.to_string(),
-                task_name: names.iter().find(|(id, _)| id == vertex).map(|(_, name)| name.clone()),
-                latest_ack_timestamp: timestamp(task.latest_ack_timestamp),
-                subtasks: reported(vertex).iter().filter(in_time).cloned().collect(),
+            .map(|(vertex, task)| {
+                TaskStats::new(vertex.as_str())
+                    .with_task_name(names.iter().find(|(id, _)| id == vertex).map(|(_, name)| name.clone()))
+                    .with_latest_ack_timestamp(timestamp(task.latest_ack_timestamp))
+                    .with_subtasks(reported(vertex).iter().filter(in_time).cloned().collect())
             })
             .collect(),
     };
@@ -66,22 +68,17 @@ pub(super) fn checkpoint_stats<'a>(
         let subtasks = tasks.iter().flat_map(|task| &task.subtasks);
         (failed && reported.is_some()).then(|| subtasks.filter_map(|subtask| subtask.metric(metric)).sum::<i64>())
     };
-    CheckpointStats {
-        checkpoint_id: checkpoint.id,
-        trigger_timestamp: checkpoint.trigger_timestamp,
-        status,
-        checkpoint_type: checkpoint_type(checkpoint),
-        is_unaligned: is_unaligned(checkpoint, &tasks),
-        latest_ack_timestamp: timestamp(checkpoint.latest_ack_timestamp),
-        state_size: in_time_sum(SubtaskMetric::StateSizeBytes).or(Some(checkpoint.state_size)),
-        checkpointed_size: checkpoint
-            .checkpointed_size
-            .map(|size| in_time_sum(SubtaskMetric::CheckpointedSizeBytes).unwrap_or(size)),
-        metadata_size: failed.then_some(-1),
-        external_path: checkpoint.external_path.clone(),
-        failure,
-        tasks,
-    }
+    CheckpointStats::new(checkpoint.id, checkpoint.trigger_timestamp, checkpoint_type(checkpoint), status)
+        .with_is_unaligned(is_unaligned(checkpoint, &tasks))
+        .with_latest_ack_timestamp(timestamp(checkpoint.latest_ack_timestamp))
+        .with_state_size(in_time_sum(SubtaskMetric::StateSizeBytes).or(Some(checkpoint.state_size)))
+        .with_checkpointed_size(
+            checkpoint.checkpointed_size.map(|size| in_time_sum(SubtaskMetric::CheckpointedSizeBytes).unwrap_or(size)),
+        )
+        .with_metadata_size(failed.then_some(-1))
+        .with_external_path(checkpoint.external_path.clone())
+        .with_failure(failure)
+        .with_tasks(tasks)
 }
 
 fn is_unaligned(checkpoint: &CheckpointStatistics, tasks: &[TaskStats]) -> Option<bool> {
@@ -111,12 +108,13 @@ pub(super) fn subtask_stats(subtask: &SubtaskCheckpointStatistics) -> Option<Sub
         SubtaskMetric::AsyncCheckpointDurationMs => checkpoint.map(|checkpoint| checkpoint.async_),
         SubtaskMetric::ProcessedDataBytes => alignment.and_then(|alignment| alignment.processed),
         SubtaskMetric::PersistedDataBytes => alignment.and_then(|alignment| alignment.persisted),
+        // Flink's REST API has no other metric.
+        _ => None,
     };
-    Some(SubtaskStats {
-        index: subtask.index,
-        ack_timestamp,
-        is_unaligned: subtask.unaligned_checkpoint.unwrap_or(false),
-        is_completed: !subtask.aborted.unwrap_or(false),
-        metrics: SubtaskMetric::ALL.map(metric),
-    })
+    Some(
+        SubtaskStats::new(subtask.index, ack_timestamp)
+            .with_unaligned(subtask.unaligned_checkpoint.unwrap_or(false))
+            .with_completed(!subtask.aborted.unwrap_or(false))
+            .with_metrics(SubtaskMetric::ALL.map(|name| (name, metric(name)))),
+    )
 }

@@ -79,16 +79,14 @@ pub(super) fn entries(exceptions: &JobExceptionsInfoWithHistory) -> Vec<Entry> {
 
 fn in_history(entry: &ExceptionInfo) -> Entry {
     let is_final = is_final(&entry.stacktrace);
-    let failure = JobFailure {
-        exception_type: Some(bounded(&entry.exception_name, MAX_TEXT_CHARS)),
+    let failure = failure(entry.timestamp, &entry.stacktrace)
+        .with_exception_type(bounded(&entry.exception_name, MAX_TEXT_CHARS))
         // An entry without a task is global, or the end of the job, which hides the task.
-        is_global: Some(entry.task_name.is_none() && !is_final),
-        labels: entry.failure_labels.iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
-        task_name: entry.task_name.clone(),
-        endpoint: entry.endpoint.clone().or_else(|| entry.location.clone()),
-        task_manager_id: entry.task_manager_id.clone(),
-        ..failure(entry.timestamp, &entry.stacktrace)
-    };
+        .with_global(entry.task_name.is_none() && !is_final)
+        .with_labels(entry.failure_labels.iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect())
+        .with_task_name(entry.task_name.clone())
+        .with_endpoint(entry.endpoint.clone().or_else(|| entry.location.clone()))
+        .with_task_manager_id(entry.task_manager_id.clone());
     let attempt = entry.task_name.as_deref().and_then(Attempt::parse);
     Entry { failure, is_final, is_root: false, attempt }
 }
@@ -99,16 +97,14 @@ fn root(exceptions: &JobExceptionsInfoWithHistory) -> Option<Entry> {
     // Subtasks that have failed just now.
     let task = exceptions.all_exceptions.iter().flatten().next();
     let is_final = is_final(stacktrace);
-    let failure = JobFailure {
-        is_global: match (task, &exceptions.exception_history) {
+    let failure = failure(ts_millis, stacktrace)
+        .with_global(match (task, &exceptions.exception_history) {
             (Some(_), _) => Some(false),
             (None, Some(_)) => Some(!is_final),
             (None, None) => None,
-        },
-        task_name: task.map(|failed| failed.task.clone()),
-        endpoint: task.map(|failed| failed.location.clone()),
-        ..failure(ts_millis, stacktrace)
-    };
+        })
+        .with_task_name(task.map(|failed| failed.task.clone()))
+        .with_endpoint(task.map(|failed| failed.location.clone()));
     Some(Entry { failure, is_final, is_root: true, attempt: None })
 }
 
@@ -122,11 +118,8 @@ fn failure(ts_millis: i64, stacktrace: &str) -> JobFailure {
         Some((class, message)) => (class, Some(bounded(message, MAX_TEXT_CHARS))),
         None => (head, None),
     };
-    JobFailure {
-        ts_millis,
-        exception_type: Some(bounded(class, MAX_TEXT_CHARS)),
-        exception_message: message,
-        stacktrace: Some(bounded(stacktrace, MAX_TEXT_CHARS)),
-        ..JobFailure::default()
-    }
+    JobFailure::new(ts_millis, false)
+        .with_exception_type(bounded(class, MAX_TEXT_CHARS))
+        .with_exception_message(message)
+        .with_stacktrace(bounded(stacktrace, MAX_TEXT_CHARS))
 }

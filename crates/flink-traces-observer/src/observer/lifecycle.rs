@@ -11,7 +11,7 @@ use flink_rest::types::{
 };
 use flink_rest::{ExecutionState, JobStatus, JobVertexId};
 use flink_traces_runtime::checkpoint::{InitializationStats, InitializationStatus};
-use flink_traces_runtime::job::{AllSubtasksStatus, JobFailure};
+use flink_traces_runtime::job::AllSubtasksStatus;
 
 use super::SETTLE_MS;
 use super::checkpoints::RestoredFrom;
@@ -329,7 +329,9 @@ impl Lifecycle {
         }
         let can_restart = !entry.is_final && !self.ended_by(failed_at);
         let is_global = entry.failure.is_global.filter(|_| !self.adaptive);
-        emit(Observation::Failure(JobFailure { can_restart, is_global, ..entry.failure }));
+        let mut failure = entry.failure;
+        (failure.can_restart, failure.is_global) = (can_restart, is_global);
+        emit(Observation::Failure(failure));
     }
 
     /// Whether the job failed for good after `failed_at`, and did not restart in between.
@@ -402,16 +404,10 @@ impl Lifecycle {
             Some(restored) => restored.restore_timestamp,
             None => self.last_running.filter(|running| *running <= end).unwrap_or(self.last_break),
         };
-        let stats = InitializationStats {
-            start_timestamp: start,
-            end_timestamp: end,
-            status: InitializationStatus::Completed,
-            restored_checkpoint_id: restored.map(|restored| restored.id),
-            restored_trigger_timestamp: from.trigger_timestamp,
-            restored_state_size: from.state_size,
-            metrics: Vec::new(),
-            subtasks: Vec::new(),
-        };
+        let stats = InitializationStats::new(start, end, InitializationStatus::Completed)
+            .with_restored_checkpoint_id(restored.map(|restored| restored.id))
+            .with_restored_trigger_timestamp(from.trigger_timestamp)
+            .with_restored_state_size(from.state_size);
         emit(Observation::Initialization { stats, identity_timestamp: start });
     }
 }

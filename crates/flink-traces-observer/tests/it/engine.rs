@@ -9,7 +9,7 @@ use flink_rest::{Client, RestServer, ServerOptions};
 use flink_traces_api::Clock;
 use flink_traces_observer::{ClusterObserver, JobObservation, Observation, RequestOutcome};
 use flink_traces_runtime::checkpoint::{
-    CheckpointFailure, CheckpointTask, CheckpointType, RestoredCheckpoint, SubtaskStats,
+    CheckpointFailure, CheckpointTask, CheckpointType, RestoredCheckpoint, SubtaskMetric, SubtaskStats,
 };
 use flink_traces_runtime::config::SpanDetailLevel;
 use flink_traces_runtime::job::{
@@ -45,21 +45,16 @@ struct Engine {
 
 impl Engine {
     fn new() -> Self {
-        let vertex = |id: &str, name: &str, parallelism, inputs| JobVertex {
-            job_vertex_id: id.to_owned(),
-            name: name.to_owned(),
-            parallelism,
-            max_parallelism: None,
-            inputs,
-        };
-        let input = JobInput { job_vertex_id: SOURCE.to_owned(), ship_strategy: "HASH".to_owned() };
-        let info = JobInfo {
-            job_id: JOB.to_owned(),
-            name: "orders".to_owned(),
-            vertices: vec![vertex(SOURCE, "source", 2, vec![]), vertex(SINK, "sink", 1, vec![input])],
-            checkpoints: serde_json::from_str(r#"{"mode":"exactly_once","interval":1000}"#).unwrap(),
-            execution: Default::default(),
-        };
+        let vertex =
+            |id: &str, name: &str, parallelism, inputs| JobVertex::new(id, name, parallelism).with_inputs(inputs);
+        let input = JobInput::new(SOURCE, "HASH");
+        let info = JobInfo::new(
+            JOB,
+            "orders",
+            vec![vertex(SOURCE, "source", 2, vec![]), vertex(SINK, "sink", 1, vec![input])],
+            serde_json::from_str(r#"{"mode":"exactly_once","interval":1000}"#).unwrap(),
+        )
+        .with_execution(Default::default());
         let checkpoints = Arc::new(CheckpointStatsTracker::new(10));
         let job = TrackedJob::new(info, checkpoints.clone(), JobStatus::Created, START).unwrap();
         Self { job: Arc::new(job), checkpoints, ended: Vec::new() }
@@ -80,17 +75,14 @@ impl Engine {
     }
 
     fn trigger(&self, id: i64, at: i64, kind: CheckpointType) {
-        let task = |id: &str, name: &str, parallelism| CheckpointTask {
-            job_vertex_id: id.to_owned(),
-            task_name: Some(name.to_owned()),
-            parallelism,
-        };
+        let task =
+            |id: &str, name: &str, parallelism| CheckpointTask::new(id, parallelism).with_task_name(name.to_owned());
         self.checkpoints.report_pending(id, at, kind, &[task(SOURCE, "source", 2), task(SINK, "sink", 1)]).unwrap();
     }
 
     fn acknowledge(&self, id: i64, vertex: &str, index: i64, at: i64) {
         let metrics = [1000 + index, 100, 3, 1 + index, 2, 40, 7, 0].map(Some);
-        let subtask = SubtaskStats { index, ack_timestamp: at, is_unaligned: false, is_completed: true, metrics };
+        let subtask = SubtaskStats::new(index, at).with_metrics(SubtaskMetric::ALL.into_iter().zip(metrics));
         self.checkpoints.report_subtask(id, vertex, subtask).unwrap();
     }
 
@@ -125,28 +117,20 @@ impl Engine {
                 let attempt =
                     ExecutionAttemptId { job_vertex_id: SINK.to_owned(), subtask_index: 0, attempt_number: 0 };
                 self.job.report_subtask(&attempt, ExecutionState::Failed, at);
-                self.job.report_failure(&FailureHandlingResult {
-                    timestamp: at,
-                    failed_execution: Some(&attempt),
-                    error: &std::io::Error::other("disk full"),
-                    error_type: Some("std::io::Error"),
-                    labels: &[],
-                    can_restart: true,
-                    is_global_failure: Some(false),
-                });
-                let failure = CheckpointFailure { timestamp: at + 1, message: "Task has failed.".to_owned() };
+                self.job.report_failure(
+                    &FailureHandlingResult::new(at, &std::io::Error::other("disk full"), true)
+                        .with_failed_execution(&attempt)
+                        .with_error_type("std::io::Error")
+                        .with_labels(&[])
+                        .with_global_failure(false),
+                );
+                let failure = CheckpointFailure::new(at + 1, "Task has failed.");
                 self.ended.push(self.checkpoints.report_failed(6, failure).unwrap());
                 self.job.report_status(JobStatus::Restarting, at + 2);
             }
             9 => {
-                self.checkpoints.report_restored(RestoredCheckpoint {
-                    checkpoint_id: 4,
-                    restore_timestamp: at,
-                    is_savepoint: false,
-                    external_path: Some("file:/c/4".to_owned()),
-                    state_size: None,
-                    trigger_timestamp: None,
-                });
+                self.checkpoints
+                    .report_restored(RestoredCheckpoint::new(4, at, false).with_external_path("file:/c/4".to_owned()));
                 self.job.report_status(JobStatus::Running, at);
                 self.come_up(1, at);
             }
@@ -165,12 +149,7 @@ impl Engine {
 #[tokio::test]
 async fn watched_engine_equals_its_trackers() {
     let clock = Arc::new(ManualClock::default());
-    let info = ClusterInfo {
-        flink_version: "2.3.0".to_owned(),
-        revision: "engine".to_owned(),
-        refresh_interval: 3000,
-        web_cancel: false,
-    };
+    let info = ClusterInfo::new("2.3.0", "engine").with_refresh_interval(3000).with_web_cancel(false);
     let cluster = Arc::new(TrackedCluster::new(info, clock.clone()));
     let mut engine = Engine::new();
     cluster.add_job(engine.job.clone());

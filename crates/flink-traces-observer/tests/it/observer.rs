@@ -8,7 +8,7 @@ use flink_traces_observer::recording::{Exchange, RecordingReader};
 use flink_traces_observer::replay::Replay;
 use flink_traces_observer::{ClusterObserver, JobObservation, Observation, RequestOutcome};
 use flink_traces_runtime::CheckpointStats;
-use flink_traces_runtime::checkpoint::{CheckpointType, TaskStats};
+use flink_traces_runtime::checkpoint::CheckpointType;
 use serde_json::{Value, json};
 
 const JOB: &str = "0123456789abcdef0123456789abcdef";
@@ -582,10 +582,20 @@ fn lost_and_repeated_responses_invent_nothing() {
                 // The sizes of a failed checkpoint may have grown after its tasks were complete.
                 true => assert_eq!(stats.trigger_timestamp, expected.trigger_timestamp, "seed {seed}: {id:?}"),
                 false => {
-                    let names = |stats: &CheckpointStats| CheckpointStats {
-                        checkpoint_type: CheckpointType::Checkpoint,
-                        tasks: stats.tasks.iter().cloned().map(|task| TaskStats { task_name: None, ..task }).collect(),
-                        ..stats.clone()
+                    let names = |stats: &CheckpointStats| {
+                        let mut value = stats.clone();
+                        value.checkpoint_type = CheckpointType::Checkpoint;
+                        value.tasks = stats
+                            .tasks
+                            .iter()
+                            .cloned()
+                            .map(|task| {
+                                let mut value = task;
+                                value.task_name = None;
+                                value
+                            })
+                            .collect();
+                        value
                     };
                     assert_eq!(names(&stats), names(expected), "seed {seed}: {id:?}");
                 }

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 /// A report that does not fit what a [`CheckpointStatsTracker`](super::CheckpointStatsTracker) knows. It changed nothing. Flink ignores such reports or logs a line.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum TrackerError {
     /// A trigger of an id that is in progress.
     #[error("checkpoint {checkpoint_id} is in progress already")]

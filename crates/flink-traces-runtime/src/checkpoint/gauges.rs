@@ -7,6 +7,7 @@ use flink_traces_api::AttributeValue;
 ///
 /// −1 stands for what has not happened yet or nobody told.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CheckpointGauges {
     /// Those that were triggered or failed before.
     pub total_number_of_checkpoints: i64,

@@ -8,12 +8,14 @@ use super::stats::{
     CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, TaskStats,
 };
 use super::summary::StatsSummary;
+use crate::setters::setters;
 
 /// The largest parallelism of a task that is accepted: 32 times the largest that Flink has.
 const MAX_PARALLELISM: u32 = 1 << 20;
 
 /// A task that takes part in a checkpoint: an entry of the map of vertices to parallelisms that Flink's `reportPendingCheckpoint` takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CheckpointTask {
     /// What tells the task from the job's others; in Flink the job vertex, 32 hexadecimal digits.
     pub job_vertex_id: String,
@@ -21,6 +23,17 @@ pub struct CheckpointTask {
     pub task_name: Option<String>,
     /// How many subtasks it has.
     pub parallelism: u32,
+}
+
+impl CheckpointTask {
+    /// Creates a task without a name.
+    pub fn new(job_vertex_id: impl Into<String>, parallelism: u32) -> Self {
+        Self { job_vertex_id: job_vertex_id.into(), task_name: None, parallelism }
+    }
+
+    setters! {
+        with_task_name: task_name, into Option<String>;
+    }
 }
 
 /// A checkpoint as a [`CheckpointStatsTracker`](super::CheckpointStatsTracker) remembers it: one class for Flink's

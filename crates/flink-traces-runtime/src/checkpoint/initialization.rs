@@ -274,6 +274,7 @@ fn is_same(one: &str, other: &str) -> bool {
 
 /// How many reports an initialization ignored. Flink logs a line for each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct IgnoredReports {
     /// Of attempts that it does not wait for, such as earlier ones.
     pub unknown: u64,
@@ -286,6 +287,7 @@ pub struct IgnoredReports {
 /// An initialization that was [given up](JobInitializationMetricsBuilder::give_up) before all subtasks reported. Beyond Flink,
 /// which waits for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PartialInitialization {
     /// What the others reported; ended when it was given up, failed.
     pub stats: InitializationStats,

@@ -27,7 +27,7 @@ pub use stats::{
     SubtaskStats, TaskStats,
 };
 pub use summary::StatsSummary;
-pub use tracker::CheckpointStatsTracker;
+pub use tracker::{CheckpointStatsTracker, CheckpointStatsTrackerBuilder};
 
 /// The scope of all that Flink's checkpoint statistics tracker reports, whatever class implements it.
 const TRACKER_SCOPE: &str = "org.apache.flink.runtime.checkpoint.CheckpointStatsTracker";

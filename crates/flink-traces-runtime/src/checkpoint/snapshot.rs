@@ -11,6 +11,7 @@ const HISTOGRAM_WINDOW_SIZE: usize = 10_000;
 
 /// How many checkpoints there were, as Flink's `CheckpointStatsCounts`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CheckpointStatsCounts {
     /// How often the job was restored from one.
     pub restored: i64,
@@ -27,6 +28,7 @@ pub struct CheckpointStatsCounts {
 /// The statistics of a job's checkpoints at one moment, as Flink's `CheckpointStatsSnapshot`. It does not change, and whoever holds it
 /// keeps nobody waiting.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct CheckpointStatsSnapshot {
     /// How many there were.
     pub counts: CheckpointStatsCounts,
@@ -57,6 +59,7 @@ impl CheckpointStatsSnapshot {
 /// Statistics over all checkpoints and savepoints that completed, as Flink's `CompletedCheckpointStatsSummary`. The quantiles are those
 /// of the last 10,000.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CompletedCheckpointStatsSummary {
     /// Bytes of state that they refer to.
     pub state_size: StatsSummary,

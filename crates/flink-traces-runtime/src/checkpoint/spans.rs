@@ -256,7 +256,7 @@ impl<'a> TaskSummary<'a> {
     fn new(task: &'a TaskStats) -> Self {
         let mut metrics = [Some(Summary::default()); NAMES.len()];
         for subtask in &task.subtasks {
-            for (summary, value) in metrics.iter_mut().zip(subtask.metrics) {
+            for (summary, value) in metrics.iter_mut().zip(subtask.metrics()) {
                 match (&mut *summary, value) {
                     (Some(summary), Some(value)) => {
                         // Flink's statistics ignore the −1 of a number that was left unset.

@@ -1,53 +1,106 @@
-//! What is known of one checkpoint and of one initialization, whoever found it out: a tracker inside an engine or an observer of
-//! a cluster's REST API.
+//! The statistics of one checkpoint and of one initialization.
+//!
+//! A tracker inside an engine and an observer of a cluster's REST API both fill in these types.
 
 use flink_traces_api::Text;
 
 use crate::job::ExecutionAttemptId;
+use crate::setters::setters;
 
-/// One checkpoint or savepoint, as Flink's `AbstractCheckpointStats`. What a source cannot know is `None`, and the span then
-/// lacks the attribute.
+/// The statistics of one checkpoint or savepoint. Flink's `AbstractCheckpointStats`.
+///
+/// A field that the source does not know is `None`, and the span then lacks the attribute.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_runtime::CheckpointStats;
+/// use flink_traces_runtime::checkpoint::{CheckpointStatus, CheckpointType};
+///
+/// let stats = CheckpointStats::new(7, 1_795_230_921_331, CheckpointType::Checkpoint, CheckpointStatus::Completed)
+///     .with_latest_ack_timestamp(1_795_230_921_354)
+///     .with_state_size(187_221);
+/// assert_eq!(stats.metadata_size, None);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CheckpointStats {
-    /// Its id, consecutive within a job.
+    /// The id, consecutive within a job.
     pub checkpoint_id: i64,
-    /// When it was triggered, in milliseconds since the epoch.
+    /// The time of the trigger, in milliseconds since the epoch.
     pub trigger_timestamp: i64,
-    /// How it stands.
+    /// The status.
     pub status: CheckpointStatus,
-    /// What it is for.
+    /// The type.
     pub checkpoint_type: CheckpointType,
-    /// Whether any subtask persisted data in flight.
+    /// `true` if any subtask persisted in-flight data.
     pub is_unaligned: Option<bool>,
-    /// When the last subtask acknowledged; `None` if none did.
+    /// The time of the last acknowledgement, in milliseconds since the epoch; `None` if there was none.
     pub latest_ack_timestamp: Option<i64>,
-    /// Bytes of state that it refers to.
+    /// The bytes of state that the checkpoint refers to.
     pub state_size: Option<i64>,
-    /// Bytes that were written for it.
+    /// The bytes that were written for the checkpoint.
     pub checkpointed_size: Option<i64>,
-    /// Bytes of its metadata; −1 if it failed, as in Flink.
+    /// The bytes of metadata; −1 for a failed checkpoint, as in Flink.
     pub metadata_size: Option<i64>,
-    /// Where it lies, once it is complete.
+    /// The path of a completed checkpoint.
     pub external_path: Option<String>,
-    /// When and why it failed; `None` if it did not, or nobody knows.
+    /// The time and cause of the failure; `None` if the checkpoint did not fail or the cause is unknown.
     pub failure: Option<CheckpointFailure>,
-    /// Its tasks, in the job's order; empty where the source tells none.
+    /// The tasks, in the job's order; empty if the source has none.
     pub tasks: Vec<TaskStats>,
 }
 
-/// How a checkpoint stands, as Flink's `CheckpointStatsStatus`.
+impl CheckpointStats {
+    /// Creates statistics whose other fields are unknown.
+    pub fn new(
+        checkpoint_id: i64,
+        trigger_timestamp: i64,
+        checkpoint_type: CheckpointType,
+        status: CheckpointStatus,
+    ) -> Self {
+        Self {
+            checkpoint_id,
+            trigger_timestamp,
+            status,
+            checkpoint_type,
+            is_unaligned: None,
+            latest_ack_timestamp: None,
+            state_size: None,
+            checkpointed_size: None,
+            metadata_size: None,
+            external_path: None,
+            failure: None,
+            tasks: Vec::new(),
+        }
+    }
+
+    setters! {
+        with_is_unaligned: is_unaligned, into Option<bool>;
+        with_latest_ack_timestamp: latest_ack_timestamp, into Option<i64>;
+        with_state_size: state_size, into Option<i64>;
+        with_checkpointed_size: checkpointed_size, into Option<i64>;
+        with_metadata_size: metadata_size, into Option<i64>;
+        with_external_path: external_path, into Option<String>;
+        with_failure: failure, into Option<CheckpointFailure>;
+        with_tasks: tasks, Vec<TaskStats>;
+    }
+}
+
+/// The status of a checkpoint. Flink's `CheckpointStatsStatus`.
+// Exhaustive: a checkpoint is in progress, completed or failed, and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckpointStatus {
-    /// Subtasks are still to report.
+    /// Some subtasks have not acknowledged yet.
     InProgress,
     /// All subtasks acknowledged and the metadata is written.
     Completed,
-    /// It will never complete.
+    /// The checkpoint will never complete.
     Failed,
 }
 
 impl CheckpointStatus {
-    /// Flink's name of it.
+    /// Returns Flink's name of the status.
     pub fn name(self) -> &'static str {
         match self {
             Self::InProgress => "IN_PROGRESS",
@@ -57,23 +110,24 @@ impl CheckpointStatus {
     }
 }
 
-/// What a checkpoint is for, as the names of Flink's `SnapshotType`s.
+/// The type of a checkpoint. Flink's `SnapshotType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CheckpointType {
     /// Taken periodically, for recovery.
     Checkpoint,
-    /// A checkpoint that shares nothing with earlier ones.
+    /// A checkpoint that shares no files with earlier ones.
     FullCheckpoint,
-    /// Taken by a user, to keep.
+    /// Triggered and owned by a user.
     Savepoint,
-    /// A savepoint at which the job drains and ends.
+    /// A savepoint with which the job drains and ends.
     TerminateSavepoint,
-    /// A savepoint at which the job ends, to go on from it later.
+    /// A savepoint with which the job ends, to be resumed from it later.
     SuspendSavepoint,
 }
 
 impl CheckpointType {
-    /// The text of attribute `checkpointType`.
+    /// Returns the value of the attribute `checkpointType`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Checkpoint => "Checkpoint",
@@ -93,81 +147,141 @@ impl CheckpointType {
     }
 }
 
-/// When and why a checkpoint failed, as Flink's `FailedCheckpointStats` has it.
+/// The time and cause of a checkpoint's failure, from Flink's `FailedCheckpointStats`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CheckpointFailure {
-    /// In milliseconds since the epoch.
+    /// The time of the failure, in milliseconds since the epoch.
     pub timestamp: i64,
-    /// The cause's message; may be empty.
+    /// The message of the cause; may be empty.
     pub message: String,
 }
 
-/// What one task did for a checkpoint, as Flink's `TaskStateStats`.
+impl CheckpointFailure {
+    /// Creates a failure at `timestamp`, in milliseconds since the epoch.
+    pub fn new(timestamp: i64, message: impl Into<String>) -> Self {
+        Self { timestamp, message: message.into() }
+    }
+}
+
+/// The statistics of one task of a checkpoint. Flink's `TaskStateStats`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TaskStats {
-    /// The job vertex, 32 hexadecimal digits.
+    /// The id of the job vertex, 32 hexadecimal digits.
     pub job_vertex_id: String,
-    /// The vertex's name, if the source knows it.
+    /// The name of the vertex, if the source knows it.
     pub task_name: Option<String>,
-    /// When its last subtask acknowledged; `None` if none did.
+    /// The time of the last acknowledgement, in milliseconds since the epoch; `None` if there was none.
     pub latest_ack_timestamp: Option<i64>,
     /// The subtasks that reported, by index.
     pub subtasks: Vec<SubtaskStats>,
 }
 
 impl TaskStats {
-    /// The shortest start delay among its subtasks, in milliseconds; 0 if none reported one.
+    /// Creates the statistics of a task of which no subtask has reported.
+    pub fn new(job_vertex_id: impl Into<String>) -> Self {
+        Self { job_vertex_id: job_vertex_id.into(), task_name: None, latest_ack_timestamp: None, subtasks: Vec::new() }
+    }
+
+    setters! {
+        with_task_name: task_name, into Option<String>;
+        with_latest_ack_timestamp: latest_ack_timestamp, into Option<i64>;
+        with_subtasks: subtasks, Vec<SubtaskStats>;
+    }
+
+    /// Returns the shortest start delay among the subtasks, in milliseconds; 0 if none reported one.
     pub fn min_start_delay(&self) -> i64 {
         let delays = self.subtasks.iter().filter_map(|subtask| subtask.metric(SubtaskMetric::CheckpointStartDelayMs));
         delays.filter(|delay| *delay >= 0).min().unwrap_or(0)
     }
 }
 
-/// What one subtask did for a checkpoint, as Flink's `SubtaskStateStats`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The statistics of one subtask of a checkpoint. Flink's `SubtaskStateStats`.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_runtime::checkpoint::{SubtaskMetric, SubtaskStats};
+///
+/// let subtask = SubtaskStats::new(0, 1_795_230_921_354)
+///     .with_metrics([(SubtaskMetric::StateSizeBytes, 4096), (SubtaskMetric::SyncCheckpointDurationMs, 2)]);
+/// assert_eq!(subtask.metric(SubtaskMetric::StateSizeBytes), Some(4096));
+/// assert_eq!(subtask.metric(SubtaskMetric::AlignmentDurationMs), None);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SubtaskStats {
-    /// Its index within the task, from 0.
+    /// The index within the task, from 0.
     pub index: i64,
-    /// When its report arrived, in milliseconds since the epoch.
+    /// The time at which the report arrived, in milliseconds since the epoch.
     pub ack_timestamp: i64,
-    /// Whether data in flight was persisted.
+    /// `true` if in-flight data was persisted.
     pub is_unaligned: bool,
-    /// Whether it completed its part; `false` for an aborted snapshot, and for a report that came too late.
+    /// `true` if the subtask acknowledged; `false` for an aborted snapshot and for a late report.
     pub is_completed: bool,
-    /// Its numbers, in the order of [`SubtaskMetric::ALL`]; −1 where the subtask left one unset.
-    pub metrics: [Option<i64>; SubtaskMetric::ALL.len()],
+    /// The metrics in the order of [`SubtaskMetric::ALL`].
+    metrics: [Option<i64>; SubtaskMetric::ALL.len()],
 }
 
 impl SubtaskStats {
-    /// One of its numbers; `None` where the source does not tell it.
+    /// Creates the statistics of an aligned subtask that acknowledged at `ack_timestamp`, without metrics.
+    pub fn new(index: i64, ack_timestamp: i64) -> Self {
+        let metrics = [None; SubtaskMetric::ALL.len()];
+        Self { index, ack_timestamp, is_unaligned: false, is_completed: true, metrics }
+    }
+
+    setters! {
+        with_unaligned: is_unaligned, bool;
+        with_completed: is_completed, bool;
+    }
+
+    /// Sets each of `metrics`. A value of −1 means that the subtask left the metric unset.
+    #[must_use]
+    pub fn with_metrics<V: Into<Option<i64>>>(mut self, metrics: impl IntoIterator<Item = (SubtaskMetric, V)>) -> Self {
+        for (metric, value) in metrics {
+            self.metrics[metric as usize] = value.into();
+        }
+        self
+    }
+
+    /// Returns the value of `metric`; `None` if the source does not know it.
     pub fn metric(&self, metric: SubtaskMetric) -> Option<i64> {
         self.metrics[metric as usize]
     }
+
+    /// Returns all values, in the order of [`SubtaskMetric::ALL`].
+    pub(super) fn metrics(&self) -> [Option<i64>; SubtaskMetric::ALL.len()] {
+        self.metrics
+    }
 }
 
-/// The numbers that each subtask reports of a checkpoint, as the `CheckpointSpanMetric`s of Flink's `DefaultCheckpointStatsTracker`.
+/// A metric of a subtask's part in a checkpoint.
+///
+/// Flink's `CheckpointSpanMetric`s of `DefaultCheckpointStatsTracker`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SubtaskMetric {
-    /// Bytes of state referred to.
+    /// The bytes of state that the subtask refers to.
     StateSizeBytes,
-    /// Bytes written.
+    /// The bytes that the subtask wrote.
     CheckpointedSizeBytes,
-    /// From the trigger to the start of the subtask's part.
+    /// The time from the trigger to the start of the subtask's snapshot.
     CheckpointStartDelayMs,
-    /// From the first to the last barrier.
+    /// The time from the first to the last barrier.
     AlignmentDurationMs,
-    /// The part that stops processing.
+    /// The duration of the synchronous phase, which stops processing.
     SyncCheckpointDurationMs,
-    /// The part beside processing.
+    /// The duration of the asynchronous phase, which runs beside processing.
     AsyncCheckpointDurationMs,
-    /// Bytes processed during alignment.
+    /// The bytes that were processed during alignment.
     ProcessedDataBytes,
-    /// Bytes in flight that were persisted.
+    /// The bytes of in-flight data that were persisted.
     PersistedDataBytes,
 }
 
 impl SubtaskMetric {
-    /// All of them, in Flink's order.
+    /// All metrics, in Flink's order.
     pub const ALL: [Self; 8] = [
         Self::StateSizeBytes,
         Self::CheckpointedSizeBytes,
@@ -180,39 +294,70 @@ impl SubtaskMetric {
     ];
 }
 
-/// How the subtasks of a job came up, once: at its start, after a failure, after rescaling. As Flink's `JobInitializationMetrics`.
+/// The statistics of one initialization of a job's subtasks. Flink's `JobInitializationMetrics`.
+///
+/// A job is initialized at its start, after a failure and after rescaling.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InitializationStats {
-    /// When it began, in milliseconds since the epoch.
+    /// The start, in milliseconds since the epoch.
     pub start_timestamp: i64,
-    /// When the last subtask was up.
+    /// The time at which the last subtask was initialized, in milliseconds since the epoch.
     pub end_timestamp: i64,
-    /// Whether all came up.
+    /// The outcome.
     pub status: InitializationStatus,
-    /// The checkpoint that was restored; `None` at a fresh start.
+    /// The checkpoint that was restored; `None` for a fresh start.
     pub restored_checkpoint_id: Option<i64>,
-    /// When that checkpoint was triggered, if it is one of this job's that is still known.
+    /// The trigger time of the restored checkpoint, if this job took it and its history still has it.
     pub restored_trigger_timestamp: Option<i64>,
-    /// Bytes of state of the restored checkpoint.
+    /// The bytes of state of the restored checkpoint.
     pub restored_state_size: Option<i64>,
-    /// What the subtasks reported, by name.
+    /// The metrics over all subtasks, by name.
     pub metrics: Vec<InitializationMetric>,
-    /// The reports of single subtasks, by job vertex and subtask, where they were kept: at the detail level
-    /// [`ChildrenSpansPerSubtask`](crate::config::SpanDetailLevel::ChildrenSpansPerSubtask). Beyond Flink.
+    /// The reports of single subtasks, by job vertex and subtask.
+    ///
+    /// Kept only at the span detail level
+    /// [`ChildrenSpansPerSubtask`](crate::config::SpanDetailLevel::ChildrenSpansPerSubtask).
+    /// Flink has no such reports.
     pub subtasks: Vec<(ExecutionAttemptId, SubTaskInitializationMetrics)>,
 }
 
-/// Whether an initialization succeeded, as Flink's `InitializationStatus`.
+impl InitializationStats {
+    /// Creates statistics of an initialization without a restored checkpoint and without metrics.
+    pub fn new(start_timestamp: i64, end_timestamp: i64, status: InitializationStatus) -> Self {
+        Self {
+            start_timestamp,
+            end_timestamp,
+            status,
+            restored_checkpoint_id: None,
+            restored_trigger_timestamp: None,
+            restored_state_size: None,
+            metrics: Vec::new(),
+            subtasks: Vec::new(),
+        }
+    }
+
+    setters! {
+        with_restored_checkpoint_id: restored_checkpoint_id, into Option<i64>;
+        with_restored_trigger_timestamp: restored_trigger_timestamp, into Option<i64>;
+        with_restored_state_size: restored_state_size, into Option<i64>;
+        with_metrics: metrics, Vec<InitializationMetric>;
+        with_subtasks: subtasks, Vec<(ExecutionAttemptId, SubTaskInitializationMetrics)>;
+    }
+}
+
+/// The outcome of an initialization. Flink's `InitializationStatus`.
+// Exhaustive: an initialization completes or fails, and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InitializationStatus {
-    /// All subtasks came up.
+    /// All subtasks were initialized.
     Completed,
-    /// At least one did not.
+    /// At least one subtask was not initialized.
     Failed,
 }
 
 impl InitializationStatus {
-    /// Flink's name of it.
+    /// Returns Flink's name of the status.
     pub fn name(self) -> &'static str {
         match self {
             Self::Completed => "COMPLETED",
@@ -221,26 +366,37 @@ impl InitializationStatus {
     }
 }
 
-/// One number that subtasks report of their initialization, over all subtasks, as Flink's `JobInitializationMetrics.SumMaxDuration`.
+/// One metric of an initialization over all subtasks. Flink's `JobInitializationMetrics.SumMaxDuration`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InitializationMetric {
-    /// Its name, such as `MailboxStartDurationMs`, or any that a state backend chose.
+    /// The name, such as `MailboxStartDurationMs`, or any that a state backend chose.
     pub name: String,
-    /// The largest.
+    /// The largest value.
     pub max: i64,
-    /// The sum.
+    /// The sum of all values.
     pub sum: i64,
 }
 
-/// What one subtask reports once it is up, or has failed to come up, as Flink's `SubTaskInitializationMetrics`.
+impl InitializationMetric {
+    /// Creates a metric.
+    pub fn new(name: impl Into<String>, max: i64, sum: i64) -> Self {
+        Self { name: name.into(), max, sum }
+    }
+}
+
+/// The report of one subtask after its initialization. Flink's `SubTaskInitializationMetrics`.
+///
+/// # Examples
 ///
 /// ```
 /// use flink_traces_runtime::checkpoint::{InitializationStatus, StateObjectLocation, SubTaskInitializationMetrics};
 ///
 /// let mut metrics = SubTaskInitializationMetrics::new(InitializationStatus::Completed, 1_795_230_917_430);
 /// metrics.add(SubTaskInitializationMetrics::INITIALIZE_STATE_DURATION, 38);
-/// metrics.add_restored_state_size(StateObjectLocation::of_file("s3://bucket/chk-7/1f"), 4096);
+/// metrics.add_restored_state_size(StateObjectLocation::from_file("s3://bucket/chk-7/1f"), 4096);
 /// metrics.add("WarmUpCacheDurationMs", 12);
+/// assert_eq!(metrics.metrics().len(), 3);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubTaskInitializationMetrics {
@@ -250,38 +406,41 @@ pub struct SubTaskInitializationMetrics {
 }
 
 impl SubTaskInitializationMetrics {
-    /// From the start of the task's restore until its operators are made.
+    /// The time from the start of the task's restore until its operators exist.
     pub const MAILBOX_START_DURATION: &'static str = "MailboxStartDurationMs";
-    /// Reading the output in flight of an unaligned checkpoint.
+    /// The time to read the in-flight output of an unaligned checkpoint.
     pub const READ_OUTPUT_DATA_DURATION: &'static str = "ReadOutputDataDurationMs";
-    /// Initializing the state of all operators and opening them.
+    /// The time to initialize the state of all operators and to open them.
     pub const INITIALIZE_STATE_DURATION: &'static str = "InitializeStateDurationMs";
-    /// From then until the input in flight is recovered.
+    /// The time from then until the in-flight input is recovered.
     pub const GATE_RESTORE_DURATION: &'static str = "GateRestoreDurationMs";
-    /// Fetching state from remote storage.
+    /// The time to fetch state from remote storage.
     pub const DOWNLOAD_STATE_DURATION: &'static str = "DownloadStateDurationMs";
-    /// Rebuilding state from local files.
+    /// The time to rebuild state from local files.
     pub const RESTORE_STATE_DURATION: &'static str = "RestoreStateDurationMs";
-    /// Compacting state after rescaling, beside processing; see [`JobInitializationMetricsBuilder::add_late`].
+    /// The time to compact state after rescaling, beside processing.
+    ///
+    /// See [`JobInitializationMetricsBuilder::add_late`](super::JobInitializationMetricsBuilder::add_late).
     pub const RESTORE_ASYNC_COMPACTION_DURATION: &'static str = "RestoreAsyncCompactionDurationMs";
 
-    /// The report of a subtask that came up, or failed, at `end_timestamp`, in milliseconds since the epoch. Phases that it did not reach
-    /// are left out.
+    /// Creates the report of a subtask that was initialized, or failed, at `end_timestamp`.
+    ///
+    /// The time is in milliseconds since the epoch. Leave out the phases that the subtask did not reach.
     pub fn new(status: InitializationStatus, end_timestamp: i64) -> Self {
         Self { status, end_timestamp, metrics: Vec::new() }
     }
 
-    /// Whether the subtask came up.
+    /// Returns the outcome of the subtask's initialization.
     pub fn status(&self) -> InitializationStatus {
         self.status
     }
 
-    /// When it came up, or failed to, in milliseconds since the epoch.
+    /// Returns the end of the subtask's initialization, in milliseconds since the epoch.
     pub fn end_timestamp(&self) -> i64 {
         self.end_timestamp
     }
 
-    /// Its numbers by name, in the order in which they were first added.
+    /// Returns the metrics, in the order in which their names were first added.
     pub fn metrics(&self) -> impl ExactSizeIterator<Item = (&str, i64)> {
         self.metrics.iter().map(|(name, value)| (name.as_ref(), *value))
     }
@@ -290,8 +449,10 @@ impl SubTaskInitializationMetrics {
         &self.metrics
     }
 
-    /// Adds a number under one of the names above or any other; numbers of the same name, from several operators, are summed up. −1
-    /// stands for one that was left unset.
+    /// Adds a metric under one of the names above or any other.
+    ///
+    /// Values of the same name, from several operators, are summed. A value of −1 means that the metric
+    /// was left unset.
     pub fn add(&mut self, name: impl Into<Text>, value: i64) {
         let name = name.into();
         match self.metrics.iter_mut().find(|(known, _)| *known == name) {
@@ -300,7 +461,7 @@ impl SubTaskInitializationMetrics {
         }
     }
 
-    /// Adds bytes of state that an operator restored from there, as `RestoredStateSizeBytes.<location>`.
+    /// Adds the bytes that an operator restored from `location`, as `RestoredStateSizeBytes.<location>`.
     pub fn add_restored_state_size(&mut self, location: StateObjectLocation, bytes: i64) {
         let name = match location {
             StateObjectLocation::LocalMemory => "RestoredStateSizeBytes.LOCAL_MEMORY",
@@ -312,22 +473,26 @@ impl SubTaskInitializationMetrics {
     }
 }
 
-/// Where restored state came from, as Flink's `StateObject.StateObjectLocation`.
+/// The source of restored state. Flink's `StateObject.StateObjectLocation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StateObjectLocation {
-    /// It was part of the metadata, or in memory otherwise.
+    /// Memory, such as the metadata of the checkpoint.
     LocalMemory,
-    /// Files of this machine.
+    /// Files on this machine.
     LocalDisk,
     /// Files elsewhere.
     Remote,
-    /// Nobody knows.
+    /// An unknown location.
     Unknown,
 }
 
 impl StateObjectLocation {
-    /// Flink's rule for a file: remote if its URI has a scheme of letters, digits and underscores that is not `file`, followed by `://`.
-    pub fn of_file(uri: &str) -> Self {
+    /// Returns the location of a file by Flink's rule.
+    ///
+    /// A file is remote if its URI begins with a scheme and `://`. The scheme consists of letters, digits
+    /// and underscores, and is not `file`.
+    pub fn from_file(uri: &str) -> Self {
         let is_word = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         match uri.split_once("://") {
             Some((scheme, _)) if !scheme.is_empty() && scheme != "file" && is_word(scheme) => Self::Remote,
@@ -336,19 +501,42 @@ impl StateObjectLocation {
     }
 }
 
-/// What a job was restored from, as Flink's `RestoredCheckpointStats`.
+/// The checkpoint from which a job was restored. Flink's `RestoredCheckpointStats`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RestoredCheckpoint {
-    /// The checkpoint's id.
+    /// The id of the checkpoint.
     pub checkpoint_id: i64,
-    /// When the job was restored, in milliseconds since the epoch.
+    /// The time of the restore, in milliseconds since the epoch.
     pub restore_timestamp: i64,
-    /// Whether it is a savepoint.
+    /// `true` if the checkpoint is a savepoint.
     pub is_savepoint: bool,
-    /// Where it lies, if that is known.
+    /// The path of the checkpoint, if it is known.
     pub external_path: Option<String>,
-    /// Bytes of state that it refers to, if that is known.
+    /// The bytes of state that the checkpoint refers to, if they are known.
     pub state_size: Option<i64>,
-    /// When it was triggered, in milliseconds since the epoch, if that is known: the span `JobInitialization` then links to its span.
+    /// The time of the checkpoint's trigger, in milliseconds since the epoch, if it is known.
+    ///
+    /// With it, the span `JobInitialization` links to the checkpoint's span.
     pub trigger_timestamp: Option<i64>,
+}
+
+impl RestoredCheckpoint {
+    /// Creates a restored checkpoint whose other fields are unknown.
+    pub fn new(checkpoint_id: i64, restore_timestamp: i64, is_savepoint: bool) -> Self {
+        Self {
+            checkpoint_id,
+            restore_timestamp,
+            is_savepoint,
+            external_path: None,
+            state_size: None,
+            trigger_timestamp: None,
+        }
+    }
+
+    setters! {
+        with_external_path: external_path, into Option<String>;
+        with_state_size: state_size, into Option<i64>;
+        with_trigger_timestamp: trigger_timestamp, into Option<i64>;
+    }
 }

@@ -30,15 +30,10 @@ use crate::job::ExecutionAttemptId;
 /// use flink_traces_runtime::config::SpanDetailLevel;
 ///
 /// let tracker = CheckpointStatsTracker::new(10);
-/// let tasks = [CheckpointTask { job_vertex_id: "a0".into(), task_name: Some("map".into()), parallelism: 1 }];
+/// let tasks = [CheckpointTask::new("a0", 1).with_task_name("map".to_owned())];
 /// tracker.report_pending(7, 1_000, CheckpointType::Checkpoint, &tasks)?;
-/// let subtask = SubtaskStats {
-///     index: 0,
-///     ack_timestamp: 1_120,
-///     is_unaligned: false,
-///     is_completed: true,
-///     metrics: [4096, 512, 3, 1, 2, 90, 0, 0].map(Some),
-/// };
+/// let metrics = SubtaskMetric::ALL.into_iter().zip([4096, 512, 3, 1, 2, 90, 0, 0]);
+/// let subtask = SubtaskStats::new(0, 1_120).with_metrics(metrics);
 /// tracker.report_subtask(7, "a0", subtask)?;
 /// let stats = tracker.report_completed(7, Some("file:///checkpoints/chk-7".into()), Some(1_234))?;
 ///
@@ -65,29 +60,52 @@ struct State {
     detail: SpanDetailLevel,
 }
 
-impl CheckpointStatsTracker {
-    /// A tracker that remembers the last `history_size` checkpoints, those in progress included: Flink's `web.checkpoints.history`, by
-    /// default 10. With 0 it remembers only those in progress and the latest ones.
-    pub fn new(history_size: usize) -> Self {
-        Self(Mutex::new(State {
+/// A builder of a [`CheckpointStatsTracker`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct CheckpointStatsTrackerBuilder {
+    history_size: usize,
+    detail: SpanDetailLevel,
+}
+
+impl CheckpointStatsTrackerBuilder {
+    /// Sets the span detail level, which decides how much the tracker keeps of an initialization.
+    ///
+    /// At [`ChildrenSpansPerSubtask`](SpanDetailLevel::ChildrenSpansPerSubtask), it keeps the report of
+    /// each subtask, and the span `JobInitialization` gets a child for each of them. At other levels,
+    /// and in Flink at any level, reports are only summed.
+    pub fn span_detail_level(mut self, detail: SpanDetailLevel) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    /// Creates the tracker.
+    pub fn build(self) -> CheckpointStatsTracker {
+        CheckpointStatsTracker(Mutex::new(State {
             counts: CheckpointStatsCounts::default(),
-            history: CheckpointStatsHistory::new(history_size),
+            history: CheckpointStatsHistory::new(self.history_size),
             summary: CompletedCheckpointStatsSummary::default(),
             last_completed: None,
             latest_restored: None,
             latest_failure_before_trigger: None,
             initialization: None,
-            detail: SpanDetailLevel::default(),
+            detail: self.detail,
         }))
     }
+}
 
-    /// Keeps for the spans what that level asks for: at [`ChildrenSpansPerSubtask`](SpanDetailLevel::ChildrenSpansPerSubtask) what
-    /// each subtask reports of an initialization, so that the span `JobInitialization` gets a child for each of them. Otherwise, and in
-    /// Flink at any level, reports are only summed up. To be called before the first report.
-    #[must_use]
-    pub fn with_span_detail_level(self, detail: SpanDetailLevel) -> Self {
-        self.lock().detail = detail;
-        self
+impl CheckpointStatsTracker {
+    /// Creates a tracker with the default span detail level. See [`builder`](Self::builder).
+    pub fn new(history_size: usize) -> Self {
+        Self::builder(history_size).build()
+    }
+
+    /// Returns a builder of a tracker that keeps the last `history_size` checkpoints.
+    ///
+    /// The history includes checkpoints in progress. Flink's option is `web.checkpoints.history`, whose
+    /// default is 10. With 0, the tracker keeps only the checkpoints in progress and the latest ones.
+    pub fn builder(history_size: usize) -> CheckpointStatsTrackerBuilder {
+        CheckpointStatsTrackerBuilder { history_size, detail: SpanDetailLevel::default() }
     }
 
     /// A checkpoint was triggered, with these tasks. Mirrors `reportPendingCheckpoint`.

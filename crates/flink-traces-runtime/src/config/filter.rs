@@ -40,6 +40,7 @@ impl Filter {
 
 /// Why a text is no rule. Flink's `FilterSpec.parse` refuses most of these, too.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RuleError {
     /// There is neither a scope nor a name.
     #[error("has neither scope nor name")]

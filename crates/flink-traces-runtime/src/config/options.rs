@@ -122,6 +122,7 @@ fn one_character(text: &str) -> Option<String> {
 
 /// How much a checkpoint's spans tell, as Flink's `TraceOptions.CheckpointSpanDetailLevel`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SpanDetailLevel {
     /// One span with maxima and sums over all tasks.
     #[default]

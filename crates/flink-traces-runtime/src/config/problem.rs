@@ -4,7 +4,10 @@ use std::fmt;
 
 use flink_traces_api::{ConfigError, Origin, printable};
 
+use crate::setters::setters;
+
 /// How bad a [`Problem`] is.
+// Exhaustive: a configured value either takes effect or does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// It works, but not as Flink would, or not as whoever wrote it may think.
@@ -15,6 +18,7 @@ pub enum Severity {
 
 /// One thing that is wrong with a configuration. Its text is one line, and shows no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
@@ -37,6 +41,12 @@ impl Problem {
     /// That something works otherwise than expected.
     pub fn warning(message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(message) }
+    }
+
+    setters! {
+        with_origin: origin, into Option<Origin>;
+        with_key: key, into Option<String>;
+        with_suggestion: suggestion, into Option<String>;
     }
 
     #[must_use]

@@ -17,6 +17,7 @@ use super::problem::{Problem, Severity, nearest};
 
 /// One reporter that a configuration asks for, as Flink's `TraceReporterSetup` and `EventReporterSetup`.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ReporterSetup {
     /// What it reports.
     pub signal: Signal,
@@ -71,6 +72,7 @@ impl ReporterSetup {
 /// What a reporter does to the variables of a group: it leaves some out, then adds its own. One of its own replaces a variable of the
 /// group of the same name; Flink would drop the span or event. Unlike Flink's, the rules of one reporter never touch another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VariableRules {
     /// What is added: names in angle brackets, and values.
     pub additional: Vec<(String, String)>,

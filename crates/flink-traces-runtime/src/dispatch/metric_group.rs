@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use flink_traces_api::{EventBuilder, SpanBuilder, Text};
 
 use super::dispatcher::{Dispatcher, GroupContexts};
+use crate::setters::setters;
 
 /// A place from which spans and events are reported, as Flink's `MetricGroup`: it adds its variables, and a job's own group the
 /// attribute `jobId`. Flink's groups begin at a JobManager or a TaskManager; so do these.
@@ -196,6 +197,7 @@ impl MetricGroup {
 
 /// What identifies a task to its group, as the arguments of Flink's `TaskManagerJobMetricGroup.addTask`.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct TaskVariables<'a> {
     /// The job vertex, 32 hexadecimal digits: variable `task_id`.
     pub job_vertex_id: &'a str,
@@ -207,6 +209,20 @@ pub struct TaskVariables<'a> {
     pub attempt_number: u32,
     /// The subtask, from 0: variable `subtask_index`.
     pub subtask_index: u32,
+}
+
+impl<'a> TaskVariables<'a> {
+    /// Creates the variables of the first attempt of subtask 0, without a name and an attempt id.
+    pub fn new(job_vertex_id: &'a str) -> Self {
+        Self { job_vertex_id, name: "", attempt_id: "", attempt_number: 0, subtask_index: 0 }
+    }
+
+    setters! {
+        with_name: name, &'a str;
+        with_attempt_id: attempt_id, &'a str;
+        with_attempt_number: attempt_number, u32;
+        with_subtask_index: subtask_index, u32;
+    }
 }
 
 fn variable(key: &str, value: &str) -> (String, String) {

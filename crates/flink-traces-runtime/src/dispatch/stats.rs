@@ -43,6 +43,7 @@ pub struct ReporterStats {
 
 /// Why something did not reach its destination. Flink does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum DropReason {
     /// It came when as much as the option `queue.size` allows, or more, was waiting.
     QueueFull,

@@ -9,6 +9,7 @@ use super::identity::ExecutionAttemptId;
 
 /// The state of one attempt to run a subtask, as Flink's `ExecutionState`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum ExecutionState {
     /// Not scheduled yet: what every attempt begins with.
     Created,

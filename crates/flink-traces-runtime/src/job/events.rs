@@ -3,16 +3,21 @@
 use flink_traces_api::EventBuilder;
 
 use crate::record::{system_event, text_of};
+use crate::setters::setters;
 
 const JOB_MASTER: &str = "org.apache.flink.runtime.jobmaster.JobMaster";
 const FAILURE_REPORTER: &str = "org.apache.flink.runtime.scheduler.adaptive.JobFailureMetricReporter";
 const ALL_RUNNING: &str = "org.apache.flink.runtime.scheduler.metrics.AllSubTasksRunningOrFinishedStateTimeMetrics";
 
-/// The event `JobStatusChangeEvent`: a job went into `status`, one of Flink's `JobStatus` names, at `ts_millis`. To be added to the job's
-/// [`MetricGroup`](crate::MetricGroup) at every change but those into `INITIALIZING` and, unless the scheduler is adaptive, `CREATED`.
+/// Builds the event `JobStatusChangeEvent` of a job that changed to `status` at `ts_millis`.
 ///
-/// Mirrors what `JobMaster` reports in Flink 2.2 and later. Beyond Flink, and hidden under `compatibility: flink`: the severity `ERROR`
-/// of `FAILED`, and `WARN` of `FAILING`, `RESTARTING` and `SUSPENDED`.
+/// `status` is the name of one of Flink's `JobStatus`es. Add the event to the job's
+/// [`MetricGroup`](crate::MetricGroup). There is no event for a change to `INITIALIZING`. Only an
+/// adaptive scheduler reports a change to `CREATED`.
+///
+/// Mirrors the event that `JobMaster` reports in Flink 2.2 and later. Extensions, which
+/// `compatibility: flink` hides, are the severity `ERROR` of `FAILED`, and `WARN` of `FAILING`,
+/// `RESTARTING` and `SUSPENDED`.
 pub fn job_status_change_event(status: &str, ts_millis: i64) -> EventBuilder {
     let event =
         system_event(JOB_MASTER, "JobStatusChangeEvent", ts_millis).attribute("newJobStatus", status.to_owned());
@@ -23,35 +28,60 @@ pub fn job_status_change_event(status: &str, ts_millis: i64) -> EventBuilder {
     }
 }
 
-/// A failure that a job's scheduler handled, as Flink's `FailureHandlingResult`. What a source cannot know is `None`.
+/// A failure that the scheduler of a job handled. Flink's `FailureHandlingResult`.
+///
+/// A field that the source does not know is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JobFailure {
-    /// When, in milliseconds since the epoch.
+    /// The time of the failure, in milliseconds since the epoch.
     pub ts_millis: i64,
-    /// Whether the job starts again; `false` means that it ends.
+    /// `true` if the job restarts; `false` if it ends.
     pub can_restart: bool,
-    /// Whether it concerns the whole job and not one task; `None` where the scheduler does not tell (Flink's Adaptive).
+    /// `true` if the failure concerns the whole job; `None` if the scheduler does not distinguish, as
+    /// Flink's Adaptive scheduler.
     pub is_global: Option<bool>,
-    /// What failure enrichers said: keys and values.
+    /// The keys and values from failure enrichers.
     pub labels: Vec<(String, String)>,
-    /// The exception's class.
+    /// The class of the exception.
     pub exception_type: Option<String>,
-    /// The exception's message.
+    /// The message of the exception.
     pub exception_message: Option<String>,
     /// The exception with its stack trace.
     pub stacktrace: Option<String>,
-    /// The task that failed, with its subtask.
+    /// The name of the failed task, with its subtask.
     pub task_name: Option<String>,
-    /// Where that task ran, host and port.
+    /// The host and port on which the task ran.
     pub endpoint: Option<String>,
-    /// The TaskManager that it ran on.
+    /// The id of the TaskManager on which the task ran.
     pub task_manager_id: Option<String>,
 }
 
-/// The event `JobFailureEvent`. To be added to the job's [`MetricGroup`](crate::MetricGroup) for each failure that its scheduler handles.
+impl JobFailure {
+    /// Creates a failure whose other fields are unknown.
+    pub fn new(ts_millis: i64, can_restart: bool) -> Self {
+        Self { ts_millis, can_restart, ..Self::default() }
+    }
+
+    setters! {
+        with_global: is_global, into Option<bool>;
+        with_labels: labels, Vec<(String, String)>;
+        with_exception_type: exception_type, into Option<String>;
+        with_exception_message: exception_message, into Option<String>;
+        with_stacktrace: stacktrace, into Option<String>;
+        with_task_name: task_name, into Option<String>;
+        with_endpoint: endpoint, into Option<String>;
+        with_task_manager_id: task_manager_id, into Option<String>;
+    }
+}
+
+/// Builds the event `JobFailureEvent` of a failure that the job's scheduler handled.
 ///
-/// Mirrors what `JobFailureMetricReporter` reports in Flink 2.2 and later. Beyond Flink, and hidden under `compatibility: flink`: cause,
-/// task, host, and the severity `WARN`, or `ERROR` if the job ends by it.
+/// Add it to the job's [`MetricGroup`](crate::MetricGroup).
+///
+/// Mirrors the event that `JobFailureMetricReporter` reports in Flink 2.2 and later. Extensions, which
+/// `compatibility: flink` hides, are the cause, task and host, and the severity: `ERROR` if the job
+/// ends, else `WARN`.
 pub fn job_failure_event(failure: &JobFailure) -> EventBuilder {
     let mut event = system_event(FAILURE_REPORTER, "JobFailureEvent", failure.ts_millis)
         .attribute("canRestart", text_of(failure.can_restart))
@@ -63,7 +93,7 @@ pub fn job_failure_event(failure: &JobFailure) -> EventBuilder {
         let value = if value.is_empty() { "<empty>" } else { value };
         event = event.attribute(format!("failureLabel.{key}"), value.to_owned());
     }
-    let beyond_flink = [
+    let extensions = [
         ("exception.type", &failure.exception_type),
         ("exception.message", &failure.exception_message),
         ("exception.stacktrace", &failure.stacktrace),
@@ -71,7 +101,7 @@ pub fn job_failure_event(failure: &JobFailure) -> EventBuilder {
         ("endpoint", &failure.endpoint),
         ("taskManagerId", &failure.task_manager_id),
     ];
-    for (key, value) in beyond_flink {
+    for (key, value) in extensions {
         if let Some(value) = value {
             event = event.extension_attribute(key, value.clone());
         }
@@ -79,20 +109,24 @@ pub fn job_failure_event(failure: &JobFailure) -> EventBuilder {
     event
 }
 
-/// Whether all subtasks of a streaming job run, or have finished, as the `Status` of Flink's
-/// `AllSubTasksRunningOrFinishedStateTimeMetrics`.
+/// The status of all subtasks of a streaming job.
+///
+/// The `Status` of Flink's `AllSubTasksRunningOrFinishedStateTimeMetrics`.
+// Exhaustive: the status is binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AllSubtasksStatus {
-    /// They do.
+    /// All subtasks run or have finished.
     AllRunningOrFinished,
-    /// At least one was cancelled or failed after they all had.
+    /// After all subtasks ran, at least one was canceled or failed.
     NotAllRunningOrFinished,
 }
 
-/// The event `AllSubtasksStatusChangeEvent`. To be added to the [`MetricGroup`](crate::MetricGroup) of a streaming job when all its
-/// subtasks have come to run, and when one of them was cancelled or failed after that.
+/// Builds the event `AllSubtasksStatusChangeEvent`.
 ///
-/// Mirrors what `AllSubTasksRunningOrFinishedStateTimeMetrics` reports in Flink 2.2 and later.
+/// Add it to the [`MetricGroup`](crate::MetricGroup) of a streaming job when all its subtasks run, and
+/// when one of them was canceled or failed after that.
+///
+/// Mirrors the event that `AllSubTasksRunningOrFinishedStateTimeMetrics` reports in Flink 2.2 and later.
 pub fn all_subtasks_status_change_event(status: AllSubtasksStatus, ts_millis: i64) -> EventBuilder {
     let name = match status {
         AllSubtasksStatus::AllRunningOrFinished => "ALL_RUNNING_OR_FINISHED",

@@ -1,4 +1,4 @@
-//! The failures of a job.
+//! The tracker of a job's failures.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -8,80 +8,120 @@ use flink_traces_api::EventBuilder;
 use super::events::{JobFailure, job_failure_event};
 use super::identity::ExecutionAttemptId;
 use crate::causes::with_java_causes;
+use crate::setters::setters;
 
-/// A failure, and what the scheduler makes of it, as Flink's `FailureHandlingResult`.
+/// A failure and the scheduler's decision about it. Flink's `FailureHandlingResult`.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct FailureHandlingResult<'a> {
-    /// When it happened, in milliseconds since the epoch.
+    /// The time of the failure, in milliseconds since the epoch.
     pub timestamp: i64,
-    /// What failed; `None` if it was no subtask.
+    /// The attempt that failed; `None` if the failure was not in a subtask.
     pub failed_execution: Option<&'a ExecutionAttemptId>,
-    /// The cause, with its own causes.
+    /// The error, with its causes.
     pub error: &'a dyn Error,
-    /// The kind of the cause, in whatever way the engine tells kinds apart: an error of Rust does not say it.
+    /// The type of the error, by a name that the engine chooses. A Rust error has no such name.
     pub error_type: Option<&'a str>,
-    /// What failure enrichers said of it: keys and values.
+    /// The keys and values from failure enrichers.
     pub labels: &'a [(String, String)],
-    /// Whether the job starts again; `false` means that it ends.
+    /// `true` if the job restarts; `false` if it ends.
     pub can_restart: bool,
-    /// Whether it concerns the whole job and not one task; `None` in a scheduler that makes no difference, as Flink's Adaptive.
+    /// `true` if the failure concerns the whole job; `None` if the scheduler does not distinguish, as
+    /// Flink's Adaptive scheduler.
     pub is_global_failure: Option<bool>,
 }
 
-/// A subtask's place, as far as Flink's `Execution` tells it.
+impl<'a> FailureHandlingResult<'a> {
+    /// Creates a failure without an attempt, a type and labels.
+    pub fn new(timestamp: i64, error: &'a dyn Error, can_restart: bool) -> Self {
+        Self {
+            timestamp,
+            failed_execution: None,
+            error,
+            error_type: None,
+            labels: &[],
+            can_restart,
+            is_global_failure: None,
+        }
+    }
+
+    setters! {
+        with_failed_execution: failed_execution, into Option<&'a ExecutionAttemptId>;
+        with_error_type: error_type, into Option<&'a str>;
+        with_labels: labels, &'a [(String, String)];
+        with_global_failure: is_global_failure, into Option<bool>;
+    }
+}
+
+/// A subtask's name and location, from Flink's `Execution`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DeployedTask {
-    /// The task with its subtask, such as `Source (2/4)`.
+    /// The name of the task with its subtask, such as `Source (2/4)`.
     pub task_name: Option<String>,
-    /// Where it runs, host and port.
+    /// The host and port on which the subtask runs.
     pub endpoint: Option<String>,
-    /// The TaskManager, or worker, that it runs on.
+    /// The id of the TaskManager on which the subtask runs.
     pub task_manager_id: Option<String>,
 }
 
-/// Makes an event `JobFailureEvent` of each failure that a job's scheduler handles, as Flink's `JobFailureMetricReporter`; beyond Flink,
-/// with cause, task and host.
+impl DeployedTask {
+    setters! {
+        with_task_name: task_name, into Option<String>;
+        with_endpoint: endpoint, into Option<String>;
+        with_task_manager_id: task_manager_id, into Option<String>;
+    }
+}
+
+/// Builds an event `JobFailureEvent` for each failure that a job's scheduler handles.
 ///
-/// For the latter it remembers where each subtask was deployed last, and so holds one [`DeployedTask`] for each subtask of the job.
+/// Flink's `JobFailureMetricReporter`. The cause, task and host of the event are extensions. For the
+/// latter two, the tracker keeps one [`DeployedTask`] for each subtask of the job.
+///
+/// # Examples
 ///
 /// ```
 /// use flink_traces_runtime::job::{DeployedTask, ExecutionAttemptId, FailureHandlingResult, JobFailureTracker};
 ///
 /// let mut tracker = JobFailureTracker::default();
 /// let attempt = ExecutionAttemptId { job_vertex_id: "a0".into(), subtask_index: 0, attempt_number: 0 };
-/// let place = DeployedTask { task_name: Some("map (1/1)".into()), endpoint: Some("worker-3:6122".into()), ..Default::default() };
-/// tracker.report_deployed(&attempt, place);
+/// let task = DeployedTask::default()
+///     .with_task_name("map (1/1)".to_owned())
+///     .with_endpoint("worker-3:6122".to_owned());
+/// tracker.report_deployed(&attempt, task);
 ///
 /// let error = std::io::Error::other("disk full");
-/// // To be added to the job's metric group.
-/// let event = tracker.report_failure(&FailureHandlingResult {
-///     timestamp: 1_795_230_921_331,
-///     failed_execution: Some(&attempt),
-///     error: &error,
-///     error_type: Some("std::io::Error"),
-///     labels: &[("type".into(), "SYSTEM".into())],
-///     can_restart: true,
-///     is_global_failure: Some(false),
-/// });
+/// let labels = [("type".to_owned(), "SYSTEM".to_owned())];
+/// let failure = FailureHandlingResult::new(1_795_230_921_331, &error, true)
+///     .with_failed_execution(&attempt)
+///     .with_error_type("std::io::Error")
+///     .with_labels(&labels)
+///     .with_global_failure(false);
+/// // Add the event to the job's metric group.
+/// let event = tracker.report_failure(&failure);
 /// # let _ = event;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct JobFailureTracker {
-    /// By job vertex and subtask: the attempt and its place.
+    /// The attempt number and the location, by job vertex and subtask.
     deployed: BTreeMap<String, BTreeMap<u32, (u32, DeployedTask)>>,
 }
 
 impl JobFailureTracker {
-    /// An attempt is deployed to a place. It replaces the one before of the same subtask.
+    /// Reports that an attempt was deployed. It replaces the previous attempt of the same subtask.
     pub fn report_deployed(&mut self, attempt: &ExecutionAttemptId, task: DeployedTask) {
         let subtasks = self.deployed.entry(attempt.job_vertex_id.clone()).or_default();
         subtasks.insert(attempt.subtask_index, (attempt.attempt_number, task));
     }
 
-    /// The scheduler handled a failure, and its labels are there. Mirrors `reportJobFailure`. Returns the event, to be added to the
-    /// job's [`MetricGroup`](crate::MetricGroup). Without a place if the attempt is not the last one of its subtask.
+    /// Builds the event of a failure that the scheduler handled. Mirrors `reportJobFailure`.
+    ///
+    /// Call it when the labels are available, and add the event to the job's
+    /// [`MetricGroup`](crate::MetricGroup). The event has no task and no host if the attempt is not the
+    /// last one of its subtask.
     pub fn report_failure(&self, failure: &FailureHandlingResult<'_>) -> EventBuilder {
-        let place = failure.failed_execution.and_then(|attempt| self.place_of(attempt)).cloned().unwrap_or_default();
+        let task =
+            failure.failed_execution.and_then(|attempt| self.deployed_task(attempt)).cloned().unwrap_or_default();
         job_failure_event(&JobFailure {
             ts_millis: failure.timestamp,
             can_restart: failure.can_restart,
@@ -90,19 +130,19 @@ impl JobFailureTracker {
             exception_type: failure.error_type.map(str::to_owned),
             exception_message: Some(failure.error.to_string()),
             stacktrace: stacktrace(failure.error),
-            task_name: place.task_name,
-            endpoint: place.endpoint,
-            task_manager_id: place.task_manager_id,
+            task_name: task.task_name,
+            endpoint: task.endpoint,
+            task_manager_id: task.task_manager_id,
         })
     }
 
-    fn place_of(&self, attempt: &ExecutionAttemptId) -> Option<&DeployedTask> {
+    fn deployed_task(&self, attempt: &ExecutionAttemptId) -> Option<&DeployedTask> {
         let (attempt_number, task) = self.deployed.get(&attempt.job_vertex_id)?.get(&attempt.subtask_index)?;
         (*attempt_number == attempt.attempt_number).then_some(task)
     }
 }
 
-/// Returns the error and its causes, a line each; `None` if there are no causes.
+/// Returns the error and its causes, one a line; `None` if there are no causes.
 fn stacktrace(error: &dyn Error) -> Option<String> {
     error.source().map(|_| with_java_causes(error.to_string(), error))
 }

@@ -1,14 +1,18 @@
-//! Names of jobs and of the attempts to run their subtasks.
+//! The identities of jobs and of the attempts to run their subtasks.
 
 use flink_traces_api::Identity;
 
-/// Which job a span belongs to, as far as its ids are concerned. Two sources that give the same identity, checkpoint id and trigger
-/// timestamp give the same ids, so an engine, an observer beside it and a replay of what that saw report one span, not three. In Flink ids are random.
+/// The identity of a job, from which the ids of its spans follow.
+///
+/// Two sources that give the same identity, checkpoint id and trigger timestamp produce the same ids.
+/// An engine, an observer of it and a replay of a recording therefore report one span, not three.
+/// In Flink, ids are random.
+// Exhaustive: the ids are hashes of exactly these fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobIdentity<'a> {
-    /// What tells the cluster from others, the same in every process that watches it.
+    /// The name of the cluster, the same in every process that observes it.
     pub cluster: &'a str,
-    /// The job's id.
+    /// The id of the job.
     pub job_id: &'a str,
 }
 
@@ -23,13 +27,14 @@ impl JobIdentity<'_> {
     }
 }
 
-/// One attempt to run one subtask, as Flink's `ExecutionAttemptID`.
+/// The identity of one attempt to run one subtask. Flink's `ExecutionAttemptID`.
+// Exhaustive: an attempt is identified by exactly these fields.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExecutionAttemptId {
-    /// What tells the task from the job's others; in Flink the job vertex, 32 hexadecimal digits.
+    /// The id of the task within its job; in Flink the job vertex, 32 hexadecimal digits.
     pub job_vertex_id: String,
-    /// The subtask's index within the task, from 0.
+    /// The index of the subtask within the task, from 0.
     pub subtask_index: u32,
-    /// How often that subtask was started before, or whatever tells this attempt from earlier ones.
+    /// The number of earlier attempts, or any number that distinguishes this attempt from them.
     pub attempt_number: u32,
 }

@@ -7,6 +7,7 @@ use super::events::job_status_change_event;
 
 /// The state of a job, as Flink's `JobStatus`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum JobStatus {
     /// What is to run it is being made.
     Initializing,
@@ -124,6 +125,7 @@ impl JobStatusTracker {
 /// A job that had ended was said to go on: where Flink's `DefaultExecutionGraph` throws an `IllegalStateException`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the job has ended as {}, and cannot go into {}", status.name(), reported.name())]
+#[non_exhaustive]
 pub struct JobEnded {
     /// How it ended.
     pub status: JobStatus,

@@ -37,12 +37,14 @@ use super::task_managers::{AllocatedSlots, TaskExecutorRegistration, TaskManager
 use crate::checkpoint::{CheckpointType, TrackedCheckpoint};
 use crate::config::Configuration;
 use crate::job::JobStatus;
+use crate::setters::setters;
 
 /// How many failures are told unless asked otherwise, as in Flink.
 const MAX_EXCEPTIONS: i64 = 20;
 
 /// What a [`TrackedCluster`] says of itself.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ClusterInfo {
     /// The version of Flink that it answers like. Clients look here for what they may ask: `2.3.0` fits, whose fields answers have. With an
     /// older one `/jobs/overview` has that version's fields, since the command lines of 1.17 and 1.18 take no others.
@@ -53,6 +55,19 @@ pub struct ClusterInfo {
     pub refresh_interval: i64,
     /// Whether the web UI may cancel a job, if the [`RestfulGateway`] can; Flink's `web.cancel.enable`.
     pub web_cancel: bool,
+}
+
+impl ClusterInfo {
+    /// Creates the information with Flink's refresh interval and without canceling from the web UI.
+    pub fn new(flink_version: impl Into<String>, revision: impl Into<String>) -> Self {
+        let (flink_version, revision) = (flink_version.into(), revision.into());
+        Self { flink_version, revision, refresh_interval: 3000, web_cancel: false }
+    }
+
+    setters! {
+        with_refresh_interval: refresh_interval, i64;
+        with_web_cancel: web_cancel, bool;
+    }
 }
 
 /// Jobs that an engine tracks, answering like a cluster of Flink: with [`flink_rest::RestServer`], Flink's command line, its web UI, this

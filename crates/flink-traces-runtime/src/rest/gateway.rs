@@ -70,13 +70,15 @@ pub trait RestfulGateway: Send + Sync + 'static {
     }
 }
 
-/// Something that an engine does not do.
+/// The error of an operation that the engine does not support.
+// Exhaustive: engines create it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this engine does not do that")]
 pub struct NotSupported;
 
 /// Which savepoint to take.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SavepointRequest {
     /// Where to put it; `None` for where the engine puts savepoints by itself.
     pub target_directory: Option<String>,
@@ -87,6 +89,7 @@ pub struct SavepointRequest {
 }
 
 /// The format of a savepoint. As Flink's `SavepointFormatType`.
+// Exhaustive: an engine must decide about each value, and must not take a new one for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SavepointFormatType {
     /// One that does not depend on the state backend.
@@ -96,6 +99,7 @@ pub enum SavepointFormatType {
 }
 
 /// What happens to a job when its savepoint is complete. As Flink's `TriggerSavepointMode`.
+// Exhaustive: an engine must decide about each value, and must not take a new one for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TriggerSavepointMode {
     /// It goes on.

@@ -16,6 +16,7 @@ use flink_rest::{ApplicationId, ExecutionState as WireState, InvalidId, JobId, J
 use crate::causes::with_java_causes;
 use crate::checkpoint::CheckpointStatsTracker;
 use crate::job::{DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobStatus};
+use crate::setters::setters;
 
 /// What Flink writes for what is not set.
 pub(super) const UNSET: i64 = -1;
@@ -27,6 +28,7 @@ const UNASSIGNED: &str = "(unassigned)";
 
 /// What a job is, before anything of it runs.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct JobInfo {
     /// Its id: 32 hexadecimal digits, if Flink's own tools shall know it.
     pub job_id: String,
@@ -40,8 +42,26 @@ pub struct JobInfo {
     pub execution: ExecutionConfigInfo,
 }
 
+impl JobInfo {
+    /// Creates the description of a job with a default execution configuration.
+    pub fn new(
+        job_id: impl Into<String>,
+        name: impl Into<String>,
+        vertices: Vec<JobVertex>,
+        checkpoints: CheckpointConfigInfo,
+    ) -> Self {
+        let execution = ExecutionConfigInfo::default();
+        Self { job_id: job_id.into(), name: name.into(), vertices, checkpoints, execution }
+    }
+
+    setters! {
+        with_execution: execution, ExecutionConfigInfo;
+    }
+}
+
 /// A vertex of a job's graph: what runs as subtasks. As Flink's `JobVertex`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JobVertex {
     /// Its id: 32 hexadecimal digits, if Flink's own tools shall know it; the same as in every report.
     pub job_vertex_id: String,
@@ -55,13 +75,34 @@ pub struct JobVertex {
     pub inputs: Vec<JobInput>,
 }
 
+impl JobVertex {
+    /// Creates a vertex without a maximum parallelism and without inputs.
+    pub fn new(job_vertex_id: impl Into<String>, name: impl Into<String>, parallelism: u32) -> Self {
+        let (job_vertex_id, name) = (job_vertex_id.into(), name.into());
+        Self { job_vertex_id, name, parallelism, max_parallelism: None, inputs: Vec::new() }
+    }
+
+    setters! {
+        with_max_parallelism: max_parallelism, into Option<u32>;
+        with_inputs: inputs, Vec<JobInput>;
+    }
+}
+
 /// An edge of a job's graph. As Flink's `JobEdge`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JobInput {
     /// The vertex that it comes from.
     pub job_vertex_id: String,
     /// How records are spread over subtasks, such as `HASH`, `REBALANCE` or `FORWARD`.
     pub ship_strategy: String,
+}
+
+impl JobInput {
+    /// Creates an edge from the vertex `job_vertex_id`.
+    pub fn new(job_vertex_id: impl Into<String>, ship_strategy: impl Into<String>) -> Self {
+        Self { job_vertex_id: job_vertex_id.into(), ship_strategy: ship_strategy.into() }
+    }
 }
 
 /// A job as its engine reports it, for whoever asks. As Flink's `ExecutionGraph`, seen by REST.

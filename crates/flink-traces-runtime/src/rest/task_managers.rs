@@ -6,9 +6,11 @@ use std::sync::Arc;
 use flink_rest::types::{HardwareDescription, ResourceProfileInfo, SlotInfo, TaskManagerInfo};
 
 use super::job::{TrackedJob, UNSET};
+use crate::setters::setters;
 
 /// A worker in which subtasks run: a process, or a part of one. As Flink's `TaskExecutorRegistration`.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct TaskExecutorRegistration {
     /// Its id: the `task_manager_id` of the [`DeployedTask`](crate::job::DeployedTask)s that run in it.
     pub resource_id: String,
@@ -20,6 +22,21 @@ pub struct TaskExecutorRegistration {
     pub slots: u32,
     /// The machine, with −1 for what is not known.
     pub hardware: HardwareDescription,
+}
+
+impl TaskExecutorRegistration {
+    /// Creates the registration of a TaskManager without a data port and of an unknown machine.
+    pub fn new(resource_id: impl Into<String>, address: impl Into<String>, slots: u32) -> Self {
+        let mut hardware = HardwareDescription::default();
+        (hardware.cpu_cores, hardware.physical_memory) = (UNSET, UNSET);
+        (hardware.free_memory, hardware.managed_memory) = (UNSET, UNSET);
+        Self { resource_id: resource_id.into(), address: address.into(), data_port: None, slots, hardware }
+    }
+
+    setters! {
+        with_data_port: data_port, into Option<u16>;
+        with_hardware: hardware, HardwareDescription;
+    }
 }
 
 /// A worker that is there.

@@ -16,32 +16,22 @@ use flink_traces_runtime::checkpoint::{
 };
 
 fn failure(timestamp: i64) -> CheckpointFailure {
-    CheckpointFailure { timestamp, message: format!("at {timestamp}") }
+    CheckpointFailure::new(timestamp, format!("at {timestamp}"))
 }
 
 fn restored(checkpoint_id: i64) -> RestoredCheckpoint {
-    RestoredCheckpoint {
-        checkpoint_id,
-        restore_timestamp: 9_000,
-        is_savepoint: false,
-        external_path: None,
-        state_size: None,
-        trigger_timestamp: None,
-    }
+    RestoredCheckpoint::new(checkpoint_id, 9_000, false)
 }
 
 /// Job vertex `v0` with two subtasks, `v1` with one.
 fn tasks() -> [CheckpointTask; 2] {
-    [("v0", 2), ("v1", 1)].map(|(id, parallelism)| CheckpointTask {
-        job_vertex_id: id.to_owned(),
-        task_name: Some(format!("task {id}")),
-        parallelism,
-    })
+    [("v0", 2), ("v1", 1)]
+        .map(|(id, parallelism)| CheckpointTask::new(id, parallelism).with_task_name(format!("task {id}")))
 }
 
 fn report(index: i64, ack_timestamp: i64, metrics: [i64; 8]) -> SubtaskStats {
     let metrics = metrics.map(Some);
-    SubtaskStats { index, ack_timestamp, is_unaligned: false, is_completed: true, metrics }
+    SubtaskStats::new(index, ack_timestamp).with_metrics(SubtaskMetric::ALL.into_iter().zip(metrics))
 }
 
 /// Does what the words of `script` say: `c5`, `s5` trigger a checkpoint or savepoint of id 5, `+5` completes it, `-5` fails it, `!` fails one
@@ -145,7 +135,11 @@ fn reports_that_do_not_fit_change_nothing() {
     let pending = |id, tasks: &[CheckpointTask]| tracker.report_pending(id, 0, CheckpointType::Checkpoint, tasks);
     let subtask = |id, vertex, index| tracker.report_subtask(id, vertex, report(index, 0, [1; 8]));
     let twice = [tasks(), tasks()].concat();
-    let huge = [CheckpointTask { parallelism: u32::MAX, ..tasks()[0].clone() }];
+    let huge = [{
+        let mut value = tasks()[0].clone();
+        value.parallelism = u32::MAX;
+        value
+    }];
 
     check(pending(4, &tasks()), "checkpoint 4 is in progress already");
     check(pending(5, &twice), "checkpoint 5 has the task 'v0' twice");
@@ -171,8 +165,7 @@ fn subtasks_add_up_and_the_first_report_wins() {
     assert_eq!((in_progress().end_to_end_duration(), in_progress().metadata_size()), (None, None));
 
     tracker.report_subtask(1, "v0", report(1, 1_300, [100, 10, 5, 1, 2, 3, 7, 8])).unwrap();
-    let aborted =
-        SubtaskStats { is_completed: false, is_unaligned: true, ..report(0, 1_400, [50, 5, 2, -1, -1, 4, -1, -1]) };
+    let aborted = report(0, 1_400, [50, 5, 2, -1, -1, 4, -1, -1]).with_completed(false).with_unaligned(true);
     tracker.report_subtask(1, "v0", aborted.clone()).unwrap();
     // Reported last, though acknowledged earlier.
     tracker.report_subtask(1, "v1", report(0, 1_200, [1, 1, 9, 0, 0, 0, 0, 0])).unwrap();
@@ -223,7 +216,7 @@ fn an_aborted_snapshot_counts_while_its_checkpoint_is_remembered() {
     {
         let tracker = CheckpointStatsTracker::new(history_size);
         play(&tracker, triggers);
-        let aborted = SubtaskStats { is_completed: false, ..report(0, 1_100, [5; 8]) };
+        let aborted = report(0, 1_100, [5; 8]).with_completed(false);
         let answer = tracker.report_subtask(1, "v1", aborted);
         assert_eq!(answer.is_ok(), is_taken, "{history_size} {triggers}");
         // What acknowledges is taken in any case.
@@ -318,7 +311,7 @@ fn the_trigger_of_what_is_restored_comes_from_the_history() {
         let tracker = CheckpointStatsTracker::new(1);
         play(&tracker, script);
         let external_path = path.map(str::to_owned);
-        tracker.report_restored(RestoredCheckpoint { trigger_timestamp: given, external_path, ..restored(1) });
+        tracker.report_restored(restored(1).with_trigger_timestamp(given).with_external_path(external_path));
         let found = tracker.snapshot().latest_restored.unwrap();
         assert_eq!(found.trigger_timestamp, expected, "{script} {path:?}");
     };

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use flink_traces_api::AttributeValue;
 use flink_traces_runtime::checkpoint::{
-    CheckpointGauges, CheckpointStatsSnapshot, CheckpointStatus, CheckpointType, RestoredCheckpoint, SubtaskMetric,
-    SubtaskStats, TaskStats, TrackedCheckpoint, TrackerError,
+    CheckpointStatsSnapshot, CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, TaskStats,
+    TrackedCheckpoint, TrackerError,
 };
 use flink_traces_runtime::{CheckpointStats, CheckpointStatsTracker};
 use proptest::prelude::*;
@@ -32,13 +33,11 @@ fn step() -> impl Strategy<Value = Step> {
         any::<bool>(),
         [-1_i64..50, -1..50, -1..50, -1..50, -1..50, -1..50, -1..50, -1..50],
     );
-    let report = report.prop_map(|(index, ack_timestamp, is_unaligned, is_completed, metrics)| SubtaskStats {
-        index,
-        ack_timestamp,
-        is_unaligned,
-        is_completed,
-        // As an engine that does not know a number.
-        metrics: metrics.map(|value| (value != 49).then_some(value)),
+    let report = report.prop_map(|(index, ack_timestamp, is_unaligned, is_completed, metrics)| {
+        SubtaskStats::new(index, ack_timestamp)
+            .with_unaligned(is_unaligned)
+            .with_completed(is_completed)
+            .with_metrics(SubtaskMetric::ALL.into_iter().zip(metrics.map(|value| (value != 49).then_some(value))))
     });
     prop_oneof![
         3 => (id(), any::<bool>()).prop_map(|(id, is_savepoint)| Step::Trigger { id, is_savepoint }),
@@ -77,33 +76,26 @@ impl Checkpoint {
         let mut subtasks: Vec<_> =
             self.reports.iter().filter(|(task, _)| *task == place).map(|(_, report)| report.clone()).collect();
         subtasks.sort_by_key(|report| report.index);
-        TaskStats {
-            job_vertex_id: tasks()[place].job_vertex_id.clone(),
-            task_name: tasks()[place].task_name.clone(),
-            latest_ack_timestamp: self.latest_ack(|task| task == place),
-            subtasks,
-        }
+        TaskStats::new(tasks()[place].job_vertex_id.clone())
+            .with_task_name(tasks()[place].task_name.clone())
+            .with_latest_ack_timestamp(self.latest_ack(|task| task == place))
+            .with_subtasks(subtasks)
     }
 
     fn stats(&self) -> CheckpointStats {
-        CheckpointStats {
-            checkpoint_id: self.id,
-            trigger_timestamp: 1_000,
-            status: self.status,
-            checkpoint_type: self.kind,
-            is_unaligned: Some(self.reports.iter().any(|(_, report)| report.is_unaligned)),
-            latest_ack_timestamp: self.latest_ack(|_| true),
-            state_size: Some(self.sum(SubtaskMetric::StateSizeBytes)),
-            checkpointed_size: Some(self.sum(SubtaskMetric::CheckpointedSizeBytes)),
-            metadata_size: match self.status {
+        CheckpointStats::new(self.id, 1_000, self.kind, self.status)
+            .with_is_unaligned(self.reports.iter().any(|(_, report)| report.is_unaligned))
+            .with_latest_ack_timestamp(self.latest_ack(|_| true))
+            .with_state_size(self.sum(SubtaskMetric::StateSizeBytes))
+            .with_checkpointed_size(self.sum(SubtaskMetric::CheckpointedSizeBytes))
+            .with_metadata_size(match self.status {
                 CheckpointStatus::InProgress => None,
                 CheckpointStatus::Completed => Some(self.id * 10),
                 CheckpointStatus::Failed => Some(-1),
-            },
-            external_path: (self.status == CheckpointStatus::Completed).then(|| format!("chk-{}", self.id)),
-            failure: self.failed_at.map(failure),
-            tasks: vec![self.task(0), self.task(1)],
-        }
+            })
+            .with_external_path((self.status == CheckpointStatus::Completed).then(|| format!("chk-{}", self.id)))
+            .with_failure(self.failed_at.map(failure))
+            .with_tasks(vec![self.task(0), self.task(1)])
     }
 
     fn duration(&self) -> Option<i64> {
@@ -282,10 +274,9 @@ impl Model {
             .map(|count| i64::try_from(count).unwrap())
         );
 
-        let restored = self.restored[self.restored_before..].last().map(|(id, trigger_timestamp)| RestoredCheckpoint {
-            trigger_timestamp: *trigger_timestamp,
-            ..restored(*id)
-        });
+        let restored = self.restored[self.restored_before..]
+            .last()
+            .map(|(id, trigger_timestamp)| restored(*id).with_trigger_timestamp(*trigger_timestamp));
         assert_eq!(found.latest_restored, restored);
 
         let remembered = (0..self.checkpoints.len()).rev().filter(|&place| self.is_remembered(place));
@@ -328,23 +319,23 @@ impl Model {
         // When something was restored in the tests' one way of doing it.
         let restored = self.restored.last().map(|_| restored(0).restore_timestamp);
         let counts = tracker.snapshot().counts;
-        let expected = CheckpointGauges {
-            total_number_of_checkpoints: counts.total,
-            number_of_in_progress_checkpoints: counts.in_progress,
-            number_of_completed_checkpoints: counts.completed,
-            number_of_failed_checkpoints: counts.failed,
-            last_checkpoint_restore_timestamp: self.started.last().copied().or(restored).unwrap_or(-1),
-            last_checkpoint_size: of_last(|last| last.stats().checkpointed_size),
-            last_checkpoint_full_size: of_last(|last| last.stats().state_size),
-            last_checkpoint_metadata_size: of_last(|last| last.stats().metadata_size),
-            last_checkpoint_duration: of_last(Checkpoint::duration),
-            last_checkpoint_processed_data: of_last(|last| Some(last.sum(SubtaskMetric::ProcessedDataBytes))),
-            last_checkpoint_persisted_data: of_last(|last| Some(last.sum(SubtaskMetric::PersistedDataBytes))),
-            last_checkpoint_external_path: last.map_or("n/a".to_owned(), |last| format!("chk-{}", last.id)),
-            last_completed_checkpoint_id: of_last(|last| Some(last.id)),
-            last_checkpoint_completed_timestamp: of_last(|last| last.latest_ack(|_| true)),
-        };
-        assert_eq!(tracker.gauges(), expected);
+        let expected: [(_, AttributeValue); 14] = [
+            ("totalNumberOfCheckpoints", counts.total.into()),
+            ("numberOfInProgressCheckpoints", counts.in_progress.into()),
+            ("numberOfCompletedCheckpoints", counts.completed.into()),
+            ("numberOfFailedCheckpoints", counts.failed.into()),
+            ("lastCheckpointRestoreTimestamp", self.started.last().copied().or(restored).unwrap_or(-1).into()),
+            ("lastCheckpointSize", of_last(|last| last.stats().checkpointed_size).into()),
+            ("lastCheckpointFullSize", of_last(|last| last.stats().state_size).into()),
+            ("lastCheckpointMetadataSize", of_last(|last| last.stats().metadata_size).into()),
+            ("lastCheckpointDuration", of_last(Checkpoint::duration).into()),
+            ("lastCheckpointProcessedData", of_last(|last| Some(last.sum(SubtaskMetric::ProcessedDataBytes))).into()),
+            ("lastCheckpointPersistedData", of_last(|last| Some(last.sum(SubtaskMetric::PersistedDataBytes))).into()),
+            ("lastCheckpointExternalPath", last.map_or("n/a".to_owned(), |last| format!("chk-{}", last.id)).into()),
+            ("lastCompletedCheckpointId", of_last(|last| Some(last.id)).into()),
+            ("lastCheckpointCompletedTimestamp", of_last(|last| last.latest_ack(|_| true)).into()),
+        ];
+        assert_eq!(tracker.gauges().entries(), expected);
     }
 }
 
