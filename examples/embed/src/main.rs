@@ -1,4 +1,5 @@
 //! Reports one checkpoint of a job as Flink would, into JSON Lines files.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example shows its results")]
 
 use std::error::Error;
 use std::sync::Arc;

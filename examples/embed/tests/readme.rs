@@ -15,7 +15,10 @@ fn block(language: &str) -> &'static str {
 
 #[test]
 fn readme_shows_the_program() {
-    assert_eq!(block("rust"), include_str!("../src/main.rs"));
+    // Only the workspace has the lint that the program allows.
+    let is_shown = |line: &&str| !line.starts_with("#![allow(clippy::print");
+    let program: String = include_str!("../src/main.rs").split_inclusive('\n').filter(is_shown).collect();
+    assert_eq!(block("rust"), program);
 }
 
 #[test]
