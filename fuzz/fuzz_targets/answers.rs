@@ -1,20 +1,20 @@
 //! What a collector answers: whatever it is, there is a decision, and only a success takes records.
 #![no_main]
 
-use flink_traces_otlp::fuzzing::{Decision, of_grpc, of_http, of_success};
+use flink_traces_otlp::fuzzing::{Decision, from_grpc_status, from_http, from_success};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (u16, u8, bool, &str, Vec<(&str, &[u8])>, &[u8])| {
     let (status, code, is_json, message, headers, body) = input;
-    let Decision { rejected, .. } = of_success(body, is_json);
+    let Decision { rejected, .. } = from_success(body, is_json);
     assert!(rejected.is_some(), "a success is one whatever it says");
-    let decision = of_grpc(code, message, body);
+    let decision = from_grpc_status(code, message, body);
     assert_eq!(decision.rejected, None);
-    assert_eq!(decision, of_grpc(code, message, body));
-    if let Some(decision) = of_http(status, &headers, body) {
+    assert_eq!(decision, from_grpc_status(code, message, body));
+    if let Some(decision) = from_http(status, &headers, body) {
         assert_eq!(decision.rejected, None);
         let waits = matches!(status, 401 | 403 | 429 | 502 | 503 | 504);
-        assert_eq!(decision.is_sent_again, waits || matches!(status, 400 | 413), "{status}");
+        assert_eq!(decision.is_retried, waits || matches!(status, 400 | 413), "{status}");
         assert!(decision.delay.is_none() || matches!(status, 429 | 503), "{status}");
     }
 });

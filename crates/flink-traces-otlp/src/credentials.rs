@@ -1,4 +1,4 @@
-//! Who the sender says it is: headers, basic authentication, a bearer token or the file that holds one.
+//! Credentials: headers, basic authentication, a bearer token or a file that holds one.
 
 use std::cell::RefCell;
 use std::fs;
@@ -10,20 +10,24 @@ use http::HeaderValue;
 
 use crate::config::Authorization;
 
-/// The headers that are secret, and all that must not be shown.
+/// The option that names the token file, for errors.
+const FILE_KEY: &str = "exporter.bearer-token-file";
+
+/// The `Authorization` header, and all secrets that must not be shown.
 pub(crate) struct Credentials {
     authorization: Authorization,
-    /// The last token of the file, and the value made of it.
+    /// The last token of the file, and the header value with it.
     token: RefCell<Option<(String, HeaderValue)>>,
-    /// Values and their words, which no text may show.
+    /// The values that no log and no error may show.
     secrets: Vec<String>,
 }
 
 impl Credentials {
-    /// `secrets` are what else must not be shown.
+    /// Prepares the header. `secrets` are further values that must not be shown.
     ///
     /// # Errors
-    /// When there is no header to be made of it, saying why without showing it.
+    ///
+    /// Returns an error if the value is not a valid header. The message does not show the value.
     pub(crate) fn new(authorization: Authorization, secrets: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut secrets: Vec<_> = secrets.collect();
         let fixed = match &authorization {
@@ -35,7 +39,7 @@ impl Credentials {
             Authorization::Bearer(token) => Some(format!("Bearer {token}")),
         };
         let token = match &fixed {
-            Some(text) => Some((String::new(), sensitive(text).ok_or("not printable ASCII")?)),
+            Some(text) => Some((String::new(), sensitive(text).ok_or("credentials: expected printable ASCII")?)),
             None => None,
         };
         secrets.extend(fixed);
@@ -46,7 +50,9 @@ impl Credentials {
         Ok(credentials)
     }
 
-    /// The value of `Authorization`, with the token that the file holds now; with the last one, if it holds none.
+    /// Returns the value of `Authorization`, with the current token of the file.
+    ///
+    /// If the file holds no token, the last one stays in use.
     pub(crate) fn authorization(&self) -> Option<HeaderValue> {
         if let Authorization::BearerFile(_) = &self.authorization {
             let _ = self.read();
@@ -54,13 +60,13 @@ impl Credentials {
         self.token.borrow().as_ref().map(|(_, value)| value.clone())
     }
 
-    /// Whether the file holds another token than the one used last.
+    /// Returns `true` if the file holds another token than the one that was used last.
     pub(crate) fn have_changed(&self) -> bool {
         let found = self.token_of_file().and_then(Result::ok);
         found.is_some_and(|found| self.token.borrow().as_ref().is_none_or(|(known, _)| *known != found))
     }
 
-    /// The text without anything secret.
+    /// Returns the text with all secrets replaced.
     pub(crate) fn redact(&self, text: &str) -> String {
         const SHORTEST: usize = 4;
         let token = self.token.borrow();
@@ -71,16 +77,16 @@ impl Credentials {
             .chain(token)
             .flat_map(|value| std::iter::once(value.as_str()).chain(value.split_whitespace()));
         let mut words: Vec<_> = words.filter(|word| word.len() >= SHORTEST).collect();
-        // What holds another goes first, or its rest would stay.
+        // Longer secrets come first, since one may contain another.
         words.sort_by_key(|word| std::cmp::Reverse(word.len()));
         words.iter().fold(text.to_owned(), |text, word| text.replace(word, REDACTED))
     }
 
     fn token_of_file(&self) -> Option<Result<String, String>> {
         let Authorization::BearerFile(path) = &self.authorization else { return None };
-        let text = fs::read_to_string(path).map_err(|error| format!("the file with the token: {error}"));
+        let text = fs::read_to_string(path).map_err(|error| format!("{FILE_KEY}: {error}"));
         Some(text.and_then(|text| match text.trim() {
-            "" => Err("the file with the token is empty".to_owned()),
+            "" => Err(format!("{FILE_KEY}: the file is empty")),
             token => Ok(token.to_owned()),
         }))
     }
@@ -88,7 +94,8 @@ impl Credentials {
     fn read(&self) -> Result<(), String> {
         let Some(token) = self.token_of_file() else { return Ok(()) };
         let token = token?;
-        let value = sensitive(&format!("Bearer {token}")).ok_or("the file holds no token of printable ASCII")?;
+        let value = sensitive(&format!("Bearer {token}"))
+            .ok_or_else(|| format!("{FILE_KEY}: expected a token of printable ASCII"))?;
         self.token.replace(Some((token, value)));
         Ok(())
     }

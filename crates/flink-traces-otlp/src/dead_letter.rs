@@ -1,4 +1,4 @@
-//! What a collector refused for good is kept in a file, for people to look at and to send again.
+//! Dead letters: rejected chunks, saved to a file for inspection and for sending them again.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,28 +10,32 @@ use crate::encode::Chunk;
 use crate::files::{create_directory, open_to_append};
 use crate::json;
 
-/// A file of OTLP/JSON lines, one refused request each. Made when it is first needed.
+/// A file of OTLP/JSON lines, one rejected request per line. The first write creates it.
 #[derive(Debug, Clone)]
 pub(crate) struct DeadLetters {
     pub(crate) path: PathBuf,
     pub(crate) signal: Signal,
-    /// How long the file may become, in bytes.
+    /// The maximum size of the file, in bytes.
     pub(crate) max_size: u64,
 }
 
 impl DeadLetters {
-    /// Appends the chunk and waits until it is on disk. Fails if that would make the file too long.
+    /// Appends the chunk and waits until it is on disk.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be written or would exceed its maximum size.
     pub(crate) fn keep(&self, chunk: &Chunk) -> io::Result<()> {
         if let Some(directory) = self.path.parent() {
             create_directory(directory)?;
         }
         let mut file = open_to_append(&self.path)?;
         let length = whole_lines(&mut file)?;
-        let line = json::of_request(self.signal, &chunk.message) + "\n";
+        let line = json::from_request(self.signal, &chunk.message) + "\n";
         if length + line.len() as u64 > self.max_size {
             return Err(io::Error::new(
                 io::ErrorKind::QuotaExceeded,
-                format!("it would exceed {} bytes", self.max_size),
+                format!("the file would exceed {} bytes", self.max_size),
             ));
         }
         file.write_all(line.as_bytes())?;
@@ -39,7 +43,7 @@ impl DeadLetters {
     }
 }
 
-/// Cuts off a line without an end, which a crash left. Answers how long the file is then.
+/// Cuts off an incomplete last line, which a crash left. Returns the size of the rest.
 fn whole_lines(file: &mut File) -> io::Result<u64> {
     const BLOCK: u64 = 64 << 10;
     let length = file.metadata()?.len();
@@ -62,7 +66,7 @@ fn whole_lines(file: &mut File) -> io::Result<u64> {
     Ok(end)
 }
 
-/// The name of a file or directory of a reporter: its own, with whatever a path could misunderstand replaced.
+/// Returns a file name for a reporter, without characters that have a meaning in paths.
 pub(crate) fn file_name(signal: Signal, reporter: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' };
     format!("{signal}-{}", reporter.chars().map(safe).collect::<String>())

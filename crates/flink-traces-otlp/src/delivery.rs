@@ -16,10 +16,10 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 
-use crate::answer::{Answer, Verdict};
 use crate::config::{OnAuthFailure, Retry};
 use crate::dead_letter::DeadLetters;
 use crate::encode::Chunk;
+use crate::response::{Response, Verdict};
 use crate::transport::Transport;
 use crate::withheld::Withheld;
 
@@ -266,11 +266,11 @@ impl<S: Source> Run<'_, S> {
     }
 
     /// Counts what became of a chunk.
-    fn count(&self, number: u64, chunk: &Chunk, answer: Answer, outcome: &mut Outcome) {
+    fn count(&self, number: u64, chunk: &Chunk, answer: Response, outcome: &mut Outcome) {
         let health = &self.delivery.health;
         let rejected = match answer.verdict {
-            Verdict::Taken { rejected } => usize::try_from(rejected).unwrap_or(usize::MAX).min(chunk.records),
-            Verdict::Lost => {
+            Verdict::Accepted { rejected } => usize::try_from(rejected).unwrap_or(usize::MAX).min(chunk.records),
+            Verdict::Dropped => {
                 self.withhold(number, chunk);
                 health.borrow_mut().notice(chunk.records, &answer.reason);
                 outcome.lost += chunk.records;
@@ -306,24 +306,24 @@ impl<S: Source> Run<'_, S> {
     }
 
     /// Counts a request of `size` bytes.
-    fn meter(&self, answer: &Answer, size: usize) {
-        if matches!(answer.verdict, Verdict::Unanswered | Verdict::Unencrypted) {
+    fn meter(&self, answer: &Response, size: usize) {
+        if matches!(answer.verdict, Verdict::NoResponse | Verdict::TlsFailed) {
             return;
         }
         self.delivery.meter.update(|stats| {
             stats.bytes_sent += size as u64;
-            if let Verdict::Taken { .. } = answer.verdict {
+            if let Verdict::Accepted { .. } = answer.verdict {
                 stats.last_taken = Some(SystemTime::now());
             }
         });
     }
 
     /// Sends a chunk until the collector's answer settles what becomes of it. Fails, saying why, when the time is over.
-    async fn settle(&self, chunk: &Chunk) -> Result<Answer, String> {
+    async fn settle(&self, chunk: &Chunk) -> Result<Response, String> {
         let Self { delivery: Delivery { transport, timeout, on_auth_failure, health, .. }, deadline, .. } = self;
         let body = match transport.pack(&chunk.message) {
             Ok(body) => body,
-            Err(error) => return Ok(Answer::new(Verdict::Lost, error.to_string())),
+            Err(error) => return Ok(Response::new(Verdict::Dropped, error.to_string())),
         };
         let mut reason = String::new();
         loop {
@@ -339,17 +339,17 @@ impl<S: Source> Run<'_, S> {
                 None if deadline.is_over() => continue,
                 None => {
                     transport.abandon();
-                    Answer::new(Verdict::Later { delay: None }, format!("no answer within {timeout:?}"))
+                    Response::new(Verdict::Later { delay: None }, format!("no answer within {timeout:?}"))
                 }
             };
             match answer.verdict {
                 Verdict::Unauthorized if *on_auth_failure == OnAuthFailure::Drop => {
-                    return Ok(Answer { verdict: Verdict::Refused, ..answer });
+                    return Ok(Response { verdict: Verdict::Rejected, ..answer });
                 }
-                Verdict::Later { .. } | Verdict::Unauthorized | Verdict::Unanswered | Verdict::Unencrypted => {}
+                Verdict::Later { .. } | Verdict::Unauthorized | Verdict::NoResponse | Verdict::TlsFailed => {}
                 _ => {
                     self.backoff.borrow_mut().reset();
-                    if let Verdict::Taken { .. } = answer.verdict {
+                    if let Verdict::Accepted { .. } = answer.verdict {
                         health.borrow_mut().works();
                     }
                     return Ok(answer);
@@ -431,7 +431,7 @@ impl Backoff {
             return Next::GiveUp(self.attempts);
         }
         // A connection that was idle may be dead without anybody knowing; that is no failure of the collector.
-        if verdict == Verdict::Unanswered && self.attempts == 1 {
+        if verdict == Verdict::NoResponse && self.attempts == 1 {
             return Next::AtOnce;
         }
         let wait = match verdict {
@@ -481,10 +481,10 @@ impl Health {
         Self { reporter, endpoint: endpoint.to_string(), failing: None, noticed: None, unnoticed: 0, forgets: false }
     }
 
-    fn fails(&mut self, answer: &Answer) {
+    fn fails(&mut self, answer: &Response) {
         let trouble = match answer.verdict {
             Verdict::Unauthorized => Trouble::Credentials,
-            Verdict::Unencrypted => Trouble::Tls,
+            Verdict::TlsFailed => Trouble::Tls,
             _ => Trouble::Collector,
         };
         let Self { reporter, endpoint, failing, .. } = self;
@@ -602,7 +602,7 @@ mod tests {
 
     #[test]
     fn only_the_first_lost_connection_is_tried_again_at_once() {
-        let (lost, later) = ((Verdict::Unanswered, 0), (Verdict::Later { delay: None }, 0));
+        let (lost, later) = ((Verdict::NoResponse, 0), (Verdict::Later { delay: None }, 0));
         assert_eq!(waits(&[lost, lost]), [Next::AtOnce, Next::After(millis(100))]);
         assert_eq!(waits(&[later, lost]), [Next::After(millis(100)), Next::After(millis(200))]);
     }
@@ -618,7 +618,7 @@ mod tests {
     fn no_time_is_no_second_attempt() {
         let retry = Retry { initial_backoff: millis(1), max_backoff: millis(1), timeout: Duration::ZERO };
         let now = Instant::now();
-        assert_eq!(Backoff::new(retry).next(Verdict::Unanswered, now, now, 0.5), Next::GiveUp(1));
+        assert_eq!(Backoff::new(retry).next(Verdict::NoResponse, now, now, 0.5), Next::GiveUp(1));
     }
 
     #[test]
@@ -642,7 +642,7 @@ mod tests {
         assert_eq!(next(110, 120), Next::After(millis(200)));
         let mut backoff = Backoff::new(retry);
         let mut next =
-            |started, at| backoff.next(Verdict::Unanswered, start + millis(started), start + millis(at), 1.0);
+            |started, at| backoff.next(Verdict::NoResponse, start + millis(started), start + millis(at), 1.0);
         assert_eq!([next(0, 10), next(5, 11), next(12, 13)], [Next::AtOnce, Next::AtOnce, Next::After(millis(100))]);
     }
 }

@@ -1,4 +1,4 @@
-//! Spans and events become OTLP requests: one pass from the record to protobuf, cut into chunks by size.
+//! Encodes spans and events as OTLP requests, in one pass from the record to chunks of protobuf.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -16,30 +16,38 @@ use crate::span_key::{own_key, parent_key};
 use crate::wire::{Content, Fields, write_field};
 use crate::withheld::Withheld;
 
-/// A whole request, the unit of sending, of storing and of trying again: an `ExportTraceServiceRequest` or an
-/// `ExportLogsServiceRequest`, which are the same but for the records.
+/// One encoded request, the unit that is stored, sent, retried and counted.
+///
+/// It is an `ExportTraceServiceRequest` or an `ExportLogsServiceRequest`.
+/// Their structure is the same down to the records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chunk {
     pub(crate) message: Bytes,
-    /// How many spans or log records it holds.
+    /// The number of spans or log records.
     pub(crate) records: usize,
-    /// How many of the chunks right before it do not matter to it: all earlier ones hold parents of its spans, or may.
+    /// The number of preceding chunks that this one does not depend on.
+    ///
+    /// All chunks before those may hold parents of its spans.
     pub(crate) overtakes: u32,
-    /// Whether nothing is lost but its own records when it is dropped: it holds only parts that have none themselves.
+    /// Set if the chunk holds only child spans without children.
+    ///
+    /// No other record depends on these.
     pub(crate) is_leaf: bool,
 }
 
-/// What stands before the records of a record's group, and the record.
+/// The encoded fields of a record's group, such as the scope, and the record.
 type Entry<'a> = (Rc<[u8]>, &'a [u8]);
 
 impl Chunk {
-    /// The same records in two chunks; `None` if it holds only one.
+    /// Splits the records into two chunks. Returns `None` if there is only one.
     pub(crate) fn halve(&self) -> Option<[Chunk; 2]> {
-        (self.records > 1).then(|| self.part_by(|place, _| place >= self.records / 2))?
+        (self.records > 1).then(|| self.partition(|index, _| index >= self.records / 2))?
     }
 
-    /// The spans of it that may be sent, and those that may not, as they or what they are part of is in `withheld`, which those
-    /// join: it is the chunk of that number, in a report whose first is `first`. `None` if all may be sent.
+    /// Splits off the spans whose parent is in `withheld`, and adds them to `withheld`.
+    ///
+    /// `number` is the number of this chunk, and `first` that of the first chunk of its report.
+    /// Returns the spans that may be sent and the orphans, or `None` if there are no orphans.
     pub(crate) fn without_orphans(&self, withheld: &mut Withheld, first: u64, number: u64) -> Option<[Chunk; 2]> {
         let is_orphan = |record: &[u8], withheld: &mut Withheld| {
             let is_orphan = parent_key(record).is_some_and(|parent| withheld.contains(parent, first));
@@ -51,10 +59,10 @@ impl Chunk {
         if withheld.is_empty() || !self.entries()?.1.iter().any(|(_, record)| is_orphan(record, withheld)) {
             return None;
         }
-        self.part_by(|_, record| is_orphan(record, withheld))
+        self.partition(|_, record| is_orphan(record, withheld))
     }
 
-    /// Adds its spans to `withheld`: it is the chunk of that number.
+    /// Adds the spans of this chunk to `withheld`, under the number of the chunk.
     pub(crate) fn withhold(&self, withheld: &mut Withheld, number: u64) {
         if let Some((_, entries)) = self.entries().filter(|_| !self.is_leaf) {
             for span in entries.iter().filter_map(|(_, record)| own_key(record)) {
@@ -63,7 +71,7 @@ impl Chunk {
         }
     }
 
-    /// The same records with long texts cut; `None` if none was long.
+    /// Truncates long texts. Returns `None` if no text is long.
     pub(crate) fn shortened(&self, signal: Signal) -> Option<Chunk> {
         let texts: &[&[u64]] = match signal {
             Signal::Traces => &[&[5], &[9, 2, 1], &[15, 2]],
@@ -78,17 +86,19 @@ impl Chunk {
         (chunk.message.len() < self.message.len()).then_some(chunk)
     }
 
-    /// Those of its records for which `second` does not hold, and those for which it does.
-    fn part_by(&self, mut second: impl FnMut(usize, &[u8]) -> bool) -> Option<[Chunk; 2]> {
+    /// Splits the records into those for which `second` returns `false`, and the others.
+    fn partition(&self, mut second: impl FnMut(usize, &[u8]) -> bool) -> Option<[Chunk; 2]> {
         let (resource, entries) = self.entries()?;
         let mut drafts = [Draft::new(&resource), Draft::new(&resource)];
-        for (place, (scope, record)) in entries.iter().enumerate() {
-            drafts[usize::from(second(place, record))].add(scope, record);
+        for (index, (scope, record)) in entries.iter().enumerate() {
+            drafts[usize::from(second(index, record))].add(scope, record);
         }
         Some(drafts.map(|draft| Chunk { overtakes: self.overtakes, is_leaf: self.is_leaf, ..draft.finish() }))
     }
 
-    /// What stands before the groups, and the records. `None` if they are not as many as they should be.
+    /// Returns the encoded fields of the envelope, and the records.
+    ///
+    /// Returns `None` if the number of records is not the expected one, which means damage.
     fn entries(&self) -> Option<(Rc<[u8]>, Vec<Entry<'_>>)> {
         let envelope = Fields::all(&self.message, 1).next()?;
         let mut entries = Vec::with_capacity(self.records);
@@ -100,7 +110,9 @@ impl Chunk {
     }
 }
 
-/// What of a `ResourceSpans`, a `ScopeSpans` and their likes holds for all that they contain: all fields but the contained.
+/// Returns the fields that apply to all children of a `ResourceSpans`, a `ScopeSpans` or the like.
+///
+/// These are all fields except field 2, which holds the children.
 pub(crate) fn head(message: &[u8]) -> Rc<[u8]> {
     let mut out = Writer::default();
     for (number, content) in Fields::of(message).filter(|(number, _)| *number != 2) {
@@ -111,7 +123,9 @@ pub(crate) fn head(message: &[u8]) -> Rc<[u8]> {
     out.into_vec().into()
 }
 
-/// The message with the texts at those paths cut; `None` if it is damaged or has fields that nothing here writes.
+/// Truncates the texts at the given paths.
+///
+/// Returns `None` if the message is damaged or has a field number above 255.
 fn shortened(message: &[u8], texts: &[&[u64]]) -> Option<Vec<u8>> {
     const LONGEST: usize = 1024;
     let mut out = Writer::default();
@@ -132,7 +146,7 @@ fn shortened(message: &[u8], texts: &[&[u64]]) -> Option<Vec<u8>> {
     Some(out.into_vec())
 }
 
-/// What the envelope of records of a resource with those attributes begins with.
+/// Encodes a resource with these attributes, as the first field of an envelope.
 pub(crate) fn encode_resource(attributes: &[(String, String)]) -> Bytes {
     let mut resource = Writer::default();
     for (key, value) in attributes {
@@ -143,7 +157,7 @@ pub(crate) fn encode_resource(attributes: &[(String, String)]) -> Bytes {
     out.into_vec().into()
 }
 
-/// What a group of records of the scope of that name begins with.
+/// Encodes a scope with this name, as the first field of a group.
 fn encode_scope(name: &str) -> Vec<u8> {
     let mut scope = Writer::default();
     if !name.is_empty() {
@@ -154,14 +168,16 @@ fn encode_scope(name: &str) -> Vec<u8> {
     out.into_vec()
 }
 
-/// The spans of the trees, tree by tree and in each level by level: what others depend on comes early.
+/// Returns the spans of the trees, one tree after the other, each level by level.
+///
+/// This order places parents before their children.
 pub(crate) fn span_records(trees: &[ReportedSpan]) -> impl Iterator<Item = SpanRecord<'_>> {
     let mut trees = trees.iter();
     let mut added: Option<Rc<Added<'_>>> = None;
-    let mut parts = VecDeque::new();
+    let mut levels = VecDeque::new();
     iter::from_fn(move || {
         let (depth, span) = loop {
-            let Some((depth, siblings)) = parts.front_mut() else {
+            let Some((depth, siblings)) = levels.front_mut() else {
                 let root = trees.next()?.root();
                 if added.as_ref().is_none_or(|added| !ptr::eq(added.context, root.context())) {
                     added = Some(Rc::new(Added::new(root.context())));
@@ -170,29 +186,29 @@ pub(crate) fn span_records(trees: &[ReportedSpan]) -> impl Iterator<Item = SpanR
             };
             match Iterator::next(siblings) {
                 Some(span) => break (*depth, span),
-                None => parts.pop_front(),
+                None => levels.pop_front(),
             };
         };
         let children = span.children();
-        let has_parts = children.len() > 0;
-        if has_parts {
-            parts.push_back((depth + 1, children));
+        let has_children = children.len() > 0;
+        if has_children {
+            levels.push_back((depth + 1, children));
         }
-        Some(SpanRecord { span, depth, has_parts, added: added.clone()? })
+        Some(SpanRecord { span, depth, has_children, added: added.clone()? })
     })
 }
 
-/// What a context adds to its spans, encoded once for all that follow each other.
+/// The attributes that a context adds to its spans, encoded once for consecutive spans.
 #[derive(Debug)]
 struct Added<'a> {
     context: &'a ReportContext,
     to_roots: (AddedAttributes, Vec<u8>),
-    to_parts: (AddedAttributes, Vec<u8>),
+    to_children: (AddedAttributes, Vec<u8>),
 }
 
 impl<'a> Added<'a> {
     fn new(context: &'a ReportContext) -> Self {
-        let [to_roots, to_parts] = [true, false].map(|to_roots| {
+        let [to_roots, to_children] = [true, false].map(|to_roots| {
             let added = AddedAttributes::new(context, to_roots);
             let mut fields = Writer::default();
             added.iter().for_each(|(key, value)| {
@@ -200,24 +216,24 @@ impl<'a> Added<'a> {
             });
             (added, fields.into_vec())
         });
-        Self { context, to_roots, to_parts }
+        Self { context, to_roots, to_children }
     }
 }
 
-/// The number of a span's field of attributes.
+/// The field number of the attributes of a span.
 const SPAN_ATTRIBUTES: u8 = 9;
 
-/// What becomes one `Span` or one `LogRecord`.
-pub(crate) trait Record {
-    /// The name of its instrumentation scope.
+/// A record that can be encoded as a `Span` or a `LogRecord`.
+pub(crate) trait EncodeOtlp {
+    /// Returns the name of the instrumentation scope.
     fn scope(&self) -> &str;
 
-    /// How many others it is a part of, directly or not.
+    /// Returns the number of ancestors.
     fn depth(&self) -> usize {
         0
     }
 
-    /// Whether it is a part that has none itself.
+    /// Returns `true` if the record is a child span without children.
     fn is_leaf(&self) -> bool {
         false
     }
@@ -226,19 +242,21 @@ pub(crate) trait Record {
     fn encode(&self, out: &mut Writer);
 }
 
-/// A span and how to report it.
+/// A span, its position in the tree, and the attributes that the context adds.
 #[derive(Debug)]
 pub(crate) struct SpanRecord<'a> {
     span: SpanRef<'a>,
     depth: usize,
-    has_parts: bool,
+    has_children: bool,
     added: Rc<Added<'a>>,
 }
 
 impl SpanRecord<'_> {
-    /// Appends the attributes as they are kept, if nothing has to be replaced, renamed or left out; answers whether that was so.
+    /// Appends the stored encoding of the attributes, if it needs no change.
+    ///
+    /// Returns `false`, without output, if an attribute has to be replaced, renamed or left out.
     fn copy_attributes(&self, out: &mut Writer) -> bool {
-        let (added, fields) = if self.depth == 0 { &self.added.to_roots } else { &self.added.to_parts };
+        let (added, fields) = if self.depth == 0 { &self.added.to_roots } else { &self.added.to_children };
         let Some(own) = added.before(&self.span) else { return false };
         out.raw(own.as_span_fields());
         out.raw(fields);
@@ -246,7 +264,7 @@ impl SpanRecord<'_> {
     }
 }
 
-impl Record for SpanRecord<'_> {
+impl EncodeOtlp for SpanRecord<'_> {
     fn scope(&self) -> &str {
         self.span.scope()
     }
@@ -256,7 +274,7 @@ impl Record for SpanRecord<'_> {
     }
 
     fn is_leaf(&self) -> bool {
-        self.depth > 0 && !self.has_parts
+        self.depth > 0 && !self.has_children
     }
 
     fn encode(&self, out: &mut Writer) {
@@ -292,7 +310,7 @@ impl Record for SpanRecord<'_> {
     }
 }
 
-impl Record for &ReportedEvent {
+impl EncodeOtlp for &ReportedEvent {
     fn scope(&self) -> &str {
         event_scope(ReportedEvent::scope(self))
     }
@@ -315,18 +333,20 @@ impl Record for &ReportedEvent {
     }
 }
 
-/// Under [`Compatibility::Flink`] as many attributes as its SDK keeps; which ones it keeps is a matter of chance there.
+/// Applies the limit of Flink's SDK under [`Compatibility::Flink`].
+///
+/// The SDK keeps an arbitrary selection, since its map has no order.
 fn limited(mut attributes: OtelAttributes<'_>, compatibility: Compatibility) -> OtelAttributes<'_> {
-    const FLINKS_LIMIT: usize = 128;
-    let beyond = attributes.list.len().saturating_sub(FLINKS_LIMIT);
+    const FLINK_LIMIT: usize = 128;
+    let beyond = attributes.list.len().saturating_sub(FLINK_LIMIT);
     if beyond > 0 && compatibility == Compatibility::Flink {
-        attributes.list.truncate(FLINKS_LIMIT);
+        attributes.list.truncate(FLINK_LIMIT);
         attributes.dropped = attributes.dropped.saturating_add(u32::try_from(beyond).unwrap_or(u32::MAX));
     }
     attributes
 }
 
-/// The attributes, and how many were dropped if any.
+/// Writes the attributes and, unless it is zero, the number of dropped ones.
 fn attributes(out: &mut Writer, [kept, dropped]: [u8; 2], attributes: OtelAttributes<'_>) {
     for (key, value) in attributes.list {
         out.key_value(kept, &KeyValue::new(key, value));
@@ -336,28 +356,29 @@ fn attributes(out: &mut Writer, [kept, dropped]: [u8; 2], attributes: OtelAttrib
     }
 }
 
-/// The records as chunks of at most `limit` bytes, or of one record that is larger. A tree that is smaller than half of that lies in
-/// one chunk, so that chunks of small trees do not depend on each other.
+/// An iterator of chunks of at most `limit` bytes, or of one larger record.
+///
+/// A tree below half of `limit` stays in one chunk, so that chunks of small trees are independent.
 pub(crate) struct Chunks<I: Iterator> {
     records: I,
-    /// The record for which the last chunk had no room.
+    /// The record that did not fit into the last chunk.
     held: Option<I::Item>,
     resource: Bytes,
     limit: usize,
-    /// How many records are still to come, as far as is known.
+    /// The expected number of remaining records.
     left: usize,
     record: Writer,
-    /// The scope of the last record, its name and what its group begins with.
+    /// The name of the last record's scope, and its encoding.
     scope: (String, Vec<u8>),
-    /// How many chunks there were.
+    /// The number of chunks so far.
     count: usize,
     /// The level of the last record.
     level: Level,
-    /// The level above it.
+    /// The level above the last record's.
     above: Level,
 }
 
-/// Where the spans of one depth of one tree lie.
+/// The chunks that hold the spans of one depth of one tree.
 #[derive(Debug, Clone, Copy, Default)]
 struct Level {
     depth: usize,
@@ -365,8 +386,8 @@ struct Level {
     last_chunk: usize,
 }
 
-impl<I: Iterator<Item: Record>> Chunks<I> {
-    /// Of `count` records.
+impl<I: Iterator<Item: EncodeOtlp>> Chunks<I> {
+    /// Creates an iterator over `count` records.
     pub(crate) fn new(records: I, count: usize, resource: Bytes, limit: usize) -> Self {
         let [level, above] = [Level::default(); 2];
         let scope = (String::new(), encode_scope(""));
@@ -374,22 +395,20 @@ impl<I: Iterator<Item: Record>> Chunks<I> {
         Self { records, held: None, resource, limit, left: count, record, scope, count: 0, level, above }
     }
 
-    /// Notes that a record of that depth is in the current chunk. Answers how many chunks, from the first on, have to be delivered
-    /// before.
+    /// Places a record of this depth into the current chunk.
+    ///
+    /// Returns the number of chunks, from the first on, that the record depends on.
     fn place(&mut self, depth: usize) -> usize {
         if depth == 0 || depth != self.level.depth {
             self.above = self.level;
             self.level = Level { depth, first_chunk: self.count, last_chunk: self.count };
         }
         self.level.last_chunk = self.count;
-        match depth > 0 && self.above.first_chunk < self.count {
-            true => self.count.min(self.above.last_chunk + 1),
-            false => 0,
-        }
+        if depth > 0 && self.above.first_chunk < self.count { self.count.min(self.above.last_chunk + 1) } else { 0 }
     }
 }
 
-impl<I: Iterator<Item: Record>> Iterator for Chunks<I> {
+impl<I: Iterator<Item: EncodeOtlp>> Iterator for Chunks<I> {
     type Item = Chunk;
 
     fn next(&mut self) -> Option<Chunk> {
@@ -398,7 +417,7 @@ impl<I: Iterator<Item: Record>> Iterator for Chunks<I> {
         while let Some(record) = self.held.take().or_else(|| self.records.next()) {
             self.record.clear();
             record.encode(&mut self.record);
-            let limit = if record.depth() == 0 && draft.has_parts { self.limit / 2 } else { self.limit };
+            let limit = if record.depth() == 0 && draft.has_children { self.limit / 2 } else { self.limit };
             if record.scope() != self.scope.0 {
                 self.scope = (record.scope().to_owned(), encode_scope(record.scope()));
             }
@@ -411,7 +430,7 @@ impl<I: Iterator<Item: Record>> Iterator for Chunks<I> {
             }
             self.left = self.left.saturating_sub(1);
             draft.add(&self.scope.1, self.record.as_slice());
-            draft.has_parts |= record.depth() > 0;
+            draft.has_children |= record.depth() > 0;
             after = self.place(record.depth()).max(after);
             is_leaf &= record.is_leaf();
         }
@@ -425,44 +444,45 @@ impl<I: Iterator<Item: Record>> Iterator for Chunks<I> {
     }
 }
 
-/// A request that is being written: one resource, and a group for each run of records of the same scope. Grouping runs only
-/// keeps parents before their parts.
+/// A request under construction: one resource, and a group for each run of records of one scope.
+///
+/// Only consecutive records are grouped, which keeps parents before their children.
 #[derive(Debug)]
 pub(crate) struct Draft {
     out: Writer,
     envelope: OpenMessage,
     group: Option<OpenMessage>,
-    /// What the group begins with.
+    /// The encoded scope of the open group.
     scope: Vec<u8>,
     pub(crate) records: usize,
-    /// Whether one of the records is a part of another.
-    pub(crate) has_parts: bool,
+    /// Set if one of the records is a child span.
+    pub(crate) has_children: bool,
 }
 
 impl Draft {
-    /// About the length of most chunks' envelopes and groups.
+    /// The expected length of envelopes and groups.
     const GUESS: usize = 1 << 20;
 
-    /// With an envelope that begins with `resource`.
+    /// Creates a draft with the encoded `resource`.
     pub(crate) fn new(resource: &[u8]) -> Self {
         let mut out = Writer::default();
         let envelope = out.open(1, Self::GUESS);
         out.raw(resource);
-        Self { out, envelope, group: None, scope: Vec::new(), records: 0, has_parts: false }
+        Self { out, envelope, group: None, scope: Vec::new(), records: 0, has_children: false }
     }
 
-    /// Makes room for about so many bytes, so that they are not moved as it grows.
+    /// Reserves space for about `bytes` more bytes, which avoids moves as the request grows.
     fn reserve(&mut self, bytes: usize) {
         self.out.reserve(bytes);
     }
 
-    /// How large it would be, at most, with one more record of `len` bytes in a group that begins with `scope`.
+    /// Returns an upper bound of the size with one more record of `len` bytes in this scope.
     pub(crate) fn size_with(&self, scope: &[u8], len: usize) -> usize {
         const LONGEST_HEAD: usize = 6;
         self.out.len() + scope.len() + 2 * LONGEST_HEAD + len
     }
 
-    /// Adds a record to a group that begins with `scope`.
+    /// Adds a record in the encoded `scope`.
     pub(crate) fn add(&mut self, scope: &[u8], record: &[u8]) {
         if self.group.is_none() || self.scope != scope {
             self.close_group();

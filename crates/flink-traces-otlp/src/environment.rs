@@ -1,4 +1,4 @@
-//! OpenTelemetry's environment variables, and those of proxies.
+//! The environment variables of OpenTelemetry and of proxies.
 
 use flink_traces_api::otel::{RESOURCE_ATTRIBUTES, SERVICE_NAME};
 use flink_traces_api::{COMPATIBILITY, Compatibility, ReporterConfig, Signal};
@@ -10,14 +10,15 @@ use crate::options::{
     COMPRESSION, ENDPOINT, HEADERS, NO_PROXY, PROTOCOL, PROXY, TIMEOUT,
 };
 
-/// An option that an environment variable stands for.
+/// An option that an environment variable sets.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EnvironmentOption {
-    /// Its key, without the reporter's prefix.
+    /// The key, without the prefix of the reporter.
     pub key: String,
-    /// Its value, as it would be written. May be a secret: `Debug` does not show it.
+    /// The value, in the form of a configuration file. It may be a secret, so `Debug` hides it.
     pub value: String,
-    /// The variable.
+    /// The name of the variable.
     pub variable: &'static str,
 }
 
@@ -30,21 +31,34 @@ impl std::fmt::Debug for EnvironmentOption {
     }
 }
 
-/// What is odd about an environment variable.
+/// A warning about the value of an environment variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EnvironmentWarning {
-    /// The variable.
+    /// The name of the variable.
     pub variable: &'static str,
-    /// What is odd about it; never shows its value.
+    /// The problem, in the form of a predicate. It never shows the value.
     pub message: &'static str,
 }
 
-/// The options that environment variables stand for, of an OTLP reporter that has not set them itself: `OTEL_EXPORTER_OTLP_*`, where those
-/// of the signal win over those of all, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
-/// `NO_PROXY`. A variable that is empty is unset; one that cannot be read is warned about and left out. `variable` tells the value of a
-/// variable: nothing here looks at the environment of the process.
+/// Returns the options of an OTLP reporter that environment variables set.
 ///
-/// They belong under all that is configured; a program puts them there and then makes the reporter.
+/// The variables are:
+///
+/// - `OTEL_EXPORTER_OTLP_*`; a variable of one signal overrides that of all signals
+/// - `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`
+/// - `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`
+///
+/// The result omits options that `config` sets.
+/// An empty variable counts as unset.
+/// An invalid value is ignored and returned as a warning.
+///
+/// `variable` returns the value of a variable.
+/// The function does not read the environment of the process.
+/// The caller adds the returned options to the configuration, with the lowest precedence, and then
+/// creates the reporter.
+///
+/// # Examples
 ///
 /// ```
 /// use flink_traces_api::{ReporterConfig, Signal};
@@ -74,7 +88,7 @@ struct Environment<'a> {
     warnings: Vec<EnvironmentWarning>,
 }
 
-/// The names of one setting: for traces, for logs, for all.
+/// The variables of one option: for traces, for logs, for all signals.
 type Names = [&'static str; 3];
 
 impl Environment<'_> {
@@ -138,11 +152,11 @@ impl Environment<'_> {
         let Some(parsed) = ENDPOINT.parse(&raw(&url)) else {
             return self.warn(
                 variable,
-                "is not a URL that begins with http:// or https://, without user and password: left out",
+                "is not a URL that begins with http:// or https://, without user and password; ignored",
             );
         };
         if !is_grpc && variable == names[2] {
-            // The address of all signals; each has its path below.
+            // The endpoint of all signals. Each signal has a path below it.
             let (base, query) = url.find('?').map_or((url.as_str(), ""), |query| url.split_at(query));
             let path = match self.signal {
                 Signal::Traces => "v1/traces",
@@ -150,11 +164,11 @@ impl Environment<'_> {
             };
             url = format!("{}/{path}{query}", base.trim_end_matches('/'));
         } else if !is_grpc {
-            // The address of this signal, used as it is.
+            // The endpoint of this signal, which is used unchanged.
             if parsed.path() == "/" {
                 self.warn(
                     variable,
-                    "has no path, and is used as it is: a collector listens at /v1/traces and /v1/logs",
+                    "has no path and is used unchanged; a collector listens at /v1/traces and /v1/logs",
                 );
             }
             self.option(APPEND_PATH.key().to_owned(), "false".to_owned(), variable);
@@ -170,7 +184,7 @@ impl Environment<'_> {
             Some((_, text)) if text.eq_ignore_ascii_case("true") => true,
             Some((_, text)) if text.eq_ignore_ascii_case("false") => false,
             Some((variable, _)) => {
-                self.warn(variable, "is not `true` or `false`: left out");
+                self.warn(variable, "is neither `true` nor `false`; ignored");
                 false
             }
         }
@@ -181,9 +195,10 @@ impl Environment<'_> {
             ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
         let Some((variable, text)) = self.find(TIMEOUT.key(), names) else { return };
         let value = format!("{text} ms");
-        match text.parse::<u64>().is_ok() && TIMEOUT.parse(&raw(&value)).is_some() {
-            true => self.option(TIMEOUT.key().to_owned(), value, variable),
-            false => self.warn(variable, "is not a number of milliseconds: left out"),
+        if text.parse::<u64>().is_ok() && TIMEOUT.parse(&raw(&value)).is_some() {
+            self.option(TIMEOUT.key().to_owned(), value, variable);
+        } else {
+            self.warn(variable, "is not a number of milliseconds; ignored");
         }
     }
 
@@ -197,7 +212,7 @@ impl Environment<'_> {
     }
 
     fn resource(&mut self) {
-        // Flink's reporters look at no environment.
+        // Flink's reporters ignore the environment.
         if self.config.get(&COMPATIBILITY).ok().flatten() == Some(Compatibility::Flink) {
             return;
         }
@@ -213,18 +228,16 @@ impl Environment<'_> {
             Some(option) => option.value.clone(),
             None => self.config.value(ENDPOINT.key()).map(|value| value.raw.to_string()).unwrap_or_default(),
         };
-        let names = match endpoint.trim().get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://")) {
-            true => ["https_proxy", "HTTPS_PROXY"],
-            false => ["http_proxy", "HTTP_PROXY"],
-        };
-        let names = [names[0], names[1], "all_proxy", "ALL_PROXY"];
+        let is_https = endpoint.trim().get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
+        let [lower, upper] = if is_https { ["https_proxy", "HTTPS_PROXY"] } else { ["http_proxy", "HTTP_PROXY"] };
+        let names = [lower, upper, "all_proxy", "ALL_PROXY"];
         if self.is_set(PROXY.key()) {
             return;
         }
         let Some((variable, text)) = names.iter().find_map(|name| self.value(name)) else { return };
         let text = if text.contains("://") { text } else { format!("http://{text}") };
         if PROXY.parse(&raw(&text)).is_none() {
-            return self.warn(variable, "is not the URL of an HTTP proxy: left out");
+            return self.warn(variable, "is not the URL of an HTTP proxy; ignored");
         }
         self.option(PROXY.key().to_owned(), text, variable);
         if let Some((variable, text)) = ["no_proxy", "NO_PROXY"].iter().find_map(|name| self.value(name))
@@ -234,7 +247,7 @@ impl Environment<'_> {
         }
     }
 
-    /// Entries such as `a=b,c=d`, values percent-encoded, become keys below `key`.
+    /// Adds an option below `key` for each entry of a list such as `a=b,c=d`, percent-encoded.
     fn pairs(&mut self, key: &str, variable: &'static str, text: &str, wanted: impl Fn(&str) -> bool) {
         for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             let pair = entry.split_once('=').map(|(name, value)| (decoded(name), decoded(value)));
@@ -244,21 +257,22 @@ impl Environment<'_> {
                         self.option(format!("{key}.{name}"), value, variable);
                     }
                 }
-                _ => self.warn(variable, "has an entry that is not key=value, percent-encoded in UTF-8: left out"),
+                _ => self.warn(variable, "has an entry that is not key=value in percent-encoded UTF-8; ignored"),
             }
         }
     }
 
     fn text(&mut self, key: &str, names: Names, is_valid: impl Fn(&str) -> bool) {
         if let Some((variable, text)) = self.find(key, names) {
-            match is_valid(&text) {
-                true => self.option(key.to_owned(), text, variable),
-                false => self.warn(variable, "is none of the values that there are: left out"),
+            if is_valid(&text) {
+                self.option(key.to_owned(), text, variable);
+            } else {
+                self.warn(variable, "has an unknown value; ignored");
             }
         }
     }
 
-    /// The variable that decides about an option that is not configured.
+    /// Returns the variable that sets an option, and its value, unless the option is configured.
     fn find(&self, key: &str, names: Names) -> Option<(&'static str, String)> {
         if self.is_set(key) { None } else { self.look_up(names) }
     }
@@ -271,7 +285,7 @@ impl Environment<'_> {
         [own, all].iter().find_map(|name| self.value(name))
     }
 
-    /// The value of a variable; an empty one is unset.
+    /// Returns the name and the value of a variable, unless it is empty.
     fn value(&self, name: &&'static str) -> Option<(&'static str, String)> {
         let value = (self.variable)(name)?.trim().to_owned();
         (!value.is_empty()).then_some((*name, value))
@@ -309,7 +323,7 @@ fn decoded(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// What variables become for a reporter that has these options, as `key=value` and `! variable`.
+    /// Checks the options and warnings, in the form `key=value` and `! variable`.
     fn check(signal: Signal, options: &[(&str, &str)], variables: &[(&str, &str)], expected: &[&str]) {
         let config = ReporterConfig::from_pairs("r", options.iter().copied());
         let variable =
@@ -323,7 +337,7 @@ mod tests {
     const HTTP: (&str, &str) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
 
     #[test]
-    fn the_address_of_all_signals_gets_each_ones_path_and_that_of_one_is_used_as_it_is() {
+    fn shared_endpoint_gets_signal_path_own_endpoint_none() {
         let all = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://h:4318/otlp/?a=b");
         let traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://t:4318/x");
         let protocol = "exporter.protocol=http/protobuf";
@@ -346,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn over_grpc_an_address_without_a_scheme_is_encrypted_unless_it_is_said_to_be_insecure() {
+    fn grpc_endpoint_without_scheme_uses_tls_by_default() {
         let address = ("OTEL_EXPORTER_OTLP_ENDPOINT", "h:4317");
         let insecure = |text| ("OTEL_EXPORTER_OTLP_INSECURE", text);
         check(Signal::Traces, &[], &[address], &["exporter.endpoint=https://h:4317"]);
@@ -362,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_configured_wins_and_what_cannot_be_read_is_left_out() {
+    fn configuration_wins_and_invalid_values_are_ignored() {
         let all = [
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
@@ -412,14 +426,14 @@ mod tests {
     }
 
     #[test]
-    fn the_variables_of_a_signal_win() {
+    fn variable_of_one_signal_wins() {
         let both = [("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "1"), ("OTEL_EXPORTER_OTLP_TIMEOUT", "2")];
         check(Signal::Events, &[], &both, &["exporter.timeout=1 ms"]);
         check(Signal::Traces, &[], &both, &["exporter.timeout=2 ms"]);
     }
 
     #[test]
-    fn the_proxy_is_that_of_the_scheme() {
+    fn proxy_depends_on_the_scheme() {
         let all = [
             ("HTTP_PROXY", "p:1"),
             ("https_proxy", "http://u:p@s:2"),

@@ -1,10 +1,10 @@
-//! Files and directories for their owner only: what the platform decides.
+//! Files and directories that only their owner can access, for each platform.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Makes the directory and those above it, unless they are there.
+/// Creates the directory and its parents, unless they exist.
 pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -13,17 +13,19 @@ pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Opens a file for reading and appending; makes it if there is none. A symbolic link is no file, whoever may have put it there.
+/// Opens a file for reading and appending, and creates it if it does not exist.
+///
+/// Refuses a symbolic link, which another user may have placed there.
 pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
     private(OpenOptions::new().read(true).append(true).create(true)).open(path)
 }
 
-/// Opens a file for reading; not a symbolic link.
+/// Opens a file for reading. Refuses a symbolic link.
 pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     private(OpenOptions::new().read(true)).open(path)
 }
 
-/// Whether an error says nothing of the file: later it may well be opened.
+/// Returns `true` if the error is temporary, so that the file may be readable later.
 #[cfg(unix)]
 pub(crate) fn is_passing(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -32,19 +34,21 @@ pub(crate) fn is_passing(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|error| passing.contains(&error))
 }
 
-/// Whether an error says nothing of the file: later it may well be opened.
+/// Returns `true` if the error is temporary, so that the file may be readable later.
 #[cfg(not(unix))]
 pub(crate) fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::Interrupted)
 }
 
-/// Waits until names in the directory are on disk.
+/// Waits until the entries of the directory are on disk.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
-    // Elsewhere a directory cannot be opened.
+    // Other platforms cannot open a directory.
     if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
 }
 
-/// Claims the file for as long as it is open; answers whether nobody else has. File systems without locks allow all.
+/// Locks the file for as long as it is open. Returns `false` if another process holds the lock.
+///
+/// On a file system without locks, it always returns `true`.
 #[cfg(unix)]
 pub(crate) fn lock(file: &File) -> bool {
     use rustix::fs::{FlockOperation, flock};
@@ -52,7 +56,7 @@ pub(crate) fn lock(file: &File) -> bool {
     flock(file, FlockOperation::NonBlockingLockExclusive) != Err(rustix::io::Errno::WOULDBLOCK)
 }
 
-/// Here an open file cannot be claimed.
+/// Always returns `true`, because this platform has no such lock.
 #[cfg(not(unix))]
 pub(crate) fn lock(_: &File) -> bool {
     true

@@ -1,5 +1,6 @@
-//! What `fuzz/` calls, which sees no other part of this crate: the spool's files and the meaning of answers. In no build but those of
-//! cargo-fuzz and of this crate's own tests.
+//! Entry points for the fuzz targets: the files of the spool, and the meaning of responses.
+//!
+//! Only builds of cargo-fuzz and the tests of this crate contain this module.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -7,18 +8,19 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tonic::{Code, Status};
 
-use crate::answer::{Answer, Verdict};
 use crate::delivery::{Outcome, Source};
 use crate::encode::Chunk;
 use crate::error::OpenError;
+use crate::response::{Response, Verdict};
 use crate::spool::Spool;
 
 const LIMIT: u64 = 64 << 20;
 
-/// Stores chunks, each a report.
+/// Stores each chunk as a report of its own.
 ///
 /// # Panics
-/// When the disk does not take them.
+///
+/// Panics if the chunks cannot be written.
 pub fn store(directory: &Path, chunks: &[Vec<u8>]) {
     let mut spool = open(directory);
     for chunk in chunks {
@@ -27,10 +29,11 @@ pub fn store(directory: &Path, chunks: &[Vec<u8>]) {
     }
 }
 
-/// What a start finds to send, in order; it stays.
+/// Opens the spool and returns its pending chunks in order. The chunks stay stored.
 ///
 /// # Panics
-/// When it cannot start.
+///
+/// Panics if the spool cannot be opened.
 pub fn recover(directory: &Path) -> Vec<Vec<u8>> {
     let mut spool = open(directory);
     let mut found = Vec::new();
@@ -52,48 +55,50 @@ fn open(directory: &Path) -> Spool {
     }
 }
 
-/// What an answer leads to.
+/// The consequence of a response.
+// Exhaustive: only the fuzz targets of this repository use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// How many records a success did not take; `None` if it is none.
+    /// The number of records that a success rejected. `None` if the response is not a success.
     pub rejected: Option<u64>,
-    /// Whether what was sent is sent again, whole or in parts.
-    pub is_sent_again: bool,
-    /// How long the collector wants to be left alone.
+    /// Set if the chunk is sent again, whole or in sub-batches.
+    pub is_retried: bool,
+    /// The delay that the collector requested.
     pub delay: Option<Duration>,
-    /// What is said of it.
+    /// The text for logs.
     pub reason: String,
 }
 
-impl From<Answer> for Decision {
-    fn from(answer: Answer) -> Self {
-        let (rejected, delay) = match answer.verdict {
-            Verdict::Taken { rejected } => (Some(rejected), None),
+impl From<Response> for Decision {
+    fn from(response: Response) -> Self {
+        let (rejected, delay) = match response.verdict {
+            Verdict::Accepted { rejected } => (Some(rejected), None),
             Verdict::Later { delay } => (None, delay),
             _ => (None, None),
         };
-        let is_sent_again = !matches!(answer.verdict, Verdict::Taken { .. } | Verdict::Refused | Verdict::Lost);
-        Self { rejected, is_sent_again, delay, reason: answer.reason }
+        let is_retried = !matches!(response.verdict, Verdict::Accepted { .. } | Verdict::Rejected | Verdict::Dropped);
+        Self { rejected, is_retried, delay, reason: response.reason }
     }
 }
 
-/// The message of a success.
-pub fn of_success(body: &[u8], is_json: bool) -> Decision {
-    if is_json { Answer::taken_json(body).into() } else { Answer::taken(body).into() }
+/// Interprets the message of a success.
+pub fn from_success(body: &[u8], is_json: bool) -> Decision {
+    if is_json { Response::accepted_json(body).into() } else { Response::accepted(body).into() }
 }
 
-/// A gRPC status other than OK.
-pub fn of_grpc(code: u8, message: &str, details: &[u8]) -> Decision {
-    Answer::of_grpc(&Status::with_details(Code::from_i32(code.into()), message, details.to_vec().into())).into()
+/// Interprets a gRPC status other than OK.
+pub fn from_grpc_status(code: u8, message: &str, details: &[u8]) -> Decision {
+    Response::from_grpc_status(&Status::with_details(Code::from_i32(code.into()), message, details.to_vec().into()))
+        .into()
 }
 
-/// An HTTP answer other than a success; `None` if there is no such status.
-pub fn of_http(status: u16, headers: &[(&str, &[u8])], body: &[u8]) -> Option<Decision> {
+/// Interprets an HTTP response. Returns `None` for a success and for an invalid status code.
+pub fn from_http(status: u16, headers: &[(&str, &[u8])], body: &[u8]) -> Option<Decision> {
     let status = StatusCode::from_u16(status).ok().filter(|status| !status.is_success())?;
     let named =
         |(name, value): &(&str, &[u8])| Some((HeaderName::try_from(*name).ok()?, HeaderValue::from_bytes(value).ok()?));
     let headers: HeaderMap = headers.iter().filter_map(named).collect();
-    Some(Answer::of_http(status, &headers, body, SystemTime::UNIX_EPOCH).into())
+    Some(Response::from_http(status, &headers, body, SystemTime::UNIX_EPOCH).into())
 }
 
 #[cfg(test)]
@@ -101,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_stored_is_recovered() {
+    fn stored_chunks_are_recovered() {
         let directory = tempfile::tempdir().unwrap();
         let chunks = [b"one".to_vec(), b"two".to_vec()];
         store(directory.path(), &chunks);
@@ -110,19 +115,19 @@ mod tests {
     }
 
     #[test]
-    fn answers_lead_to_decisions() {
+    fn responses_map_to_decisions() {
         let decision =
-            |rejected, is_sent_again, delay: Option<u64>| (rejected, is_sent_again, delay.map(Duration::from_secs));
+            |rejected, is_retried, delay: Option<u64>| (rejected, is_retried, delay.map(Duration::from_secs));
         for (found, expected) in [
-            (of_success(b"", false), decision(Some(0), false, None)),
-            (of_success(br#"{"partialSuccess":{"rejectedSpans":"3"}}"#, true), decision(Some(3), false, None)),
-            (of_grpc(14, "away", b""), decision(None, true, None)),
-            (of_grpc(12, "what?", b""), decision(None, false, None)),
-            (of_http(503, &[("retry-after", b"7")], b"").unwrap(), decision(None, true, Some(7))),
-            (of_http(404, &[], b"").unwrap(), decision(None, false, None)),
+            (from_success(b"", false), decision(Some(0), false, None)),
+            (from_success(br#"{"partialSuccess":{"rejectedSpans":"3"}}"#, true), decision(Some(3), false, None)),
+            (from_grpc_status(14, "away", b""), decision(None, true, None)),
+            (from_grpc_status(12, "what?", b""), decision(None, false, None)),
+            (from_http(503, &[("retry-after", b"7")], b"").unwrap(), decision(None, true, Some(7))),
+            (from_http(404, &[], b"").unwrap(), decision(None, false, None)),
         ] {
-            assert_eq!((found.rejected, found.is_sent_again, found.delay), expected, "{found:?}");
+            assert_eq!((found.rejected, found.is_retried, found.delay), expected, "{found:?}");
         }
-        assert_eq!(of_http(204, &[], b""), None);
+        assert_eq!(from_http(204, &[], b""), None);
     }
 }

@@ -1,5 +1,7 @@
-//! Requests in protobuf become OTLP/JSON, and back: ids in hexadecimal, 64-bit integers as text, enums as numbers, no number that is not
-//! finite. What OTLP has is in tables, which both ways follow.
+//! Conversion of requests between protobuf and OTLP/JSON.
+//!
+//! JSON has ids in hexadecimal, 64-bit integers as text, enums as numbers, and finite numbers only.
+//! Both directions read the same tables of OTLP fields.
 
 mod read;
 
@@ -13,19 +15,19 @@ use crate::wire::{Content, Fields};
 
 pub(crate) use read::to_request;
 
-/// What a field's content is.
+/// The form of a field's content.
 #[derive(Debug, Clone, Copy)]
 enum Form {
     Text,
     Hex,
     Base64,
-    /// A number of 32 bits, or an enum.
+    /// A 32-bit number or an enum.
     Number,
-    /// A number of 32 bits, in as many bytes as that.
+    /// A 32-bit number of fixed length.
     Fixed32,
-    /// A signed number of 64 bits.
+    /// A signed 64-bit number.
     Long,
-    /// An unsigned number of 64 bits.
+    /// An unsigned 64-bit number of fixed length.
     Fixed,
     Double,
     Bool,
@@ -33,13 +35,13 @@ enum Form {
     Repeated(&'static [Field]),
 }
 
-/// A field's number, its name in JSON, and its form.
+/// The number of a field, its name in JSON, and its form.
 type Field = (u8, &'static str, Form);
 
-/// Where the name of a value says of what type it is, its form may not: JSON has no number for a double that is not finite.
+/// The name of a text value, also for a double that is not finite, since JSON has no such number.
 const STRING_VALUE: &str = "stringValue";
 
-// These two hold each other, so they are places, not values.
+// These two refer to each other, so they are statics, not constants.
 static ANY_VALUE: [Field; 7] = [
     (1, STRING_VALUE, Form::Text),
     (2, "boolValue", Form::Bool),
@@ -122,7 +124,7 @@ static RESOURCE_LOGS: [Field; 3] = [
 static TRACES: [Field; 1] = [(1, "resourceSpans", Form::Repeated(&RESOURCE_SPANS))];
 static LOGS: [Field; 1] = [(1, "resourceLogs", Form::Repeated(&RESOURCE_LOGS))];
 
-/// The fields of the request that carries a signal.
+/// Returns the fields of a request of this signal.
 fn request_fields(signal: Signal) -> &'static [Field] {
     match signal {
         Signal::Traces => &TRACES,
@@ -130,17 +132,21 @@ fn request_fields(signal: Signal) -> &'static [Field] {
     }
 }
 
-/// The request as one line of JSON, without the line's end. Fields that OTLP 1.5 does not have are left out.
-pub(crate) fn of_request(signal: Signal, message: &[u8]) -> String {
+/// Converts a request to one line of JSON, without a line break.
+///
+/// Omits fields that are not in OTLP 1.5.
+pub(crate) fn from_request(signal: Signal, message: &[u8]) -> String {
     let mut out = String::with_capacity(message.len() * 2);
     object(&mut out, message, request_fields(signal));
     out
 }
 
-/// What the answer to a request says in JSON: how many records were rejected, and why. Anything else is a success without remarks.
-pub(crate) fn rejected(answer: &[u8]) -> (u64, String) {
-    let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
-    let partial = &answer["partialSuccess"];
+/// Reads the number of rejected records, and the reason, from a JSON response.
+///
+/// Any other content is a success without a message.
+pub(crate) fn rejected(response: &[u8]) -> (u64, String) {
+    let response: serde_json::Value = serde_json::from_slice(response).unwrap_or_default();
+    let partial = &response["partialSuccess"];
     let count = [&partial["rejectedSpans"], &partial["rejectedLogRecords"]]
         .into_iter()
         .find_map(|count| count.as_u64().or_else(|| count.as_str()?.parse().ok()));
@@ -191,7 +197,7 @@ fn scalar(out: &mut String, is_first: &mut bool, name: &str, form: &Form, conten
         (Form::Long, Content::Number(number)) => (name, quoted(&number.cast_signed().to_string())),
         (Form::Fixed, Content::Fixed64(number)) => (name, quoted(&number.to_string())),
         (Form::Double, Content::Fixed64(bits)) => match f64::from_bits(bits) {
-            // Collectors refuse both `null` and the `"NaN"` that proto3 has for it.
+            // Collectors reject both `null` and proto3's `"NaN"`.
             number if !number.is_finite() => (STRING_VALUE, quoted(non_finite(number))),
             number => (name, format!("{number:?}")),
         },
@@ -206,7 +212,7 @@ fn scalar(out: &mut String, is_first: &mut bool, name: &str, form: &Form, conten
     out.push_str(&text);
 }
 
-/// As the JSON reporter writes them.
+/// Returns the text of a number that is not finite, in the form of the JSON reporter.
 fn non_finite(number: f64) -> &'static str {
     match number {
         f64::INFINITY => "Infinity",

@@ -1,4 +1,4 @@
-//! The options of both reporters.
+//! The options of both reporters, and the configuration that they give.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,12 +21,13 @@ pub(crate) const ENDPOINT: ConfigOption<Url> = ConfigOption::parsed(
     "exporter.endpoint",
     "a URL that begins with http:// or https://, without user and password",
     endpoint,
-    "Where the collector listens. Over gRPC the path is not used. Over HTTP a URL without a path gets `v1/traces` or `v1/logs`; under `compatibility: flink` the URL is used as it is, as Flink does.",
+    "The URL of the collector. Over gRPC the path is ignored. Over HTTP, a URL without a path gets `v1/traces` or `v1/logs`. \
+     Under `compatibility: flink` the URL is used unchanged, as Flink does.",
 );
 
 pub(crate) const APPEND_PATH: ConfigOption<bool> = ConfigOption::bool(
     "exporter.append-path",
-    "Whether `exporter.endpoint` gets the signal's path over HTTP if it has none.",
+    "Over HTTP, appends the path of the signal to `exporter.endpoint` if it has none.",
 )
 .or("true");
 
@@ -39,7 +40,7 @@ pub(crate) const PROTOCOL: ConfigOption<Protocol> = ConfigOption::parsed(
         "http/json" => Some(Protocol::HttpJson),
         _ => None,
     },
-    "How to talk to it, in any case. `http`, also written `http/protobuf`, is protobuf over HTTP, `http/json` is JSON over HTTP.",
+    "The protocol, in upper or lower case. `http`, also written `http/protobuf`, is protobuf over HTTP. `http/json` is JSON over HTTP.",
 )
 .or("grpc");
 
@@ -47,7 +48,7 @@ pub(crate) const TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
     "exporter.timeout",
     "a duration from `1 ms` to `365 d`",
     positive_duration,
-    "How long one request may take until it counts as failed.",
+    "The time limit of one request. A request that takes longer counts as failed.",
 )
 .or("10 s");
 
@@ -59,13 +60,13 @@ pub(crate) const COMPRESSION: ConfigOption<bool> = ConfigOption::parsed(
         "gzip" => Some(true),
         _ => None,
     },
-    "How requests are compressed: `none` or `gzip`, in any case.",
+    "The compression of requests: `none` or `gzip`, in upper or lower case.",
 )
 .or("none");
 
 pub(crate) const HEADERS: ConfigOption<Vec<(String, String)>> = ConfigOption::map(
     "exporter.headers",
-    "Headers for each request, such as `exporter.headers.authorization: Bearer …`; over gRPC they are its metadata. Their values are \
+    "Headers of each request, such as `exporter.headers.authorization: Bearer …`. Over gRPC they are the metadata. Their values are \
      never shown.",
 );
 
@@ -73,29 +74,30 @@ pub(crate) const BASIC_AUTH: ConfigOption<(String, String)> = ConfigOption::pars
     "exporter.basic-auth",
     "a user and a password, as `user:password`",
     |text| text.trim().split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned())),
-    "User and password for basic authentication. Never shown.",
+    "The user and the password for basic authentication. Never shown.",
 );
 
 pub(crate) const BEARER_TOKEN: ConfigOption<String> =
-    ConfigOption::string("exporter.bearer-token", "Sent as `Authorization: Bearer …`. Never shown.");
+    ConfigOption::string("exporter.bearer-token", "A token, sent as `Authorization: Bearer …`. Never shown.");
 
 pub(crate) const BEARER_TOKEN_FILE: ConfigOption<String> = ConfigOption::string(
     "exporter.bearer-token-file",
-    "A file that holds such a token. It is read before each request, so it may change; while it cannot be read, the last token is used.",
+    "A file that contains a bearer token. It is read before each request, so it may change. While it cannot be read, the last token \
+     stays in use.",
 );
 
 pub(crate) const CA_CERTIFICATES: ConfigOption<String> = ConfigOption::string(
     "exporter.ca-certificates",
-    "A PEM file of the authorities whose certificates the collector may show; the system's authorities without it.",
+    "A PEM file with the trusted root certificates. Without it, the system's root certificates are trusted.",
 );
 
 pub(crate) const CLIENT_CERTIFICATE: ConfigOption<String> = ConfigOption::string(
     "exporter.client-certificate",
-    "A PEM file of the certificate to show to the collector, with those between it and its authority. Needs `exporter.client-key`.",
+    "A PEM file with the client certificate and its intermediate certificates. Requires `exporter.client-key`.",
 );
 
 pub(crate) const CLIENT_KEY: ConfigOption<String> =
-    ConfigOption::string("exporter.client-key", "A PEM file of the key of `exporter.client-certificate`.");
+    ConfigOption::string("exporter.client-key", "A PEM file with the private key of `exporter.client-certificate`.");
 
 pub(crate) const PROXY: ConfigOption<Option<Url>> = ConfigOption::parsed(
     "exporter.proxy",
@@ -104,21 +106,21 @@ pub(crate) const PROXY: ConfigOption<Option<Url>> = ConfigOption::parsed(
         "" => Some(None),
         text => http_url(text).map(Some),
     },
-    "An HTTP proxy on the way to the collector, possibly with user and password; none if empty. Over gRPC, and to an endpoint with \
-     https://, it is asked for a tunnel; over gRPC the proxy's own address begins with http://.",
+    "The URL of an HTTP proxy, with user and password if needed. An empty value means no proxy. For gRPC and for https:// \
+     endpoints the proxy provides a tunnel. For gRPC the URL of the proxy must begin with http://.",
 );
 
 pub(crate) const NO_PROXY: ConfigOption<String> = ConfigOption::string(
     "exporter.no-proxy",
-    "Hosts that are reached without the proxy, as `NO_PROXY` has them: names, with all below them, addresses and networks, separated \
-     by commas.",
+    "Hosts that are reached without the proxy, in the form of `NO_PROXY`: domain names with their subdomains, addresses and \
+     networks, separated by commas.",
 );
 
 const INITIAL_BACKOFF: ConfigOption<Duration> = ConfigOption::parsed(
     "retry.initial-backoff",
     "a duration from `1 ms` to `365 d`",
     positive_duration,
-    "The longest wait after the first failure. It doubles with each further one; the wait itself is random, up to that.",
+    "The longest pause after the first failure. It doubles with each further failure. The pause itself is random, up to this value.",
 )
 .or("1 s");
 
@@ -126,7 +128,7 @@ const MAX_BACKOFF: ConfigOption<Duration> = ConfigOption::parsed(
     "retry.max-backoff",
     "a duration from `1 ms` to `365 d`",
     positive_duration,
-    "What the longest wait grows to. A collector that asks for a longer one gets it, up to 10 min.",
+    "The limit that the longest pause grows to. If the collector requests a longer one, the reporter waits up to 10 min.",
 )
 .or("30 s");
 
@@ -134,8 +136,7 @@ const RETRY_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
     "retry.timeout",
     "a duration from `0` to `365 d`",
     duration,
-    "How long nothing may have been delivered until what a report still holds is given up and counted as lost. `0` never tries \
-     again.",
+    "The time without any delivery after which the pending records of a report are dropped and counted. `0` disables retries.",
 )
 .or("5 min");
 
@@ -143,23 +144,23 @@ const CONCURRENCY: ConfigOption<u64> = ConfigOption::parsed(
     "exporter.concurrency",
     "a whole number from 1 to 32",
     |text| text.trim().parse().ok().filter(|number| (1..=32).contains(number)),
-    "How many requests of one report may be on their way at once. Spans wait until what they are parts of was taken; but for that, \
-     what is on its way at once arrives in any order. `1` keeps the order.",
+    "The number of requests of one report that may be in flight at once. A request with child spans waits until the collector has \
+     their parents. Other requests may arrive in any order. `1` keeps the order.",
 )
 .or("4");
 
 const SPOOL_DIRECTORY: ConfigOption<String> = ConfigOption::string(
     crate::SPOOL_DIRECTORY,
-    "Where to store what is to be sent, in a directory `traces-<name>` or `events-<name>` below this one, so that neither an outage nor a \
-     crash loses it. It is then reported as delivered, and sent until the collector takes it, whatever `retry.timeout` says. One process \
-     uses such a directory at a time. Without it, what is to be sent is in memory only.",
+    "The directory of the spool, which keeps records through outages and crashes. Each reporter uses a subdirectory `traces-<name>` \
+     or `events-<name>`. Stored records count as delivered, and are sent until the collector accepts them, regardless of \
+     `retry.timeout`. Only one process at a time can use a directory. Without this option, records are kept in memory only.",
 );
 
 const SPOOL_MAX_SIZE: ConfigOption<u64> = ConfigOption::parsed(
     "spool.max-size",
     "a size from `1 mb`",
     |text| parse_bytes(text).filter(|size| *size >= 1 << 20),
-    "How much may be stored. Beyond it the oldest is dropped and counted, subtasks before what they are parts of.",
+    "The maximum size of the spool. A full spool drops the oldest records and counts them, child spans before their parents.",
 )
 .or("1 gb");
 
@@ -171,18 +172,20 @@ const ON_AUTH_FAILURE: ConfigOption<OnAuthFailure> = ConfigOption::parsed(
         "drop" => Some(OnAuthFailure::Drop),
         _ => None,
     },
-    "What to do when the collector refuses the credentials. `keep` waits until they are replaced, asking less and less often, at      the least once a minute, and takes no notice of `retry.timeout`; `drop` counts what was to be sent as rejected, as the OTLP      specification has it.",
+    "The reaction to rejected credentials. `keep` retries with backoff (at least once a minute) until they are replaced, regardless \
+     of `retry.timeout`. `drop` discards the records and counts them as rejected, as the OTLP specification requires.",
 )
 .or("keep");
 
 const DEAD_LETTER_DIRECTORY: ConfigOption<String> = ConfigOption::string(
     "dead-letter.directory",
-    "Where to keep what the collector refuses for good, as OTLP/JSON lines in a file `traces-<name>.jsonl` or `events-<name>.jsonl`.      Without it, it is counted only.",
+    "The directory of dead letters: rejected records as OTLP/JSON lines, in a file `traces-<name>.jsonl` or `events-<name>.jsonl`. \
+     Without it, rejected records are only counted, unless there is a spool, which has a directory `dead-letter`.",
 );
 
 const DEAD_LETTER_MAX_SIZE: ConfigOption<u64> = ConfigOption::bytes(
     "dead-letter.max-size",
-    "How large that file may become. What is refused beyond it is counted only.",
+    "The maximum size of that file. Records that do not fit are only counted.",
 )
 .or("64 mb");
 
@@ -190,17 +193,17 @@ const BATCH_BYTES: ConfigOption<u64> = ConfigOption::parsed(
     "batch.bytes",
     "a size from `1 kb` to `16 mb`, over gRPC to `3584 kb`",
     |text| parse_bytes(text).filter(|size| (1 << 10..=HTTP_LARGEST_BATCH).contains(size)),
-    "How large a request may become before compression. A single span or event that is larger goes alone. Requests of 200 kb to \
-     1 mb cost the least. Collectors refuse more than 4 mb over gRPC and 20 mb over HTTP unless they are told otherwise.",
+    "The maximum size of a request before compression. A single span or event above it is sent alone. Requests of 200 kb to 1 mb \
+     are the most efficient. By default, collectors reject more than 4 mb over gRPC and 20 mb over HTTP.",
 )
 .or("1 mb");
 
-/// The largest `batch.bytes` over gRPC, 3.5 MiB.
+/// The maximum of `batch.bytes` over gRPC, 3.5 MiB.
 const GRPC_LARGEST_BATCH: u64 = 7 << 19;
-/// The largest `batch.bytes` over HTTP.
+/// The maximum of `batch.bytes` over HTTP.
 const HTTP_LARGEST_BATCH: u64 = 16 << 20;
 
-/// All options but `compatibility`, in the order in which documentation shows them.
+/// All options except `compatibility`, in the order of the documentation.
 pub(crate) const OPTIONS: &[OptionDoc] = &[
     ENDPOINT.doc(),
     APPEND_PATH.doc(),
@@ -231,7 +234,7 @@ pub(crate) const OPTIONS: &[OptionDoc] = &[
     DEAD_LETTER_MAX_SIZE.doc(),
 ];
 
-/// What a reporter was told.
+/// The configuration of one reporter.
 pub(crate) struct Options {
     pub(crate) name: String,
     pub(crate) target: Target,
@@ -240,7 +243,7 @@ pub(crate) struct Options {
     pub(crate) on_auth_failure: OnAuthFailure,
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) spool: Option<SpoolConfig>,
-    /// What the envelope of every request begins with.
+    /// The encoded resource, the first field of every envelope.
     pub(crate) resource: Bytes,
     pub(crate) batch_bytes: usize,
 }
@@ -311,7 +314,7 @@ fn dead_letters(
 }
 
 fn authorization(config: &ReporterConfig, headers: &HeaderMap) -> Result<Authorization, ConfigError> {
-    const EXPECTED: &str = "the only credentials: there are `exporter.basic-auth`, `exporter.bearer-token`, \
+    const EXPECTED: &str = "the only credentials: set one of `exporter.basic-auth`, `exporter.bearer-token`, \
                             `exporter.bearer-token-file` and the header `authorization`";
     let basic = config.get(&BASIC_AUTH)?.map(|(user, password)| Authorization::Basic(user, password));
     let token = config.get(&BEARER_TOKEN)?.map(|token| Authorization::Bearer(token.trim().to_owned()));
@@ -338,8 +341,8 @@ fn tls(config: &ReporterConfig) -> Result<TlsConfig, ConfigError> {
     let client = match (config.get(&CLIENT_CERTIFICATE)?, config.get(&CLIENT_KEY)?) {
         (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
         (None, None) => None,
-        (Some(_), None) => return Err(config.invalid(&CLIENT_CERTIFICATE, "of use without `exporter.client-key`")),
-        (None, Some(_)) => return Err(config.invalid(&CLIENT_KEY, "of use without `exporter.client-certificate`")),
+        (Some(_), None) => return Err(config.invalid(&CLIENT_CERTIFICATE, "allowed without `exporter.client-key`")),
+        (None, Some(_)) => return Err(config.invalid(&CLIENT_KEY, "allowed without `exporter.client-certificate`")),
     };
     Ok(TlsConfig { ca_certificates: config.get(&CA_CERTIFICATES)?.map(Into::into), client })
 }
@@ -350,13 +353,13 @@ fn endpoint(text: &str) -> Option<Url> {
 
 fn http_url(text: &str) -> Option<Url> {
     let text = text.trim();
-    // The parser would also take `http:host`.
+    // The parser would also accept `http:host`.
     let (scheme, _) = text.split_once("://")?;
     let known = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
     Url::parse(text).ok().filter(|_| known)
 }
 
-/// The URL that requests go to.
+/// Returns the URL of requests.
 fn signal_url(mut url: Url, protocol: Protocol, signal: Signal, verbatim: bool) -> Url {
     let (service, path) = match signal {
         Signal::Traces => ("/opentelemetry.proto.collector.trace.v1.TraceService/Export", "/v1/traces"),
@@ -384,13 +387,13 @@ fn headers(config: &ReporterConfig) -> Result<HeaderMap, ConfigError> {
     let given = config.get(&HEADERS)?.unwrap_or_default();
     let headers: Option<_> = given.iter().map(|(name, value)| parsed(name.trim(), value.trim())).collect();
     headers.ok_or_else(|| {
-        const EXPECTED: &str = "a map of HTTP headers: names of letters, digits and `-` that are not the protocol's own, values of \
+        const EXPECTED: &str = "a map of HTTP headers: names of letters, digits and `-` that the protocol does not reserve, values of \
                                 printable ASCII";
         config.invalid(&HEADERS, EXPECTED)
     })
 }
 
-/// Whether the transports set that header themselves.
+/// Returns `true` if the transports set the header themselves.
 fn is_reserved(name: &str) -> bool {
     const RESERVED: &[&str] = &[
         "connection",
@@ -407,7 +410,7 @@ fn is_reserved(name: &str) -> bool {
 }
 
 fn duration(text: &str) -> Option<Duration> {
-    // Beyond this, adding it to the time would overflow.
+    // Adding a longer duration to the current time could overflow.
     const LONGEST: Duration = Duration::from_secs(365 * 86_400);
     parse_duration(text).filter(|duration| *duration <= LONGEST)
 }
@@ -428,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_without_a_path_gets_the_signals() {
+    fn url_without_path_gets_the_signal_path() {
         let check = |endpoint: &str, more: &[(&str, &str)], traces: &str, logs: &str| {
             let mut options = vec![("exporter.endpoint", endpoint)];
             options.extend(more);
@@ -450,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn protocols_and_compressions_are_taken_in_any_case() {
+    fn protocol_and_compression_ignore_case() {
         for (text, protocol) in [
             ("grpc", Protocol::Grpc),
             ("gRPC", Protocol::Grpc),
@@ -467,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_may_be_larger_over_http() {
+    fn batch_limit_is_higher_over_http() {
         let bytes = |protocol, size| {
             read(Signal::Traces, &[URL, ("exporter.protocol", protocol), ("batch.bytes", size)])
                 .map(|options| options.batch_bytes)
@@ -478,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_as_documented() {
+    fn defaults_match_the_documentation() {
         let options = read(Signal::Traces, &[URL]).unwrap();
         let Options { target, retry, batch_bytes, concurrency, on_auth_failure, dead_letters, .. } = options;
         assert_eq!((target.protocol, target.gzip, target.headers.len()), (Protocol::Grpc, false, 0));
@@ -489,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_an_error_that_says_so() {
+    fn invalid_value_is_an_error_with_expectation() {
         let check = |option: (&str, &str), shown: &str, expected: &str| {
             let error = read(Signal::Traces, &[URL, option]).err().unwrap();
             assert_eq!(error, format!("code: reporter.otlp.{}: '{shown}' is not {expected}", option.0));
@@ -517,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_given_once_and_whole_and_never_shown() {
+    fn conflicting_credentials_error_hides_secrets() {
         let check = |options: &[(&str, &str)], key: &str, expected: &str| {
             let error = read(Signal::Traces, &[&[URL], options].concat()).err().unwrap();
             assert!(
@@ -539,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_checked_and_never_shown() {
+    fn invalid_header_error_hides_secrets() {
         let headers = |options: &[(&str, &str)]| {
             let config = ReporterConfig::from_pairs("otlp", options.iter().copied());
             super::headers(&config).map_err(|error| error.to_string())

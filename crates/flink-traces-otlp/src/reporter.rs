@@ -1,4 +1,4 @@
-//! The reporter itself: records in, chunks out, on the calling thread; or by a spool, on the spool's.
+//! The reporter: encodes records and delivers the chunks, on the calling thread or through a spool.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -11,22 +11,22 @@ use tokio::runtime::Runtime;
 
 use crate::config::{Authorization, Retry};
 use crate::delivery::{Attempt, Delivery, Health};
-use crate::encode::{Chunk, Chunks, Record, span_records};
+use crate::encode::{Chunk, Chunks, EncodeOtlp, span_records};
 use crate::error::OpenError;
 use crate::options::Options;
 use crate::spooler::Spooler;
 use crate::transport::Transport;
 use crate::withheld::Withheld;
 
-/// Reports spans or events, whichever its options were read for.
+/// A reporter of spans or of events, depending on the signal of its options.
 pub(crate) struct OtlpReporter {
-    /// Runs only while a report does. `None` only while it is dropped.
+    /// The runtime, which runs only during a report. `None` only while the reporter is dropped.
     runtime: Option<Runtime>,
     delivery: Delivery,
     options: Options,
-    /// `None` if there is to be none, or if none can be had now.
+    /// The open spool. `None` if no spool is configured, or if it cannot be opened now.
     spooler: Option<Spooler>,
-    /// Whether there is to be a spool, and it cannot be used.
+    /// Set while a configured spool cannot be used.
     is_without_disk: bool,
     meter: ReporterMeter,
 }
@@ -35,7 +35,7 @@ impl OtlpReporter {
     pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
         warn_of_bare_credentials(&options);
         let meter = ReporterMeter::new();
-        // Whoever has a spool goes back to it now and then, and gives up nothing.
+        // With a spool, an attempt from memory ends early, and the reporter tries the disk again.
         let timeout = match options.spool {
             Some(_) => options.retry.max_backoff,
             None => options.retry.timeout,
@@ -58,7 +58,7 @@ impl OtlpReporter {
 
     fn open_spool(&mut self) -> Result<(), OpenError> {
         let Some(spool) = &self.options.spool else { return Ok(()) };
-        // A spool is patient.
+        // Chunks in a spool are retried without a time limit.
         let retry = Retry { timeout: Duration::MAX, ..self.options.retry };
         let delivery = || delivery(&self.options, retry, &self.meter);
         self.spooler = Some(Spooler::start(&self.options.name, spool, &self.meter, delivery)?);
@@ -68,11 +68,11 @@ impl OtlpReporter {
     fn lose_disk(&mut self, error: &str) {
         if !std::mem::replace(&mut self.is_without_disk, true) {
             let reporter = &self.options.name;
-            tracing::warn!(target: "flink_traces_otlp", reporter, error, "The spool cannot be used, delivering from memory");
+            tracing::warn!(target: "flink_traces_otlp", reporter, error, "spool unavailable, delivering from memory");
         }
     }
 
-    /// Stores chunks; answers whether they are stored.
+    /// Stores chunks. Returns `true` if they are on disk.
     fn store(&mut self, chunks: &[Chunk]) -> bool {
         if self.spooler.is_none() && self.open_spool().is_err() {
             return false;
@@ -85,7 +85,7 @@ impl OtlpReporter {
             Some(Ok(())) => {
                 if std::mem::replace(&mut self.is_without_disk, false) {
                     let reporter = &self.options.name;
-                    tracing::info!(target: "flink_traces_otlp", reporter, "The spool can be used again");
+                    tracing::info!(target: "flink_traces_otlp", reporter, "spool available again");
                 }
                 true
             }
@@ -93,7 +93,7 @@ impl OtlpReporter {
         }
     }
 
-    fn deliver<R: Record>(
+    fn deliver<R: EncodeOtlp>(
         &mut self,
         records: impl Iterator<Item = R>,
         total: usize,
@@ -107,13 +107,12 @@ impl OtlpReporter {
             return runtime.block_on(self.delivery.report(chunks, total, &mut Withheld::default(), deadline));
         }
         let chunks: Vec<_> = chunks.collect();
-        match self.store(&chunks) {
-            true => Ok(()),
-            false => self.deliver_without_disk(chunks, total, deadline),
-        }
+        if self.store(&chunks) { Ok(()) } else { self.deliver_without_disk(chunks, total, deadline) }
     }
 
-    /// Delivers from memory until the collector has all, or the disk takes what it has not. Neither is given up before the deadline.
+    /// Delivers from memory until the collector has all records or the disk has stored the rest.
+    ///
+    /// Tries both in turn until the deadline.
     fn deliver_without_disk(
         &mut self,
         mut chunks: Vec<Chunk>,
@@ -131,7 +130,8 @@ impl OtlpReporter {
             let left = without(chunks, &attempt.settled);
             became.became += attempt.became;
             let is_over = attempt.given_up.is_none() || deadline.is_over();
-            // What was refused is known here only, so what depends on it stays here.
+            // The spool does not know the spans that were rejected here, so their descendants
+            // stay here.
             if !left.is_empty() && withheld.is_empty() && self.store(&left) {
                 total -= left.iter().map(|chunk| chunk.records).sum::<usize>();
                 return became.result(total);
@@ -151,7 +151,7 @@ impl OtlpReporter {
     }
 }
 
-/// One line in the log if anybody on the way could read the credentials.
+/// Logs a warning if the credentials are sent without encryption.
 pub(crate) fn warn_of_bare_credentials(options: &Options) {
     let target = &options.target;
     let has_credentials = !target.headers.is_empty() || !matches!(target.authorization, Authorization::None);
@@ -160,12 +160,12 @@ pub(crate) fn warn_of_bare_credentials(options: &Options) {
             target: "flink_traces_otlp",
             reporter = options.name,
             endpoint = %options.target.shown_url(),
-            "Sends credentials without encryption"
+            "credentials are sent without encryption"
         );
     }
 }
 
-/// The chunks but for those at these places; each still waits for those of the rest that it has to wait for.
+/// Returns the chunks without those at the given indexes. The rest keep their order constraints.
 fn without(chunks: Vec<Chunk>, settled: &BTreeSet<usize>) -> Vec<Chunk> {
     let left = |(place, chunk): (usize, Chunk)| {
         let begin = place.saturating_sub(chunk.overtakes as usize);
@@ -179,7 +179,7 @@ fn without(chunks: Vec<Chunk>, settled: &BTreeSet<usize>) -> Vec<Chunk> {
     chunks.into_iter().enumerate().filter_map(left).collect()
 }
 
-/// What sends, and the runtime that it needs.
+/// Creates a delivery and the runtime that it needs.
 pub(crate) fn delivery(
     options: &Options,
     retry: Retry,
@@ -241,7 +241,7 @@ impl EventReporter for OtlpReporter {
 
 impl Drop for OtlpReporter {
     fn drop(&mut self) {
-        // Dropping a runtime waits for a name lookup that hangs.
+        // Dropping a runtime would wait for a DNS lookup that hangs.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

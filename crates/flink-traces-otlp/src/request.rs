@@ -1,4 +1,4 @@
-//! Requests that somebody encoded already, such as lines of OTLP/JSON files, go the way of a report's.
+//! Requests that are already encoded, such as lines of OTLP/JSON files, and their delivery.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -18,7 +18,23 @@ use crate::span_key::{SpanKey, own_key, parent_key};
 use crate::wire::Fields;
 use crate::withheld::Withheld;
 
-/// A request of OTLP, `ExportTraceServiceRequest` or `ExportLogsServiceRequest`, which are what files hold as `TracesData` and `LogsData`.
+/// An OTLP request: an `ExportTraceServiceRequest` or an `ExportLogsServiceRequest`.
+///
+/// Files of OTLP/JSON hold the same messages under the names `TracesData` and `LogsData`.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_otlp::ExportRequest;
+///
+/// let json = br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}]}]}]}"#;
+/// let request = ExportRequest::from_json(json)?;
+/// assert_eq!(request.record_count(), 1);
+///
+/// let error = ExportRequest::from_json(b"{}").unwrap_err();
+/// assert_eq!(error.to_string(), "neither `resourceSpans` nor `resourceLogs` at column 2");
+/// # Ok::<(), flink_traces_otlp::InvalidRequest>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportRequest {
     signal: Signal,
@@ -27,34 +43,38 @@ pub struct ExportRequest {
 }
 
 impl ExportRequest {
-    /// Reads OTLP/JSON, such as a line of a file. What OTLP 1.5 has arrives as it is, ids included; fields that it does not have are
-    /// left out, as it demands.
+    /// Reads OTLP/JSON, such as a line of a file.
+    ///
+    /// All fields of OTLP 1.5 are preserved, including ids.
+    /// Unknown fields are ignored, as OTLP requires.
     ///
     /// # Errors
-    /// When it is not OTLP/JSON of spans or log records. The message says what is wrong and in which column, and may quote the text.
+    ///
+    /// Returns an error if the text is not OTLP/JSON with spans or log records.
+    /// The message names the problem and the column, and may quote the text.
     pub fn from_json(json: &[u8]) -> Result<Self, InvalidRequest> {
         let (signal, message) = json::to_request(json).map_err(InvalidRequest)?;
         let records = entries(&message).count();
         Ok(Self { signal, message, records })
     }
 
-    /// What it holds.
+    /// Returns the signal of the records.
     pub fn signal(&self) -> Signal {
         self.signal
     }
 
-    /// How many spans or log records it holds.
-    pub fn count_records(&self) -> usize {
+    /// Returns the number of spans or log records.
+    pub fn record_count(&self) -> usize {
         self.records
     }
 
-    /// Its size in protobuf, in bytes.
+    /// Returns the size of the protobuf encoding, in bytes.
     pub fn size(&self) -> usize {
         self.message.len()
     }
 }
 
-/// Why a text is no request.
+/// The reason why a text is not an OTLP request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidRequest(String);
 
@@ -66,10 +86,16 @@ impl fmt::Display for InvalidRequest {
 
 impl Error for InvalidRequest {}
 
-/// Sends requests as an OTLP reporter with the same options sends its own: cut by `batch.bytes`, several at once, tried again, taken
-/// apart and accounted for, as the crate's documentation says. It has no spool; `spool.directory` is not looked at.
+/// A sender of encoded requests, with the options of an OTLP reporter.
 ///
-/// It blocks while it sends, and must not be used or dropped on a thread that runs asynchronous tasks.
+/// It batches, retries and counts the records as a reporter does.
+/// The [crate documentation](crate) has the details.
+/// It has no spool and ignores `spool.directory`.
+///
+/// The sender blocks its thread.
+/// Do not use or drop it on a thread that runs asynchronous tasks.
+///
+/// # Examples
 ///
 /// ```
 /// use flink_traces_api::{Deadline, ReporterConfig, Signal};
@@ -77,7 +103,8 @@ impl Error for InvalidRequest {}
 /// use flink_traces_testkit::OtlpCollector;
 ///
 /// let line = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[
-///     {"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","name":"Compaction"}]}]}]}"#;
+///     {"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331",
+///      "name":"Compaction"}]}]}]}"#;
 /// let request = ExportRequest::from_json(line.as_bytes())?;
 ///
 /// let collector = OtlpCollector::start()?;
@@ -93,15 +120,16 @@ pub struct RequestSender {
     delivery: Delivery,
     signal: Signal,
     batch_bytes: usize,
-    /// Spans that the collector did not take, of trees that may go on.
+    /// The rejected spans of trees that may continue in a later call.
     withheld: Withheld,
 }
 
 impl RequestSender {
-    /// Makes a sender of requests of that signal, with the options of an OTLP reporter.
+    /// Creates a sender for requests of one signal.
     ///
     /// # Errors
-    /// As the reporter's factory: when an option is missing or wrong, or the connection cannot be set up.
+    ///
+    /// Returns an error if an option is missing or invalid, or if the connection cannot be set up.
     pub fn new(config: &ReporterConfig, signal: Signal) -> Result<Self, ConfigError> {
         let values = config.values().filter(|(key, _)| *key != crate::SPOOL_DIRECTORY);
         let values: Vec<_> = values.map(|(key, value)| (key.to_owned(), value.clone())).collect();
@@ -112,13 +140,17 @@ impl RequestSender {
         Ok(Self { runtime: Some(runtime), delivery, signal, batch_bytes, withheld: Withheld::default() })
     }
 
-    /// Delivers requests, in order but for what `exporter.concurrency` lets overtake, before it returns. Requests that follow each other
-    /// and have the same resource are sent together. Where parents come before their parts, no span is sent without the one that it is a
-    /// part of, also if that one came with an earlier call and was refused.
+    /// Delivers requests before returning, in order unless `exporter.concurrency` relaxes that.
+    ///
+    /// Consecutive requests with the same resource are sent together.
+    /// If parents precede their children, no span is sent without its parent.
+    /// That holds even if an earlier call contained the parent and the collector rejected it.
     ///
     /// # Errors
-    /// When some of the records were refused or given up; [`ReportError::is_retryable`] says whether the rest was given up, so that
-    /// sending it again later could help. A request of another signal is given up.
+    ///
+    /// Returns an error if records were rejected or dropped.
+    /// If [`ReportError::is_retryable`] returns `true`, the dropped records may be sent again.
+    /// Requests of another signal are dropped.
     pub fn send(&mut self, requests: &[ExportRequest], deadline: &Deadline) -> Result<(), ReportError> {
         let (ours, others): (Vec<_>, Vec<_>) = requests.iter().partition(|request| request.signal == self.signal);
         let count = |requests: &[&ExportRequest]| requests.iter().map(|request| request.records).sum();
@@ -126,7 +158,7 @@ impl RequestSender {
         match (sent, count(&others)) {
             (sent, 0) => sent,
             (sent, others) => {
-                let error = ReportError::from_dropped(others, false, "a request of another signal");
+                let error = ReportError::from_dropped(others, false, "the request has another signal");
                 Err(match sent {
                     Ok(()) => error,
                     Err(sent) => sent.and(error),
@@ -141,7 +173,7 @@ impl RequestSender {
         };
         let entries = requests.iter().flat_map(|request| entries(&request.message));
         let mut entries = entries.peekable();
-        // A new tree has nothing to do with those before.
+        // A root begins a new tree, which does not depend on earlier ones.
         if entries.peek().is_some_and(|entry| entry.parent().is_none()) {
             self.withheld = Withheld::default();
         }
@@ -158,30 +190,30 @@ impl fmt::Debug for RequestSender {
 
 impl Drop for RequestSender {
     fn drop(&mut self) {
-        // Dropping a runtime waits for a name lookup that hangs.
+        // Dropping a runtime would wait for a DNS lookup that hangs.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
 }
 
-/// A record, and what holds for it.
+/// A record with its resource and its scope.
 struct Entry<'a> {
-    /// What its envelope begins with: the resource.
+    /// The encoded fields of the envelope, such as the resource.
     resource: Rc<[u8]>,
-    /// What its group begins with: the scope.
+    /// The encoded fields of the group, such as the scope.
     scope: Rc<[u8]>,
     record: &'a [u8],
 }
 
 impl Entry<'_> {
-    /// The span that it is a part of.
+    /// Returns the key of the parent span.
     fn parent(&self) -> Option<SpanKey> {
         parent_key(self.record)
     }
 }
 
-/// The records of a request, in order.
+/// Returns the records of a request in order.
 fn entries(message: &[u8]) -> impl Iterator<Item = Entry<'_>> {
     Fields::all(message, 1).flat_map(|envelope| {
         let resource = head(envelope);
@@ -193,8 +225,10 @@ fn entries(message: &[u8]) -> impl Iterator<Item = Entry<'_>> {
     })
 }
 
-/// Records as chunks of at most `limit` bytes, or of one record that is larger, each of one resource. A tree that is smaller than half of
-/// that lies in one chunk; a chunk with parts of a span in another waits for all before it.
+/// An iterator of chunks of at most `limit` bytes, or of one larger record, each of one resource.
+///
+/// A tree below half of `limit` stays in one chunk.
+/// A chunk with children of a span in another chunk waits for all chunks before it.
 struct Chunks<'a, I: Iterator<Item = Entry<'a>>> {
     entries: Peekable<I>,
     limit: usize,
@@ -211,7 +245,7 @@ impl<'a, I: Iterator<Item = Entry<'a>>> Iterator for Chunks<'a, I> {
         let limit = self.limit;
         loop {
             let entry = self.entries.next_if(|entry| {
-                let limit = if entry.parent().is_none() && draft.has_parts { limit / 2 } else { limit };
+                let limit = if entry.parent().is_none() && draft.has_children { limit / 2 } else { limit };
                 let fits = draft.records == 0 || draft.size_with(&entry.scope, entry.record.len()) <= limit;
                 fits && entry.resource == resource
             });
@@ -219,7 +253,7 @@ impl<'a, I: Iterator<Item = Entry<'a>>> Iterator for Chunks<'a, I> {
             draft.add(&entry.scope, entry.record);
             spans.extend(own_key(entry.record));
             if let Some(parent) = entry.parent() {
-                draft.has_parts = true;
+                draft.has_children = true;
                 waits |= !spans.contains(&parent);
             }
         }

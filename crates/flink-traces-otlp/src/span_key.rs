@@ -5,12 +5,12 @@ use crate::wire::Fields;
 /// A trace id, followed by a span id.
 pub(crate) type SpanKey = [u8; 24];
 
-/// Returns the key of an encoded span. Returns `None` for a log record, which has no span id in this field.
+/// Returns the key of an encoded span, or `None` for a log record.
 pub(crate) fn own_key(record: &[u8]) -> Option<SpanKey> {
     key(record, 2)
 }
 
-/// Returns the key of the parent of an encoded span. Returns `None` for a root span and for a log record.
+/// Returns the key of an encoded span's parent, or `None` for a root span and for a log record.
 pub(crate) fn parent_key(record: &[u8]) -> Option<SpanKey> {
     key(record, 4)
 }

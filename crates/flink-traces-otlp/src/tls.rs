@@ -1,4 +1,4 @@
-//! Whom the sender trusts, and the certificate that it shows.
+//! TLS settings: trusted root certificates and an optional client certificate.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tonic::transport::{ClientTlsConfig, Identity};
 use crate::config::TlsConfig;
 use crate::error::BoxError;
 
-/// For HTTP.
+/// Builds the TLS configuration of HTTP connections.
 pub(crate) fn client_config(tls: &TlsConfig) -> Result<ClientConfig, BoxError> {
     let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let config = config.dangerous().with_custom_certificate_verifier(verifier(tls)?);
@@ -24,20 +24,20 @@ pub(crate) fn client_config(tls: &TlsConfig) -> Result<ClientConfig, BoxError> {
     config.with_client_auth_cert(certificates(certificate)?, key_der).map_err(|error| unusable(key, error))
 }
 
-/// For gRPC.
+/// Builds the TLS configuration of gRPC connections.
 pub(crate) fn tonic_config(tls: &TlsConfig) -> Result<ClientTlsConfig, BoxError> {
     let Some((certificate, key)) = &tls.client else { return Ok(ClientTlsConfig::new()) };
-    // Tells what is wrong with them, and where.
+    // tonic reports invalid files late and without a path, so they are checked here.
     client_config(tls)?;
     Ok(ClientTlsConfig::new().identity(Identity::from_pem(read(certificate)?, read(key)?)))
 }
 
+/// Builds the verifier of the collector's certificate.
 pub(crate) fn verifier(tls: &TlsConfig) -> Result<Arc<dyn ServerCertVerifier>, BoxError> {
     let Some(path) = &tls.ca_certificates else {
-        let verifier = Verifier::new(provider());
-        return match verifier {
+        return match Verifier::new(provider()) {
             Ok(verifier) => Ok(Arc::new(verifier)),
-            Err(error) => Err(format!("no certificates to check the collector's: {error}").into()),
+            Err(error) => Err(format!("cannot load the system's root certificates: {error}").into()),
         };
     };
     let mut roots = RootCertStore::empty();
@@ -48,7 +48,9 @@ pub(crate) fn verifier(tls: &TlsConfig) -> Result<Arc<dyn ServerCertVerifier>, B
     Ok(verifier.build().map_err(|error| unusable(path, error))?)
 }
 
-/// Named, so that neither the process's default nor another crate's features decide it.
+/// Returns the crypto provider.
+///
+/// It is explicit, because the process default depends on the features of other crates.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
@@ -58,7 +60,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err(unusable(path, "no certificate in it")),
+        Ok(_) => Err(unusable(path, "contains no certificate")),
         Err(error) => Err(unusable(path, error)),
     }
 }

@@ -1,4 +1,4 @@
-//! One request to the collector and its answer, over gRPC or HTTP.
+//! One request to the collector and its response, over gRPC or HTTP.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -24,11 +24,11 @@ use tonic::client::GrpcService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use crate::answer::{Answer, Verdict};
 use crate::config::{Protocol, Target, TlsConfig};
 use crate::credentials::Credentials;
 use crate::error::BoxError;
 use crate::json;
+use crate::response::{Response, Verdict};
 use crate::tls;
 
 const USER_AGENT: &str =
@@ -37,20 +37,20 @@ const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Level 6, flate2's own default, costs twelve times as much for 8 % less.
+/// Level 6, the default of flate2, costs twelve times as much CPU for 8 % fewer bytes.
 const GZIP_LEVEL: u32 = 1;
-/// What the OTLP specification allows a client to send.
-const LONGEST_REQUEST: usize = 64 << 20;
-/// What the OTLP specification allows a client to read.
-const LONGEST_ANSWER: usize = 4 << 20;
-/// The compression flag and the length of a gRPC message.
+/// The size limit of the OTLP specification for requests.
+const MAX_REQUEST_BYTES: usize = 64 << 20;
+/// The size limit of the OTLP specification for responses.
+const MAX_RESPONSE_BYTES: usize = 4 << 20;
+/// The number of bytes before a gRPC message: the compression flag and the length.
 const GRPC_PREFIX: usize = 5;
 
 /// The connection to a collector.
 pub(crate) struct Transport {
     client: Client,
     gzip: bool,
-    /// What requests hold, if they go as JSON.
+    /// The signal of the requests if they are sent as JSON.
     json: Option<Signal>,
     credentials: Credentials,
 }
@@ -61,7 +61,7 @@ enum Client {
 }
 
 impl Transport {
-    /// Sets up what is needed to connect, which happens later. Needs the context of a tokio runtime.
+    /// Prepares connections, which are opened on first use. Needs the context of a tokio runtime.
     pub(crate) fn new(target: Target) -> Result<Self, BoxError> {
         let credentials = Credentials::new(target.authorization, secrets(&target.headers, target.proxy.as_ref()))?;
         let mut headers = target.headers;
@@ -93,9 +93,9 @@ impl Transport {
                     .connect_timeout(CONNECT_TIMEOUT)
                     .tcp_nodelay(true)
                     .tcp_keepalive(KEEP_ALIVE_INTERVAL)
-                    // A request that is given up takes its connection with it, and no other request.
+                    // An abandoned request closes its connection, which no other request may share.
                     .http1_only()
-                    // Following would hand the headers to whoever is named.
+                    // Following a redirect would send the credentials to another host.
                     .redirect(Policy::none())
                     .tls_backend_preconfigured(tls::client_config(&target.tls)?);
                 client = match target.proxy {
@@ -112,17 +112,20 @@ impl Transport {
         Ok(Self { client, gzip: target.gzip, json, credentials })
     }
 
-    /// Whether there are other credentials than those that were used last.
+    /// Returns `true` if the credentials differ from the ones that were used last.
     pub(crate) fn has_new_credentials(&self) -> bool {
         self.credentials.have_changed()
     }
 
-    /// The body of the request that carries `message`.
+    /// Builds the request body that carries `message`.
     pub(crate) fn pack(&self, message: &Bytes) -> io::Result<Bytes> {
-        if message.len() > LONGEST_REQUEST {
-            return Err(io::Error::other(format!("{} bytes are more than OTLP carries", message.len())));
+        if message.len() > MAX_REQUEST_BYTES {
+            return Err(io::Error::other(format!(
+                "request of {} bytes exceeds the OTLP limit of {MAX_REQUEST_BYTES} bytes",
+                message.len()
+            )));
         }
-        let json = self.json.map(|signal| Bytes::from(json::of_request(signal, message)));
+        let json = self.json.map(|signal| Bytes::from(json::from_request(signal, message)));
         let message = json.as_ref().unwrap_or(message);
         let prefix = match self.client {
             Client::Http { .. } if !self.gzip => return Ok(message.clone()),
@@ -146,18 +149,19 @@ impl Transport {
         Ok(body.into())
     }
 
-    /// Gives up the connection after a request that was not answered: the peer may be gone without a word. Over HTTP that
-    /// has happened already.
+    /// Abandons the connection after a request without a response, because the peer may be gone.
+    ///
+    /// Over HTTP the client has already closed it.
     pub(crate) fn abandon(&self) {
         if let Client::Grpc { dialer, channel, .. } = &self.client {
             channel.replace(dialer.dial());
         }
     }
 
-    /// Sends a body once. The answer's text is safe to show.
-    pub(crate) async fn send(&self, body: Bytes) -> Answer {
+    /// Sends a body once. The text of the response is redacted.
+    pub(crate) async fn send(&self, body: Bytes) -> Response {
         let authorization = self.credentials.authorization();
-        let answer = match &self.client {
+        let response = match &self.client {
             Client::Grpc { channel, uri, headers, .. } => {
                 let mut request = Request::post(uri.clone());
                 if let Some(slot) = request.headers_mut() {
@@ -181,20 +185,20 @@ impl Transport {
                 .await
             }
         };
-        let answer = answer.unwrap_or_else(|error| Answer::unanswered(error.as_ref()));
-        let reason = self.credentials.redact(&answer.reason);
-        Answer { reason: printable(&reason), ..answer }
+        let response = response.unwrap_or_else(|error| Response::none(error.as_ref()));
+        let reason = self.credentials.redact(&response.reason);
+        Response { reason: printable(&reason), ..response }
     }
 }
 
-/// Makes connections for gRPC.
+/// Creates connections for gRPC.
 struct Dialer {
     endpoint: Endpoint,
     proxy: Option<Tunnel<HttpConnector>>,
 }
 
 impl Dialer {
-    /// A connection that is made when it is first used.
+    /// Returns a connection that opens on first use.
     fn dial(&self) -> Channel {
         match &self.proxy {
             None => self.endpoint.connect_lazy(),
@@ -217,11 +221,11 @@ fn endpoint(url: &Url, config: &TlsConfig) -> Result<Endpoint, BoxError> {
     Ok(endpoint)
 }
 
-/// The tunnel through a proxy that an address needs.
+/// Returns the tunnel through the proxy, if the URL needs one.
 fn tunnel(url: &Url, proxy: Option<Url>, no_proxy: &str) -> Result<Option<Tunnel<HttpConnector>>, BoxError> {
     let Some(proxy) = proxy else { return Ok(None) };
     if proxy.scheme() != "http" {
-        return Err("over gRPC the address of a proxy has to begin with http://".into());
+        return Err("exporter.proxy: over gRPC, expected a URL that begins with http://".into());
     }
     let matcher = Matcher::builder().all(proxy.to_string()).no(no_proxy.to_owned()).build();
     let Some(proxy) = matcher.intercept(&url.origin().ascii_serialization().parse()?) else { return Ok(None) };
@@ -234,7 +238,7 @@ fn tunnel(url: &Url, proxy: Option<Url>, no_proxy: &str) -> Result<Option<Tunnel
     }))
 }
 
-/// What must not be shown besides the credentials.
+/// Returns the secrets that logs must not show, besides the credentials.
 fn secrets(headers: &HeaderMap, proxy: Option<&Url>) -> impl Iterator<Item = String> {
     let values = headers.values().filter_map(|value| value.to_str().ok().map(str::to_owned));
     let password = proxy
@@ -243,46 +247,50 @@ fn secrets(headers: &HeaderMap, proxy: Option<&Url>) -> impl Iterator<Item = Str
     values.chain(password.into_iter().flatten()).collect::<Vec<_>>().into_iter()
 }
 
-async fn over_http(request: reqwest::RequestBuilder) -> Result<Answer, BoxError> {
+async fn over_http(request: reqwest::RequestBuilder) -> Result<Response, BoxError> {
     // The URL may hold a secret in its query.
     let response = request.send().await.map_err(reqwest::Error::without_url)?;
     let (head, body) = http::Response::<reqwest::Body>::from(response).into_parts();
     if !head.status.is_success() {
         let read = read(body).await.unwrap_or_default();
-        return Ok(Answer::of_http(head.status, &head.headers, &read.bytes, SystemTime::now()));
+        return Ok(Response::from_http(head.status, &head.headers, &read.bytes, SystemTime::now()));
     }
     let read = read(body).await?;
-    // Whatever else it is, it is a success: collectors label and fill these as they like.
+    // Collectors label and fill the body as they like, so every 2xx response is a success.
     let kind = head.headers.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
     Ok(match kind {
-        _ if kind.starts_with(b"application/x-protobuf") => read.answer(Answer::taken),
-        _ if kind.starts_with(b"application/json") => read.answer(Answer::taken_json),
-        _ => read.answer(|_| Answer::taken(&[])),
+        _ if kind.starts_with(b"application/x-protobuf") => read.response(Response::accepted),
+        _ if kind.starts_with(b"application/json") => read.response(Response::accepted_json),
+        _ => read.response(|_| Response::accepted(&[])),
     })
 }
 
-async fn over_grpc(mut channel: Channel, request: Request<Body>) -> Result<Answer, BoxError> {
+async fn over_grpc(mut channel: Channel, request: Request<Body>) -> Result<Response, BoxError> {
     poll_fn(|context| GrpcService::<Body>::poll_ready(&mut channel, context)).await?;
     let (head, body) = GrpcService::call(&mut channel, request).await?.into_parts();
-    let of_status = |status: &Status| (status.code() != Code::Ok).then(|| Answer::of_grpc(status));
-    if let Some(answer) = Status::from_header_map(&head.headers).as_ref().and_then(of_status) {
-        return Ok(answer);
+    let from_status = |status: &Status| (status.code() != Code::Ok).then(|| Response::from_grpc_status(status));
+    if let Some(response) = Status::from_header_map(&head.headers).as_ref().and_then(from_status) {
+        return Ok(response);
     }
     if !head.status.is_success() {
-        // Something in between answered.
+        // The response comes from a proxy, not from the collector.
         let read = read(body).await.unwrap_or_default();
-        return Ok(Answer::of_http(head.status, &head.headers, &read.bytes, SystemTime::now()));
+        return Ok(Response::from_http(head.status, &head.headers, &read.bytes, SystemTime::now()));
     }
     let read = read(body).await?;
     let status = Status::from_header_map(&read.trailers).or_else(|| Status::from_header_map(&head.headers));
     match status {
-        _ if read.too_long => Ok(read.answer(Answer::taken)),
-        Some(status) => Ok(of_status(&status).unwrap_or_else(|| read.answer(|body| Answer::taken(grpc_message(body))))),
-        None => Ok(Answer::new(Verdict::Refused, "the answer is not gRPC: it has no status")),
+        _ if read.too_long => Ok(read.response(Response::accepted)),
+        Some(status) => {
+            Ok(from_status(&status).unwrap_or_else(|| read.response(|body| Response::accepted(grpc_message(body)))))
+        }
+        None => Ok(Response::new(Verdict::Rejected, "the response is not gRPC, it has no status")),
     }
 }
 
-/// The message in the body of a gRPC answer; empty where it is not exactly one, uncompressed.
+/// Returns the message in the body of a gRPC response.
+///
+/// Returns an empty slice unless the body is exactly one uncompressed message.
 fn grpc_message(body: &[u8]) -> &[u8] {
     match body.split_first_chunk::<GRPC_PREFIX>() {
         Some(([0, length @ ..], message)) if u32::from_be_bytes(*length) as usize == message.len() => message,
@@ -290,20 +298,21 @@ fn grpc_message(body: &[u8]) -> &[u8] {
     }
 }
 
-/// The body of an answer.
+/// The body of a response.
 #[derive(Default)]
 struct Read {
     bytes: Vec<u8>,
     trailers: HeaderMap,
-    /// Whether more would have come than is read.
+    /// Set if the body is longer than the limit.
     too_long: bool,
 }
 
 impl Read {
-    fn answer(&self, taken: impl FnOnce(&[u8]) -> Answer) -> Answer {
-        match self.too_long {
-            true => Answer::new(Verdict::Lost, format!("the answer is longer than {LONGEST_ANSWER} bytes")),
-            false => taken(&self.bytes),
+    fn response(&self, accepted: impl FnOnce(&[u8]) -> Response) -> Response {
+        if self.too_long {
+            Response::new(Verdict::Dropped, format!("the response is longer than {MAX_RESPONSE_BYTES} bytes"))
+        } else {
+            accepted(&self.bytes)
         }
     }
 }
@@ -313,7 +322,7 @@ async fn read<B: http_body::Body<Data = Bytes>>(body: B) -> Result<Read, B::Erro
     let mut read = Read::default();
     while let Some(frame) = body.frame().await {
         match frame?.into_data() {
-            Ok(data) if read.bytes.len() + data.len() > LONGEST_ANSWER => {
+            Ok(data) if read.bytes.len() + data.len() > MAX_RESPONSE_BYTES => {
                 read.too_long = true;
                 break;
             }

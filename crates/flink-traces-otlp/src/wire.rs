@@ -1,4 +1,4 @@
-//! Protobuf's wire format, as much of it as OTLP needs.
+//! Reading of the protobuf wire format, as far as OTLP needs it.
 
 use flink_traces_api::proto::Writer;
 
@@ -7,7 +7,7 @@ const FIXED64: u8 = 1;
 const BYTES: u8 = 2;
 const FIXED32: u8 = 5;
 
-/// Appends a field to a message as it was read.
+/// Appends a field that [`Fields`] returned to a message.
 pub(crate) fn write_field(out: &mut Writer, field: u8, content: Content<'_>) {
     match content {
         Content::Number(value) => out.varint(field, value),
@@ -17,7 +17,7 @@ pub(crate) fn write_field(out: &mut Writer, field: u8, content: Content<'_>) {
     }
 }
 
-/// A field's content.
+/// The content of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content<'a> {
     Number(u64),
@@ -26,7 +26,7 @@ pub(crate) enum Content<'a> {
     Fixed32(u32),
 }
 
-/// The fields of a message, in order, up to the first that is damaged.
+/// An iterator of the fields of a message, which ends at the first damaged field.
 #[derive(Debug, Clone)]
 pub(crate) struct Fields<'a>(&'a [u8]);
 
@@ -35,7 +35,7 @@ impl<'a> Fields<'a> {
         Self(message)
     }
 
-    /// The last number of that field, as protobuf has it; 0 if there is none.
+    /// Returns the last number of the field, as protobuf specifies. Returns 0 if there is none.
     pub(crate) fn number(message: &'a [u8], wanted: u64) -> u64 {
         let numbers = Self::of(message).filter_map(|(field, content)| match content {
             Content::Number(number) if field == wanted => Some(number),
@@ -44,7 +44,7 @@ impl<'a> Fields<'a> {
         numbers.last().unwrap_or(0)
     }
 
-    /// The contents of that field, each time that it occurs.
+    /// Returns the contents of all occurrences of the field.
     pub(crate) fn all(message: &'a [u8], wanted: u64) -> impl Iterator<Item = &'a [u8]> {
         Self::of(message).filter_map(move |(field, content)| match content {
             Content::Bytes(bytes) if field == wanted => Some(bytes),
@@ -52,7 +52,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// The text of that field; empty if there is none.
+    /// Returns the last text of the field. Returns an empty text if there is none.
     pub(crate) fn text(message: &'a [u8], wanted: u64) -> String {
         Self::all(message, wanted).last().map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default()
     }
@@ -103,12 +103,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reading_garbage_ends(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn reading_garbage_terminates(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             prop_assert!(Fields::of(&bytes).count() <= bytes.len());
         }
 
         #[test]
-        fn what_was_written_is_read(number: u64, bytes: Vec<u8>) {
+        fn written_fields_are_read_back(number: u64, bytes: Vec<u8>) {
             let mut writer = Writer::default();
             writer.varint(3, number);
             writer.fixed64(4, number);

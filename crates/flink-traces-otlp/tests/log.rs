@@ -1,4 +1,4 @@
-//! What the log says, and what it never says.
+//! Tests of the log lines, and of secrets that they must not contain.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
@@ -11,7 +11,7 @@ use flink_traces_testkit::{Answer, GrpcStatus, HttpAnswer, OtlpCollector};
 use support::{PROTOCOLS, event, event_reporter, logged, options, trace_reporter, tree};
 
 #[test]
-fn one_line_when_a_collector_fails_and_one_when_it_works_again() {
+fn failure_and_recovery_log_one_line_each() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         let endpoint = collector.grpc_endpoint();
@@ -62,7 +62,7 @@ fn rejections_are_logged_once_a_minute() {
 }
 
 #[test]
-fn each_kind_of_trouble_has_its_line() {
+fn each_kind_of_failure_has_its_line() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         for answer in [503, 503, 401, 403, 503] {
@@ -97,7 +97,7 @@ fn each_kind_of_trouble_has_its_line() {
 }
 
 #[test]
-fn no_header_value_and_no_query_is_ever_shown() {
+fn header_values_and_queries_are_never_logged() {
     const SECRET: &str = "canary-Zm9v";
     const QUERY: &str = "canary-query";
     for protocol in PROTOCOLS {
@@ -134,7 +134,7 @@ fn no_header_value_and_no_query_is_ever_shown() {
 }
 
 #[test]
-fn sending_credentials_unencrypted_is_said() {
+fn unencrypted_credentials_log_a_warning() {
     let headers = ("exporter.headers.authorization", "canary");
     let basic = ("exporter.basic-auth", "me:canary");
     for (endpoint, more, warns) in [
@@ -144,7 +144,7 @@ fn sending_credentials_unencrypted_is_said() {
         ("https://h", &[headers], false),
     ] {
         let log = logged("flink_traces_otlp", || drop(trace_reporter(&options(endpoint, "grpc", more))));
-        assert_eq!(log.contains("Sends credentials without encryption"), warns, "{endpoint}: {log}");
+        assert_eq!(log.contains("credentials are sent without encryption"), warns, "{endpoint}: {log}");
         assert!(!log.contains("canary"));
     }
 }

@@ -188,8 +188,8 @@ fn without_a_disk_it_delivers_from_memory_and_returns_to_the_disk() {
         });
         assert_eq!((collector.spans().len(), numbers(&collector).len()), (24, 6));
         let count = |line: &str| log.matches(line).count();
-        assert_eq!(count("The spool cannot be used, delivering from memory"), 1, "{log}");
-        assert_eq!(count("The spool can be used again"), 1, "{log}");
+        assert_eq!(count("spool unavailable, delivering from memory"), 1, "{log}");
+        assert_eq!(count("spool available again"), 1, "{log}");
         assert!(directory.join("traces-otlp/cursor.json").exists());
     }
 }

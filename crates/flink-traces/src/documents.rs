@@ -64,11 +64,10 @@ fn table(options: &[OptionDoc]) -> String {
         let below = if *is_map { ", or the keys below" } else { "" };
         let default = match default {
             None => String::new(),
-            Some("") => "empty".to_owned(),
-            Some(default) => format!("`{default}`"),
+            Some("") => " empty".to_owned(),
+            Some(default) => format!(" `{default}`"),
         };
-        let row = format!("`{key}` | {expected}{below} | {default} | {description}").replace("  ", " ");
-        writeln!(table, "| {row} |").unwrap();
+        writeln!(table, "| `{key}` | {expected}{below} |{default} | {description} |").unwrap();
     }
     table
 }

@@ -186,7 +186,7 @@ impl Destination {
 }
 
 fn count(requests: &[ExportRequest]) -> u64 {
-    requests.iter().map(|request| request.count_records() as u64).sum()
+    requests.iter().map(|request| request.record_count() as u64).sum()
 }
 
 fn reason_of(error: &ReportError) -> String {
@@ -308,7 +308,7 @@ impl Sending {
     /// Adds a request to its batch, and sends a full batch. Returns `true` if the command should
     /// continue.
     fn take(&mut self, request: ExportRequest, at: LineNumber, progress: &mut Progress) -> bool {
-        let records = request.count_records() as u64;
+        let records = request.record_count() as u64;
         let destination = &mut self.destinations[usize::from(request.signal() == Signal::Events)];
         destination.account.read += records;
         if destination.sender.is_none() {

@@ -47,8 +47,8 @@ const FAULTS: &[Fault] = &[
     ("41: no file descriptors are left, for three seconds", system::no_descriptors),
 ];
 
-const SPOOL_FAILS: &str = "The spool cannot be used, delivering from memory";
-const SPOOL_WORKS: &str = "The spool can be used again";
+const SPOOL_FAILS: &str = "spool unavailable, delivering from memory";
+const SPOOL_WORKS: &str = "spool available again";
 /// How long anything here may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 

@@ -1,4 +1,4 @@
-//! What is encoded here and decoded by `opentelemetry-proto` is what went in.
+//! Tests that `opentelemetry-proto` decodes the input from the encoded requests.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use prost::Message;
 
 use super::*;
 
-/// A span tree as plain data, from which both the input and the expectation are made.
+/// A span tree as plain data, the source of both the input and the expectation.
 #[derive(Debug, Clone)]
 struct Tree {
     scope: String,
@@ -47,15 +47,16 @@ impl Tree {
         }
     }
 
-    /// What must arrive of it as a root: the scope's name and the span, level by level.
+    /// Returns the expected scope names and spans of the tree, level by level.
     fn expected(&self) -> Vec<(String, proto::Span)> {
         let mut all = Vec::new();
         let failed = self.failure.as_ref().map(|_| self.times.0);
         let mut waiting = VecDeque::from([(self, trace_id().root_span_id(), None)]);
         while let Some((tree, id, parent)) = waiting.pop_front() {
             tree.expect(id, parent, failed, &mut all);
-            let parts = tree.children.iter().enumerate();
-            waiting.extend(parts.map(|(place, part)| (part, id.child(Identity::numbered(place as u64)), Some(id))));
+            let children = tree.children.iter().enumerate();
+            waiting
+                .extend(children.map(|(index, child)| (child, id.child(Identity::numbered(index as u64)), Some(id))));
         }
         all
     }
@@ -189,10 +190,12 @@ fn ids(chunk: &Chunk) -> Vec<Vec<u8>> {
 }
 
 fn in_json(chunk: &Chunk) -> ExportTraceServiceRequest {
-    serde_json::from_str(&crate::json::of_request(Signal::Traces, &chunk.message)).unwrap()
+    serde_json::from_str(&crate::json::from_request(Signal::Traces, &chunk.message)).unwrap()
 }
 
-/// The request with doubles that are not finite as text, the others as `serde_json` reads them, which is not exact.
+/// Returns the request as it looks after a round trip through JSON.
+///
+/// Doubles that are not finite become text. The others lose what `serde_json` loses.
 fn with_finite_numbers(message: &Bytes) -> ExportTraceServiceRequest {
     let mut request = ExportTraceServiceRequest::decode(message.clone()).unwrap();
     let groups = request.resource_spans.iter_mut().flat_map(|of_resource| &mut of_resource.scope_spans);
@@ -212,19 +215,19 @@ fn with_finite_numbers(message: &Bytes) -> ExportTraceServiceRequest {
 }
 
 #[test]
-fn small_trees_lie_in_one_chunk_and_large_ones_depend_on_few() {
-    let wide = |parts: usize| {
-        let part = || Span::builder("s", "part").attribute("text", "x".repeat(50));
-        let task = || Span::builder("s", "task").children((0..parts).map(|_| part()));
-        reported(Span::builder("s", "whole").children([task(), task()]), Compatibility::Standard)
+fn small_trees_are_independent_large_ones_are_not() {
+    let wide = |subtasks: usize| {
+        let subtask = || Span::builder("s", "subtask").attribute("text", "x".repeat(50));
+        let task = || Span::builder("s", "task").children((0..subtasks).map(|_| subtask()));
+        reported(Span::builder("s", "root").children([task(), task()]), Compatibility::Standard)
     };
     let small: Vec<_> = (0..40).map(|_| wide(2)).collect();
     let chunks = chunks(&small, 4 << 10);
     assert!(chunks.len() > 5);
     assert!(chunks.iter().all(|chunk| chunk.overtakes == u32::MAX && !chunk.is_leaf));
     let large = super::Chunks::new(span_records(&[wide(500)]), 501, resource(), 4 << 10).collect::<Vec<_>>();
-    let waits: Vec<_> = (0..).zip(&large).map(|(place, chunk)| place - chunk.overtakes.min(place)).collect();
-    // The tasks are in the first.
+    let waits: Vec<_> = (0..).zip(&large).map(|(index, chunk)| index - chunk.overtakes.min(index)).collect();
+    // The first chunk holds the tasks.
     assert!(large.len() > 20 && waits[1..].iter().all(|wait| *wait == 1), "{waits:?}");
     assert!(!large[0].is_leaf && large[1..].iter().all(|chunk| chunk.is_leaf));
 }
@@ -232,7 +235,7 @@ fn small_trees_lie_in_one_chunk_and_large_ones_depend_on_few() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn random_trees_arrive_as_they_are(trees in proptest::collection::vec(tree(), 1..4), limit in 200_usize..100_000) {
+    fn random_trees_survive_encoding(trees in proptest::collection::vec(tree(), 1..4), limit in 200_usize..100_000) {
         let expected: Vec<_> = trees.iter().flat_map(Tree::expected).collect();
         let trees: Vec<_> = trees.iter().map(|tree| reported(tree.build(), Compatibility::Standard)).collect();
         let chunks = chunks(&trees, limit);
@@ -240,13 +243,13 @@ proptest! {
         prop_assert!(found == expected, "{found:#?}\n{expected:#?}");
         prop_assert!(chunks.iter().all(|chunk| chunk.records == 1 || chunk.message.len() <= limit));
 
-        for (place, chunk) in chunks.iter().enumerate() {
-            let known = place.saturating_sub(chunk.overtakes as usize);
+        for (index, chunk) in chunks.iter().enumerate() {
+            let known = index.saturating_sub(chunk.overtakes as usize);
             let ids: HashSet<_> = chunks[..known].iter().chain([chunk]).flat_map(ids).collect();
             let is_known = |(_, span): &(String, proto::Span)| {
                 span.parent_span_id.is_empty() || ids.contains(&span.parent_span_id)
             };
-            prop_assert!(decoded(chunk).iter().all(is_known), "chunk {} of {:?} has orphans", place, chunks);
+            prop_assert!(decoded(chunk).iter().all(is_known), "chunk {} of {:?} has orphans", index, chunks);
             prop_assert_eq!(in_json(chunk), with_finite_numbers(&chunk.message));
         }
 
@@ -258,7 +261,7 @@ proptest! {
 }
 
 #[test]
-fn lengths_are_right_where_they_grow_by_a_byte() {
+fn lengths_are_correct_at_varint_boundaries() {
     for boundary in [128, 16_384, 2_097_152] {
         for length in boundary - 40..boundary + 2 {
             let attributes = vec![("k".to_owned(), "v".repeat(length).into())];
@@ -278,7 +281,7 @@ fn lengths_are_right_where_they_grow_by_a_byte() {
 }
 
 #[test]
-fn a_deep_chain_needs_no_deep_stack() {
+fn deep_tree_does_not_overflow_the_stack() {
     let mut chain = Span::builder("s", "n");
     for _ in 0..500 {
         chain = Span::builder("s", "n").child(chain);
@@ -288,7 +291,7 @@ fn a_deep_chain_needs_no_deep_stack() {
 }
 
 #[test]
-fn a_damaged_chunk_cannot_be_halved() {
+fn damaged_chunk_is_not_halved() {
     let tree = [reported(Span::builder("s", "n").child(Span::builder("s", "c")), Compatibility::Standard)];
     let chunk = chunks(&tree, 1 << 20).remove(0);
     assert!(chunk.halve().is_some());
@@ -299,7 +302,7 @@ fn a_damaged_chunk_cannot_be_halved() {
 }
 
 #[test]
-fn flink_keeps_128_attributes_and_counts_the_rest() {
+fn flink_mode_keeps_128_attributes_and_counts_rest() {
     let many = |builder: SpanBuilder| (0..130).fold(builder, |builder, key| builder.attribute(format!("k{key}"), 1));
     for (compatibility, expected) in [(Compatibility::Flink, (128, 2)), (Compatibility::Standard, (130, 0))] {
         let chunk = chunks(&[reported(many(Span::builder("s", "n")), compatibility)], 1 << 20).remove(0);
@@ -309,7 +312,7 @@ fn flink_keeps_128_attributes_and_counts_the_rest() {
 }
 
 #[test]
-fn events_are_log_records() {
+fn events_become_log_records() {
     let event = Event::builder("", "JobFailureEvent")
         .observed_ts_millis(5)
         .severity("WARN")
@@ -339,7 +342,7 @@ fn events_are_log_records() {
         };
         assert_eq!(group.log_records, [expected]);
         let from_json: ExportLogsServiceRequest =
-            serde_json::from_str(&crate::json::of_request(Signal::Events, &message)).unwrap();
+            serde_json::from_str(&crate::json::from_request(Signal::Events, &message)).unwrap();
         assert_eq!(from_json, request);
     }
 }

@@ -1,4 +1,4 @@
-//! OTLP/JSON becomes protobuf, in one pass and without a tree in between.
+//! Conversion of OTLP/JSON to protobuf, in one pass without an intermediate tree.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visito
 
 use super::{Field, Form, request_fields};
 
-/// About the length of most messages inside of others.
+/// The expected length of nested messages.
 const GUESS: usize = 64;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -19,21 +19,24 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The request that a JSON text is, and its signal. Fields that OTLP 1.5 does not have are left out, as it demands.
+/// Converts a JSON text to a request, and returns its signal.
+///
+/// Fields that are not in OTLP 1.5 are ignored, as OTLP requires.
 ///
 /// # Errors
-/// What is wrong with the text, and where.
+///
+/// Returns the problem and its column.
 pub(crate) fn to_request(json: &[u8]) -> Result<(Signal, Vec<u8>), String> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let request = Request.deserialize(&mut deserializer).and_then(|request| {
         deserializer.end()?;
         Ok(request)
     });
-    // A line of a file is all there is.
+    // The text is one line of a file, so the line number says nothing.
     request.map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))
 }
 
-/// Reads the outermost object, whose one field says which signal it carries.
+/// The outermost object, whose field determines the signal.
 struct Request;
 
 impl<'de> DeserializeSeed<'de> for Request {
@@ -74,7 +77,7 @@ impl<'de> Visitor<'de> for Request {
     }
 }
 
-/// Writes a value as that field.
+/// The field that a value is written to.
 struct Value<'a> {
     out: &'a mut Writer,
     number: u8,
@@ -86,7 +89,7 @@ fn named(fields: &'static [Field], name: &str) -> Option<&'static Field> {
 }
 
 impl Value<'_> {
-    /// Writes a whole number; `None` if the field has none, or not that one.
+    /// Writes an integer. Returns `None` if the number does not fit the field.
     fn write_integer(self, number: i128) -> Option<()> {
         match self.form {
             Form::Number => {
@@ -156,7 +159,7 @@ impl<'de> Visitor<'de> for Value<'_> {
         })
     }
 
-    /// `null` stands for the lack of a value.
+    /// Accepts `null`, which means no value.
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         Ok(())
     }
@@ -189,7 +192,7 @@ impl<'de> Visitor<'de> for Value<'_> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
         let expected = self.form;
-        self.write_text(text).ok_or_else(|| misfit(format_args!("{:?}", shortened(text)), expected))
+        self.write_text(text).ok_or_else(|| misfit(format_args!("{:?}", truncate(text)), expected))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
@@ -219,7 +222,7 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 }
 
-/// Looks a name up; `None` if there is no such field.
+/// The lookup of a field by name. `None` if the field is unknown.
 struct Name(&'static [Field]);
 
 impl<'de> DeserializeSeed<'de> for Name {
@@ -247,7 +250,7 @@ fn misfit<E: Error>(found: impl fmt::Display, form: Form) -> E {
     E::custom(format_args!("{found} is not {}", &expected as &dyn serde::de::Expected))
 }
 
-/// Enough of a text to know it by.
-fn shortened(text: &str) -> String {
+/// Truncates a text for an error message.
+fn truncate(text: &str) -> String {
     text.chars().take(40).collect()
 }

@@ -1,4 +1,4 @@
-//! Both ways between protobuf and OTLP/JSON.
+//! Tests of both directions between protobuf and OTLP/JSON.
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -21,7 +21,7 @@ fn key_value(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(any(value)), ..KeyValue::default() }
 }
 
-/// One attribute of each kind.
+/// Returns one attribute of each type.
 fn attributes() -> Vec<KeyValue> {
     let nested = vec![key_value("in", Value::IntValue(-1)), key_value("deep", Value::StringValue(String::new()))];
     vec![
@@ -49,7 +49,7 @@ fn scope(name: &str) -> Option<InstrumentationScope> {
     Some(InstrumentationScope { name, version, attributes: attributes(), dropped_attributes_count: 4 })
 }
 
-/// A request in which every field of OTLP has a value.
+/// Returns a request with a value in every field of OTLP.
 fn traces() -> ExportTraceServiceRequest {
     let span = |number: u8| Span {
         trace_id: vec![number; 16],
@@ -106,26 +106,26 @@ fn logs() -> ExportLogsServiceRequest {
     ExportLogsServiceRequest { resource_logs: vec![envelope] }
 }
 
-/// Reads the request as we write it, and as OpenTelemetry's own types do.
+/// Checks that the request is read from our JSON and from that of OpenTelemetry's types.
 fn check<T: Message + Default + Serialize + PartialEq>(signal: Signal, request: &T) {
-    let ours = of_request(signal, &request.encode_to_vec());
+    let ours = from_request(signal, &request.encode_to_vec());
     for json in [ours.clone(), serde_json::to_string(request).unwrap(), serde_json::to_string_pretty(request).unwrap()]
     {
         let (found, message) = to_request(json.as_bytes()).unwrap();
         assert_eq!(found, signal);
-        assert!(T::decode(&*message).unwrap() == *request, "{}", of_request(signal, &message));
+        assert!(T::decode(&*message).unwrap() == *request, "{}", from_request(signal, &message));
     }
 }
 
 #[test]
-fn every_field_of_otlp_survives_the_way_to_json_and_back() {
+fn every_otlp_field_survives_the_round_trip() {
     check(Signal::Traces, &traces());
     check(Signal::Events, &logs());
     check(Signal::Traces, &ExportTraceServiceRequest { resource_spans: vec![ResourceSpans::default()] });
 }
 
 #[test]
-fn numbers_and_bytes_are_read_in_every_form_that_protobuf_allows() {
+fn numbers_and_bytes_are_read_in_every_proto3_form() {
     let check = |value: &str, expected: Option<Value>| {
         let json = format!(
             r#"{{"other":{{}},"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{{{value}}},"severityNumber":null,"new":[1]}}]}}]}}]}}"#
@@ -148,7 +148,7 @@ fn numbers_and_bytes_are_read_in_every_form_that_protobuf_allows() {
 }
 
 #[test]
-fn what_is_no_otlp_is_told_with_its_column() {
+fn invalid_otlp_is_an_error_with_column() {
     for (json, expected) in [
         ("", "EOF while parsing a value at column 0"),
         ("[]", "invalid type: sequence, expected an object with `resourceSpans` or `resourceLogs` at column 0"),

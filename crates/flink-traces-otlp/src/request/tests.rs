@@ -1,4 +1,4 @@
-//! How requests are cut, and what becomes of them.
+//! Tests of chunking and delivery of encoded requests.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use flink_traces_testkit::{HttpAnswer, OtlpCollector};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 
-/// A span: the number of its tree, its own there, and that of its parent; text to make it large.
+/// A span: the number of its tree, its own number, its parent's number, and the length of its name.
 type Sample = (u32, u32, u32, usize);
 
 fn line(resource: &str, spans: &[Sample]) -> String {
@@ -30,12 +30,12 @@ fn requests(lines: &[String]) -> Vec<ExportRequest> {
     lines.iter().map(|line| ExportRequest::from_json(line.as_bytes()).unwrap()).collect()
 }
 
-/// The chunks of those lines: sizes, and whether they wait for those before.
+/// Returns the record count of each chunk, and `true` if the chunk waits for all before it.
 fn chunks(lines: &[String], limit: usize) -> Vec<(usize, bool)> {
     let requests = requests(lines);
     let chunks = Chunks { entries: requests.iter().flat_map(|request| entries(&request.message)).peekable(), limit };
     let chunks: Vec<_> = chunks.collect();
-    // Nothing of what the lines say is lost or changed.
+    // Chunking preserves every field.
     let decode = |message: &[u8]| ExportTraceServiceRequest::decode(message).unwrap();
     let spans = |request: ExportTraceServiceRequest| {
         request.resource_spans.into_iter().flat_map(|envelope| {
@@ -56,26 +56,26 @@ fn chunks(lines: &[String], limit: usize) -> Vec<(usize, bool)> {
 }
 
 #[test]
-fn lines_are_cut_by_bytes_and_parts_wait_for_what_they_are_parts_of() {
+fn chunks_respect_size_and_children_wait_for_parents() {
     let tree = |number, length| line("a", &[(number, 1, 0, length), (number, 2, 1, length), (number, 3, 2, length)]);
-    // Small trees of one resource go together.
+    // Small trees of one resource share a chunk.
     assert_eq!(chunks(&[tree(1, 9), tree(2, 9), tree(3, 9)], 1 << 20), [(9, false)]);
     assert_eq!(
         chunks(&[tree(1, 9), line("b", &[(1, 1, 0, 9)]), tree(3, 9)], 1 << 20),
         [(3, false), (1, false), (3, false)]
     );
-    // A tree is not begun in a chunk that is half full.
+    // No tree begins in a chunk that is half full.
     assert_eq!(chunks(&[tree(1, 300), tree(2, 300), tree(3, 300)], 2_000), [(3, false); 3]);
-    // What of a tree lies in another chunk than its parent waits, also if the tree goes on in another line.
+    // A span whose parent is in another chunk waits, even if the tree continues in another line.
     let long =
         [line("a", &[(1, 1, 0, 500)]), line("a", &[(1, 2, 1, 500)]), line("a", &[(1, 3, 2, 500), (1, 4, 3, 500)])];
     assert_eq!(chunks(&long, 1_500), [(2, false), (2, true)]);
-    // A span that is larger than the limit goes alone.
+    // A span above the limit has a chunk of its own.
     assert_eq!(chunks(&[tree(1, 3_000)], 2_000), [(1, false), (1, true), (1, true)]);
 }
 
 #[test]
-fn a_part_that_comes_with_a_later_call_is_refused_with_what_it_is_a_part_of() {
+fn child_in_later_call_is_rejected_with_its_parent() {
     let collector = OtlpCollector::start().unwrap();
     let endpoint = collector.grpc_endpoint();
     let config = ReporterConfig::from_pairs(
@@ -91,7 +91,7 @@ fn a_part_that_comes_with_a_later_call_is_refused_with_what_it_is_a_part_of() {
     assert_eq!(send(line("a", &[(1, 1, 0, 5)])), (1, 0));
     assert_eq!(send(line("a", &[(1, 2, 1, 5), (2, 1, 0, 5)])), (1, 0));
     assert_eq!(send(line("a", &[(1, 3, 2, 5)])), (1, 0));
-    // A tree that begins ends the one before.
+    // A new tree ends the one before.
     assert_eq!(send(line("a", &[(3, 1, 0, 5), (3, 2, 1, 5)])), (0, 0));
     assert_eq!(send(r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{},{}]}]}]}"#.to_owned()), (0, 2));
     assert_eq!(collector.spans().len(), 3);
@@ -100,7 +100,7 @@ fn a_part_that_comes_with_a_later_call_is_refused_with_what_it_is_a_part_of() {
 }
 
 #[test]
-fn what_is_given_up_may_be_sent_again() {
+fn dropped_request_is_retryable() {
     let collector = OtlpCollector::start().unwrap();
     collector.answer_by(|_| HttpAnswer::new(503).into());
     let endpoint = collector.grpc_endpoint();

@@ -1,4 +1,4 @@
-//! What the tests of this crate share.
+//! Helpers of the integration tests.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses its part; a test may panic")]
 
 use std::collections::HashSet;
@@ -15,10 +15,10 @@ use flink_traces_testkit::OtlpCollector;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
-/// What `exporter.protocol` can be.
+/// The values of `exporter.protocol`.
 pub(crate) const PROTOCOLS: [&str; 3] = ["grpc", "http", "http/json"];
 
-/// Options that make waits short, for a collector at `endpoint`.
+/// Returns options with short pauses, for a collector at `endpoint`.
 pub(crate) fn options<'a>(endpoint: &'a str, protocol: &'a str, more: &[(&'a str, &'a str)]) -> ReporterConfig {
     let base = [
         ("exporter.endpoint", endpoint),
@@ -49,7 +49,7 @@ pub(crate) fn context(compatibility: Compatibility) -> Arc<ReportContext> {
     Arc::new(ReportContext::new(compatibility))
 }
 
-/// A span with three parts, told from others by `number`.
+/// Returns a span with three children. `number` makes it unique.
 pub(crate) fn tree(number: usize) -> ReportedSpan {
     wide_tree(number, 3)
 }
@@ -76,7 +76,7 @@ pub(crate) fn event(number: i64) -> ReportedEvent {
     ReportedEvent::new(Arc::new(event), 5_000, context(Compatibility::Standard))
 }
 
-/// How many were rejected, how many lost.
+/// Returns the numbers of rejected and of dropped records.
 pub(crate) fn losses(result: &Result<(), ReportError>) -> (usize, usize) {
     match result {
         Ok(()) => (0, 0),
@@ -84,7 +84,7 @@ pub(crate) fn losses(result: &Result<(), ReportError>) -> (usize, usize) {
     }
 }
 
-/// Reports and checks that each span is accounted for: what the collector has, and what the reporter says it has not.
+/// Reports spans and checks that each one is delivered, rejected or dropped.
 pub(crate) fn report_and_balance(
     reporter: &mut dyn TraceReporter,
     spans: &[ReportedSpan],
@@ -99,7 +99,7 @@ pub(crate) fn report_and_balance(
     result
 }
 
-/// The requests in the dead-letter files of a directory, in order.
+/// Returns the requests in the dead-letter files of a directory, in order.
 pub(crate) fn dead_letters<T: serde::de::DeserializeOwned>(directory: &Path) -> Vec<T> {
     let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -107,7 +107,7 @@ pub(crate) fn dead_letters<T: serde::de::DeserializeOwned>(directory: &Path) -> 
     files.into_iter().flat_map(lines).map(|line| serde_json::from_str(&line).unwrap()).collect()
 }
 
-/// The names of the spans in the dead-letter files of a directory.
+/// Returns the names of the spans in the dead-letter files of a directory.
 pub(crate) fn dead_spans(directory: &Path) -> Vec<String> {
     let spans = |request: ExportTraceServiceRequest| {
         let groups = request.resource_spans.into_iter().flat_map(|of_resource| of_resource.scope_spans);
@@ -116,7 +116,7 @@ pub(crate) fn dead_spans(directory: &Path) -> Vec<String> {
     dead_letters(directory).into_iter().flat_map(spans).collect()
 }
 
-/// Checks that of the spans that the collector took none came before the one that it is a part of.
+/// Checks that no span arrived before its parent.
 pub(crate) fn no_orphans(collector: &OtlpCollector) {
     let mut known = HashSet::new();
     for received in collector.spans() {
@@ -139,7 +139,7 @@ impl Write for Buffer {
     }
 }
 
-/// What is logged while `work` runs, by the targets that `filter` lets through.
+/// Returns the log of `work`, for the targets that `filter` selects.
 pub(crate) fn logged(filter: &str, work: impl FnOnce()) -> String {
     let buffer = Buffer::default();
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::OFF.into()).parse(filter).unwrap();

@@ -1,5 +1,4 @@
-//! The reporter keeps what every reporter has to keep, over all protocols.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+//! Runs the conformance suite on the reporter, over all protocols.
 
 use flink_traces_api::Registry;
 use flink_traces_otlp::{EVENT_FACTORY, TRACE_FACTORY, register};
@@ -8,7 +7,7 @@ use flink_traces_testkit::{HttpAnswer, OtlpCollector};
 
 struct Collector {
     protocol: &'static str,
-    /// Under `compatibility: flink` nobody adds it.
+    /// The path of the endpoint, since `compatibility: flink` appends none.
     path: &'static str,
     collector: OtlpCollector,
 }
@@ -23,9 +22,9 @@ impl Destination for Collector {
             ("exporter.endpoint", &format!("{}{}", self.collector.http_endpoint(), self.path)),
             ("exporter.protocol", self.protocol),
             ("batch.bytes", "16 kb"),
-            // Several requests at once arrive in any order.
+            // Concurrent requests would arrive in any order.
             ("exporter.concurrency", "1"),
-            // A request that is on its way when the time is over may still arrive; so there are few.
+            // A request in flight at the deadline may still arrive, so there are few.
             ("retry.initial-backoff", "50 ms"),
             ("retry.max-backoff", "50 ms"),
         ])
@@ -50,7 +49,7 @@ impl Destination for Collector {
     }
 
     fn behave(&self, behavior: Behavior) -> bool {
-        // The last attempt before a deadline may still be on its way.
+        // The last attempt before a deadline may still be in flight.
         self.collector.cut_connections();
         match behavior {
             Behavior::Take => self.collector.answer_by(|_| Default::default()),
@@ -62,7 +61,7 @@ impl Destination for Collector {
 }
 
 #[test]
-fn the_reporters_conform() {
+fn reporters_conform() {
     let mut registry = Registry::new();
     register(&mut registry).unwrap();
     for protocol in ["grpc", "http", "http/json"] {

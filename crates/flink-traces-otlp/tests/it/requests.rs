@@ -1,21 +1,18 @@
-//! What a collector receives: resource, headers, compression, order.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod support;
+//! Tests of the requests that a collector receives: resource, headers, compression and order.
 
 use std::collections::HashSet;
 
+use crate::support::{PROTOCOLS, context, event, event_reporter, options, trace_reporter, tree};
 use flink_traces_api::{Deadline, ReportedSpan, Span, SystemClock};
 use flink_traces_testkit::{Encoding, OtlpCollector};
 use serde_json::json;
-use support::{PROTOCOLS, context, event, event_reporter, options, trace_reporter, tree};
 
 const TRACES: [&str; 3] = ["/opentelemetry.proto.collector.trace.v1.TraceService/Export", "/v1/traces", "/v1/traces"];
 const LOGS: [&str; 3] = ["/opentelemetry.proto.collector.logs.v1.LogsService/Export", "/v1/logs", "/v1/logs"];
 
 #[test]
-fn spans_and_events_arrive_over_either_protocol_compressed_or_not() {
-    for (place, protocol) in PROTOCOLS.into_iter().enumerate() {
+fn all_protocols_and_compressions_deliver() {
+    for (index, protocol) in PROTOCOLS.into_iter().enumerate() {
         for compression in ["none", "gzip"] {
             let collector = OtlpCollector::start().unwrap();
             let endpoint = collector.grpc_endpoint();
@@ -29,7 +26,7 @@ fn spans_and_events_arrive_over_either_protocol_compressed_or_not() {
             let spans = collector.spans();
             assert_eq!(spans.len(), 80);
             assert!(spans.iter().all(|span| span.scope() == "org.example.Test"));
-            // Several requests were on their way at once: what arrives first is a matter of chance.
+            // Concurrent requests arrive in any order.
             let mut numbers: Vec<_> =
                 spans.iter().filter_map(|span| span.attributes().get("number")?.as_i64()).collect();
             numbers.sort_unstable();
@@ -41,9 +38,9 @@ fn spans_and_events_arrive_over_either_protocol_compressed_or_not() {
             let requests = collector.requests();
             assert!(requests.len() > 10);
             for request in requests {
-                let encoding = [Encoding::Grpc, Encoding::HttpProtobuf, Encoding::HttpJson][place];
+                let encoding = [Encoding::Grpc, Encoding::HttpProtobuf, Encoding::HttpJson][index];
                 assert_eq!((request.encoding, request.gzip), (encoding, compression == "gzip"));
-                assert!([TRACES[place], LOGS[place]].contains(&request.path.as_str()), "{}", request.path);
+                assert!([TRACES[index], LOGS[index]].contains(&request.path.as_str()), "{}", request.path);
                 assert!(protocol == "http/json" || request.message.len() <= 1 << 10);
                 assert!(!request.gzip || request.wire_size < request.message.len());
             }
@@ -52,18 +49,20 @@ fn spans_and_events_arrive_over_either_protocol_compressed_or_not() {
 }
 
 #[test]
-fn a_checkpoint_of_ten_thousand_subtasks_arrives_whole_parents_first() {
-    let part = |name: &'static str| {
+fn large_checkpoint_arrives_complete_parents_first() {
+    let span = |name: &'static str| {
         let span = Span::builder("org.apache.flink.runtime.checkpoint.CheckpointStatsTracker", name);
         (0..14).fold(span, |span, key| span.attribute(format!("attributeWithALongName{key}"), i64::MAX - key))
     };
-    let tasks = (0..10).map(|_| part("Checkpoint_Task").children((0..1000).map(|_| part("Checkpoint_Subtask"))));
-    let span = part("Checkpoint").children(tasks).build(&SystemClock);
+    let tasks = (0..10).map(|_| span("Checkpoint_Task").children((0..1000).map(|_| span("Checkpoint_Subtask"))));
+    let span = span("Checkpoint").children(tasks).build(&SystemClock);
     let span = ReportedSpan::new(span.into(), context(Default::default()));
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         let endpoint = collector.grpc_endpoint();
-        let mut reporter = trace_reporter(&options(&endpoint, protocol, &[]));
+        // A retry after a timeout would deliver spans twice.
+        let more = [("exporter.timeout", "5 min")];
+        let mut reporter = trace_reporter(&options(&endpoint, protocol, &more));
         reporter.report(std::slice::from_ref(&span), &Deadline::unlimited()).unwrap();
 
         let mut known = HashSet::new();
@@ -86,7 +85,7 @@ fn a_checkpoint_of_ten_thousand_subtasks_arrives_whole_parents_first() {
 }
 
 #[test]
-fn headers_are_those_of_the_protocol_and_of_the_options() {
+fn headers_come_from_protocol_and_options() {
     let version = env!("CARGO_PKG_VERSION");
     let agent = format!("flink-traces-otlp/{version} OTel-OTLP-Exporter-Rust/{version}");
     for protocol in PROTOCOLS {
@@ -118,7 +117,7 @@ fn headers_are_those_of_the_protocol_and_of_the_options() {
 }
 
 #[test]
-fn spans_and_events_have_one_resource_except_where_flink_has_two() {
+fn spans_and_events_share_the_resource() {
     let named = [("service.name", "agg"), ("resource.attributes.deployment.environment.name", "prod")];
     let check = |more: &[(&str, &str)], traces: serde_json::Value, logs: serde_json::Value| {
         let collector = OtlpCollector::start().unwrap();
@@ -149,7 +148,7 @@ fn spans_and_events_have_one_resource_except_where_flink_has_two() {
 }
 
 #[test]
-fn under_compatibility_flink_a_url_is_used_as_it_is() {
+fn flink_mode_uses_the_url_unchanged() {
     let collector = OtlpCollector::start().unwrap();
     let endpoint = collector.http_endpoint();
     let mut reporter = trace_reporter(&options(&endpoint, "http", &[("compatibility", "flink")]));

@@ -1,4 +1,4 @@
-//! What a collector's answer means for the chunk that was sent.
+//! The meaning of a collector's response for the chunk that was sent.
 
 use std::error::Error;
 use std::io;
@@ -11,72 +11,72 @@ use tonic::{Code, Status};
 use crate::json;
 use crate::wire::Fields;
 
-/// An answer, or the lack of one.
+/// A response, or the lack of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) verdict: Verdict,
-    /// For people, as the collector wrote it.
+    /// The text for logs and errors, as the collector wrote it.
     pub(crate) reason: String,
 }
 
-/// What to do with the chunk.
+/// The consequence for the chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing: it was taken, but for `rejected` records, which must not be sent again.
-    Taken { rejected: u64 },
-    /// Send it in parts, to find out which of its records is refused.
+    /// Done. The collector accepted all records but `rejected`, which must not be sent again.
+    Accepted { rejected: u64 },
+    /// Send it in sub-batches, to find the invalid record.
     Invalid,
-    /// Nothing: it was refused for good.
-    Refused,
-    /// Send it in smaller parts.
+    /// Done. The collector rejected the chunk for good.
+    Rejected,
+    /// Send it in smaller sub-batches.
     TooLarge,
-    /// Send it in two parts: it may be too large, or there may be no room for it.
+    /// Send it in two sub-batches. It may be too large, or the collector may be out of resources.
     Exhausted,
-    /// Send it again, after `delay` if the collector says so.
+    /// Send it again, after `delay` if the collector requested one.
     Later { delay: Option<Duration> },
-    /// Send it again, less and less often: the collector does not know or allow the sender, whose credentials may be replaced.
+    /// Send it again, with backoff. The collector rejects the credentials, which may be replaced.
     Unauthorized,
-    /// Send it again: the connection failed, perhaps only because it was idle for long.
-    Unanswered,
-    /// Send it again: no encrypted connection can be had.
-    Unencrypted,
-    /// Nothing: it cannot be sent, or nobody can tell what became of it.
-    Lost,
+    /// Send it again. The connection failed, perhaps only because it was idle for long.
+    NoResponse,
+    /// Send it again. The TLS handshake failed.
+    TlsFailed,
+    /// Done. The chunk cannot be sent, or its outcome is unknown.
+    Dropped,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn new(verdict: Verdict, reason: impl Into<String>) -> Self {
         Self { verdict, reason: reason.into() }
     }
 
-    /// No answer came.
-    pub(crate) fn unanswered(error: &(dyn Error + 'static)) -> Self {
-        let verdict = if is_tls(error) { Verdict::Unencrypted } else { Verdict::Unanswered };
-        Self::new(verdict, chain(error))
+    /// Creates the result of a request without a response.
+    pub(crate) fn none(error: &(dyn Error + 'static)) -> Self {
+        let verdict = if is_tls(error) { Verdict::TlsFailed } else { Verdict::NoResponse };
+        Self::new(verdict, with_causes(error))
     }
 
-    /// The message of a success. One that is empty, damaged or something else still is a success.
-    pub(crate) fn taken(message: &[u8]) -> Self {
+    /// Reads the message of a success. An empty, damaged or foreign message still is a success.
+    pub(crate) fn accepted(message: &[u8]) -> Self {
         let partial = Fields::all(message, 1).last().unwrap_or_default();
         let rejected = u64::try_from(Fields::number(partial, 1).cast_signed()).unwrap_or(0);
-        Self::taken_but(rejected, Fields::text(partial, 2))
+        Self::accepted_but(rejected, Fields::text(partial, 2))
     }
 
-    /// The message of a success, in JSON.
-    pub(crate) fn taken_json(message: &[u8]) -> Self {
+    /// Reads the JSON message of a success.
+    pub(crate) fn accepted_json(message: &[u8]) -> Self {
         let (rejected, reason) = json::rejected(message);
-        Self::taken_but(rejected, reason)
+        Self::accepted_but(rejected, reason)
     }
 
-    fn taken_but(rejected: u64, reason: String) -> Self {
+    fn accepted_but(rejected: u64, reason: String) -> Self {
         match (rejected, reason.as_str()) {
-            (1.., "") => Self::new(Verdict::Taken { rejected }, "no reason given"),
-            _ => Self::new(Verdict::Taken { rejected }, reason),
+            (1.., "") => Self::new(Verdict::Accepted { rejected }, "no reason given"),
+            _ => Self::new(Verdict::Accepted { rejected }, reason),
         }
     }
 
-    /// A gRPC status that is not OK.
-    pub(crate) fn of_grpc(status: &Status) -> Self {
+    /// Interprets a gRPC status that is not OK.
+    pub(crate) fn from_grpc_status(status: &Status) -> Self {
         let delay = retry_delay(status.details());
         let verdict = match status.code() {
             Code::Cancelled
@@ -89,25 +89,25 @@ impl Answer {
             Code::ResourceExhausted if delay.is_some() => Verdict::Later { delay },
             Code::ResourceExhausted => Verdict::Exhausted,
             Code::InvalidArgument => Verdict::Invalid,
-            _ => Verdict::Refused,
+            _ => Verdict::Rejected,
         };
         Self::new(verdict, with_detail(format!("gRPC {:?}", status.code()), status.message()))
     }
 
-    /// An HTTP status that is not a success.
-    pub(crate) fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Self {
+    /// Interprets an HTTP status that is not a success.
+    pub(crate) fn from_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Self {
         let verdict = match status.as_u16() {
             429 | 503 => Verdict::Later { delay: retry_after(headers, now) },
             502 | 504 => Verdict::Later { delay: None },
             401 | 403 => Verdict::Unauthorized,
             400 => Verdict::Invalid,
             413 => Verdict::TooLarge,
-            _ => Verdict::Refused,
+            _ => Verdict::Rejected,
         };
         let header = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let text = match (header(LOCATION), header(CONTENT_TYPE)) {
             (Some(location), _) if status.is_redirection() => {
-                format!("redirects, which are not followed, to {location}")
+                format!("redirect to {location} not followed")
             }
             (_, Some(kind)) if kind.starts_with("application/x-protobuf") => Fields::text(body, 2),
             _ => String::from_utf8_lossy(body).into_owned(),
@@ -123,7 +123,7 @@ fn with_detail(status: String, detail: &str) -> String {
     }
 }
 
-/// The delay of a `google.rpc.RetryInfo` in an encoded `google.rpc.Status`.
+/// Returns the delay of a `google.rpc.RetryInfo` in an encoded `google.rpc.Status`.
 fn retry_delay(status: &[u8]) -> Option<Duration> {
     let is_retry_info = |detail: &&[u8]| Fields::text(detail, 1).ends_with("/google.rpc.RetryInfo");
     let detail = Fields::all(status, 3).find(is_retry_info)?;
@@ -132,7 +132,7 @@ fn retry_delay(status: &[u8]) -> Option<Duration> {
     Duration::from_secs(seconds.ok()?).checked_add(Duration::from_nanos(nanos.ok()?))
 }
 
-/// The delay of a `Retry-After`: seconds or a date.
+/// Returns the delay of a `Retry-After` header, which holds seconds or a date.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse() {
@@ -141,7 +141,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     }
 }
 
-/// Whether the error comes from TLS.
+/// Returns `true` if the error comes from TLS.
 fn is_tls(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(cause) = next {
@@ -154,8 +154,8 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// An error and what caused it, in one line, without repeating what is said already.
-pub(crate) fn chain(error: &dyn Error) -> String {
+/// Formats an error and its causes in one line, without repeated texts.
+fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -175,12 +175,12 @@ mod tests {
     const NOW: Duration = Duration::from_secs(784_111_777);
 
     #[test]
-    fn http_answers_mean_what_otlp_says() {
+    fn http_status_means_what_otlp_specifies() {
         let check = |status: u16, headers: &[(&'static str, &str)], body: &[u8], verdict: Verdict, reason: &str| {
             let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
             let status = StatusCode::from_u16(status).unwrap();
-            let answer = Answer::of_http(status, &headers, body, SystemTime::UNIX_EPOCH + NOW);
-            assert_eq!(answer, Answer::new(verdict, format!("HTTP {status}{reason}")));
+            let response = Response::from_http(status, &headers, body, SystemTime::UNIX_EPOCH + NOW);
+            assert_eq!(response, Response::new(verdict, format!("HTTP {status}{reason}")));
         };
         let later = |seconds| Verdict::Later { delay: Some(Duration::from_secs(seconds)) };
         let some_time = Verdict::Later { delay: None };
@@ -192,7 +192,7 @@ mod tests {
             }
         }
         for status in [404, 405, 408, 422, 500, 501] {
-            check(status, &[("retry-after", "7")], b"no", Verdict::Refused, ": no");
+            check(status, &[("retry-after", "7")], b"no", Verdict::Rejected, ": no");
         }
         check(413, &[], b"", Verdict::TooLarge, "");
         for status in [429, 503] {
@@ -212,15 +212,15 @@ mod tests {
             check(status, &[], b"", some_time, "");
         }
         let location = [("location", "http://elsewhere/")];
-        let reason = ": redirects, which are not followed, to http://elsewhere/";
-        check(308, &location, b"body", Verdict::Refused, reason);
+        let reason = ": redirect to http://elsewhere/ not followed";
+        check(308, &location, b"body", Verdict::Rejected, reason);
         let protobuf = [("content-type", "application/x-protobuf")];
         check(400, &protobuf, b"\x08\x03\x12\x03bad", Verdict::Invalid, ": bad");
         check(400, &protobuf, b"\xff", Verdict::Invalid, "");
     }
 
     #[test]
-    fn grpc_answers_mean_what_otlp_says() {
+    fn grpc_status_means_what_otlp_specifies() {
         let retry_info = |delay: &[u8]| {
             let mut detail = b"\x0a\x28type.googleapis.com/google.rpc.RetryInfo".to_vec();
             detail.extend([0x12, delay.len() as u8 + 2, 0x0a, delay.len() as u8]);
@@ -234,12 +234,12 @@ mod tests {
         let check = |codes: &[i32], details: &[u8], verdict: Verdict| {
             for code in codes.iter().map(|code| Code::from(*code)) {
                 let status = Status::with_details(code, "m", details.to_vec().into());
-                assert_eq!(Answer::of_grpc(&status), Answer::new(verdict, format!("gRPC {code:?}: m")));
+                assert_eq!(Response::from_grpc_status(&status), Response::new(verdict, format!("gRPC {code:?}: m")));
             }
         };
         check(&[1, 4, 10, 11, 14, 15], b"", some_time);
         check(&[7, 16], b"", Verdict::Unauthorized);
-        check(&[2, 5, 6, 9, 12, 13], b"", Verdict::Refused);
+        check(&[2, 5, 6, 9, 12, 13], b"", Verdict::Rejected);
         check(&[3], b"", Verdict::Invalid);
         check(&[8], b"", Verdict::Exhausted);
         // 1 s and 500,000,000 ns; nothing; -1 s; garbage.
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn any_success_is_one() {
+    fn any_protobuf_success_is_accepted() {
         let cases: [(&[u8], u64, &str); 7] = [
             (b"", 0, ""),
             (b"\x0a\x00", 0, ""),
@@ -261,12 +261,16 @@ mod tests {
             (b"<html>not OTLP", 0, ""),
         ];
         for (message, rejected, reason) in cases {
-            assert_eq!(Answer::taken(message), Answer::new(Verdict::Taken { rejected }, reason), "{message:?}");
+            assert_eq!(
+                Response::accepted(message),
+                Response::new(Verdict::Accepted { rejected }, reason),
+                "{message:?}"
+            );
         }
     }
 
     #[test]
-    fn any_success_in_json_is_one() {
+    fn any_json_success_is_accepted() {
         let cases = [
             ("", 0, ""),
             ("{}", 0, ""),
@@ -279,8 +283,8 @@ mod tests {
         ];
         for (message, rejected, reason) in cases {
             assert_eq!(
-                Answer::taken_json(message.as_bytes()),
-                Answer::new(Verdict::Taken { rejected }, reason),
+                Response::accepted_json(message.as_bytes()),
+                Response::new(Verdict::Accepted { rejected }, reason),
                 "{message}"
             );
         }

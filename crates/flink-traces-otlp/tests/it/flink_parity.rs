@@ -1,12 +1,11 @@
-//! Under `compatibility: flink`, what Flink 2.3.0 sent is what is sent here. The data are requests that its own reporters made,
-//! in OTLP/JSON.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod support;
+//! Tests that `compatibility: flink` sends what Flink 2.3.0 sends.
+//!
+//! The data files hold requests of Flink's reporters in OTLP/JSON.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::support::{event_reporter, options, trace_reporter};
 use expect_test::{Expect, expect};
 use flink_traces_api::{
     AttributeValue, Compatibility, Deadline, Event, Failure, Identity, ReportContext, ReportedEvent, ReportedSpan,
@@ -20,9 +19,8 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1 as proto;
 use prost::Message;
-use support::{event_reporter, options, trace_reporter};
 
-/// Attributes that Flink takes from the group's variables.
+/// The attributes that Flink takes from the variables of the metric group.
 const VARIABLES: [&str; 3] = ["host", "job_id", "job_name"];
 
 fn split(recorded: &[KeyValue], own: &[&str]) -> (Vec<(String, AttributeValue)>, Arc<ReportContext>) {
@@ -49,7 +47,9 @@ fn millis(nanos: u64) -> i64 {
     nanos.cast_signed() / 1_000_000
 }
 
-/// A span without its ids, which differ, and with its attributes sorted: Flink's order is that of a hash table.
+/// Returns the span without ids, which differ, and with sorted attributes.
+///
+/// Flink's order is that of a hash table.
 fn comparable(span: &proto::Span) -> proto::Span {
     let mut attributes = span.attributes.clone();
     attributes.sort_by(|a, b| a.key.cmp(&b.key));
@@ -57,7 +57,7 @@ fn comparable(span: &proto::Span) -> proto::Span {
     proto::Span { attributes, ..ids }
 }
 
-/// Each span and the one it is a part of, in no order.
+/// Returns each span with its parent, in a canonical order.
 fn with_parents<'a>(spans: impl Iterator<Item = &'a proto::Span> + Clone) -> Vec<String> {
     let by_id: BTreeMap<_, _> = spans.clone().map(|span| (&span.span_id, comparable(span))).collect();
     let mut all: Vec<_> =
@@ -67,9 +67,9 @@ fn with_parents<'a>(spans: impl Iterator<Item = &'a proto::Span> + Clone) -> Vec
 }
 
 #[test]
-fn spans_are_flinks() {
+fn spans_equal_those_of_flink() {
     let recorded: ExportTraceServiceRequest =
-        serde_json::from_str(include_str!("data/flink-2.3.0-traces.json")).unwrap();
+        serde_json::from_str(include_str!("../data/flink-2.3.0-traces.json")).unwrap();
     let of_resource = &recorded.resource_spans[0];
     let mut reported = Vec::new();
     for of_scope in &of_resource.scope_spans {
@@ -82,8 +82,8 @@ fn spans_are_flinks() {
                     .end_ts_millis(millis(span.end_time_unix_nano));
                 attributes.into_iter().fold(builder, |builder, (key, value)| builder.attribute(key, value))
             };
-            let parts = of_scope.spans.iter().filter(|span| span.parent_span_id == root.span_id).map(build);
-            let span = build(root).identity(Identity::of(&[&root.name])).children(parts).build(&SystemClock);
+            let children = of_scope.spans.iter().filter(|span| span.parent_span_id == root.span_id).map(build);
+            let span = build(root).identity(Identity::of(&[&root.name])).children(children).build(&SystemClock);
             reported.push(ReportedSpan::new(Arc::new(span), split(&root.attributes, &[]).1));
         }
     }
@@ -93,7 +93,7 @@ fn spans_are_flinks() {
     trace_reporter(&config).report(&reported, &Deadline::unlimited()).unwrap();
 
     let found = collector.spans();
-    let native = ReceivedSpan::read_json(include_str!("data/flink-2.3.0-traces.json")).unwrap();
+    let native = ReceivedSpan::read_json(include_str!("../data/flink-2.3.0-traces.json")).unwrap();
     assert_eq!(found[0].resource(), native[0].resource());
     let of_scope = &of_resource.scope_spans[0];
     assert!(found.iter().all(|span| span.scope() == of_scope.scope.as_ref().unwrap().name));
@@ -102,8 +102,9 @@ fn spans_are_flinks() {
 }
 
 #[test]
-fn log_records_are_flinks() {
-    let recorded: ExportLogsServiceRequest = serde_json::from_str(include_str!("data/flink-2.3.0-logs.json")).unwrap();
+fn log_records_equal_those_of_flink() {
+    let recorded: ExportLogsServiceRequest =
+        serde_json::from_str(include_str!("../data/flink-2.3.0-logs.json")).unwrap();
     let of_resource = &recorded.resource_logs[0];
     let mut expected = Vec::new();
     let mut reported = Vec::new();
@@ -128,7 +129,7 @@ fn log_records_are_flinks() {
     event_reporter(&config).report(&reported, &Deadline::unlimited()).unwrap();
 
     let found = collector.events();
-    let native = ReceivedEvent::read_json(include_str!("data/flink-2.3.0-logs.json")).unwrap();
+    let native = ReceivedEvent::read_json(include_str!("../data/flink-2.3.0-logs.json")).unwrap();
     assert_eq!(found[0].resource(), native[0].resource());
     let log = |event: &ReceivedEvent| LogRecord::decode(event.to_protobuf().as_slice()).unwrap();
     let found: Vec<(String, LogRecord)> = found.iter().map(|event| (event.scope().to_owned(), log(event))).collect();
@@ -154,7 +155,7 @@ fn failed_checkpoint(compatibility: Compatibility) -> ReportedSpan {
 }
 
 #[test]
-fn a_failed_checkpoint_by_compatibility() {
+fn failed_checkpoint_depends_on_compatibility() {
     let check = |compatibility: Compatibility, name: &str, expected: Expect| {
         let collector = OtlpCollector::start().unwrap();
         let endpoint = collector.grpc_endpoint();

@@ -1,35 +1,32 @@
-//! What each answer of a collector does to a report.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod support;
+//! Tests of the effect of each response on a report.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use flink_traces_api::{Deadline, Event, ReportedEvent, ReportedSpan, Span, SystemClock};
-use flink_traces_testkit::{Answer, GrpcStatus, HttpAnswer, OtlpCollector};
-use support::{
+use crate::support::{
     PROTOCOLS, context, dead_spans, event_reporter, losses, no_orphans, options, trace_reporter, tree, wide_tree,
 };
+use flink_traces_api::{Deadline, Event, ReportedEvent, ReportedSpan, Span, SystemClock};
+use flink_traces_testkit::{Answer, GrpcStatus, HttpAnswer, OtlpCollector};
 
-/// What comes of one report of four spans, one with three parts.
+/// The result of reporting four spans: one root with three children.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     requests: usize,
-    /// How many spans the collector has, copies counted.
-    taken: usize,
+    /// The number of spans that the collector has, including duplicates.
+    delivered: usize,
     rejected: usize,
-    lost: usize,
-    /// How many spans the dead-letter file has.
+    dropped: usize,
+    /// The number of spans in the dead-letter file.
     kept: usize,
 }
 
-const TAKEN: Outcome = Outcome { requests: 1, taken: 4, rejected: 0, lost: 0, kept: 0 };
-const REFUSED: Outcome = Outcome { requests: 1, taken: 0, rejected: 4, lost: 0, kept: 4 };
-const SENT_AGAIN: Outcome = Outcome { requests: 2, ..TAKEN };
-const SENT_IN_HALVES: Outcome = Outcome { requests: 3, ..TAKEN };
+const DELIVERED: Outcome = Outcome { requests: 1, delivered: 4, rejected: 0, dropped: 0, kept: 0 };
+const REJECTED: Outcome = Outcome { requests: 1, delivered: 0, rejected: 4, dropped: 0, kept: 4 };
+const RETRIED: Outcome = Outcome { requests: 2, ..DELIVERED };
+const HALVED: Outcome = Outcome { requests: 3, ..DELIVERED };
 
-/// Reports to a collector that gives these answers, the last one for ever.
+/// Reports to a collector that returns these responses. The last one repeats.
 fn outcome(protocol: &str, answers: &[Answer], more: &[(&str, &str)]) -> Outcome {
     let shown: String = format!("{protocol} {answers:?}").chars().take(200).collect();
     let collector = OtlpCollector::start().unwrap();
@@ -44,101 +41,101 @@ fn outcome(protocol: &str, answers: &[Answer], more: &[(&str, &str)]) -> Outcome
         &[&[("dead-letter.directory", directory.path().to_str().unwrap())], more].concat(),
     );
     let result = trace_reporter(&config).report(&[tree(1)], &Deadline::unlimited());
-    let (rejected, lost) = losses(&result);
+    let (rejected, dropped) = losses(&result);
     let requests = collector.requests();
     let whole = requests.iter().filter(|request| request.records == 4);
     assert!(whole.clone().all(|request| request.message == requests[0].message), "{shown}: not the same bytes");
     no_orphans(&collector);
     let kept = dead_spans(directory.path()).len();
-    Outcome { requests: requests.len(), taken: collector.spans().len(), rejected, lost, kept }
+    Outcome { requests: requests.len(), delivered: collector.spans().len(), rejected, dropped, kept }
 }
 
-/// The first answer is `answer`, then everything is taken.
+/// Checks the result if the first response is `answer` and the collector accepts all others.
 fn check(protocol: &str, answer: impl Into<Answer>, expected: Outcome) {
     let answer = answer.into();
     assert_eq!(outcome(protocol, &[answer.clone(), Answer::Accept], &[]), expected, "{protocol} {answer:.200?}");
 }
 
-/// All answers are `answer`.
+/// Checks the result if all responses are `answer`.
 fn check_always(protocol: &str, answer: impl Into<Answer>, more: &[(&str, &str)], expected: Outcome) {
     let answer = answer.into();
     assert_eq!(outcome(protocol, &[answer.clone(), answer.clone()], more), expected, "{protocol} {answer:.200?}");
 }
 
 #[test]
-fn any_success_is_one() {
+fn any_success_is_delivered() {
     for protocol in PROTOCOLS {
-        check(protocol, Answer::Accept, TAKEN);
+        check(protocol, Answer::Accept, DELIVERED);
     }
-    check("grpc", GrpcStatus::new(0, ""), TAKEN);
+    check("grpc", GrpcStatus::new(0, ""), DELIVERED);
     for status in [200, 202, 204] {
-        check("http", HttpAnswer::new(status), TAKEN);
+        check("http", HttpAnswer::new(status), DELIVERED);
     }
     for (kind, body) in [
         ("application/x-protobuf", "\u{1}\u{2}not protobuf"),
         ("application/json", r#"{"partialSuccess":null}"#),
         ("text/html", "<html>"),
     ] {
-        check("http", HttpAnswer::new(200).header("content-type", kind).body(body), TAKEN);
+        check("http", HttpAnswer::new(200).header("content-type", kind).body(body), DELIVERED);
     }
-    // The collector took it, but whoever is in between hid that.
-    check("grpc", HttpAnswer::new(200).body("<html>"), Outcome { rejected: 4, kept: 4, ..TAKEN });
+    // The collector accepted it, but a proxy replaced the response.
+    check("grpc", HttpAnswer::new(200).body("<html>"), Outcome { rejected: 4, kept: 4, ..DELIVERED });
 }
 
 #[test]
-fn what_is_rejected_in_part_is_counted_and_never_sent_again() {
+fn partial_success_is_counted_and_not_retried() {
     for protocol in PROTOCOLS {
         let partial = |rejected| Answer::PartialSuccess { rejected, message: "because".to_owned() };
-        check(protocol, partial(1), Outcome { taken: 3, rejected: 1, ..TAKEN });
-        check(protocol, partial(99), Outcome { taken: 0, rejected: 4, ..TAKEN });
+        check(protocol, partial(1), Outcome { delivered: 3, rejected: 1, ..DELIVERED });
+        check(protocol, partial(99), Outcome { delivered: 0, rejected: 4, ..DELIVERED });
     }
 }
 
 #[test]
-fn a_remark_without_rejections_is_a_success() {
+fn warning_without_rejections_is_a_success() {
     for protocol in PROTOCOLS {
-        check(protocol, Answer::PartialSuccess { rejected: 0, message: "deprecated".to_owned() }, TAKEN);
+        check(protocol, Answer::PartialSuccess { rejected: 0, message: "deprecated".to_owned() }, DELIVERED);
     }
 }
 
 #[test]
-fn grpc_codes_that_pass_are_tried_again() {
+fn temporary_grpc_status_is_retried() {
     for code in [1, 4, 10, 11, 14, 15] {
-        check("grpc", GrpcStatus::new(code, "later"), SENT_AGAIN);
+        check("grpc", GrpcStatus::new(code, "later"), RETRIED);
     }
 }
 
 #[test]
-fn exhausted_resources_are_waited_for_or_split_once() {
+fn exhausted_resources_are_retried_or_split_once() {
     let exhausted = GrpcStatus::new(8, "too much");
-    check("grpc", exhausted.clone().retry_delay(Duration::from_millis(2)), SENT_AGAIN);
-    check("grpc", exhausted.clone(), SENT_IN_HALVES);
-    // The first half, with the whole, is refused again; then its parts may not be sent.
-    check_always("grpc", exhausted, &[], Outcome { requests: 2, ..REFUSED });
+    check("grpc", exhausted.clone().retry_delay(Duration::from_millis(2)), RETRIED);
+    check("grpc", exhausted.clone(), HALVED);
+    // The first half, which holds the root, is rejected again. Then its children must not be sent.
+    check_always("grpc", exhausted, &[], Outcome { requests: 2, ..REJECTED });
 }
 
 #[test]
-fn grpc_codes_that_stay_are_kept_as_dead_letters() {
+fn permanent_grpc_status_makes_dead_letters() {
     for code in [2, 5, 6, 9, 12, 13] {
-        check("grpc", GrpcStatus::new(code, "never"), REFUSED);
+        check("grpc", GrpcStatus::new(code, "never"), REJECTED);
     }
 }
 
 #[test]
-fn an_invalid_request_is_taken_apart() {
+fn invalid_request_is_split() {
     for (protocol, answer) in [
         ("grpc", Answer::from(GrpcStatus::new(3, "bad"))),
         ("grpc", HttpAnswer::new(400).into()),
         ("http", HttpAnswer::new(400).into()),
     ] {
-        check(protocol, answer.clone(), SENT_IN_HALVES);
-        // Down to the whole alone; then its parts may not be sent.
-        check_always(protocol, answer, &[], Outcome { requests: 3, ..REFUSED });
+        check(protocol, answer.clone(), HALVED);
+        // Splitting ends at the root alone. Then its children must not be sent.
+        check_always(protocol, answer, &[], Outcome { requests: 3, ..REJECTED });
     }
 }
 
 #[test]
-fn refused_credentials_are_waited_for_or_dropped() {
+fn unauthorized_is_retried_or_dropped() {
     for (protocol, answer) in [
         ("grpc", Answer::from(GrpcStatus::new(7, "who?"))),
         ("grpc", GrpcStatus::new(16, "who?").into()),
@@ -147,57 +144,61 @@ fn refused_credentials_are_waited_for_or_dropped() {
         ("http", HttpAnswer::new(403).into()),
     ] {
         let twice = [answer.clone(), answer.clone(), Answer::Accept];
-        // Not even without any patience are they given up.
-        let impatient = [("retry.timeout", "0")];
-        assert_eq!(outcome(protocol, &twice, &impatient), Outcome { requests: 3, ..TAKEN }, "{protocol} {answer:?}");
-        check_always(protocol, answer, &[("on-auth-failure", "drop")], REFUSED);
+        // Without a retry timeout, too, the records are kept.
+        let no_retries = [("retry.timeout", "0")];
+        assert_eq!(
+            outcome(protocol, &twice, &no_retries),
+            Outcome { requests: 3, ..DELIVERED },
+            "{protocol} {answer:?}"
+        );
+        check_always(protocol, answer, &[("on-auth-failure", "drop")], REJECTED);
     }
 }
 
 #[test]
-fn http_statuses_that_pass_are_tried_again() {
+fn temporary_http_status_is_retried() {
     for protocol in PROTOCOLS {
         for status in [429, 502, 503, 504] {
-            check(protocol, HttpAnswer::new(status), SENT_AGAIN);
+            check(protocol, HttpAnswer::new(status), RETRIED);
         }
-        check(protocol, HttpAnswer::new(503).body(vec![0; 5 << 20]), SENT_AGAIN);
+        check(protocol, HttpAnswer::new(503).body(vec![0; 5 << 20]), RETRIED);
     }
 }
 
 #[test]
-fn http_statuses_that_stay_are_kept_as_dead_letters() {
+fn permanent_http_status_makes_dead_letters() {
     for protocol in PROTOCOLS {
         for status in [307, 308, 404, 405, 408, 422, 500, 501] {
-            check(protocol, HttpAnswer::new(status), REFUSED);
+            check(protocol, HttpAnswer::new(status), REJECTED);
         }
     }
 }
 
 #[test]
-fn a_request_that_is_too_large_is_sent_in_halves() {
+fn too_large_request_is_halved() {
     for protocol in PROTOCOLS {
-        check(protocol, HttpAnswer::new(413), SENT_IN_HALVES);
-        check_always(protocol, HttpAnswer::new(413), &[], Outcome { requests: 3, ..REFUSED });
+        check(protocol, HttpAnswer::new(413), HALVED);
+        check_always(protocol, HttpAnswer::new(413), &[], Outcome { requests: 3, ..REJECTED });
     }
 }
 
 #[test]
-fn a_lost_connection_is_tried_again() {
+fn lost_connection_is_retried() {
     for protocol in PROTOCOLS {
-        check(protocol, Answer::Close, SENT_AGAIN);
-        check(protocol, Answer::CloseInAnswer, Outcome { taken: 8, ..SENT_AGAIN });
+        check(protocol, Answer::Close, RETRIED);
+        check(protocol, Answer::CloseInAnswer, Outcome { delivered: 8, ..RETRIED });
     }
 }
 
 #[test]
-fn of_an_endless_answer_nothing_is_assumed() {
+fn response_above_limit_drops_the_records() {
     for protocol in PROTOCOLS {
-        check(protocol, HttpAnswer::new(200).body(vec![0; 5 << 20]), Outcome { lost: 4, ..TAKEN });
+        check(protocol, HttpAnswer::new(200).body(vec![0; 5 << 20]), Outcome { dropped: 4, ..DELIVERED });
     }
 }
 
 #[test]
-fn a_delay_that_the_collector_asks_for_is_kept() {
+fn requested_delay_is_honored() {
     let delay = Duration::from_millis(60);
     let cases = [
         ("grpc", GrpcStatus::new(14, "").retry_delay(delay).into(), delay),
@@ -205,20 +206,20 @@ fn a_delay_that_the_collector_asks_for_is_kept() {
     ];
     for (protocol, answer, delay) in cases {
         let start = Instant::now();
-        check(protocol, answer, SENT_AGAIN);
+        check(protocol, answer, RETRIED);
         assert!(start.elapsed() >= delay);
     }
 }
 
 #[test]
-fn a_single_record_that_is_too_large_is_rejected_alone() {
+fn too_large_record_is_rejected_alone() {
     for (protocol, marker) in [
         ("grpc", &b"place\x12\x02\x18\x01"[..]),
         ("http", b"place\x12\x02\x18\x01"),
         ("http/json", br#""key":"place","value":{"intValue":"1"}"#),
     ] {
         let collector = OtlpCollector::start().unwrap();
-        // Refuses whatever holds the span that is second of its siblings.
+        // Rejects each request with a span that is the second of its siblings.
         collector.answer_by(move |request| match request.message.windows(marker.len()).any(|bytes| bytes == marker) {
             true => HttpAnswer::new(413).into(),
             false => Answer::Accept,
@@ -226,13 +227,13 @@ fn a_single_record_that_is_too_large_is_rejected_alone() {
         let endpoint = collector.grpc_endpoint();
         let mut reporter = trace_reporter(&options(&endpoint, protocol, &[]));
         let result =
-            support::report_and_balance(&mut *reporter, &[tree(1), tree(2)], &Deadline::unlimited(), &collector);
+            crate::support::report_and_balance(&mut *reporter, &[tree(1), tree(2)], &Deadline::unlimited(), &collector);
         assert_eq!(losses(&result), (2, 0));
     }
 }
 
 #[test]
-fn a_single_record_that_is_too_large_goes_without_the_rest_of_its_texts() {
+fn too_large_record_is_sent_with_truncated_texts() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         collector.answer_by(|request| match request.message.len() > 4_000 {
@@ -259,7 +260,9 @@ fn a_single_record_that_is_too_large_goes_without_the_rest_of_its_texts() {
     }
 }
 
-/// Reports ten trees to a collector that answers 400 to whatever holds `poison`; answers what was rejected and kept.
+/// Reports ten trees to a collector that rejects requests with `poison`.
+///
+/// Returns the losses and the dead letters.
 fn poisoned(protocol: &str, poison: &'static [u8]) -> ((usize, usize), Vec<String>) {
     let collector = OtlpCollector::start().unwrap();
     collector.answer_by(move |request| match request.message.windows(poison.len()).any(|bytes| bytes == poison) {
@@ -271,18 +274,18 @@ fn poisoned(protocol: &str, poison: &'static [u8]) -> ((usize, usize), Vec<Strin
     let more = [("dead-letter.directory", directory.path().to_str().unwrap()), ("batch.bytes", "2 kb")];
     let mut reporter = trace_reporter(&options(&endpoint, protocol, &more));
     let trees: Vec<_> = (0..10).map(tree).collect();
-    let result = support::report_and_balance(&mut *reporter, &trees, &Deadline::unlimited(), &collector);
+    let result = crate::support::report_and_balance(&mut *reporter, &trees, &Deadline::unlimited(), &collector);
     no_orphans(&collector);
     (losses(&result), dead_spans(directory.path()))
 }
 
 #[test]
-fn a_poisonous_record_is_found_and_kept_and_all_others_are_delivered() {
+fn invalid_record_is_isolated_and_others_delivered() {
     for protocol in ["grpc", "http"] {
-        // The second part of every tree.
+        // The second child of every tree.
         let (losses, kept) = poisoned(protocol, b"place\x12\x02\x18\x01");
         assert_eq!((losses, kept), ((10, 0), vec!["Part".to_owned(); 10]));
-        // The whole of one tree: its parts would be orphans.
+        // The root of one tree: its children would be orphans.
         let (losses, mut kept) = poisoned(protocol, b"number\x12\x02\x18\x05");
         kept.sort();
         assert_eq!((losses, kept.join(" ")), ((4, 0), "Part Part Part Whole".to_owned()));
@@ -290,7 +293,7 @@ fn a_poisonous_record_is_found_and_kept_and_all_others_are_delivered() {
 }
 
 #[test]
-fn dead_letters_are_whole_private_and_bounded() {
+fn dead_letters_are_complete_private_and_bounded() {
     let directory = tempfile::tempdir().unwrap();
     let below = directory.path().join("a/b");
     let file = below.join("traces-otlp.jsonl");
@@ -302,10 +305,10 @@ fn dead_letters_are_whole_private_and_bounded() {
     let mut report = || losses(&reporter.report(&[tree(1)], &Deadline::unlimited()));
     assert_eq!(report(), (4, 0));
     let line = std::fs::read(&file).unwrap();
-    // What a crash left of a line is cut off.
+    // The rest of a line that a crash left is cut off.
     std::fs::write(&file, [&line[..], &line[..100]].concat()).unwrap();
     assert_eq!((report(), std::fs::read(&file).unwrap()), ((4, 0), line.repeat(2)));
-    // Beyond the bound, what is refused is still counted.
+    // Beyond the limit, rejected records are still counted.
     for _ in 0..3 {
         assert_eq!(report(), (4, 0));
     }
@@ -316,7 +319,7 @@ fn dead_letters_are_whole_private_and_bounded() {
         use std::os::unix::fs::PermissionsExt;
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&file), mode(&below)), (0o600, 0o700));
-        // A link that somebody put there is not followed.
+        // A symbolic link is not followed.
         let elsewhere = directory.path().join("elsewhere");
         std::fs::write(&elsewhere, "").unwrap();
         std::fs::remove_file(&file).unwrap();
@@ -326,7 +329,7 @@ fn dead_letters_are_whole_private_and_bounded() {
 }
 
 #[test]
-fn a_collector_with_a_small_limit_gets_everything_in_parts() {
+fn http_collector_with_small_limit_gets_everything() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         let limit = if protocol == "http/json" { 2_000 } else { 700 };
@@ -345,7 +348,7 @@ fn a_collector_with_a_small_limit_gets_everything_in_parts() {
 }
 
 #[test]
-fn a_grpc_server_that_takes_small_messages_only_gets_everything() {
+fn grpc_collector_with_small_limit_gets_everything() {
     let collector = OtlpCollector::start().unwrap();
     collector.answer_by(|request| match request.message.len() > 100 << 10 {
         true => GrpcStatus::new(8, "received message larger than max").into(),
@@ -354,12 +357,12 @@ fn a_grpc_server_that_takes_small_messages_only_gets_everything() {
     let endpoint = collector.grpc_endpoint();
     let mut reporter = trace_reporter(&options(&endpoint, "grpc", &[]));
     let trees = [wide_tree(1, 10_000)];
-    support::report_and_balance(&mut *reporter, &trees, &Deadline::unlimited(), &collector).unwrap();
+    crate::support::report_and_balance(&mut *reporter, &trees, &Deadline::unlimited(), &collector).unwrap();
     no_orphans(&collector);
 }
 
 #[test]
-fn a_redirect_is_not_followed() {
+fn redirect_is_not_followed() {
     for protocol in PROTOCOLS {
         let (collector, other) = (OtlpCollector::start().unwrap(), OtlpCollector::start().unwrap());
         let location = format!("{}/v1/traces", other.http_endpoint());
@@ -369,7 +372,7 @@ fn a_redirect_is_not_followed() {
             trace_reporter(&options(&endpoint, protocol, &[("exporter.headers.authorization", "canary")]));
         let error = reporter.report(&[tree(1)], &Deadline::unlimited()).unwrap_err();
         let reason = std::error::Error::source(&error).unwrap().to_string();
-        assert_eq!(reason, format!("HTTP 307 Temporary Redirect: redirects, which are not followed, to {location}"));
+        assert_eq!(reason, format!("HTTP 307 Temporary Redirect: redirect to {location} not followed"));
         assert_eq!(other.requests(), []);
     }
 }

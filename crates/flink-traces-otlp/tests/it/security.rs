@@ -1,7 +1,4 @@
-//! Certificates, credentials and proxies, with real handshakes.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod support;
+//! Tests of certificates, credentials and proxies, with real handshakes.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::{PROTOCOLS, losses, options, report_and_balance, trace_reporter, tree};
 use flink_traces_api::Deadline;
 use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use support::{PROTOCOLS, losses, options, report_and_balance, trace_reporter, tree};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
@@ -22,7 +19,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-/// An authority, and files of what it signed.
+/// A certificate authority, and the files of certificates that it signed.
 struct Authority {
     directory: TempDir,
     issuer: Issuer<'static, KeyPair>,
@@ -52,7 +49,9 @@ impl Authority {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    /// Signs a certificate for a host that is valid until the end of a year; files `<name>.pem` and `<name>.key`.
+    /// Signs a certificate for a host, valid until the end of a year.
+    ///
+    /// Writes the files `<name>.pem` and `<name>.key`.
     fn sign(&self, name: &str, host: &str, until: i32) {
         let mut params = CertificateParams::new([host.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2000, 1, 1);
@@ -63,19 +62,19 @@ impl Authority {
     }
 }
 
-/// Ends TLS before a collector, on its own port.
+/// A TLS endpoint in front of a collector, on a port of its own.
 struct Front {
     address: SocketAddr,
     _stop: oneshot::Sender<()>,
 }
 
 impl Front {
-    /// Shows the certificate `name`; wants one of the authority's from clients if `asks`.
-    fn start(authority: &Authority, name: &str, asks: bool, collector: SocketAddr) -> Self {
+    /// Starts with the certificate `name`. Requires a client certificate if `client_auth` is set.
+    fn start(authority: &Authority, name: &str, client_auth: bool, collector: SocketAddr) -> Self {
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
         let builder = builder.with_safe_default_protocol_versions().unwrap();
         let certificates = |file| vec![CertificateDer::from_pem_file(authority.path(file)).unwrap()];
-        let builder = if asks {
+        let builder = if client_auth {
             let mut roots = RootCertStore::empty();
             roots.add(certificates("ca.pem").remove(0)).unwrap();
             let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::new(default_provider()));
@@ -121,10 +120,16 @@ impl Front {
     }
 }
 
-/// Reports four spans over TLS, with these options; answers why they were lost, if they were.
-fn over_tls(protocol: &str, authority: &Authority, server: &str, asks: bool, more: &[(&str, &str)]) -> Option<String> {
+/// Reports four spans over TLS. Returns the reason if they were dropped.
+fn over_tls(
+    protocol: &str,
+    authority: &Authority,
+    server: &str,
+    client_auth: bool,
+    more: &[(&str, &str)],
+) -> Option<String> {
     let collector = OtlpCollector::start().unwrap();
-    let front = Front::start(authority, server, asks, collector.address());
+    let front = Front::start(authority, server, client_auth, collector.address());
     let endpoint = front.endpoint();
     let config = options(&endpoint, protocol, &[&[("retry.timeout", "50 ms")], more].concat());
     let mut reporter = trace_reporter(&config);
@@ -140,7 +145,7 @@ fn over_tls(protocol: &str, authority: &Authority, server: &str, asks: bool, mor
 }
 
 #[test]
-fn an_authority_of_its_own() {
+fn custom_root_certificate_is_trusted() {
     let authority = Authority::new("one");
     authority.sign("server", "localhost", 2100);
     for protocol in PROTOCOLS {
@@ -150,7 +155,7 @@ fn an_authority_of_its_own() {
 }
 
 #[test]
-fn a_client_certificate() {
+fn client_certificate_is_sent() {
     let authority = Authority::new("one");
     authority.sign("server", "localhost", 2100);
     authority.sign("client", "client", 2100);
@@ -168,7 +173,7 @@ fn a_client_certificate() {
 }
 
 #[test]
-fn whom_it_does_not_trust_gets_nothing_and_the_reason_says_why() {
+fn untrusted_server_gets_nothing_error_names_cause() {
     let (authority, other) = (Authority::new("one"), Authority::new("other"));
     authority.sign("server", "localhost", 2100);
     authority.sign("expired", "localhost", 2001);
@@ -187,7 +192,7 @@ fn whom_it_does_not_trust_gets_nothing_and_the_reason_says_why() {
 }
 
 #[test]
-fn files_that_are_of_no_use_are_told_at_once() {
+fn unusable_file_is_an_error_at_creation() {
     let authority = Authority::new("one");
     authority.sign("client", "client", 2100);
     authority.sign("another", "client", 2100);
@@ -195,12 +200,13 @@ fn files_that_are_of_no_use_are_told_at_once() {
     let text = |name: &str| authority.text(name);
     for protocol in PROTOCOLS {
         let check = |more: &[(&str, &str)], expected: &str| {
-            let error = support::try_trace_reporter(&options("https://localhost", protocol, more)).err().unwrap();
+            let error =
+                crate::support::try_trace_reporter(&options("https://localhost", protocol, more)).err().unwrap();
             assert!(error.to_string().contains(expected), "{error}");
         };
         check(&[("exporter.ca-certificates", &text("away.pem"))], "away.pem: No such file");
-        check(&[("exporter.ca-certificates", &text("empty.pem"))], "empty.pem: no certificate in it");
-        check(&[("exporter.ca-certificates", &text("client.key"))], "client.key: no certificate in it");
+        check(&[("exporter.ca-certificates", &text("empty.pem"))], "empty.pem: contains no certificate");
+        check(&[("exporter.ca-certificates", &text("client.key"))], "client.key: contains no certificate");
         let client = |certificate: &str, key: &str| [text(certificate), text(key)];
         for (files, expected) in [
             (client("client.pem", "away.key"), "away.key: No such file"),
@@ -209,13 +215,13 @@ fn files_that_are_of_no_use_are_told_at_once() {
         ] {
             check(&[("exporter.client-certificate", &files[0]), ("exporter.client-key", &files[1])], expected);
         }
-        check(&[("exporter.bearer-token-file", &text("away"))], "the file with the token: No such file");
-        check(&[("exporter.bearer-token-file", &text("empty.pem"))], "the file with the token is empty");
+        check(&[("exporter.bearer-token-file", &text("away"))], "exporter.bearer-token-file: No such file");
+        check(&[("exporter.bearer-token-file", &text("empty.pem"))], "exporter.bearer-token-file: the file is empty");
     }
 }
 
 #[test]
-fn basic_authentication_and_a_token() {
+fn basic_authentication_and_token_are_sent() {
     for protocol in PROTOCOLS {
         for (option, expected) in [
             (("exporter.basic-auth", "me:pass:word"), "Basic bWU6cGFzczp3b3Jk"),
@@ -231,7 +237,7 @@ fn basic_authentication_and_a_token() {
 }
 
 #[test]
-fn a_token_in_a_file_may_change_and_that_ends_the_wait() {
+fn changed_token_file_ends_the_backoff() {
     for protocol in PROTOCOLS {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("token");
@@ -242,7 +248,7 @@ fn a_token_in_a_file_may_change_and_that_ends_the_wait() {
             _ => HttpAnswer::new(401).into(),
         });
         let endpoint = collector.grpc_endpoint();
-        // Longer than the test runs, but for the first wait, which is random.
+        // The backoff is longer than the test, except for the first pause, which is random.
         let more = [
             ("exporter.bearer-token-file", file.to_str().unwrap()),
             ("retry.initial-backoff", "1 d"),
@@ -257,7 +263,7 @@ fn a_token_in_a_file_may_change_and_that_ends_the_wait() {
             });
             report_and_balance(&mut *reporter, &[tree(1)], &Deadline::unlimited(), &collector).unwrap();
         });
-        // A file that is gone or empty leaves the last token in use.
+        // If the file is missing or empty, the last token stays in use.
         std::fs::write(&file, "").unwrap();
         report_and_balance(&mut *reporter, &[tree(1)], &Deadline::unlimited(), &collector).unwrap();
         std::fs::remove_file(&file).unwrap();
@@ -265,7 +271,7 @@ fn a_token_in_a_file_may_change_and_that_ends_the_wait() {
     }
 }
 
-/// An HTTP proxy that remembers the heads of requests to it, and connects to whatever they name.
+/// An HTTP proxy that stores the heads of its requests and connects to any target.
 struct HttpProxy {
     address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
@@ -318,7 +324,7 @@ fn serve(mut client: TcpStream, heads: &Mutex<Vec<String>>) {
 }
 
 #[test]
-fn a_proxy_with_user_and_password_unless_the_host_is_an_exception() {
+fn proxy_with_credentials_is_used_except_for_no_proxy() {
     let authority = Authority::new("one");
     authority.sign("server", "localhost", 2100);
     let ca = authority.text("ca.pem");
@@ -353,24 +359,26 @@ fn a_proxy_with_user_and_password_unless_the_host_is_an_exception() {
     }
 }
 
-/// Options with a secret in each place that may hold one, of those that exclude each other the one at `place`.
-fn with_secrets<'a>(proxy: &'a str, token_file: &'a str, place: usize) -> Vec<(&'a str, &'a str)> {
+/// Returns options with all kinds of secrets.
+///
+/// `index` selects one of those that exclude each other.
+fn with_secrets<'a>(proxy: &'a str, token_file: &'a str, index: usize) -> Vec<(&'a str, &'a str)> {
     let credentials = [
         ("exporter.headers.authorization", "Bearer canary-1234"),
         ("exporter.basic-auth", "canary-user:canary-1234"),
         ("exporter.bearer-token", "canary-1234"),
         ("exporter.bearer-token-file", token_file),
     ];
-    vec![credentials[place], ("exporter.headers.x-key", "canary-5678"), ("exporter.proxy", proxy)]
+    vec![credentials[index], ("exporter.headers.x-key", "canary-5678"), ("exporter.proxy", proxy)]
 }
 
 #[test]
-fn no_secret_is_ever_shown() {
+fn secrets_are_never_shown() {
     let authority = Authority::new("one");
     authority.write("token", "canary-1234\n");
     let token_file = authority.text("token");
     for protocol in PROTOCOLS {
-        for place in 0..4 {
+        for index in 0..4 {
             let collector = OtlpCollector::start().unwrap();
             collector.answer_by(|request| {
                 let echo = format!("{:?} canary-1234 canary-5678 Y2FuYXJ5LXVzZXI6Y2FuYXJ5LTEyMzQ=", request.headers);
@@ -381,11 +389,11 @@ fn no_secret_is_ever_shown() {
             let proxy = HttpProxy::start();
             let url = format!("http://me:canary-9abc@{}", proxy.address);
             let endpoint = format!("{}/v1/traces?key=canary-def0", collector.http_endpoint());
-            let more = [with_secrets(&url, &token_file, place), vec![("retry.timeout", "20 ms")]].concat();
+            let more = [with_secrets(&url, &token_file, index), vec![("retry.timeout", "20 ms")]].concat();
             let config = options(&endpoint, protocol, &more);
             let mut shown = format!("{config:?}");
             let mut errors = String::new();
-            shown += &support::logged("trace", || {
+            shown += &crate::support::logged("trace", || {
                 let mut reporter = trace_reporter(&config);
                 let error = reporter.report(&[tree(1)], &Deadline::unlimited()).unwrap_err();
                 errors = format!("{error} {error:?} {}", std::error::Error::source(&error).unwrap());
@@ -394,7 +402,7 @@ fn no_secret_is_ever_shown() {
             assert!(!proxy.heads().is_empty() && shown.contains("TRACE") && shown.contains("******"));
             for secret in ["canary", "Y2FuYXJ5", "bWU6Y2FuYXJ5"] {
                 let line = shown.lines().find(|line| line.contains(secret));
-                assert_eq!(line, None, "{protocol} {place}");
+                assert_eq!(line, None, "{protocol} {index}");
             }
         }
     }
