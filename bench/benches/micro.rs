@@ -1,4 +1,4 @@
-//! The small parts of the way of a span, one by one: `cargo bench -p bench`.
+//! Microbenchmarks of the steps of a span. Run them with `cargo bench -p bench`.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -42,14 +42,17 @@ import org.apache.flink.traces.slf4j.Slf4jTraceReporter;
 import io.opentelemetry.sdk.trace.SdkTracerProvider;
 
 /**
- * Flink's own way: its registry, its trackers and its reporters as they ship, doing the same as the other programs of the benchmark. It
- * stands in Flink's package because most of what the checkpoint coordinator calls is private to it.
+ * Measures Flink's registry, trackers and reporters with the same work as the other programs.
  *
- * <p>Arguments: the kind of work, how much of it, where the sink listens. Prints what was measured as a line of JSON, as they do.
+ * <p>The class is in a package of Flink, because the checkpoint coordinator uses package-private
+ * methods.
+ *
+ * <p>The arguments are the kind of work, its amount and the address of the sink. Prints the numbers
+ * as a line of JSON.
  */
 public final class Bench {
     private static final long START = 1_795_230_917_019L;
-    /** The reporter's queue holds 2,048 spans, and a batch more while one is sent: so many can be added at once without loss. */
+    /** A number of spans that fits into the queue of the reporter, which holds 2,048. */
     private static final int CHUNK = 1500;
     private static final JobID JOB = JobID.fromHexString("0a4480b1aa43ca25b4801a22462f387a");
 
@@ -76,7 +79,7 @@ public final class Bench {
         List<String> members = new ArrayList<>();
         numbers.forEach((name, number) -> members.add("\"" + name + "\":" + number));
         System.out.println("{" + String.join(",", members) + "}");
-        // Threads of the reporters would keep it alive.
+        // The threads of the reporters would keep the process alive.
         System.exit(0);
     }
 
@@ -154,7 +157,7 @@ public final class Bench {
         return warm.get(warm.size() / 2);
     }
 
-    /** What it costs a caller to hand over a span. */
+    /** Measures the cost of adding a span, for the caller. */
     private Map<String, Double> add(int size) throws Exception {
         OpenTelemetryTraceReporter reporter = new OpenTelemetryTraceReporter();
         JobManagerJobMetricGroup group = group(reporter, options("gRPC"));
@@ -172,7 +175,7 @@ public final class Bench {
         return Map.of("caller", median(goes));
     }
 
-    /** What it costs a caller to hand over a tree, when it has done so before, and how much of it arrives. */
+    /** Measures the cost of adding a tree after a warm-up, and the delivered share of it. */
     private Map<String, Double> tree(int subtasks) throws Exception {
         OpenTelemetryTraceReporter reporter = new OpenTelemetryTraceReporter();
         JobManagerJobMetricGroup group = group(reporter, options("gRPC"));
@@ -205,7 +208,7 @@ public final class Bench {
         return new JobVertexID(0, number);
     }
 
-    /** The whole way of a checkpoint on the JobMaster's main thread. */
+    /** Measures a checkpoint on the main thread of the JobMaster. */
     private Map<String, Double> checkpoint(int subtasks) throws Exception {
         OpenTelemetryTraceReporter reporter = new OpenTelemetryTraceReporter();
         JobManagerJobMetricGroup group = group(reporter, options("gRPC"));
@@ -238,7 +241,7 @@ public final class Bench {
         return Map.of("acknowledged", median(acknowledged), "caller", median(completed));
     }
 
-    /** What a span costs from the caller to the collector, nothing lost: never more at once than the queue holds. */
+    /** Measures the cost of a span from the caller to the collector, without overflow of the queue. */
     private Map<String, Double> export(int size, String protocol) throws Exception {
         OpenTelemetryTraceReporter reporter = new OpenTelemetryTraceReporter();
         JobManagerJobMetricGroup group = group(reporter, options(protocol));
@@ -275,7 +278,7 @@ public final class Bench {
         "RestoreStateDurationMs",
     };
 
-    /** What a job's start costs, from its subtasks' reports to the span. */
+    /** Measures an initialization, from the reports of the subtasks to the span. */
     private Map<String, Double> initialization(int subtasks) {
         JobManagerJobMetricGroup group = group(new Nowhere(), new Properties());
         DefaultCheckpointStatsTracker tracker = new DefaultCheckpointStatsTracker(10, group);
@@ -304,7 +307,7 @@ public final class Bench {
         return Map.of("cpu", median(goes));
     }
 
-    /** What a span costs that the reporter for logs writes into a file, as log4j does by Flink's own configuration. */
+    /** Measures the cost of a span in a log file, with the log4j configuration of Flink. */
     private Map<String, Double> file(int size) throws Exception {
         Path folder = Files.createTempDirectory("bench");
         Path log = folder.resolve("spans.log");
@@ -342,7 +345,7 @@ public final class Bench {
         return Map.of("cpu", cpu / (double) size, "per second", size * 1e9 / wall);
     }
 
-    /** A reporter that throws away what it gets. */
+    /** A reporter that discards its spans. */
     private static final class Nowhere implements TraceReporter {
         @Override
         public void open(MetricConfig config) {}

@@ -1,15 +1,15 @@
-//! Clocks of the operating system: CPU time rather than the time on the wall, which other programs share.
+//! CPU clocks of the operating system. Unlike wall time, CPU time excludes other programs.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The CPU time that this process has used, all threads together.
+/// Returns the CPU time of all threads of this process.
 pub(crate) fn process() -> Duration {
     read(ClockId::ProcessCPUTime)
 }
 
-/// The CPU time that this thread has used.
+/// Returns the CPU time of this thread.
 pub(crate) fn thread() -> Duration {
     read(ClockId::ThreadCPUTime)
 }
@@ -19,7 +19,7 @@ fn read(clock: ClockId) -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// The bytes of memory that a process has in RAM; 0 where that cannot be read.
+/// Returns the resident memory of a process in bytes, or 0 if it cannot be read.
 pub(crate) fn resident(process: &str) -> f64 {
     const KIB: f64 = 1024.0;
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();

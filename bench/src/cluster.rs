@@ -1,4 +1,4 @@
-//! A cluster of many jobs that run and take a checkpoint a minute since long, behind this workspace's own server.
+//! A cluster with many jobs and one checkpoint per job and minute, served by this workspace.
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -13,19 +13,19 @@ use flink_traces_runtime::checkpoint::{CheckpointTask, CheckpointType, SubtaskMe
 use flink_traces_runtime::job::{ExecutionAttemptId, ExecutionState, JobStatus};
 use flink_traces_runtime::rest::{ClusterInfo, JobInfo, JobVertex, TrackedCluster, TrackedJob};
 
-/// How many subtasks each of a job's vertices has.
+/// The number of subtasks of each vertex.
 const PARALLELISM: u32 = 4;
 const VERTICES: u64 = 3;
-/// How many checkpoints each has taken before, a full history.
+/// The number of earlier checkpoints of each job, which fill the history.
 const HISTORY: i64 = 10;
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Serves so many jobs on a free port, which it prints, until standard input is closed.
+/// Serves the jobs on a free port until standard input is closed. Prints the address.
 pub(crate) fn run(jobs: usize) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let info = ClusterInfo::new("2.3.0", "bench").with_refresh_interval(3000).with_web_cancel(false);
     let cluster = Arc::new(TrackedCluster::new(info, Arc::new(SystemClock)));
-    // Each takes its checkpoints at moments of its own, and always a minute apart, as Flink does.
+    // As in Flink, the checkpoints of a job are a minute apart, and those of jobs do not coincide.
     let pause = INTERVAL / u32::try_from(jobs).unwrap_or(u32::MAX);
     let (now, interval) = (SystemClock.now_millis(), i64::try_from(INTERVAL.as_millis())?);
     let started = now - (HISTORY + 1) * interval;

@@ -1,4 +1,4 @@
-//! Flink's side of the benchmark.
+//! The benchmark program for Flink's reporters.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-#![doc = include_str!("../README.md")]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program answers on standard output")]
+//! A benchmark of this workspace and its peers. The README describes the method.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program writes to standard output")]
 
 mod clock;
 mod cluster;
@@ -92,7 +92,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// Everybody does everything in turn, round after round, so that what else the machine does hits all alike.
+/// Runs all programs in turn, round after round, so that other load affects all of them equally.
 fn run(scope: &Scope) -> Result<()> {
     let mut results = Results::new();
     let start = Instant::now();
@@ -128,7 +128,7 @@ fn measure(scope: &Scope, run: &Run, by: &str) -> Result<Numbers> {
     if run.work == "binary" {
         return binary(&scope.program);
     }
-    // Each has a sink of its own: nobody inherits another's connections.
+    // Each measurement has a sink of its own, so that it does not reuse connections.
     let sink = Sink::start()?;
     let at = match run.work {
         "observer" => scope.program.display().to_string(),
@@ -156,42 +156,42 @@ fn measure(scope: &Scope, run: &Run, by: &str) -> Result<Numbers> {
         }
     };
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "it failed: {}", output.status);
+    ensure!(output.status.success(), "the process failed: {}", output.status);
     let text = String::from_utf8(output.stdout)?;
-    let line = text.lines().last().context("it says nothing")?;
-    let mut numbers: Numbers = serde_json::from_str(line).with_context(|| format!("it says {line:?}"))?;
+    let line = text.lines().last().context("the process printed nothing")?;
+    let mut numbers: Numbers = serde_json::from_str(line).with_context(|| format!("unexpected output {line:?}"))?;
     if let ("observer", Some(requests)) = (run.work, numbers.get("requests").copied()) {
         numbers.insert("lighter".to_owned(), naive_load() / load(requests, run.size));
     }
     Ok(numbers)
 }
 
-/// The JobManager's CPU nanoseconds for each job and second, asked so often, the overviews included.
+/// Returns the CPU nanoseconds of the JobManager per job and second, including the overviews.
 fn load(requests: f64, jobs: usize) -> f64 {
     let overviews = 1.0 / f64::from(POLL_INTERVAL_S);
     (requests - overviews / jobs as f64) * REQUEST_NS + overviews * OVERVIEW_NS
 }
 
-/// The same of who asks for an overview and four things of each job every second.
+/// Returns the same for an observer that sends an overview and four requests per job each second.
 fn naive_load() -> f64 {
     OVERVIEW_NS + 4.0 * REQUEST_NS
 }
 
-/// The size of the program and how long it takes to say its version.
+/// Measures the size of the program and the duration of `--version`.
 fn binary(program: &Path) -> Result<Numbers> {
-    let size = std::fs::metadata(program).with_context(|| format!("{} is not built", program.display()))?.len();
-    let mut goes = Vec::new();
+    let size = std::fs::metadata(program).with_context(|| format!("{} is missing", program.display()))?.len();
+    let mut samples = Vec::new();
     for _ in 0..20 {
         let start = Instant::now();
         let output = Command::new(program).arg("--version").output()?;
         ensure!(output.status.success(), "--version fails");
-        goes.push(start.elapsed().as_nanos() as f64);
+        samples.push(start.elapsed().as_nanos() as f64);
     }
-    goes.sort_by(f64::total_cmp);
-    Ok([("size".to_owned(), size as f64), ("version".to_owned(), goes[goes.len() / 2])].into())
+    samples.sort_by(f64::total_cmp);
+    Ok([("size".to_owned(), size as f64), ("version".to_owned(), samples[samples.len() / 2])].into())
 }
 
-/// The processor and how many of it there are.
+/// Describes the processor, the number of cores and the kernel.
 fn machine() -> String {
     let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown processor");

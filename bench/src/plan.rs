@@ -1,17 +1,17 @@
-//! What is measured, and what is asked of it: the one place that says so.
+//! The measurements and their targets.
 
-/// Who is compared with this workspace.
+/// The name of this workspace in the results.
 pub(crate) const OURS: &str = "flink-traces";
 /// Flink's own reporters, in a Java process.
 pub(crate) const JAVA: &str = "Flink";
 
-/// A kind of work, how much of it, and who does it.
+/// A kind of work, its amount, and the programs that do it.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) work: &'static str,
     pub(crate) size: usize,
     pub(crate) by: &'static [&'static str],
-    /// Whether it takes minutes, so that once has to do.
+    /// Set if it takes minutes, so that it runs only in the first round.
     pub(crate) is_long: bool,
 }
 
@@ -19,7 +19,7 @@ const fn run(work: &'static str, size: usize, by: &'static [&'static str]) -> Ru
     Run { work, size, by, is_long: false }
 }
 
-/// All of it, in the order in which it runs.
+/// All measurements, in the order of execution.
 pub(crate) const RUNS: &[Run] = &[
     run("add", 100_000, &[OURS, "opentelemetry", "fastrace", JAVA]),
     run("tree", 10_000, &[OURS, "opentelemetry", JAVA]),
@@ -39,19 +39,19 @@ pub(crate) const RUNS: &[Run] = &[
     run("binary", 1, &[OURS]),
 ];
 
-/// What a number has to be.
+/// A target for a number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
-    /// So many times less than the peer's.
+    /// The peer's number divided by this factor, or less.
     Less(&'static str, f64),
-    /// So many times more than the peer's.
+    /// The peer's number multiplied by this factor, or more.
     More(&'static str, f64),
-    /// At most that.
+    /// At most this number.
     AtMost(f64),
-    /// At least that.
+    /// At least this number.
     AtLeast(f64),
-    /// Nothing: it is told for comparison.
-    Told,
+    /// No target. The number is shown for comparison.
+    Shown,
 }
 
 /// One line of the table.
@@ -60,9 +60,9 @@ pub(crate) struct Row {
     pub(crate) what: &'static str,
     pub(crate) work: &'static str,
     pub(crate) size: usize,
-    /// Which of the numbers.
+    /// The name of the number.
     pub(crate) number: &'static str,
-    /// What one of it is called, and how many of the number make one.
+    /// The unit, and its size in the unit of the number.
     pub(crate) unit: (&'static str, f64),
     pub(crate) targets: &'static [Target],
 }
@@ -75,14 +75,15 @@ const BYTES: (&str, f64) = ("B", 1.0);
 const MIB: (&str, f64) = ("MiB", 1_048_576.0);
 const RATE: (&str, f64) = ("/s", 1.0);
 
-/// How often the observer looks, in seconds: as often as Flink's caches expire, which is also what it is to be compared at.
+/// The poll interval of the observer, in seconds. It equals the expiry of Flink's caches.
 pub(crate) const POLL_INTERVAL_S: u32 = 3;
 
-/// How much of a JobManager's CPU one request for a job took where it was measured, in nanoseconds, and a job's part of an overview.
+/// The measured CPU nanoseconds of a JobManager for one request about a job.
 pub(crate) const REQUEST_NS: f64 = 52_500.0;
+/// The measured CPU nanoseconds of a JobManager for the share of one job in an overview.
 pub(crate) const OVERVIEW_NS: f64 = 32_000.0;
 
-use Target::{AtLeast, AtMost, Less, More, Told};
+use Target::{AtLeast, AtMost, Less, More, Shown};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -131,7 +132,7 @@ pub(crate) const ROWS: &[Row] = &[
         size: 10_000,
         number: "acknowledged",
         unit: MS,
-        targets: &[Told],
+        targets: &[Shown],
     },
     Row {
         what: "CPU a span end to end, OTLP gRPC",
@@ -251,7 +252,7 @@ pub(crate) const ROWS: &[Row] = &[
         size: 100_000,
         number: "held",
         unit: BYTES,
-        targets: &[Told],
+        targets: &[Shown],
     },
     Row {
         what: "JSON line, encoding",
@@ -315,7 +316,7 @@ pub(crate) const ROWS: &[Row] = &[
         size: 1000,
         number: "requests",
         unit: ("", 1.0),
-        targets: &[Told],
+        targets: &[Shown],
     },
     Row {
         what: "load on the JobManager, less than the naive observer's",

@@ -1,4 +1,4 @@
-//! What was measured becomes a table, for people and for programs, and a plot.
+//! Output of the results: a Markdown table, JSON and a plot.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use crate::plan::{JAVA, OURS, ROWS, Row, Target};
 use crate::worker::Numbers;
 
-/// All goes, by work, size and who did it.
+/// The numbers of all rounds, by work, size and program.
 pub(crate) type Results = BTreeMap<(String, usize, String), Vec<Numbers>>;
 
-/// Several goes at the same thing.
+/// A summary of all rounds of one measurement.
 #[derive(Debug, Clone, Copy)]
 struct Summary {
     median: f64,
@@ -22,22 +22,22 @@ struct Summary {
 }
 
 fn summary(results: &Results, row: &Row, by: &str) -> Option<Summary> {
-    let goes = results.get(&(row.work.to_owned(), row.size, by.to_owned()))?;
-    let mut values: Vec<f64> = goes.iter().filter_map(|numbers| numbers.get(row.number).copied()).collect();
+    let samples = results.get(&(row.work.to_owned(), row.size, by.to_owned()))?;
+    let mut values: Vec<f64> = samples.iter().filter_map(|numbers| numbers.get(row.number).copied()).collect();
     values.sort_by(f64::total_cmp);
     let median = *values.get(values.len() / 2)?;
     Some(Summary { median, least: *values.first()?, most: *values.last()? })
 }
 
-/// Everybody who did the work of that row, ourselves first.
-fn everybody<'a>(results: &'a Results, row: &Row) -> Vec<&'a str> {
+/// Returns the programs that did the work of a row, this workspace first.
+fn programs<'a>(results: &'a Results, row: &Row) -> Vec<&'a str> {
     let of_row = results.keys().filter(|(work, size, _)| work == row.work && *size == row.size);
-    let mut everybody: Vec<&str> = of_row.map(|(_, _, by)| by.as_str()).collect();
-    everybody.sort_by_key(|by| (*by != OURS, *by == JAVA, *by));
-    everybody
+    let mut programs: Vec<&str> = of_row.map(|(_, _, by)| by.as_str()).collect();
+    programs.sort_by_key(|by| (*by != OURS, *by == JAVA, *by));
+    programs
 }
 
-/// Whether a target is met; `None` if nobody can tell.
+/// Returns the text of a target, and `true` if it is met. `None` means unknown.
 fn verdict(results: &Results, row: &Row, target: Target) -> (String, Option<bool>) {
     let ours = summary(results, row, OURS).map(|summary| summary.median);
     let ratio = |peer: &str, more: bool| {
@@ -55,11 +55,11 @@ fn verdict(results: &Results, row: &Row, target: Target) -> (String, Option<bool
         Target::More(peer, wanted) => against(peer, wanted, true),
         Target::AtMost(most) => (format!("≤ {} {unit}", number(most / per)), ours.map(|ours| ours <= most)),
         Target::AtLeast(least) => (format!("≥ {} {unit}", number(least / per)), ours.map(|ours| ours >= least)),
-        Target::Told => (String::new(), None),
+        Target::Shown => (String::new(), None),
     }
 }
 
-/// Three digits that count.
+/// Formats a number with three significant digits.
 fn number(value: f64) -> String {
     let digits = match value.abs() {
         0.0 => 0,
@@ -80,12 +80,12 @@ fn number(value: f64) -> String {
     if rest.is_empty() { grouped } else { format!("{grouped}.{rest}") }
 }
 
-/// The table in Markdown. Bold is what misses its target.
+/// Formats the results as a Markdown table. Missed targets are bold.
 pub(crate) fn markdown(results: &Results) -> String {
     let mut text = "| what | who | median | range | target |\n|---|---|---:|---:|---|\n".to_owned();
     for row in ROWS {
         let (unit, per) = row.unit;
-        for (place, by) in everybody(results, row).into_iter().enumerate() {
+        for (place, by) in programs(results, row).into_iter().enumerate() {
             let Some(Summary { median, least, most }) = summary(results, row, by) else { continue };
             let what = if place == 0 { row.what } else { "" };
             let range = format!("{}–{}", number(least / per), number(most / per));
@@ -106,11 +106,11 @@ pub(crate) fn markdown(results: &Results) -> String {
     text
 }
 
-/// The same for programs, with every go.
+/// Formats the results as JSON, with the numbers of every round.
 pub(crate) fn json(results: &Results, machine: &str, rounds: usize) -> Value {
-    let goes: Vec<_> = results
+    let samples: Vec<_> = results
         .iter()
-        .map(|((work, size, by), goes)| json!({"work": work, "size": size, "by": by, "goes": goes}))
+        .map(|((work, size, by), samples)| json!({"work": work, "size": size, "by": by, "goes": samples}))
         .collect();
     let rows: Vec<_> = ROWS
         .iter()
@@ -126,10 +126,10 @@ pub(crate) fn json(results: &Results, machine: &str, rounds: usize) -> Value {
                 "least": ours.least, "most": ours.most, "targets": targets}))
         })
         .collect();
-    json!({"machine": machine, "rounds": rounds, "rows": rows, "goes": goes})
+    json!({"machine": machine, "rounds": rounds, "rows": rows, "goes": samples})
 }
 
-/// A plot of the ratios to the peers of those rows that have a target of that kind, as SVG: a bar each, on a logarithmic scale.
+/// Plots the ratios to the peers as SVG, with one bar per target on a logarithmic scale.
 pub(crate) fn plot(results: &Results) -> String {
     const LEFT: f64 = 430.0;
     const WIDTH: f64 = 380.0;
@@ -162,11 +162,11 @@ pub(crate) fn plot(results: &Results) -> String {
     }
     for (place, (what, ratio, wanted)) in bars.iter().enumerate() {
         let y = 26.0 + STEP * place as f64;
-        let colour = if ratio >= wanted { "#3b7dd8" } else { "#d8703b" };
+        let color = if ratio >= wanted { "#3b7dd8" } else { "#d8703b" };
         let _ = writeln!(
             svg,
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#222222\">{}</text>\n\
-             <rect x=\"{LEFT}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"14\" fill=\"{colour}\"/>\n\
+             <rect x=\"{LEFT}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"14\" fill=\"{color}\"/>\n\
              <line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke=\"#222222\" stroke-width=\"2\"/>\n\
              <text x=\"{:.1}\" y=\"{:.1}\" fill=\"#222222\">{}×</text>",
             LEFT - 8.0,
@@ -186,7 +186,7 @@ pub(crate) fn plot(results: &Results) -> String {
     svg
 }
 
-/// Writes all three into a folder.
+/// Writes all three formats to a folder.
 pub(crate) fn write(folder: &Path, results: &Results, machine: &str, rounds: usize) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("bench.md"), markdown(results))?;
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_the_digits_that_count() {
+    fn number_has_three_significant_digits() {
         let cases = [
             (0.0, "0"),
             (0.0284, "0.028"),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_met_missed_or_unknown() {
+    fn target_is_met_missed_or_unknown() {
         let row = ROWS.iter().find(|row| row.work == "encode").expect("encoding is measured");
         let go = |by: &str, cpu: f64| {
             ((row.work.to_owned(), row.size, by.to_owned()), vec![Numbers::from([("cpu".to_owned(), cpu)])])

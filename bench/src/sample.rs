@@ -1,4 +1,4 @@
-//! The spans that everybody reports: the same names, attributes and numbers, whoever does it.
+//! The sample spans. All programs report the same names, attributes and numbers.
 
 use flink_traces_api::{Span, SpanBuilder};
 use flink_traces_runtime::{Dispatcher, MetricGroup};
@@ -11,18 +11,18 @@ pub(crate) const HOST: &str = "jobmanager-0.internal";
 pub(crate) const COMPLETED: &str = "COMPLETED";
 pub(crate) const TYPE: &str = "Checkpoint";
 
-/// The numbers of the `number`th checkpoint: id, full size, checkpointed size, metadata size.
+/// Returns the id, full size, checkpointed size and metadata size of a checkpoint.
 pub(crate) fn numbers(number: usize) -> [i64; 4] {
     let number = i64::try_from(number).unwrap_or(i64::MAX);
     [number, 187_221_004 + number, 426_117 + number, 9_241]
 }
 
-/// A job's own group, which adds four attributes of text: `jobId`, `host`, `job_id` and `job_name`.
+/// Returns the metric group of a job, which adds `jobId`, `host`, `job_id` and `job_name`.
 pub(crate) fn group(dispatcher: &Dispatcher) -> MetricGroup {
     MetricGroup::job_manager(dispatcher, HOST).add_job(JOB_ID, JOB_NAME)
 }
 
-/// A `Checkpoint` of four numbers and two texts; its group makes ten attributes of them.
+/// Returns a `Checkpoint` span with four numbers and two texts. The group adds four attributes.
 pub(crate) fn checkpoint(number: usize) -> SpanBuilder {
     let [id, full_size, checkpointed_size, metadata_size] = numbers(number);
     Span::builder(SCOPE, "Checkpoint")
@@ -36,7 +36,7 @@ pub(crate) fn checkpoint(number: usize) -> SpanBuilder {
         .attribute("checkpointType", TYPE)
 }
 
-/// The tree of a checkpoint of so many tasks of 1,000 subtasks each, with fourteen attributes a span.
+/// Returns the span tree of a checkpoint, with fourteen attributes per task and subtask.
 pub(crate) fn tree(tasks: usize, subtasks: usize) -> SpanBuilder {
     let span = |name: &'static str, number: usize| {
         let [id, full_size, checkpointed_size, _] = numbers(number);
@@ -60,7 +60,7 @@ pub(crate) fn tree(tasks: usize, subtasks: usize) -> SpanBuilder {
     }))
 }
 
-/// How many spans that tree has.
+/// Returns the number of spans in the tree.
 pub(crate) fn tree_size(tasks: usize, subtasks: usize) -> usize {
     1 + tasks + tasks * subtasks
 }

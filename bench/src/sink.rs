@@ -1,4 +1,4 @@
-//! A collector that only counts: it takes requests as fast as they can be read, in a process of its own, and is never the limit.
+//! A collector that only counts spans, in a process of its own, so that it is never the bottleneck.
 
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 
-/// Runs the sink on a free port, which it prints, until standard input is closed.
+/// Runs the sink on a free port until standard input is closed. Prints the address.
 pub(crate) fn run() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_io().build()?;
     let listener = runtime.block_on(tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
@@ -58,14 +58,13 @@ async fn respond(request: Request<Incoming>, spans: &AtomicU64) -> Response<Unsy
     }
     let message = message.copy_to_bytes(message.remaining());
     spans.fetch_add(count_spans(&message), Ordering::SeqCst);
-    let body = match is_grpc {
-        true => {
-            let mut trailers = HeaderMap::new();
-            trailers.insert("grpc-status", HeaderValue::from_static("0"));
-            let success = Full::from(&[0_u8; 5][..]);
-            success.with_trailers(async move { Some(Ok(trailers)) }).boxed_unsync()
-        }
-        false => Full::default().boxed_unsync(),
+    let body = if is_grpc {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        let success = Full::from(&[0_u8; 5][..]);
+        success.with_trailers(async move { Some(Ok(trailers)) }).boxed_unsync()
+    } else {
+        Full::default().boxed_unsync()
     };
     let mut response = Response::new(body);
     let kind = if is_grpc { "application/grpc" } else { "application/x-protobuf" };
@@ -73,14 +72,14 @@ async fn respond(request: Request<Incoming>, spans: &AtomicU64) -> Response<Unsy
     response
 }
 
-/// The spans of an `ExportTraceServiceRequest`: field 2 of field 2 of field 1, none of which is read.
+/// Counts the spans of an `ExportTraceServiceRequest` (field 2 of field 2 of field 1).
 fn count_spans(request: &[u8]) -> u64 {
     let resources = fields(request, 1);
     let scopes = resources.flat_map(|resource| fields(resource, 2));
     scopes.map(|scope| fields(scope, 2).count() as u64).sum()
 }
 
-/// The length-delimited fields of that number, up to the first field that is something else.
+/// Returns the length-delimited fields with this number, up to the first field of another type.
 fn fields(mut message: &[u8], number: u8) -> impl Iterator<Item = &[u8]> {
     let next = std::iter::from_fn(move || {
         let (tag, rest) = message.split_first()?;
@@ -101,7 +100,7 @@ fn fields(mut message: &[u8], number: u8) -> impl Iterator<Item = &[u8]> {
     next.filter(move |(tag, _)| *tag == number << 3 | 2).map(|(_, content)| content)
 }
 
-/// A sink in a process of its own, which ends with this value.
+/// A sink in a process of its own, which ends when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Sink {
     process: Child,
@@ -132,12 +131,12 @@ impl Drop for Sink {
     }
 }
 
-/// How many spans the sink at that address has taken.
+/// Returns the number of spans that the sink at this address has received.
 pub(crate) fn count(address: &str) -> Result<u64> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET /count HTTP/1.1\r\nhost: sink\r\nconnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let body = answer.split("\r\n\r\n").nth(1).context("the sink does not answer")?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    let body = response.split("\r\n\r\n").nth(1).context("the sink sent no response")?;
     Ok(body.trim().parse()?)
 }

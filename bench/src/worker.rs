@@ -1,4 +1,4 @@
-//! One measurement of one program: a process of its own does one thing, once it has done it before, and prints what it took.
+//! One measurement of one program, in a process of its own and after a warm-up.
 
 mod fastrace;
 mod observer;
@@ -15,23 +15,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 
-/// What was measured, by name. All times are nanoseconds for one unit of the work.
+/// The measured numbers by name. All times are nanoseconds per unit of work.
 pub(crate) type Numbers = BTreeMap<String, f64>;
 
-/// What is to be done.
+/// A measurement to perform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Task {
     /// The kind of work.
     pub(crate) work: String,
-    /// Who does it.
+    /// The program that does it.
     pub(crate) by: String,
-    /// How much: spans, subtasks or jobs.
+    /// The amount of work, in spans, subtasks or jobs.
     pub(crate) size: usize,
-    /// Where the sink listens, or whatever else the work needs.
+    /// The address of the sink, or the path of the program to run.
     pub(crate) at: String,
 }
 
-/// Does it and prints the numbers as a line of JSON.
+/// Performs the measurement and prints the numbers as a line of JSON.
 pub(crate) fn run(task: &Task) -> Result<()> {
     println!("{}", serde_json::to_string(&measure(task)?)?);
     Ok(())
@@ -62,11 +62,11 @@ fn measure(task: &Task) -> Result<Numbers> {
         ("memory", "flink-traces") => ours::memory(size),
         ("memory", "opentelemetry") => opentelemetry::memory(size),
         ("observer", "flink-traces") => observer::watch(size, at),
-        _ => bail!("nobody called {by} does {work}"),
+        _ => bail!("unknown measurement: {work} by {by}"),
     }
 }
 
-/// What some code took of this thread's CPU, of the whole process's, and on the wall.
+/// The CPU time of this thread and of the process, and the wall time, that some code took.
 #[derive(Debug, Clone, Copy)]
 struct Taken {
     thread: Duration,
@@ -81,32 +81,33 @@ fn take<T>(work: impl FnOnce() -> T) -> (Taken, T) {
     (taken, result)
 }
 
-/// A number of nanoseconds for each of `units`.
+/// Returns the nanoseconds per unit.
 fn each(duration: Duration, units: usize) -> f64 {
     duration.as_nanos() as f64 / units.max(1) as f64
 }
 
-/// The CPU nanoseconds for one unit of work that is done over and over on this thread: the median of many goes, after some that do not
-/// count.
+/// Measures the CPU nanoseconds per unit of work that runs repeatedly on this thread.
+///
+/// Returns the median, without the first quarter of the runs.
 fn repeat<T>(units: usize, mut work: impl FnMut() -> T) -> Numbers {
     const LONG_ENOUGH: Duration = Duration::from_millis(700);
-    let mut goes = Vec::new();
+    let mut samples = Vec::new();
     let start = Instant::now();
-    while start.elapsed() < LONG_ENOUGH || goes.len() < 12 {
+    while start.elapsed() < LONG_ENOUGH || samples.len() < 12 {
         let (taken, result) = take(&mut work);
         black_box(result);
-        goes.push(each(taken.thread, units));
+        samples.push(each(taken.thread, units));
     }
-    goes.drain(..goes.len() / 4);
-    goes.sort_by(f64::total_cmp);
-    numbers([("cpu", goes[goes.len() / 2])])
+    samples.drain(..samples.len() / 4);
+    samples.sort_by(f64::total_cmp);
+    numbers([("cpu", samples[samples.len() / 2])])
 }
 
 fn numbers<const N: usize>(numbers: [(&str, f64); N]) -> Numbers {
     numbers.map(|(name, number)| (name.to_owned(), number)).into()
 }
 
-/// How an export went: `size` spans, of which the sink got `kept`.
+/// Returns the numbers of an export of `size` spans, of which the sink received `kept`.
 fn exported(taken: Taken, size: usize, kept: u64) -> Numbers {
     let per_second = kept as f64 / taken.wall.as_secs_f64();
     let kept = kept as f64 / size as f64 * 100.0;

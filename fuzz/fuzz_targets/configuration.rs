@@ -1,4 +1,6 @@
-//! Configuration files, both formats: whatever stands in one, it is read to its end, and what is said of it is one line that shows no secret.
+//! Configuration files in both formats.
+//!
+//! Every file is read to its end. Each problem is one line without secrets.
 #![no_main]
 
 use std::fs;

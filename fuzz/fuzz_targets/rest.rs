@@ -1,5 +1,6 @@
-//! What a cluster answers: the first line is the path that was asked, the rest the body. A body that is read is written back, and read as the same
-//! again.
+//! Responses of a cluster. The first line is the path of the request, and the rest is the body.
+//!
+//! A parsed body survives a round trip.
 #![no_main]
 
 use flink_rest::{Resource, StatusError};
@@ -15,8 +16,8 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let Some(resource) = Resource::parse(&path) else { return };
     assert_eq!(Resource::parse(&resource.path()).as_ref(), Some(&resource));
-    let Ok(answer) = resource.parse_body(body) else { return };
-    let written = serde_json::to_vec(&answer).unwrap();
+    let Ok(response) = resource.parse_body(body) else { return };
+    let written = serde_json::to_vec(&response).unwrap();
     let again =
         resource.parse_body(&written).unwrap_or_else(|error| panic!("{}: {error}", String::from_utf8_lossy(&written)));
     assert_eq!(serde_json::to_string(&again).unwrap(), String::from_utf8_lossy(&written));

@@ -1,5 +1,7 @@
-//! The spool's files. Arbitrary bytes as a segment: it opens, and the next start finds the same. Damage to what was written: what is read is what
-//! was written before it, and nothing else.
+//! Files of the spool.
+//!
+//! With arbitrary bytes as a segment, the spool opens, and the next start finds the same chunks.
+//! After damage to a segment, the spool returns the chunks before the damage and no others.
 #![no_main]
 
 use std::fs;
@@ -8,7 +10,7 @@ use std::path::{Path, PathBuf};
 use flink_traces_otlp::fuzzing::{recover, store};
 use libfuzzer_sys::fuzz_target;
 
-/// Where no record of one run ends up in another: in memory if there is such a place.
+/// Creates a directory for one run, in memory if possible.
 fn directory() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
@@ -23,11 +25,11 @@ fn segments(directory: &Path) -> Vec<PathBuf> {
 }
 
 fuzz_target!(|input: (u8, u16, [u8; 4], Vec<Vec<u8>>, &[u8])| {
-    let (mode, place, burst, chunks, bytes) = input;
+    let (mode, index, burst, chunks, bytes) = input;
     let directory = directory();
     let directory = directory.path();
     if mode % 2 == 0 {
-        // Of another version, of this one, or anything.
+        // Another version, this version, or arbitrary bytes.
         let header: &[u8] = if mode % 4 == 0 { b"ftspool\n\x01\x00\x00\x00\x00\x00\x00\x00" } else { b"" };
         fs::write(directory.join("00000000000000000001.seg"), [header, bytes].concat()).unwrap();
         if mode % 8 == 6 {
@@ -42,19 +44,19 @@ fuzz_target!(|input: (u8, u16, [u8; 4], Vec<Vec<u8>>, &[u8])| {
     assert_eq!(recover(directory), chunks);
     let Some(path) = segments(directory).into_iter().next() else { return };
     let mut damaged = fs::read(&path).unwrap();
-    let place = usize::from(place) % damaged.len();
-    // Four bytes in a row: a sum of 32 bits misses none of that.
-    for (byte, change) in damaged[place..].iter_mut().zip(burst) {
+    let index = usize::from(index) % damaged.len();
+    // A 32-bit checksum detects every burst of four bytes.
+    for (byte, change) in damaged[index..].iter_mut().zip(burst) {
         *byte ^= change;
     }
     if mode % 4 == 1 {
-        damaged.truncate(place + 4);
+        damaged.truncate(index + 4);
     } else {
         damaged.extend_from_slice(bytes);
     }
     fs::write(&path, &damaged).unwrap();
     let found = recover(directory);
-    // What was added may be records of the fuzzer's own making; what was written is never another than it was.
+    // The added bytes may form valid records, but the written chunks never change.
     let is_added = mode % 4 != 1 && !bytes.is_empty();
     assert!(is_added || chunks.starts_with(&found), "{found:?} of {chunks:?}");
     assert_eq!(recover(directory), found);

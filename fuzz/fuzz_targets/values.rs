@@ -1,5 +1,6 @@
-//! Values of options: durations, sizes, lists, maps. Whatever the text, it is read or refused; what is written in the plainest way is read as
-//! what it says.
+//! Values of options: durations, sizes, lists and maps.
+//!
+//! Every text is accepted or rejected. A number with a plain unit has its literal meaning.
 #![no_main]
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ const MAP: ConfigOption<Vec<(String, String)>> = ConfigOption::map("map", "");
 const BOOL: ConfigOption<bool> = ConfigOption::bool("bool", "");
 const NUMBER: ConfigOption<u64> = ConfigOption::number("number", "");
 
-/// A number and a unit without anything between them that could mean something else.
+/// Splits a number and its unit, with nothing but whitespace between them.
 fn plain(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     Some((text[..digits].parse().ok()?, text[digits..].trim()))

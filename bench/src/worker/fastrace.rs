@@ -1,4 +1,4 @@
-//! fastrace's way, with its reporter for OpenTelemetry.
+//! Measurements of fastrace with its OpenTelemetry reporter.
 
 use std::borrow::Cow;
 
@@ -12,10 +12,10 @@ use super::opentelemetry::{exporter_to, resource};
 use super::{Numbers, each, exported, numbers, take};
 use crate::{sample, sink};
 
-/// So many spans at once are lost in none of its queues.
+/// A number of spans that fits into all queues of fastrace.
 const CHUNK: usize = 2000;
 
-/// Starts it; it needs the runtime that it is called in.
+/// Starts fastrace. Needs the context of a tokio runtime.
 fn start(sink: &str) -> Result<()> {
     let scope = InstrumentationScope::builder(sample::SCOPE).build();
     let handle = tokio::runtime::Handle::current();
@@ -25,7 +25,7 @@ fn start(sink: &str) -> Result<()> {
     Ok(())
 }
 
-/// A span of the same attributes; it keeps numbers as text, and times as they pass.
+/// Reports a span with the same attributes, although fastrace has only text and the current time.
 fn report(number: usize) {
     let [id, full_size, checkpointed_size, metadata_size] = sample::numbers(number);
     drop(Span::root("Checkpoint", SpanContext::random()).with_properties(|| {
@@ -44,7 +44,7 @@ fn report(number: usize) {
     }));
 }
 
-/// What it costs a caller to report a span.
+/// Measures the cost of reporting a span, for the caller.
 pub(super) fn add(size: usize, sink: &str) -> Result<Numbers> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let _inside = runtime.enter();
@@ -59,7 +59,7 @@ pub(super) fn add(size: usize, sink: &str) -> Result<Numbers> {
     Ok(numbers([("caller", chunks[chunks.len() / 2])]))
 }
 
-/// What a span costs from the caller to the collector.
+/// Measures the cost of a span from the caller to the collector.
 pub(super) fn export(size: usize, sink: &str) -> Result<Numbers> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let _inside = runtime.enter();

@@ -1,4 +1,4 @@
-//! The program itself, watching a cluster of many jobs: what it takes of the machine, and what it asks.
+//! Measurements of the program as it watches a cluster: its CPU, its memory and its requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,11 +11,11 @@ use super::{Numbers, numbers};
 use crate::clock;
 use crate::plan::POLL_INTERVAL_S;
 
-/// How long it has to know all jobs and their histories: its first looks are not what it costs to watch them.
+/// The time for the first polls, which read all histories and are not representative.
 const WARM_UP: Duration = Duration::from_secs(45);
 const MEASURED: Duration = Duration::from_secs(60);
 
-/// A process that ends with this value.
+/// A process that ends when this value is dropped.
 struct Process(Child);
 
 impl Drop for Process {
@@ -25,7 +25,7 @@ impl Drop for Process {
     }
 }
 
-/// Lets the program at `binary` watch a cluster of so many jobs.
+/// Runs the program at `binary` on a cluster of `jobs` jobs.
 pub(super) fn watch(jobs: usize, binary: &str) -> Result<Numbers> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("cluster").arg(jobs.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -51,32 +51,32 @@ pub(super) fn watch(jobs: usize, binary: &str) -> Result<Numbers> {
     let pid = program.0.id();
 
     std::thread::sleep(WARM_UP);
-    let (start, cpu, asked) = (Instant::now(), cpu(pid)?, requests(metrics)?);
+    let (start, cpu, sent) = (Instant::now(), cpu(pid)?, requests(metrics)?);
     std::thread::sleep(MEASURED);
     let wall = start.elapsed().as_secs_f64();
     let cpu = (self::cpu(pid)? - cpu).as_secs_f64() / wall * 100.0;
-    let asked = (requests(metrics)? - asked) / wall / jobs as f64;
-    Ok(numbers([("core", cpu), ("resident", clock::resident(&pid.to_string())), ("requests", asked)]))
+    let sent = (requests(metrics)? - sent) / wall / jobs as f64;
+    Ok(numbers([("core", cpu), ("resident", clock::resident(&pid.to_string())), ("requests", sent)]))
 }
 
-/// The CPU time of all threads of a process, to the nanosecond.
+/// Returns the CPU time of all threads of a process, to the nanosecond.
 fn cpu(pid: u32) -> Result<Duration> {
     let mut total = 0;
     for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let times = std::fs::read_to_string(thread?.path().join("schedstat"))?;
-        total += times.split_whitespace().next().context("no time")?.parse::<u64>()?;
+        total += times.split_whitespace().next().context("schedstat has no CPU time")?.parse::<u64>()?;
     }
     Ok(Duration::from_nanos(total))
 }
 
-/// How many requests the program has sent.
+/// Returns the number of requests that the program has sent.
 fn requests(port: u16) -> Result<f64> {
     const NAME: &str = "flink_traces_cluster_requests_total";
     let mut stream = TcpStream::connect(("127.0.0.1", port)).context("the program does not listen")?;
     write!(stream, "GET /metrics HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")?;
     let mut page = String::new();
     stream.read_to_string(&mut page)?;
-    let Some(line) = page.lines().find(|line| line.starts_with(NAME)) else { bail!("no {NAME}") };
+    let Some(line) = page.lines().find(|line| line.starts_with(NAME)) else { bail!("metric {NAME} is missing") };
     Ok(line.rsplit(' ').next().unwrap_or_default().trim().parse()?)
 }
 

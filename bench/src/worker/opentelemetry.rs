@@ -1,4 +1,4 @@
-//! The OpenTelemetry SDK's way: its batch processor and its OTLP exporter, or only parts of it, with nothing but their defaults.
+//! Measurements of the OpenTelemetry SDK: its batch processor and its OTLP exporter, with defaults.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -22,12 +22,12 @@ use opentelemetry_sdk::trace::{
 use super::{Numbers, each, exported, numbers, repeat, take};
 use crate::{clock, sample, sink};
 
-/// The SDK's queue holds 2,048 spans: so many can be added at once without loss.
+/// A number of spans that fits into the queue of the SDK, which holds 2,048.
 const CHUNK: usize = 2000;
-/// Its batches.
+/// The batch size of the SDK.
 const BATCH: usize = 512;
 
-/// What the SDK's own threads need, for the time of a measurement.
+/// Creates the runtime that the threads of the SDK need.
 fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
 }
@@ -36,7 +36,7 @@ pub(super) fn exporter_to(sink: &str, protocol: &str) -> Result<SpanExporter> {
     Ok(match protocol {
         "grpc" => SpanExporter::builder().with_tonic().with_endpoint(format!("http://{sink}")).build()?,
         _ => {
-            // Its client does not choose one; that another was chosen is no error.
+            // The client needs a crypto provider. An error means that one is already installed.
             let _ = rustls::crypto::ring::default_provider().install_default();
             SpanExporter::builder().with_http().with_endpoint(format!("http://{sink}/v1/traces")).build()?
         }
@@ -52,7 +52,7 @@ fn provider_to(exporter: SpanExporter) -> SdkTracerProvider {
     SdkTracerProvider::builder().with_resource(resource()).with_span_processor(processor).build()
 }
 
-/// What all spans share, as cheap to copy as the SDK allows.
+/// The values that all spans share, in the form that is cheapest to clone.
 struct Shared {
     job_id: Arc<str>,
     job_name: Arc<str>,
@@ -85,7 +85,7 @@ fn moment(millis: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis.unsigned_abs())
 }
 
-/// Reports one span, the only way that there is: made, started and ended.
+/// Reports one span. The SDK requires a builder, a start and an end.
 fn report(tracer: &SdkTracer, shared: &Shared, number: usize, parent: &Context) -> SpanContext {
     let builder = tracer
         .span_builder("Checkpoint")
@@ -98,7 +98,7 @@ fn report(tracer: &SdkTracer, shared: &Shared, number: usize, parent: &Context) 
     context
 }
 
-/// What it costs a caller to report a span.
+/// Measures the cost of reporting a span, for the caller.
 pub(super) fn add(size: usize, sink: &str) -> Result<Numbers> {
     let runtime = runtime()?;
     let _inside = runtime.enter();
@@ -115,7 +115,7 @@ pub(super) fn add(size: usize, sink: &str) -> Result<Numbers> {
     Ok(numbers([("caller", chunks[chunks.len() / 2])]))
 }
 
-/// How much of a tree arrives that is reported at once, children first as they end, and how long it takes.
+/// Measures the delivered share of a tree and the time, with children that end before parents.
 pub(super) fn tree(subtasks: usize, sink: &str) -> Result<Numbers> {
     let runtime = runtime()?;
     let _inside = runtime.enter();
@@ -136,7 +136,7 @@ pub(super) fn tree(subtasks: usize, sink: &str) -> Result<Numbers> {
         }
         root.span().end();
     });
-    // Its time for a flush may be over before the queue is empty.
+    // The flush may time out before the queue is empty.
     let _ = provider.force_flush();
     let drained = start.elapsed();
     let size = sample::tree_size(subtasks / 1000, 1000);
@@ -144,7 +144,9 @@ pub(super) fn tree(subtasks: usize, sink: &str) -> Result<Numbers> {
     Ok(numbers([("caller", each(taken.thread, 1)), ("drained", each(drained, 1)), ("kept", kept)]))
 }
 
-/// What a span costs from the caller to the collector, nothing lost: never more at once than the queue holds.
+/// Measures the cost of a span from the caller to the collector.
+///
+/// It never adds more spans at once than the queue holds, so that none is dropped.
 pub(super) fn provider(size: usize, sink: &str, protocol: &str) -> Result<Numbers> {
     let runtime = runtime()?;
     let _inside = runtime.enter();
@@ -196,7 +198,7 @@ fn batch(from: usize, size: usize) -> Vec<SpanData> {
     (from..from + size).map(|number| span_data(number, &shared, &scope)).collect()
 }
 
-/// What a span costs that is made and given to the exporter, without the SDK's processor.
+/// Measures the cost of a span that goes to the exporter without a processor.
 pub(super) fn exporter(size: usize, sink: &str, protocol: &str) -> Result<Numbers> {
     let runtime = runtime()?;
     let mut exporter = {
@@ -209,7 +211,7 @@ pub(super) fn exporter(size: usize, sink: &str, protocol: &str) -> Result<Number
             let spans = batch(from, BATCH.min(size - from));
             let sent = match protocol {
                 "grpc" => runtime.block_on(exporter.export(spans)),
-                // Its client blocks, which it must not do inside of a runtime.
+                // The client blocks, which is not allowed inside a runtime.
                 _ => block_on(exporter.export(spans)),
             };
             sent.map_err(|error| anyhow!("{error}"))?;
@@ -223,7 +225,7 @@ pub(super) fn exporter(size: usize, sink: &str, protocol: &str) -> Result<Number
     Ok(exported(taken, size, sink::count(sink)? - before))
 }
 
-/// Runs a future that never waits for anything but itself.
+/// Runs a future that needs no wakeup.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -234,7 +236,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// What it costs to make requests of spans as the exporter does: copied, for it may try again; converted; encoded.
+/// Measures the encoding of requests as the exporter does it: clone for retries, convert, encode.
 pub(super) fn encode(size: usize) -> Result<Numbers> {
     let spans = batch(0, size);
     let resource = ResourceAttributesWithSchema::from(&resource());
@@ -244,7 +246,7 @@ pub(super) fn encode(size: usize) -> Result<Numbers> {
     }))
 }
 
-/// The same, when it is converted already.
+/// Measures only the encoding, without the clone and the conversion.
 pub(super) fn prost(size: usize) -> Result<Numbers> {
     let resource = ResourceAttributesWithSchema::from(&resource());
     let resource_spans = group_spans_by_resource_and_scope(batch(0, size), &resource);
@@ -252,11 +254,11 @@ pub(super) fn prost(size: usize) -> Result<Numbers> {
     Ok(repeat(size, || request.encode_to_vec().len()))
 }
 
-/// The memory of a span that waits.
+/// Measures the memory of a queued span.
 pub(super) fn memory(size: usize) -> Result<Numbers> {
     let (shared, scope) = (Shared::new(), InstrumentationScope::builder(sample::SCOPE).build());
-    let mut waiting = Vec::with_capacity(size);
+    let mut queued = Vec::with_capacity(size);
     let before = clock::resident("self");
-    (0..size).for_each(|number| waiting.push(span_data(number, &shared, &scope)));
-    Ok(numbers([("bytes", (clock::resident("self") - before) / waiting.len() as f64)]))
+    (0..size).for_each(|number| queued.push(span_data(number, &shared, &scope)));
+    Ok(numbers([("bytes", (clock::resident("self") - before) / queued.len() as f64)]))
 }

@@ -1,4 +1,4 @@
-//! This workspace's way: a dispatcher with one reporter, configured as a user would, and nothing but its defaults.
+//! Measurements of this workspace: a dispatcher with one reporter and default options.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::{clock, sample, sink};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A dispatcher with one reporter of that class and those options.
+/// Creates a dispatcher with one reporter.
 fn dispatcher(class: &str, options: &[(&str, &str)]) -> Result<Dispatcher> {
     let mut registry = Registry::new();
     flink_traces_otlp::register(&mut registry)?;
@@ -48,16 +48,16 @@ fn otlp(sink: &str, protocol: &str) -> Result<Dispatcher> {
     dispatcher(flink_traces_otlp::TRACE_FACTORY, &options)
 }
 
-/// Waits until all is delivered.
+/// Waits until all spans are delivered.
 fn flush(dispatcher: &Dispatcher) -> Result<()> {
     let is_flushed = dispatcher.flush(PATIENCE);
     for reporter in dispatcher.stats() {
-        ensure!(is_flushed && reporter.delivered == reporter.emitted, "not all is delivered: {reporter}");
+        ensure!(is_flushed && reporter.delivered == reporter.emitted, "undelivered spans: {reporter}");
     }
     Ok(())
 }
 
-/// What it costs a caller to hand over a built span.
+/// Measures the cost of adding a span, for the caller.
 pub(super) fn add(size: usize, sink: &str) -> Result<Numbers> {
     const CHUNK: usize = 2000;
     let dispatcher = otlp(sink, "grpc")?;
@@ -73,7 +73,7 @@ pub(super) fn add(size: usize, sink: &str) -> Result<Numbers> {
     Ok(numbers([("caller", chunks[chunks.len() / 2])]))
 }
 
-/// What it costs a caller to hand over a tree, and how long until the collector has it.
+/// Measures the cost of adding a tree, for the caller, and the time until it is delivered.
 pub(super) fn tree(subtasks: usize, sink: &str) -> Result<Numbers> {
     let dispatcher = otlp(sink, "grpc")?;
     let group = sample::group(&dispatcher);
@@ -91,7 +91,7 @@ pub(super) fn tree(subtasks: usize, sink: &str) -> Result<Numbers> {
     Ok(numbers([("caller", each(taken.thread, 1)), ("drained", each(drained, 1)), ("kept", kept)]))
 }
 
-/// The whole way of a checkpoint on the thread of a job's coordinator: from the last acknowledgement's statistics to the dispatcher.
+/// Measures a checkpoint on the coordinator thread, from the acknowledgements to the dispatcher.
 pub(super) fn checkpoint(subtasks: usize) -> Result<Numbers> {
     const METRICS: [Option<i64>; 8] = [Some(18_722), Some(426), Some(4), Some(0), Some(3), Some(17), Some(0), Some(0)];
     let tasks: Vec<_> = (0..subtasks / 1000).map(|task| CheckpointTask::new(format!("{task:032x}"), 1000)).collect();
@@ -128,14 +128,14 @@ pub(super) fn checkpoint(subtasks: usize) -> Result<Numbers> {
     Ok(numbers([("acknowledged", median(acknowledged)), ("caller", median(completed))]))
 }
 
-/// The median of those that come after some that do not count.
-fn median(mut goes: Vec<f64>) -> f64 {
-    goes.drain(..goes.len() / 4);
-    goes.sort_by(f64::total_cmp);
-    goes[goes.len() / 2]
+/// Returns the median, without the first quarter.
+fn median(mut samples: Vec<f64>) -> f64 {
+    samples.drain(..samples.len() / 4);
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
 }
 
-/// What a span costs from the caller to the collector.
+/// Measures the cost of a span from the caller to the collector.
 pub(super) fn export(size: usize, sink: &str, protocol: &str) -> Result<Numbers> {
     let dispatcher = otlp(sink, protocol)?;
     let group = sample::group(&dispatcher);
@@ -162,7 +162,7 @@ fn reported(size: usize) -> Vec<ReportedSpan> {
     (0..size).map(reported).collect()
 }
 
-/// What it costs to make requests of spans.
+/// Measures the encoding of requests.
 pub(super) fn encode(size: usize) -> Result<Numbers> {
     let spans = reported(size);
     let resource = [("service.name".to_owned(), "flink".to_owned())];
@@ -171,7 +171,7 @@ pub(super) fn encode(size: usize) -> Result<Numbers> {
     }))
 }
 
-/// What it costs to make a line of JSON of a span.
+/// Measures the encoding of a JSON line.
 pub(super) fn json(size: usize) -> Result<Numbers> {
     let spans = reported(size);
     let mut text = String::new();
@@ -183,7 +183,7 @@ pub(super) fn json(size: usize) -> Result<Numbers> {
     }))
 }
 
-/// What a span costs from the caller into a file.
+/// Measures the cost of a span from the caller to a file.
 pub(super) fn file(size: usize) -> Result<Numbers> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("spans.jsonl");
@@ -210,7 +210,7 @@ fn lines(folder: &Path) -> Result<usize> {
     Ok(lines)
 }
 
-/// What a job's start costs, from its subtasks' reports to the statistics.
+/// Measures an initialization, from the reports of the subtasks to the statistics.
 pub(super) fn initialization(subtasks: usize) -> Result<Numbers> {
     const DURATIONS: [&str; 6] = [
         SubTaskInitializationMetrics::MAILBOX_START_DURATION,
@@ -239,7 +239,7 @@ pub(super) fn initialization(subtasks: usize) -> Result<Numbers> {
     let kept = JobInitializationMetricsBuilder::new(sample::START, attempts.iter().cloned());
     let held = (clock::resident("self") - before).max(0.0) / subtasks as f64;
     drop(kept);
-    let mut goes = Vec::new();
+    let mut samples = Vec::new();
     for _ in 0..40 {
         let started = attempts.clone();
         let (taken, ended) = take(|| {
@@ -248,12 +248,12 @@ pub(super) fn initialization(subtasks: usize) -> Result<Numbers> {
             reports.filter_map(|(attempt, report)| initialization.report(attempt, report)).count()
         });
         ensure!(ended == 1, "{ended} initializations ended");
-        goes.push(each(taken.thread, subtasks));
+        samples.push(each(taken.thread, subtasks));
     }
-    Ok(numbers([("cpu", median(goes)), ("held", held)]))
+    Ok(numbers([("cpu", median(samples)), ("held", held)]))
 }
 
-/// The memory of a span that waits.
+/// Measures the memory of a queued span.
 pub(super) fn memory(size: usize) -> Result<Numbers> {
     let dispatcher = dispatcher("never", &[])?;
     let group = sample::group(&dispatcher);
@@ -263,12 +263,12 @@ pub(super) fn memory(size: usize) -> Result<Numbers> {
     let held = (clock::resident("self") - before) / size as f64;
     let queued: u64 = dispatcher.stats().iter().map(|reporter| reporter.queued).sum();
     ensure!(queued == (size + 1000) as u64, "{queued} spans are queued");
-    // Nobody ever takes them: the end of the process does.
+    // The dispatcher could not be closed, because its reporter never returns.
     std::mem::forget(dispatcher);
     Ok(numbers([("bytes", held)]))
 }
 
-/// A reporter that throws away what it gets.
+/// A reporter that discards its spans.
 struct Nowhere;
 
 impl TraceReporterFactory for Nowhere {
@@ -287,7 +287,7 @@ impl TraceReporter for Nowhere {
     }
 }
 
-/// A reporter whose destination does not answer.
+/// A reporter that never returns.
 struct Never;
 
 impl TraceReporterFactory for Never {

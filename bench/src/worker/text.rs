@@ -1,4 +1,4 @@
-//! Lines of text, as one would write them without this workspace.
+//! Measurements of text lines that are written without this workspace.
 
 use std::fmt::LowerHex;
 use std::fs::File;
@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use super::{Numbers, each, numbers, repeat, take};
 use crate::sample;
 
-/// The line of a span, as a struct that serde derives.
+/// The line of a span, with a derived serializer.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
@@ -41,7 +41,7 @@ struct Attributes<'a> {
     checkpoint_status: &'a str,
     checkpoint_type: &'a str,
     #[serde(rename = "jobId")]
-    flinks_job_id: &'a str,
+    flink_job_id: &'a str,
     host: &'a str,
     #[serde(rename = "job_id")]
     job_id: &'a str,
@@ -53,9 +53,9 @@ fn hexadecimal<T: LowerHex, S: Serializer>(id: &T, serializer: S) -> Result<S::O
     serializer.collect_str(&format_args!("{id:0width$x}", width = 2 * size_of::<T>()))
 }
 
-/// What it costs to make the same line of JSON as ours of a span that is a struct.
+/// Measures the encoding of the same JSON line from a struct.
 pub(super) fn serde_json(size: usize) -> Result<Numbers> {
-    let at = |millis| Timestamp::from_millisecond(millis).context("a moment out of bounds");
+    let at = |millis| Timestamp::from_millisecond(millis).context("timestamp out of bounds");
     let (start, end) = (at(sample::START)?, at(sample::START + 411)?);
     let line = |number: usize| {
         let [checkpoint_id, full_size, checkpointed_size, metadata_size] = sample::numbers(number);
@@ -64,7 +64,7 @@ pub(super) fn serde_json(size: usize) -> Result<Numbers> {
             ts: start,
             name: "Checkpoint",
             scope: sample::SCOPE,
-            // As random as ours.
+            // As random as the ids of this workspace.
             trace_id: (number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835),
             span_id: (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             start,
@@ -79,7 +79,7 @@ pub(super) fn serde_json(size: usize) -> Result<Numbers> {
                 metadata_size,
                 checkpoint_status: sample::COMPLETED,
                 checkpoint_type: sample::TYPE,
-                flinks_job_id: sample::JOB_ID,
+                flink_job_id: sample::JOB_ID,
                 host: sample::HOST,
                 job_id: sample::JOB_ID,
                 job_name: sample::JOB_NAME,
@@ -95,7 +95,7 @@ pub(super) fn serde_json(size: usize) -> Result<Numbers> {
     }))
 }
 
-/// What an event of `tracing` costs that its usual subscriber writes into a file.
+/// Measures an event of `tracing` that the default subscriber writes to a file.
 pub(super) fn tracing(size: usize) -> Result<Numbers> {
     let folder = tempfile::tempdir()?;
     let file = File::create(folder.path().join("spans.log"))?;
