@@ -1,4 +1,5 @@
-//! The coordinator: deploys the job's subtasks, triggers checkpoints, restarts what failed, and reports all of it to the trackers.
+//! The coordinator: deploys subtasks, triggers checkpoints, restarts the job after a failure, and
+//! reports to the trackers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -22,20 +23,20 @@ use flink_traces_runtime::{
     CheckpointStats, CheckpointStatsTracker, JobIdentity, MetricGroup, checkpoint_event, checkpoint_span,
 };
 
-use crate::gateway::{Gateway, Message, Order, Snapshot, Wanted, worker_id};
+use crate::gateway::{EndRequest, Gateway, Message, Operation, Snapshot, task_manager_id};
 use crate::inbox::{Barrier, Canceled, Inbox};
 use crate::options::Options;
 use crate::store::{Metadata, Store};
 use crate::subtask::{Command, Report, Subtask, count, sink, source};
 
-/// What the identities of spans begin with.
+/// The first part of all span identities.
 const CLUSTER: &str = "engine";
-/// The tasks of the job, in the order in which records pass them.
+/// The tasks of the job, in the order of the data flow.
 const TASKS: [&str; 3] = ["source", "count", "sink"];
-/// How many orders may wait until the checkpoint in progress has ended.
-const MOST_ORDERS: usize = 16;
+/// The maximum number of operations that wait for the checkpoint in progress.
+const MAX_PENDING_OPERATIONS: usize = 16;
 
-/// Runs one job.
+/// The coordinator of one job.
 pub(crate) struct Coordinator {
     options: Options,
     store: Store,
@@ -47,21 +48,21 @@ pub(crate) struct Coordinator {
     status: JobStatusTracker,
     all_subtasks: AllSubtasksTracker,
     failures: JobFailureTracker,
-    /// The job as REST shows it: what is told to the four above is told to it, too.
+    /// The job in the REST API, which gets the same reports as the four trackers above.
     job: Arc<TrackedJob>,
     gateway: Arc<Gateway>,
 }
 
-/// How the job ended, unless it failed.
+/// The end of a job that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// All records are counted.
     Finished,
-    /// With a savepoint, from which it can go on.
+    /// A savepoint stopped the job, which can continue from it.
     Stopped,
-    /// A user wanted that.
+    /// A client canceled the job.
     Canceled,
-    /// The process shall end; the next one goes on.
+    /// The process ends, and the next one continues the job.
     Suspended,
 }
 
@@ -73,27 +74,29 @@ struct Deployment {
     messages: Receiver<Message>,
 }
 
-/// A checkpoint in progress: the files that are there.
+/// A checkpoint in progress.
 struct Pending {
     barrier: Barrier,
+    /// The files that exist so far, and their sizes.
     files: BTreeMap<String, u64>,
-    /// How the job ends with it.
+    /// The end of the job, if this checkpoint ends it.
     outcome: Option<Outcome>,
     snapshot: Snapshot,
 }
 
-/// How an attempt to run the job ended.
+/// The end of an attempt to run the job.
 enum Attempt {
     Ended(Outcome),
-    /// When, in milliseconds since the epoch, what, if it was one of the subtasks, and why.
+    /// The time in milliseconds since the epoch, the subtask if one failed, and the cause.
     Failed(i64, Option<ExecutionAttemptId>, Error),
 }
 
 impl Coordinator {
-    /// Takes up the job in `options.directory`, which reports below `job_manager`.
+    /// Creates the coordinator of the job in `options.directory`, with a group below `job_manager`.
     pub(crate) fn new(options: Options, job_manager: &MetricGroup, gateway: Arc<Gateway>) -> Result<Self> {
         let store = Store::open(&options.directory)?;
-        // The same in the next process, so that a recovery there links to the checkpoint that was taken here.
+        // The ids stay the same in the next process, whose recovery links to a checkpoint of
+        // this one.
         let id = |parts: &[&str]| Identity::of(parts).trace_id().to_string();
         let task = |name: &&str| {
             CheckpointTask::new(id(&[&options.name, name]), options.parallelism).with_task_name((*name).to_owned())
@@ -105,7 +108,7 @@ impl Coordinator {
         let restored = store.latest(options.recovery.as_deref())?.map(|(_, metadata)| metadata.checkpoint_id);
         Ok(Self {
             group: job_manager.add_job(&job_id, &options.name),
-            // A number is never used again, not even that of a checkpoint which did not complete.
+            // Ids are never reused, not even those of incomplete checkpoints.
             next_checkpoint_id: store.ids()?.into_iter().chain(restored).max().map_or(1, |last| last + 1),
             job: Arc::new(TrackedJob::new(info, tracker.clone(), JobStatus::Created, SystemClock.now_millis())?),
             tracker,
@@ -120,17 +123,17 @@ impl Coordinator {
         })
     }
 
-    /// The job, for whoever asks.
+    /// Returns the job for the REST API.
     pub(crate) fn job(&self) -> Arc<TrackedJob> {
         self.job.clone()
     }
 
-    /// Its checkpoints.
+    /// Returns the tracker of the checkpoints.
     pub(crate) fn checkpoints(&self) -> Arc<CheckpointStatsTracker> {
         self.tracker.clone()
     }
 
-    /// Runs the job until it has ended, or failed once too often.
+    /// Runs the job until it has ended, or has failed without restarts left.
     pub(crate) fn run(mut self) -> Result<Outcome> {
         for attempt_number in 0.. {
             self.report_status(JobStatus::Running)?;
@@ -185,7 +188,7 @@ impl Coordinator {
         self.tasks.iter().flat_map(of_task).collect()
     }
 
-    /// Starts a thread for each subtask, from the newest checkpoint that is complete.
+    /// Starts a thread for each subtask, from the newest complete checkpoint.
     fn deploy(&mut self, attempt_number: u32) -> Result<Deployment> {
         let restored = self.store.latest(self.options.recovery.as_deref())?;
         let attempts = self.attempts(attempt_number);
@@ -207,34 +210,34 @@ impl Coordinator {
 
         let parallelism = self.options.parallelism as usize;
         let inboxes: Vec<_> = attempts.iter().map(|_| Arc::new(Inbox::new(parallelism))).collect();
-        // A subtask has at most a few things to tell at a time, so there is a place for an order.
-        let (tell, messages) = sync_channel(4 * attempts.len());
-        self.gateway.connect(Some(tell.clone()));
+        // A subtask has only a few reports at a time, so there is room for an operation.
+        let (sender, messages) = sync_channel(4 * attempts.len());
+        self.gateway.connect(Some(sender.clone()));
         let mut deployment = Deployment { threads: Vec::new(), inboxes, sources: Vec::new(), messages };
-        for (place, id) in attempts.into_iter().enumerate() {
-            let (task, subtask) = (place / parallelism, place % parallelism);
+        for (index, id) in attempts.into_iter().enumerate() {
+            let (task, subtask) = (index / parallelism, index % parallelism);
             let next_task = deployment.inboxes.iter().skip((task + 1) * parallelism).take(parallelism);
-            // Once: a recovered job does not fail again.
+            // Only the first attempt fails.
             let fails = (task, subtask, attempt_number) == (1, 0, 0);
             let running = Subtask {
                 file: format!("{}-{subtask}.json", TASKS[task]),
                 store: self.store.clone(),
                 restored: restored.as_ref().map(|(folder, _)| folder.clone()),
                 fail_at: self.options.fail_at.filter(|_| fails),
-                reports: tell.clone(),
-                inbox: deployment.inboxes[place].clone(),
+                reports: sender.clone(),
+                inbox: deployment.inboxes[index].clone(),
                 outputs: next_task.map(|inbox| (inbox.clone(), subtask)).collect(),
                 deployed: Instant::now(),
                 id: id.clone(),
             };
             let task_name = Some(format!("{} ({}/{parallelism})", TASKS[task], subtask + 1));
-            let task_manager_id = Some(worker_id());
-            let place = DeployedTask::default()
+            let task_manager_id = Some(task_manager_id());
+            let deployed = DeployedTask::default()
                 .with_task_name(task_name)
                 .with_endpoint("localhost".to_owned())
                 .with_task_manager_id(task_manager_id);
-            self.job.report_deployed(&id, place.clone(), SystemClock.now_millis());
-            self.failures.report_deployed(&id, place);
+            self.job.report_deployed(&id, deployed.clone(), SystemClock.now_millis());
+            self.failures.report_deployed(&id, deployed);
             self.report_state(&id, ExecutionState::Deploying);
             deployment.threads.push(match task {
                 0 => {
@@ -251,38 +254,41 @@ impl Coordinator {
         Ok(deployment)
     }
 
-    /// Follows the subtasks until all have finished, one has failed, or a user wants an end.
+    /// Handles messages until all subtasks have finished, one has failed, or a client ends the job.
     fn supervise(&mut self, deployment: &Deployment) -> Result<Attempt> {
         let subtasks = deployment.threads.len();
         let (mut running, mut exhausted, mut finished) = (0, 0, 0);
         let mut pending: Option<Pending> = None;
-        // How the job ends once all subtasks have finished; no checkpoint begins any more.
-        let mut ends: Option<Outcome> = None;
-        let mut orders: VecDeque<Snapshot> = VecDeque::new();
+        // The end of the job once all subtasks have finished. No further checkpoint begins.
+        let mut ending: Option<Outcome> = None;
+        let mut operations: VecDeque<Snapshot> = VecDeque::new();
         let mut next_trigger = Instant::now() + self.options.interval;
         while finished < subtasks {
-            match self.gateway.wanted().filter(|_| ends.is_none()) {
-                Some(Wanted::Cancel) => return self.interrupt(pending, Outcome::Canceled),
-                Some(Wanted::ShutDown) => return self.interrupt(pending, Outcome::Suspended),
+            match self.gateway.end_request().filter(|_| ending.is_none()) {
+                Some(EndRequest::Cancel) => return self.interrupt(pending, Outcome::Canceled),
+                Some(EndRequest::ShutDown) => return self.interrupt(pending, Outcome::Suspended),
                 None => {}
             }
-            let can_trigger = running == subtasks && pending.is_none() && ends.is_none();
-            let wait = match can_trigger {
-                true if !orders.is_empty() => Duration::ZERO,
-                true => next_trigger.saturating_duration_since(Instant::now()),
-                false => self.options.interval,
+            let can_trigger = running == subtasks && pending.is_none() && ending.is_none();
+            let wait = if !can_trigger {
+                self.options.interval
+            } else if operations.is_empty() {
+                next_trigger.saturating_duration_since(Instant::now())
+            } else {
+                Duration::ZERO
             };
             match deployment.messages.recv_timeout(wait) {
                 Err(RecvTimeoutError::Timeout) if can_trigger => {
-                    let snapshot = orders.pop_front().unwrap_or(Snapshot::Periodic);
+                    let snapshot = operations.pop_front().unwrap_or(Snapshot::Periodic);
                     pending = Some(self.trigger(deployment, exhausted == deployment.sources.len(), snapshot)?);
                     next_trigger = Instant::now() + self.options.interval;
                 }
-                Err(RecvTimeoutError::Timeout) | Ok(Message::Order(Order::End)) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(anyhow!("all subtasks are gone without a word")),
-                // What does not wait here is dropped, and whoever ordered it is told.
-                Ok(Message::Order(Order::Snapshot(snapshot))) => {
-                    orders.extend((orders.len() < MOST_ORDERS && ends.is_none()).then_some(snapshot));
+                Err(RecvTimeoutError::Timeout) | Ok(Message::Operation(Operation::End)) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(anyhow!("all subtasks ended without a report")),
+                // An operation that is not queued is dropped, and its client gets a failure.
+                Ok(Message::Operation(Operation::Snapshot(snapshot))) => {
+                    operations
+                        .extend((operations.len() < MAX_PENDING_OPERATIONS && ending.is_none()).then_some(snapshot));
                 }
                 Ok(Message::Report(id, Report::Running(metrics))) => {
                     running += 1;
@@ -291,32 +297,34 @@ impl Coordinator {
                         self.group.add_span(job_initialization_span(self.identity(), &stats, stats.start_timestamp));
                     }
                 }
-                // From now on there is no pause between checkpoints: the first that begins now is the last, and has everything.
+                // The first checkpoint after all sources are exhausted is the last one, so it begins
+                // at once.
                 Ok(Message::Report(_, Report::Exhausted)) => {
                     exhausted += 1;
                     next_trigger = if exhausted == deployment.sources.len() { Instant::now() } else { next_trigger };
                 }
                 Ok(Message::Report(id, Report::Acknowledged { checkpoint_id, stats, file, size })) => {
                     self.tracker.report_subtask(checkpoint_id, &id.job_vertex_id, stats)?;
-                    let mut current = pending.take().context("nobody asked for a checkpoint")?;
+                    let mut current = pending.take().context("acknowledgement without a checkpoint in progress")?;
                     current.files.insert(file, size);
                     if current.files.len() < subtasks {
                         pending = Some(current);
                         continue;
                     }
                     let outcome = current.outcome;
-                    let goes_on = matches!(current.snapshot, Snapshot::Savepoint(TriggerSavepointMode::Savepoint, ..));
+                    let continues =
+                        matches!(current.snapshot, Snapshot::Savepoint(TriggerSavepointMode::Savepoint, ..));
                     match self.complete(current) {
-                        Err(_) if goes_on => continue,
-                        // Sources may have stopped for it, so all begin again.
+                        Err(_) if continues => continue,
+                        // The sources may have stopped for it, so the job restarts.
                         Err(error) => return Ok(Attempt::Failed(SystemClock.now_millis(), None, error)),
                         Ok(()) => {}
                     }
                     match outcome {
                         Some(Outcome::Canceled) => return self.interrupt(None, Outcome::Canceled),
                         Some(outcome) => {
-                            ends = Some(outcome);
-                            orders.clear();
+                            ending = Some(outcome);
+                            operations.clear();
                             for source in &deployment.sources {
                                 let _ = source.send(Command::Finish);
                             }
@@ -338,10 +346,12 @@ impl Coordinator {
                 }
             }
         }
-        Ok(Attempt::Ended(ends.unwrap_or(Outcome::Finished)))
+        Ok(Attempt::Ended(ending.unwrap_or(Outcome::Finished)))
     }
 
-    /// Begins a checkpoint. It is the last if the sources have no more; a job that is to fail does so first.
+    /// Begins a checkpoint.
+    ///
+    /// It is the last one if the sources are exhausted, unless the job has yet to fail on purpose.
     fn trigger(&mut self, deployment: &Deployment, are_exhausted: bool, snapshot: Snapshot) -> Result<Pending> {
         let is_last = are_exhausted && self.options.fail_at.is_none_or(|fail_at| fail_at < self.next_checkpoint_id);
         let (kind, outcome) = match &snapshot {
@@ -367,13 +377,13 @@ impl Coordinator {
             _ => Command::Trigger(barrier),
         };
         for source in &deployment.sources {
-            // One that does not listen has failed, and its report is on the way.
+            // A source that does not receive it has failed, and its report will follow.
             let _ = source.send(command);
         }
         Ok(Pending { barrier, files: BTreeMap::new(), outcome, snapshot })
     }
 
-    /// Marks a checkpoint as complete, and deletes those before it; of a savepoint, puts it into its folder.
+    /// Completes a checkpoint and deletes earlier ones, or moves a savepoint to its folder.
     fn complete(&mut self, pending: Pending) -> Result<()> {
         let Pending { barrier: Barrier { checkpoint_id, trigger_timestamp }, files, snapshot, .. } = pending;
         let metadata = Metadata { checkpoint_id, trigger_timestamp, parallelism: self.options.parallelism, files };
@@ -401,14 +411,14 @@ impl Coordinator {
         }
         for older in self.store.ids()?.into_iter().filter(|id| *id < checkpoint_id) {
             if self.store.discard(older).is_ok() {
-                // One of an earlier process is not known to the tracker.
+                // The tracker does not know checkpoints of earlier processes.
                 let _ = self.tracker.report_discarded(older);
             }
         }
         Ok(())
     }
 
-    /// A checkpoint failed.
+    /// Reports the failure of a checkpoint.
     fn abort(&self, checkpoint_id: i64, snapshot: Snapshot, error: &dyn std::error::Error) -> Result<()> {
         let failure = CheckpointFailure::new(SystemClock.now_millis(), error.to_string());
         self.report_checkpoint(&self.tracker.report_failed(checkpoint_id, failure)?);
@@ -416,7 +426,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// The job ends before its time, and with it the checkpoint in progress.
+    /// Ends the job early, and aborts the checkpoint in progress.
     fn interrupt(&self, pending: Option<Pending>, outcome: Outcome) -> Result<Attempt> {
         if let Some(pending) = pending {
             self.abort(pending.barrier.checkpoint_id, pending.snapshot, &Canceled)?;
@@ -424,14 +434,14 @@ impl Coordinator {
         Ok(Attempt::Ended(outcome))
     }
 
-    /// Ends all threads, and waits for them.
+    /// Ends all threads and waits for them.
     fn cancel(&mut self, deployment: Deployment, attempt_number: u32, is_interrupted: bool) {
         let Deployment { threads, inboxes, sources, messages } = deployment;
         self.gateway.connect(None);
         drop((sources, messages));
         inboxes.iter().for_each(|inbox| inbox.cancel());
         for thread in threads {
-            // What it had to say is said; whoever is cancelled now has nothing more.
+            // Threads have sent their reports before, and a canceled one has none.
             let _ = thread.join();
         }
         if is_interrupted {
@@ -472,11 +482,11 @@ impl Coordinator {
     }
 }
 
-/// The job as REST shows it.
+/// Describes the job for the REST API.
 fn describe(options: &Options, job_id: &str, tasks: &[CheckpointTask]) -> JobInfo {
-    let vertex = |place: usize, task: &CheckpointTask| {
-        JobVertex::new(task.job_vertex_id.clone(), TASKS[place].to_owned(), task.parallelism).with_inputs(
-            place
+    let vertex = |index: usize, task: &CheckpointTask| {
+        JobVertex::new(task.job_vertex_id.clone(), TASKS[index].to_owned(), task.parallelism).with_inputs(
+            index
                 .checked_sub(1)
                 .map_or(Vec::new(), |before| vec![JobInput::new(tasks[before].job_vertex_id.clone(), "HASH")]),
         )
@@ -484,7 +494,7 @@ fn describe(options: &Options, job_id: &str, tasks: &[CheckpointTask]) -> JobInf
     let checkpoints = CheckpointConfigInfo {
         mode: "exactly_once".to_owned(),
         interval: i64::try_from(options.interval.as_millis()).unwrap_or(i64::MAX),
-        // They take as long as they take, one at a time.
+        // Checkpoints have no timeout.
         timeout: i64::MAX,
         min_pause: 0,
         max_concurrent: 1,
@@ -510,13 +520,13 @@ fn describe(options: &Options, job_id: &str, tasks: &[CheckpointTask]) -> JobInf
     JobInfo::new(
         job_id,
         options.name.clone(),
-        tasks.iter().enumerate().map(|(place, task)| vertex(place, task)).collect(),
+        tasks.iter().enumerate().map(|(index, task)| vertex(index, task)).collect(),
         checkpoints,
     )
     .with_execution(execution)
 }
 
-/// Starts a thread that tells how it ended, unless it was cancelled.
+/// Starts a thread that reports its end, unless it was canceled.
 fn spawn(task: Subtask, run: impl FnOnce(&Subtask) -> Result<()> + Send + 'static) -> Result<JoinHandle<()>> {
     let thread = thread::Builder::new().name(task.file.clone());
     let spawned = thread.spawn(move || {
@@ -526,5 +536,5 @@ fn spawn(task: Subtask, run: impl FnOnce(&Subtask) -> Result<()> + Send + 'stati
             let _ = task.reports.send(Message::Report(task.id.clone(), Report::Ended(result)));
         }
     });
-    spawned.context("no thread for a subtask")
+    spawned.context("cannot start the thread of a subtask")
 }

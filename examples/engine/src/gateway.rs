@@ -1,4 +1,4 @@
-//! What others may do to the job over Flink's REST API, and the server of that API.
+//! The operations of Flink's REST API on the job, and the server of that API.
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,40 +23,40 @@ use tokio::sync::oneshot;
 use crate::options;
 use crate::subtask::Report;
 
-/// What Flink writes for a size that is not known.
+/// Flink's value for an unknown size.
 const UNKNOWN: i64 = -1;
 
-/// What the coordinator is told.
+/// A message to the coordinator.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// Something of a subtask.
+    /// A report of a subtask.
     Report(ExecutionAttemptId, Report),
-    /// Something that a user wants.
-    Order(Order),
+    /// An operation of a client.
+    Operation(Operation),
 }
 
-/// What a user wants of the job.
+/// An operation on the job.
 #[derive(Debug)]
-pub(crate) enum Order {
-    /// A checkpoint, or a savepoint.
+pub(crate) enum Operation {
+    /// Take a checkpoint or a savepoint.
     Snapshot(Snapshot),
-    /// To look at what has been [`Wanted`].
+    /// Check the [`EndRequest`].
     End,
 }
 
-/// Why a checkpoint is taken.
+/// The reason for a checkpoint.
 #[derive(Debug)]
 pub(crate) enum Snapshot {
-    /// It was time for one.
+    /// The interval has passed.
     Periodic,
-    /// Somebody wants one.
+    /// A client requested a checkpoint.
     Checkpoint(CheckpointType, PendingOperation<i64>),
-    /// Somebody wants a savepoint, in this folder.
+    /// A client requested a savepoint in this folder.
     Savepoint(TriggerSavepointMode, PathBuf, PendingOperation<String>),
 }
 
 impl Snapshot {
-    /// Tells whoever wanted it that it failed.
+    /// Reports the failure to the client.
     pub(crate) fn fail(self, error: &dyn Error) {
         match self {
             Self::Periodic => {}
@@ -66,24 +66,24 @@ impl Snapshot {
     }
 }
 
-/// A savepoint was wanted, and nobody said where.
+/// A savepoint request without a folder.
 #[derive(Debug, thiserror::Error)]
-#[error("no folder for the savepoint: none was named, and execution.checkpointing.savepoint-dir is not set")]
+#[error("no folder for the savepoint: the request names none, and execution.checkpointing.savepoint-dir is not set")]
 struct NoFolder;
 
-/// How the job shall end before it has finished.
+/// A request to end the job before it has finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// For good.
+pub(crate) enum EndRequest {
+    /// The job ends for good.
     Cancel,
-    /// With the process, so that the next one goes on with it.
+    /// The process ends, and the next one continues the job.
     ShutDown,
 }
 
-/// Hands orders to the coordinator.
+/// Passes operations to the coordinator.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    /// Where savepoints go that are ordered without a folder.
+    /// The folder of savepoints, unless the request names one.
     savepoints: Option<PathBuf>,
     state: Mutex<State>,
     changed: Condvar,
@@ -91,9 +91,9 @@ pub(crate) struct Gateway {
 
 #[derive(Debug, Default)]
 struct State {
-    /// To the coordinator, while the job runs.
+    /// The channel to the coordinator, while the job runs.
     coordinator: Option<SyncSender<Message>>,
-    wanted: Option<Wanted>,
+    end_request: Option<EndRequest>,
 }
 
 impl Gateway {
@@ -101,34 +101,36 @@ impl Gateway {
         Self { savepoints, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// From now on orders go there, or nowhere.
+    /// Sets the channel for operations. With `None`, operations are dropped.
     pub(crate) fn connect(&self, coordinator: Option<SyncSender<Message>>) {
         self.lock().coordinator = coordinator;
     }
 
-    /// How the job shall end.
-    pub(crate) fn wanted(&self) -> Option<Wanted> {
-        self.lock().wanted
+    /// Returns the request to end the job, if there is one.
+    pub(crate) fn end_request(&self) -> Option<EndRequest> {
+        self.lock().end_request
     }
 
-    /// Waits until everything shall end.
+    /// Waits until a client shuts the cluster down.
     pub(crate) fn wait_for_shutdown(&self) {
-        let goes_on = |state: &mut State| state.wanted != Some(Wanted::ShutDown);
-        drop(self.changed.wait_while(self.lock(), goes_on));
+        let is_up = |state: &mut State| state.end_request != Some(EndRequest::ShutDown);
+        drop(self.changed.wait_while(self.lock(), is_up));
     }
 
-    /// An order that cannot be handed over is dropped, which is told to whoever asks after it.
-    fn give(&self, order: Order) {
+    /// Sends an operation to the coordinator.
+    ///
+    /// An operation that cannot be sent is dropped, which reports a failure to its client.
+    fn send(&self, operation: Operation) {
         if let Some(coordinator) = &self.lock().coordinator {
-            // A server's thread must not wait.
-            let _ = coordinator.try_send(Message::Order(order));
+            // A thread of the server must not wait.
+            let _ = coordinator.try_send(Message::Operation(operation));
         }
     }
 
-    fn want(&self, wanted: Wanted) {
-        self.lock().wanted = Some(wanted);
+    fn end(&self, request: EndRequest) {
+        self.lock().end_request = Some(request);
         self.changed.notify_all();
-        self.give(Order::End);
+        self.send(Operation::End);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -138,7 +140,7 @@ impl Gateway {
 
 impl RestfulGateway for Gateway {
     fn cancel_job(&self, _: &str) -> Result<(), NotSupported> {
-        self.want(Wanted::Cancel);
+        self.end(EndRequest::Cancel);
         Ok(())
     }
 
@@ -148,7 +150,7 @@ impl RestfulGateway for Gateway {
         checkpoint_type: CheckpointType,
         operation: PendingOperation<i64>,
     ) -> Result<(), NotSupported> {
-        self.give(Order::Snapshot(Snapshot::Checkpoint(checkpoint_type, operation)));
+        self.send(Operation::Snapshot(Snapshot::Checkpoint(checkpoint_type, operation)));
         Ok(())
     }
 
@@ -160,26 +162,26 @@ impl RestfulGateway for Gateway {
     ) -> Result<(), NotSupported> {
         let folder = request.target_directory.as_deref().and_then(options::path).or_else(|| self.savepoints.clone());
         match folder {
-            Some(folder) => self.give(Order::Snapshot(Snapshot::Savepoint(request.mode, folder, operation))),
+            Some(folder) => self.send(Operation::Snapshot(Snapshot::Savepoint(request.mode, folder, operation))),
             None => operation.fail(&NoFolder),
         }
         Ok(())
     }
 
     fn shut_down_cluster(&self) -> Result<(), NotSupported> {
-        self.want(Wanted::ShutDown);
+        self.end(EndRequest::ShutDown);
         Ok(())
     }
 }
 
-/// Flink's REST API on a thread of its own. It ends when this is dropped.
+/// Flink's REST API on a thread of its own, which ends when this value is dropped.
 pub(crate) struct Server {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Serves `job`, and hands orders to `gateway`.
+    /// Serves `job`, and passes operations to `gateway`.
     pub(crate) fn start(
         port: u16,
         configuration: &Configuration,
@@ -192,7 +194,7 @@ impl Server {
             .with_web_cancel(true);
         let cluster = TrackedCluster::new(info, Arc::new(SystemClock)).with_gateway(gateway);
         let cluster = cluster.with_configuration(configuration);
-        cluster.register_task_executor(worker(slots));
+        cluster.register_task_executor(task_manager(slots));
         cluster.add_job(job);
         let options =
             ServerOptions { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ..ServerOptions::default() };
@@ -206,18 +208,21 @@ impl Server {
             }));
         };
         let thread = thread::Builder::new().name("rest".to_owned()).spawn(serve);
-        Ok(Self { stop: Some(stop), thread: Some(thread.map_err(|error| anyhow!("no thread for REST: {error}"))?) })
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread.map_err(|error| anyhow!("cannot start the REST thread: {error}"))?),
+        })
     }
 }
 
-/// The id of the only worker, which is this process.
-pub(crate) fn worker_id() -> String {
+/// Returns the id of the only TaskManager, which is this process.
+pub(crate) fn task_manager_id() -> String {
     format!("process-{}", std::process::id())
 }
 
-fn worker(slots: u32) -> TaskExecutorRegistration {
+fn task_manager(slots: u32) -> TaskExecutorRegistration {
     let cpu_cores = thread::available_parallelism().map_or(UNKNOWN, |cores| cores.get() as i64);
-    TaskExecutorRegistration::new(worker_id(), format!("threads of process {}", std::process::id()), slots)
+    TaskExecutorRegistration::new(task_manager_id(), format!("threads of process {}", std::process::id()), slots)
         .with_hardware(HardwareDescription {
             cpu_cores,
             physical_memory: UNKNOWN,

@@ -1,43 +1,45 @@
-//! A subtask's input: a bounded queue for each channel. Channels can be held back, which is how barriers are aligned.
+//! The input of a subtask: one bounded queue per channel.
+//!
+//! Channels can be blocked, which aligns the barriers.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// How many messages may wait in a channel; whoever sends more has to wait.
+/// The capacity of a channel. A sender waits while it is full.
 const CAPACITY: usize = 64;
 
-/// What flows from subtask to subtask.
+/// A message between subtasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// Something to process.
+    /// A record to process.
     Record(Record),
-    /// Everything before it belongs to the checkpoint, everything after it does not.
+    /// The end of the records that belong to a checkpoint.
     Barrier(Barrier),
-    /// Nothing more comes on this channel.
+    /// The end of the channel.
     End,
 }
 
-/// A key and what is known of it.
+/// A key and its count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// What it is about.
+    /// The key.
     pub(crate) key: u32,
-    /// How often the key was seen, this time included; 0 where nobody counted yet.
+    /// The number of records with this key so far, including this one. 0 before the count.
     pub(crate) count: u64,
 }
 
 /// The beginning of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Barrier {
-    /// The checkpoint.
+    /// The id of the checkpoint.
     pub(crate) checkpoint_id: i64,
-    /// When it was triggered, in milliseconds since the epoch.
+    /// The time of the trigger, in milliseconds since the epoch.
     pub(crate) trigger_timestamp: i64,
 }
 
-/// The job is being cancelled: whoever learns of it ends.
+/// The job is being canceled. The thread that gets this error ends.
 #[derive(Debug, thiserror::Error)]
-#[error("cancelled")]
+#[error("canceled")]
 pub(crate) struct Canceled;
 
 /// The input of one subtask.
@@ -50,19 +52,19 @@ pub(crate) struct Inbox {
 #[derive(Debug)]
 struct State {
     channels: Vec<VecDeque<Message>>,
-    /// Where to look first, so that no channel starves.
+    /// The channel to check first, so that no channel starves.
     next: usize,
     is_canceled: bool,
 }
 
 impl Inbox {
-    /// An input with so many channels.
+    /// Creates an input with this number of channels.
     pub(crate) fn new(channels: usize) -> Self {
         let state = State { channels: vec![VecDeque::new(); channels], next: 0, is_canceled: false };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Sends a message; waits while the channel is full.
+    /// Sends a message. Waits while the channel is full.
     pub(crate) fn push(&self, channel: usize, message: Message) -> Result<(), Canceled> {
         let is_full = |state: &mut State| state.channels[channel].len() >= CAPACITY && !state.is_canceled;
         let mut state = self.changed.wait_while(self.lock(), is_full).unwrap_or_else(PoisonError::into_inner);
@@ -74,8 +76,8 @@ impl Inbox {
         Ok(())
     }
 
-    /// The next message of a channel that is not held back, and which channel that is; waits for one.
-    pub(crate) fn pop(&self, held_back: &[bool]) -> Result<(usize, Message), Canceled> {
+    /// Waits for a message on a channel that is not blocked. Returns the channel and the message.
+    pub(crate) fn pop(&self, blocked: &[bool]) -> Result<(usize, Message), Canceled> {
         let mut state = self.lock();
         loop {
             if state.is_canceled {
@@ -83,7 +85,7 @@ impl Inbox {
             }
             let count = state.channels.len();
             let from_next = (state.next..state.next + count).map(|channel| channel % count);
-            for channel in from_next.filter(|channel| !held_back[*channel]) {
+            for channel in from_next.filter(|channel| !blocked[*channel]) {
                 if let Some(message) = state.channels[channel].pop_front() {
                     state.next = channel + 1;
                     self.changed.notify_all();
@@ -94,12 +96,12 @@ impl Inbox {
         }
     }
 
-    /// How many channels it has.
+    /// Returns the number of channels.
     pub(crate) fn channels(&self) -> usize {
         self.lock().channels.len()
     }
 
-    /// Wakes up whoever waits, and lets nobody wait any more.
+    /// Wakes up all waiting threads, and makes all further calls fail.
     pub(crate) fn cancel(&self) {
         self.lock().is_canceled = true;
         self.changed.notify_all();

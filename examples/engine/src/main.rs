@@ -1,4 +1,4 @@
-//! A small stream processor that takes checkpoints, crashes, recovers, and tells of it as Flink would. See the README.
+//! A small stream processor with checkpoints that reports as Flink does. See the README.
 
 mod coordinator;
 mod gateway;
@@ -24,7 +24,7 @@ use coordinator::{Coordinator, Outcome};
 use gateway::{Gateway, Server};
 use options::Options;
 
-/// What runs where nothing is said about reporters.
+/// The reporters of a configuration without any.
 const DEFAULTS: [&str; 2] = [
     "traces.reporter.log.factory.class=org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory",
     "events.reporter.log.factory.class=org.apache.flink.events.slf4j.Slf4jEventReporterFactory",
@@ -42,8 +42,8 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).init();
+    let colors = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colors).init();
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -59,7 +59,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let job_manager = MetricGroup::job_manager(&dispatcher, "localhost");
     let result = run_job(&configuration, &options, &job_manager);
 
-    // Also of a job that failed, all is reported.
+    // Everything is reported, even if the job failed.
     let accounts = dispatcher.shutdown(Duration::from_secs(10));
     for account in &accounts {
         tracing::info!("{account}");
@@ -68,11 +68,11 @@ fn run(arguments: &Arguments) -> Result<()> {
         let lines = result::verify(&options)?;
         tracing::info!("results: {lines}, each exactly once");
     }
-    ensure!(accounts.iter().all(|account| account.emitted == account.delivered), "not all was delivered");
+    ensure!(accounts.iter().all(|account| account.emitted == account.delivered), "some records were not delivered");
     Ok(())
 }
 
-/// Runs the job, and serves it until it has ended, or longer.
+/// Runs the job. With a REST server, it returns when a client shuts the cluster down.
 fn run_job(configuration: &Configuration, options: &Options, job_manager: &MetricGroup) -> Result<Outcome> {
     let gateway = Arc::new(Gateway::new(options.savepoints.clone()));
     let coordinator = Coordinator::new(options.clone(), job_manager, gateway.clone())?;
@@ -92,7 +92,7 @@ fn run_job(configuration: &Configuration, options: &Options, job_manager: &Metri
     result
 }
 
-/// Starts the reporters that the file and the arguments name, or else those that log.
+/// Starts the configured reporters, or by default those that write to the log.
 fn start(arguments: &Arguments) -> Result<(Configuration, Dispatcher)> {
     let mut registry = Registry::new();
     flink_traces_log::register(&mut registry)?;
@@ -115,6 +115,6 @@ fn start(arguments: &Arguments) -> Result<(Configuration, Dispatcher)> {
     let (dispatcher, more) = Dispatcher::start(reporters, &registry, Arc::new(SystemClock), &delimiter);
     problems.extend(more);
     problems.iter().for_each(|problem| tracing::warn!("{problem}"));
-    ensure!(problems.iter().all(|problem| problem.severity < Severity::Error), "the configuration is wrong");
+    ensure!(problems.iter().all(|problem| problem.severity < Severity::Error), "invalid configuration");
     Ok((configuration, dispatcher))
 }

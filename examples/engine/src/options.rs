@@ -1,4 +1,4 @@
-//! What the engine can be told, by Flink's keys where Flink has one.
+//! The options of the engine, with Flink's keys if Flink has one.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,52 +7,53 @@ use flink_traces_api::{ConfigError, ConfigOption, OptionDoc};
 use flink_traces_runtime::Configuration;
 use flink_traces_runtime::config::{SPAN_DETAIL_LEVEL, SpanDetailLevel};
 
-const NAME: ConfigOption<String> = ConfigOption::string("pipeline.name", "The job's name.").or("count by key");
+const NAME: ConfigOption<String> = ConfigOption::string("pipeline.name", "The name of the job.").or("count by key");
 const DIRECTORY: ConfigOption<PathBuf> = ConfigOption::parsed(
     "execution.checkpointing.dir",
     "the path of a folder",
     path,
-    "Where checkpoints and results go. A job that finds a checkpoint there goes on from it.",
+    "The directory of checkpoints and results. A job restores the newest checkpoint in it.",
 )
 .or("target/engine");
 const INTERVAL: ConfigOption<Duration> =
-    ConfigOption::duration("execution.checkpointing.interval", "How often a checkpoint is taken.").or("100 ms");
+    ConfigOption::duration("execution.checkpointing.interval", "The interval between checkpoints.").or("100 ms");
 const PARALLELISM: ConfigOption<u64> =
-    ConfigOption::number("parallelism.default", "How many subtasks each task has, at least 1.").or("2");
+    ConfigOption::number("parallelism.default", "The number of subtasks of each task, at least 1.").or("2");
 const RESTARTS: ConfigOption<u64> =
-    ConfigOption::number("restart-strategy.fixed-delay.attempts", "How often it starts again after failures.").or("3");
-const RECORDS: ConfigOption<u64> = ConfigOption::number("engine.records", "How many records are counted.").or("500000");
+    ConfigOption::number("restart-strategy.fixed-delay.attempts", "The number of restarts after failures.").or("3");
+const RECORDS: ConfigOption<u64> =
+    ConfigOption::number("engine.records", "The number of records to count.").or("500000");
 const PAUSE: ConfigOption<Duration> =
-    ConfigOption::duration("engine.pause", "How long a source waits after each hundred records.").or("0");
+    ConfigOption::duration("engine.pause", "The pause of a source after each hundred records.").or("0");
 const SAVEPOINTS: ConfigOption<PathBuf> = ConfigOption::parsed(
     "execution.checkpointing.savepoint-dir",
     "the path of a folder",
     path,
-    "Where savepoints go that are ordered without a folder.",
+    "The directory of savepoints, unless the request names one.",
 );
 const RECOVERY: ConfigOption<PathBuf> = ConfigOption::parsed(
     "execution.state-recovery.path",
     "the path of a savepoint",
     path,
-    "The savepoint from which the job goes on, unless it has a newer checkpoint.",
+    "The savepoint to restore, unless the job has a newer checkpoint.",
 );
 const REST_PORT: ConfigOption<u16> = ConfigOption::parsed(
     "rest.port",
     "a port",
     |text| text.parse().ok(),
-    "Where to serve Flink's REST API, on the loopback interface; 0 for any port. The process then goes on when the job has ended.",
+    "The port of Flink's REST API on the loopback interface, or 0 for any port. With it, the process keeps running after the job has ended.",
 );
 const FAIL_AT: ConfigOption<i64> = ConfigOption::parsed(
     "engine.fail-at-checkpoint",
     "a whole number",
     |text| text.parse().ok(),
-    "The first subtask of the count fails, once, when it is to take part in the checkpoint of this id.",
+    "The checkpoint at which the first subtask of the count fails once.",
 );
 
-/// Those of the engine's own, for finding misspelt keys.
+/// The keys that only the engine has, for the detection of unknown keys.
 pub(crate) const OWN: &[OptionDoc] = &[RECORDS.doc(), PAUSE.doc(), FAIL_AT.doc()];
 
-/// What the engine was told.
+/// The values of all options.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) name: String,
@@ -88,7 +89,7 @@ impl Options {
     }
 }
 
-/// A path, or a URI of a file as Flink's tools write it.
+/// Parses a path, or a `file:` URI in the form of Flink's tools.
 pub(crate) fn path(text: &str) -> Option<PathBuf> {
     let path = text.strip_prefix("file:").map(|path| path.strip_prefix("//").unwrap_or(path)).unwrap_or(text);
     (!path.is_empty()).then(|| path.into())

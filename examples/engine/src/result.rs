@@ -1,4 +1,6 @@
-//! Whether the result is what it has to be: of each key the counts from 1 to how often it is there, in order, each exactly once.
+//! Verification of the result.
+//!
+//! For each key, the output has the counts from 1 to the number of its records, in order.
 
 use std::fs;
 
@@ -8,16 +10,16 @@ use crate::options::Options;
 use crate::store::Store;
 use crate::subtask::{KEYS, key_of};
 
-/// Checks the files of all sinks; answers how many lines there are.
+/// Checks the files of all sinks. Returns the number of lines.
 pub(crate) fn verify(options: &Options) -> Result<u64> {
     let store = Store::open(&options.directory)?;
     let mut counts = vec![0_u64; KEYS as usize];
     for subtask in 0..options.parallelism {
         for line in fs::read_to_string(store.output(subtask))?.lines() {
-            let (key, count) = line.split_once(' ').context("a torn line")?;
-            let known = counts.get_mut(key.parse::<usize>()?).context("an unknown key")?;
+            let (key, count) = line.split_once(' ').context("incomplete line")?;
+            let known = counts.get_mut(key.parse::<usize>()?).context("unknown key")?;
             *known += 1;
-            ensure!(*known == count.parse::<u64>()?, "key {key}: {count} where {known} was expected");
+            ensure!(*known == count.parse::<u64>()?, "key {key}: expected {known}, found {count}");
         }
     }
     let mut expected = vec![0_u64; KEYS as usize];

@@ -1,4 +1,4 @@
-//! Checkpoints on disk: a folder for each, a file for each subtask, and `_metadata` once all of them are there.
+//! Checkpoints on disk: one folder per checkpoint, one file per subtask, and `_metadata`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-/// What stands in a checkpoint's `_metadata`.
+/// The content of `_metadata`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Metadata {
     pub(crate) checkpoint_id: i64,
@@ -39,26 +39,28 @@ impl Store {
         self.0.join(format!("chk-{checkpoint_id}"))
     }
 
-    /// Where a sink subtask writes to.
+    /// Returns the output file of a sink subtask.
     pub(crate) fn output(&self, subtask: u32) -> PathBuf {
         self.0.join(format!("result-{subtask}.txt"))
     }
 
-    /// Writes a subtask's state; answers how many bytes that are.
+    /// Writes the state of a subtask. Returns its size in bytes.
     pub(crate) fn write_state(&self, checkpoint_id: i64, name: &str, state: &[u8]) -> io::Result<u64> {
         let folder = self.path(checkpoint_id);
         fs::create_dir_all(&folder)?;
         write_whole(&folder, name, state)
     }
 
-    /// Marks a checkpoint as complete; answers the size of its metadata, in bytes.
+    /// Marks a checkpoint as complete. Returns the size of its metadata in bytes.
     pub(crate) fn complete(&self, metadata: &Metadata) -> Result<u64> {
         let text = serde_json::to_vec_pretty(metadata)?;
         Ok(write_whole(&self.path(metadata.checkpoint_id), "_metadata", &text)?)
     }
 
-    /// Copies a checkpoint that is not marked as complete to a folder of its own below `target`, and marks it there; answers where that
-    /// is, and the size of its metadata, in bytes. What is left here is no checkpoint, but keeps the number from being used again.
+    /// Copies a checkpoint to a folder below `target`, and marks only the copy as complete.
+    ///
+    /// Returns the folder, and the size of the metadata in bytes.
+    /// The original stays incomplete, but prevents reuse of its id.
     pub(crate) fn complete_savepoint(&self, target: &Path, job: &str, metadata: &Metadata) -> Result<(PathBuf, u64)> {
         let short = job.get(..6).unwrap_or(job);
         let folder = target.join(format!("savepoint-{short}-{}", metadata.checkpoint_id));
@@ -71,7 +73,9 @@ impl Store {
         Ok((folder, size))
     }
 
-    /// Deletes a checkpoint. Whoever deletes the mark first leaves nothing that looks complete.
+    /// Deletes a checkpoint.
+    ///
+    /// Deletes `_metadata` first, so that a crash leaves no folder that looks complete.
     pub(crate) fn discard(&self, checkpoint_id: i64) -> io::Result<()> {
         let folder = self.path(checkpoint_id);
         match fs::remove_file(folder.join("_metadata")) {
@@ -80,11 +84,11 @@ impl Store {
         }
     }
 
-    /// The newest of the complete checkpoints and the savepoint at `savepoint`, if there is any, and where it lies.
+    /// Returns the newer of the last complete checkpoint and the savepoint, with its folder.
     pub(crate) fn latest(&self, savepoint: Option<&Path>) -> Result<Option<(PathBuf, Metadata)>> {
         let saved = savepoint.map(|folder| {
             let metadata = read_metadata(folder)?;
-            let metadata = metadata.with_context(|| format!("there is no savepoint in {}", folder.display()))?;
+            let metadata = metadata.with_context(|| format!("{} contains no savepoint", folder.display()))?;
             anyhow::Ok((folder.to_owned(), metadata))
         });
         let saved = saved.transpose()?;
@@ -100,7 +104,7 @@ impl Store {
         Ok(saved)
     }
 
-    /// The ids of all checkpoints, complete or not, in order.
+    /// Returns the ids of all checkpoints, complete or not, in order.
     pub(crate) fn ids(&self) -> Result<Vec<i64>> {
         let mut ids = Vec::new();
         for entry in fs::read_dir(&self.0)? {
@@ -120,14 +124,14 @@ fn read_metadata(folder: &Path) -> Result<Option<Metadata>> {
     }
 }
 
-/// Writes a file that is there whole or not at all, whatever happens meanwhile.
+/// Writes a file atomically: after a crash, it is complete or absent.
 fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Result<u64> {
     let part = folder.join(format!("{name}.part"));
     let mut file = File::create(&part)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(part, folder.join(name))?;
-    // The new name, too, has to be on the disk.
+    // The directory entry must be on disk, too.
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;
     Ok(content.len() as u64)

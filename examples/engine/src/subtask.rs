@@ -1,4 +1,4 @@
-//! What runs on a subtask's thread: a source that makes records, or an operator that is given them; barriers, state, and reports of both.
+//! The thread of a subtask: a source or an operator, its barriers, its state and its reports.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -19,56 +19,56 @@ use crate::gateway::Message;
 use crate::inbox::{Barrier, Canceled, Inbox, Message as Sent, Record};
 use crate::store::Store;
 
-/// How many different keys there are.
+/// The number of different keys.
 pub(crate) const KEYS: u32 = 1_000;
 
-/// The key of the record of that number.
+/// Returns the key of a record.
 pub(crate) fn key_of(number: u64) -> u32 {
     (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u32 % KEYS
 }
 
-/// What the coordinator tells a source.
+/// A command of the coordinator to a source.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Command {
     /// Begin this checkpoint.
     Trigger(Barrier),
     /// Begin this savepoint, and send nothing after it.
     Stop(Barrier),
-    /// Everything is in a checkpoint; end.
+    /// End, because a checkpoint contains everything.
     Finish,
 }
 
-/// What a subtask tells the coordinator.
+/// A report of a subtask to the coordinator.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// Its state is restored, and it runs.
+    /// The state is restored, and the subtask runs.
     Running(SubTaskInitializationMetrics),
-    /// Its part of a checkpoint is on the disk, in a file of that name.
+    /// The state of the subtask for a checkpoint is on disk, in this file.
     Acknowledged { checkpoint_id: i64, stats: SubtaskStats, file: String, size: u64 },
     /// A source has no more records.
     Exhausted,
-    /// Its thread is about to end.
+    /// The thread is about to end.
     Ended(Result<()>),
 }
 
 /// One attempt to run one subtask.
 pub(crate) struct Subtask {
     pub(crate) id: ExecutionAttemptId,
-    /// The name of its state's file.
+    /// The name of the state file.
     pub(crate) file: String,
     pub(crate) store: Store,
     /// The folder of the checkpoint or savepoint to restore.
     pub(crate) restored: Option<PathBuf>,
-    /// The checkpoint at which it fails.
+    /// The checkpoint at which the subtask fails.
     pub(crate) fail_at: Option<i64>,
     pub(crate) reports: SyncSender<Message>,
     pub(crate) inbox: Arc<Inbox>,
-    /// The inputs of the next task's subtasks, and which of their channels is this one's.
+    /// The inputs of the next task, each with the channel of this subtask.
     pub(crate) outputs: Vec<(Arc<Inbox>, usize)>,
     pub(crate) deployed: Instant,
 }
 
-/// What is measured of a checkpoint before the state is taken.
+/// The metrics of a checkpoint before its state is stored.
 struct Alignment {
     barrier: Barrier,
     start_delay: i64,
@@ -84,7 +84,7 @@ impl Alignment {
 }
 
 impl Subtask {
-    /// Makes the state that `open` makes of what was restored, and reports how long that took.
+    /// Restores the state, passes it to `open`, and reports the durations.
     fn initialize<T: DeserializeOwned, S>(&self, open: impl FnOnce(Option<T>) -> Result<S>) -> Result<S> {
         let (mailbox, began) = (self.deployed.elapsed(), Instant::now());
         let restored = self.restored.as_ref().map(|folder| fs::read(folder.join(&self.file))).transpose()?;
@@ -113,7 +113,7 @@ impl Subtask {
         Ok(self.outputs.iter().try_for_each(|(inbox, channel)| inbox.push(*channel, message))?)
     }
 
-    /// Passes the barrier on, writes the state and acknowledges: all of that is the synchronous part, there is no other.
+    /// Forwards the barrier, writes the state and acknowledges the checkpoint, all synchronously.
     fn snapshot(&self, alignment: Alignment, take_state: impl FnOnce() -> Result<Vec<u8>>) -> Result<()> {
         let Alignment { barrier: Barrier { checkpoint_id, .. }, start_delay, began, processed } = alignment;
         if self.fail_at == Some(checkpoint_id) {
@@ -140,7 +140,7 @@ impl Subtask {
     }
 }
 
-/// Makes every `step`th of `records` records; its state is the next one's number.
+/// Creates every `step`th of `records` records. The state is the number of the next one.
 pub(crate) fn source(
     task: &Subtask,
     commands: &Receiver<Command>,
@@ -149,12 +149,12 @@ pub(crate) fn source(
     pause: Duration,
 ) -> Result<()> {
     const AT_ONCE: u64 = 100;
-    const FOR_EVER: Duration = Duration::from_secs(86_400);
+    const FOREVER: Duration = Duration::from_secs(86_400);
     let first = u64::from(task.id.subtask_index);
     let mut next: u64 = task.initialize(|restored| Ok(restored.unwrap_or(first)))?;
     let (mut is_exhausted, mut is_stopped) = (false, false);
     loop {
-        let wait = if is_exhausted || is_stopped { FOR_EVER } else { pause };
+        let wait = if is_exhausted || is_stopped { FOREVER } else { pause };
         match commands.recv_timeout(wait) {
             Ok(command @ (Command::Trigger(barrier) | Command::Stop(barrier))) => {
                 task.snapshot(Alignment::begin(barrier), || Ok(serde_json::to_vec(&next)?))?;
@@ -178,22 +178,22 @@ pub(crate) fn source(
     task.broadcast(Sent::End)
 }
 
-/// Something that has a state and is given records.
+/// A processor of records with a state.
 pub(crate) trait Operator {
-    /// Processes a record; answers what goes on to the next task.
+    /// Processes a record. Returns the record for the next task.
     fn process(&mut self, record: Record) -> Result<Option<Record>>;
-    /// The state as it is now.
+    /// Returns the current state.
     fn state(&mut self) -> Result<Vec<u8>>;
 }
 
-/// Gives `operator` what arrives, and takes its state where a barrier has arrived on all channels.
+/// Passes records to `operator`, and stores its state when all channels have a barrier.
 fn operate(task: &Subtask, mut operator: impl Operator) -> Result<()> {
     let channels = task.inbox.channels();
-    let mut held_back = vec![false; channels];
+    let mut blocked = vec![false; channels];
     let mut ended = 0;
     let mut alignment: Option<Alignment> = None;
     while ended < channels {
-        let (channel, message) = task.inbox.pop(&held_back)?;
+        let (channel, message) = task.inbox.pop(&blocked)?;
         match message {
             Sent::Record(record) => {
                 if let Some(alignment) = &mut alignment {
@@ -204,14 +204,14 @@ fn operate(task: &Subtask, mut operator: impl Operator) -> Result<()> {
                 }
             }
             Sent::Barrier(barrier) => {
-                held_back[channel] = true;
+                blocked[channel] = true;
                 let current = alignment.take().unwrap_or_else(|| Alignment::begin(barrier));
-                if held_back.contains(&false) {
+                if blocked.contains(&false) {
                     alignment = Some(current);
                     continue;
                 }
                 task.snapshot(current, || operator.state())?;
-                held_back.fill(false);
+                blocked.fill(false);
             }
             Sent::End => ended += 1,
         }
@@ -219,13 +219,13 @@ fn operate(task: &Subtask, mut operator: impl Operator) -> Result<()> {
     task.broadcast(Sent::End)
 }
 
-/// Counts how often each key was seen, and tells each new count.
+/// Counts the records of each key, and emits each new count.
 pub(crate) fn count(task: &Subtask) -> Result<()> {
     struct Count(Vec<u64>);
 
     impl Operator for Count {
         fn process(&mut self, record: Record) -> Result<Option<Record>> {
-            let count = self.0.get_mut(record.key as usize).ok_or_else(|| anyhow!("no such key"))?;
+            let count = self.0.get_mut(record.key as usize).ok_or_else(|| anyhow!("unknown key"))?;
             *count += 1;
             Ok(Some(Record { count: *count, ..record }))
         }
@@ -239,7 +239,9 @@ pub(crate) fn count(task: &Subtask) -> Result<()> {
     operate(task, counts)
 }
 
-/// Writes what it is given to a file; its state is how long that file was. What a failed attempt wrote beyond that is cut off.
+/// Writes records to a file. The state is the size of the file.
+///
+/// On recovery, output beyond that size is cut off.
 pub(crate) fn sink(task: &Subtask) -> Result<()> {
     struct Sink(BufWriter<File>);
 

@@ -1,4 +1,4 @@
-//! The engine as a process: it crashes, recovers, is killed, and what it reports and counts is right.
+//! Tests of the engine as a process, with crashes, kills and recoveries.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, HashSet};
@@ -31,16 +31,16 @@ fn start(folder: &Path, properties: &[&str]) -> (Child, ChildStderr) {
     (child, stderr)
 }
 
-/// What a whole run printed, and whether it succeeded. One that does not end is killed.
+/// Runs the engine to its end, with a time limit. Returns the output, and `true` on success.
 fn run(folder: &Path, properties: &[&str]) -> (String, bool) {
     let (mut child, mut stderr) = start(folder, properties);
-    let (tell, told) = sync_channel(1);
+    let (sender, receiver) = sync_channel(1);
     let reader = thread::spawn(move || {
         let mut text = String::new();
         stderr.read_to_string(&mut text).unwrap();
-        tell.send(text).unwrap();
+        sender.send(text).unwrap();
     });
-    let text = told.recv_timeout(LONG);
+    let text = receiver.recv_timeout(LONG);
     let _ = child.kill();
     let is_success = child.wait().unwrap().success();
     reader.join().unwrap();
@@ -50,7 +50,7 @@ fn run(folder: &Path, properties: &[&str]) -> (String, bool) {
 /// A limit that no run comes near, on any machine.
 const LONG: Duration = Duration::from_secs(120);
 
-/// The options of reporters that write `spans.jsonl` and `events.jsonl`.
+/// Options of reporters that write `spans.jsonl` and `events.jsonl`.
 const JSON: [&str; 7] = [
     "traces.reporter.json.factory.class=flink-traces-json",
     "traces.reporter.json.format=flat",
@@ -70,13 +70,13 @@ fn named<'a>(records: &'a [Value], name: &str) -> Vec<&'a Value> {
     records.iter().filter(|record| record["name"] == name).collect()
 }
 
-/// One attribute of each, as text.
+/// Returns one attribute of each record, as text.
 fn attributes(records: &[&Value], key: &str) -> Vec<String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     records.iter().map(|record| text(&record["attributes"][key])).collect()
 }
 
-/// Each count of each key is there once, and they are as many as there are records.
+/// Checks that the output has each count of each key once.
 fn check_results(folder: &TempDir, records: usize) {
     let read = |subtask: usize| fs::read_to_string(folder.path().join(format!("job/result-{subtask}.txt"))).unwrap();
     let text = read(0) + &read(1);
@@ -94,7 +94,7 @@ fn now_millis() -> i64 {
 }
 
 #[test]
-fn a_crash_and_a_recovery() {
+fn crashed_job_recovers_exactly_once() {
     let folder = tempfile::tempdir().unwrap();
     let before = now_millis();
     let properties = [&JSON[..], &["engine.records=30000", "engine.fail-at-checkpoint=3"]].concat();
@@ -121,7 +121,7 @@ fn a_crash_and_a_recovery() {
     let spans = lines(&folder, "spans.jsonl");
     let checkpoints = named(&spans, "Checkpoint");
     let ids = attributes(&checkpoints, "checkpointId");
-    assert!(ids.len() >= 4 && ids.iter().enumerate().all(|(place, id)| *id == (place + 1).to_string()), "{ids:?}");
+    assert!(ids.len() >= 4 && ids.iter().enumerate().all(|(index, id)| *id == (index + 1).to_string()), "{ids:?}");
     let failed = |record: &&Value| record["attributes"]["checkpointStatus"] == "FAILED";
     assert_eq!(checkpoints.iter().map(failed).collect::<Vec<_>>(), ids.iter().map(|id| id == "3").collect::<Vec<_>>());
     assert_eq!(attributes(&named(&events, "CheckpointEvent"), "checkpointId"), ids);
@@ -155,9 +155,9 @@ fn a_crash_and_a_recovery() {
 }
 
 #[test]
-fn a_process_that_is_killed_and_another_that_goes_on() {
+fn killed_process_is_continued_by_the_next() {
     let folder = tempfile::tempdir().unwrap();
-    // Without the kill it would take at least a minute.
+    // Without the kill, it would take at least a minute.
     let slow = ["engine.records=60000", "engine.pause=200 ms", "pipeline.name=killed"];
     let (mut child, stderr) = start(folder.path(), &slow);
     let mut trace_ids = BTreeMap::new();
@@ -180,17 +180,17 @@ fn a_process_that_is_killed_and_another_that_goes_on() {
     let [start] = named(&spans, "JobInitialization")[..] else { panic!("one start expected: {spans:?}") };
     let restored = start["attributes"]["checkpointId"].as_i64().unwrap();
     let last = *trace_ids.last_key_value().unwrap().0;
-    // It may have been killed after it completed one, before it told of it.
+    // The kill may come between the completion of a checkpoint and its report.
     assert!(restored == last || restored == last + 1, "{restored}, {trace_ids:?}");
     if let Some(trace_id) = trace_ids.get(&restored) {
         assert_eq!(start["links"][0]["traceId"], trace_id.as_str());
     }
     let first = named(&spans, "Checkpoint")[0]["attributes"]["checkpointId"].as_i64().unwrap();
-    assert!(first > restored, "ids are never used again");
+    assert!(first > restored, "ids are not reused");
 }
 
 #[test]
-fn a_job_that_fails_for_good() {
+fn job_without_restarts_fails() {
     let folder = tempfile::tempdir().unwrap();
     let more = ["engine.records=1000", "engine.fail-at-checkpoint=1", "restart-strategy.fixed-delay.attempts=0"];
     let (printed, is_success) = run(folder.path(), &[&JSON[..], &more].concat());
@@ -202,7 +202,7 @@ fn a_job_that_fails_for_good() {
 }
 
 #[test]
-fn over_otlp() {
+fn job_reports_over_otlp() {
     let folder = tempfile::tempdir().unwrap();
     let collector = OtlpCollector::start().unwrap();
     let endpoint = |signal: &str| format!("{signal}.reporter.otel.exporter.endpoint={}", collector.grpc_endpoint());
@@ -227,7 +227,7 @@ fn over_otlp() {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// An engine that serves its REST API. It is killed when this is dropped.
+/// An engine that serves its REST API. Dropping this value kills it.
 struct Served {
     child: Child,
     stderr: BufReader<ChildStderr>,
@@ -247,7 +247,7 @@ impl Served {
         Self { child, stderr, client: Client::new(url).unwrap() }
     }
 
-    /// The only job, once it is in that state and, if it runs, all of its subtasks do.
+    /// Waits until the job has this state, and until all subtasks run if it is `Running`.
     async fn job(&self, state: JobStatus) -> JobDetails {
         let end = Instant::now() + LONG;
         loop {
@@ -260,7 +260,7 @@ impl Served {
         }
     }
 
-    /// Shuts it down; answers with the rest of what it printed, and whether it succeeded.
+    /// Shuts the cluster down. Returns the rest of the output, and `true` on success.
     async fn shut_down(mut self) -> (String, bool) {
         self.client.call(&ShutdownCluster).await.unwrap();
         let mut printed = String::new();
@@ -276,13 +276,14 @@ impl Drop for Served {
     }
 }
 
-/// Scenario: over REST a checkpoint is taken, a savepoint, one that has no place to go, and the job is stopped with a savepoint. The
-/// next process goes on from there, where no newer checkpoint is.
-/// Guarantees: each order is done and told; what was stopped and goes on counts each record exactly once.
+// Scenario: a client takes a checkpoint and savepoints, two of which fail, and stops the job with a
+// savepoint. The next process continues from that savepoint.
+// Guarantees: each operation reports its outcome, and each record is counted exactly once.
 #[tokio::test]
-async fn a_job_that_is_stopped_over_rest_and_goes_on() {
+async fn job_stopped_over_rest_continues_exactly_once() {
     let folder = tempfile::tempdir().unwrap();
-    // Without the stop it would take at least a minute. Its own checkpoints would push those that are looked at out of the history.
+    // Without the stop, it would take at least a minute. Periodic checkpoints would push the
+    // requested ones out of the history.
     let slow = [
         "engine.records=60000",
         "engine.pause=200 ms",
@@ -294,8 +295,8 @@ async fn a_job_that_is_stopped_over_rest_and_goes_on() {
     let job = details.jid;
     assert_eq!(details.name, "stopped");
 
-    let order = TriggerCheckpoint { job: job.clone(), body: CheckpointTriggerRequestBody::default() };
-    let checkpoint = client.run(&order, MINUTE).await.unwrap().checkpoint_id.unwrap();
+    let operation = TriggerCheckpoint { job: job.clone(), body: CheckpointTriggerRequestBody::default() };
+    let checkpoint = client.run(&operation, MINUTE).await.unwrap().checkpoint_id.unwrap();
     let found = client.call(&CheckpointDetails { job: job.clone(), checkpoint }).await.unwrap();
     assert_eq!((found.status, found.tasks.len(), found.num_subtasks), (CheckpointStatus::Completed, 3, 6));
 
@@ -316,7 +317,7 @@ async fn a_job_that_is_stopped_over_rest_and_goes_on() {
     assert!(Path::new(&location).join("_metadata").exists(), "{location}");
     let checkpoints = client.call(&Checkpoints { job: job.clone() }).await.unwrap();
     assert_eq!(checkpoints.latest.savepoint.unwrap().external_path, Some(location));
-    // It runs on: nothing but the savepoint failed.
+    // Only the savepoint failed, not the job.
     assert_eq!(checkpoints.counts.restored, 0);
 
     let body = StopWithSavepointRequestBody { target_directory: Some(target), ..Default::default() };
@@ -341,7 +342,7 @@ async fn a_job_that_is_stopped_over_rest_and_goes_on() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_cancelled_over_rest() {
+async fn job_is_canceled_over_rest() {
     let folder = tempfile::tempdir().unwrap();
     let slow = ["engine.records=60000", "engine.pause=200 ms"];
     let engine = Served::start(folder.path(), &[&JSON[..], &slow].concat());
@@ -349,8 +350,8 @@ async fn a_job_that_is_cancelled_over_rest() {
     engine.client.call(&CancelJob { job: job.clone(), mode: None }).await.unwrap();
     let canceled = engine.job(JobStatus::Canceled).await;
     assert_eq!(canceled.tasks["canceled"], canceled.tasks["total"]);
-    let order = TriggerCheckpoint { job, body: CheckpointTriggerRequestBody::default() };
-    let problem = engine.client.run(&order, MINUTE).await.unwrap_err().to_string();
+    let operation = TriggerCheckpoint { job, body: CheckpointTriggerRequestBody::default() };
+    let problem = engine.client.run(&operation, MINUTE).await.unwrap_err().to_string();
     assert!(problem.ends_with("The job has already ended (CANCELED)."), "{problem}");
     let unknown = CancelJob { job: JobId::new("17").unwrap(), mode: None };
     assert!(engine.client.call(&unknown).await.unwrap_err().is_not_found());
@@ -361,14 +362,14 @@ async fn a_job_that_is_cancelled_over_rest() {
     assert_eq!(statuses, ["RUNNING", "CANCELLING", "CANCELED"]);
 }
 
-/// Guarantees: a job whose process is shut down is suspended, and goes on with the next.
+// Guarantees: a shutdown suspends the job, and the next process continues it.
 #[tokio::test]
-async fn a_process_that_is_shut_down_over_rest() {
+async fn shutdown_over_rest_suspends_the_job() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Served::start(folder.path(), &["engine.records=60000", "engine.pause=200 ms"]);
     let job = engine.job(JobStatus::Running).await.jid;
-    let order = TriggerCheckpoint { job, body: CheckpointTriggerRequestBody::default() };
-    engine.client.run(&order, MINUTE).await.unwrap();
+    let operation = TriggerCheckpoint { job, body: CheckpointTriggerRequestBody::default() };
+    engine.client.run(&operation, MINUTE).await.unwrap();
     let (printed, is_success) = engine.shut_down().await;
     assert!(is_success && printed.contains("the job has ended: Suspended"), "{printed}");
     let (printed, is_success) = run(folder.path(), &["engine.records=60000"]);
@@ -376,7 +377,7 @@ async fn a_process_that_is_shut_down_over_rest() {
 }
 
 #[test]
-fn a_misspelt_key_is_told() {
+fn misspelled_key_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let (printed, is_success) = run(folder.path(), &["engine.record=1000"]);
     assert!(!is_success && printed.contains("did you mean engine.records?"), "{printed}");
