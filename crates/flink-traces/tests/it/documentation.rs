@@ -78,3 +78,32 @@ fn readme_excerpt_matches_demo_output() {
         assert!(lines.any(|printed| printed == line), "not printed, or in another order: {line}");
     }
 }
+
+/// Appends the Rust sources below `directory` to `sources`.
+fn read_sources(directory: &Path, sources: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_sources(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+/// A symptom in backticks that contains a blank is a text of the log.
+#[test]
+fn troubleshooting_quotes_texts_of_the_log() {
+    let document = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let (_, table) = document.split_once("\n## Troubleshooting\n").unwrap();
+    let mut sources = String::new();
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        read_sources(&entry.unwrap().path().join("src"), &mut sources);
+    }
+    let symptoms = table.lines().filter_map(|row| row.strip_prefix("| `")?.split('`').next());
+    let texts: Vec<&str> = symptoms.filter(|symptom| symptom.contains(' ')).collect();
+    assert!(texts.len() >= 8, "{texts:?}");
+    for text in texts {
+        assert!(sources.contains(text), "no source logs {text:?}");
+    }
+}
