@@ -5,6 +5,7 @@ use super::package::Package;
 
 /// Each member, and the members that it may depend on. Development dependencies are free.
 const ARROWS: &[(&str, &str)] = &[
+    ("api-snapshots", ""),
     ("bench", "flink-rest flink-traces-api flink-traces-json flink-traces-otlp flink-traces-runtime harness"),
     ("e2e", "flink-rest flink-traces-testkit harness"),
     ("embed", "flink-traces-api flink-traces-json flink-traces-runtime"),
@@ -28,7 +29,6 @@ const ARROWS: &[(&str, &str)] = &[
     ("interop", "flink-traces-testkit harness"),
     ("load", "flink-traces-api flink-traces-otlp flink-traces-runtime flink-traces-testkit harness"),
     ("parity", "flink-traces-api flink-traces-runtime harness"),
-    ("public-api", ""),
     ("text-file-reporter", "flink-traces-api"),
     ("xtask", ""),
 ];
