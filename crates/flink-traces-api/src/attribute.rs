@@ -6,13 +6,13 @@ use std::{fmt, str};
 use crate::ValueRef;
 use crate::proto::{KeyValue, Writer};
 
-/// Text that is usually a constant: attribute keys, names, scopes.
+/// A text that is usually a constant, such as an attribute key, a name or a scope.
 pub type Text = Cow<'static, str>;
 
 /// The value of an attribute.
 ///
-/// Flink's builders (`org.apache.flink.AttributeBuilder`) accept the same four kinds. There are no lists,
-/// no bytes and no nesting.
+/// Flink's builders (`org.apache.flink.AttributeBuilder`) accept the same four kinds. There are no
+/// lists, no bytes and no nesting.
 // Exhaustive: Flink has these four kinds, and each reporter must have a form for each of them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AttributeValue {
@@ -27,7 +27,7 @@ pub enum AttributeValue {
 }
 
 impl AttributeValue {
-    /// The text, where the value is one.
+    /// Returns the text if the value is a string.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
@@ -35,7 +35,7 @@ impl AttributeValue {
         }
     }
 
-    /// The number, where the value is an integer.
+    /// Returns the number if the value is an integer.
     pub fn as_i64(&self) -> Option<i64> {
         match self {
             Self::Long(number) => Some(*number),
@@ -80,10 +80,28 @@ impl From<bool> for AttributeValue {
     }
 }
 
-/// Attributes in the order in which they were first set; setting a key again replaces its value. In Flink a map without an order.
+/// Attributes in the order in which their keys were first set.
 ///
-/// They are kept as they leave in an OTLP request, as the fields `attributes` of a `Span` of protobuf one after the other: a third of the
-/// memory of a list of strings, one allocation for all, and nothing left to convert when a reporter sends them.
+/// Setting a key again replaces its value in index. Flink has an unordered map instead.
+///
+/// The attributes are stored in the encoding of an OTLP request, as consecutive `attributes` fields
+/// of a protobuf `Span`. This takes a third of the memory of a list of strings, needs one
+/// allocation, and leaves nothing to convert when a reporter sends them.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_api::{Attributes, ValueRef};
+///
+/// let mut attributes = Attributes::new();
+/// attributes.set("checkpointId", 7);
+/// attributes.set("checkpointType", "Checkpoint");
+/// attributes.set("checkpointId", 8);
+///
+/// assert_eq!(attributes.get("checkpointId"), Some(ValueRef::Long(8)));
+/// let keys: Vec<_> = attributes.iter().map(|(key, _)| key).collect();
+/// assert_eq!(keys, ["checkpointId", "checkpointType"]);
+/// ```
 #[derive(Clone, Default)]
 pub struct Attributes {
     fields: Writer,
@@ -102,31 +120,32 @@ mod tag {
 }
 
 impl Attributes {
-    /// What most spans of Flink have room in.
+    /// The size in bytes that is enough for most of Flink's spans.
     const FIRST_CAPACITY: usize = 168;
 
-    /// No attributes.
+    /// Creates an empty list of attributes.
     pub const fn new() -> Self {
         Self { fields: Writer::new(), keys: Keys(0) }
     }
 
-    /// Sets `key`, replacing an earlier value in its place.
+    /// Sets `key`. An earlier value is replaced in index.
     pub fn set(&mut self, key: impl Into<Text>, value: impl Into<AttributeValue>) {
         self.set_ref(&key.into(), ValueRef::from(&value.into()));
     }
 
-    /// [`set`](Self::set) for whoever keeps key and value: what is borrowed is copied once, to where it stays.
+    /// Sets `key` from borrowed data, which is copied once. See [`set`](Self::set).
     #[inline]
     pub fn set_ref(&mut self, key: &str, value: ValueRef<'_>) {
         let keys = Keys::of(key);
-        let known = match self.keys.meet(keys) {
-            true => self.entries().position(|entry| entry.key == key.as_bytes()),
-            false => None,
+        let known = if self.keys.intersects(keys) {
+            self.entries().position(|entry| entry.key == key.as_bytes())
+        } else {
+            None
         };
         match known {
-            Some(place) => self.replace(place, key, value),
+            Some(index) => self.replace(index, key, value),
             None => {
-                self.keys.join(keys);
+                self.keys.insert(keys);
                 self.push(key, value);
             }
         }
@@ -139,19 +158,16 @@ impl Attributes {
         self.fields.key_value(ATTRIBUTES, &attribute);
     }
 
-    /// Writes all anew: that a key is set twice is rare.
-    fn replace(&mut self, place: usize, key: &str, value: ValueRef<'_>) {
+    /// Rewrites all attributes with one replaced. It is rare that a key is set twice.
+    fn replace(&mut self, index: usize, key: &str, value: ValueRef<'_>) {
         let mut replaced = Self { fields: Writer::new(), keys: self.keys };
         for (number, entry) in self.entries().enumerate() {
-            match number == place {
-                true => replaced.push(key, value),
-                false => replaced.fields.raw(entry.field),
-            }
+            if number == index { replaced.push(key, value) } else { replaced.fields.raw(entry.field) }
         }
         *self = replaced;
     }
 
-    /// Grows by half: most have few attributes, and many wait at once.
+    /// Grows by half, since most lists are short and many are queued at the same time.
     #[inline]
     pub(crate) fn reserve(&mut self, more: usize) {
         let (len, capacity) = (self.fields.len(), self.fields.capacity());
@@ -160,45 +176,50 @@ impl Attributes {
         }
     }
 
-    /// The value of `key`.
+    /// Returns the value of `key`.
     pub fn get(&self, key: &str) -> Option<ValueRef<'_>> {
         self.entries().find(|entry| entry.key == key.as_bytes()).map(|entry| entry.value())
     }
 
-    /// All attributes, in order.
+    /// Returns an iterator over all attributes, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, ValueRef<'_>)> + Clone {
         self.entries().map(|entry| (entry.key(), entry.value()))
     }
 
-    /// All attributes, in order, as the fields `attributes` of a message `Span` of OTLP: for a reporter that sends OTLP.
+    /// Returns all attributes in order, encoded as `attributes` fields of an OTLP `Span` message.
+    ///
+    /// A reporter that sends OTLP can copy these bytes into its requests.
     pub fn as_span_fields(&self) -> &[u8] {
         self.fields.as_slice()
     }
 
-    /// Their keys, as bits.
+    /// Returns the set of keys.
     pub(crate) fn keys(&self) -> Keys {
         self.keys
     }
 
-    /// All attributes, in order, for whoever knows most keys by their bytes: [`iter`](Self::iter) looks at each of a text's bytes to see
-    /// that it is UTF-8.
+    /// Returns an iterator over all attributes in order, without checking keys and texts for UTF-8.
+    ///
+    /// It is faster than [`iter`](Self::iter) for callers that compare most keys by their bytes.
     pub fn entries(&self) -> impl Iterator<Item = AttributeEntry<'_>> + Clone {
         Entries(self.fields.as_slice())
     }
 
-    /// How many there are. It counts them.
+    /// Returns the number of attributes, which takes linear time.
     pub fn len(&self) -> usize {
         self.entries().count()
     }
 
-    /// Whether there are none.
+    /// Returns `true` if there are no attributes.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 }
 
 impl PartialEq for Attributes {
-    /// Whether both have the same attributes in the same order; doubles are the same if their bits are.
+    /// Returns `true` if both have the same attributes in the same order.
+    ///
+    /// Doubles are equal if their bits are equal.
     fn eq(&self, other: &Self) -> bool {
         self.fields == other.fields
     }
@@ -210,14 +231,18 @@ impl fmt::Debug for Attributes {
     }
 }
 
-/// Keys, as bits that several of them share: most can be told to be new without a look at the others.
+/// A set of keys as bits, where several keys share a bit.
+///
+/// If a key's bit is not in the set, the key is new and no comparison with the others is needed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Keys(u64);
 
 impl Keys {
-    /// Gives most keys of one of Flink's spans bits of their own.
+    /// A factor that maps most keys of one of Flink's spans to different bits.
     const FACTOR: u32 = 0xee7c_080b;
-    /// The bit of what OpenTelemetry does not get as it is: no key, and keys in angle brackets. Others may have it, too.
+    /// The bit of keys that OpenTelemetry reporters change: empty keys and keys in angle brackets.
+    ///
+    /// Other keys may share it.
     pub(crate) const UNUSUAL: Self = Self(1 << 63);
 
     #[inline]
@@ -232,13 +257,13 @@ impl Keys {
     }
 
     #[inline]
-    pub(crate) fn join(&mut self, others: Self) {
+    pub(crate) fn insert(&mut self, others: Self) {
         self.0 |= others.0;
     }
 
-    /// Whether some of both may be the same.
+    /// Returns `true` if both sets may have a key in common.
     #[inline]
-    pub(crate) fn meet(self, others: Self) -> bool {
+    pub(crate) fn intersects(self, others: Self) -> bool {
         self.0 & others.0 != 0
     }
 }
@@ -246,26 +271,26 @@ impl Keys {
 /// An attribute of [`Attributes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttributeEntry<'a> {
-    /// Its key, in UTF-8.
+    /// The key, in UTF-8.
     key: &'a [u8],
-    /// Its message `AnyValue`.
+    /// The encoded `AnyValue` message.
     value: &'a [u8],
-    /// All of it.
+    /// The whole field, including its tag.
     field: &'a [u8],
 }
 
 impl<'a> AttributeEntry<'a> {
-    /// Its key.
+    /// Returns the key.
     pub fn key(&self) -> &'a str {
         text(self.key)
     }
 
-    /// The bytes of its key.
+    /// Returns the bytes of the key.
     pub fn key_bytes(&self) -> &'a [u8] {
         self.key
     }
 
-    /// Its value.
+    /// Returns the value.
     pub fn value(&self) -> ValueRef<'a> {
         let (tag, rest) = self.value.split_first().unwrap_or((&tag::STRING, &[0]));
         let (number, rest) = match *tag {
@@ -280,7 +305,7 @@ impl<'a> AttributeEntry<'a> {
     }
 }
 
-/// Cuts what [`Attributes::push`] wrote.
+/// An iterator over the fields that [`Attributes::push`] wrote.
 #[derive(Clone)]
 struct Entries<'a>(&'a [u8]);
 
@@ -300,19 +325,19 @@ impl<'a> Iterator for Entries<'a> {
     }
 }
 
-/// What was a `str` when it was written.
+/// Returns the bytes as text. They come from a `str`.
 fn text(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap_or_default()
 }
 
-/// A number of seven bits a byte, the lowest first, and what follows it.
+/// Splits a varint off `bytes`.
 #[inline]
 fn varint(bytes: &[u8]) -> (u64, &[u8]) {
     let mut number = 0;
-    for (place, byte) in bytes.iter().enumerate().take(10) {
-        number |= u64::from(byte & 0x7f) << (7 * place);
+    for (index, byte) in bytes.iter().enumerate().take(10) {
+        number |= u64::from(byte & 0x7f) << (7 * index);
         if *byte < 0x80 {
-            return (number, &bytes[place + 1..]);
+            return (number, &bytes[index + 1..]);
         }
     }
     (number, &[])
@@ -322,7 +347,8 @@ fn varint(bytes: &[u8]) -> (u64, &[u8]) {
 mod tests {
     use super::*;
 
-    /// Sets pairs one after the other, and in a list that does it naively; both must hold the same.
+    /// Sets pairs one after the other, both in `Attributes` and in a plain list, and compares the
+    /// two.
     fn check(pairs: &[(&str, AttributeValue)]) {
         let mut attributes = Attributes::new();
         let mut naive: Vec<(&str, AttributeValue)> = Vec::new();
@@ -343,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_set_is_there_in_order_and_once() {
+    fn attributes_are_ordered_and_unique() {
         let long = |len: usize| AttributeValue::from("x".repeat(len));
         check(&[]);
         check(&[("a", 1.into()), ("b", true.into()), ("a", "x".into()), ("", false.into()), ("b", 0.5.into())]);

@@ -1,15 +1,17 @@
-//! Where "now" comes from.
+//! The source of the current time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Tells the time. Passed in wherever a timestamp may have to be filled in, so that tests and replays decide it.
-/// As `org.apache.flink.util.clock.Clock`; Flink's own builders read the system's.
+/// A source of the current time, as `org.apache.flink.util.clock.Clock`.
+///
+/// It is passed to every function that may have to fill in a timestamp, so that tests and replays
+/// control the time. Flink's own builders read the system clock.
 pub trait Clock: Send + Sync {
-    /// Milliseconds since the epoch, as Java's `System.currentTimeMillis`.
+    /// Returns milliseconds since the epoch, as Java's `System.currentTimeMillis`.
     fn now_millis(&self) -> i64;
 }
 
-/// The machine's wall clock.
+/// The wall clock of the machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

@@ -1,10 +1,10 @@
-//! Events: what happened at one moment.
+//! Events, which happen at one moment.
 
 use crate::{AttributeValue, Attributes, Clock, Text};
 
-/// Something that happened, as `org.apache.flink.events.Event`.
+/// An event, as `org.apache.flink.events.Event`.
 ///
-/// Made by an [`EventBuilder`]. Reporters see it as a [`ReportedEvent`](crate::ReportedEvent).
+/// An [`EventBuilder`] creates it. Reporters see it as a [`ReportedEvent`](crate::ReportedEvent).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     pub(crate) scope: Text,
@@ -17,7 +17,9 @@ pub struct Event {
 }
 
 impl Event {
-    /// Starts an event of the class `scope`, in Flink the reporting class's canonical name.
+    /// Creates the builder of an event.
+    ///
+    /// `scope` is the reporting class, in Flink its canonical name.
     pub fn builder(scope: impl Into<Text>, name: impl Into<Text>) -> EventBuilder {
         EventBuilder {
             event: Event {
@@ -33,55 +35,61 @@ impl Event {
         }
     }
 
-    /// The class that reported it.
+    /// Returns the class that reported the event.
     pub fn scope(&self) -> &str {
         &self.scope
     }
 
-    /// Its name, such as `JobStatusChangeEvent`.
+    /// Returns the name, such as `JobStatusChangeEvent`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// When it happened, in milliseconds since the epoch, as Flink tells it: −1 where Flink does not know.
+    /// Returns the time of the event in milliseconds since the epoch.
+    ///
+    /// It is −1 if Flink does not know it.
     pub fn observed_ts_millis(&self) -> i64 {
         self.observed_ts_millis
     }
 
-    /// Its text; empty for all events of Flink's own.
+    /// Returns the text, which is empty for all of Flink's own events.
     pub fn body(&self) -> &str {
         &self.body
     }
 
-    /// Its severity as Flink has it, free text; `INFO` for all events of Flink's own.
+    /// Returns the severity, which is free text and `INFO` for all of Flink's own events.
     pub fn severity(&self) -> &str {
         &self.severity
     }
 
-    /// Its own attributes, without the variables of the group that reports it.
+    /// Returns the event's own attributes, without the variables of the group that reports it.
     pub fn attributes(&self) -> &Attributes {
         &self.attributes
     }
 
-    /// What Flink would not have reported.
+    /// Returns the data that Flink's own event does not have.
     pub fn extension(&self) -> Option<&EventExtension> {
         self.extension.as_deref()
     }
 }
 
-/// What an event tells beyond, or more rightly than, Flink's own would. Left out under `compatibility: flink`.
+/// The data of an event that Flink's own event does not have or has wrong.
+///
+/// `compatibility: flink` hides it.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct EventExtension {
-    /// Further attributes.
+    /// The additional attributes.
     pub attributes: Attributes,
-    /// The severity that the event deserves where Flink says `INFO` to everything.
+    /// The appropriate severity. Flink uses `INFO` for all events.
     pub severity: Option<Text>,
-    /// When it happened where Flink tells another moment or none, in milliseconds since the epoch.
+    /// The time of the event, in milliseconds since the epoch, if Flink's own is another or unset.
     pub ts_millis: Option<i64>,
 }
 
-/// Builds an [`Event`], as `org.apache.flink.events.EventBuilder`.
+/// A builder of an [`Event`], as `org.apache.flink.events.EventBuilder`.
+///
+/// # Examples
 ///
 /// ```
 /// use flink_traces_api::{Event, SystemClock};
@@ -100,34 +108,38 @@ pub struct EventBuilder {
 }
 
 impl EventBuilder {
-    /// The event's name.
+    /// Returns the name of the event.
     pub fn name(&self) -> &str {
         &self.event.name
     }
 
-    /// Sets when it happened, in milliseconds since the epoch. Unset: the moment of [`build`](Self::build).
+    /// Sets the time of the event in milliseconds since the epoch.
+    ///
+    /// The default is the time of [`build`](Self::build).
     #[must_use]
     pub fn observed_ts_millis(mut self, millis: i64) -> Self {
         self.observed_ts_millis = Some(millis);
         self
     }
 
-    /// Sets its text.
+    /// Sets the text.
     #[must_use]
     pub fn body(mut self, body: impl Into<Text>) -> Self {
         self.event.body = body.into();
         self
     }
 
-    /// Sets its severity. Any text is accepted; the OpenTelemetry names (`TRACE`, `DEBUG`, `INFO`, `WARN`, `ERROR`, `FATAL`, each
-    /// also with 2, 3 or 4 behind it) also give a severity number.
+    /// Sets the severity, which may be any text.
+    ///
+    /// OpenTelemetry's names also have a severity number. They are `TRACE`, `DEBUG`, `INFO`,
+    /// `WARN`, `ERROR` and `FATAL`, each optionally followed by 2, 3 or 4.
     #[must_use]
     pub fn severity(mut self, severity: impl Into<Text>) -> Self {
         self.event.severity = severity.into();
         self
     }
 
-    /// Sets an attribute, replacing an earlier value of that key.
+    /// Sets an attribute. An earlier value of the key is replaced.
     #[must_use]
     pub fn attribute(mut self, key: impl Into<Text>, value: impl Into<AttributeValue>) -> Self {
         self.event.attributes.set(key, value);
@@ -141,21 +153,22 @@ impl EventBuilder {
         self
     }
 
-    /// Sets the severity that the event deserves where Flink's own has another.
+    /// Sets the appropriate severity, if Flink's own event has another.
     #[must_use]
     pub fn extension_severity(mut self, severity: impl Into<Text>) -> Self {
         self.extension().severity = Some(severity.into());
         self
     }
 
-    /// Sets when it happened where Flink's own tells another moment or none, in milliseconds since the epoch.
+    /// Sets the time of the event in milliseconds since the epoch, if Flink's own is another or
+    /// unset.
     #[must_use]
     pub fn extension_ts_millis(mut self, millis: i64) -> Self {
         self.extension().ts_millis = Some(millis);
         self
     }
 
-    /// The event; a timestamp that was not set is taken from `clock`.
+    /// Returns the event. A missing timestamp is taken from `clock`.
     pub fn build(self, clock: &dyn Clock) -> Event {
         let mut event = self.event;
         event.observed_ts_millis = self.observed_ts_millis.unwrap_or_else(|| clock.now_millis());

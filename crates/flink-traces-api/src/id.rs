@@ -1,21 +1,36 @@
 //! Deterministic trace and span ids.
 //!
-//! Whoever knows a span's [`Identity`] knows its ids: a process that starts again, or looks at the same cluster from
-//! elsewhere, reports the same span under the same ids, so a store that removes duplicates keeps one, and a recovery can
-//! link to the checkpoint that it restored.
+//! The ids of a span follow from its [`Identity`]. A process that restarts or that observes the
+//! same cluster from another place therefore reports the same span with the same ids. A store that
+//! removes duplicates keeps one of them, and an initialization can link to the checkpoint that it
+//! restored.
 
 use std::fmt;
 
 const FNV_OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 const FNV_PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 
-/// What makes a span this one and no other: for a root the cluster, the job and the checkpoint or attempt; for a child
-/// what tells it from its siblings. A 128-bit hash of those parts, the same on every machine and in every version.
+/// The inputs of a span's ids, as a 128-bit hash that is the same on every machine and in every
+/// version.
+///
+/// The inputs of a root are the cluster, the job, and the checkpoint or attempt. The inputs of a
+/// child distinguish it from its siblings.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_api::Identity;
+///
+/// let checkpoint = Identity::of(&["prod", "0b1d198cd84d58810f0faf9761017b2f", "checkpoint", "7"]);
+/// assert_eq!(checkpoint.trace_id().to_string(), "88e75c270fea2a158602ebabac728a38");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identity([u64; 2]);
 
 impl Identity {
-    /// The identity made of `parts`. Parts are kept apart: `["ab", "c"]` is not `["a", "bc"]`.
+    /// Creates the identity of a list of texts.
+    ///
+    /// Their boundaries matter, so `["ab", "c"]` is not `["a", "bc"]`.
     pub fn of(parts: &[&str]) -> Self {
         let mut hash = FNV_OFFSET;
         let mut take = |byte: u8| hash = (hash ^ u128::from(byte)).wrapping_mul(FNV_PRIME);
@@ -23,18 +38,20 @@ impl Identity {
             part.bytes().for_each(&mut take);
             (part.len() as u64).to_le_bytes().into_iter().for_each(&mut take);
         }
-        // FNV's last bytes hardly reach the low bits; trace ids are sampled by them.
+        // FNV's last bytes hardly affect the low bits, by which trace ids are sampled.
         let high = scramble((hash >> 64) as u64);
         let low = scramble(hash as u64 ^ high);
         Self([high, low])
     }
 
-    /// The identity of the `number`th of some siblings.
+    /// Creates the identity of the sibling with that number.
     pub fn numbered(number: u64) -> Self {
         Self([0, number])
     }
 
-    /// Another identity for every `number`: of what is told apart by nothing else than that this one was made by chance.
+    /// Returns another identity for each `number`, derived from this one.
+    ///
+    /// It serves spans that have no inputs of their own and are numbered below a random identity.
     #[must_use]
     pub fn and_number(self, number: u64) -> Self {
         let [high, low] = self.0;
@@ -42,7 +59,7 @@ impl Identity {
         Self([high, scramble(low ^ high)])
     }
 
-    /// The trace that a root span of this identity starts.
+    /// Returns the id of the trace that a root span of this identity starts.
     pub fn trace_id(self) -> TraceId {
         let [high, low] = self.0;
         // Only a trace id of all zeros is invalid.
@@ -50,41 +67,41 @@ impl Identity {
     }
 }
 
-/// The finalizer of SplitMix64: every input bit reaches every output bit.
+/// Computes the finalizer of SplitMix64, in which every input bit affects every output bit.
 fn scramble(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
 }
 
-/// The 16 bytes that all spans of one tree share. Never all zero.
+/// The 16 bytes that all spans of one tree share. They are never all zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceId([u8; 16]);
 
 impl TraceId {
-    /// The bytes, most significant first, as OTLP carries them.
+    /// Returns the bytes, most significant first, as in OTLP.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 
-    /// The id of this trace's root span.
+    /// Returns the id of the root span of this trace.
     pub fn root_span_id(self) -> SpanId {
         let number = u128::from_be_bytes(self.0);
         SpanId::of_number((number >> 64) as u64 ^ (number as u64).rotate_left(32))
     }
 }
 
-/// The 8 bytes that tell a span from all others of its trace. Never all zero.
+/// The 8 bytes that identify a span within its trace. They are never all zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SpanId([u8; 8]);
 
 impl SpanId {
-    /// The bytes, most significant first, as OTLP carries them.
+    /// Returns the bytes, most significant first, as in OTLP.
     pub fn as_bytes(&self) -> &[u8; 8] {
         &self.0
     }
 
-    /// The id of the child of this span that `identity` tells from its siblings.
+    /// Returns the id of the child of this span with that identity.
     pub fn child(self, identity: Identity) -> SpanId {
         let parent = u64::from_be_bytes(self.0);
         let own = identity.0[0] ^ identity.0[1];
@@ -96,14 +113,14 @@ impl SpanId {
     }
 }
 
-/// Lower-case hexadecimal.
+/// Formats as lower-case hexadecimal.
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", u128::from_be_bytes(self.0))
     }
 }
 
-/// Lower-case hexadecimal.
+/// Formats as lower-case hexadecimal.
 impl fmt::Display for SpanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", u64::from_be_bytes(self.0))
@@ -128,7 +145,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn ids_are_the_same_in_every_version() {
+    fn ids_are_stable_across_versions() {
         let identity = Identity::of(&["prod", "0b1d198cd84d58810f0faf9761017b2f", "checkpoint", "7"]);
         let trace = identity.trace_id();
         let root = trace.root_span_id();
@@ -143,13 +160,13 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_kept_apart() {
+    fn identity_depends_on_text_boundaries() {
         assert_ne!(Identity::of(&["ab", "c"]), Identity::of(&["a", "bc"]));
         assert_ne!(Identity::of(&["a"]), Identity::of(&["a", ""]));
     }
 
     #[test]
-    fn a_million_spans_of_one_tree_have_a_million_ids() {
+    fn a_million_spans_of_a_tree_have_distinct_ids() {
         let root = Identity::of(&["tree"]).trace_id().root_span_id();
         let mut seen = HashSet::from([root]);
         for task in 0..1000 {

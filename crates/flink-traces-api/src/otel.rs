@@ -1,36 +1,42 @@
-//! How spans and events become OpenTelemetry's, where that does not depend on the encoding: the resource, the times, the
-//! severity number. What the OTLP and the OTLP/JSON reporter share; they call it on their own threads.
+//! The mapping of spans and events to OpenTelemetry, as far as it does not depend on the encoding.
+//!
+//! The mapping is a part of the contract because Flink defines it: names, times, severity numbers
+//! and the resource are those of Flink's own OpenTelemetry reporters. All reporters that emit
+//! OpenTelemetry data use these functions, whether they write protobuf, JSON or the types of an
+//! SDK.
 
 use std::collections::BTreeMap;
 
 use crate::{COMPATIBILITY, Compatibility, ConfigError, ConfigOption, ReportedEvent, ReporterConfig, Signal, SpanRef};
 
-/// `service.name`, as Flink's OpenTelemetry reporters have it.
+/// The option `service.name` of Flink's OpenTelemetry reporters.
 pub const SERVICE_NAME: ConfigOption<String> = ConfigOption::string(
     "service.name",
-    "The resource attribute `service.name`. If unset `flink`, under `compatibility: flink` `unknown_service:java`, where events \
-     also ignore the option, as Flink's do.",
+    "The resource attribute `service.name`. The default is `flink`. Under `compatibility: flink` the default is \
+     `unknown_service:java`, and events ignore the option, as in Flink.",
 );
 
-/// `service.version`, as Flink's OpenTelemetry reporters have it.
+/// The option `service.version` of Flink's OpenTelemetry reporters.
 pub const SERVICE_VERSION: ConfigOption<String> = ConfigOption::string(
     "service.version",
-    "The resource attribute `service.version`; absent if unset. Under `compatibility: flink` events ignore it, as Flink's do.",
+    "The resource attribute `service.version`, absent if unset. Under `compatibility: flink` events ignore the option, as in Flink.",
 );
 
-/// `resource.attributes`, which Flink lacks.
+/// The option `resource.attributes`, which Flink does not have.
 pub const RESOURCE_ATTRIBUTES: ConfigOption<Vec<(String, String)>> = ConfigOption::map(
     "resource.attributes",
-    "Further resource attributes, such as `deployment.environment.name:prod`. `service.name` and `service.version` win over \
-     entries of those names.",
+    "Additional resource attributes, such as `deployment.environment.name:prod`. `service.name` and `service.version` \
+     override entries with these names.",
 );
 
-/// The attributes of the resource that `config` describes, sorted by key, each key once: [`SERVICE_NAME`],
-/// [`SERVICE_VERSION`], [`RESOURCE_ATTRIBUTES`] and `telemetry.sdk.*`. Under [`Compatibility::Flink`] they are those of Flink
-/// 2.3, whose event reporter never reads its options, unless `resource.attributes` adds to them.
+/// Returns the attributes of the resource that `config` describes, sorted by key, each key once.
+///
+/// They are [`SERVICE_NAME`], [`SERVICE_VERSION`], [`RESOURCE_ATTRIBUTES`] and `telemetry.sdk.*`.
+/// Under [`Compatibility::Flink`] they are those of Flink 2.3, whose event reporter never reads its
+/// options, and `resource.attributes` is added.
 ///
 /// # Errors
-/// When one of the options is not of its form.
+/// Fails if one of the options is invalid.
 pub fn resource(config: &ReporterConfig, signal: Signal) -> Result<Vec<(String, String)>, ConfigError> {
     let compatibility = config.require(&COMPATIBILITY)?;
     let (service_name, sdk) = match compatibility {
@@ -51,8 +57,11 @@ pub fn resource(config: &ReporterConfig, signal: Signal) -> Result<Vec<(String, 
     Ok(attributes.into_iter().collect())
 }
 
-/// The number of a severity that is exactly one of OpenTelemetry's names (`TRACE`, `DEBUG`, `INFO`, `WARN`, `ERROR`, `FATAL`, each
-/// also with 2, 3 or 4 behind it); 0, unspecified, for any other text, `info` and `WARNING` included. As Flink's event reporter.
+/// Returns the number of a severity, as Flink's event reporter does.
+///
+/// Only OpenTelemetry's exact names have one: `TRACE`, `DEBUG`, `INFO`, `WARN`, `ERROR` and
+/// `FATAL`, each optionally followed by 2, 3 or 4. The number of any other text, such as `info` or
+/// `WARNING`, is 0 (unspecified).
 pub fn severity_number(severity: &str) -> u8 {
     let (name, step) = match severity.as_bytes() {
         [.., digit @ b'2'..=b'4'] => (&severity[..severity.len() - 1], digit - b'1'),
@@ -64,14 +73,19 @@ pub fn severity_number(severity: &str) -> u8 {
     }
 }
 
-/// A moment as OTLP has it: milliseconds become nanoseconds since the epoch, beyond its range (the year 2262) its end, as in
-/// Java; a negative one keeps its bits, so −1 becomes 18446744073708551616, which is what Flink sends.
+/// Converts milliseconds to OTLP's nanoseconds since the epoch, as Java does.
+///
+/// A time after the year 2262 saturates. A negative time keeps its bits, so −1 becomes
+/// 18446744073708551616, which is the number that Flink sends.
 pub fn unix_nanos(millis: i64) -> u64 {
     millis.saturating_mul(1_000_000).cast_unsigned()
 }
 
-/// The span's `start_time_unix_nano` and `end_time_unix_nano`. A start before the epoch is 0, for OTLP "unknown" (the SDK that
-/// Flink uses would put its own clock there); an end before the epoch too, except under [`Compatibility::Flink`].
+/// Returns the span's `start_time_unix_nano` and `end_time_unix_nano`.
+///
+/// A start before the epoch is 0, which OTLP defines as unknown. (The SDK that Flink uses fills in
+/// its own clock.) The same applies to an end before the epoch, except under
+/// [`Compatibility::Flink`].
 pub fn span_times(span: &SpanRef<'_>, compatibility: Compatibility) -> (u64, u64) {
     let end = match compatibility {
         Compatibility::Standard => span.end_ts_millis().max(0),
@@ -80,9 +94,11 @@ pub fn span_times(span: &SpanRef<'_>, compatibility: Compatibility) -> (u64, u64
     (unix_nanos(span.start_ts_millis().max(0)), unix_nanos(end))
 }
 
-/// The event's `time_unix_nano` and `observed_time_unix_nano`: when it happened, twice, so that a resend after a restart is the
-/// same; where that is unknown, 0 and when it was reported. Under [`Compatibility::Flink`] when it was reported, then when
-/// it happened, which is the wrong way round.
+/// Returns the event's `time_unix_nano` and `observed_time_unix_nano`.
+///
+/// Both are the time of the event, so that a resend after a restart is identical. If that time is
+/// unknown, they are 0 and the time of the report. Under [`Compatibility::Flink`] they are the time
+/// of the report and the time of the event, which is Flink's order although it is wrong.
 pub fn event_times(event: &ReportedEvent) -> (u64, u64) {
     let (happened, reported) = (event.ts_millis(), unix_nanos(event.reported_ts_millis().max(0)));
     match event.context().compatibility {
@@ -92,7 +108,7 @@ pub fn event_times(event: &ReportedEvent) -> (u64, u64) {
     }
 }
 
-/// The name that OpenTelemetry's SDK gives a span whose own is blank.
+/// Returns the name that OpenTelemetry's SDK gives to a span, which replaces a blank name.
 pub fn span_name(name: &str) -> &str {
     match name.trim_matches(|c| c <= ' ') {
         "" => "<unspecified span name>",
@@ -100,7 +116,9 @@ pub fn span_name(name: &str) -> &str {
     }
 }
 
-/// The name that OpenTelemetry's SDK gives the instrumentation scope of a log record that has none.
+/// Returns the instrumentation scope that OpenTelemetry's SDK gives to a log record.
+///
+/// A missing scope becomes `unknown`.
 pub fn event_scope(scope: &str) -> &str {
     match scope {
         "" => "unknown",
@@ -120,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_resource_follows_the_options_the_signal_and_the_compatibility() {
+    fn resource_follows_options_signal_and_compatibility() {
         const VERSION: &str = env!("CARGO_PKG_VERSION");
         let check = |signal, options: &[(&str, &str)], expected: &[&str]| {
             let config = ReporterConfig::from_pairs("r", options.iter().copied());
@@ -147,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn only_opentelemetrys_own_severities_have_a_number() {
+    fn only_exact_severity_names_have_a_number() {
         let known =
             [("TRACE", 1), ("TRACE4", 4), ("DEBUG", 5), ("INFO", 9), ("INFO2", 10), ("WARN", 13), ("ERROR", 17)];
         for (text, number) in known.into_iter().chain([("FATAL", 21), ("FATAL4", 24)]) {
@@ -159,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_flinks_only_where_that_is_asked_for() {
+    fn times_depend_on_compatibility() {
         const UNSET: u64 = 18_446_744_073_708_551_616;
         let check = |(start, end): (i64, i64), standard: (u64, u64), flink: (u64, u64)| {
             let span = Arc::new(Span::builder("s", "n").start_ts_millis(start).end_ts_millis(end).build(&SystemClock));
@@ -186,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_names_and_scopes_are_those_of_the_sdk() {
+    fn blank_name_and_scope_become_those_of_the_sdk() {
         assert_eq!(
             [span_name(""), span_name(" \t\u{0}"), span_name("a ")],
             ["<unspecified span name>", "<unspecified span name>", "a "]

@@ -1,8 +1,9 @@
 //! A writer of the protobuf wire format, as much of it as OTLP needs.
 //!
-//! [`Attributes`](crate::Attributes) are stored in this form, so the OTLP reporter copies them into a
-//! request without encoding them again. The module is public so that the two share one encoder. It
-//! knows the wire types and [`KeyValue`], which Flink's attributes need, but no other message of OTLP.
+//! [`Attributes`](crate::Attributes) are stored in this form, so the OTLP reporter copies them into
+//! a request without encoding them again. The module is public so that the two share one encoder.
+//! It knows the wire types and [`KeyValue`], which Flink's attributes need, but no other message of
+//! OTLP.
 //!
 //! ```
 //! use flink_traces_api::ValueRef;
@@ -24,7 +25,8 @@ const FIXED32: u8 = 5;
 /// Returns the number of bytes that `number` takes as a varint.
 #[inline]
 pub const fn varint_len(number: u64) -> usize {
-    // The number of bits divided by seven, rounded up. The multiplication does that for up to 64 bits.
+    // The number of bits divided by seven, rounded up. The multiplication does that for up to 64
+    // bits.
     let bits = u64::BITS - (number | 1).leading_zeros();
     ((bits * 9 + 64) / 64) as usize
 }

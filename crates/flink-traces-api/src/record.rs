@@ -1,4 +1,4 @@
-//! Spans and events as one reporter shall report them.
+//! Spans and events as a reporter sees them.
 
 use std::fmt;
 use std::iter;
@@ -7,28 +7,34 @@ use std::sync::Arc;
 use crate::attribute::Keys;
 use crate::{AttributeValue, Event, Failure, Identity, Span, SpanId, Text, TraceId};
 
-/// The value of the option `compatibility`, which selects between Flink's behavior and a corrected one.
+/// The value of the option `compatibility`, which selects between Flink's behavior and a corrected
+/// one.
 // Exhaustive: a reporter either corrects Flink's records or copies them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Compatibility {
-    /// Failed spans end when they failed and carry an error, events have the time and the severity they deserve, and what
-    /// this workspace knows beyond Flink is added.
+    /// Corrects Flink's records and adds extensions.
+    ///
+    /// Failed spans end at the time of the failure and carry an error. Events have the appropriate
+    /// time and severity.
     #[default]
     Standard,
-    /// Byte for byte what Flink 2.3's own reporters say.
+    /// Reports byte for byte the same as Flink 2.3's own reporters.
     Flink,
 }
 
-/// What a group and a reporter add to whatever they report: the part that all records of one group at one reporter share.
+/// The data that a group and a reporter add to all records of that group.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ReportContext {
-    /// The job, for what a job's own group reports: attribute `jobId` on roots and events.
+    /// The job, for records of a job's own group. It becomes the attribute `jobId` of roots and
+    /// events.
     pub job_id: Option<Text>,
-    /// The group's variables as this reporter sees them, keys in angle brackets (`<host>`), excludes and additions applied.
-    /// They replace attributes of the same key.
+    /// The variables of the group as this reporter shows them, with keys in angle brackets
+    /// (`<host>`).
+    ///
+    /// Exclusions and additions are applied. Variables replace attributes of the same key.
     pub variables: Vec<(String, String)>,
-    /// What the reporter's option says.
+    /// The compatibility that the reporter is configured with.
     pub compatibility: Compatibility,
 }
 
@@ -63,7 +69,8 @@ impl ReportContext {
         self.compatibility == Compatibility::Standard
     }
 
-    /// Own attributes, then those beyond Flink, then `jobId`, then variables; what comes later replaces what came earlier.
+    /// Returns own attributes, then extensions, then `jobId`, then variables. Later keys replace
+    /// earlier.
     fn attributes<'a>(
         &'a self,
         own: &'a crate::Attributes,
@@ -80,7 +87,8 @@ impl ReportContext {
             .chain(self.added(with_job_id))
     }
 
-    /// What it adds to a record, after the record's own: `jobId` to roots and events, and the variables, keys in angle brackets.
+    /// Returns the attributes that follow a record's own: `jobId` for roots and events, then
+    /// variables.
     fn added(&self, with_job_id: bool) -> impl Iterator<Item = (&str, ValueRef<'_>)> {
         let job_id = self.job_id.as_deref().filter(|_| with_job_id && !self.overrides(JOB_ID));
         let variables = self.variables.iter().map(|(key, value)| (key.as_str(), ValueRef::String(value)));
@@ -88,48 +96,51 @@ impl ReportContext {
     }
 }
 
-/// The attributes that a context adds to all roots, or to all parts, as the OpenTelemetry reporters export them: what an encoder can prepare
-/// once and append to many spans.
+/// The attributes that a context adds to all roots or to all children, for OpenTelemetry reporters.
 ///
-/// Of a span for which [`before`](Self::before) answers, [`SpanRef::otel_attributes`] are those, and then these.
+/// An encoder can prepare them once and append them to many spans. If [`before`](Self::before)
+/// returns attributes for a span, its [`SpanRef::otel_attributes`] are those followed by these.
 #[derive(Debug, Clone)]
 pub struct AddedAttributes {
     list: Vec<(String, String)>,
-    /// Their keys, as bits, and what is to be found out with them: keys that have to be renamed or left out.
+    /// The set of keys, including those that must be renamed or left out.
     keys: Keys,
-    /// Whether two have the same key, or some attributes have to be left out.
-    is_intricate: bool,
+    /// `true` if two have the same key or some attributes must be left out.
+    needs_merge: bool,
 }
 
 impl AddedAttributes {
-    /// Those of root spans, if `to_roots`, or of parts.
+    /// Creates the attributes that `context` adds to roots, if `to_roots`, or else to children.
     pub fn new(context: &ReportContext, to_roots: bool) -> Self {
-        let mut added = Self { list: Vec::new(), keys: Keys::UNUSUAL, is_intricate: !context.shows_extensions() };
+        let mut added = Self { list: Vec::new(), keys: Keys::UNUSUAL, needs_merge: !context.shows_extensions() };
         for (key, value) in context.added(to_roots) {
             let key = strip_angle_brackets(key);
             if let (false, ValueRef::String(value)) = (key.is_empty(), value) {
-                added.is_intricate |= added.has(key.as_bytes());
-                added.keys.join(Keys::of(key));
+                added.needs_merge |= added.has(key.as_bytes());
+                added.keys.insert(Keys::of(key));
                 added.list.push((key.to_owned(), value.to_owned()));
             }
         }
         added
     }
 
-    /// Their keys, without angle brackets, and values.
+    /// Returns an iterator over keys, without angle brackets, and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.list.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// What goes before these; `None` if something has to be replaced, renamed or left out, so that they are to be merged one by one.
+    /// Returns the attributes of `span` that go before these.
+    ///
+    /// Returns `None` if a key must be replaced, renamed or left out, so that all attributes must
+    /// be merged one by one.
     pub fn before<'a>(&self, span: &SpanRef<'a>) -> Option<&'a crate::Attributes> {
         let extension = span.span.extension();
-        if self.is_intricate || extension.is_some_and(|extension| !extension.attributes.is_empty()) {
+        if self.needs_merge || extension.is_some_and(|extension| !extension.attributes.is_empty()) {
             return None;
         }
         let own = span.span.attributes();
         let is_simple = |key: &[u8]| !matches!(key.first(), None | Some(b'<')) && !self.has(key);
-        (!own.keys().meet(self.keys) || own.entries().all(|entry| is_simple(entry.key_bytes()))).then_some(own)
+        (!own.keys().intersects(self.keys) || own.entries().all(|entry| is_simple(entry.key_bytes()))).then_some(own)
     }
 
     fn has(&self, key: &[u8]) -> bool {
@@ -137,7 +148,7 @@ impl AddedAttributes {
     }
 }
 
-/// The attribute that names the job on roots and events that a job's own group reports.
+/// The attribute that names the job, on the roots and events of a job's own group.
 pub const JOB_ID: &str = "jobId";
 
 /// A borrowed [`AttributeValue`].
@@ -165,7 +176,7 @@ impl<'a> From<&'a AttributeValue> for ValueRef<'a> {
     }
 }
 
-/// The value as text: of a number the shortest that reads back as the same.
+/// Formats the value as text. A number has the shortest text that parses to the same number.
 impl fmt::Display for ValueRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -177,13 +188,13 @@ impl fmt::Display for ValueRef<'_> {
     }
 }
 
-/// Attributes as the OpenTelemetry reporters export them.
+/// The attributes as OpenTelemetry reporters export them.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct OtelAttributes<'a> {
-    /// Each key once, angle brackets stripped.
+    /// The attributes, each key once and without angle brackets.
     pub list: Vec<(&'a str, ValueRef<'a>)>,
-    /// How many were left out because another had the same key.
+    /// The number of attributes that were left out because another had the same key.
     pub dropped: u32,
 }
 
@@ -207,12 +218,14 @@ impl<'a> OtelAttributes<'a> {
     }
 }
 
-/// The key without one pair of angle brackets around it: Flink's variables have them, OpenTelemetry's attributes do not.
+/// Returns the key without a pair of angle brackets.
+///
+/// The keys of Flink's variables have them, and OpenTelemetry's attributes do not.
 pub fn strip_angle_brackets(key: &str) -> &str {
     key.strip_prefix('<').and_then(|key| key.strip_suffix('>')).unwrap_or(key)
 }
 
-/// One span tree on its way to one reporter.
+/// A span tree as one reporter sees it.
 #[derive(Debug, Clone)]
 pub struct ReportedSpan {
     span: Arc<Span>,
@@ -220,18 +233,20 @@ pub struct ReportedSpan {
 }
 
 impl ReportedSpan {
-    /// Made by the dispatcher for each reporter that wants `span`. The dispatcher gives a span that has no identity one of its own;
-    /// made otherwise, all those without have the same ids.
+    /// Creates the view of `span` for one reporter.
+    ///
+    /// Usually the dispatcher does this, and it gives an identity to each span that has none. Spans
+    /// without an identity that are created in another way all have the same ids.
     pub fn new(span: Arc<Span>, context: Arc<ReportContext>) -> Self {
         Self { span, context }
     }
 
-    /// The name of the root.
+    /// Returns the name of the root.
     pub fn name(&self) -> &str {
         self.span.name()
     }
 
-    /// The root of the tree.
+    /// Returns the root of the tree.
     pub fn root(&self) -> SpanRef<'_> {
         let trace_id = self.span.identity.unwrap_or(Identity::numbered(0)).trace_id();
         SpanRef {
@@ -244,33 +259,32 @@ impl ReportedSpan {
         }
     }
 
-    /// All spans of the tree, the root first, each before its parts.
+    /// Returns an iterator over all spans of the tree, in which parents precede their children.
     pub fn spans(&self) -> impl Iterator<Item = SpanRef<'_>> {
-        let mut waiting = vec![self.root()];
+        let mut pending = vec![self.root()];
         iter::from_fn(move || {
-            let span = waiting.pop()?;
-            let place = waiting.len();
-            waiting.extend(span.children());
-            waiting[place..].reverse();
+            let span = pending.pop()?;
+            let index = pending.len();
+            pending.extend(span.children());
+            pending[index..].reverse();
             Some(span)
         })
     }
 
-    /// How many spans the tree holds; under [`Compatibility::Flink`] without those beyond Flink.
+    /// Returns the number of spans in the tree. [`Compatibility::Flink`] leaves out extensions.
     pub fn span_count(&self) -> usize {
-        match self.context.shows_extensions() {
-            true => self.span.span_count(),
-            false => self.span.flink_span_count(),
-        }
+        if self.context.shows_extensions() { self.span.span_count() } else { self.span.flink_span_count() }
     }
 
-    /// What the group and the reporter add.
+    /// Returns the data that the group and the reporter add.
     pub fn context(&self) -> &ReportContext {
         &self.context
     }
 }
 
-/// One span of a tree as a reporter shall report it: variables merged, extensions shown or not, ids made.
+/// A span of a tree as one reporter sees it.
+///
+/// Variables are merged, extensions are shown or hidden, and ids are assigned.
 #[derive(Debug, Clone, Copy)]
 pub struct SpanRef<'a> {
     span: &'a Span,
@@ -282,23 +296,25 @@ pub struct SpanRef<'a> {
 }
 
 impl<'a> SpanRef<'a> {
-    /// The class that reported it, for OpenTelemetry the instrumentation scope.
+    /// Returns the class that reported the span, which is OpenTelemetry's instrumentation scope.
     pub fn scope(&self) -> &'a str {
         self.span.scope()
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(&self) -> &'a str {
         self.span.name()
     }
 
-    /// When it began, in milliseconds since the epoch.
+    /// Returns the start time in milliseconds since the epoch.
     pub fn start_ts_millis(&self) -> i64 {
         self.span.start_ts_millis()
     }
 
-    /// When it ended, in milliseconds since the epoch. An end that Flink leaves before the start is the moment of failure, or
-    /// else the start; under [`Compatibility::Flink`] it stays as it is.
+    /// Returns the end time in milliseconds since the epoch.
+    ///
+    /// If Flink's end is before the start, it is the time of the failure, or the start if there is
+    /// none. [`Compatibility::Flink`] keeps Flink's end.
     pub fn end_ts_millis(&self) -> i64 {
         let (start, end) = (self.span.start_ts_millis(), self.span.end_ts_millis());
         if end >= start || !self.context.shows_extensions() {
@@ -307,13 +323,13 @@ impl<'a> SpanRef<'a> {
         self.root_failure.map_or(start, |failure| failure.ts_millis.max(start))
     }
 
-    /// That it failed and why; always `None` under [`Compatibility::Flink`].
+    /// Returns the failure, which [`Compatibility::Flink`] hides.
     pub fn failure(&self) -> Option<&'a Failure> {
         let extension = self.span.extension().filter(|_| self.context.shows_extensions())?;
         extension.failure.as_ref()
     }
 
-    /// The root spans that it follows from; none under [`Compatibility::Flink`].
+    /// Returns the ids of the linked root spans, which [`Compatibility::Flink`] hides.
     pub fn links(&self) -> impl Iterator<Item = (TraceId, SpanId)> + use<'a> {
         let extension = self.span.extension().filter(|_| self.context.shows_extensions());
         extension.into_iter().flat_map(|extension| &extension.links).map(|identity| {
@@ -322,58 +338,62 @@ impl<'a> SpanRef<'a> {
         })
     }
 
-    /// All attributes, keys as Flink's log reporter prints them: variables in angle brackets.
+    /// Returns all attributes. The keys of variables have angle brackets, as in Flink's log
+    /// reporter.
     pub fn attributes(&self) -> impl Iterator<Item = (&'a str, ValueRef<'a>)> + use<'a> {
         let extension = self.span.extension().map(|extension| &extension.attributes);
         self.context.attributes(self.span.attributes(), extension, self.parent_span_id.is_none())
     }
 
-    /// What its group and its reporter add.
+    /// Returns the data that the group and the reporter add.
     pub fn context(&self) -> &'a ReportContext {
         self.context
     }
 
-    /// All attributes as Flink's OpenTelemetry reporter exports them: no angle brackets, each key once, and under
-    /// [`Compatibility::Flink`] no booleans.
+    /// Returns all attributes as Flink's OpenTelemetry reporter exports them.
+    ///
+    /// The keys have no angle brackets, and each occurs once. [`Compatibility::Flink`] leaves out
+    /// booleans.
     pub fn otel_attributes(&self) -> OtelAttributes<'a> {
         let booleans = self.context.shows_extensions();
         OtelAttributes::collect(self.attributes().filter(|(_, value)| booleans || !matches!(value, ValueRef::Bool(_))))
     }
 
-    /// Its parts, in order: those that Flink has, then the others, of which there are none under [`Compatibility::Flink`].
+    /// Returns the children in order: those of Flink, then those that [`Compatibility::Flink`]
+    /// hides.
     pub fn children(&self) -> impl ExactSizeIterator<Item = SpanRef<'a>> + use<'a> {
         let parent = *self;
         let own = parent.span.children();
         let extension = parent.span.extension().filter(|_| parent.context.shows_extensions());
         let others = extension.map_or(&[][..], |extension| &extension.children);
-        (0..own.len() + others.len()).map(move |place| {
-            let span = if place < own.len() { &own[place] } else { &others[place - own.len()] };
+        (0..own.len() + others.len()).map(move |index| {
+            let span = if index < own.len() { &own[index] } else { &others[index - own.len()] };
             SpanRef {
                 span,
-                span_id: parent.span_id.child(span.identity.unwrap_or(Identity::numbered(place as u64))),
+                span_id: parent.span_id.child(span.identity.unwrap_or(Identity::numbered(index as u64))),
                 parent_span_id: Some(parent.span_id),
                 ..parent
             }
         })
     }
 
-    /// The id that all spans of the tree share.
+    /// Returns the id that all spans of the tree share.
     pub fn trace_id(&self) -> TraceId {
         self.trace_id
     }
 
-    /// Its own id.
+    /// Returns the id of this span.
     pub fn span_id(&self) -> SpanId {
         self.span_id
     }
 
-    /// The id of the span that it is a part of; `None` for the root.
+    /// Returns the id of the parent, or `None` for the root.
     pub fn parent_span_id(&self) -> Option<SpanId> {
         self.parent_span_id
     }
 }
 
-/// One event on its way to one reporter.
+/// An event as one reporter sees it.
 #[derive(Debug, Clone)]
 pub struct ReportedEvent {
     event: Arc<Event>,
@@ -382,48 +402,55 @@ pub struct ReportedEvent {
 }
 
 impl ReportedEvent {
-    /// Made by the dispatcher for each reporter that wants `event`, at `reported_ts_millis`.
+    /// Creates the view of `event` for one reporter, to which it is passed at `reported_ts_millis`.
     pub fn new(event: Arc<Event>, reported_ts_millis: i64, context: Arc<ReportContext>) -> Self {
         Self { event, reported_ts_millis, context }
     }
 
-    /// The class that reported it, for OpenTelemetry the instrumentation scope.
+    /// Returns the class that reported the event, which is OpenTelemetry's instrumentation scope.
     pub fn scope(&self) -> &str {
         self.event.scope()
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         self.event.name()
     }
 
-    /// When it happened, in milliseconds since the epoch. Under [`Compatibility::Flink`] −1 where Flink leaves it unset.
+    /// Returns the time of the event in milliseconds since the epoch.
+    ///
+    /// Under [`Compatibility::Flink`] it is −1 if Flink leaves it unset.
     pub fn ts_millis(&self) -> i64 {
         self.extension().and_then(|extension| extension.ts_millis).unwrap_or_else(|| self.event.observed_ts_millis())
     }
 
-    /// When it was handed to the reporters, in milliseconds since the epoch.
+    /// Returns the time at which the event was passed to the reporters, in milliseconds since the
+    /// epoch.
     pub fn reported_ts_millis(&self) -> i64 {
         self.reported_ts_millis
     }
 
-    /// Its severity, free text; `INFO` for all of Flink's own under [`Compatibility::Flink`].
+    /// Returns the severity, which is free text.
+    ///
+    /// Under [`Compatibility::Flink`] it is `INFO` for all of Flink's own events.
     pub fn severity(&self) -> &str {
         self.extension().and_then(|extension| extension.severity.as_deref()).unwrap_or_else(|| self.event.severity())
     }
 
-    /// Its text.
+    /// Returns the text.
     pub fn body(&self) -> &str {
         self.event.body()
     }
 
-    /// All attributes, keys as Flink has them: variables in angle brackets.
+    /// Returns all attributes. The keys of variables have angle brackets, as in Flink.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, ValueRef<'_>)> {
         let extension = self.event.extension().map(|extension| &extension.attributes);
         self.context.attributes(self.event.attributes(), extension, true)
     }
 
-    /// All attributes as Flink's OpenTelemetry reporter exports them: `name` first, no angle brackets, each key once.
+    /// Returns all attributes as Flink's OpenTelemetry reporter exports them.
+    ///
+    /// `name` comes first. The keys have no angle brackets, and each occurs once.
     pub fn otel_attributes(&self) -> OtelAttributes<'_> {
         let name = iter::once(("name", ValueRef::String(self.name())));
         let rest = self
@@ -432,7 +459,7 @@ impl ReportedEvent {
         OtelAttributes::collect(name.chain(rest))
     }
 
-    /// What the group and the reporter add.
+    /// Returns the data that the group and the reporter add.
     pub fn context(&self) -> &ReportContext {
         &self.context
     }
@@ -477,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_win_over_the_job_id_which_wins_over_attributes() {
+    fn variables_override_job_id_and_attributes() {
         let span = reported(Compatibility::Standard);
         assert_eq!(
             text(span.root().attributes()),
@@ -488,7 +515,7 @@ mod tests {
     }
 
     #[test]
-    fn open_telemetry_sees_stripped_keys_once() {
+    fn otel_keys_are_stripped_and_unique() {
         let span = reported(Compatibility::Flink);
         let root = span.root().otel_attributes();
         assert_eq!(text(root.list.into_iter()), ["jobId=4711", "host=jm", "plain=variable"]);
@@ -497,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_is_appended_only_if_that_is_the_same_as_merging() {
+    fn appending_group_attributes_equals_merging() {
         let context = context(Compatibility::Standard);
         let roots = AddedAttributes::new(&context, true);
         for (key, is_appended) in [
@@ -525,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_is_walked_parents_first() {
+    fn spans_are_visited_parents_first() {
         let named = |name: &'static str| Span::builder("scope", name);
         let tree = named("root").child(named("a").children([named("a1"), named("a2")])).child(named("b"));
         let span = ReportedSpan::new(Arc::new(tree.build(&SystemClock)), Arc::default());
@@ -535,7 +562,7 @@ mod tests {
     }
 
     #[test]
-    fn values_have_a_text_that_reads_back() {
+    fn value_text_parses_back() {
         for (value, expected) in [
             (ValueRef::String("a b"), "a b"),
             (ValueRef::Long(i64::MIN), "-9223372036854775808"),
@@ -549,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unset_end_is_the_failure_unless_flink_is_asked_for() {
+    fn unset_end_becomes_failure_time_unless_flink() {
         for (compatibility, ends, failed, links) in
             [(Compatibility::Standard, (170, 170), true, 1), (Compatibility::Flink, (-1, -1), false, 0)]
         {
@@ -564,11 +591,11 @@ mod tests {
     }
 
     #[test]
-    fn parts_beyond_flink_are_there_unless_flink_is_asked_for() {
-        let part = |name: &'static str| Span::builder("scope", name).start_ts_millis(1);
-        let span = part("root")
-            .extension_children([part("c").child(part("d")), part("e")])
-            .children([part("a"), part("b").extension_children([part("f")])])
+    fn extension_children_are_hidden_under_flink() {
+        let child = |name: &'static str| Span::builder("scope", name).start_ts_millis(1);
+        let span = child("root")
+            .extension_children([child("c").child(child("d")), child("e")])
+            .children([child("a"), child("b").extension_children([child("f")])])
             .build(&SystemClock);
         let span = Arc::new(span);
         fn names(span: SpanRef<'_>) -> String {
@@ -589,7 +616,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_shows_what_it_deserves_or_what_flink_says() {
+    fn event_time_and_severity_follow_compatibility() {
         let event = Event::builder("scope", "JobFailureEvent")
             .observed_ts_millis(-1)
             .severity("INFO")

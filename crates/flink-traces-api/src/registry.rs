@@ -10,34 +10,31 @@ use crate::{EventReporterFactory, Signal, TraceReporterFactory};
 
 /// The factories that `factory.class` can select, by class name.
 ///
-/// Each reporter crate has a `register` function that adds its factories. There is no global registry.
-/// In Flink, class loaders and plugins find the factories as services.
+/// Each reporter crate has a `register` function that adds its factories. There is no global
+/// registry. In Flink, class loaders and plugins find the factories as services.
 ///
 /// # Examples
 ///
 /// ```
-/// # use flink_traces_api::{
-/// #     ConfigError, Deadline, OptionDoc, ReportError, ReportedSpan, ReporterConfig, TraceReporter, TraceReporterFactory,
-/// # };
-/// use flink_traces_api::Registry;
-///
-/// # struct Names;
-/// # impl TraceReporter for Names {
-/// #     fn report(&mut self, _: &[ReportedSpan], _: &Deadline) -> Result<(), ReportError> { Ok(()) }
-/// # }
+/// # use flink_traces_api::*;
 /// # struct NamesFactory;
 /// # impl TraceReporterFactory for NamesFactory {
-/// #     fn create_trace_reporter(&self, _: &ReporterConfig) -> Result<Box<dyn TraceReporter>, ConfigError> {
-/// #         Ok(Box::new(Names))
+/// #     fn create_trace_reporter(
+/// #         &self,
+/// #         _: &ReporterConfig,
+/// #     ) -> Result<Box<dyn TraceReporter>, ConfigError> {
+/// #         Err(ConfigError::Setup("not needed".into()))
 /// #     }
 /// #     fn options(&self) -> &'static [OptionDoc] { &[] }
 /// # }
+/// use flink_traces_api::Registry;
+///
 /// let mut registry = Registry::new();
 /// registry.register_trace("names", NamesFactory)?;
 /// assert!(registry.trace("names").is_some());
 ///
 /// let error = registry.register_trace("names", NamesFactory).unwrap_err();
-/// assert_eq!(error.to_string(), "names: a factory of this class is already registered for traces");
+/// assert_eq!((error.class(), error.signal().name()), ("names", "traces"));
 /// # Ok::<(), flink_traces_api::AlreadyRegistered>(())
 /// ```
 #[derive(Clone, Default)]

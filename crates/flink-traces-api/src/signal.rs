@@ -4,8 +4,8 @@ use std::fmt;
 
 /// The kind of record that a reporter reports, which is either spans or events.
 ///
-/// Flink has an interface for each: `TraceReporter` and `EventReporter`. OTLP never mixes the two in
-/// one request. The [name](Self::name) begins the configuration keys: `traces.reporter.…` and
+/// Flink has an interface for each: `TraceReporter` and `EventReporter`. OTLP never mixes the two
+/// in one request. The [name](Self::name) begins the configuration keys: `traces.reporter.…` and
 /// `events.reporter.…`.
 ///
 /// ```

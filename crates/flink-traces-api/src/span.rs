@@ -1,11 +1,11 @@
-//! Spans: what happened from one moment to another, possibly with parts.
+//! Spans, which last from one moment to another and may have children.
 
 use crate::{AttributeValue, Attributes, Clock, Identity, Text, ValueRef};
 
-/// A finished span, as `org.apache.flink.traces.Span`: a stretch of time with attributes and child spans.
+/// A finished span, as `org.apache.flink.traces.Span`.
 ///
-/// Made by a [`SpanBuilder`]. Reporters see it as a [`SpanRef`](crate::SpanRef), which adds the variables of the group that
-/// reported it and decides what of its [`SpanExtension`] is shown.
+/// A [`SpanBuilder`] creates it. Reporters see it as a [`SpanRef`](crate::SpanRef), which adds the
+/// variables of the reporting group and shows or hides the [`SpanExtension`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Span {
     pub(crate) scope: Text,
@@ -14,36 +14,38 @@ pub struct Span {
     pub(crate) end_ts_millis: i64,
     pub(crate) attributes: Attributes,
     pub(crate) identity: Option<Identity>,
-    /// `None` if it has none: most spans are parts that have none themselves.
-    parts: Option<Box<Parts>>,
+    /// The descendants, or `None` for a leaf, as most spans are.
+    descendants: Option<Box<Descendants>>,
     pub(crate) extension: Option<Box<SpanExtension>>,
 }
 
-/// The parts that Flink's span has, too, and how many spans they and those beyond Flink are, all in all.
+/// The children of a span and the counts of all its descendants.
 #[derive(Debug, Clone, Default, PartialEq)]
-struct Parts {
+struct Descendants {
     children: Vec<Span>,
     span_count: usize,
-    /// Without those that Flink would not have reported.
+    /// The number of descendants without extensions.
     flink_span_count: usize,
-    /// The children, also those beyond Flink, that have no start yet.
+    /// The children without a start, including extension children.
     unset: Vec<Unset>,
-    /// Whether a span further down has no start yet.
+    /// `true` if a descendant of a child has no start.
     has_unset_below: bool,
 }
 
-/// A child that has no start yet.
+/// A child without a start.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Unset {
-    /// Which of its siblings it is.
-    place: usize,
-    is_beyond_flink: bool,
-    /// Whether its end is not set either.
+    /// The index among its siblings.
+    index: usize,
+    is_extension: bool,
+    /// `true` if it has no end either.
     has_no_end: bool,
 }
 
 impl Span {
-    /// Starts a span of the class `scope`, in Flink the reporting class's canonical name.
+    /// Creates the builder of a span.
+    ///
+    /// `scope` is the reporting class, in Flink its canonical name.
     #[inline]
     pub fn builder(scope: impl Into<Text>, name: impl Into<Text>) -> SpanBuilder {
         let span = Span {
@@ -53,99 +55,108 @@ impl Span {
             end_ts_millis: 0,
             attributes: Attributes::new(),
             identity: None,
-            parts: None,
+            descendants: None,
             extension: None,
         };
         SpanBuilder { span, has_start: false, has_end: false }
     }
 
-    /// The class that reported it.
+    /// Returns the class that reported the span.
     pub fn scope(&self) -> &str {
         &self.scope
     }
 
-    /// Its name, such as `Checkpoint`.
+    /// Returns the name, such as `Checkpoint`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// When it began, in milliseconds since the epoch.
+    /// Returns the start time in milliseconds since the epoch.
     pub fn start_ts_millis(&self) -> i64 {
         self.start_ts_millis
     }
 
-    /// When it ended, in milliseconds since the epoch, as Flink tells it: may lie before the start, −1 where nothing ended.
+    /// Returns the end time in milliseconds since the epoch.
+    ///
+    /// As in Flink, it may be before the start, and it is −1 if nothing ended.
     pub fn end_ts_millis(&self) -> i64 {
         self.end_ts_millis
     }
 
-    /// Its own attributes, without the variables of the group that reports it.
+    /// Returns the span's own attributes, without the variables of the group that reports it.
     pub fn attributes(&self) -> &Attributes {
         &self.attributes
     }
 
-    /// Its parts.
+    /// Returns the children, without extension children.
     pub fn children(&self) -> &[Span] {
-        self.parts.as_ref().map_or(&[], |parts| &parts.children)
+        self.descendants.as_ref().map_or(&[], |descendants| &descendants.children)
     }
 
-    /// What tells it from all other spans, if it was said.
+    /// Returns the identity, if one is set.
     pub fn identity(&self) -> Option<Identity> {
         self.identity
     }
 
-    /// What Flink would not have reported.
+    /// Returns the data that Flink's own span does not have.
     pub fn extension(&self) -> Option<&SpanExtension> {
         self.extension.as_deref()
     }
 
-    /// How many spans this tree holds, the root and those beyond Flink included: the unit in which reporters count.
+    /// Returns the number of spans in this tree, including the root and extension children.
+    ///
+    /// Reporters count in this unit.
     pub fn span_count(&self) -> usize {
-        1 + self.parts.as_ref().map_or(0, |parts| parts.span_count)
+        1 + self.descendants.as_ref().map_or(0, |descendants| descendants.span_count)
     }
 
-    /// The same without those beyond Flink.
+    /// Returns the number of spans in this tree without extension children.
     pub(crate) fn flink_span_count(&self) -> usize {
-        1 + self.parts.as_ref().map_or(0, |parts| parts.flink_span_count)
+        1 + self.descendants.as_ref().map_or(0, |descendants| descendants.flink_span_count)
     }
 
     fn has_unset_below(&self) -> bool {
-        self.parts.as_ref().is_some_and(|parts| parts.has_unset_below || !parts.unset.is_empty())
+        self.descendants
+            .as_ref()
+            .is_some_and(|descendants| descendants.has_unset_below || !descendants.unset.is_empty())
     }
 
-    /// Fills in the timestamps that were not set, of all spans below this one.
-    fn settle_below(&mut self, now: i64) {
-        let Some(parts) = self.parts.as_mut() else { return };
+    /// Sets the missing timestamps of all descendants.
+    fn fill_below(&mut self, now: i64) {
+        let Some(descendants) = self.descendants.as_mut() else { return };
         let extension = self.extension.as_mut().map_or(&mut [][..], |extension| &mut extension.children);
-        for Unset { place, is_beyond_flink, has_no_end } in std::mem::take(&mut parts.unset) {
-            let siblings = if is_beyond_flink { &mut *extension } else { &mut parts.children };
-            let Some(child) = siblings.get_mut(place) else { continue };
+        for Unset { index, is_extension, has_no_end } in std::mem::take(&mut descendants.unset) {
+            let siblings = if is_extension { &mut *extension } else { &mut descendants.children };
+            let Some(child) = siblings.get_mut(index) else { continue };
             child.start_ts_millis = now;
             if has_no_end {
                 child.end_ts_millis = now;
             }
         }
-        if std::mem::take(&mut parts.has_unset_below) {
-            parts.children.iter_mut().chain(extension).for_each(|child| child.settle_below(now));
+        if std::mem::take(&mut descendants.has_unset_below) {
+            descendants.children.iter_mut().chain(extension).for_each(|child| child.fill_below(now));
         }
     }
 }
 
-/// What a span tells beyond what Flink's own would. Left out of what a reporter sees under `compatibility: flink`.
+/// The data of a span that Flink's own span does not have. `compatibility: flink` hides it.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct SpanExtension {
-    /// Further attributes.
+    /// The additional attributes.
     pub attributes: Attributes,
-    /// That what the span stands for failed, when and why.
+    /// The failure, if the operation that the span represents failed.
     pub failure: Option<Failure>,
-    /// Root spans that this one follows from, such as the checkpoint that a recovery restored.
+    /// The root spans that this one follows from, such as the restored checkpoint of an
+    /// initialization.
     pub links: Vec<Identity>,
-    /// Further parts, after those that Flink has.
+    /// The additional children, which follow those of Flink.
     pub children: Vec<Span>,
 }
 
-/// A failure: it gives a span the status error and, where Flink leaves the end unset, an end.
+/// A failure, which gives a span the error status.
+///
+/// If Flink leaves the end of the span unset, the time of the failure becomes its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
@@ -162,7 +173,9 @@ impl Failure {
     }
 }
 
-/// Builds a [`Span`], as `org.apache.flink.traces.SpanBuilder`.
+/// A builder of a [`Span`], as `org.apache.flink.traces.SpanBuilder`.
+///
+/// # Examples
 ///
 /// ```
 /// use flink_traces_api::{Span, SystemClock};
@@ -178,24 +191,26 @@ impl Failure {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpanBuilder {
     span: Span,
-    /// Whether the span's start is set.
+    /// `true` if the start is set.
     has_start: bool,
-    /// Whether its end is.
+    /// `true` if the end is set.
     has_end: bool,
 }
 
 impl SpanBuilder {
-    /// The span's name.
+    /// Returns the name of the span.
     pub fn name(&self) -> &str {
         &self.span.name
     }
 
-    /// What was said of what makes it this span; see [`identity`](Self::identity).
+    /// Returns `true` if an [identity](Self::identity) has been set.
     pub fn has_identity(&self) -> bool {
         self.span.identity.is_some()
     }
 
-    /// Sets when it began, in milliseconds since the epoch. Unset: the moment of [`build`](Self::build).
+    /// Sets the start time in milliseconds since the epoch.
+    ///
+    /// The default is the time of [`build`](Self::build).
     #[must_use]
     #[inline]
     pub fn start_ts_millis(mut self, millis: i64) -> Self {
@@ -204,7 +219,7 @@ impl SpanBuilder {
         self
     }
 
-    /// Sets when it ended, in milliseconds since the epoch. Unset: its start.
+    /// Sets the end time in milliseconds since the epoch. The default is the start.
     #[must_use]
     #[inline]
     pub fn end_ts_millis(mut self, millis: i64) -> Self {
@@ -213,7 +228,7 @@ impl SpanBuilder {
         self
     }
 
-    /// Sets an attribute, replacing an earlier value of that key.
+    /// Sets an attribute. An earlier value of the key is replaced.
     #[must_use]
     #[inline]
     pub fn attribute(mut self, key: impl Into<Text>, value: impl Into<AttributeValue>) -> Self {
@@ -233,8 +248,9 @@ impl SpanBuilder {
         self
     }
 
-    /// Makes room for attributes of about so many bytes, keys and values and eight more for each: for whoever makes many spans that are
-    /// alike.
+    /// Reserves memory for attributes, for callers that create many similar spans.
+    ///
+    /// `bytes` is about the size of all keys and values, plus eight for each attribute.
     #[must_use]
     #[inline]
     pub fn attribute_capacity(mut self, bytes: usize) -> Self {
@@ -242,49 +258,51 @@ impl SpanBuilder {
         self
     }
 
-    /// Adds a part of this span.
+    /// Adds a child.
     #[must_use]
     pub fn child(self, child: SpanBuilder) -> Self {
         self.children([child])
     }
 
-    /// Adds parts of this span.
+    /// Adds children.
     #[must_use]
     pub fn children(mut self, children: impl IntoIterator<Item = SpanBuilder>) -> Self {
         let children = children.into_iter();
         let expected = children.size_hint().0;
         for child in children {
-            self.note_part(&child, self.span.children().len(), false);
-            let parts = self.span.parts.get_or_insert_default();
-            if parts.children.capacity() == 0 {
-                parts.children.reserve_exact(expected);
+            self.count_child(&child, self.span.children().len(), false);
+            let descendants = self.span.descendants.get_or_insert_default();
+            if descendants.children.capacity() == 0 {
+                descendants.children.reserve_exact(expected);
             }
-            parts.flink_span_count += child.span.flink_span_count();
-            parts.children.push(child.into_part());
+            descendants.flink_span_count += child.span.flink_span_count();
+            descendants.children.push(child.into_child());
         }
         self
     }
 
-    /// Counts a part, and notes what of it is not set.
-    fn note_part(&mut self, part: &SpanBuilder, place: usize, is_beyond_flink: bool) {
-        let parts = self.span.parts.get_or_insert_default();
-        if !part.has_start {
-            parts.unset.push(Unset { place, is_beyond_flink, has_no_end: !part.has_end });
+    /// Counts a child and records its missing timestamps.
+    fn count_child(&mut self, child: &SpanBuilder, index: usize, is_extension: bool) {
+        let descendants = self.span.descendants.get_or_insert_default();
+        if !child.has_start {
+            descendants.unset.push(Unset { index, is_extension, has_no_end: !child.has_end });
         }
-        parts.has_unset_below |= part.span.has_unset_below();
-        parts.span_count += part.span.span_count();
+        descendants.has_unset_below |= child.span.has_unset_below();
+        descendants.span_count += child.span.span_count();
     }
 
-    /// Itself as a part; a start that is not set stays so.
-    fn into_part(mut self) -> Span {
+    /// Returns the span as a child. A missing start stays missing.
+    fn into_child(mut self) -> Span {
         if !self.has_end {
             self.span.end_ts_millis = self.span.start_ts_millis;
         }
         self.span
     }
 
-    /// Says what makes this span this one, from which its ids follow. A root without one gets random ids; a child without one
-    /// is told from its siblings by its place.
+    /// Sets the identity, from which the ids follow.
+    ///
+    /// A root without an identity gets random ids. A child without one is identified by its index
+    /// among its siblings.
     #[must_use]
     #[inline]
     pub fn identity(mut self, identity: Identity) -> Self {
@@ -299,33 +317,35 @@ impl SpanBuilder {
         self
     }
 
-    /// Adds parts that Flink's span of this name does not have.
+    /// Adds children that Flink's span of this name does not have.
     #[must_use]
     pub fn extension_children(mut self, children: impl IntoIterator<Item = SpanBuilder>) -> Self {
         for child in children {
-            let place = self.extension().children.len();
-            self.note_part(&child, place, true);
-            self.extension().children.push(child.into_part());
+            let index = self.extension().children.len();
+            self.count_child(&child, index, true);
+            self.extension().children.push(child.into_child());
         }
         self
     }
 
-    /// Says that what this span stands for failed.
+    /// Marks the operation that the span represents as failed.
     #[must_use]
     pub fn failure(mut self, failure: Failure) -> Self {
         self.extension().failure = Some(failure);
         self
     }
 
-    /// Says that this span follows from the root span of that identity.
+    /// Adds a link to the root span of that identity, which this span follows from.
     #[must_use]
     pub fn link(mut self, root: Identity) -> Self {
         self.extension().links.push(root);
         self
     }
 
-    /// The span; timestamps that were not set are taken from `clock`, once for the whole tree. A tree whose timestamps are all set is
-    /// not walked: it takes the same time whatever its size.
+    /// Returns the span. Missing timestamps are taken from `clock`, once for the whole tree.
+    ///
+    /// If no timestamp is missing, the tree is not traversed, so the time does not depend on its
+    /// size.
     pub fn build(self, clock: &dyn Clock) -> Span {
         let Self { mut span, has_start, has_end } = self;
         let has_unset_below = span.has_unset_below();
@@ -337,7 +357,7 @@ impl SpanBuilder {
             span.end_ts_millis = span.start_ts_millis;
         }
         if has_unset_below {
-            span.settle_below(now);
+            span.fill_below(now);
         }
         span
     }
@@ -359,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn unset_timestamps_come_from_the_clock() {
+    fn missing_timestamps_come_from_the_clock() {
         let cases =
             [(None, None, (77, 77)), (Some(5), None, (5, 5)), (None, Some(90), (77, 90)), (Some(0), Some(-1), (0, -1))];
         for (start, end, expected) in cases {
@@ -372,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn children_share_one_reading_of_the_clock() {
+    fn descendants_share_one_clock_reading() {
         struct Ticking(std::sync::atomic::AtomicI64);
         impl Clock for Ticking {
             fn now_millis(&self) -> i64 {
@@ -390,18 +410,18 @@ mod tests {
     }
 
     #[test]
-    fn the_last_value_of_a_key_wins_in_its_first_place() {
+    fn repeated_attribute_keeps_its_first_position() {
         let span = Span::builder("s", "n").attribute("a", 1).attribute("b", true).attribute("a", "x").build(&At(0));
         let found: Vec<_> = span.attributes().iter().collect();
         assert_eq!(found, [("a", ValueRef::String("x")), ("b", ValueRef::Bool(true))]);
     }
 
     #[test]
-    fn parts_beyond_flink_are_counted_apart_and_share_the_reading_of_the_clock() {
-        let part = |name| Span::builder("s", name).start_ts_millis(1);
-        let span = part("root")
-            .child(part("a").extension_children([part("b"), part("c")]))
-            .extension_children([part("d").child(Span::builder("s", "e")), Span::builder("s", "f")])
+    fn extension_children_are_counted_separately() {
+        let child = |name| Span::builder("s", name).start_ts_millis(1);
+        let span = child("root")
+            .child(child("a").extension_children([child("b"), child("c")]))
+            .extension_children([child("d").child(Span::builder("s", "e")), Span::builder("s", "f")])
             .child(Span::builder("s", "g").end_ts_millis(5))
             .build(&At(9));
         assert_eq!((span.span_count(), span.flink_span_count()), (8, 3));

@@ -12,10 +12,7 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     }
     let mut escaped = String::with_capacity(2 * text.len());
     for c in text.chars() {
-        match is_unsafe_to_print(c) {
-            true => escaped.extend(c.escape_default()),
-            false => escaped.push(c),
-        }
+        if is_unsafe_to_print(c) { escaped.extend(c.escape_default()) } else { escaped.push(c) }
     }
     Cow::Owned(escaped)
 }

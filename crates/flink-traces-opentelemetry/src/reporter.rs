@@ -183,12 +183,12 @@ fn deliver<F: Future<Output = OTelSdkResult>>(
 ) -> Result<(), ReportError> {
     let mut result = Ok(());
     for (count, export) in batches {
-        let exported = match deadline.is_over() {
-            true => Err(ReportError::from_dropped(count, true, "no time is left")),
-            // Exporters do not tell what a retry could do.
-            false => runtime
-                .block_on(in_time(export(), deadline))
-                .map_err(|error| ReportError::from_dropped(count, true, error)),
+        let exported = if deadline.is_over() {
+            Err(ReportError::from_dropped(count, true, "no time is left"))
+        } else {
+            // Exporters do not say whether a retry could succeed.
+            let exported = runtime.block_on(in_time(export(), deadline));
+            exported.map_err(|error| ReportError::from_dropped(count, true, error))
         };
         result = match (result, exported) {
             (Err(first), Err(next)) => Err(ReportError::and(first, next)),

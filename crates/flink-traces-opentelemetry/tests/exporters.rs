@@ -36,9 +36,10 @@ impl Destination {
             deadline.set(Instant::now());
             pending::<()>().await;
         }
-        match self.failing.contains(&batch) {
-            true => Err(OTelSdkError::InternalFailure(format!("no batch {batch}"))),
-            false => Ok(()),
+        if self.failing.contains(&batch) {
+            Err(OTelSdkError::InternalFailure(format!("no batch {batch}")))
+        } else {
+            Ok(())
         }
     }
 

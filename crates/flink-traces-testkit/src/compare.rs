@@ -259,10 +259,7 @@ impl Comparison {
     }
 
     fn miss(&mut self, record: &Record, message: &str) {
-        match record.may_be_missing() {
-            true => self.row(record).untold += 1,
-            false => self.differ(record, message),
-        }
+        if record.may_be_missing() { self.row(record).untold += 1 } else { self.differ(record, message) }
     }
 
     fn pair(&mut self, native: &Record, ours: &Record) {

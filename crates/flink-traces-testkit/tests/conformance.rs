@@ -227,9 +227,10 @@ struct Reporter {
 impl Reporter {
     fn deliver(&mut self, mut records: Vec<Received>, deadline: &Deadline) -> Result<(), ReportError> {
         let (fault, given) = (self.fault, records.len());
-        let behavior = match self.has_failed.load(Ordering::Relaxed) && fault == Fault::KeepsFailing {
-            true => Behavior::BeAway,
-            false => self.place.behavior(),
+        let behavior = if self.has_failed.load(Ordering::Relaxed) && fault == Fault::KeepsFailing {
+            Behavior::BeAway
+        } else {
+            self.place.behavior()
         };
         if deadline.is_over() && fault != Fault::HoldsBackUntilClosed {
             let told = if fault == Fault::CountsTooMany { given + 1 } else { given };

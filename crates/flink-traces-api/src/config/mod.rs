@@ -1,4 +1,4 @@
-//! The options of one reporter, each declared once.
+//! The options of a reporter, each of which is declared once.
 
 mod option;
 mod values;
@@ -13,7 +13,8 @@ pub use option::{ConfigOption, OptionDoc};
 
 use crate::{Compatibility, is_unsafe_to_print};
 
-/// `compatibility`, which every reporter has: whether it reports as Flink would, mistakes included.
+/// The option `compatibility` of every reporter, which selects between [`Compatibility`]'s
+/// variants.
 pub const COMPATIBILITY: ConfigOption<Compatibility> = ConfigOption::parsed(
     "compatibility",
     "`standard` or `flink`",
@@ -22,20 +23,20 @@ pub const COMPATIBILITY: ConfigOption<Compatibility> = ConfigOption::parsed(
         "flink" => Some(Compatibility::Flink),
         _ => None,
     },
-    "`flink` reports exactly what Flink's own reporters would, including what they get wrong; `standard` corrects it and adds \
-     what this software knows beyond Flink.",
+    "`flink` reports exactly the same as Flink's own reporters, mistakes included. `standard` corrects the mistakes and adds \
+     data that Flink does not report.",
 )
 .or("standard");
 
-/// Where a configured value was written: a file's line and column, or an argument or environment variable.
+/// The place where a value was configured: a file position, an argument or an environment variable.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Origin {
-    /// A file, an argument such as `-D`, or an environment variable.
+    /// The file, the argument such as `-D`, or the environment variable.
     pub source: Arc<str>,
-    /// The line, from 1; 0 where there are no lines.
+    /// The line, from 1, or 0 if the source has no lines.
     pub line: usize,
-    /// The column, from 1, in characters; 0 where there are no lines.
+    /// The column, from 1, in characters, or 0 if the source has no lines.
     pub column: usize,
 }
 
@@ -63,15 +64,17 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A value as it was configured.
+/// A configured value and its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigValue {
-    /// What was written.
+    /// The value as written.
     pub raw: RawValue,
-    /// Where it was written.
+    /// The place where it was written.
     pub origin: Origin,
-    /// Whether it may be a secret and is never shown: [`is_sensitive`] says so of its key, or the configuration does.
+    /// `true` if the value may be a secret and is never shown.
+    ///
+    /// That is so if the key is [sensitive](is_sensitive) or the configuration marks the value.
     pub secret: bool,
 }
 
@@ -88,12 +91,11 @@ impl ConfigValue {
         self
     }
 
-    /// The value as text for people: masked where it may be a secret, and where it is a URL with a user or a query.
+    /// Returns the value as text for people.
+    ///
+    /// Secrets are masked, and so are the user and the query of a URL.
     pub fn redacted(&self) -> String {
-        match self.secret {
-            true => REDACTED.to_owned(),
-            false => mask_url(&self.raw.to_string()),
-        }
+        if self.secret { REDACTED.to_owned() } else { mask_url(&self.raw.to_string()) }
     }
 }
 
@@ -101,13 +103,13 @@ impl ConfigValue {
 // Exhaustive: every source of configuration has scalars and lists only.
 #[derive(Clone, PartialEq, Eq)]
 pub enum RawValue {
-    /// One scalar, as text.
+    /// A scalar, as text.
     Text(String),
     /// A YAML list.
     List(Vec<String>),
 }
 
-/// The value as text; a list in YAML's flow form, as Flink renders it.
+/// Formats the value as text. A list has YAML's flow form, as in Flink.
 impl fmt::Display for RawValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -120,15 +122,35 @@ impl fmt::Display for RawValue {
     }
 }
 
-/// Never the value itself, which may be a secret.
+/// Formats as asterisks, because the value may be a secret.
 impl fmt::Debug for RawValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("******")
     }
 }
 
-/// The options of one reporter: what stands behind `traces.reporter.<name>.` or `events.reporter.<name>.`, as Flink's
-/// `MetricConfig`.
+/// The options of one reporter, as Flink's `MetricConfig`.
+///
+/// These are the values below `traces.reporter.<name>.` or `events.reporter.<name>.`.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use flink_traces_api::{ConfigOption, ReporterConfig};
+///
+/// const PATH: ConfigOption<String> = ConfigOption::string("path", "The file to append to.");
+/// const AGE: ConfigOption<Duration> = ConfigOption::duration("age", "The maximum age.").or("1 h");
+///
+/// let config = ReporterConfig::from_pairs("notes", [("path", "notes.txt")]);
+/// assert_eq!(config.require(&PATH)?, "notes.txt");
+/// assert_eq!(config.require(&AGE)?, Duration::from_secs(3600));
+///
+/// let error = ReporterConfig::from_pairs("notes", []).require(&PATH).unwrap_err();
+/// assert_eq!(error.to_string(), "reporter.notes.path is not set");
+/// # Ok::<(), flink_traces_api::ConfigError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ReporterConfig {
     prefix: String,
@@ -137,7 +159,9 @@ pub struct ReporterConfig {
 }
 
 impl ReporterConfig {
-    /// The options of the reporter `name`; `prefix` is what its keys begin with, dot included, for messages.
+    /// Creates the options of the reporter `name`.
+    ///
+    /// `prefix` is the beginning of its full keys, including the last dot. Messages show it.
     pub fn new(
         prefix: impl Into<String>,
         name: impl Into<String>,
@@ -153,7 +177,8 @@ impl ReporterConfig {
         Self { prefix, name: name.into(), values }
     }
 
-    /// Options from plain pairs, for tests and for programs that configure a reporter in code.
+    /// Creates options from plain pairs, for tests and for programs that configure a reporter in
+    /// code.
     pub fn from_pairs<'a>(name: &str, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let origin = Origin::new("code");
         let value = |text: &str| ConfigValue::new(RawValue::Text(text.to_owned()), origin.clone());
@@ -161,69 +186,70 @@ impl ReporterConfig {
         Self::new(format!("reporter.{name}."), name, values.collect::<Vec<_>>())
     }
 
-    /// The reporter's name.
+    /// Returns the name of the reporter.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The full key of the option that is `key` here.
+    /// Returns the full key of an option.
     pub fn key(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }
 
-    /// What is configured at `key`, which goes without the reporter's prefix.
+    /// Returns the value of `key`, which has no prefix.
     pub fn value(&self, key: &str) -> Option<&ConfigValue> {
         self.values.get(key)
     }
 
-    /// The value of `option`, or its default; `None` if there is neither.
+    /// Returns the value of `option` or its default, or `None` if there is neither.
     ///
     /// # Errors
-    /// When the value is not of the option's form.
+    /// Fails if the value does not have the form that the option expects.
     pub fn get<T>(&self, option: &ConfigOption<T>) -> Result<Option<T>, ConfigError> {
         option.read(&self.values, &self.prefix)
     }
 
-    /// The value of `option`, or its default.
+    /// Returns the value of `option` or its default.
     ///
     /// # Errors
-    /// When there is neither, or the value is not of the option's form.
+    /// Fails if there is neither, or if the value does not have the form that the option expects.
     pub fn require<T>(&self, option: &ConfigOption<T>) -> Result<T, ConfigError> {
         self.get(option)?.ok_or_else(|| ConfigError::Missing { key: self.key(option.key()) })
     }
 
-    /// The error of a reporter that cannot use the value that `option` has: it is not `expected`.
+    /// Returns the error of a reporter that cannot use the value of `option` because it is not
+    /// `expected`.
     pub fn invalid<T>(&self, option: &ConfigOption<T>, expected: &'static str) -> ConfigError {
         option.invalid(&self.values, &self.prefix, expected)
     }
 
-    /// All values, keys without the reporter's prefix, sorted.
+    /// Returns an iterator over all values, sorted by key. The keys have no prefix.
     pub fn values(&self) -> impl Iterator<Item = (&str, &ConfigValue)> {
         self.values.iter().map(|(key, value)| (key.as_str(), value))
     }
 }
 
-/// Why a reporter could not be made.
+/// The reason why a reporter cannot be created.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// An option without a default is not set.
+    /// An option without a default has no value.
     Missing {
         /// The full key.
         key: String,
     },
-    /// A value is not of the option's form.
+    /// A value does not have the form that the option expects.
     Invalid {
         /// The full key.
         key: String,
-        /// The value, masked where the key is [sensitive](is_sensitive).
+        /// The value, masked if the key is [sensitive](is_sensitive).
         value: String,
-        /// What was expected.
+        /// The expected form.
         expected: &'static str,
-        /// Where it was written.
+        /// The place where it was written.
         origin: Origin,
     },
-    /// The values fit, but what they name could not be set up.
+    /// The values are valid, but the reporter cannot be set up.
     Setup(Box<dyn Error + Send + Sync>),
 }
 
@@ -248,11 +274,13 @@ impl Error for ConfigError {
     }
 }
 
-/// What is shown in place of a secret, as in Flink.
+/// The text that is shown instead of a secret, as in Flink.
 pub const REDACTED: &str = "******";
 
-/// Whether the value of `key` may be a secret and is never shown: Flink's rule, a fragment anywhere in the lower-cased key, with
-/// Flink's fragments and those of our own keys.
+/// Returns `true` if the value of `key` may be a secret, which is never shown.
+///
+/// The rule is Flink's: the lower-case key contains one of a list of fragments. The list has
+/// Flink's fragments and those of keys that Flink does not have.
 pub fn is_sensitive(key: &str) -> bool {
     const FRAGMENTS: &[&str] = &[
         "password",
@@ -280,7 +308,10 @@ pub fn is_sensitive(key: &str) -> bool {
     FRAGMENTS.iter().any(|fragment| key.contains(fragment))
 }
 
-/// The text fit for one line of a message: what a terminal or a line reader would act on is escaped, a long text is cut.
+/// Returns the text in a form that fits into one line of a message.
+///
+/// Characters that are [unsafe to print](is_unsafe_to_print) are escaped, and long text is
+/// truncated.
 pub fn printable(text: &str) -> String {
     const LONGEST: usize = 200;
     let mut printable = String::new();
@@ -294,10 +325,11 @@ pub fn printable(text: &str) -> String {
     printable
 }
 
-/// The text with what may be a secret in a URL masked: user and password, and what follows the `?`.
+/// Returns the text with the user, the password and the query of a URL masked.
 fn mask_url(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    // A password may hold a `?`, a query an `@`: whatever is before the last one may be a password.
+    // A password may contain `?` and a query `@`, so all text before the last `@` may be a
+    // password.
     let (user, rest) = match rest.rsplit_once('@') {
         Some((_, rest)) => (format!("{REDACTED}@"), rest),
         None => (String::new(), rest),
@@ -308,14 +340,18 @@ fn mask_url(text: &str) -> String {
     }
 }
 
-/// Reads a duration as Flink does: a whole number and a unit (`d`, `h`, `min` or `m`, `s`, `ms`, `us` or `µs`, `ns` and their long
-/// forms), milliseconds without one; or ISO 8601 (`PT1M30S`).
+/// Parses a duration as Flink does.
+///
+/// It is a whole number with a unit (`d`, `h`, `min` or `m`, `s`, `ms`, `us` or `µs`, `ns`, or
+/// their long forms), a number of milliseconds, or ISO 8601 (`PT1M30S`).
 pub fn parse_duration(text: &str) -> Option<Duration> {
     values::duration(text)
 }
 
-/// Reads a size in bytes as Flink does: a whole number and a binary unit (`b`, `k`, `m`, `g`, `t`, also with `b` or in words), bytes
-/// without one.
+/// Parses a size in bytes as Flink does.
+///
+/// It is a whole number with a binary unit (`b`, `k`, `m`, `g`, `t`, optionally with `b` or in
+/// words), or a number of bytes.
 pub fn parse_bytes(text: &str) -> Option<u64> {
     values::bytes(text)
 }
@@ -325,7 +361,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_shows_the_value_but_no_secret() {
+    fn invalid_value_error_shows_no_secret() {
         const HEADERS: ConfigOption<Vec<(String, String)>> = ConfigOption::map("exporter.headers", "");
         const URL: ConfigOption<String> = ConfigOption::string("url", "");
         let check = |key: &str, value: &str, expected: &str| {

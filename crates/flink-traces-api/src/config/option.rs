@@ -1,4 +1,4 @@
-//! One option: its key, its form, its default, its description.
+//! An option with its key, form, default and description.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,19 +6,19 @@ use std::time::Duration;
 use super::values;
 use super::{ConfigError, ConfigValue, Origin, RawValue};
 
-/// What documentation and checks need of an option, whatever its type.
+/// The description of an option, independent of its type, for documentation and checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OptionDoc {
     /// The key without the reporter's prefix.
     pub key: &'static str,
-    /// What a value looks like, for messages: "a duration such as `10 s`".
+    /// The form of a value, for messages, such as "a duration such as `10 s`".
     pub expected: &'static str,
-    /// The default as it would be written; `None` if there is none.
+    /// The default as a user would write it, or `None` if there is none.
     pub default: Option<&'static str>,
-    /// What it does.
+    /// The effect of the option.
     pub description: &'static str,
-    /// Whether keys below it belong to it (`key.<anything>`).
+    /// `true` if the keys below it (`key.<anything>`) belong to it.
     pub is_map: bool,
 }
 
@@ -28,14 +28,38 @@ enum Form<T> {
     Map(fn(&RawValue) -> Option<T>, fn(Vec<(String, String)>) -> T),
 }
 
-/// An option of type `T`, as `org.apache.flink.configuration.ConfigOption`. Declared once, as a `const`, and read through [`ReporterConfig`](super::ReporterConfig).
+/// An option of type `T`, as `org.apache.flink.configuration.ConfigOption`.
+///
+/// Declare it once, as a `const`, and read it through a [`ReporterConfig`](super::ReporterConfig).
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_api::{ConfigOption, OptionDoc, ReporterConfig};
+///
+/// const SIZE: ConfigOption<u64> = ConfigOption::bytes("rotate.size", "The limit.").or("1 mb");
+/// const LEVEL: ConfigOption<u8> = ConfigOption::parsed(
+///     "level",
+///     "a digit",
+///     |text| text.parse().ok().filter(|level| *level < 10),
+///     "The level of compression.",
+/// );
+/// const OPTIONS: &[OptionDoc] = &[SIZE.doc(), LEVEL.doc()];
+/// assert_eq!(OPTIONS[0].default, Some("1 mb"));
+///
+/// let config = ReporterConfig::from_pairs("file", [("level", "12")]);
+/// assert_eq!(config.get(&SIZE)?, Some(1 << 20));
+/// let error = config.get(&LEVEL).unwrap_err();
+/// assert_eq!(error.to_string(), "code: reporter.file.level: '12' is not a digit");
+/// # Ok::<(), flink_traces_api::ConfigError>(())
+/// ```
 pub struct ConfigOption<T> {
     doc: OptionDoc,
     form: Form<T>,
 }
 
 impl<T> ConfigOption<T> {
-    /// An option whose text `parse` reads; `expected` says what it accepts.
+    /// Creates an option whose text `parse` reads. `expected` describes the accepted form.
     pub const fn parsed(
         key: &'static str,
         expected: &'static str,
@@ -50,28 +74,30 @@ impl<T> ConfigOption<T> {
         Self { doc: OptionDoc { key, expected, default: None, description, is_map }, form }
     }
 
-    /// The same with a default, written as a user would.
+    /// Sets the default, in the form in which a user would write it.
     #[must_use]
     pub const fn or(mut self, default: &'static str) -> Self {
         self.doc.default = Some(default);
         self
     }
 
-    /// The key without the reporter's prefix.
+    /// Returns the key without the reporter's prefix.
     pub const fn key(&self) -> &'static str {
         self.doc.key
     }
 
-    /// What documentation and checks need of it.
+    /// Returns the description of the option.
     pub const fn doc(&self) -> OptionDoc {
         self.doc
     }
 
-    /// The value that `values` hold for this option, or its default; `None` if there is neither. Their keys go without `prefix`,
-    /// which is for messages. A map may be spread over the keys below this one, unless this very key is set.
+    /// Returns the value of this option in `values` or its default, or `None` if there is neither.
+    ///
+    /// The keys of `values` have no prefix. Messages show `prefix`. A map may be spread over the
+    /// keys below this one, unless this key itself is set.
     ///
     /// # Errors
-    /// When the value is not of the option's form.
+    /// Fails if the value does not have the form that the option expects.
     pub fn read(&self, values: &BTreeMap<String, ConfigValue>, prefix: &str) -> Result<Option<T>, ConfigError> {
         if let Some(value) = values.get(self.doc.key) {
             let parsed = self.parse(&value.raw);
@@ -87,7 +113,7 @@ impl<T> ConfigOption<T> {
         Ok(self.default_value())
     }
 
-    /// The error of a value that cannot be used, as it is not `expected`.
+    /// Returns the error of a value that is not `expected`.
     pub(super) fn invalid(
         &self,
         values: &BTreeMap<String, ConfigValue>,
@@ -102,7 +128,7 @@ impl<T> ConfigOption<T> {
         ConfigError::Invalid { key: format!("{prefix}{}", self.doc.key), value: text, expected, origin }
     }
 
-    /// What stands at the keys below this one, keys without it.
+    /// Returns the values of the keys below this one. The returned keys have no prefix.
     fn values_below<'a>(
         &self,
         values: &'a BTreeMap<String, ConfigValue>,
@@ -112,7 +138,7 @@ impl<T> ConfigOption<T> {
         below.map_while(move |(key, value)| Some((key.strip_prefix(&prefix)?, value)))
     }
 
-    /// Reads a value; `None` if it is not of this option's form.
+    /// Parses a value. Returns `None` if it does not have the form that the option expects.
     pub fn parse(&self, raw: &RawValue) -> Option<T> {
         match &self.form {
             Form::Text(parse) => parse(&raw.to_string()),
@@ -120,59 +146,66 @@ impl<T> ConfigOption<T> {
         }
     }
 
-    /// The default, read.
+    /// Returns the parsed default.
     pub fn default_value(&self) -> Option<T> {
         self.parse(&RawValue::Text(self.doc.default?.to_owned()))
     }
 }
 
 impl ConfigOption<String> {
-    /// Text, taken as it is.
+    /// Creates an option whose value is any text.
     pub const fn string(key: &'static str, description: &'static str) -> Self {
         Self::parsed(key, "text", |text| Some(text.to_owned()), description)
     }
 }
 
 impl ConfigOption<bool> {
-    /// `true` or `false`, in any case.
+    /// Creates an option with the values `true` and `false`, in any case.
     pub const fn bool(key: &'static str, description: &'static str) -> Self {
         Self::parsed(key, "`true` or `false`", values::bool, description)
     }
 }
 
 impl ConfigOption<u64> {
-    /// A whole number from 0.
+    /// Creates an option whose value is a non-negative integer.
     pub const fn number(key: &'static str, description: &'static str) -> Self {
         Self::parsed(key, "a whole number", |text| text.trim().parse().ok(), description)
     }
 
-    /// A size in bytes, with Flink's units.
+    /// Creates an option whose value is a size in bytes, with Flink's units.
     pub const fn bytes(key: &'static str, description: &'static str) -> Self {
         Self::parsed(key, "a size such as `64 mb`", values::bytes, description)
     }
 }
 
 impl ConfigOption<Duration> {
-    /// A duration, with Flink's units.
+    /// Creates an option whose value is a duration, with Flink's units.
     pub const fn duration(key: &'static str, description: &'static str) -> Self {
         Self::parsed(key, "a duration such as `10 s`", values::duration, description)
     }
 }
 
 impl ConfigOption<Vec<String>> {
-    /// A YAML list, or text split at `;`, where a part in single or double quotes may hold one.
+    /// Creates an option whose value is a YAML list or text that is split at `;`.
+    ///
+    /// An item in single or double quotes may contain the separator.
     pub const fn list(key: &'static str, description: &'static str) -> Self {
         Self::new(key, "a list such as `a;b`", Form::List(values::list), description)
     }
 
-    /// A YAML list, or text split at `,`; blanks around the parts and empty parts do not count.
+    /// Creates an option whose value is a YAML list or text that is split at `,`.
+    ///
+    /// Blanks around items and empty items are ignored.
     pub const fn comma_list(key: &'static str, description: &'static str) -> Self {
         Self::new(key, "a list such as `a, b`", Form::List(values::comma_list), description)
     }
 }
 
 impl ConfigOption<Vec<(String, String)>> {
-    /// Keys below this one (`key.<name>: value`), a YAML flow map, or text such as `a:1,b:2`.
+    /// Creates an option whose value is a map.
+    ///
+    /// Its entries are keys below this one (`key.<name>: value`), a YAML flow map, or text such as
+    /// `a:1,b:2`.
     pub const fn map(key: &'static str, description: &'static str) -> Self {
         Self::new(key, "a map such as `a:1,b:2`", Form::Map(values::map, |entries| entries), description)
     }

@@ -1,4 +1,4 @@
-//! How Flink reads the text of a value.
+//! The parsers of option values, which follow Flink's.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn number_and_unit(text: &str) -> Option<(u64, String)> {
     Some((number.parse().ok()?, unit.trim().to_lowercase()))
 }
 
-/// As Flink's `TimeUtils`, which lacks only the `us` and the Greek letter in `μs`.
+/// Parses a duration as Flink's `TimeUtils`, which lacks only `us` and the Greek letter in `μs`.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     if !text.starts_with(|c: char| c.is_ascii_digit()) {
@@ -40,7 +40,9 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     }
 }
 
-/// `PnDTnHnMn.nS` without what is zero, as Java's `Duration.parse`; negative ones are refused.
+/// Parses `PnDTnHnMn.nS`, where zero components may be missing, as Java's `Duration.parse`.
+///
+/// Negative durations are rejected.
 fn iso_8601(text: &str) -> Option<Duration> {
     let (mut days, mut time) = match text.strip_prefix('P')?.split_once('T') {
         Some((_, "")) => return None,
@@ -57,7 +59,7 @@ fn iso_8601(text: &str) -> Option<Duration> {
     (days.is_empty() && time.is_empty()).then_some(total)
 }
 
-/// Takes a number and its unit off `rest`; zero if that unit does not come next.
+/// Takes a number with that unit off `rest`. Returns zero if another unit comes next.
 fn iso_8601_part(rest: &mut &str, unit: char, seconds: u64) -> Option<Duration> {
     let Some((number, behind)) = rest.split_once(unit) else { return Some(Duration::ZERO) };
     *rest = behind;
@@ -71,7 +73,7 @@ fn iso_8601_part(rest: &mut &str, unit: char, seconds: u64) -> Option<Duration> 
     whole.checked_add(Duration::from_nanos(nanos.parse().ok().filter(|_| is_fraction)?))
 }
 
-/// As Flink's `MemorySize`.
+/// Parses a size as Flink's `MemorySize`.
 pub(super) fn bytes(text: &str) -> Option<u64> {
     let (number, unit) = number_and_unit(text.trim())?;
     let shift = match unit.as_str() {
@@ -90,7 +92,7 @@ pub(super) fn list(raw: &RawValue) -> Option<Vec<String>> {
         RawValue::List(items) => Some(items.clone()),
         RawValue::Text(text) => match flow_body(text, '[', ']') {
             Some(body) => flow_list(body),
-            // A list in YAML's other form, which is not read here.
+            // A list in YAML's block form is not supported here.
             None if text.trim_start().starts_with("- ") => None,
             None => split_quoted(text, ';'),
         },
@@ -122,8 +124,11 @@ pub(super) fn map(raw: &RawValue) -> Option<Vec<(String, String)>> {
     entries.iter().enumerate().all(is_new).then_some(entries)
 }
 
-/// Splits as Flink's `StructuredOptionsSplitter`: blanks around a part do not count, a part in single or double quotes may hold the
-/// separator and a doubled quote. A separator behind another stands for an empty part, at either end for none.
+/// Splits as Flink's `StructuredOptionsSplitter`.
+///
+/// Blanks around an item are ignored. An item in single or double quotes may contain the separator
+/// and a doubled quote. Two separators in a row enclose an empty item, but one at either end does
+/// not.
 fn split_quoted(text: &str, separator: char) -> Option<Vec<String>> {
     let mut parts = Vec::new();
     let mut last = None;
@@ -149,7 +154,7 @@ fn split_quoted(text: &str, separator: char) -> Option<Vec<String>> {
     Some(parts)
 }
 
-/// Takes text in quotes off `rest`, a doubled quote inside stands for one.
+/// Takes quoted text off `rest`, in which a doubled quote is an escaped one.
 fn quoted(rest: &mut &str) -> Option<String> {
     let mut text = String::new();
     let mut chars = rest.char_indices().peekable();
@@ -167,7 +172,7 @@ fn quoted(rest: &mut &str) -> Option<String> {
     None
 }
 
-/// What stands between `open` and `close` in a text that is a YAML flow collection.
+/// Returns the text between `open` and `close` if the whole text is a YAML flow collection.
 fn flow_body(text: &str, open: char, close: char) -> Option<&str> {
     text.trim().strip_prefix(open)?.strip_suffix(close)
 }
@@ -196,8 +201,10 @@ fn flow_rest(rest: &str) -> Option<&str> {
     rest.strip_prefix(',').or(rest.is_empty().then_some(rest))
 }
 
-/// Takes one scalar off `rest`, up to `end`. A plain one is taken as it is written, a collection inside as its text; backslashes
-/// are not special.
+/// Takes a scalar off `rest`, up to a character of `end`.
+///
+/// A plain scalar is taken verbatim, and a nested collection as its text. Backslashes have no
+/// meaning.
 fn flow_scalar(rest: &mut &str, end: &str) -> Option<String> {
     *rest = rest.trim_start();
     if rest.starts_with(['\'', '"']) {
@@ -220,7 +227,7 @@ fn flow_scalar(rest: &mut &str, end: &str) -> Option<String> {
     (depth == 0 && !matches!(text, "" | "~" | "null")).then(|| text.to_owned())
 }
 
-/// An item as it stands in a YAML flow list: in quotes where it would otherwise not be read as that text, here or by YAML.
+/// Formats an item of a YAML flow list, quoted if the plain form would be read as another text.
 pub(super) fn flow_item(item: &str) -> String {
     let mut rest = item;
     let comes_back = flow_scalar(&mut rest, ",").is_some_and(|text| text == item) && rest.is_empty();
@@ -228,10 +235,7 @@ pub(super) fn flow_item(item: &str) -> String {
     let is_plain = !item.starts_with(['&', '*', '#', '?', '|', '-', '<', '>', '=', '!', '%', '@', '`', ':', ']', '}'])
         && !item.contains([',', '[', ']', '{', '}', '\n', ':', '?'])
         && !item.contains(" #");
-    match comes_back && (is_collection || is_plain) {
-        true => item.to_owned(),
-        false => format!("'{}'", item.replace('\'', "''")),
-    }
+    if comes_back && (is_collection || is_plain) { item.to_owned() } else { format!("'{}'", item.replace('\'', "''")) }
 }
 
 #[cfg(test)]
@@ -309,7 +313,7 @@ mod tests {
         }
     }
 
-    /// `None` for what is refused.
+    /// Checks that `parse` returns the expected items, or `None` for a rejected value.
     fn check<const N: usize>(parse: fn(&RawValue) -> Option<Vec<String>>, cases: [(&str, Option<&[&str]>); N]) {
         for (text, expected) in cases {
             let found = parse(&RawValue::Text(text.to_owned()));
@@ -350,7 +354,7 @@ mod tests {
                 ("[a,]", Some(&["a"])),
                 ("[]", Some(&[])),
                 ("['it''s']", Some(&["it's"])),
-                // What Flink would take as one literal, most likely unintended item.
+                // Flink takes this as a single literal item, which is most likely unintended.
                 ("[*:*:*]", Some(&["*:*:*"])),
                 ("[,a]", None),
                 ("[a, null]", None),
@@ -407,7 +411,7 @@ mod tests {
                 ("a:'b,c'", None),
                 ("'a,b':c", None),
                 ("a:1;b:2", None),
-                // What Flink, which finds no YAML in it, would take apart at its colons.
+                // Flink does not recognize YAML here and splits the text at its colons.
                 ("{a:1}", None),
                 ("{a: }", None),
                 ("{a: null}", None),
@@ -418,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_is_one_value_or_the_keys_below() {
+    fn map_is_one_value_or_the_keys_below() {
         const MAP: ConfigOption<Vec<(String, String)>> = ConfigOption::map("vars", "");
         for (pairs, expected) in [
             (vec![("vars.b", "2"), ("vars.a.x", "1"), ("varsity", "no")], "a.x=1 b=2"),
@@ -433,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_as_text_reads_as_the_same_list() {
+    fn list_text_parses_to_the_same_list() {
         let items = [
             "a",
             "x, y",

@@ -8,8 +8,9 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The time until which a reporter may keep trying.
 ///
-/// It is unlimited while the program runs. When the program shuts down, it [sets](Self::set) the limit,
-/// and every reporter that [sleeps](Self::sleep) on the deadline wakes up. All clones share one limit.
+/// It is unlimited while the program runs. When the program shuts down, it [sets](Self::set) the
+/// limit, and every reporter that [sleeps](Self::sleep) on the deadline wakes up. All clones share
+/// one limit.
 ///
 /// ```
 /// use std::time::{Duration, Instant};

@@ -5,12 +5,14 @@ use std::fmt;
 
 /// The records of one [`report`](crate::TraceReporter::report) that did not reach the destination.
 ///
-/// All other records of the report count as delivered. Spans are counted one by one, children included.
+/// All other records of the report count as delivered. Spans are counted one by one, children
+/// included.
 ///
 /// ```
 /// use flink_traces_api::ReportError;
 ///
-/// let error = ReportError::from_rejected(2, "invalid trace id").and(ReportError::from_dropped(5, true, "timed out"));
+/// let rejected = ReportError::from_rejected(2, "invalid trace id");
+/// let error = rejected.and(ReportError::from_dropped(5, true, "timed out"));
 /// assert_eq!((error.rejected(), error.dropped()), (2, 5));
 /// assert_eq!(error.to_string(), "2 rejected, 5 dropped");
 /// ```
@@ -35,7 +37,8 @@ impl ReportError {
         Self { rejected: 0, dropped, retryable, source: source.into() }
     }
 
-    /// Adds the counts of `other`, for a batch that had several responses. The source is that of `self`.
+    /// Adds the counts of `other`, for a batch that had several responses. The source is that of
+    /// `self`.
     #[must_use]
     pub fn and(mut self, other: ReportError) -> Self {
         self.rejected += other.rejected;

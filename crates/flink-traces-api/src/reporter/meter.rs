@@ -11,8 +11,8 @@ use std::time::SystemTime;
 pub struct TransferStats {
     /// The number of bytes sent to the destination.
     ///
-    /// For requests, this is their compressed size, counted each time that one is sent and answered.
-    /// For files, it is the size of the lines.
+    /// For requests, this is their compressed size, counted each time that one is sent and
+    /// answered. For files, it is the size of the lines.
     pub bytes_sent: u64,
     /// The last time that the destination accepted something, by the system clock.
     pub last_taken: Option<SystemTime>,
@@ -22,9 +22,9 @@ pub struct TransferStats {
 
 /// The account of records that were persisted but not yet delivered.
 ///
-/// A reporter that stores records to send them later, such as one with a spool on disk, returns `Ok`
-/// from `report` as soon as they are stored. From then on they are counted here. The counts begin when
-/// the reporter is created and include the records that it found in the buffer.
+/// A reporter that stores records to send them later, such as one with a spool on disk, returns
+/// `Ok` from `report` as soon as they are stored. From then on they are counted here. The counts
+/// begin when the reporter is created and include the records that it found in the buffer.
 ///
 /// `stored = delivered + rejected + dropped + queued` always holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,7 +46,8 @@ pub struct BufferStats {
     pub bytes: u64,
 }
 
-/// A shared cell in which a reporter counts and from which others read, at any time and on any thread.
+/// A shared cell in which a reporter counts and from which others read, at any time and on any
+/// thread.
 ///
 /// ```
 /// use flink_traces_api::ReporterMeter;

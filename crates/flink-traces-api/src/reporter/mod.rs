@@ -12,9 +12,9 @@ use crate::{ConfigError, OptionDoc, ReportedEvent, ReportedSpan, ReporterConfig}
 
 /// Hands finished spans to one destination, as `org.apache.flink.traces.reporter.TraceReporter`.
 ///
-/// A reporter is created, called, closed and dropped on a thread of its own. It may block, own a runtime
-/// and keep plain state, and a slow one does not delay the others. If it panics, it is closed and the
-/// records that it had are counted as dropped.
+/// A reporter is created, called, closed and dropped on a thread of its own. It may block, own a
+/// runtime and keep plain state, and a slow one does not delay the others. If it panics, it is
+/// closed and the records that it had are counted as dropped.
 ///
 /// # Examples
 ///
@@ -37,16 +37,16 @@ use crate::{ConfigError, OptionDoc, ReportedEvent, ReportedSpan, ReporterConfig}
 pub trait TraceReporter {
     /// Delivers `spans` before returning, in order unless the reporter's options relax that.
     ///
-    /// `Ok` means that every span has reached the destination or is persisted where a crash cannot lose
-    /// it. Do not buffer across calls: there is no flush. The reporter may block and retry for as long as
-    /// its own options allow, but not beyond `deadline`.
+    /// `Ok` means that every span has reached the destination or is persisted where a crash cannot
+    /// lose it. Do not buffer across calls: there is no flush. The reporter may block and retry for
+    /// as long as its own options allow, but not beyond `deadline`.
     ///
     /// # Errors
     /// Fails if the destination rejected some of the spans or the reporter dropped them.
     fn report(&mut self, spans: &[ReportedSpan], deadline: &Deadline) -> Result<(), ReportError>;
 
-    /// Returns the meter of this reporter, which counts what the results of [`report`](Self::report) do
-    /// not show.
+    /// Returns the meter of this reporter, which counts what the results of
+    /// [`report`](Self::report) do not show.
     ///
     /// Called once, after the reporter was created.
     fn meter(&self) -> Option<ReporterMeter> {
@@ -74,8 +74,8 @@ pub trait EventReporter {
     /// Fails if the destination rejected some of the events or the reporter dropped them.
     fn report(&mut self, events: &[ReportedEvent], deadline: &Deadline) -> Result<(), ReportError>;
 
-    /// Returns the meter of this reporter, which counts what the results of [`report`](Self::report) do
-    /// not show.
+    /// Returns the meter of this reporter, which counts what the results of
+    /// [`report`](Self::report) do not show.
     ///
     /// Called once, after the reporter was created.
     fn meter(&self) -> Option<ReporterMeter> {
@@ -97,19 +97,27 @@ pub trait EventReporter {
 /// # Examples
 ///
 /// ```
-/// # use flink_traces_api::{Deadline, ReportError, ReportedSpan, TraceReporter};
-/// use flink_traces_api::{ConfigError, ConfigOption, OptionDoc, ReporterConfig, TraceReporterFactory};
+/// use flink_traces_api::{
+///     ConfigError, ConfigOption, OptionDoc, ReporterConfig, TraceReporter, TraceReporterFactory,
+/// };
+/// # use flink_traces_api::{Deadline, ReportError, ReportedSpan};
 ///
-/// const PREFIX: ConfigOption<String> = ConfigOption::string("prefix", "The first word of each line.").or("span");
+/// const PREFIX: ConfigOption<String> =
+///     ConfigOption::string("prefix", "The first word of each line.").or("span");
 ///
 /// # struct Names(String);
 /// # impl TraceReporter for Names {
-/// #     fn report(&mut self, _: &[ReportedSpan], _: &Deadline) -> Result<(), ReportError> { Ok(()) }
+/// #     fn report(&mut self, _: &[ReportedSpan], _: &Deadline) -> Result<(), ReportError> {
+/// #         Ok(())
+/// #     }
 /// # }
 /// struct NamesFactory;
 ///
 /// impl TraceReporterFactory for NamesFactory {
-///     fn create_trace_reporter(&self, config: &ReporterConfig) -> Result<Box<dyn TraceReporter>, ConfigError> {
+///     fn create_trace_reporter(
+///         &self,
+///         config: &ReporterConfig,
+///     ) -> Result<Box<dyn TraceReporter>, ConfigError> {
 ///         Ok(Box::new(Names(config.require(&PREFIX)?)))
 ///     }
 ///
@@ -122,25 +130,29 @@ pub trait EventReporter {
 /// assert!(NamesFactory.create_trace_reporter(&config).is_ok());
 /// ```
 pub trait TraceReporterFactory: Send + Sync {
-    /// Creates the reporter that `config` describes. Called on the thread that will call the reporter.
+    /// Creates the reporter that `config` describes. Called on the thread that will call the
+    /// reporter.
     ///
     /// # Errors
-    /// Fails if an option is missing or invalid, or if the destination cannot be set up. An unreachable
-    /// destination is not an error here; [`TraceReporter::report`] will find out.
+    /// Fails if an option is missing or invalid, or if the destination cannot be set up. An
+    /// unreachable destination is not an error here; [`TraceReporter::report`] will find out.
     fn create_trace_reporter(&self, config: &ReporterConfig) -> Result<Box<dyn TraceReporter>, ConfigError>;
 
-    /// Returns the options that the factory reads, for documentation and for finding misspelled keys.
+    /// Returns the options that the factory reads, for documentation and for finding misspelled
+    /// keys.
     fn options(&self) -> &'static [OptionDoc];
 }
 
 /// Creates event reporters, as `org.apache.flink.events.reporter.EventReporterFactory`.
 pub trait EventReporterFactory: Send + Sync {
-    /// Creates the reporter that `config` describes. Called on the thread that will call the reporter.
+    /// Creates the reporter that `config` describes. Called on the thread that will call the
+    /// reporter.
     ///
     /// # Errors
     /// Fails as [`TraceReporterFactory::create_trace_reporter`] does.
     fn create_event_reporter(&self, config: &ReporterConfig) -> Result<Box<dyn EventReporter>, ConfigError>;
 
-    /// Returns the options that the factory reads, for documentation and for finding misspelled keys.
+    /// Returns the options that the factory reads, for documentation and for finding misspelled
+    /// keys.
     fn options(&self) -> &'static [OptionDoc];
 }

@@ -318,8 +318,9 @@ fn failure(result: Result<(), ReportError>) -> Result<ReportError, String> {
 }
 
 fn return_to_work<S: Subject, D: Destination>(case: &Case<'_, S, D>) -> Found {
-    match case.destination.behave(Behavior::Take) {
-        true => Ok(()),
-        false => Err("the destination does not come back, which is no fault of the reporter".to_owned()),
+    if case.destination.behave(Behavior::Take) {
+        Ok(())
+    } else {
+        Err("the destination does not come back, which is no fault of the reporter".to_owned())
     }
 }
