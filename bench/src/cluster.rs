@@ -1,7 +1,6 @@
 //! A cluster with many jobs and one checkpoint per job and minute, served by this workspace.
 
 use std::io::Read;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +34,7 @@ pub(crate) fn run(jobs: usize) -> Result<()> {
         (1..=HISTORY).try_for_each(|id| job.checkpoint(id, next_at - (HISTORY + 1 - id) * interval))?;
         cluster.add_job(job.tracked.clone());
     }
-    let options = ServerOptions { address: SocketAddr::from(([127, 0, 0, 1], 0)), ..ServerOptions::default() };
+    let options = ServerOptions::new(([127, 0, 0, 1], 0));
     let server = runtime.block_on(RestServer::bind(cluster, options))?;
     println!("{}", server.local_addr()?);
     runtime.spawn(server.serve(std::future::pending()));

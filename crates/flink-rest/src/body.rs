@@ -62,6 +62,7 @@ fn decode_strictly<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
 
 /// A body that is not what the endpoint answers. All text in it is cut and escaped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BodyError {
     /// A page for people: of a proxy, a login, another program.
     #[error("answered HTML, is this Flink's REST address? It begins: {excerpt}")]

@@ -67,6 +67,7 @@ enum Authentication {
 
 /// An answer of any status.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Response {
     /// The HTTP status.
     pub status: u16,

@@ -233,11 +233,19 @@ pub(crate) fn query_of<'a>(parameters: impl IntoIterator<Item = (&'a str, Option
 
 /// The body of a request as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EncodedBody {
     /// Its media type.
     pub content_type: String,
     /// Its bytes.
     pub content: Vec<u8>,
+}
+
+impl EncodedBody {
+    /// Creates a body of that media type.
+    pub fn new(content_type: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+        Self { content_type: content_type.into(), content: content.into() }
+    }
 }
 
 /// What can be the body of a request: whatever can be JSON, and [`Multipart`](crate::Multipart).

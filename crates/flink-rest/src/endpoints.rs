@@ -39,6 +39,7 @@ use crate::{
 
 /// What is declared of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Declaration {
     /// The type that asks it.
     pub name: &'static str,
@@ -79,34 +80,58 @@ macro_rules! versions {
     };
 }
 
+// A type without a query is exhaustive: its fields are the parameters of a path, and another path is another endpoint.
+// A query may grow, so that a type with one is not.
 macro_rules! item {
-    ($(#[$meta:meta])* $name:ident {}) => {
+    ($(#[$meta:meta])* $name:ident {} ()) => {
         $(#[$meta])*
         pub struct $name;
     };
-    ($(#[$meta:meta])* $name:ident { $($fields:tt)+ }) => {
+    ($(#[$meta:meta])* $name:ident { $($fields:tt)+ } ()) => {
         $(#[$meta])*
+        pub struct $name { $($fields)+ }
+    };
+    ($(#[$meta:meta])* $name:ident { $($fields:tt)+ } ($($query:ident)+)) => {
+        $(#[$meta])*
+        #[non_exhaustive]
         pub struct $name { $($fields)+ }
     };
 }
 
-/// How to make an endpoint without naming all that its query may hold.
+/// Declares how an endpoint is made from the parameters of its path and its body.
 macro_rules! constructor {
-    ($name:ident ($($parameter:ident: $parameter_type:ty),*) () ($($body:ty)?)) => {};
+    ($name:ident () () ()) => {};
     ($name:ident () ($($field:ident)+) ()) => {
-        /// With an empty query.
+        /// A request with an empty query.
         impl Default for $name {
             fn default() -> Self {
                 Self { $($field: Default::default(),)+ }
             }
         }
     };
-    ($name:ident ($($parameter:ident: $parameter_type:ty),*) ($($field:ident)+) ($($body:ty)?)) => {
+    ($name:ident ($($parameter:ident: $parameter_type:ty),*) ($($field:ident)*) ($($body:ty)?)) => {
         impl $name {
-            /// With an empty query.
+            /// Creates a request with an empty query.
             pub fn new($($parameter: $parameter_type,)* $(body: $body)?) -> Self {
-                Self { $($parameter,)* $($field: Default::default(),)+ $(body: <$body>::from(body))? }
+                Self { $($parameter,)* $($field: Default::default(),)* $(body: <$body>::from(body))? }
             }
+        }
+    };
+}
+
+/// Declares a setter for each parameter of a query.
+macro_rules! setters {
+    ($name:ident) => {};
+    ($name:ident $($key:literal $field:ident: $field_type:ty),+) => {
+        impl $name {
+            $(
+                #[doc = concat!("Sets the query's parameter `", $key, "`.")]
+                #[must_use]
+                pub fn $field(mut self, $field: impl Into<$field_type>) -> Self {
+                    self.$field = $field.into();
+                    self
+                }
+            )+
         }
     };
 }
@@ -141,9 +166,11 @@ macro_rules! requests {
                     pub body: $body,
                 )?
             }
+            ($($($field)+)?)
         }
 
         constructor! { $name ($($parameter: $parameter_type),*) ($($($field)+)?) ($($body)?) }
+        setters! { $name $($($key $field: $field_type),+)? }
 
         impl Endpoint for $name {
             const METHOD: &'static str = $method;

@@ -15,6 +15,7 @@ const RESERVED: [&str; 4] = ["overview", "metrics", ".", ".."];
 /// A text that cannot be the id of anything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{id:?} is no id: an id has 1 to {LONGEST} bytes and is none of {RESERVED:?}")]
+#[non_exhaustive]
 pub struct InvalidId {
     id: String,
 }

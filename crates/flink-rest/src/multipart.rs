@@ -12,6 +12,7 @@ const MAX_HEAD_BYTES: usize = 4096;
 
 /// A body of several parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Multipart {
     /// The parts, in order.
     pub parts: Vec<Part>,
@@ -19,6 +20,7 @@ pub struct Multipart {
 
 /// A part of a [`Multipart`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Part {
     /// The field's name, such as `jarfile`.
     pub name: String,
@@ -31,6 +33,11 @@ pub struct Part {
 }
 
 impl Multipart {
+    /// Creates a body of these parts.
+    pub fn new(parts: Vec<Part>) -> Self {
+        Self { parts }
+    }
+
     /// A body of one file.
     pub fn file(field: &str, file_name: &str, content_type: &str, content: Vec<u8>) -> Self {
         let part = Part {
@@ -40,6 +47,13 @@ impl Multipart {
             content,
         };
         Self { parts: vec![part] }
+    }
+}
+
+impl Part {
+    /// Creates a part without a file name and a media type.
+    pub fn new(name: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+        Self { name: name.into(), content: content.into(), ..Self::default() }
     }
 }
 

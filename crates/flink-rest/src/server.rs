@@ -38,6 +38,7 @@ const LEAST_HEADER_BYTES: usize = 8192;
 
 /// How a [`RestServer`] is protected. Times are long enough for people, sizes for Flink's own clients.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ServerOptions {
     /// Where to listen: port 8081 of the loopback interface unless set. Whoever reaches the server may do what the service does, so before
     /// any other interface something has to ask who they are.
@@ -57,6 +58,13 @@ pub struct ServerOptions {
     pub connection_timeout: Duration,
     /// How many connections there may be: 256 unless set. Others wait.
     pub max_connections: usize,
+}
+
+impl ServerOptions {
+    /// Creates options for a server at `address`. Port 0 stands for any free port.
+    pub fn new(address: impl Into<SocketAddr>) -> Self {
+        Self { address: address.into(), ..Self::default() }
+    }
 }
 
 impl Default for ServerOptions {

@@ -17,6 +17,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// A jar to upload.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct JarFile<R> {
     /// Its name, which ends in `.jar`; Flink makes it part of the jar's id.
     pub name: String,
@@ -24,6 +25,13 @@ pub struct JarFile<R> {
     pub length: u64,
     /// Its content.
     pub content: R,
+}
+
+impl<R> JarFile<R> {
+    /// Creates a jar of that name, size and content.
+    pub fn new(name: impl Into<String>, length: u64, content: R) -> Self {
+        Self { name: name.into(), length, content }
+    }
 }
 
 /// The request's body: head, content, tail.

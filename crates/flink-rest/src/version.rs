@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A minor version of Flink. Patches change no endpoint.
+// Exhaustive: a minor version has two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlinkVersion {
     /// The first number.
@@ -28,6 +29,7 @@ impl fmt::Display for FlinkVersion {
 /// A text that is no version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a version begins with two numbers, such as 1.20.5")]
+#[non_exhaustive]
 pub struct InvalidVersion;
 
 /// Of a version as Flink tells it, such as `1.20.5` or `2.4-SNAPSHOT`.
@@ -44,6 +46,7 @@ impl FromStr for FlinkVersion {
 }
 
 /// The versions that have something, among those examined: 1.9, 1.13, 1.15 and 1.17 to 2.3.
+// Exhaustive: a range has two ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Versions {
     /// The first one.

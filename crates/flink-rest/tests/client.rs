@@ -408,7 +408,7 @@ async fn only_what_is_safe_is_asked_again() {
     let server = Server::start(away()).await;
     let client = server.client().retries(3).build().unwrap();
     let job = JobId::new("abc").unwrap();
-    assert!(client.call(&CancelJob { job: job.clone(), mode: None }).await.is_err());
+    assert!(client.call(&CancelJob::new(job.clone())).await.is_err());
     assert!(client.call(&YarnCancelJob { job: job.clone() }).await.is_err());
     let body = SavepointTriggerRequestBody::default();
     assert!(client.run(&TriggerSavepoint { job, body }, Duration::from_secs(60)).await.is_err());

@@ -25,7 +25,7 @@ fn vertex(id: &str) -> JobVertexId {
 fn a_path_names_its_resource_however_it_is_asked() {
     let details = Resource::from(CheckpointDetails { job: job("abc"), checkpoint: 7 });
     let metrics =
-        |names: &[&str]| JobMetrics { job: job("abc"), names: names.iter().map(|&name| name.into()).collect() };
+        |names: &[&str]| JobMetrics::new(job("abc")).names(names.iter().map(|&name| name.into()).collect::<Vec<_>>());
     for (path, expected) in [
         ("/jobs", Some(Jobs.into())),
         ("/jobs/", Some(Jobs.into())),
@@ -47,9 +47,7 @@ fn a_path_names_its_resource_however_it_is_asked() {
         ("/jobs/metrics", Some(JobsMetrics::default().into())),
         (
             "/jobs/metrics?jobs=a,b&agg=max",
-            Some(
-                JobsMetrics { names: vec![], aggregations: vec!["max".into()], jobs: vec![job("a"), job("b")] }.into(),
-            ),
+            Some(JobsMetrics::default().aggregations(vec!["max".into()]).jobs(vec![job("a"), job("b")]).into()),
         ),
         ("/jobs/metrics?jobs=", None),
         ("/jobs/%2e%2e", None),
@@ -72,7 +70,7 @@ fn a_path_names_its_resource_however_it_is_asked() {
 fn ids_are_encoded_in_paths() {
     let resource = CheckpointSubtasks { job: job("a/../b\r\n?#%"), checkpoint: -1, vertex: vertex("é_-.") };
     assert_eq!(resource.path(), "/jobs/a%2F%2E%2E%2Fb%0D%0A%3F%23%25/checkpoints/details/-1/subtasks/%C3%A9_-%2E");
-    let metrics = JobMetrics { job: job("abc"), names: vec!["a.b".into(), "c,d&e".into()] };
+    let metrics = JobMetrics::new(job("abc")).names(vec!["a.b".into(), "c,d&e".into()]);
     assert_eq!(metrics.path(), "/jobs/abc/metrics?get=a%2Eb,c%2Cd%26e");
 }
 
@@ -161,7 +159,8 @@ fn any_resource() -> impl Strategy<Value = Resource> {
         Just(JobsOverview.into()),
         any_job().prop_map(|job| Job { job }.into()),
         any_job().prop_map(|job| Checkpoints { job }.into()),
-        (any_job(), prop::collection::vec(".{0,9}", 0..4)).prop_map(|(job, names)| JobMetrics { job, names }.into()),
+        (any_job(), prop::collection::vec(".{0,9}", 0..4))
+            .prop_map(|(job, names)| JobMetrics::new(job).names(names).into()),
         (any_job(), any::<i64>()).prop_map(|(job, checkpoint)| CheckpointDetails { job, checkpoint }.into()),
         (any_job(), any::<i64>(), any_vertex()).prop_map(|(job, checkpoint, vertex)| CheckpointSubtasks {
             job,

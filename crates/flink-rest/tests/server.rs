@@ -50,8 +50,8 @@ impl Cluster {
 
 impl RestService for Cluster {
     async fn jobs(&self, _: Jobs) -> Result<JobIdsWithStatusOverview, RestError> {
-        let job = JobIdWithStatus { id: job(), status: JobStatus::Running, other: Default::default() };
-        Ok(JobIdsWithStatusOverview { jobs: vec![job], other: Default::default() })
+        let job = JobIdWithStatus::new(job(), JobStatus::Running);
+        Ok(JobIdsWithStatusOverview::new(vec![job]))
     }
 
     async fn cancel_job(&self, request: CancelJob) -> Result<EmptyResponseBody, RestError> {
@@ -68,7 +68,7 @@ impl RestService for Cluster {
         let directory = request.body.target_directory.unwrap_or_default();
         self.note(format!("savepoint to {directory:?}"));
         let request_id = TriggerId::new(if directory.is_empty() { "bad" } else { "good" }).unwrap();
-        Ok(TriggerResponse { request_id, other: Default::default() })
+        Ok(TriggerResponse::new(request_id))
     }
 
     async fn savepoint_status(&self, request: SavepointStatus) -> Result<AsynchronousOperationResult, RestError> {
@@ -79,36 +79,34 @@ impl RestService for Cluster {
             (1, _) => (QueueStatusId::InProgress, None),
             (2, _) => return Err(RestError::new(503, "Leader election.")),
             (_, "good") => {
-                let location = Some("file:/savepoints/1".to_owned());
-                (QueueStatusId::Completed, Some(OperationInfo { location, ..OperationInfo::default() }))
+                let mut operation = OperationInfo::default();
+                operation.location = Some("file:/savepoints/1".to_owned());
+                (QueueStatusId::Completed, Some(operation))
             }
             _ => {
-                let failure = SerializedThrowable {
-                    class: "java.lang.IllegalStateException".to_owned(),
-                    stack_trace: "java.lang.IllegalStateException: no default directory\n\tat x.Y".to_owned(),
-                    serialized_throwable: None,
-                    other: Default::default(),
-                };
-                (
-                    QueueStatusId::Completed,
-                    Some(OperationInfo { failure_cause: Some(failure), ..OperationInfo::default() }),
-                )
+                let mut operation = OperationInfo::default();
+                operation.failure_cause =
+                    Some(SerializedThrowable::new("java.lang.IllegalStateException", "no default directory\n\tat x.Y"));
+                (QueueStatusId::Completed, Some(operation))
             }
         };
-        let status = QueueStatus { id, other: Default::default() };
-        Ok(AsynchronousOperationResult { status, operation, other: Default::default() })
+        let mut result = AsynchronousOperationResult::new(QueueStatus::new(id));
+        result.operation = operation;
+        Ok(result)
     }
 
     async fn upload_jar(&self, request: UploadJar) -> Result<JarUploadResponseBody, RestError> {
         let [part] = &request.body.parts[..] else { return Err(RestError::new(400, "Exactly 1 file must be sent.")) };
         self.note(format!("{} {:?} {} bytes", part.name, part.file_name, part.content.len()));
         let filename = format!("/uploads/0000_{}", part.file_name.as_deref().unwrap_or_default());
-        Ok(JarUploadResponseBody { filename, status: "success".to_owned(), other: Default::default() })
+        let mut response = JarUploadResponseBody::new(filename);
+        response.status = "success".to_owned();
+        Ok(response)
     }
 
     async fn job_manager_log_file(&self, request: JobManagerLogFile) -> Result<File, RestError> {
         self.note(format!("log {}", request.file));
-        Ok(File { content: b"a line\n\xff".to_vec() })
+        Ok(File::new(b"a line\n\xff".to_vec()))
     }
 
     /// Never ready.
@@ -125,10 +123,10 @@ struct Running {
 }
 
 impl Running {
-    async fn start(options: ServerOptions) -> Self {
+    async fn start(mut options: ServerOptions) -> Self {
         let service = Cluster::default();
         let asked = service.asked.clone();
-        let options = ServerOptions { address: SocketAddr::from(([127, 0, 0, 1], 0)), ..options };
+        options.address = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = RestServer::bind(service, options).await.unwrap();
         let address = server.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -178,7 +176,7 @@ async fn the_own_client_is_answered() {
     let server = Running::start(ServerOptions::default()).await;
     let client = server.client();
     assert_eq!(client.call(&Jobs).await.unwrap().jobs[0].id, job());
-    client.call(&CancelJob { job: job(), mode: Some("cancel".to_owned()) }).await.unwrap();
+    client.call(&CancelJob::new(job()).mode("cancel".to_owned())).await.unwrap();
     let log = client.call(&JobManagerLogFile { file: FileName::new("a b.log").unwrap() }).await.unwrap();
     assert_eq!(log.content, b"a line\n\xff");
     let jar = Multipart::file("jarfile", "job \"1\".jar", "application/java-archive", vec![0; 1000]);
@@ -200,7 +198,8 @@ async fn an_operation_is_one_call() {
         (None, Err("the operation failed: java.lang.IllegalStateException: no default directory")),
     ] {
         let server = Running::start(ServerOptions::default()).await;
-        let body = SavepointTriggerRequestBody { target_directory: directory.clone(), ..Default::default() };
+        let mut body = SavepointTriggerRequestBody::default();
+        body.target_directory = directory.clone();
         let result = server.client().run(&TriggerSavepoint { job: job(), body }, Duration::from_secs(60)).await;
         match (&result, expected) {
             (Ok(done), Ok(location)) => assert_eq!(done.location.as_deref(), Some(location)),
@@ -236,14 +235,14 @@ async fn a_jar_is_uploaded_in_pieces() {
     let progress = Arc::new(Mutex::new(Vec::new()));
     let told = progress.clone();
     let content = std::io::Cursor::new(vec![7_u8; LENGTH]);
-    let jar = JarFile { name: "job.jar".to_owned(), length: LENGTH as u64, content };
+    let jar = JarFile::new("job.jar", LENGTH as u64, content);
     let uploaded = client.upload_jar(jar, Duration::from_secs(60), move |sent| told.lock().unwrap().push(sent)).await;
     assert_eq!(uploaded.unwrap().jar().unwrap().as_str(), "0000_job.jar");
     assert_eq!(server.asked(), [format!("jarfile Some(\"job.jar\") {LENGTH} bytes")]);
     let progress = progress.lock().unwrap().clone();
     assert!(progress.len() > 5 && progress.is_sorted() && progress.last() == Some(&(LENGTH as u64)), "{progress:?}");
 
-    let jar = JarFile { name: "short.jar".to_owned(), length: 100, content: std::io::Cursor::new(vec![7_u8; 99]) };
+    let jar = JarFile::new("short.jar", 100, std::io::Cursor::new(vec![7_u8; 99]));
     let error = client.upload_jar(jar, Duration::from_secs(60), |_| {}).await.unwrap_err();
     assert!(error.to_string().contains("the jar ends after 99 of 100 bytes"), "{error}");
     assert_eq!(server.asked().len(), 1);
@@ -443,7 +442,9 @@ async fn a_parameter_is_decoded_once() {
 /// Guarantees: nothing is unpacked, so a small body that unpacks to a large one is no JSON, and costs as much as it is long.
 #[tokio::test]
 async fn a_packed_body_is_not_unpacked() {
-    let server = Running::start(ServerOptions { max_body_bytes: 1 << 20, ..ServerOptions::default() }).await;
+    let mut options = ServerOptions::default();
+    options.max_body_bytes = 1 << 20;
+    let server = Running::start(options).await;
     let bomb = packed(&vec![b' '; 1 << 20]).repeat(200);
     for (body, status, problem) in [
         (packed(b"{}"), 400, "expected format SavepointTriggerRequestBody"),
@@ -492,7 +493,9 @@ async fn a_body_that_breaks_off_is_no_order() {
 
 #[tokio::test]
 async fn what_is_too_large_is_refused_before_it_is_read() {
-    let server = Running::start(ServerOptions { max_body_bytes: 1000, ..ServerOptions::default() }).await;
+    let mut options = ServerOptions::default();
+    options.max_body_bytes = 1000;
+    let server = Running::start(options).await;
     let savepoints = format!("/jobs/{JOB}/savepoints");
     let (status, body) = server.ask("POST", &savepoints, "", &" ".repeat(1001)).await;
     assert_eq!(
@@ -535,13 +538,11 @@ async fn what_is_too_large_is_refused_before_it_is_read() {
 #[tokio::test]
 async fn who_is_slow_is_not_waited_for() {
     let short = Duration::from_millis(200);
-    let server = Running::start(ServerOptions {
-        header_timeout: short,
-        request_timeout: short,
-        max_connections: 1,
-        ..ServerOptions::default()
-    })
-    .await;
+    let mut options = ServerOptions::default();
+    options.header_timeout = short;
+    options.request_timeout = short;
+    options.max_connections = 1;
+    let server = Running::start(options).await;
     let head = format!("POST /jobs/{JOB}/savepoints HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     for (begun, expected) in [
         // The head does not come, does not end, the body does not end.
@@ -604,9 +605,9 @@ fn who_says_nothing_else_listens_to_this_machine_only() {
 /// Guarantees: a connection has its time, also if nobody uses it.
 #[tokio::test]
 async fn a_connection_does_not_last_for_ever() {
-    let connection_timeout = Duration::from_millis(200);
-    let minutes = Duration::from_secs(600);
-    let options = ServerOptions { connection_timeout, header_timeout: minutes, ..ServerOptions::default() };
+    let mut options = ServerOptions::default();
+    options.connection_timeout = Duration::from_millis(200);
+    options.header_timeout = Duration::from_secs(600);
     let server = Running::start(options).await;
     let asked = server.exchange(b"GET /jobs HTTP/1.1\r\nhost: localhost\r\n\r\n");
     let kept_alive = timeout(Duration::from_secs(60), asked).await.unwrap();
@@ -617,7 +618,7 @@ async fn a_connection_does_not_last_for_ever() {
 /// Guarantees: a server that is stopped answers nobody any more, and ends though a connection is idle.
 #[tokio::test]
 async fn a_server_that_is_stopped_ends() {
-    let options = ServerOptions { address: SocketAddr::from(([127, 0, 0, 1], 0)), ..ServerOptions::default() };
+    let options = ServerOptions::new(([127, 0, 0, 1], 0));
     let server = RestServer::bind(Cluster::default(), options).await.unwrap();
     let address = server.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -645,7 +646,7 @@ async fn a_layer_may_ask_who_it_is() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(RestServer::new(listener, router, options).serve(pending()));
-    let cancel = CancelJob { job: job(), mode: None };
+    let cancel = CancelJob::new(job());
     let stranger = Client::new(&url).unwrap().call(&cancel).await.unwrap_err();
     assert!(matches!(&stranger, Error::Status { problem, .. } if problem.status() == 401), "{stranger}");
     assert_eq!(*asked.lock().unwrap(), Vec::<String>::new());

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -160,12 +159,15 @@ impl Running {
             .with_configuration(&Configuration::from_pairs(configuration));
         let cluster = Arc::new(change(cluster));
         cluster.add_job(tracked());
+        let mut hardware = HardwareDescription::default();
+        hardware.cpu_cores = 8;
+        hardware.physical_memory = 1 << 34;
         cluster.register_task_executor(
             TaskExecutorRegistration::new("worker-1", "worker-1.example.com", 4)
                 .with_data_port(6122)
-                .with_hardware(HardwareDescription { cpu_cores: 8, physical_memory: 1 << 34, ..Default::default() }),
+                .with_hardware(hardware),
         );
-        let options = ServerOptions { address: SocketAddr::from(([127, 0, 0, 1], 0)), ..ServerOptions::default() };
+        let options = ServerOptions::new(([127, 0, 0, 1], 0));
         let server = RestServer::bind(cluster.clone(), options).await.unwrap();
         let client = Client::new(&format!("http://{}", server.local_addr().unwrap())).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -482,7 +484,9 @@ fn job() -> JobId {
 
 fn checkpoint(kind: Option<&str>) -> TriggerCheckpoint {
     let checkpoint_type = kind.map(str::to_owned);
-    TriggerCheckpoint { job: job(), body: CheckpointTriggerRequestBody { checkpoint_type, trigger_id: None } }
+    let mut body = CheckpointTriggerRequestBody::default();
+    body.checkpoint_type = checkpoint_type;
+    TriggerCheckpoint { job: job(), body }
 }
 
 /// The status and first message of a refusal.
@@ -505,14 +509,14 @@ async fn what_is_ordered_is_the_engines() {
     let client = &running.client;
     let minute = Duration::from_secs(60);
 
-    client.call(&CancelJob { job: job(), mode: None }).await.unwrap();
-    client.call(&CancelJob { job: job(), mode: Some("cancel".to_owned()) }).await.unwrap();
+    client.call(&CancelJob::new(job())).await.unwrap();
+    client.call(&CancelJob::new(job()).mode("cancel".to_owned())).await.unwrap();
     // As the web UI does.
     client.call(&YarnCancelJob { job: job() }).await.unwrap();
     client.call(&CancelApplication { application: ApplicationId::new(JOB).unwrap() }).await.unwrap();
     assert_eq!(gateway.ordered(), vec![format!("cancel {JOB}"); 4]);
     for (mode, status) in [("stop", 308), ("suspend", 400)] {
-        assert_eq!(refused(client, &CancelJob { job: job(), mode: Some(mode.to_owned()) }).await.0, status);
+        assert_eq!(refused(client, &CancelJob::new(job()).mode(mode.to_owned())).await.0, status);
     }
 
     let trigger = client.call(&checkpoint(Some("FULL"))).await.unwrap().request_id;
@@ -524,11 +528,9 @@ async fn what_is_ordered_is_the_engines() {
     assert_eq!(gateway.ordered(), ["FullCheckpoint"]);
 
     // Given twice under an id of its own, and done once.
-    let body = SavepointTriggerRequestBody {
-        target_directory: Some("file:/s".to_owned()),
-        trigger_id: Some(TriggerId::new("7").unwrap()),
-        ..SavepointTriggerRequestBody::default()
-    };
+    let mut body = SavepointTriggerRequestBody::default();
+    body.target_directory = Some("file:/s".to_owned());
+    body.trigger_id = Some(TriggerId::new("7").unwrap());
     let savepoint = TriggerSavepoint { job: job(), body };
     for _ in 0..2 {
         assert_eq!(client.call(&savepoint).await.unwrap().request_id.as_str(), "7");
@@ -538,7 +540,8 @@ async fn what_is_ordered_is_the_engines() {
     assert_eq!(client.run(&savepoint, minute).await.unwrap().location.as_deref(), Some("file:/s/1"));
 
     // One fails, one is forgotten by the engine.
-    let body = StopWithSavepointRequestBody { format_type: Some("NATIVE".to_owned()), ..Default::default() };
+    let mut body = StopWithSavepointRequestBody::default();
+    body.format_type = Some("NATIVE".to_owned());
     let stop = StopJob { job: job(), body };
     for (error, expected) in [
         (Some("no place"), "org.apache.flink.runtime.checkpoint.CheckpointException: no place"),
@@ -557,7 +560,8 @@ async fn what_is_ordered_is_the_engines() {
     }
     assert_eq!(gateway.ordered(), vec!["SuspendWithSavepoint Native None"; 2]);
 
-    let body = StopWithSavepointRequestBody { drain: true, ..Default::default() };
+    let mut body = StopWithSavepointRequestBody::default();
+    body.drain = true;
     let not_there = format!("/jobs/{JOB}/stop");
     assert_eq!(refused(client, &StopJob { job: job(), body }).await, (404, format!("Not found: {not_there}")));
     assert_eq!(refused(client, &ShutdownCluster).await, (404, "Not found: /cluster".to_owned()));
@@ -573,7 +577,7 @@ async fn nothing_is_ordered_of_a_job_that_has_ended_or_is_not_there() {
     let ended = tracked();
     ended.report_status(JobStatus::Finished, 9_000);
     running.cluster.add_job(ended);
-    let cancel = CancelJob { job: job(), mode: None };
+    let cancel = CancelJob::new(job());
     let problem = "Job cancellation failed because the job has already reached another terminal state (FINISHED).";
     assert_eq!(refused(&running.client, &cancel).await, (409, problem.to_owned()));
     let error = running.client.run(&checkpoint(None), Duration::from_secs(60)).await.unwrap_err();
@@ -589,7 +593,7 @@ async fn without_a_gateway_nothing_can_be_ordered() {
     let running = Running::start().await;
     let path = format!("/jobs/{JOB}");
     for (problem, expected) in [
-        (refused(&running.client, &CancelJob { job: job(), mode: None }).await, format!("Not found: {path}")),
+        (refused(&running.client, &CancelJob::new(job())).await, format!("Not found: {path}")),
         (refused(&running.client, &checkpoint(None)).await, format!("Not found: {path}/checkpoints")),
         (refused(&running.client, &ShutdownCluster).await, "Not found: /cluster".to_owned()),
         (
@@ -612,7 +616,7 @@ async fn the_web_ui_cancels_only_where_it_may() {
     .await;
     assert_eq!(refused(&running.client, &YarnCancelJob { job: job() }).await.0, 404);
     assert_eq!(gateway.ordered(), Vec::<String>::new());
-    running.client.call(&CancelJob { job: job(), mode: None }).await.unwrap();
+    running.client.call(&CancelJob::new(job())).await.unwrap();
     assert_eq!(gateway.ordered(), [format!("cancel {JOB}")]);
 }
 

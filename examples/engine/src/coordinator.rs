@@ -491,32 +491,24 @@ fn describe(options: &Options, job_id: &str, tasks: &[CheckpointTask]) -> JobInf
                 .map_or(Vec::new(), |before| vec![JobInput::new(tasks[before].job_vertex_id.clone(), "HASH")]),
         )
     };
-    let checkpoints = CheckpointConfigInfo {
-        mode: "exactly_once".to_owned(),
-        interval: i64::try_from(options.interval.as_millis()).unwrap_or(i64::MAX),
-        // Checkpoints have no timeout.
-        timeout: i64::MAX,
-        min_pause: 0,
-        max_concurrent: 1,
-        externalization: Some(ExternalizedCheckpointInfo {
-            enabled: true,
-            delete_on_cancellation: false,
-            other: Default::default(),
-        }),
-        state_backend: None,
-        checkpoint_storage: Some("files".to_owned()),
-        unaligned_checkpoints: Some(false),
-        tolerable_failed_checkpoints: Some(0),
-        aligned_checkpoint_timeout: Some(0),
-        checkpoints_after_tasks_finish: Some(false),
-        other: Default::default(),
-    };
-    let execution = ExecutionConfigInfo {
-        restart_strategy: format!("at most {} restarts", options.restarts),
-        job_parallelism: options.parallelism.into(),
-        user_config: BTreeMap::from([("records".to_owned(), options.records.to_string())]),
-        ..ExecutionConfigInfo::default()
-    };
+    let mut externalization = ExternalizedCheckpointInfo::default();
+    externalization.enabled = true;
+    let mut checkpoints =
+        CheckpointConfigInfo::new("exactly_once", i64::try_from(options.interval.as_millis()).unwrap_or(i64::MAX));
+    // Checkpoints have no timeout.
+    checkpoints.timeout = i64::MAX;
+    checkpoints.min_pause = 0;
+    checkpoints.max_concurrent = 1;
+    checkpoints.externalization = Some(externalization);
+    checkpoints.checkpoint_storage = Some("files".to_owned());
+    checkpoints.unaligned_checkpoints = Some(false);
+    checkpoints.tolerable_failed_checkpoints = Some(0);
+    checkpoints.aligned_checkpoint_timeout = Some(0);
+    checkpoints.checkpoints_after_tasks_finish = Some(false);
+    let mut execution = ExecutionConfigInfo::default();
+    execution.restart_strategy = format!("at most {} restarts", options.restarts);
+    execution.job_parallelism = options.parallelism.into();
+    execution.user_config = BTreeMap::from([("records".to_owned(), options.records.to_string())]);
     JobInfo::new(
         job_id,
         options.name.clone(),

@@ -1,7 +1,7 @@
 //! The operations of Flink's REST API on the job, and the server of that API.
 
 use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -196,8 +196,7 @@ impl Server {
         let cluster = cluster.with_configuration(configuration);
         cluster.register_task_executor(task_manager(slots));
         cluster.add_job(job);
-        let options =
-            ServerOptions { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ..ServerOptions::default() };
+        let options = ServerOptions::new((Ipv4Addr::LOCALHOST, port));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let server = runtime.block_on(RestServer::bind(cluster, options)).context("rest.port")?;
         tracing::info!("REST API at http://{}", server.local_addr()?);
@@ -222,13 +221,12 @@ pub(crate) fn task_manager_id() -> String {
 
 fn task_manager(slots: u32) -> TaskExecutorRegistration {
     let cpu_cores = thread::available_parallelism().map_or(UNKNOWN, |cores| cores.get() as i64);
+    let mut hardware = HardwareDescription::default();
+    hardware.cpu_cores = cpu_cores;
+    hardware.physical_memory = UNKNOWN;
+    hardware.free_memory = UNKNOWN;
     TaskExecutorRegistration::new(task_manager_id(), format!("threads of process {}", std::process::id()), slots)
-        .with_hardware(HardwareDescription {
-            cpu_cores,
-            physical_memory: UNKNOWN,
-            free_memory: UNKNOWN,
-            ..Default::default()
-        })
+        .with_hardware(hardware)
 }
 
 impl Drop for Server {

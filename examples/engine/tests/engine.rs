@@ -301,7 +301,8 @@ async fn job_stopped_over_rest_continues_exactly_once() {
     assert_eq!((found.status, found.tasks.len(), found.num_subtasks), (CheckpointStatus::Completed, 3, 6));
 
     let savepoint = async |target: Option<String>| {
-        let body = SavepointTriggerRequestBody { target_directory: target, ..Default::default() };
+        let mut body = SavepointTriggerRequestBody::default();
+        body.target_directory = target;
         client.run(&TriggerSavepoint { job: job.clone(), body }, MINUTE).await
     };
     let problem = match savepoint(None).await {
@@ -320,12 +321,13 @@ async fn job_stopped_over_rest_continues_exactly_once() {
     // Only the savepoint failed, not the job.
     assert_eq!(checkpoints.counts.restored, 0);
 
-    let body = StopWithSavepointRequestBody { target_directory: Some(target), ..Default::default() };
+    let mut body = StopWithSavepointRequestBody::default();
+    body.target_directory = Some(target);
     let stopped_at = client.run(&StopJob { job: job.clone(), body }, MINUTE).await.unwrap().location.unwrap();
     engine.job(JobStatus::Finished).await;
     let subtasks = client.call(&Job { job: job.clone() }).await.unwrap().vertices;
     assert!(subtasks.iter().all(|vertex| vertex.status.as_str() == "FINISHED"), "{subtasks:?}");
-    let late = client.call(&CancelJob { job: job.clone(), mode: None }).await;
+    let late = client.call(&CancelJob::new(job.clone())).await;
     assert!(matches!(late, Err(Error::Status { problem, .. }) if problem.status() == 409));
     let last = client.call(&Checkpoints { job }).await.unwrap().latest.savepoint.unwrap().id;
     let (printed, is_success) = engine.shut_down().await;
@@ -347,13 +349,13 @@ async fn job_is_canceled_over_rest() {
     let slow = ["engine.records=60000", "engine.pause=200 ms"];
     let engine = Served::start(folder.path(), &[&JSON[..], &slow].concat());
     let job = engine.job(JobStatus::Running).await.jid;
-    engine.client.call(&CancelJob { job: job.clone(), mode: None }).await.unwrap();
+    engine.client.call(&CancelJob::new(job.clone())).await.unwrap();
     let canceled = engine.job(JobStatus::Canceled).await;
     assert_eq!(canceled.tasks["canceled"], canceled.tasks["total"]);
     let operation = TriggerCheckpoint { job, body: CheckpointTriggerRequestBody::default() };
     let problem = engine.client.run(&operation, MINUTE).await.unwrap_err().to_string();
     assert!(problem.ends_with("The job has already ended (CANCELED)."), "{problem}");
-    let unknown = CancelJob { job: JobId::new("17").unwrap(), mode: None };
+    let unknown = CancelJob::new(JobId::new("17").unwrap());
     assert!(engine.client.call(&unknown).await.unwrap_err().is_not_found());
     let (printed, is_success) = engine.shut_down().await;
     assert!(is_success && printed.contains("the job has ended: Canceled"), "{printed}");

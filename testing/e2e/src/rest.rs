@@ -46,7 +46,7 @@ impl Rest {
     pub(crate) async fn upload(&self, jar: &Path) -> Result<JarId> {
         let content = tokio::fs::File::open(jar).await?;
         let length = content.metadata().await?.len();
-        let jar = JarFile { name: "job.jar".to_owned(), length, content };
+        let jar = JarFile::new("job.jar", length, content);
         let uploaded = self.client.upload_jar(jar, UPLOAD_TIMEOUT, |_| {}).await?;
         uploaded.jar().context("no file name")
     }
@@ -55,8 +55,9 @@ impl Rest {
     pub(crate) async fn submit(&self, jar: &Path, parallelism: i64, arguments: &[&str]) -> Result<String> {
         let jar = self.upload(jar).await?;
         let program_args_list = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let body =
-            JarRunRequestBody { parallelism: Some(parallelism), program_args_list, ..JarRunRequestBody::default() };
+        let mut body = JarRunRequestBody::default();
+        body.parallelism = Some(parallelism);
+        body.program_args_list = program_args_list;
         Ok(self.client.call(&RunJar::new(jar, body)).await?.jobid.into())
     }
 
@@ -79,7 +80,7 @@ impl Rest {
 
     /// Cancels the job and waits until it is.
     pub(crate) async fn cancel(&self, job: &str, timeout: Duration) -> Result<()> {
-        self.client.call(&CancelJob { job: JobId::new(job)?, mode: None }).await?;
+        self.client.call(&CancelJob::new(JobId::new(job)?)).await?;
         self.wait_for_state(job, JobStatus::Canceled, timeout).await
     }
 

@@ -68,7 +68,7 @@ async fn session(distribution: &Distribution, job: &Path, folder: &Path) -> Resu
 
     say("metrics");
     let names = vec!["numberOfCompletedCheckpoints".to_owned()];
-    let metrics = JobMetrics { job: job.clone(), names };
+    let metrics = JobMetrics::new(job.clone()).names(names);
     let completed = async || {
         let metrics = client.call(&metrics).await?;
         let value = metrics.value("numberOfCompletedCheckpoints").and_then(|value| value.parse::<u64>().ok());
@@ -94,7 +94,7 @@ async fn session(distribution: &Distribution, job: &Path, folder: &Path) -> Resu
     println!("    {read} endpoints answered, and all of it was read");
 
     say("rescaling, which every version since 1.9 refuses");
-    let error = client.run(&RescaleJob { job: job.clone(), parallelism: Some(1) }, STEP_TIMEOUT).await;
+    let error = client.run(&RescaleJob::new(job.clone()).parallelism(1), STEP_TIMEOUT).await;
     let problem = refused(error.err())?;
     ensure!(problem.status() == 503 && problem.message().contains("FLINK-12312"), "{problem}");
 
@@ -128,7 +128,7 @@ async fn session(distribution: &Distribution, job: &Path, folder: &Path) -> Resu
 
     say("cancelling, and trying to cancel the one that has finished");
     rest.cancel(job.as_str(), STEP_TIMEOUT).await?;
-    let late = client.call(&CancelJob { job: finished, mode: None }).await;
+    let late = client.call(&CancelJob::new(finished)).await;
     let problem = refused(late.err())?;
     ensure!(problem.status() == 409, "{problem}");
 
@@ -151,12 +151,11 @@ async fn session(distribution: &Distribution, job: &Path, folder: &Path) -> Resu
 }
 
 fn request(savepoint: Option<String>) -> JarRunRequestBody {
-    JarRunRequestBody {
-        parallelism: Some(2),
-        program_args_list: vec![FAILS_AFTER.to_owned()],
-        savepoint_path: savepoint,
-        ..JarRunRequestBody::default()
-    }
+    let mut body = JarRunRequestBody::default();
+    body.parallelism = Some(2);
+    body.program_args_list = vec![FAILS_AFTER.to_owned()];
+    body.savepoint_path = savepoint;
+    body
 }
 
 async fn wait_until_all_run(rest: &Rest, job: &JobId) -> Result<()> {
@@ -164,7 +163,7 @@ async fn wait_until_all_run(rest: &Rest, job: &JobId) -> Result<()> {
 }
 
 async fn dispose(rest: &Rest, savepoint: &str) -> Result<(), Error> {
-    let order = DisposeSavepoint { body: SavepointDisposalRequest { savepoint_path: savepoint.to_owned() } };
+    let order = DisposeSavepoint { body: SavepointDisposalRequest::new(savepoint) };
     rest.client.run(&order, STEP_TIMEOUT).await.map(|_| ())
 }
 

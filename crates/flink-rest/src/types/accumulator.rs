@@ -12,6 +12,7 @@ use crate::lenient::{integer, optional_text, text};
 /// What a job's accumulators hold; answers `/jobs/:jobid/accumulators`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
+#[non_exhaustive]
 pub struct JobAccumulatorsInfo {
     /// Always empty.
     pub job_accumulators: Vec<Value>,
@@ -26,6 +27,7 @@ pub struct JobAccumulatorsInfo {
 
 /// An accumulator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UserAccumulator {
     /// Its name.
     #[serde(default, deserialize_with = "text")]
@@ -41,9 +43,15 @@ pub struct UserAccumulator {
     pub other: Other,
 }
 
+constructor! {
+    UserAccumulator()
+    empty(name, kind, value, other)
+}
+
 /// What a vertex's accumulators hold; answers `/jobs/:jobid/vertices/:vertexid/accumulators`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct JobVertexAccumulatorsInfo {
     /// The vertex.
     pub id: JobVertexId,
@@ -54,8 +62,14 @@ pub struct JobVertexAccumulatorsInfo {
     pub other: Other,
 }
 
+constructor! {
+    JobVertexAccumulatorsInfo(id: JobVertexId, user_accumulators: Vec<UserAccumulator>)
+    empty(other)
+}
+
 /// What the accumulators of a vertex's subtasks hold; answers `/jobs/:jobid/vertices/:vertexid/subtasks/accumulators`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SubtasksAllAccumulatorsInfo {
     /// The vertex.
     pub id: JobVertexId,
@@ -69,9 +83,15 @@ pub struct SubtasksAllAccumulatorsInfo {
     pub other: Other,
 }
 
+constructor! {
+    SubtasksAllAccumulatorsInfo(id: JobVertexId, parallelism: i64, subtasks: Vec<SubtaskAccumulatorsInfo>)
+    empty(other)
+}
+
 /// What a subtask's accumulators hold, as `SubtasksAllAccumulatorsInfo.SubtaskAccumulatorsInfo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct SubtaskAccumulatorsInfo {
     /// The subtask's index, from 0.
     #[serde(deserialize_with = "integer")]
@@ -86,9 +106,15 @@ pub struct SubtaskAccumulatorsInfo {
     pub other: Other,
 }
 
+constructor! {
+    SubtaskAccumulatorsInfo(subtask: i64, attempt: i64, user_accumulators: Vec<UserAccumulator>)
+    empty(other)
+}
+
 /// What the accumulators of one attempt hold; answers `…/subtasks/:subtaskindex/attempts/:attempt/accumulators`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct SubtaskExecutionAttemptAccumulatorsInfo {
     /// The subtask's index, from 0.
     #[serde(deserialize_with = "integer")]
@@ -103,4 +129,9 @@ pub struct SubtaskExecutionAttemptAccumulatorsInfo {
     /// What this crate has no name for.
     #[serde(flatten)]
     pub other: Other,
+}
+
+constructor! {
+    SubtaskExecutionAttemptAccumulatorsInfo(subtask: i64, attempt: i64, id: impl Into<String>, user_accumulators: Vec<UserAccumulator>)
+    empty(other)
 }

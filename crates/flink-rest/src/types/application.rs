@@ -11,6 +11,7 @@ use crate::{ApplicationId, JobId, JobStatus};
 
 /// All applications in short; answers `/applications/overview`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MultipleApplicationsDetails {
     /// In no order.
     pub applications: Vec<ApplicationDetails>,
@@ -19,9 +20,15 @@ pub struct MultipleApplicationsDetails {
     pub other: Other,
 }
 
+constructor! {
+    MultipleApplicationsDetails(applications: Vec<ApplicationDetails>)
+    empty(other)
+}
+
 /// An application in short.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct ApplicationDetails {
     /// The application.
     pub id: ApplicationId,
@@ -47,9 +54,16 @@ pub struct ApplicationDetails {
     pub other: Other,
 }
 
+constructor! {
+    ApplicationDetails(id: ApplicationId, status: impl Into<String>)
+    unset(start_time, end_time, duration)
+    empty(name, jobs, other)
+}
+
 /// An application with its jobs; answers `/applications/:applicationid`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct ApplicationDetailsInfo {
     /// The application.
     pub id: ApplicationId,
@@ -78,9 +92,16 @@ pub struct ApplicationDetailsInfo {
     pub other: Other,
 }
 
+constructor! {
+    ApplicationDetailsInfo(id: ApplicationId, status: impl Into<String>)
+    unset(start_time, end_time, duration)
+    empty(name, timestamps, jobs, other)
+}
+
 /// An application's failures; answers `/applications/:applicationid/exceptions`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct ApplicationExceptionsInfoWithHistory {
     /// The failures.
     pub exception_history: ApplicationExceptionHistory,
@@ -89,8 +110,14 @@ pub struct ApplicationExceptionsInfoWithHistory {
     pub other: Other,
 }
 
+constructor! {
+    ApplicationExceptionsInfoWithHistory(exception_history: ApplicationExceptionHistory)
+    empty(other)
+}
+
 /// An application's failures, newest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ApplicationExceptionHistory {
     /// The failures.
     pub entries: Vec<ApplicationExceptionInfo>,
@@ -99,9 +126,15 @@ pub struct ApplicationExceptionHistory {
     pub other: Other,
 }
 
+constructor! {
+    ApplicationExceptionHistory(entries: Vec<ApplicationExceptionInfo>)
+    empty(other)
+}
+
 /// An application's failure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct ApplicationExceptionInfo {
     /// The class of the exception.
     #[serde(default, deserialize_with = "text")]
@@ -118,4 +151,9 @@ pub struct ApplicationExceptionInfo {
     /// What this crate has no name for.
     #[serde(flatten)]
     pub other: Other,
+}
+
+constructor! {
+    ApplicationExceptionInfo(timestamp: i64)
+    empty(exception_name, stacktrace, job_id, other)
 }

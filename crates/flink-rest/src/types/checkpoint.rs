@@ -13,6 +13,7 @@ use crate::{CheckpointStatus, CheckpointType, JobVertexId, SubtaskCheckpointStat
 /// A job's checkpoints; answers `/jobs/:jobid/checkpoints`. Up to 3 s old by default (`web.refresh-interval` until 1.17,
 /// `rest.cache.checkpoint-statistics.timeout` since 1.18), but checkpoints in progress change within one such snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CheckpointingStatistics {
     /// How many there were.
     pub counts: CheckpointCounts,
@@ -29,8 +30,14 @@ pub struct CheckpointingStatistics {
     pub other: Other,
 }
 
+constructor! {
+    CheckpointingStatistics(counts: CheckpointCounts, history: Vec<CheckpointStatistics>)
+    empty(summary, latest, other)
+}
+
 /// How many checkpoints of which kind, as `CheckpointingStatistics.Counts`. They start over with a new JobManager.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CheckpointCounts {
     /// How often a checkpoint was restored, by rescaling too. The surest sign of a restart, unless that had nothing to restore.
     #[serde(deserialize_with = "integer")]
@@ -54,6 +61,7 @@ pub struct CheckpointCounts {
 
 /// The newest checkpoint of each kind, as `CheckpointingStatistics.LatestCheckpoints`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LatestCheckpoints {
     /// The newest that completed and is no savepoint.
     pub completed: Option<CheckpointStatistics>,
@@ -70,6 +78,7 @@ pub struct LatestCheckpoints {
 
 /// What a job was restored from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RestoredCheckpointStatistics {
     /// The checkpoint; of another job where `external_path` says so.
     #[serde(deserialize_with = "integer")]
@@ -88,12 +97,18 @@ pub struct RestoredCheckpointStatistics {
     pub other: Other,
 }
 
+constructor! {
+    RestoredCheckpointStatistics(id: i64, restore_timestamp: i64)
+    empty(is_savepoint, external_path, other)
+}
+
 /// A checkpoint; answers `/jobs/:jobid/checkpoints/details/:checkpointid`, and is what
 /// [`CheckpointingStatistics::history`] consists of.
 ///
 /// Flink caches finished checkpoints by their id alone: asked for a checkpoint that has left the job's history, it may answer
 /// with another job's. So compare `trigger_timestamp` with what the history said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CheckpointStatistics {
     /// `completed`, `failed` or `in_progress`, as `status` says too; since 1.15. Before that it is `@class` in `other`.
     #[serde(rename = "className", skip_serializing_if = "Option::is_none")]
@@ -162,8 +177,15 @@ pub struct CheckpointStatistics {
     pub other: Other,
 }
 
+constructor! {
+    CheckpointStatistics(id: i64, status: CheckpointStatus, trigger_timestamp: i64)
+    unset(latest_ack_timestamp, state_size, end_to_end_duration, alignment_buffered, num_subtasks, num_acknowledged_subtasks)
+    empty(class_name, is_savepoint, savepoint_format, checkpointed_size, processed_data, persisted_data, checkpoint_type, tasks, external_path, discarded, failure_timestamp, failure_message, other)
+}
+
 /// A checkpoint's share of one vertex.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TaskCheckpointStatistics {
     /// The checkpoint, not the vertex.
     #[serde(deserialize_with = "integer")]
@@ -202,11 +224,18 @@ pub struct TaskCheckpointStatistics {
     pub other: Other,
 }
 
+constructor! {
+    TaskCheckpointStatistics(id: i64, status: CheckpointStatus)
+    unset(latest_ack_timestamp, state_size, end_to_end_duration, alignment_buffered, num_subtasks, num_acknowledged_subtasks)
+    empty(checkpointed_size, processed_data, persisted_data, other)
+}
+
 /// A checkpoint's share of one vertex with its subtasks; answers
 /// `/jobs/:jobid/checkpoints/details/:checkpointid/subtasks/:vertexid`.
 ///
 /// Like [`CheckpointStatistics`] it may be of another job: so compare `latest_ack_timestamp` with what that one said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TaskCheckpointStatisticsWithSubtaskDetails {
     /// The checkpoint, not the vertex.
     #[serde(deserialize_with = "integer")]
@@ -250,9 +279,16 @@ pub struct TaskCheckpointStatisticsWithSubtaskDetails {
     pub other: Other,
 }
 
+constructor! {
+    TaskCheckpointStatisticsWithSubtaskDetails(id: i64, status: CheckpointStatus, subtasks: Vec<SubtaskCheckpointStatistics>)
+    unset(latest_ack_timestamp)
+    empty(checkpointed_size, state_size, end_to_end_duration, alignment_buffered, processed_data, persisted_data, num_subtasks, num_acknowledged_subtasks, summary, other)
+}
+
 /// The subtasks of one vertex in summary, as `TaskCheckpointStatisticsWithSubtaskDetails.Summary`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct SubtasksSummary {
     /// What was written, in bytes; since 1.15.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -277,6 +313,7 @@ pub struct SubtasksSummary {
 
 /// A checkpoint's share of one subtask. One that has not acknowledged has nothing but index and status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SubtaskCheckpointStatistics {
     /// `completed` or `pending`, as `status` says too; since 1.15. Before that it is `@class` in `other`.
     #[serde(rename = "className", skip_serializing_if = "Option::is_none")]
@@ -318,8 +355,14 @@ pub struct SubtaskCheckpointStatistics {
     pub other: Other,
 }
 
+constructor! {
+    SubtaskCheckpointStatistics(index: i64, status: SubtaskCheckpointStatus)
+    empty(class_name, ack_timestamp, end_to_end_duration, checkpointed_size, state_size, checkpoint, alignment, start_delay, unaligned_checkpoint, aborted, other)
+}
+
 /// How long a subtask's snapshot took, as `SubtaskCheckpointStatistics.CompletedSubtaskCheckpointStatistics.CheckpointDuration`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CheckpointDuration {
     /// The part during which records wait, in milliseconds; −1 if it was given up.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
@@ -332,8 +375,15 @@ pub struct CheckpointDuration {
     pub other: Other,
 }
 
+constructor! {
+    CheckpointDuration()
+    unset(sync, async_)
+    empty(other)
+}
+
 /// How aligning went, as `SubtaskCheckpointStatistics.CompletedSubtaskCheckpointStatistics.CheckpointAlignment`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CheckpointAlignment {
     /// Bytes buffered in 1.9; 0 since 1.13.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
@@ -352,8 +402,15 @@ pub struct CheckpointAlignment {
     pub other: Other,
 }
 
+constructor! {
+    CheckpointAlignment()
+    unset(buffered, duration)
+    empty(processed, persisted, other)
+}
+
 /// Completed checkpoints in summary, as `CheckpointingStatistics.Summary`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CheckpointSummary {
     /// What was written, in bytes; since 1.15.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -378,8 +435,14 @@ pub struct CheckpointSummary {
     pub other: Other,
 }
 
+constructor! {
+    CheckpointSummary()
+    empty(checkpointed_size, state_size, end_to_end_duration, alignment_buffered, processed_data, persisted_data, other)
+}
+
 /// A distribution. The percentiles came with 1.15 and are NaN before that and before the first value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StatsSummaryDto {
     /// The smallest value.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
@@ -410,8 +473,27 @@ pub struct StatsSummaryDto {
     pub other: Other,
 }
 
+/// As if a body had none of the fields.
+impl Default for StatsSummaryDto {
+    fn default() -> Self {
+        let (unset, unknown) = (unset(), not_a_number());
+        Self {
+            min: unset,
+            max: unset,
+            avg: unset,
+            p50: unknown,
+            p90: unknown,
+            p95: unknown,
+            p99: unknown,
+            p999: unknown,
+            other: Other::new(),
+        }
+    }
+}
+
 /// How a job checkpoints; answers `/jobs/:jobid/checkpoints/config`. As old as `/jobs/:jobid` may be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CheckpointConfigInfo {
     /// `exactly_once` or `at_least_once`.
     pub mode: String,
@@ -453,8 +535,15 @@ pub struct CheckpointConfigInfo {
     pub other: Other,
 }
 
+constructor! {
+    CheckpointConfigInfo(mode: impl Into<String>, interval: i64)
+    unset(timeout, min_pause, max_concurrent)
+    empty(externalization, state_backend, checkpoint_storage, unaligned_checkpoints, tolerable_failed_checkpoints, aligned_checkpoint_timeout, checkpoints_after_tasks_finish, other)
+}
+
 /// Whether checkpoints outlive the job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ExternalizedCheckpointInfo {
     /// Whether they do.
     #[serde(default, deserialize_with = "or_default")]
@@ -465,4 +554,9 @@ pub struct ExternalizedCheckpointInfo {
     /// What this crate has no name for.
     #[serde(flatten)]
     pub other: Other,
+}
+
+constructor! {
+    ExternalizedCheckpointInfo()
+    empty(enabled, delete_on_cancellation, other)
 }

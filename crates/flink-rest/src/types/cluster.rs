@@ -11,6 +11,7 @@ use crate::lenient::{integer_or_unset, optional_double, optional_integer, or_def
 /// What the web UI needs to know; answers `/config`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct DashboardConfiguration {
     /// How often the web UI refreshes, in milliseconds: up to 2.2 also how old `/jobs/:jobid` may be.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
@@ -34,9 +35,16 @@ pub struct DashboardConfiguration {
     pub other: Other,
 }
 
+constructor! {
+    DashboardConfiguration(flink_version: impl Into<String>)
+    unset(refresh_interval)
+    empty(timezone_name, timezone_offset, flink_revision, features, other)
+}
+
 /// How many TaskManagers, slots and jobs there are; answers `/overview`. Never cached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct ClusterOverviewWithVersion {
     /// TaskManagers that are registered. A lost one is counted until its connection or its heartbeat is given up.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
@@ -75,8 +83,15 @@ pub struct ClusterOverviewWithVersion {
     pub other: Other,
 }
 
+constructor! {
+    ClusterOverviewWithVersion(flink_version: impl Into<String>)
+    unset(taskmanagers, slots_total, slots_available, jobs_running, jobs_finished, jobs_cancelled, jobs_failed)
+    empty(taskmanagers_blocked, slots_free_and_blocked, flink_commit, other)
+}
+
 /// All TaskManagers; answers `/taskmanagers`. Never cached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TaskManagersInfo {
     /// In no order.
     pub taskmanagers: Vec<TaskManagerInfo>,
@@ -85,9 +100,15 @@ pub struct TaskManagersInfo {
     pub other: Other,
 }
 
+constructor! {
+    TaskManagersInfo(taskmanagers: Vec<TaskManagerInfo>)
+    empty(other)
+}
+
 /// A TaskManager; answers `/taskmanagers/:taskmanagerid`, and is what [`TaskManagersInfo`] consists of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct TaskManagerInfo {
     /// Its resource id: 32 hexadecimal digits in 1.9, since then what `taskmanager.resource-id` says or host, port and a suffix.
     pub id: String,
@@ -138,9 +159,16 @@ pub struct TaskManagerInfo {
     pub other: Other,
 }
 
+constructor! {
+    TaskManagerInfo(id: impl Into<String>)
+    unset(data_port, time_since_last_heartbeat, slots_number, free_slots)
+    empty(path, blocked, jmx_port, assigned_tasks, total_resource, free_resource, hardware, memory_configuration, metrics, allocated_slots, other)
+}
+
 /// What a slot or several have.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
 pub struct ResourceProfileInfo {
     /// CPU cores.
     #[serde(deserialize_with = "optional_double::deserialize", serialize_with = "optional_double::serialize")]
@@ -163,6 +191,7 @@ pub struct ResourceProfileInfo {
 /// The machine of a TaskManager.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
 pub struct HardwareDescription {
     /// Its CPU cores.
     pub cpu_cores: i64,
@@ -180,6 +209,7 @@ pub struct HardwareDescription {
 /// What a TaskManager uses.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
 pub struct TaskManagerMetricsInfo {
     /// Heap in use, in bytes.
     pub heap_used: i64,
@@ -203,6 +233,7 @@ pub struct TaskManagerMetricsInfo {
 /// A garbage collector of a TaskManager.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct GarbageCollectorInfo {
     /// Its name.
     pub name: String,
@@ -218,6 +249,7 @@ pub struct GarbageCollectorInfo {
 /// A slot that a job uses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct SlotInfo {
     /// The job.
     pub job_id: JobId,
@@ -232,16 +264,27 @@ pub struct SlotInfo {
     pub other: Other,
 }
 
+constructor! {
+    SlotInfo(job_id: JobId)
+    empty(resource, assigned_tasks, other)
+}
+
 /// A configuration, in no order; answers `/jobmanager/config` and its like. Secrets are masked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[non_exhaustive]
 pub struct ConfigurationInfo {
     /// Its options.
     pub entries: Vec<ConfigurationInfoEntry>,
 }
 
+constructor! {
+    ConfigurationInfo(entries: Vec<ConfigurationInfoEntry>)
+}
+
 /// An option that is set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ConfigurationInfoEntry {
     /// Its key.
     pub key: String,
@@ -253,9 +296,15 @@ pub struct ConfigurationInfoEntry {
     pub other: Other,
 }
 
+constructor! {
+    ConfigurationInfoEntry(key: impl Into<String>, value: impl Into<String>)
+    empty(other)
+}
+
 /// A JVM and its class path; answers `/jobmanager/environment`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct EnvironmentInfo {
     /// The JVM.
     pub jvm: JvmInfo,
@@ -269,6 +318,7 @@ pub struct EnvironmentInfo {
 /// A JVM, as `EnvironmentInfo.JVMInfo`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct JvmInfo {
     /// Its name, vendor and version.
     pub version: String,
@@ -283,6 +333,7 @@ pub struct JvmInfo {
 
 /// Log files; answers `/jobmanager/logs` and its like.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LogListInfo {
     /// The files, in no order.
     pub logs: Vec<LogInfo>,
@@ -291,8 +342,14 @@ pub struct LogListInfo {
     pub other: Other,
 }
 
+constructor! {
+    LogListInfo(logs: Vec<LogInfo>)
+    empty(other)
+}
+
 /// A log file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LogInfo {
     /// Its name.
     pub name: String,
@@ -307,8 +364,15 @@ pub struct LogInfo {
     pub other: Other,
 }
 
+constructor! {
+    LogInfo(name: impl Into<String>)
+    unset(size)
+    empty(mtime, other)
+}
+
 /// Where a log is to be seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LogUrlResponse {
     /// The address.
     pub url: String,
@@ -317,9 +381,15 @@ pub struct LogUrlResponse {
     pub other: Other,
 }
 
+constructor! {
+    LogUrlResponse(url: impl Into<String>)
+    empty(other)
+}
+
 /// What the threads of a JVM do; answers `/jobmanager/thread-dump` and its like.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct ThreadDumpInfo {
     /// The threads.
     pub thread_infos: Vec<ThreadInfo>,
@@ -328,9 +398,15 @@ pub struct ThreadDumpInfo {
     pub other: Other,
 }
 
+constructor! {
+    ThreadDumpInfo(thread_infos: Vec<ThreadInfo>)
+    empty(other)
+}
+
 /// What a thread does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct ThreadInfo {
     /// Its name.
     pub thread_name: String,
@@ -342,8 +418,14 @@ pub struct ThreadInfo {
     pub other: Other,
 }
 
+constructor! {
+    ThreadInfo(thread_name: impl Into<String>)
+    empty(stringified_thread_info, other)
+}
+
 /// What to profile.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ProfilingRequestBody {
     /// `CPU`, `ALLOC`, `LOCK`, `WALL` or `ITIMER`.
     pub mode: String,
@@ -351,9 +433,14 @@ pub struct ProfilingRequestBody {
     pub duration: i64,
 }
 
+constructor! {
+    ProfilingRequestBody(mode: impl Into<String>, duration: i64)
+}
+
 /// The profilings of a process, those that ended too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct ProfilingInfoList {
     /// The profilings, newest first.
     pub profiling_list: Vec<ProfilingInfo>,
@@ -362,9 +449,15 @@ pub struct ProfilingInfoList {
     pub other: Other,
 }
 
+constructor! {
+    ProfilingInfoList(profiling_list: Vec<ProfilingInfo>)
+    empty(other)
+}
+
 /// A profiling.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
 pub struct ProfilingInfo {
     /// `RUNNING`, `FINISHED` or `FAILED`.
     pub status: String,

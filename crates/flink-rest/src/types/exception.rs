@@ -10,6 +10,7 @@ use crate::lenient::{integer, optional_integer, optional_text, or_default, text}
 /// A job's failures; answers `/jobs/:jobid/exceptions`. As old as `/jobs/:jobid` may be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct JobExceptionsInfoWithHistory {
     /// The failure that last made the whole job restart or fail, as a stack trace. Up to 1.20.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
@@ -31,8 +32,14 @@ pub struct JobExceptionsInfoWithHistory {
     pub other: Other,
 }
 
+constructor! {
+    JobExceptionsInfoWithHistory()
+    empty(root_exception, timestamp, all_exceptions, truncated, exception_history, other)
+}
+
 /// The failure of a subtask's current attempt, as `JobExceptionsInfo.ExecutionExceptionInfo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ExecutionExceptionInfo {
     /// The stack trace.
     #[serde(default, deserialize_with = "text")]
@@ -51,8 +58,14 @@ pub struct ExecutionExceptionInfo {
     pub other: Other,
 }
 
+constructor! {
+    ExecutionExceptionInfo(timestamp: i64)
+    empty(exception, task, location, other)
+}
+
 /// Failures, newest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JobExceptionHistory {
     /// The last of them: at most as many as were asked for and as `web.exception-history-size` keeps, 16 by default.
     pub entries: Vec<ExceptionInfo>,
@@ -64,12 +77,18 @@ pub struct JobExceptionHistory {
     pub other: Other,
 }
 
+constructor! {
+    JobExceptionHistory(entries: Vec<ExceptionInfo>)
+    empty(truncated, other)
+}
+
 /// A failure, as `RootExceptionInfo` and, among its concurrent ones, `ExceptionInfo`.
 ///
 /// Neither task nor place is told of a failure of the whole job (such as a lost JobManager connection or too many expired
 /// checkpoints), nor of any under the adaptive scheduler.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct ExceptionInfo {
     /// The class of the exception.
     #[serde(default, deserialize_with = "text")]
@@ -101,4 +120,9 @@ pub struct ExceptionInfo {
     /// What this crate has no name for.
     #[serde(flatten)]
     pub other: Other,
+}
+
+constructor! {
+    ExceptionInfo(timestamp: i64)
+    empty(exception_name, stacktrace, failure_labels, task_name, endpoint, location, task_manager_id, concurrent_exceptions, other)
 }

@@ -10,6 +10,7 @@ use crate::{ApplicationId, JarId, JobId};
 
 /// The jars that were uploaded; answers `/jars`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JarListInfo {
     /// The address of the JobManager.
     #[serde(default, deserialize_with = "text")]
@@ -21,8 +22,14 @@ pub struct JarListInfo {
     pub other: Other,
 }
 
+constructor! {
+    JarListInfo(files: Vec<JarFileInfo>)
+    empty(address, other)
+}
+
 /// A jar, as `JarListInfo.JarFileInfo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JarFileInfo {
     /// By what it is named in requests.
     pub id: JarId,
@@ -40,8 +47,15 @@ pub struct JarFileInfo {
     pub other: Other,
 }
 
+constructor! {
+    JarFileInfo(id: JarId)
+    unset(uploaded)
+    empty(name, entry, other)
+}
+
 /// A program in a jar, as `JarListInfo.JarEntryInfo`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JarEntryInfo {
     /// Its class.
     pub name: String,
@@ -53,8 +67,14 @@ pub struct JarEntryInfo {
     pub other: Other,
 }
 
+constructor! {
+    JarEntryInfo(name: impl Into<String>)
+    empty(description, other)
+}
+
 /// A jar that was uploaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JarUploadResponseBody {
     /// Where the JobManager keeps it; its last part is the jar's id.
     pub filename: String,
@@ -64,6 +84,11 @@ pub struct JarUploadResponseBody {
     /// What this crate has no name for.
     #[serde(flatten)]
     pub other: Other,
+}
+
+constructor! {
+    JarUploadResponseBody(filename: impl Into<String>)
+    empty(status, other)
 }
 
 impl JarUploadResponseBody {
@@ -78,6 +103,7 @@ impl JarUploadResponseBody {
 /// are meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
 pub struct JarRunRequestBody {
     /// The program's class, if not that of the jar's manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,6 +142,7 @@ pub struct JarRunRequestBody {
 
 /// A job that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JarRunResponseBody {
     /// The job.
     pub jobid: JobId,
@@ -127,12 +154,23 @@ pub struct JarRunResponseBody {
     pub other: Other,
 }
 
+constructor! {
+    JarRunResponseBody(jobid: JobId)
+    empty(application_id, other)
+}
+
 /// An application that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JarRunApplicationResponseBody {
     /// The application.
     pub applicationid: ApplicationId,
     /// What this crate has no name for.
     #[serde(flatten)]
     pub other: Other,
+}
+
+constructor! {
+    JarRunApplicationResponseBody(applicationid: ApplicationId)
+    empty(other)
 }

@@ -11,6 +11,7 @@ use crate::{ExecutionState, JobId, JobStatus, JobVertexId};
 
 /// Ids and states of all jobs; answers `/jobs`. Never cached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JobIdsWithStatusOverview {
     /// In no order.
     pub jobs: Vec<JobIdWithStatus>,
@@ -19,8 +20,14 @@ pub struct JobIdsWithStatusOverview {
     pub other: Other,
 }
 
+constructor! {
+    JobIdsWithStatusOverview(jobs: Vec<JobIdWithStatus>)
+    empty(other)
+}
+
 /// A job and its state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JobIdWithStatus {
     /// The job.
     pub id: JobId,
@@ -31,8 +38,14 @@ pub struct JobIdWithStatus {
     pub other: Other,
 }
 
+constructor! {
+    JobIdWithStatus(id: JobId, status: JobStatus)
+    empty(other)
+}
+
 /// All jobs in short, those that ended too; answers `/jobs/overview`. Never cached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MultipleJobsDetails {
     /// In no order.
     pub jobs: Vec<JobDetails>,
@@ -41,9 +54,15 @@ pub struct MultipleJobsDetails {
     pub other: Other,
 }
 
+constructor! {
+    MultipleJobsDetails(jobs: Vec<JobDetails>)
+    empty(other)
+}
+
 /// A job in short.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct JobDetails {
     /// The job. With `start_time` it tells one life of the job's statistics from the next: a JobManager that takes over
     /// starts both over.
@@ -82,10 +101,17 @@ pub struct JobDetails {
     pub other: Other,
 }
 
+constructor! {
+    JobDetails(jid: JobId, start_time: i64, state: JobStatus)
+    unset(end_time, duration, last_modification)
+    empty(name, tasks, pending_operators, job_type, scheduler_type, other)
+}
+
 /// A job with its vertices; answers `/jobs/:jobid`. Up to `web.refresh-interval` old (2.3:
 /// `rest.cache.execution-graph.timeout`), 3 s by default; `now` and `duration` are made for each answer all the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct JobDetailsInfo {
     /// The job.
     pub jid: JobId,
@@ -136,9 +162,16 @@ pub struct JobDetailsInfo {
     pub other: Other,
 }
 
+constructor! {
+    JobDetailsInfo(jid: JobId, state: JobStatus, start_time: i64)
+    unset(end_time, duration, now)
+    empty(name, timestamps, vertices, status_counts, job_type, scheduler_type, pending_operators, application_id, plan, other)
+}
+
 /// A vertex of a job, as `JobDetailsInfo.JobVertexDetailsInfo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct JobDetailsVertexInfo {
     /// The vertex.
     pub id: JobVertexId,
@@ -178,8 +211,15 @@ pub struct JobDetailsVertexInfo {
     pub other: Other,
 }
 
+constructor! {
+    JobDetailsVertexInfo(id: JobVertexId, status: ExecutionState)
+    unset(parallelism, start_time, end_time, duration)
+    empty(name, max_parallelism, tasks, metrics, other)
+}
+
 /// The graph of a job or a program; answers `/jobs/:jobid/plan` and `/jars/:jarid/plan`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JobPlanInfo {
     /// The graph.
     pub plan: Plan,
@@ -188,9 +228,15 @@ pub struct JobPlanInfo {
     pub other: Other,
 }
 
+constructor! {
+    JobPlanInfo(plan: Plan)
+    empty(other)
+}
+
 /// A graph, as `JobPlanInfo.Plan`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Plan {
     /// The job; empty while it is initializing.
     pub jid: String,
@@ -210,6 +256,7 @@ pub struct Plan {
 /// A vertex of a [`Plan`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct PlanNode {
     /// The vertex.
     pub id: String,
@@ -232,6 +279,7 @@ pub struct PlanNode {
 /// An edge of a [`Plan`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct PlanInput {
     /// Its number among the inputs.
     pub num: i64,
@@ -249,6 +297,7 @@ pub struct PlanInput {
 
 /// What a job's program configured; answers `/jobs/:jobid/config`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JobConfigInfo {
     /// The job.
     pub jid: JobId,
@@ -263,9 +312,15 @@ pub struct JobConfigInfo {
     pub other: Other,
 }
 
+constructor! {
+    JobConfigInfo(jid: JobId)
+    empty(name, execution_config, other)
+}
+
 /// How a job is run, as `JobConfigInfo.ExecutionConfigInfo`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
+#[non_exhaustive]
 pub struct ExecutionConfigInfo {
     /// `PIPELINED` or another; up to 1.20.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -285,6 +340,7 @@ pub struct ExecutionConfigInfo {
 
 /// The state of a job; answers `/jobs/:jobid/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JobStatusInfo {
     /// Its state.
     pub status: JobStatus,
@@ -293,16 +349,27 @@ pub struct JobStatusInfo {
     pub other: Other,
 }
 
+constructor! {
+    JobStatusInfo(status: JobStatus)
+    empty(other)
+}
+
 /// The parallelism that each vertex may have; answers `/jobs/:jobid/resource-requirements`, and changes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[non_exhaustive]
 pub struct JobResourceRequirementsBody {
     /// By vertex. Who changes one has to name them all.
     pub vertices: BTreeMap<JobVertexId, JobVertexResourceRequirements>,
 }
 
+constructor! {
+    JobResourceRequirementsBody(vertices: BTreeMap<JobVertexId, JobVertexResourceRequirements>)
+}
+
 /// What one vertex may have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JobVertexResourceRequirements {
     /// Its parallelism.
     pub parallelism: ParallelismBounds,
@@ -311,9 +378,15 @@ pub struct JobVertexResourceRequirements {
     pub other: Other,
 }
 
+constructor! {
+    JobVertexResourceRequirements(parallelism: ParallelismBounds)
+    empty(other)
+}
+
 /// Bounds of a parallelism, as `JobVertexResourceRequirements.Parallelism`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct ParallelismBounds {
     /// The least, at least 1.
     pub lower_bound: i64,
@@ -324,25 +397,41 @@ pub struct ParallelismBounds {
     pub other: Other,
 }
 
+constructor! {
+    ParallelismBounds(lower_bound: i64, upper_bound: i64)
+    empty(other)
+}
+
 /// Until when a job's client counts as alive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct JobClientHeartbeatRequestBody {
     /// In milliseconds since the epoch.
     pub expired_timestamp: i64,
 }
 
+constructor! {
+    JobClientHeartbeatRequestBody(expired_timestamp: i64)
+}
+
 /// A question to an operator coordinator.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct ClientCoordinationRequestBody {
     /// The question, serialized by Java and written in Base64.
     pub serialized_coordination_request: String,
 }
 
+constructor! {
+    ClientCoordinationRequestBody(serialized_coordination_request: impl Into<String>)
+}
+
 /// What an operator coordinator answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct ClientCoordinationResponseBody {
     /// The answer, serialized by Java and written in Base64.
     pub serialized_coordination_result: String,
@@ -351,9 +440,15 @@ pub struct ClientCoordinationResponseBody {
     pub other: Other,
 }
 
+constructor! {
+    ClientCoordinationResponseBody(serialized_coordination_result: impl Into<String>)
+    empty(other)
+}
+
 /// The part `request` of a job that is submitted: names of the other parts' files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
 pub struct JobSubmitRequestBody {
     /// The serialized job graph; up to 1.20.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -370,6 +465,7 @@ pub struct JobSubmitRequestBody {
 /// A file that tasks read by a name of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct DistributedCacheFile {
     /// The name.
     pub entry_name: String,
@@ -377,13 +473,23 @@ pub struct DistributedCacheFile {
     pub file_name: String,
 }
 
+constructor! {
+    DistributedCacheFile(entry_name: impl Into<String>, file_name: impl Into<String>)
+}
+
 /// A job that was submitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct JobSubmitResponseBody {
     /// Its path, `/jobs/` and its id.
     pub job_url: String,
     /// What this crate has no name for.
     #[serde(flatten)]
     pub other: Other,
+}
+
+constructor! {
+    JobSubmitResponseBody(job_url: impl Into<String>)
+    empty(other)
 }

@@ -9,9 +9,14 @@ use crate::lenient::{optional_double, optional_text};
 /// when asked for the first time or after the job ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[non_exhaustive]
 pub struct MetricCollectionResponseBody {
     /// Those that were asked for and are known; all known ones, without values, where none was asked for.
     pub metrics: Vec<Metric>,
+}
+
+constructor! {
+    MetricCollectionResponseBody(metrics: Vec<Metric>)
 }
 
 impl MetricCollectionResponseBody {
@@ -23,6 +28,7 @@ impl MetricCollectionResponseBody {
 
 /// A metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Metric {
     /// Its name, such as `lastCheckpointRestoreTimestamp`.
     pub id: String,
@@ -34,16 +40,27 @@ pub struct Metric {
     pub other: Other,
 }
 
+constructor! {
+    Metric(id: impl Into<String>)
+    empty(value, other)
+}
+
 /// Metrics over several jobs, TaskManagers or subtasks; answers `/jobs/metrics` and its like.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[non_exhaustive]
 pub struct AggregatedMetricsResponseBody {
     /// Those that were asked for and are known; all known ones, without values, where none was asked for.
     pub metrics: Vec<AggregatedMetric>,
 }
 
+constructor! {
+    AggregatedMetricsResponseBody(metrics: Vec<AggregatedMetric>)
+}
+
 /// A metric over several things. What was not asked for is `None`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AggregatedMetric {
     /// Its name.
     pub id: String,
@@ -65,4 +82,9 @@ pub struct AggregatedMetric {
     /// What this crate has no name for.
     #[serde(flatten)]
     pub other: Other,
+}
+
+constructor! {
+    AggregatedMetric(id: impl Into<String>)
+    empty(min, max, avg, sum, skew, other)
 }

@@ -10,6 +10,38 @@
 //! Times are milliseconds since the epoch by the JobManager's clock, durations milliseconds, sizes bytes. −1 is Flink's "not
 //! set", 0 in a map of timestamps "never reached".
 
+/// Declares how a type is made: `new` with the fields that [`decode`](crate::decode) requires, or `Default` if there are
+/// none. All other fields are as if a body lacked them.
+macro_rules! constructor {
+    ($name:ident() $(unset($($unset:ident),+))? $(empty($($empty:ident),+))?) => {
+        /// As if a body had none of the fields.
+        impl Default for $name {
+            fn default() -> Self {
+                Self {
+                    $($($unset: crate::lenient::unset(),)+)?
+                    $($($empty: Default::default(),)+)?
+                }
+            }
+        }
+    };
+    (
+        $name:ident($($field:ident: $type:ty),+)
+        $(unset($($unset:ident),+))?
+        $(empty($($empty:ident),+))?
+    ) => {
+        impl $name {
+            /// Creates a value of the fields that every body has. All others are as if a body lacked them.
+            pub fn new($($field: $type),+) -> Self {
+                Self {
+                    $($field: $field.into(),)+
+                    $($($unset: crate::lenient::unset(),)+)?
+                    $($($empty: Default::default(),)+)?
+                }
+            }
+        }
+    };
+}
+
 mod accumulator;
 mod application;
 mod checkpoint;

@@ -13,6 +13,7 @@ use crate::{DataSetId, JobId, QueueStatusId, TriggerId};
 
 /// Nothing but that it was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EmptyResponseBody {
     /// What this crate has no name for.
     #[serde(flatten)]
@@ -21,14 +22,20 @@ pub struct EmptyResponseBody {
 
 /// A file as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct File {
     /// Its bytes.
     pub content: Vec<u8>,
 }
 
+constructor! {
+    File(content: Vec<u8>)
+}
+
 /// An operation that has begun.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct TriggerResponse {
     /// By what to ask after it.
     pub request_id: TriggerId,
@@ -37,8 +44,14 @@ pub struct TriggerResponse {
     pub other: Other,
 }
 
+constructor! {
+    TriggerResponse(request_id: TriggerId)
+    empty(other)
+}
+
 /// How an operation stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AsynchronousOperationResult {
     /// Whether it is still going on.
     pub status: QueueStatus,
@@ -49,8 +62,14 @@ pub struct AsynchronousOperationResult {
     pub other: Other,
 }
 
+constructor! {
+    AsynchronousOperationResult(status: QueueStatus)
+    empty(operation, other)
+}
+
 /// Whether something is still going on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct QueueStatus {
     /// Whether it is.
     pub id: QueueStatusId,
@@ -59,9 +78,15 @@ pub struct QueueStatus {
     pub other: Other,
 }
 
+constructor! {
+    QueueStatus(id: QueueStatusId)
+    empty(other)
+}
+
 /// What came of an operation: Flink's `SavepointInfo`, `CheckpointInfo` and `AsynchronousOperationInfo` in one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
+#[non_exhaustive]
 pub struct OperationInfo {
     /// Where the savepoint lies.
     #[serde(deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
@@ -90,6 +115,7 @@ impl OperationInfo {
 /// An exception.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct SerializedThrowable {
     /// Its class.
     #[serde(default, deserialize_with = "text")]
@@ -122,6 +148,7 @@ impl SerializedThrowable {
 /// Which savepoint to take. Up to 1.13 fields that came later are refused, so set only those that are meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
+#[non_exhaustive]
 pub struct SavepointTriggerRequestBody {
     /// Where to put it; in the default directory unless set.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,6 +166,7 @@ pub struct SavepointTriggerRequestBody {
 /// At which savepoint to stop. Up to 1.13 fields that came later are refused, so set only those that are meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
 pub struct StopWithSavepointRequestBody {
     /// Where to put it; in the default directory unless set.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,6 +184,7 @@ pub struct StopWithSavepointRequestBody {
 /// Which checkpoint to take.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
 pub struct CheckpointTriggerRequestBody {
     /// `CONFIGURED` or `FULL`; `INCREMENTAL` is answered with 500.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,14 +197,20 @@ pub struct CheckpointTriggerRequestBody {
 /// Which savepoint to dispose of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct SavepointDisposalRequest {
     /// Where it lies.
     pub savepoint_path: String,
 }
 
+constructor! {
+    SavepointDisposalRequest(savepoint_path: impl Into<String>)
+}
+
 /// How a job ended; answers `/jobs/:jobid/execution-result`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct JobExecutionResultResponseBody {
     /// Whether it is still going on.
     pub status: QueueStatus,
@@ -187,9 +222,15 @@ pub struct JobExecutionResultResponseBody {
     pub other: Other,
 }
 
+constructor! {
+    JobExecutionResultResponseBody(status: QueueStatus)
+    empty(job_execution_result, other)
+}
+
 /// How a job ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct JobResult {
     /// The job.
     pub id: JobId,
@@ -209,9 +250,15 @@ pub struct JobResult {
     pub other: Other,
 }
 
+constructor! {
+    JobResult(id: JobId, application_status: impl Into<String>)
+    empty(accumulator_results, net_runtime, failure_cause, other)
+}
+
 /// The intermediate results that the cluster keeps; answers `/datasets`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct ClusterDataSetListResponseBody {
     /// The data sets.
     pub data_sets: Vec<ClusterDataSetEntry>,
@@ -220,9 +267,15 @@ pub struct ClusterDataSetListResponseBody {
     pub other: Other,
 }
 
+constructor! {
+    ClusterDataSetListResponseBody(data_sets: Vec<ClusterDataSetEntry>)
+    empty(other)
+}
+
 /// An intermediate result that the cluster keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct ClusterDataSetEntry {
     /// The data set.
     pub id: DataSetId,
@@ -231,4 +284,9 @@ pub struct ClusterDataSetEntry {
     /// What this crate has no name for.
     #[serde(flatten)]
     pub other: Other,
+}
+
+constructor! {
+    ClusterDataSetEntry(id: DataSetId, is_complete: bool)
+    empty(other)
 }

@@ -12,6 +12,7 @@ use crate::{JobVertexId, RescaleId};
 /// When the scheduler rescales; answers `/jobs/:jobid/rescales/config`. `None` is not configured. Times are in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
 pub struct JobRescaleConfigInfo {
     /// How many rescales are remembered.
     pub rescale_history_max: Option<i64>,
@@ -39,6 +40,7 @@ pub struct JobRescaleConfigInfo {
 /// A rescale; answers `/jobs/:jobid/rescales/details/:rescaleuuid`. In lists, vertices, slots and states are empty.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct JobRescaleDetails {
     /// The rescale.
     pub rescale_uuid: RescaleId,
@@ -70,9 +72,15 @@ pub struct JobRescaleDetails {
     pub other: Other,
 }
 
+constructor! {
+    JobRescaleDetails(rescale_uuid: RescaleId)
+    empty(resource_requirements_uuid, rescale_attempt_id, vertices, slots, scheduler_states, start_timestamp_in_millis, end_timestamp_in_millis, terminal_state, trigger_cause, terminated_reason, other)
+}
+
 /// What a rescale did to a vertex.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct VertexParallelismRescaleInfo {
     /// The vertex.
     pub job_vertex_id: JobVertexId,
@@ -95,9 +103,15 @@ pub struct VertexParallelismRescaleInfo {
     pub other: Other,
 }
 
+constructor! {
+    VertexParallelismRescaleInfo(job_vertex_id: JobVertexId)
+    empty(job_vertex_name, slot_sharing_group_id, slot_sharing_group_name, desired_parallelism, sufficient_parallelism, pre_rescale_parallelism, post_rescale_parallelism, other)
+}
+
 /// What a rescale did to the slots of a sharing group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct SlotSharingGroupRescaleInfo {
     /// The group.
     pub slot_sharing_group_id: Option<String>,
@@ -120,9 +134,15 @@ pub struct SlotSharingGroupRescaleInfo {
     pub other: Other,
 }
 
+constructor! {
+    SlotSharingGroupRescaleInfo()
+    empty(slot_sharing_group_id, slot_sharing_group_name, request_resource_profile, desired_slots, minimal_required_slots, pre_rescale_slots, post_rescale_slots, acquired_resource_profile, other)
+}
+
 /// A state that the scheduler was in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct SchedulerStateSpan {
     /// The state, such as `Executing`.
     pub state: String,
@@ -139,17 +159,28 @@ pub struct SchedulerStateSpan {
     pub other: Other,
 }
 
+constructor! {
+    SchedulerStateSpan(state: impl Into<String>)
+    empty(enter_timestamp_in_millis, leave_timestamp_in_millis, duration_in_millis, stringified_exception, other)
+}
+
 /// The last rescales, newest first; answers `/jobs/:jobid/rescales/history`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[non_exhaustive]
 pub struct JobRescalesHistory {
     /// The rescales.
     pub rescales: Vec<JobRescaleDetails>,
 }
 
+constructor! {
+    JobRescalesHistory(rescales: Vec<JobRescaleDetails>)
+}
+
 /// How many rescales there were, and the latest ones; answers `/jobs/:jobid/rescales/overview`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct JobRescalesOverview {
     /// How many.
     pub rescales_counts: RescalesCounts,
@@ -160,9 +191,15 @@ pub struct JobRescalesOverview {
     pub other: Other,
 }
 
+constructor! {
+    JobRescalesOverview(rescales_counts: RescalesCounts, latest: BTreeMap<String, Option<JobRescaleDetails>>)
+    empty(other)
+}
+
 /// How many rescales there were.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
 pub struct RescalesCounts {
     /// Those that changed nothing.
     pub ignored: i64,
@@ -180,6 +217,7 @@ pub struct RescalesCounts {
 /// How long rescales took; answers `/jobs/:jobid/rescales/summary`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct JobRescalesSummary {
     /// How many.
     pub rescales_counts: RescalesCounts,
@@ -194,4 +232,9 @@ pub struct JobRescalesSummary {
     /// What this crate has no name for.
     #[serde(flatten)]
     pub other: Other,
+}
+
+constructor! {
+    JobRescalesSummary(rescales_counts: RescalesCounts)
+    empty(rescales_duration_stats_in_millis, completed_rescales_duration_stats_in_millis, ignored_rescales_duration_stats_in_millis, failed_rescales_duration_stats_in_millis, other)
 }

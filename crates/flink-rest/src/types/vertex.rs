@@ -12,6 +12,7 @@ use crate::{ExecutionState, JobVertexId};
 
 /// A vertex with its subtasks' current attempts; answers `/jobs/:jobid/vertices/:vertexid`. As old as `/jobs/:jobid` may be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JobVertexDetailsInfo {
     /// The vertex.
     pub id: JobVertexId,
@@ -42,10 +43,17 @@ pub struct JobVertexDetailsInfo {
     pub other: Other,
 }
 
+constructor! {
+    JobVertexDetailsInfo(id: JobVertexId, subtasks: Vec<SubtaskExecutionAttemptDetailsInfo>)
+    unset(parallelism, now)
+    empty(name, max_parallelism, aggregated, other)
+}
+
 /// One attempt to run a subtask; answers `/jobs/:jobid/vertices/:vertexid/subtasks/:subtaskindex/attempts/:attempt`, where the
 /// last `jobmanager.execution.attempts-history-size` attempts can be asked for, 16 by default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct SubtaskExecutionAttemptDetailsInfo {
     /// The subtask's index, from 0.
     #[serde(deserialize_with = "integer")]
@@ -87,6 +95,12 @@ pub struct SubtaskExecutionAttemptDetailsInfo {
     pub other: Other,
 }
 
+constructor! {
+    SubtaskExecutionAttemptDetailsInfo(subtask: i64, status: ExecutionState, attempt: i64)
+    unset(start_time, end_time, duration)
+    empty(host, endpoint, taskmanager_id, status_duration, metrics, other_concurrent_attempts, other)
+}
+
 impl SubtaskExecutionAttemptDetailsInfo {
     /// Where it runs, by whichever name the version has for it.
     pub fn location(&self) -> Option<&str> {
@@ -97,6 +111,7 @@ impl SubtaskExecutionAttemptDetailsInfo {
 /// When the current attempt of each subtask of a vertex entered which state; answers
 /// `/jobs/:jobid/vertices/:vertexid/subtasktimes`. As old as `/jobs/:jobid` may be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SubtasksTimesInfo {
     /// The vertex.
     pub id: JobVertexId,
@@ -113,8 +128,15 @@ pub struct SubtasksTimesInfo {
     pub other: Other,
 }
 
+constructor! {
+    SubtasksTimesInfo(id: JobVertexId, subtasks: Vec<SubtaskTimeInfo>)
+    unset(now)
+    empty(name, other)
+}
+
 /// When a subtask's current attempt entered which state, as `SubtasksTimesInfo.SubtaskTimeInfo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SubtaskTimeInfo {
     /// The subtask's index, from 0.
     #[serde(deserialize_with = "integer")]
@@ -136,6 +158,12 @@ pub struct SubtaskTimeInfo {
     pub other: Other,
 }
 
+constructor! {
+    SubtaskTimeInfo(subtask: i64, timestamps: BTreeMap<ExecutionState, i64>)
+    unset(duration)
+    empty(host, endpoint, other)
+}
+
 impl SubtaskTimeInfo {
     /// Where it runs, by whichever name the version has for it.
     pub fn location(&self) -> Option<&str> {
@@ -146,6 +174,7 @@ impl SubtaskTimeInfo {
 /// What a vertex or a subtask has read and written. The numbers are as old as metrics are, and complete only where the flags say so.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
+#[non_exhaustive]
 pub struct IoMetricsInfo {
     /// Bytes read.
     pub read_bytes: i64,
@@ -180,6 +209,7 @@ pub struct IoMetricsInfo {
 /// Subtasks in summary: of each number `min`, `max`, `avg`, `sum` and percentiles.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
+#[non_exhaustive]
 pub struct AggregatedTaskDetailsInfo {
     /// Of what they have read and written.
     pub metrics: BTreeMap<String, BTreeMap<String, i64>>,
@@ -192,6 +222,7 @@ pub struct AggregatedTaskDetailsInfo {
 
 /// A vertex's subtasks by TaskManager; answers `/jobs/:jobid/vertices/:vertexid/taskmanagers`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JobVertexTaskManagersInfo {
     /// The vertex.
     pub id: JobVertexId,
@@ -208,9 +239,16 @@ pub struct JobVertexTaskManagersInfo {
     pub other: Other,
 }
 
+constructor! {
+    JobVertexTaskManagersInfo(id: JobVertexId, taskmanagers: Vec<VertexTaskManagerInfo>)
+    unset(now)
+    empty(name, other)
+}
+
 /// What a TaskManager runs of a vertex, as `JobVertexTaskManagersInfo.TaskManagersInfo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct VertexTaskManagerInfo {
     /// Its host and port; up to 1.20.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -246,9 +284,16 @@ pub struct VertexTaskManagerInfo {
     pub other: Other,
 }
 
+constructor! {
+    VertexTaskManagerInfo(status: ExecutionState)
+    unset(start_time, end_time, duration)
+    empty(host, endpoint, taskmanager_id, metrics, status_counts, aggregated, other)
+}
+
 /// How back-pressured a vertex is; answers `/jobs/:jobid/vertices/:vertexid/backpressure`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct JobVertexBackPressureInfo {
     /// `ok`, or `deprecated` while there is nothing newer or nothing at all.
     pub status: String,
@@ -266,8 +311,14 @@ pub struct JobVertexBackPressureInfo {
     pub other: Other,
 }
 
+constructor! {
+    JobVertexBackPressureInfo(status: impl Into<String>)
+    empty(backpressure_level, end_timestamp, subtasks, other)
+}
+
 /// How back-pressured a subtask is, as `JobVertexBackPressureInfo.SubtaskBackPressureInfo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SubtaskBackPressureInfo {
     /// The subtask's index, from 0.
     #[serde(deserialize_with = "integer")]
@@ -289,9 +340,15 @@ pub struct SubtaskBackPressureInfo {
     pub other: Other,
 }
 
+constructor! {
+    SubtaskBackPressureInfo(subtask: i64)
+    empty(backpressure_level, ratio, idle_ratio, busy_ratio, other)
+}
+
 /// Where a vertex spends its time; answers `/jobs/:jobid/vertices/:vertexid/flamegraph`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct VertexFlameGraph {
     /// When it was sampled, in milliseconds since the epoch; negative while there is nothing to show.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
@@ -304,8 +361,15 @@ pub struct VertexFlameGraph {
     pub other: Other,
 }
 
+constructor! {
+    VertexFlameGraph()
+    unset(end_timestamp)
+    empty(data, other)
+}
+
 /// A frame of a flame graph, as `VertexFlameGraph.Node`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FlameGraphNode {
     /// The method.
     pub name: String,
@@ -317,4 +381,9 @@ pub struct FlameGraphNode {
     /// What this crate has no name for.
     #[serde(flatten)]
     pub other: Other,
+}
+
+constructor! {
+    FlameGraphNode(name: impl Into<String>, value: i64)
+    empty(children, other)
 }

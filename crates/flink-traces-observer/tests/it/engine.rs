@@ -1,7 +1,6 @@
 //! The observer watches a tracked engine over REST, and derives what the engine's trackers
 //! reported.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -153,7 +152,7 @@ async fn watched_engine_equals_its_trackers() {
     let cluster = Arc::new(TrackedCluster::new(info, clock.clone()));
     let mut engine = Engine::new();
     cluster.add_job(engine.job.clone());
-    let options = ServerOptions { address: SocketAddr::from(([127, 0, 0, 1], 0)), ..ServerOptions::default() };
+    let options = ServerOptions::new(([127, 0, 0, 1], 0));
     let server = RestServer::bind(cluster, options).await.unwrap();
     let client = Client::new(&format!("http://{}", server.local_addr().unwrap())).unwrap();
     let (_stop, stopped) = oneshot::channel::<()>();

@@ -23,42 +23,34 @@ const NO_EXTERNAL_PATH: &str = "<checkpoint-not-externally-addressable>";
 const ALIGNMENT_BUFFERED: i64 = 0;
 
 pub(super) fn statistics(snapshot: &CheckpointStatsSnapshot) -> CheckpointingStatistics {
-    let counts = snapshot.counts;
-    let summary = &snapshot.summary;
-    CheckpointingStatistics {
-        counts: CheckpointCounts {
-            restored: counts.restored,
-            total: counts.total,
-            in_progress: counts.in_progress,
-            completed: counts.completed,
-            failed: counts.failed,
-            other: Default::default(),
-        },
-        summary: Some(CheckpointSummary {
-            checkpointed_size: Some(with_quantiles(&summary.checkpointed_size)),
-            state_size: Some(with_quantiles(&summary.state_size)),
-            end_to_end_duration: Some(with_quantiles(&summary.end_to_end_duration)),
-            alignment_buffered: Some(nothing_buffered()),
-            processed_data: Some(with_quantiles(&summary.processed_data)),
-            persisted_data: Some(with_quantiles(&summary.persisted_data)),
-            other: Default::default(),
-        }),
-        latest: LatestCheckpoints {
-            completed: snapshot.latest_completed.as_deref().map(checkpoint),
-            savepoint: snapshot.latest_savepoint.as_deref().map(checkpoint),
-            failed: snapshot.latest_failed.as_deref().map(checkpoint),
-            restored: snapshot.latest_restored.as_ref().map(|restored| RestoredCheckpointStatistics {
-                id: restored.checkpoint_id,
-                restore_timestamp: restored.restore_timestamp,
-                is_savepoint: restored.is_savepoint,
-                external_path: restored.external_path.clone(),
-                other: Default::default(),
-            }),
-            other: Default::default(),
-        },
-        history: snapshot.history.iter().map(|known| checkpoint(known)).collect(),
-        other: Default::default(),
-    }
+    let mut counts = CheckpointCounts::default();
+    counts.restored = snapshot.counts.restored;
+    counts.total = snapshot.counts.total;
+    counts.in_progress = snapshot.counts.in_progress;
+    counts.completed = snapshot.counts.completed;
+    counts.failed = snapshot.counts.failed;
+    let mut summary = CheckpointSummary::default();
+    summary.checkpointed_size = Some(with_quantiles(&snapshot.summary.checkpointed_size));
+    summary.state_size = Some(with_quantiles(&snapshot.summary.state_size));
+    summary.end_to_end_duration = Some(with_quantiles(&snapshot.summary.end_to_end_duration));
+    summary.alignment_buffered = Some(nothing_buffered());
+    summary.processed_data = Some(with_quantiles(&snapshot.summary.processed_data));
+    summary.persisted_data = Some(with_quantiles(&snapshot.summary.persisted_data));
+    let mut latest = LatestCheckpoints::default();
+    latest.completed = snapshot.latest_completed.as_deref().map(checkpoint);
+    latest.savepoint = snapshot.latest_savepoint.as_deref().map(checkpoint);
+    latest.failed = snapshot.latest_failed.as_deref().map(checkpoint);
+    latest.restored = snapshot.latest_restored.as_ref().map(|known| {
+        let mut restored = RestoredCheckpointStatistics::new(known.checkpoint_id, known.restore_timestamp);
+        restored.is_savepoint = known.is_savepoint;
+        restored.external_path = known.external_path.clone();
+        restored
+    });
+    let history = snapshot.history.iter().map(|known| checkpoint(known)).collect();
+    let mut statistics = CheckpointingStatistics::new(counts, history);
+    statistics.summary = Some(summary);
+    statistics.latest = latest;
+    statistics
 }
 
 /// A checkpoint without its tasks, as it is in a history.
@@ -66,55 +58,54 @@ fn checkpoint(known: &TrackedCheckpoint) -> CheckpointStatistics {
     let status = known.status();
     let is_completed = status == CheckpointStatus::Completed;
     let failure = known.failure();
-    CheckpointStatistics {
-        class_name: Some(status.name().to_lowercase()),
-        id: known.checkpoint_id(),
-        status: WireStatus::from(status.name().to_owned()),
-        is_savepoint: known.checkpoint_type().is_savepoint(),
-        savepoint_format: known.checkpoint_type().is_savepoint().then(|| "CANONICAL".to_owned()),
-        trigger_timestamp: known.trigger_timestamp(),
-        latest_ack_timestamp: known.latest_ack_timestamp().unwrap_or(UNSET),
-        checkpointed_size: Some(known.checkpointed_size()),
-        state_size: known.state_size(),
-        end_to_end_duration: known.end_to_end_duration().unwrap_or(UNSET),
-        alignment_buffered: ALIGNMENT_BUFFERED,
-        processed_data: Some(known.processed_data()),
-        persisted_data: Some(known.persisted_data()),
-        num_subtasks: known.number_of_subtasks() as i64,
-        num_acknowledged_subtasks: known.number_of_acknowledged_subtasks() as i64,
-        checkpoint_type: Some(wire_type(known)),
-        tasks: BTreeMap::new(),
-        external_path: is_completed.then(|| known.external_path().unwrap_or(NO_EXTERNAL_PATH).to_owned()),
-        discarded: is_completed.then(|| known.is_discarded()),
-        failure_timestamp: failure.map(|failure| failure.timestamp),
-        failure_message: failure.map(|failure| failure.message.clone()),
-        other: Default::default(),
-    }
+    let mut statistics = CheckpointStatistics::new(
+        known.checkpoint_id(),
+        WireStatus::from(status.name().to_owned()),
+        known.trigger_timestamp(),
+    );
+    statistics.class_name = Some(status.name().to_lowercase());
+    statistics.is_savepoint = known.checkpoint_type().is_savepoint();
+    statistics.savepoint_format = known.checkpoint_type().is_savepoint().then(|| "CANONICAL".to_owned());
+    statistics.latest_ack_timestamp = known.latest_ack_timestamp().unwrap_or(UNSET);
+    statistics.checkpointed_size = Some(known.checkpointed_size());
+    statistics.state_size = known.state_size();
+    statistics.end_to_end_duration = known.end_to_end_duration().unwrap_or(UNSET);
+    statistics.alignment_buffered = ALIGNMENT_BUFFERED;
+    statistics.processed_data = Some(known.processed_data());
+    statistics.persisted_data = Some(known.persisted_data());
+    statistics.num_subtasks = known.number_of_subtasks() as i64;
+    statistics.num_acknowledged_subtasks = known.number_of_acknowledged_subtasks() as i64;
+    statistics.checkpoint_type = Some(wire_type(known));
+    statistics.external_path = is_completed.then(|| known.external_path().unwrap_or(NO_EXTERNAL_PATH).to_owned());
+    statistics.discarded = is_completed.then(|| known.is_discarded());
+    statistics.failure_timestamp = failure.map(|failure| failure.timestamp);
+    statistics.failure_message = failure.map(|failure| failure.message.clone());
+    statistics
 }
 
 /// A checkpoint with its tasks.
 pub(super) fn details(known: &TrackedCheckpoint) -> Result<CheckpointStatistics, InvalidId> {
     let tasks: Result<_, _> =
         known.tasks().map(|of| Ok((JobVertexId::new(of.info().job_vertex_id.as_str())?, task(known, of)))).collect();
-    Ok(CheckpointStatistics { tasks: tasks?, ..checkpoint(known) })
+    let mut statistics = checkpoint(known);
+    statistics.tasks = tasks?;
+    Ok(statistics)
 }
 
 fn task(known: &TrackedCheckpoint, task: &TrackedTask) -> TaskCheckpointStatistics {
     let sum = |metric| task.summary(metric).sum();
-    TaskCheckpointStatistics {
-        id: known.checkpoint_id(),
-        status: WireStatus::from(known.status().name().to_owned()),
-        latest_ack_timestamp: task.latest_ack_timestamp().unwrap_or(UNSET),
-        checkpointed_size: Some(sum(SubtaskMetric::CheckpointedSizeBytes)),
-        state_size: sum(SubtaskMetric::StateSizeBytes),
-        end_to_end_duration: since_trigger(known, task.latest_ack_timestamp()),
-        alignment_buffered: ALIGNMENT_BUFFERED,
-        processed_data: Some(sum(SubtaskMetric::ProcessedDataBytes)),
-        persisted_data: Some(sum(SubtaskMetric::PersistedDataBytes)),
-        num_subtasks: task.info().parallelism.into(),
-        num_acknowledged_subtasks: task.number_of_acknowledged_subtasks() as i64,
-        other: Default::default(),
-    }
+    let mut statistics =
+        TaskCheckpointStatistics::new(known.checkpoint_id(), WireStatus::from(known.status().name().to_owned()));
+    statistics.latest_ack_timestamp = task.latest_ack_timestamp().unwrap_or(UNSET);
+    statistics.checkpointed_size = Some(sum(SubtaskMetric::CheckpointedSizeBytes));
+    statistics.state_size = sum(SubtaskMetric::StateSizeBytes);
+    statistics.end_to_end_duration = since_trigger(known, task.latest_ack_timestamp());
+    statistics.alignment_buffered = ALIGNMENT_BUFFERED;
+    statistics.processed_data = Some(sum(SubtaskMetric::ProcessedDataBytes));
+    statistics.persisted_data = Some(sum(SubtaskMetric::PersistedDataBytes));
+    statistics.num_subtasks = task.info().parallelism.into();
+    statistics.num_acknowledged_subtasks = task.number_of_acknowledged_subtasks() as i64;
+    statistics
 }
 
 /// A task of a checkpoint with its subtasks.
@@ -128,85 +119,63 @@ pub(super) fn subtasks(known: &TrackedCheckpoint, of: &TrackedTask) -> TaskCheck
         Some(stats) => acknowledged(known, stats),
         None => pending(index),
     });
-    TaskCheckpointStatisticsWithSubtaskDetails {
-        id: numbers.id,
-        status: numbers.status,
-        latest_ack_timestamp: numbers.latest_ack_timestamp,
-        checkpointed_size: numbers.checkpointed_size,
-        state_size: Some(numbers.state_size),
-        end_to_end_duration: Some(numbers.end_to_end_duration),
-        alignment_buffered: Some(numbers.alignment_buffered),
-        processed_data: numbers.processed_data,
-        persisted_data: numbers.persisted_data,
-        num_subtasks: Some(numbers.num_subtasks),
-        num_acknowledged_subtasks: Some(numbers.num_acknowledged_subtasks),
-        summary: Some(SubtasksSummary {
-            checkpointed_size: Some(summary(SubtaskMetric::CheckpointedSizeBytes)),
-            state_size: Some(summary(SubtaskMetric::StateSizeBytes)),
-            end_to_end_duration: Some(without_quantiles(&durations)),
-            checkpoint_duration: BTreeMap::from([
-                ("sync".to_owned(), summary(SubtaskMetric::SyncCheckpointDurationMs)),
-                ("async".to_owned(), summary(SubtaskMetric::AsyncCheckpointDurationMs)),
-            ]),
-            alignment: BTreeMap::from([
-                ("buffered".to_owned(), nothing_buffered()),
-                ("processed".to_owned(), summary(SubtaskMetric::ProcessedDataBytes)),
-                ("persisted".to_owned(), summary(SubtaskMetric::PersistedDataBytes)),
-                ("duration".to_owned(), summary(SubtaskMetric::AlignmentDurationMs)),
-            ]),
-            start_delay: Some(summary(SubtaskMetric::CheckpointStartDelayMs)),
-            other: Default::default(),
-        }),
-        subtasks: all.collect(),
-        other: Default::default(),
-    }
+    let mut subtasks = SubtasksSummary::default();
+    subtasks.checkpointed_size = Some(summary(SubtaskMetric::CheckpointedSizeBytes));
+    subtasks.state_size = Some(summary(SubtaskMetric::StateSizeBytes));
+    subtasks.end_to_end_duration = Some(without_quantiles(&durations));
+    subtasks.checkpoint_duration = BTreeMap::from([
+        ("sync".to_owned(), summary(SubtaskMetric::SyncCheckpointDurationMs)),
+        ("async".to_owned(), summary(SubtaskMetric::AsyncCheckpointDurationMs)),
+    ]);
+    subtasks.alignment = BTreeMap::from([
+        ("buffered".to_owned(), nothing_buffered()),
+        ("processed".to_owned(), summary(SubtaskMetric::ProcessedDataBytes)),
+        ("persisted".to_owned(), summary(SubtaskMetric::PersistedDataBytes)),
+        ("duration".to_owned(), summary(SubtaskMetric::AlignmentDurationMs)),
+    ]);
+    subtasks.start_delay = Some(summary(SubtaskMetric::CheckpointStartDelayMs));
+    let mut task = TaskCheckpointStatisticsWithSubtaskDetails::new(numbers.id, numbers.status, all.collect());
+    task.latest_ack_timestamp = numbers.latest_ack_timestamp;
+    task.checkpointed_size = numbers.checkpointed_size;
+    task.state_size = Some(numbers.state_size);
+    task.end_to_end_duration = Some(numbers.end_to_end_duration);
+    task.alignment_buffered = Some(numbers.alignment_buffered);
+    task.processed_data = numbers.processed_data;
+    task.persisted_data = numbers.persisted_data;
+    task.num_subtasks = Some(numbers.num_subtasks);
+    task.num_acknowledged_subtasks = Some(numbers.num_acknowledged_subtasks);
+    task.summary = Some(subtasks);
+    task
 }
 
 fn acknowledged(known: &TrackedCheckpoint, subtask: &SubtaskStats) -> SubtaskCheckpointStatistics {
     let number = |metric| subtask.metric(metric).unwrap_or(UNSET);
-    SubtaskCheckpointStatistics {
-        class_name: Some("completed".to_owned()),
-        index: subtask.index,
-        status: SubtaskCheckpointStatus::Completed,
-        ack_timestamp: Some(subtask.ack_timestamp),
-        end_to_end_duration: Some(since_trigger(known, Some(subtask.ack_timestamp))),
-        checkpointed_size: Some(number(SubtaskMetric::CheckpointedSizeBytes)),
-        state_size: Some(number(SubtaskMetric::StateSizeBytes)),
-        checkpoint: Some(CheckpointDuration {
-            sync: number(SubtaskMetric::SyncCheckpointDurationMs),
-            async_: number(SubtaskMetric::AsyncCheckpointDurationMs),
-            other: Default::default(),
-        }),
-        alignment: Some(CheckpointAlignment {
-            buffered: ALIGNMENT_BUFFERED,
-            processed: Some(number(SubtaskMetric::ProcessedDataBytes)),
-            persisted: Some(number(SubtaskMetric::PersistedDataBytes)),
-            duration: number(SubtaskMetric::AlignmentDurationMs),
-            other: Default::default(),
-        }),
-        start_delay: Some(number(SubtaskMetric::CheckpointStartDelayMs)),
-        unaligned_checkpoint: Some(subtask.is_unaligned),
-        aborted: Some(!subtask.is_completed),
-        other: Default::default(),
-    }
+    let mut duration = CheckpointDuration::default();
+    duration.sync = number(SubtaskMetric::SyncCheckpointDurationMs);
+    duration.async_ = number(SubtaskMetric::AsyncCheckpointDurationMs);
+    let mut alignment = CheckpointAlignment::default();
+    alignment.buffered = ALIGNMENT_BUFFERED;
+    alignment.processed = Some(number(SubtaskMetric::ProcessedDataBytes));
+    alignment.persisted = Some(number(SubtaskMetric::PersistedDataBytes));
+    alignment.duration = number(SubtaskMetric::AlignmentDurationMs);
+    let mut statistics = SubtaskCheckpointStatistics::new(subtask.index, SubtaskCheckpointStatus::Completed);
+    statistics.class_name = Some("completed".to_owned());
+    statistics.ack_timestamp = Some(subtask.ack_timestamp);
+    statistics.end_to_end_duration = Some(since_trigger(known, Some(subtask.ack_timestamp)));
+    statistics.checkpointed_size = Some(number(SubtaskMetric::CheckpointedSizeBytes));
+    statistics.state_size = Some(number(SubtaskMetric::StateSizeBytes));
+    statistics.checkpoint = Some(duration);
+    statistics.alignment = Some(alignment);
+    statistics.start_delay = Some(number(SubtaskMetric::CheckpointStartDelayMs));
+    statistics.unaligned_checkpoint = Some(subtask.is_unaligned);
+    statistics.aborted = Some(!subtask.is_completed);
+    statistics
 }
 
 fn pending(index: i64) -> SubtaskCheckpointStatistics {
-    SubtaskCheckpointStatistics {
-        class_name: Some("pending".to_owned()),
-        index,
-        status: SubtaskCheckpointStatus::PendingOrFailed,
-        ack_timestamp: None,
-        end_to_end_duration: None,
-        checkpointed_size: None,
-        state_size: None,
-        checkpoint: None,
-        alignment: None,
-        start_delay: None,
-        unaligned_checkpoint: None,
-        aborted: None,
-        other: Default::default(),
-    }
+    let mut subtask = SubtaskCheckpointStatistics::new(index, SubtaskCheckpointStatus::PendingOrFailed);
+    subtask.class_name = Some("pending".to_owned());
+    subtask
 }
 
 fn since_trigger(known: &TrackedCheckpoint, ack_timestamp: Option<i64>) -> i64 {
@@ -226,33 +195,32 @@ fn wire_type(known: &TrackedCheckpoint) -> WireType {
 
 fn with_quantiles(summary: &StatsSummary) -> StatsSummaryDto {
     let [p50, p90, p95, p99, p999] = summary.quantiles([0.5, 0.9, 0.95, 0.99, 0.999]);
-    StatsSummaryDto { p50, p90, p95, p99, p999, ..without_quantiles(summary) }
+    let mut summary = without_quantiles(summary);
+    summary.p50 = p50;
+    summary.p90 = p90;
+    summary.p95 = p95;
+    summary.p99 = p99;
+    summary.p999 = p999;
+    summary
 }
 
 fn without_quantiles(summary: &StatsSummary) -> StatsSummaryDto {
-    StatsSummaryDto {
-        min: summary.minimum(),
-        max: summary.maximum(),
-        avg: summary.average(),
-        p50: f64::NAN,
-        p90: f64::NAN,
-        p95: f64::NAN,
-        p99: f64::NAN,
-        p999: f64::NAN,
-        other: Default::default(),
-    }
+    let mut distribution = StatsSummaryDto::default();
+    distribution.min = summary.minimum();
+    distribution.max = summary.maximum();
+    distribution.avg = summary.average();
+    distribution
 }
 
 fn nothing_buffered() -> StatsSummaryDto {
-    StatsSummaryDto {
-        min: 0,
-        max: 0,
-        avg: 0,
-        p50: 0.0,
-        p90: 0.0,
-        p95: 0.0,
-        p99: 0.0,
-        p999: 0.0,
-        other: Default::default(),
-    }
+    let mut summary = StatsSummaryDto::default();
+    summary.min = 0;
+    summary.max = 0;
+    summary.avg = 0;
+    summary.p50 = 0.0;
+    summary.p90 = 0.0;
+    summary.p95 = 0.0;
+    summary.p99 = 0.0;
+    summary.p999 = 0.0;
+    summary
 }

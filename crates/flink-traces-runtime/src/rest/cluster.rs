@@ -8,12 +8,11 @@ use flink_rest::types::{
     AggregatedMetricsResponseBody, ApplicationDetailsInfo, ApplicationExceptionsInfoWithHistory,
     AsynchronousOperationResult, CheckpointConfigInfo, CheckpointStatistics, CheckpointingStatistics,
     ClusterOverviewWithVersion, ConfigurationInfo, ConfigurationInfoEntry, DashboardConfiguration, EmptyResponseBody,
-    EnvironmentInfo, JobAccumulatorsInfo, JobConfigInfo, JobDetails, JobDetailsInfo, JobExceptionsInfoWithHistory,
-    JobIdWithStatus, JobIdsWithStatusOverview, JobPlanInfo, JobStatusInfo, JobVertexAccumulatorsInfo,
-    JobVertexDetailsInfo, JobVertexTaskManagersInfo, LogListInfo, Metric, MetricCollectionResponseBody,
-    MultipleApplicationsDetails, MultipleJobsDetails, OperationInfo, SubtaskExecutionAttemptDetailsInfo,
-    SubtasksAllAccumulatorsInfo, SubtasksTimesInfo, TaskCheckpointStatisticsWithSubtaskDetails, TaskManagerInfo,
-    TaskManagersInfo, TriggerResponse,
+    EnvironmentInfo, JobAccumulatorsInfo, JobConfigInfo, JobDetailsInfo, JobExceptionsInfoWithHistory, JobIdWithStatus,
+    JobIdsWithStatusOverview, JobPlanInfo, JobStatusInfo, JobVertexAccumulatorsInfo, JobVertexDetailsInfo,
+    JobVertexTaskManagersInfo, LogListInfo, Metric, MetricCollectionResponseBody, MultipleApplicationsDetails,
+    MultipleJobsDetails, OperationInfo, SubtaskExecutionAttemptDetailsInfo, SubtasksAllAccumulatorsInfo,
+    SubtasksTimesInfo, TaskCheckpointStatisticsWithSubtaskDetails, TaskManagerInfo, TaskManagersInfo, TriggerResponse,
 };
 use flink_rest::{
     Application, ApplicationExceptions, ApplicationId, ApplicationJobManagerConfig, ApplicationsOverview,
@@ -108,12 +107,8 @@ impl TrackedCluster {
     /// The same, which shows this configuration, with secrets masked.
     #[must_use]
     pub fn with_configuration(self, configuration: &Configuration) -> Self {
-        let entry = |(key, value): (&str, &ConfigValue)| ConfigurationInfoEntry {
-            key: key.to_owned(),
-            value: value.redacted(),
-            other: Default::default(),
-        };
-        Self { configuration: ConfigurationInfo { entries: configuration.iter().map(entry).collect() }, ..self }
+        let entry = |(key, value): (&str, &ConfigValue)| ConfigurationInfoEntry::new(key, value.redacted());
+        Self { configuration: ConfigurationInfo::new(configuration.iter().map(entry).collect()), ..self }
     }
 
     /// The same, whose jobs can be cancelled, stopped and so on: all that the gateway implements.
@@ -228,7 +223,7 @@ impl TrackedCluster {
             }
             begin(gateway, job.as_str(), operation).map_err(|NotSupported| unknown(request))
         })?;
-        Ok(TriggerResponse { request_id, other: Default::default() })
+        Ok(TriggerResponse::new(request_id))
     }
 }
 
@@ -265,60 +260,53 @@ impl RestService for TrackedCluster {
             ("web-rescale", false),
             ("web-history", false),
         ];
-        Ok(DashboardConfiguration {
-            refresh_interval: self.info.refresh_interval,
-            timezone_name: "Coordinated Universal Time".to_owned(),
-            timezone_offset: Some(0),
-            flink_version: self.info.flink_version.clone(),
-            flink_revision: self.info.revision.clone(),
-            features: features.map(|(feature, is_on)| (feature.to_owned(), is_on)).into(),
-            other: Default::default(),
-        })
+        let mut config = DashboardConfiguration::new(self.info.flink_version.clone());
+        config.refresh_interval = self.info.refresh_interval;
+        config.timezone_name = "Coordinated Universal Time".to_owned();
+        config.timezone_offset = Some(0);
+        config.flink_revision = self.info.revision.clone();
+        config.features = features.map(|(feature, is_on)| (feature.to_owned(), is_on)).into();
+        Ok(config)
     }
 
     async fn overview(&self, _: Overview) -> Result<ClusterOverviewWithVersion, RestError> {
         let jobs = self.all();
         let count = |wanted: &dyn Fn(JobStatus) -> bool| jobs.iter().filter(|job| wanted(job.status())).count() as i64;
         let (task_managers, allocated) = (self.all_task_managers(), AllocatedSlots::of(&jobs));
-        Ok(ClusterOverviewWithVersion {
-            taskmanagers: task_managers.len() as i64,
-            taskmanagers_blocked: None,
-            slots_total: task_managers.iter().map(|task_manager| i64::from(task_manager.registration.slots)).sum(),
-            slots_available: task_managers.iter().map(|task_manager| task_manager.free_slots(&allocated)).sum(),
-            slots_free_and_blocked: None,
-            jobs_running: count(&|status| !status.is_terminal()),
-            jobs_finished: count(&|status| status == JobStatus::Finished),
-            jobs_cancelled: count(&|status| status == JobStatus::Canceled),
-            jobs_failed: count(&|status| status == JobStatus::Failed),
-            flink_version: self.info.flink_version.clone(),
-            flink_commit: self.info.revision.clone(),
-            other: Default::default(),
-        })
+        let mut overview = ClusterOverviewWithVersion::new(self.info.flink_version.clone());
+        overview.taskmanagers = task_managers.len() as i64;
+        overview.slots_total =
+            task_managers.iter().map(|task_manager| i64::from(task_manager.registration.slots)).sum();
+        overview.slots_available = task_managers.iter().map(|task_manager| task_manager.free_slots(&allocated)).sum();
+        overview.jobs_running = count(&|status| !status.is_terminal());
+        overview.jobs_finished = count(&|status| status == JobStatus::Finished);
+        overview.jobs_cancelled = count(&|status| status == JobStatus::Canceled);
+        overview.jobs_failed = count(&|status| status == JobStatus::Failed);
+        overview.flink_commit = self.info.revision.clone();
+        Ok(overview)
     }
 
     async fn jobs(&self, _: Jobs) -> Result<JobIdsWithStatusOverview, RestError> {
         let now = self.now();
         let jobs = self.all().into_iter().map(|job| {
             let details = job.details(now);
-            JobIdWithStatus { id: details.jid, status: details.state, other: Default::default() }
+            JobIdWithStatus::new(details.jid, details.state)
         });
-        Ok(JobIdsWithStatusOverview { jobs: jobs.collect(), other: Default::default() })
+        Ok(JobIdsWithStatusOverview::new(jobs.collect()))
     }
 
     async fn jobs_overview(&self, _: JobsOverview) -> Result<MultipleJobsDetails, RestError> {
         let (now, version) = (self.now(), FlinkVersion::from_str(&self.info.flink_version));
         let has = |major, minor| !version.is_ok_and(|version| version < FlinkVersion::new(major, minor));
         let jobs = self.all().into_iter().map(|job| {
-            let details = job.details(now);
-            JobDetails {
-                // Without it the command line of 2.x reads nothing; that of 1.17 or 1.18 does not with any field that it does not know.
-                pending_operators: details.pending_operators.filter(|_| has(2, 0)),
-                job_type: details.job_type.filter(|_| has(2, 3)),
-                scheduler_type: details.scheduler_type.filter(|_| has(2, 3)),
-                ..details
-            }
+            let mut details = job.details(now);
+            // Without it the command line of 2.x reads nothing; that of 1.17 or 1.18 does not with any field that it does not know.
+            details.pending_operators = details.pending_operators.filter(|_| has(2, 0));
+            details.job_type = details.job_type.filter(|_| has(2, 3));
+            details.scheduler_type = details.scheduler_type.filter(|_| has(2, 3));
+            details
         });
-        Ok(MultipleJobsDetails { jobs: jobs.collect(), other: Default::default() })
+        Ok(MultipleJobsDetails::new(jobs.collect()))
     }
 
     async fn job(&self, request: Job) -> Result<JobDetailsInfo, RestError> {
@@ -327,7 +315,7 @@ impl RestService for TrackedCluster {
 
     async fn job_state(&self, request: JobState) -> Result<JobStatusInfo, RestError> {
         let status = self.find(&request.job)?.details(self.now()).state;
-        Ok(JobStatusInfo { status, other: Default::default() })
+        Ok(JobStatusInfo::new(status))
     }
 
     async fn job_config(&self, request: JobConfig) -> Result<JobConfigInfo, RestError> {
@@ -335,7 +323,7 @@ impl RestService for TrackedCluster {
     }
 
     async fn job_plan(&self, request: JobPlan) -> Result<JobPlanInfo, RestError> {
-        Ok(JobPlanInfo { plan: self.find(&request.job)?.plan(), other: Default::default() })
+        Ok(JobPlanInfo::new(self.find(&request.job)?.plan()))
     }
 
     async fn job_exceptions(&self, request: JobExceptions) -> Result<JobExceptionsInfoWithHistory, RestError> {
@@ -404,14 +392,14 @@ impl RestService for TrackedCluster {
     /// There are none, but the web UI asks.
     async fn subtasks_metrics(&self, request: SubtasksMetrics) -> Result<AggregatedMetricsResponseBody, RestError> {
         self.find(&request.job)?;
-        Ok(AggregatedMetricsResponseBody { metrics: Vec::new() })
+        Ok(AggregatedMetricsResponseBody::new(Vec::new()))
     }
 
     /// Each job is one, as if it had been run by itself. The web UI begins with these.
     async fn applications_overview(&self, _: ApplicationsOverview) -> Result<MultipleApplicationsDetails, RestError> {
         let now = self.now();
         let applications = self.all().into_iter().map(|job| job.application(now)).collect::<Result<_, _>>();
-        Ok(MultipleApplicationsDetails { applications: applications.map_err(internal)?, other: Default::default() })
+        Ok(MultipleApplicationsDetails::new(applications.map_err(internal)?))
     }
 
     async fn application(&self, request: Application) -> Result<ApplicationDetailsInfo, RestError> {
@@ -465,12 +453,13 @@ impl RestService for TrackedCluster {
 
     async fn task_managers(&self, _: TaskManagers) -> Result<TaskManagersInfo, RestError> {
         let (allocated, now) = (AllocatedSlots::of(&self.all()), self.now());
-        let taskmanagers = self.all_task_managers().into_iter().map(|task_manager| TaskManagerInfo {
-            metrics: None,
-            allocated_slots: None,
-            ..task_manager.info(&allocated, now)
+        let taskmanagers = self.all_task_managers().into_iter().map(|task_manager| {
+            let mut info = task_manager.info(&allocated, now);
+            info.metrics = None;
+            info.allocated_slots = None;
+            info
         });
-        Ok(TaskManagersInfo { taskmanagers: taskmanagers.collect(), other: Default::default() })
+        Ok(TaskManagersInfo::new(taskmanagers.collect()))
     }
 
     async fn task_manager(&self, request: flink_rest::TaskManager) -> Result<TaskManagerInfo, RestError> {
@@ -484,7 +473,7 @@ impl RestService for TrackedCluster {
         request: TaskManagerMetrics,
     ) -> Result<MetricCollectionResponseBody, RestError> {
         self.find_task_manager(&request.task_manager)?;
-        Ok(MetricCollectionResponseBody { metrics: Vec::new() })
+        Ok(MetricCollectionResponseBody::new(Vec::new()))
     }
 
     /// There are none, but the web UI asks.
@@ -506,7 +495,7 @@ impl RestService for TrackedCluster {
     async fn vertex_accumulators(&self, request: VertexAccumulators) -> Result<JobVertexAccumulatorsInfo, RestError> {
         let known = self.find(&request.job)?.subtasks_accumulators(&request.vertex);
         let SubtasksAllAccumulatorsInfo { id, .. } = known.ok_or_else(|| no_vertex(&request.vertex))?;
-        Ok(JobVertexAccumulatorsInfo { id, user_accumulators: Vec::new(), other: Default::default() })
+        Ok(JobVertexAccumulatorsInfo::new(id, Vec::new()))
     }
 
     async fn subtasks_accumulators(
@@ -520,13 +509,13 @@ impl RestService for TrackedCluster {
     /// There are none, but the web UI asks.
     async fn vertex_metrics(&self, request: VertexMetrics) -> Result<MetricCollectionResponseBody, RestError> {
         self.find(&request.job)?;
-        Ok(MetricCollectionResponseBody { metrics: Vec::new() })
+        Ok(MetricCollectionResponseBody::new(Vec::new()))
     }
 
     /// There are none, but the web UI asks.
     async fn watermarks(&self, request: Watermarks) -> Result<MetricCollectionResponseBody, RestError> {
         self.find(&request.job)?;
-        Ok(MetricCollectionResponseBody { metrics: Vec::new() })
+        Ok(MetricCollectionResponseBody::new(Vec::new()))
     }
 
     async fn cancel_job(&self, request: CancelJob) -> Result<EmptyResponseBody, RestError> {
@@ -573,7 +562,10 @@ impl RestService for TrackedCluster {
         self.gateway(&request)?;
         self.checkpoints.status(&request.job, &request.trigger, |result| {
             let (checkpoint_id, checkpoint_failure_cause) = (result.as_ref().ok().copied(), result.err());
-            OperationInfo { checkpoint_id, checkpoint_failure_cause, ..OperationInfo::default() }
+            let mut operation = OperationInfo::default();
+            operation.checkpoint_id = checkpoint_id;
+            operation.checkpoint_failure_cause = checkpoint_failure_cause;
+            operation
         })
     }
 
@@ -607,7 +599,10 @@ impl RestService for TrackedCluster {
         self.gateway(&request)?;
         self.savepoints.status(&request.job, &request.trigger, |result| {
             let (location, failure_cause) = (result.as_ref().ok().cloned(), result.err());
-            OperationInfo { location, failure_cause, ..OperationInfo::default() }
+            let mut operation = OperationInfo::default();
+            operation.location = location;
+            operation.failure_cause = failure_cause;
+            operation
         })
     }
 
@@ -620,12 +615,12 @@ impl RestService for TrackedCluster {
 /// Those of the metrics that are asked for by name, or the names of all.
 fn metrics<'a>(known: impl IntoIterator<Item = (&'a str, String)>, names: &[String]) -> MetricCollectionResponseBody {
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-    let metrics = known.into_iter().filter(|(name, _)| wanted(name)).map(|(name, value)| Metric {
-        id: name.to_owned(),
-        value: (!names.is_empty()).then_some(value),
-        other: Default::default(),
+    let metrics = known.into_iter().filter(|(name, _)| wanted(name)).map(|(name, value)| {
+        let mut metric = Metric::new(name);
+        metric.value = (!names.is_empty()).then_some(value);
+        metric
     });
-    MetricCollectionResponseBody { metrics: metrics.collect() }
+    MetricCollectionResponseBody::new(metrics.collect())
 }
 
 /// As Java prints it.

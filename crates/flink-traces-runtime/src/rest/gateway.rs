@@ -222,8 +222,10 @@ impl<T> Operations<T> {
             .get()
             .map(|(_, result)| done(result.clone().map_err(|message| SerializedThrowable::new(FAILURE, &message))));
         let id = if operation.is_some() { QueueStatusId::Completed } else { QueueStatusId::InProgress };
-        let status = QueueStatus { id, other: Default::default() };
-        Ok(AsynchronousOperationResult { status, operation, other: Default::default() })
+        let status = QueueStatus::new(id);
+        let mut result = AsynchronousOperationResult::new(status);
+        result.operation = operation;
+        Ok(result)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known<T>> {

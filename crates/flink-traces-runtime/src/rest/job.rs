@@ -237,18 +237,15 @@ impl TrackedJob {
         let place = attempt.and_then(|attempt| self.subtask(&state, attempt)).map(|subtask| subtask.place.clone());
         let place = place.unwrap_or_default();
         let name = attempt.and_then(|attempt| self.task_name(attempt, place.task_name.as_deref()));
-        state.failures.push_front(ExceptionInfo {
-            exception_name: failure.error_type.unwrap_or_default().to_owned(),
-            stacktrace: stacktrace(failure),
-            timestamp: failure.timestamp,
-            failure_labels: Some(failure.labels.iter().cloned().collect()),
-            task_name: name,
-            endpoint: place.endpoint,
-            location: None,
-            task_manager_id: place.task_manager_id,
-            concurrent_exceptions: Some(Vec::new()),
-            other: Default::default(),
-        });
+        let mut exception = ExceptionInfo::new(failure.timestamp);
+        exception.exception_name = failure.error_type.unwrap_or_default().to_owned();
+        exception.stacktrace = stacktrace(failure);
+        exception.failure_labels = Some(failure.labels.iter().cloned().collect());
+        exception.task_name = name;
+        exception.endpoint = place.endpoint;
+        exception.task_manager_id = place.task_manager_id;
+        exception.concurrent_exceptions = Some(Vec::new());
+        state.failures.push_front(exception);
         state.is_truncated |= state.failures.len() > EXCEPTION_HISTORY_SIZE;
         state.failures.truncate(EXCEPTION_HISTORY_SIZE);
     }
@@ -328,35 +325,31 @@ impl TrackedJob {
         let mut tasks: BTreeMap<String, i64> =
             ExecutionState::ALL.map(|wanted| (wanted.name().to_lowercase(), count(wanted))).into();
         tasks.insert("total".to_owned(), all().count() as i64);
-        JobDetails {
-            jid: self.job_id.clone(),
-            name: self.info.name.clone(),
-            start_time: state.start_time,
-            end_time: state.end_time(),
-            duration: state.duration(now),
-            state: wire_status(state.status),
-            last_modification: state.last_modification,
-            tasks,
-            pending_operators: Some(0),
-            job_type: Some("STREAMING".to_owned()),
-            scheduler_type: Some("Default".to_owned()),
-            other: Default::default(),
-        }
+        let mut details = JobDetails::new(self.job_id.clone(), state.start_time, wire_status(state.status));
+        details.name = self.info.name.clone();
+        details.end_time = state.end_time();
+        details.duration = state.duration(now);
+        details.last_modification = state.last_modification;
+        details.tasks = tasks;
+        details.pending_operators = Some(0);
+        details.job_type = Some("STREAMING".to_owned());
+        details.scheduler_type = Some("Default".to_owned());
+        details
     }
 
     /// The application that runs this job and no other; it has the job's id.
     pub(super) fn application(&self, now: i64) -> Result<ApplicationDetails, InvalidId> {
         let job = self.details(now);
-        Ok(ApplicationDetails {
-            id: ApplicationId::new(self.job_id.as_str())?,
-            name: job.name,
-            start_time: job.start_time,
-            end_time: job.end_time,
-            duration: job.duration,
-            status: application_status(self.status()).to_owned(),
-            jobs: [(job.state, 1)].into(),
-            other: Default::default(),
-        })
+        let mut application = ApplicationDetails::new(
+            ApplicationId::new(self.job_id.as_str())?,
+            application_status(self.status()).to_owned(),
+        );
+        application.name = job.name;
+        application.start_time = job.start_time;
+        application.end_time = job.end_time;
+        application.duration = job.duration;
+        application.jobs = [(job.state, 1)].into();
+        Ok(application)
     }
 
     pub(super) fn application_info(&self, now: i64) -> Result<ApplicationDetailsInfo, InvalidId> {
@@ -369,8 +362,14 @@ impl TrackedJob {
         let timestamps = APPLICATION_STATUSES.map(entered).into();
         drop(state);
         let jobs = vec![self.details(now)];
-        let other = Default::default();
-        Ok(ApplicationDetailsInfo { id, name, status, start_time, end_time, duration, timestamps, jobs, other })
+        let mut application = ApplicationDetailsInfo::new(id, status);
+        application.name = name;
+        application.start_time = start_time;
+        application.end_time = end_time;
+        application.duration = duration;
+        application.timestamps = timestamps;
+        application.jobs = jobs;
+        Ok(application)
     }
 
     pub(super) fn details_info(&self, now: i64) -> JobDetailsInfo {
@@ -385,98 +384,88 @@ impl TrackedJob {
         let mut other = flink_rest::types::Other::new();
         other.insert("isStoppable".to_owned(), false.into());
         other.insert("maxParallelism".to_owned(), UNSET.into());
-        JobDetailsInfo {
-            jid: self.job_id.clone(),
-            name: self.info.name.clone(),
-            state: wire_status(state.status),
-            start_time: state.start_time,
-            end_time: state.end_time(),
-            duration: state.duration(now),
-            now,
-            timestamps: JobStatus::ALL.map(entered).into(),
-            vertices,
-            status_counts,
-            job_type: Some("STREAMING".to_owned()),
-            scheduler_type: Some("Default".to_owned()),
-            pending_operators: Some(0),
-            application_id: Some(self.info.job_id.clone()),
-            plan: Some(self.plan()),
-            other,
-        }
+        let mut details = JobDetailsInfo::new(self.job_id.clone(), wire_status(state.status), state.start_time);
+        details.name = self.info.name.clone();
+        details.end_time = state.end_time();
+        details.duration = state.duration(now);
+        details.now = now;
+        details.timestamps = JobStatus::ALL.map(entered).into();
+        details.vertices = vertices;
+        details.status_counts = status_counts;
+        details.job_type = Some("STREAMING".to_owned());
+        details.scheduler_type = Some("Default".to_owned());
+        details.pending_operators = Some(0);
+        details.application_id = Some(self.info.job_id.clone());
+        details.plan = Some(self.plan());
+        details.other = other;
+        details
     }
 
     fn vertex_info(&self, state: &State, place: usize, now: i64) -> JobDetailsVertexInfo {
         let vertex = &self.info.vertices[place];
         let Together { status, start_time, end_time, counts } = Together::of(state.subtasks[place].iter());
-        JobDetailsVertexInfo {
-            id: self.vertex_ids[place].clone(),
-            name: vertex.name.clone(),
-            parallelism: vertex.parallelism.into(),
-            max_parallelism: Some(vertex.max_parallelism.map_or(UNSET, i64::from)),
-            status,
-            start_time,
-            end_time,
-            duration: duration(start_time, end_time, now),
-            tasks: counts,
-            // Nothing of it is known here; the web UI shows zeros.
-            metrics: Some(Default::default()),
-            other: Default::default(),
-        }
+        let mut info = JobDetailsVertexInfo::new(self.vertex_ids[place].clone(), status);
+        info.name = vertex.name.clone();
+        info.parallelism = vertex.parallelism.into();
+        info.max_parallelism = Some(vertex.max_parallelism.map_or(UNSET, i64::from));
+        info.start_time = start_time;
+        info.end_time = end_time;
+        info.duration = duration(start_time, end_time, now);
+        info.tasks = counts;
+        // Nothing of it is known here; the web UI shows zeros.
+        info.metrics = Some(Default::default());
+        info
     }
 
     pub(super) fn plan(&self) -> Plan {
         // The web UI draws edges to vertices that it knows already, so those come first that end a stream.
         let nodes = self.info.vertices.iter().rev().map(|vertex| {
-            let inputs = vertex.inputs.iter().zip(0..).map(|(input, num)| PlanInput {
-                num,
-                id: input.job_vertex_id.clone(),
-                ship_strategy: Some(input.ship_strategy.clone()),
-                exchange: "pipelined_bounded".to_owned(),
-                other: Default::default(),
+            let inputs = vertex.inputs.iter().zip(0..).map(|(input, num)| {
+                let mut edge = PlanInput::default();
+                edge.num = num;
+                edge.id = input.job_vertex_id.clone();
+                edge.ship_strategy = Some(input.ship_strategy.clone());
+                edge.exchange = "pipelined_bounded".to_owned();
+                edge
             });
             let mut other = flink_rest::types::Other::new();
             other.insert("optimizer_properties".to_owned(), serde_json::Value::Object(Default::default()));
-            PlanNode {
-                id: vertex.job_vertex_id.clone(),
-                parallelism: vertex.parallelism.into(),
-                operator: String::new(),
-                operator_strategy: String::new(),
-                description: html(&vertex.name),
-                inputs: inputs.collect(),
-                other,
-            }
+            let mut node = PlanNode::default();
+            node.id = vertex.job_vertex_id.clone();
+            node.parallelism = vertex.parallelism.into();
+            node.description = html(&vertex.name);
+            node.inputs = inputs.collect();
+            node.other = other;
+            node
         });
-        Plan {
-            jid: self.info.job_id.clone(),
-            name: self.info.name.clone(),
-            kind: Some("STREAMING".to_owned()),
-            nodes: nodes.collect(),
-            other: Default::default(),
-        }
+        let mut plan = Plan::default();
+        plan.jid = self.info.job_id.clone();
+        plan.name = self.info.name.clone();
+        plan.kind = Some("STREAMING".to_owned());
+        plan.nodes = nodes.collect();
+        plan
     }
 
     pub(super) fn config(&self) -> JobConfigInfo {
-        JobConfigInfo {
-            jid: self.job_id.clone(),
-            name: self.info.name.clone(),
-            execution_config: Some(self.info.execution.clone()),
-            other: Default::default(),
-        }
+        let mut config = JobConfigInfo::new(self.job_id.clone());
+        config.name = self.info.name.clone();
+        config.execution_config = Some(self.info.execution.clone());
+        config
     }
 
     /// The failure that ended it.
     pub(super) fn application_exceptions(&self) -> ApplicationExceptionsInfoWithHistory {
         let state = self.lock();
         let last = state.failures.front().filter(|_| state.status == JobStatus::Failed);
-        let entries = last.into_iter().map(|failure| ApplicationExceptionInfo {
-            exception_name: failure.exception_name.clone(),
-            stacktrace: failure.stacktrace.clone(),
-            timestamp: failure.timestamp,
-            job_id: Some(self.job_id.clone()),
-            other: Default::default(),
+        let entries = last.into_iter().map(|failure| {
+            let mut exception = ApplicationExceptionInfo::new(failure.timestamp);
+            exception.exception_name = failure.exception_name.clone();
+            exception.stacktrace = failure.stacktrace.clone();
+            exception.job_id = Some(self.job_id.clone());
+            exception
         });
-        let exception_history = ApplicationExceptionHistory { entries: entries.collect(), other: Default::default() };
-        ApplicationExceptionsInfoWithHistory { exception_history, other: Default::default() }
+        let exception_history = ApplicationExceptionHistory::new(entries.collect());
+        ApplicationExceptionsInfoWithHistory::new(exception_history)
     }
 
     /// At most `most` failures that have all these labels.
@@ -489,30 +478,23 @@ impl TrackedJob {
         let mut entries: Vec<_> = state.failures.iter().filter(has_all).take(most.saturating_add(1)).cloned().collect();
         let truncated = state.is_truncated || entries.len() > most;
         entries.truncate(most);
-        JobExceptionsInfoWithHistory {
-            root_exception: None,
-            timestamp: None,
-            all_exceptions: None,
-            truncated: None,
-            exception_history: Some(JobExceptionHistory { entries, truncated, other: Default::default() }),
-            other: Default::default(),
-        }
+        let mut history = JobExceptionHistory::new(entries);
+        history.truncated = truncated;
+        let mut exceptions = JobExceptionsInfoWithHistory::default();
+        exceptions.exception_history = Some(history);
+        exceptions
     }
 
     pub(super) fn vertex(&self, vertex: &JobVertexId, now: i64) -> Option<JobVertexDetailsInfo> {
         let place = self.place_of(vertex.as_str())?;
         let state = self.lock();
         let subtasks = state.subtasks[place].iter().zip(0..).map(|(subtask, index)| attempt_info(subtask, index, now));
-        Some(JobVertexDetailsInfo {
-            id: vertex.clone(),
-            name: self.info.vertices[place].name.clone(),
-            parallelism: self.info.vertices[place].parallelism.into(),
-            max_parallelism: Some(self.info.vertices[place].max_parallelism.map_or(UNSET, i64::from)),
-            now,
-            subtasks: subtasks.collect(),
-            aggregated: None,
-            other: Default::default(),
-        })
+        let mut info = JobVertexDetailsInfo::new(vertex.clone(), subtasks.collect());
+        info.name = self.info.vertices[place].name.clone();
+        info.parallelism = self.info.vertices[place].parallelism.into();
+        info.max_parallelism = Some(self.info.vertices[place].max_parallelism.map_or(UNSET, i64::from));
+        info.now = now;
+        Some(info)
     }
 
     /// The workers that run a vertex's subtasks; those that are not deployed yet are in one that has no place.
@@ -525,42 +507,34 @@ impl TrackedJob {
         }
         let workers = workers.into_iter().map(|((task_manager_id, endpoint), subtasks)| {
             let Together { status, start_time, end_time, counts } = Together::of(subtasks.into_iter());
-            VertexTaskManagerInfo {
-                host: None,
-                endpoint: Some(endpoint),
-                taskmanager_id: Some(task_manager_id),
-                status,
-                start_time,
-                end_time,
-                duration: duration(start_time, end_time, now),
-                metrics: Some(Default::default()),
-                status_counts: counts,
-                aggregated: None,
-                other: Default::default(),
-            }
+            let mut task_manager = VertexTaskManagerInfo::new(status);
+            task_manager.endpoint = Some(endpoint);
+            task_manager.taskmanager_id = Some(task_manager_id);
+            task_manager.start_time = start_time;
+            task_manager.end_time = end_time;
+            task_manager.duration = duration(start_time, end_time, now);
+            task_manager.metrics = Some(Default::default());
+            task_manager.status_counts = counts;
+            task_manager
         });
         let taskmanagers = workers.collect();
-        Some(JobVertexTaskManagersInfo {
-            id: vertex.clone(),
-            name: self.info.vertices[place].name.clone(),
-            now,
-            taskmanagers,
-            other: Default::default(),
-        })
+        let mut info = JobVertexTaskManagersInfo::new(vertex.clone(), taskmanagers);
+        info.name = self.info.vertices[place].name.clone();
+        info.now = now;
+        Some(info)
     }
 
     pub(super) fn subtasks_accumulators(&self, vertex: &JobVertexId) -> Option<SubtasksAllAccumulatorsInfo> {
         let place = self.place_of(vertex.as_str())?;
         let state = self.lock();
-        let subtasks = state.subtasks[place].iter().zip(0..).map(|(subtask, index)| SubtaskAccumulatorsInfo {
-            subtask: index,
-            attempt: subtask.attempt_number.into(),
-            user_accumulators: Vec::new(),
-            other: [("endpoint".to_owned(), endpoint(subtask).into())].into_iter().collect(),
+        let subtasks = state.subtasks[place].iter().zip(0..).map(|(subtask, index)| {
+            let mut accumulators = SubtaskAccumulatorsInfo::new(index, subtask.attempt_number.into(), Vec::new());
+            accumulators.other = [("endpoint".to_owned(), endpoint(subtask).into())].into_iter().collect();
+            accumulators
         });
         let parallelism = self.info.vertices[place].parallelism.into();
         let (id, subtasks) = (vertex.clone(), subtasks.collect());
-        Some(SubtasksAllAccumulatorsInfo { id, parallelism, subtasks, other: Default::default() })
+        Some(SubtasksAllAccumulatorsInfo::new(id, parallelism, subtasks))
     }
 
     pub(super) fn attempt(
@@ -585,22 +559,15 @@ impl TrackedJob {
         let state = self.lock();
         let subtasks = state.subtasks[place].iter().zip(0..).map(|(subtask, index)| {
             let entered = |state| (wire_state(state), subtask.timestamps.get(&state).copied().unwrap_or(0));
-            SubtaskTimeInfo {
-                subtask: index,
-                host: None,
-                endpoint: Some(endpoint(subtask)),
-                duration: duration(subtask.at(&[ExecutionState::Scheduled]), subtask.end_time(), now),
-                timestamps: ExecutionState::ALL.map(entered).into(),
-                other: Default::default(),
-            }
+            let mut times = SubtaskTimeInfo::new(index, ExecutionState::ALL.map(entered).into());
+            times.endpoint = Some(endpoint(subtask));
+            times.duration = duration(subtask.at(&[ExecutionState::Scheduled]), subtask.end_time(), now);
+            times
         });
-        Some(SubtasksTimesInfo {
-            id: vertex.clone(),
-            name: self.info.vertices[place].name.clone(),
-            now,
-            subtasks: subtasks.collect(),
-            other: Default::default(),
-        })
+        let mut times = SubtasksTimesInfo::new(vertex.clone(), subtasks.collect());
+        times.name = self.info.vertices[place].name.clone();
+        times.now = now;
+        Some(times)
     }
 }
 
@@ -655,22 +622,18 @@ fn task_manager_id(subtask: &Subtask) -> String {
 
 fn attempt_info(subtask: &Subtask, index: i64, now: i64) -> SubtaskExecutionAttemptDetailsInfo {
     let (start_time, end_time) = (subtask.start_time(), subtask.end_time());
-    SubtaskExecutionAttemptDetailsInfo {
-        subtask: index,
-        status: wire_state(subtask.state),
-        attempt: subtask.attempt_number.into(),
-        host: None,
-        endpoint: Some(endpoint(subtask)),
-        start_time,
-        end_time,
-        duration: duration(start_time, end_time, now),
-        taskmanager_id: Some(task_manager_id(subtask)),
-        status_duration: status_durations(subtask, now),
-        metrics: Some(Default::default()),
-        other_concurrent_attempts: Vec::new(),
-        // The same again, as Flink has it.
-        other: [("start_time".to_owned(), start_time.into())].into_iter().collect(),
-    }
+    let mut attempt =
+        SubtaskExecutionAttemptDetailsInfo::new(index, wire_state(subtask.state), subtask.attempt_number.into());
+    attempt.endpoint = Some(endpoint(subtask));
+    attempt.start_time = start_time;
+    attempt.end_time = end_time;
+    attempt.duration = duration(start_time, end_time, now);
+    attempt.taskmanager_id = Some(task_manager_id(subtask));
+    attempt.status_duration = status_durations(subtask, now);
+    attempt.metrics = Some(Default::default());
+    // The same again, as Flink has it.
+    attempt.other = [("start_time".to_owned(), start_time.into())].into_iter().collect();
+    attempt
 }
 
 /// How long it was in each state, until the next one or now; an end has no duration.

@@ -56,11 +56,11 @@ impl AllocatedSlots {
         let mut workers = BTreeMap::<_, Vec<_>>::new();
         for job in jobs {
             for (worker, subtasks) in job.deployed() {
-                workers.entry(worker).or_default().extend(slots(&subtasks).map(|tasks| SlotInfo {
-                    job_id: job.id().clone(),
-                    resource: unknown(),
-                    assigned_tasks: Some(tasks),
-                    other: Default::default(),
+                workers.entry(worker).or_default().extend(slots(&subtasks).map(|tasks| {
+                    let mut slot = SlotInfo::new(job.id().clone());
+                    slot.resource = unknown();
+                    slot.assigned_tasks = Some(tasks);
+                    slot
                 }));
             }
         }
@@ -82,26 +82,23 @@ impl TaskManager {
     pub(super) fn info(&self, allocated: &AllocatedSlots, now: i64) -> TaskManagerInfo {
         let Self { registration, last_heartbeat } = self;
         let used = allocated.of_worker(&registration.resource_id);
-        TaskManagerInfo {
-            id: registration.resource_id.clone(),
-            path: registration.address.clone(),
-            data_port: registration.data_port.map_or(UNSET, i64::from),
-            // One that sends none is a part of this process, which is there.
-            time_since_last_heartbeat: last_heartbeat.unwrap_or(now),
-            slots_number: registration.slots.into(),
-            free_slots: self.free_slots(allocated),
-            blocked: None,
-            jmx_port: Some(UNSET),
-            assigned_tasks: Some(used.iter().filter_map(|slot| slot.assigned_tasks).sum()),
-            total_resource: Some(unknown()),
-            free_resource: Some(unknown()),
-            hardware: Some(registration.hardware.clone()),
-            memory_configuration: Some(BTreeMap::new()),
-            // There is no JVM.
-            metrics: Some(Default::default()),
-            allocated_slots: Some(used.to_vec()),
-            other: Default::default(),
-        }
+        let mut info = TaskManagerInfo::new(registration.resource_id.clone());
+        info.path = registration.address.clone();
+        info.data_port = registration.data_port.map_or(UNSET, i64::from);
+        // One that sends none is a part of this process, which is there.
+        info.time_since_last_heartbeat = last_heartbeat.unwrap_or(now);
+        info.slots_number = registration.slots.into();
+        info.free_slots = self.free_slots(allocated);
+        info.jmx_port = Some(UNSET);
+        info.assigned_tasks = Some(used.iter().filter_map(|slot| slot.assigned_tasks).sum());
+        info.total_resource = Some(unknown());
+        info.free_resource = Some(unknown());
+        info.hardware = Some(registration.hardware.clone());
+        info.memory_configuration = Some(BTreeMap::new());
+        // There is no JVM.
+        info.metrics = Some(Default::default());
+        info.allocated_slots = Some(used.to_vec());
+        info
     }
 }
 
@@ -113,13 +110,11 @@ fn slots(subtasks: &[usize]) -> impl Iterator<Item = i64> {
 
 /// Flink's `ResourceProfile.UNKNOWN`.
 fn unknown() -> ResourceProfileInfo {
-    ResourceProfileInfo {
-        cpu_cores: Some(UNSET as f64),
-        task_heap_memory: Some(UNSET),
-        task_off_heap_memory: Some(UNSET),
-        managed_memory: Some(UNSET),
-        network_memory: Some(UNSET),
-        extended_resources: BTreeMap::new(),
-        other: Default::default(),
-    }
+    let mut resource = ResourceProfileInfo::default();
+    resource.cpu_cores = Some(UNSET as f64);
+    resource.task_heap_memory = Some(UNSET);
+    resource.task_off_heap_memory = Some(UNSET);
+    resource.managed_memory = Some(UNSET);
+    resource.network_memory = Some(UNSET);
+    resource
 }
