@@ -5,6 +5,7 @@
 //! ```
 //!
 //! Without a file, it replays the recording of three checkpoints in this package.
+#![allow(clippy::print_stdout, reason = "an example prints")]
 
 use std::path::PathBuf;
 
