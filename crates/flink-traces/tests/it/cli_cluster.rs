@@ -268,11 +268,11 @@ fn second_signal_stops_at_once() {
 fn undrained_records_are_counted() {
     let place = Place::new();
     let flink = FakeFlink::start(session::answers());
-    let nobody = Port::reserve();
+    let port = Port::reserve();
     let arguments =
-        ["run", "--flink", &flink.url(), "--otlp", &nobody.url(), OFTEN, "-Dflink-traces.shutdown-timeout=50 ms"];
+        ["run", "--flink", &flink.url(), "--otlp", &port.url(), OFTEN, "-Dflink-traces.shutdown-timeout=50 ms"];
     let running = place.start(&arguments);
-    running.wait_for_stderr("retrying");
+    running.wait_for_stderr("trying again");
     flink.wait_for_requests(OVERVIEW, 2);
     running.signal("TERM");
     let stopped = running.finish().expect_code(1);
