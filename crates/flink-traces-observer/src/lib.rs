@@ -12,9 +12,9 @@
 //!   time at which it arrived.
 //! - An **observation** is one fact about a job: a checkpoint ended, the job changed its status, a
 //!   failure was handled. See [`Observation`].
-//! - The **timeline** of a job is the order of these facts by Flink's own timestamps. Responses may be
-//!   some seconds old, so an observation is held back until no earlier fact can still arrive
-//!   ([`SETTLE_TIME`]). [`ClusterObserver::finish`] returns what is still held back.
+//! - The **timeline** of a job is the order of these facts by Flink's own timestamps. Responses may
+//!   be some seconds old, so an observation is held back until no earlier fact can still arrive
+//!   ([`SETTLE_TIME`]). [`ClusterObserver::finish`] returns the observations that are held back.
 //! - A **recording** is a file with the responses of a cluster. The command `flink-traces record`
 //!   writes one, and the module [`recording`] reads and writes it.
 //! - A **replay** feeds a recording to an observer. See the module [`replay`].
