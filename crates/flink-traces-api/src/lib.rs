@@ -5,12 +5,13 @@
 //!
 //! # Concepts
 //!
-//! - A [`Span`] has a start, an end, attributes and children. An [`Event`] happens at one moment. Both
-//!   have the fields of Flink's classes of these names. Builders create them.
-//! - A reporter hands records to one destination. It is a [`TraceReporter`] or an [`EventReporter`], and
-//!   it runs on a thread of its own, so it may block.
-//! - Reporters see spans and events as [`ReportedSpan`] and [`ReportedEvent`], which add the variables of
-//!   the group that reported them. [`SpanRef`] is one span of such a tree, with its ids.
+//! - A [`Span`] has a start, an end, attributes and children. An [`Event`] happens at one moment.
+//!   Both have the fields of Flink's classes of these names. Builders create them.
+//! - A reporter hands records to one destination. It is a [`TraceReporter`] or an
+//!   [`EventReporter`], and it runs on a thread of its own, so it may block.
+//! - Reporters see spans and events as [`ReportedSpan`] and [`ReportedEvent`], which add the
+//!   variables of the group that reported them. [`SpanRef`] is one span of such a tree, with its
+//!   ids.
 //! - A factory creates reporters from a [`ReporterConfig`]. Each option is declared once, as a
 //!   [`ConfigOption`], from which parsing, checks and documentation follow.
 //! - A [`Registry`] has the factories that the option `factory.class` can select.

@@ -9,11 +9,12 @@ use std::time::{Duration, SystemTime};
 use crate::lines::{Line, Lines};
 use crate::open;
 
-/// The file that a reporter appends to. Its name is always the configured one; when it is full it is closed for good under a
-/// numbered name and a new one takes its place.
+/// The file that a reporter appends to, whose name is always the configured one.
 ///
-/// It holds whole lines, before and after any error or crash: what a failed write left is cut off at once, or else when the
-/// file is opened next.
+/// A full file is closed for good under a numbered name, and a new one takes its place.
+///
+/// The file holds whole lines before and after any error or crash. The remains of a failed write
+/// are cut off at once, or else when the file is opened next.
 #[derive(Debug)]
 pub(crate) struct LineFile {
     path: PathBuf,
@@ -24,29 +25,30 @@ pub(crate) struct LineFile {
 #[derive(Debug)]
 struct Active {
     file: File,
-    /// When the file was made, or else opened.
-    begun: SystemTime,
+    /// The time at which the file was created, or opened if the file system does not know that.
+    created: SystemTime,
 }
 
-/// What holds for all files of one path.
+/// The rules for all files of one path.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
-    /// What every line begins with: a file that begins otherwise belongs to somebody else.
+    /// The beginning of every line. A file with another beginning belongs to another program.
     pub(crate) line_start: &'static str,
-    /// How many bytes a file holds at most, unless a single line is longer; 0: no limit.
+    /// The maximum size of a file in bytes, which only a single longer line exceeds. 0 means no
+    /// limit.
     pub(crate) size_limit: u64,
-    /// How old a file may be when a line is added; 0: no limit.
+    /// The maximum age of a file to which a line is added. Zero means no limit.
     pub(crate) age_limit: Duration,
-    /// How many closed files stay.
+    /// The number of closed files to keep.
     pub(crate) keep: u64,
-    /// What is on the disk when.
+    /// The time at which data is written to disk.
     pub(crate) sync: Sync,
 }
 
-/// When the operating system is told to write to the disk what it was given.
+/// The time at which the operating system must write its cache to disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sync {
-    /// When it likes.
+    /// The operating system decides.
     Never,
     /// Before a file is closed for good.
     Closed,
@@ -54,26 +56,28 @@ pub(crate) enum Sync {
     Always,
 }
 
-/// Why a file cannot be had.
+/// The reason why a file cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
-    /// The operating system refused.
+    /// The operating system returned an error.
     #[error("{path:?}: {error}")]
     Io { path: PathBuf, error: io::Error },
-    /// There is something at the path that is not expected there.
+    /// The path leads to something else than a file of this reporter.
     #[error("{path:?} is not {expected}")]
-    Unfit { path: PathBuf, expected: &'static str },
+    Unsuitable { path: PathBuf, expected: &'static str },
 }
 
 impl LineFile {
-    /// Opens the file, or creates it; a torn last line is cut off.
+    /// Opens the file or creates it, and cuts off a torn last line.
     pub(crate) fn open(path: PathBuf, rules: Rules) -> Result<Self, FileError> {
         let active = open_active(&path, rules)?;
         Ok(Self { path, rules, active: Some(active) })
     }
 
-    /// Appends the lines, at the moment `now`. Whatever the result, `written` grows by the spans or events of the lines that are now
-    /// in a file, and on the disk where that is asked for.
+    /// Appends the lines at the time `now`.
+    ///
+    /// In case of an error, too, `written` grows by the number of records whose lines are in a
+    /// file, and on disk if the rules demand that.
     pub(crate) fn append(&mut self, lines: &Lines, now: SystemTime, written: &mut usize) -> Result<(), FileError> {
         let mut limit = match self.rules.size_limit {
             0 => u64::MAX,
@@ -85,12 +89,12 @@ impl LineFile {
         while let Some(first) = rest.first() {
             let mut size = self.active_size()?;
             let is_full = size.saturating_add((first.end - begin) as u64) > limit;
-            if size > 0 && (is_full || may_rotate && self.is_old(now)) {
+            if size > 0 && (is_full || may_rotate && self.is_expired(now)) {
                 match self.rotate() {
                     Ok(()) => size = self.active_size()?,
                     Err(error) => {
-                        // A file that is too large or too old is better than spans that are lost.
-                        tracing::warn!(path = ?self.path, %error, "the file cannot be rotated and goes on growing");
+                        // A file that is too large or too old is better than dropped spans.
+                        tracing::warn!(path = ?self.path, %error, "cannot rotate file, appending to it");
                         (limit, may_rotate) = (u64::MAX, false);
                     }
                 }
@@ -106,7 +110,7 @@ impl LineFile {
                 Sync::Closed | Sync::Never => Ok(()),
             });
             if let Err(error) = result {
-                // Opening it again makes sure of whole lines.
+                // Opening it again cuts off a torn line.
                 self.active = None;
                 return Err(self.io_error(error));
             }
@@ -116,7 +120,7 @@ impl LineFile {
         Ok(())
     }
 
-    /// The file at the path, which may have been renamed or deleted since it was opened.
+    /// Returns the file at the path, which may have been renamed or deleted since it was opened.
     fn active(&mut self) -> Result<&mut Active, FileError> {
         let active = match self.active.take() {
             Some(active) if open::is_at(&active.file, &self.path) => active,
@@ -130,17 +134,17 @@ impl LineFile {
         metadata.map(|metadata| metadata.len()).map_err(|error| self.io_error(error))
     }
 
-    fn is_old(&self, now: SystemTime) -> bool {
-        let begun = self.active.as_ref().map(|active| active.begun);
-        let age = begun.and_then(|begun| now.duration_since(begun).ok()).unwrap_or_default();
+    fn is_expired(&self, now: SystemTime) -> bool {
+        let created = self.active.as_ref().map(|active| active.created);
+        let age = created.and_then(|created| now.duration_since(created).ok()).unwrap_or_default();
         !self.rules.age_limit.is_zero() && age >= self.rules.age_limit
     }
 
-    /// Closes the active file under the next number and removes the oldest closed files.
+    /// Closes the active file under the next number and deletes the oldest closed files.
     fn rotate(&mut self) -> io::Result<()> {
         let closed = self.closed_numbers()?;
         let next = closed.last().map_or(Some(1), |newest| newest.checked_add(1));
-        let next = next.ok_or_else(|| io::Error::other("there is no number left for a closed file"))?;
+        let next = next.ok_or_else(|| io::Error::other("closed files have used up all numbers"))?;
         if let (Some(active), Sync::Closed | Sync::Always) = (&self.active, self.rules.sync) {
             active.file.sync_all()?;
         }
@@ -150,20 +154,20 @@ impl LineFile {
         for number in closed.into_iter().take(surplus as usize) {
             let oldest = closed_path(&self.path, number);
             if let Err(error) = fs::remove_file(&oldest) {
-                tracing::warn!(path = ?oldest, %error, "a closed file cannot be deleted and stays");
+                tracing::warn!(path = ?oldest, %error, "cannot delete closed file, keeping it");
             }
         }
         Ok(())
     }
 
-    /// The numbers of all closed files, oldest first.
+    /// Returns the numbers of all closed files, oldest first.
     fn closed_numbers(&self) -> io::Result<Vec<u64>> {
         let (before, after) = closed_affixes(&self.path);
         let mut numbers = Vec::new();
         for entry in fs::read_dir(directory(&self.path))? {
             let name = entry?.file_name();
             let number = name.to_str().and_then(|name| name.strip_prefix(&before)?.strip_suffix(&after)?.parse().ok());
-            // `+1` and `01` are numbers too, but no names of ours.
+            // `+1` and `01` parse as numbers, but this reporter does not write them.
             numbers.extend(number.filter(|number| closed_path(&self.path, *number).file_name() == Some(&name)));
         }
         numbers.sort_unstable();
@@ -175,15 +179,17 @@ impl LineFile {
     }
 }
 
-/// What the name of a closed file has around its number.
+/// Returns the parts of a closed file's name that surround its number.
 fn closed_affixes(path: &Path) -> (String, String) {
     let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let extension = path.extension().map_or_else(String::new, |_| format!(".{}", text(path.extension())));
     (format!("{}.closed-", text(path.file_stem())), extension)
 }
 
-/// `spans.jsonl` is closed as `spans.closed-000001.jsonl` and so on: a number is never used again while later ones are there,
-/// and a pattern that matches closed files does not match the active one.
+/// Returns the path of a closed file, such as `spans.closed-000001.jsonl` for `spans.jsonl`.
+///
+/// A number is not reused while files with higher numbers exist. A pattern that matches the closed
+/// files does not match the active one.
 fn closed_path(path: &Path, number: u64) -> PathBuf {
     let (before, after) = closed_affixes(path);
     path.with_file_name(format!("{before}{number:06}{after}"))
@@ -197,34 +203,34 @@ fn directory(path: &Path) -> &Path {
 }
 
 fn open_active(path: &Path, rules: Rules) -> Result<Active, FileError> {
-    let unfit = |expected| FileError::Unfit { path: path.to_owned(), expected };
+    let unsuitable = |expected| FileError::Unsuitable { path: path.to_owned(), expected };
     let io_error = |error| FileError::Io { path: path.to_owned(), error };
     if path.is_symlink() {
-        return Err(unfit("a regular file: symbolic links are not followed"));
+        return Err(unsuitable("a regular file (symbolic links are not followed)"));
     }
     let mut file = open::open(path).map_err(io_error)?;
     if !file.metadata().map_err(io_error)?.is_file() {
-        return Err(unfit("a regular file"));
+        return Err(unsuitable("a regular file"));
     }
     if !open::lock(&file) {
-        return Err(unfit("free: another reporter, or another process, writes to it"));
+        return Err(unsuitable("free, because another reporter or process writes to it"));
     }
     if !begins_with(&mut file, rules.line_start.as_bytes()).map_err(io_error)? {
-        return Err(unfit("empty or a file of the same format and kind: it begins otherwise"));
+        return Err(unsuitable("empty or a file of the same format and signal"));
     }
     let torn = cut_torn_line(&mut file).map_err(io_error)?;
     if torn > 0 {
-        tracing::warn!(?path, bytes = torn, "cut off an unfinished last line");
+        tracing::warn!(?path, bytes = torn, "cut off torn last line");
     }
     if rules.sync == Sync::Always {
         open::sync_directory(directory(path)).map_err(io_error)?;
     }
-    // Not every file system knows when a file was made.
-    let begun = file.metadata().and_then(|metadata| metadata.created()).unwrap_or_else(|_| SystemTime::now());
-    Ok(Active { file, begun })
+    // Not every file system knows when a file was created.
+    let created = file.metadata().and_then(|metadata| metadata.created()).unwrap_or_else(|_| SystemTime::now());
+    Ok(Active { file, created })
 }
 
-/// Whether the file begins with `start`, or is a part of it.
+/// Returns `true` if the file begins with `start` or is a prefix of it.
 fn begins_with(file: &mut File, start: &[u8]) -> io::Result<bool> {
     let mut found = Vec::new();
     file.seek(SeekFrom::Start(0))?;
@@ -232,7 +238,7 @@ fn begins_with(file: &mut File, start: &[u8]) -> io::Result<bool> {
     Ok(start.starts_with(&found))
 }
 
-/// Cuts off what stands behind the last line feed, and answers how many bytes that was. The next write is an append.
+/// Cuts off the text after the last line feed and returns its length. The next write is an append.
 fn cut_torn_line(file: &mut File) -> io::Result<u64> {
     let size = file.metadata()?.len();
     let whole = end_of_last_line(file, size)?;
@@ -259,7 +265,7 @@ fn end_of_last_line(file: &mut File, size: u64) -> io::Result<u64> {
     Ok(0)
 }
 
-/// What [`write_whole_lines`] needs of a file.
+/// The operations of a file that [`write_whole_lines`] needs.
 trait Storage {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
@@ -277,7 +283,8 @@ impl Storage for File {
     }
 }
 
-/// Writes `lines`, which stand in `text` from `begin` on. If that fails, whole lines remain and are counted.
+/// Writes `lines`, which begin at `begin` in `text`. If that fails, whole lines remain and are
+/// counted.
 fn write_whole_lines(
     storage: &mut impl Storage,
     text: &[u8],
@@ -309,7 +316,7 @@ fn write_whole_lines(
 mod tests {
     use super::*;
 
-    /// A disk that is full after so many bytes, and whose calls are interrupted and partial.
+    /// A disk that is full after that many bytes and whose calls are interrupted and partial.
     struct SmallDisk {
         content: Vec<u8>,
         capacity: usize,
@@ -334,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_is_full_at_any_byte_holds_whole_lines_and_the_count_is_theirs() {
+    fn full_disk_holds_whole_lines_and_counts_them() {
         let mut lines = Lines::default();
         for (text, records) in [("before", 100), ("a", 1), ("", 10), ("long enough for three writes", 4), ("z", 2)] {
             lines.text().push_str(text);
@@ -355,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_closed_when_a_line_comes_that_is_too_late_for_it() {
+    fn old_file_is_closed_before_the_next_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.jsonl");
         let hour = Duration::from_secs(3600);

@@ -1,11 +1,11 @@
-//! One flat object a line, for `grep` and `jq`.
+//! The flat format, which has one plain object per line for `grep` and `jq`.
 
 use flink_traces_api::{AddedAttributes, AttributeEntry, ReportContext, ReportedEvent, SpanRef, ValueRef};
 use flink_traces_api::{Signal, otel};
 
 use crate::json::{push_double, push_hex, push_integer, push_links, push_string};
 
-/// What all lines of a signal begin with.
+/// Returns the beginning of all lines of a signal.
 pub(crate) fn line_start(signal: Signal) -> &'static str {
     match signal {
         Signal::Traces => r#"{"type":"span","#,
@@ -13,9 +13,28 @@ pub(crate) fn line_start(signal: Signal) -> &'static str {
     }
 }
 
-/// Writes spans and events as flat objects.
+/// An encoder that writes spans and events as flat JSON objects.
 ///
-/// What comes again and again is kept: the last moment and its date, the keys of the last span, and what its group adds.
+/// It caches what repeats: the last timestamp and its date, the keys of the last span, and the
+/// attributes that the group adds.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use flink_traces_api::{ReportContext, ReportedSpan, Span, SystemClock};
+/// use flink_traces_json::FlatEncoder;
+///
+/// let span = Span::builder("com.example.Compactor", "Compaction")
+///     .start_ts_millis(5)
+///     .end_ts_millis(7)
+///     .build(&SystemClock);
+/// let span = ReportedSpan::new(Arc::new(span), Arc::new(ReportContext::default()));
+/// let mut json = String::new();
+/// FlatEncoder::new().push_span(&mut json, span.root());
+/// assert!(json.starts_with(r#"{"type":"span","ts":"1970-01-01T00:00:00.005Z","#));
+/// ```
 #[derive(Debug, Default)]
 pub struct FlatEncoder {
     moments: Moments,
@@ -24,12 +43,12 @@ pub struct FlatEncoder {
 }
 
 impl FlatEncoder {
-    /// Knows nothing yet.
+    /// Creates an encoder with empty caches.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Appends the span, without its parts, as a JSON object, without an end of line.
+    /// Appends the span without its children as a JSON object, without a line feed.
     pub fn push_span(&mut self, json: &mut String, span: SpanRef<'_>) {
         json.push_str(line_start(Signal::Traces));
         let (start, end) = (span.start_ts_millis(), span.end_ts_millis());
@@ -51,7 +70,7 @@ impl FlatEncoder {
         self.moments.push(json, end);
         push_number(json, r#","startMs":"#, start);
         push_number(json, r#","endMs":"#, end);
-        // Flink leaves the end of what failed before the start.
+        // Flink leaves the end of a failed span before its start.
         if let Some(duration) = end.checked_sub(start).filter(|duration| *duration >= 0) {
             push_number(json, r#","durationMs":"#, duration);
         }
@@ -67,8 +86,8 @@ impl FlatEncoder {
         match attributes.before(&span) {
             Some(own) => {
                 json.push_str(ATTRIBUTES);
-                for (place, entry) in own.entries().enumerate() {
-                    json.push_str(self.keys.text(place, entry));
+                for (index, entry) in own.entries().enumerate() {
+                    json.push_str(self.keys.text(index, entry));
                     push_value(json, entry.value());
                 }
                 if !own.is_empty() && !text.is_empty() {
@@ -81,7 +100,7 @@ impl FlatEncoder {
         json.push_str("}}");
     }
 
-    /// Appends the event as a JSON object, without an end of line.
+    /// Appends the event as a JSON object, without a line feed.
     pub fn push_event(&mut self, json: &mut String, event: &ReportedEvent) {
         json.push_str(line_start(Signal::Events));
         json.push_str(r#""ts":"#);
@@ -94,14 +113,14 @@ impl FlatEncoder {
         push_number(json, r#","tsMs":"#, event.ts_millis());
         push_number(json, r#","reportedMs":"#, event.reported_ts_millis());
         let mut attributes = event.otel_attributes().list;
-        // The name stands above, unless an attribute of the event has replaced it.
+        // The name is a member already, unless an attribute of the event has replaced it.
         attributes.retain(|attribute| *attribute != ("name", ValueRef::String(event.name())));
         push_attributes(json, attributes.into_iter());
         json.push_str("}}");
     }
 }
 
-/// What a context adds to roots and to parts, each with its text.
+/// The attributes that a context adds to roots and to children, with their encoded text.
 #[derive(Debug)]
 struct Added {
     context: ReportContext,
@@ -121,35 +140,37 @@ impl Added {
     }
 }
 
-/// The keys of the last span, each with all that stands between the value before and its own: most spans have the same.
+/// The keys of the last span, each with the text between the value before it and its own value.
+///
+/// Most spans have the same keys.
 #[derive(Debug, Default)]
 struct Keys(Vec<(Vec<u8>, String)>);
 
 impl Keys {
-    fn text(&mut self, place: usize, entry: AttributeEntry<'_>) -> &str {
-        if self.0.get(place).is_none_or(|(key, _)| key != entry.key_bytes()) {
-            self.0.truncate(place);
+    fn text(&mut self, index: usize, entry: AttributeEntry<'_>) -> &str {
+        if self.0.get(index).is_none_or(|(key, _)| key != entry.key_bytes()) {
+            self.0.truncate(index);
             let mut text = String::new();
-            push_key(&mut text, place, entry.key());
+            push_key(&mut text, index, entry.key());
             self.0.push((entry.key_bytes().to_owned(), text));
         }
-        &self.0[place].1
+        &self.0[index].1
     }
 }
 
-/// Writes moments; most are of the day of the one before, and many are the one before.
+/// An encoder of timestamps, most of which have the date of the one before or equal it.
 #[derive(Debug, Default)]
 struct Moments {
     day: i64,
-    /// The date of that day; empty as long as there was none.
+    /// The text of the last date, or empty if there was none.
     date: String,
     millis: i64,
-    /// That moment; empty as long as there was none.
+    /// The text of the last timestamp, or empty if there was none.
     text: String,
 }
 
 impl Moments {
-    /// Appends a moment in RFC 3339, or `null` where there is none, such as Flink's −1.
+    /// Appends a timestamp in RFC 3339, or `null` for a number that is none, such as Flink's −1.
     fn push(&mut self, json: &mut String, millis: i64) {
         if millis != self.millis || self.text.is_empty() {
             self.millis = millis;
@@ -174,8 +195,8 @@ impl Moments {
         }
         let mut time = *b"T00:00:00.000Z";
         let mut put = |places: &[usize], mut number: i64| {
-            for place in places.iter().rev() {
-                time[*place] = b'0' + (number % 10) as u8;
+            for index in places.iter().rev() {
+                time[*index] = b'0' + (number % 10) as u8;
                 number /= 10;
             }
         };
@@ -190,37 +211,37 @@ impl Moments {
     }
 }
 
-/// Appends a member whose value is text; `key` is all that stands before it.
+/// Appends a member with a text. `key` is the encoded text before the value.
 fn push_text(json: &mut String, key: &str, text: &str) {
     json.push_str(key);
     push_string(json, text);
 }
 
-/// Appends a member whose value is a number; `key` is all that stands before it.
+/// Appends a member with a number. `key` is the encoded text before the value.
 fn push_number(json: &mut String, key: &str, number: i64) {
     json.push_str(key);
     push_integer(json, number);
 }
 
-/// What the member `attributes` begins with.
+/// The beginning of the member `attributes`.
 const ATTRIBUTES: &str = r#","attributes":{"#;
 
-/// Appends the member `attributes`, whose end and that of the line are left to write.
+/// Appends the member `attributes` without its end, which the caller writes.
 fn push_attributes<'a>(json: &mut String, attributes: impl Iterator<Item = (&'a str, ValueRef<'a>)>) {
     json.push_str(ATTRIBUTES);
     push_pairs(json, attributes);
 }
 
 fn push_pairs<'a>(json: &mut String, attributes: impl Iterator<Item = (&'a str, ValueRef<'a>)>) {
-    for (place, (key, value)) in attributes.enumerate() {
-        push_key(json, place, key);
+    for (index, (key, value)) in attributes.enumerate() {
+        push_key(json, index, key);
         push_value(json, value);
     }
 }
 
-/// Appends all that stands before the value of a member, which is the object's `place`th.
-fn push_key(json: &mut String, place: usize, key: &str) {
-    if place > 0 {
+/// Appends the text before the value of the member with that index in its object.
+fn push_key(json: &mut String, index: usize, key: &str) {
+    if index > 0 {
         json.push(',');
     }
     push_string(json, key);

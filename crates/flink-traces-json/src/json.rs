@@ -1,14 +1,16 @@
-//! Writing JSON text.
+//! Functions that write JSON text.
 
 use std::fmt::{Display, Write};
 
 use flink_traces_api::{SpanRef, is_unsafe_to_print};
 
-/// Appends text as a JSON string. What is unsafe to print is escaped as well, though JSON would take most of it: a line stays one
-/// line, and harmless, for whatever reads or shows it.
+/// Appends text as a JSON string.
+///
+/// Characters that are unsafe to print are escaped too, although JSON allows most of them. A line
+/// stays one line and harmless for every program that reads or shows it.
 pub(crate) fn push_string(json: &mut String, text: &str) {
     json.push('"');
-    // Without an early end, several bytes are looked at at once.
+    // Without an early exit, the compiler compares several bytes at once.
     if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
         json.push_str(text);
     } else {
@@ -17,8 +19,9 @@ pub(crate) fn push_string(json: &mut String, text: &str) {
     json.push('"');
 }
 
-/// Whether a byte of UTF-8 stands for itself in a JSON string, whatever surrounds it. Bytes beyond ASCII may begin something
-/// unsafe.
+/// Returns `true` if a byte of UTF-8 needs no escape in a JSON string, whatever surrounds it.
+///
+/// Bytes beyond ASCII may begin an unsafe character.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
 }
@@ -31,25 +34,25 @@ fn push_char(json: &mut String, c: char) {
         '\r' => json.push_str("\\r"),
         '\t' => json.push_str("\\t"),
         c if is_unsafe_to_print(c) => {
-            // All of these are a single UTF-16 unit.
+            // Each of these is a single UTF-16 unit.
             let _ = write!(json, "\\u{:04x}", u32::from(c));
         }
         c => json.push(c),
     }
 }
 
-/// Appends something whose text is JSON already: a number, a truth value.
+/// Appends a value whose text is valid JSON, such as a number or a boolean.
 pub(crate) fn push(json: &mut String, value: impl Display) {
     // Writing to a String cannot fail.
     let _ = write!(json, "{value}");
 }
 
-/// Appends a whole number.
+/// Appends an integer.
 pub(crate) fn push_integer(json: &mut String, number: impl itoa::Integer) {
     json.push_str(itoa::Buffer::new().format(number));
 }
 
-/// Appends bytes in hexadecimal as a JSON string: an id.
+/// Appends an id as a JSON string of hexadecimal digits.
 pub(crate) fn push_hex<const N: usize>(json: &mut String, bytes: &[u8; N]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut digits = [[0; 2]; N];
@@ -61,15 +64,17 @@ pub(crate) fn push_hex<const N: usize>(json: &mut String, bytes: &[u8; N]) {
     json.push('"');
 }
 
-/// Appends something whose text needs no escapes as a JSON string: an id, a moment, a 64-bit number in OTLP.
+/// Appends a value whose text needs no escapes as a JSON string, such as a 64-bit number in OTLP.
 pub(crate) fn push_quoted(json: &mut String, value: impl Display) {
     json.push('"');
     push(json, value);
     json.push('"');
 }
 
-/// Appends a double; as there is no JSON number for those that are not finite, they become the strings that proto3 has for
-/// them.
+/// Appends a double.
+///
+/// JSON has no number for a double that is not finite, so that becomes the string that proto3
+/// defines.
 pub(crate) fn push_double(json: &mut String, number: f64) {
     match non_finite(number) {
         Some(name) => push_quoted(json, name),
@@ -77,7 +82,7 @@ pub(crate) fn push_double(json: &mut String, number: f64) {
     }
 }
 
-/// The name of a double that no JSON number stands for.
+/// Returns the name of a double that is not finite.
 pub(crate) fn non_finite(number: f64) -> Option<&'static str> {
     match number {
         f64::INFINITY => Some("Infinity"),
@@ -87,10 +92,10 @@ pub(crate) fn non_finite(number: f64) -> Option<&'static str> {
     }
 }
 
-/// Appends the member `links` of an object that has members already, if there are any.
+/// Appends the member `links` if the span has links, to an object that is not empty.
 pub(crate) fn push_links(json: &mut String, span: SpanRef<'_>) {
-    for (place, (trace_id, span_id)) in span.links().enumerate() {
-        json.push_str(if place > 0 { "," } else { r#","links":["# });
+    for (index, (trace_id, span_id)) in span.links().enumerate() {
+        json.push_str(if index > 0 { "," } else { r#","links":["# });
         push(json, format_args!(r#"{{"traceId":"{trace_id}","spanId":"{span_id}"}}"#));
     }
     if span.links().next().is_some() {
@@ -103,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_read_back_and_show_nothing_unsafe() {
+    fn strings_parse_back_and_are_safe_to_print() {
         for text in [
             "",
             "plain Text {}",
@@ -120,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn doubles_read_back() {
+    fn doubles_parse_back() {
         for number in [0.0, -0.0, 1.0, 0.1, -1.5e300, 1e16, 5e-324, f64::MAX] {
             let mut json = String::new();
             push_double(&mut json, number);

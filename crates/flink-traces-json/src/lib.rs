@@ -1,4 +1,73 @@
-#![doc = include_str!("../README.md")]
+//! Reporters that write Flink spans and events to JSON Lines files.
+//!
+//! [`register`] registers the factory of both reporters as [`FACTORY`]. Spans and events need
+//! separate files:
+//!
+//! ```yaml
+//! traces.reporters: file
+//! traces.reporter.file.factory.class: flink-traces-json
+//! traces.reporter.file.path: /var/log/flink/spans.jsonl
+//! events.reporters: file
+//! events.reporter.file.factory.class: flink-traces-json
+//! events.reporter.file.path: /var/log/flink/events.jsonl
+//! events.reporter.file.format: flat
+//! ```
+//!
+//! # Options
+//!
+//! - `path` is the file to append to.
+//! - `format` is `otlp` (the default) or `flat`. `otlp` writes a `TracesData` or `LogsData` message
+//!   on each line, as the OpenTelemetry Collector writes and reads it. `flat` writes one plain
+//!   object for each span, including children, and each event.
+//! - `rotate.size` (default `128 mb`) is the maximum size of a file, which only a single longer
+//!   line exceeds. 0 means no limit.
+//! - `rotate.age` (default `0 s`) is the maximum age of a file to which a record is added. 0 means
+//!   no limit.
+//! - `rotate.keep` (default `10`) is the number of closed files to keep.
+//! - `sync` (default `never`) selects the data that survives a crash of the machine. With `never`
+//!   it is the data that the operating system happened to write, with `closed` the closed files,
+//!   and with `always` all delivered records, for which each batch waits for the disk.
+//! - `service.name`, `service.version` and `resource.attributes` describe the resource, in the
+//!   format `otlp` only.
+//! - `compatibility: flink` selects the times, severity, status and resource of Flink's own
+//!   OpenTelemetry reporters.
+//!
+//! # Files
+//!
+//! The active file always has the configured name, so `tail -f` keeps working. A full file is
+//! closed for good under a numbered name, so `spans.jsonl` becomes `spans.closed-000001.jsonl`.
+//! Point a reader that starts over when a file changes, such as the Collector's `otlpjsonfile`
+//! receiver, at the closed files: `spans.closed-*.jsonl`.
+//!
+//! - When `report` returns `Ok`, the lines are in the file. No record stays in a buffer, so a crash
+//!   of the program loses nothing. The option `sync` decides about a crash of the machine.
+//! - A file holds whole lines. If a write fails, the partial line is cut off, and the records of
+//!   missing lines are counted as dropped. A line that a crash tore is cut off when the file is
+//!   opened again.
+//! - Files are created for their owner only (mode 0600). Symbolic links are not followed.
+//! - A file that does not begin like a line of the same format and signal is refused. So is a file
+//!   that another reporter or process writes to.
+//! - If the file is renamed or deleted, the next report creates it again. Truncating it is fine,
+//!   too.
+//! - If a full file cannot be renamed, it keeps growing, and a warning is logged.
+//!
+//! # Lines
+//!
+//! - Control characters, line separators and marks that reorder text are escaped, so every reader
+//!   sees one line.
+//! - JSON has no number for NaN and the infinities, and receivers reject the strings that proto3
+//!   defines for `doubleValue`. They become the strings `NaN`, `Infinity` and `-Infinity`.
+//! - In the format `otlp`, a tree whose line is longer than 512 KiB continues in the next line,
+//!   because the Collector cuts lines at 1 MiB.
+//! - In the format `flat`, `ts` is the start of a span or the time of an event. It is `null` if
+//!   that is unknown, which is Flink's −1 under `compatibility: flink`.
+//!
+//! # Errors
+//!
+//! The factory fails if an option is invalid or the file cannot be opened. A report fails if a
+//! write fails, and counts the records of missing lines as dropped; the next report tries again.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod file;
 mod flat;
@@ -21,14 +90,14 @@ pub use flat::FlatEncoder;
 use lines::Lines;
 use otlp::OtlpJson;
 
-/// The `factory.class` of both reporters. Flink has none like them.
+/// The `factory.class` of both reporters, which have no counterpart in Flink.
 pub const FACTORY: &str = "flink-traces-json";
 
 const PATH: ConfigOption<PathBuf> = ConfigOption::parsed(
     "path",
     "the path of a file",
     |text| Path::new(text).file_name().map(|_| PathBuf::from(text)),
-    "The file to append to. It is created if need be, its folder is not. Spans and events need a file each.",
+    "The file to append to. It is created if it does not exist, but its directory is not. Spans and events need separate files.",
 );
 
 const FORMAT: ConfigOption<Format> = ConfigOption::parsed(
@@ -39,20 +108,19 @@ const FORMAT: ConfigOption<Format> = ConfigOption::parsed(
         "flat" => Some(Format::Flat),
         _ => None,
     },
-    "`otlp` writes OTLP/JSON, a span tree or an event a line; `flat` writes one plain object for each span and event, for `grep` \
-     and `jq`.",
+    "`otlp` writes OTLP/JSON, with a span tree or an event on each line. `flat` writes one plain object for each span and event, for `grep` and `jq`.",
 )
 .or("otlp");
 
 const ROTATE_SIZE: ConfigOption<u64> = ConfigOption::bytes(
     "rotate.size",
-    "The file is closed, and a new one begun, before it grows beyond this size; 0 for never.",
+    "The maximum size of a file, after which a new one is created. 0 means no limit.",
 )
 .or("128 mb");
 
 const ROTATE_AGE: ConfigOption<Duration> = ConfigOption::duration(
     "rotate.age",
-    "The file is closed, and a new one begun, when something is reported and the file is this old; 0 for never.",
+    "The maximum age of a file. If an older one gets a record, it is closed first and a new one is created. 0 means no limit.",
 )
 .or("0 s");
 
@@ -60,7 +128,7 @@ const ROTATE_KEEP: ConfigOption<u64> = ConfigOption::parsed(
     "rotate.keep",
     "a whole number from 1",
     |text| text.trim().parse().ok().filter(|keep| *keep > 0),
-    "How many closed files stay; the oldest are deleted.",
+    "The number of closed files to keep. The oldest are deleted.",
 )
 .or("10");
 
@@ -73,12 +141,11 @@ const SYNC: ConfigOption<Sync> = ConfigOption::parsed(
         "always" => Some(Sync::Always),
         _ => None,
     },
-    "What a crash of the machine leaves: `never` leaves what the operating system wrote by then, `closed` the closed files, and \
-     `always` all that counts as delivered, at the price of a wait for the disk in every batch.",
+    "The data that survives a crash of the machine. With `never` it is the data that the operating system happened to write, with `closed` the closed files, and with `always` all delivered records, for which each batch waits for the disk.",
 )
 .or("never");
 
-/// How many bytes are collected before they are written: larger writes are no faster.
+/// The number of bytes that are written at once. Larger writes are not faster.
 const WRITE_SIZE: usize = 64 * 1024;
 
 #[derive(Debug, Clone, Copy)]
@@ -129,7 +196,7 @@ impl JsonReporterFactory {
             sync: config.require(&SYNC)?,
         };
         let file = LineFile::open(path, rules).map_err(|error| match error {
-            FileError::Unfit { expected, .. } => config.invalid(&PATH, expected),
+            FileError::Unsuitable { expected, .. } => config.invalid(&PATH, expected),
             error @ FileError::Io { .. } => ConfigError::Setup(error.into()),
         })?;
         Ok(Box::new(JsonReporter { encoder, lines: Lines::default(), file, meter: ReporterMeter::new() }))
@@ -183,7 +250,7 @@ impl Encoder {
     }
 }
 
-/// Appends what it is given to a file, and has it there when `report` returns.
+/// A reporter that appends records to a file before `report` returns.
 struct JsonReporter {
     encoder: Encoder,
     lines: Lines,
@@ -253,3 +320,7 @@ impl JsonReporter {
         Ok(())
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

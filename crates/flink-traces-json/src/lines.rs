@@ -1,54 +1,54 @@
-//! Encoded lines on their way into a file.
+//! Encoded lines that are about to be written.
 
-/// Whole lines that wait to be written, each with how many spans or events it holds.
+/// Whole lines in memory, each with the number of its records.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     text: String,
     ends: Vec<Line>,
 }
 
-/// One line of [`Lines`].
+/// A line of [`Lines`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// Where it ends in the text, line feed included.
+    /// The index of its end in the text, after the line feed.
     pub(crate) end: usize,
-    /// How many spans or events it holds.
+    /// The number of spans or events in it.
     pub(crate) records: usize,
 }
 
 impl Lines {
-    /// The text, to append the next line to.
+    /// Returns the text, to which the caller appends the next line.
     pub(crate) fn text(&mut self) -> &mut String {
         &mut self.text
     }
 
-    /// Ends the line that was appended; it holds that many spans or events.
+    /// Ends the appended line, which holds that many spans or events.
     pub(crate) fn end_line(&mut self, records: usize) {
         self.text.push('\n');
         self.ends.push(Line { end: self.text.len(), records });
     }
 
-    /// How long the line is that was not ended yet.
+    /// Returns the length of the line that has not been ended.
     pub(crate) fn open_len(&self) -> usize {
         self.text.len() - self.ends.last().map_or(0, |line| line.end)
     }
 
-    /// How many bytes wait.
+    /// Returns the length of all lines.
     pub(crate) fn len(&self) -> usize {
         self.text.len()
     }
 
-    /// The text of all lines.
+    /// Returns the text of all lines.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.text.as_bytes()
     }
 
-    /// All lines, in order.
+    /// Returns the ends of all lines, in order.
     pub(crate) fn ends(&self) -> &[Line] {
         &self.ends
     }
 
-    /// Forgets all lines; the memory stays.
+    /// Removes all lines and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.ends.clear();

@@ -1,4 +1,4 @@
-//! Opening the active file: what the platform decides.
+//! The operations on the active file that depend on the platform.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,23 +13,27 @@ mod platform {
 
     use super::{File, OpenOptions, Path, io};
 
-    /// Opens for appending; a new file is for its owner only. A symbolic link is no file, whoever may have put it there.
+    /// Opens the file for appending. A new file is readable by its owner only.
+    ///
+    /// Symbolic links are not followed, since another user may have created them.
     pub(crate) fn open(path: &Path) -> io::Result<File> {
         let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
         OpenOptions::new().read(true).append(true).create(true).mode(0o600).custom_flags(no_follow).open(path)
     }
 
-    /// Claims the file for as long as it is open; answers whether nobody else has. File systems without locks allow all.
+    /// Locks the file while it is open. Returns `false` if another process has locked it.
+    ///
+    /// On a file system without locks, every process succeeds.
     pub(crate) fn lock(file: &File) -> bool {
         flock(file, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK)
     }
 
-    /// Puts on the disk which files the directory has.
+    /// Writes the entries of the directory to disk.
     pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
         File::open(directory)?.sync_all()
     }
 
-    /// Whether the path still leads to this file.
+    /// Returns `true` if the path still leads to this file.
     pub(crate) fn is_at(file: &File, path: &Path) -> bool {
         let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
         match (file.metadata().map(identity), path.symlink_metadata().map(identity)) {
@@ -43,22 +47,22 @@ mod platform {
 mod platform {
     use super::{File, OpenOptions, Path, io};
 
-    /// Opens for writing.
+    /// Opens the file for writing.
     pub(crate) fn open(path: &Path) -> io::Result<File> {
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
     }
 
-    /// Here an open file cannot be claimed.
+    /// Returns `true`, since an open file cannot be locked here.
     pub(crate) fn lock(_: &File) -> bool {
         true
     }
 
-    /// Here a directory needs no such care.
+    /// Does nothing, since directories need no sync here.
     pub(crate) fn sync_directory(_: &Path) -> io::Result<()> {
         Ok(())
     }
 
-    /// Whether the path leads to a file; here there is no telling which.
+    /// Returns `true` if the path leads to a file. The platform cannot say whether it is this one.
     pub(crate) fn is_at(_: &File, path: &Path) -> bool {
         path.exists()
     }

@@ -1,4 +1,4 @@
-//! OTLP/JSON: one `TracesData` or `LogsData` a line.
+//! The format OTLP/JSON, which has one `TracesData` or `LogsData` per line.
 
 use flink_traces_api::{Compatibility, OtelAttributes, ReportedEvent, ReportedSpan, SpanRef, ValueRef};
 use flink_traces_api::{Signal, otel};
@@ -6,23 +6,25 @@ use flink_traces_api::{Signal, otel};
 use crate::json::{non_finite, push, push_double, push_hex, push_integer, push_links, push_string};
 use crate::lines::Lines;
 
-/// A tree whose line grows beyond this goes on in the next: the OpenTelemetry Collector cuts lines at 1 MiB.
+/// The length of a line beyond which a tree continues in the next line.
+///
+/// The OpenTelemetry Collector cuts lines at 1 MiB.
 const LONG_LINE: usize = 512 * 1024;
-/// `SPAN_KIND_INTERNAL`, the kind of all of Flink's spans.
+/// The constant `SPAN_KIND_INTERNAL`, which is the kind of all of Flink's spans.
 const KIND_INTERNAL: u8 = 1;
-/// `STATUS_CODE_ERROR`.
+/// The constant `STATUS_CODE_ERROR`.
 const STATUS_ERROR: u8 = 2;
 
-/// Encodes spans or events under one resource.
+/// An encoder of spans or events under one resource.
 pub(crate) struct OtlpJson {
-    /// What each line begins with, up to the first scope.
+    /// The beginning of each line, up to the first scope.
     head: String,
     /// The name of a scope's list of records.
     records: &'static str,
 }
 
 impl OtlpJson {
-    /// For spans or events of that resource.
+    /// Creates an encoder for records of that signal and resource.
     pub(crate) fn new(signal: Signal, resource: &[(String, String)]) -> Self {
         let (scopes, records) = match signal {
             Signal::Traces => ("scopeSpans", "spans"),
@@ -35,7 +37,7 @@ impl OtlpJson {
         Self { head, records }
     }
 
-    /// What all lines of a signal begin with, whatever the resource.
+    /// Returns the beginning of all lines of a signal, whatever the resource is.
     pub(crate) fn line_start(signal: Signal) -> &'static str {
         match signal {
             Signal::Traces => r#"{"resourceSpans":[{"#,
@@ -43,7 +45,7 @@ impl OtlpJson {
         }
     }
 
-    /// Appends the tree as one line, or several if it is long: parents first.
+    /// Appends the tree as one line, or as several if it is long, with parents first.
     pub(crate) fn push_span(&self, lines: &mut Lines, span: &ReportedSpan) {
         let mut writer = ScopeWriter { format: self, lines, scope: None, count: 0 };
         let compatibility = span.context().compatibility;
@@ -61,7 +63,7 @@ impl OtlpJson {
     }
 }
 
-/// Puts records into lines, and inside a line those that follow each other in the same scope under one.
+/// A writer that groups consecutive records of a line by their scope.
 struct ScopeWriter<'a> {
     format: &'a OtlpJson,
     lines: &'a mut Lines,
@@ -133,7 +135,7 @@ fn push_log_record(json: &mut String, event: &ReportedEvent) {
     push(json, otel::severity_number(event.severity()));
     json.push_str(r#","severityText":"#);
     push_string(json, event.severity());
-    // The SDK that Flink uses is older than the field.
+    // The SDK that Flink uses does not have this field yet.
     if event.context().compatibility == Compatibility::Standard {
         json.push_str(r#","eventName":"#);
         push_string(json, event.name());
@@ -154,8 +156,8 @@ fn push_otel_attributes(json: &mut String, attributes: &OtelAttributes<'_>) {
 
 fn push_attributes<'a>(json: &mut String, attributes: impl Iterator<Item = (&'a str, ValueRef<'a>)>) {
     json.push_str(r#""attributes":["#);
-    for (place, (key, value)) in attributes.enumerate() {
-        json.push_str(if place > 0 { r#",{"key":"# } else { r#"{"key":"# });
+    for (index, (key, value)) in attributes.enumerate() {
+        json.push_str(if index > 0 { r#",{"key":"# } else { r#"{"key":"# });
         push_string(json, key);
         json.push_str(r#","value":{"#);
         match value {
@@ -168,7 +170,8 @@ fn push_attributes<'a>(json: &mut String, attributes: impl Iterator<Item = (&'a 
                 push_integer(json, number);
                 json.push('"');
             }
-            // Receivers refuse what proto3 prescribes for these, so they go as text.
+            // Receivers reject the strings that proto3 prescribes for these numbers, so they become
+            // text.
             ValueRef::Double(number) if non_finite(number).is_some() => {
                 json.push_str(r#""stringValue":"#);
                 push_double(json, number);

@@ -1,4 +1,4 @@
-//! The reporter keeps what every reporter has to keep, in both formats.
+//! The conformance suite, in both formats.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -12,7 +12,7 @@ use flink_traces_testkit::{ReceivedEvent, ReceivedSpan};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A file in a folder that can be away for a while.
+/// A file in a directory that can be moved away for a while.
 struct Files {
     format: &'static str,
     read: fn(&str) -> Vec<Received>,
@@ -56,7 +56,7 @@ impl Destination for Files {
         match behavior {
             Behavior::Take if there.exists() => true,
             Behavior::Take => fs::rename(away, there).is_ok(),
-            // Some platforms do not move folders with open files.
+            // Some platforms cannot move directories with open files.
             Behavior::BeAway => fs::rename(there, away).is_ok(),
             Behavior::Refuse => false,
         }
@@ -71,7 +71,7 @@ fn files(format: &'static str, read: fn(&str) -> Vec<Received>) -> impl Fn() -> 
     }
 }
 
-/// One object a line.
+/// Reads one flat object per line.
 fn flat(line: &str) -> Vec<Received> {
     let line: Value = serde_json::from_str(line).unwrap();
     let text = |key: &str| line[key].as_str().map(str::to_owned);
@@ -105,7 +105,7 @@ fn otlp_logs(line: &str) -> Vec<Received> {
 }
 
 #[test]
-fn the_reporters_conform() {
+fn reporters_conform() {
     let mut registry = Registry::new();
     register(&mut registry).unwrap();
     type Read = fn(&str) -> Vec<Received>;

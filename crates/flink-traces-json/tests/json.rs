@@ -1,4 +1,4 @@
-//! What stands in the files, and what happens to the files.
+//! The contents of the files, and rotation, errors and options.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -24,7 +24,7 @@ use tempfile::TempDir;
 const JOB_ID: &str = "0b1d198cd84d58810f0faf9761017b2f";
 const BOTH: [Compatibility; 2] = [Compatibility::Standard, Compatibility::Flink];
 
-/// A folder with the file that a reporter writes.
+/// A directory with the file that a reporter writes.
 struct Output {
     folder: TempDir,
     path: PathBuf,
@@ -53,7 +53,7 @@ impl Output {
         fs::read_to_string(&self.path).unwrap()
     }
 
-    /// All files, oldest first, the active one last.
+    /// Returns the contents of all files, oldest first, the active one last.
     fn files(&self) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(&self.folder)
             .unwrap()
@@ -87,7 +87,7 @@ fn small_span() -> ReportedSpan {
     reported_span(Span::builder("s", "n").start_ts_millis(1), Arc::default())
 }
 
-/// A tree with every kind of attribute, several scopes, a failure, a link, and unset ends.
+/// Returns a tree with every kind of attribute, several scopes, a failure, a link and unset ends.
 fn tree() -> SpanBuilder {
     Span::builder("org.apache.flink.Tracker", "Checkpoint")
         .start_ts_millis(1_795_230_921_331)
@@ -129,7 +129,7 @@ fn report(reporter: &mut dyn TraceReporter, spans: &[ReportedSpan]) -> Result<()
     reporter.report(spans, &Deadline::unlimited())
 }
 
-/// The file's text after one span and, in a file of its own, one event.
+/// Returns the text of a file with the span, and of another with the event.
 fn written(options: &[(&str, &str)], span: &ReportedSpan, event: &ReportedEvent) -> [String; 2] {
     let (traces, events) = (Output::new(), Output::new());
     report(&mut *traces.traces(options).unwrap(), std::slice::from_ref(span)).unwrap();
@@ -146,7 +146,7 @@ fn options(compatibility: Compatibility, format: &'static str) -> [(&'static str
 }
 
 #[test]
-fn the_lines_of_a_span_and_an_event() {
+fn span_and_event_lines() {
     let check = |compatibility, format, [span, log]: [Expect; 2]| {
         let context = context("orders", compatibility);
         let (traces, events) = (reported_span(tree(), context.clone()), reported_event(event(), context));
@@ -233,7 +233,7 @@ fn otlp_scope(name: &str) -> Option<InstrumentationScope> {
     Some(InstrumentationScope { name: name.to_owned(), ..InstrumentationScope::default() })
 }
 
-/// Each span of a tree with its scope, parents first.
+/// Returns each span of a tree with its scope, parents first.
 fn otlp_spans(span: SpanRef<'_>, compatibility: Compatibility) -> Vec<(String, OtlpSpan)> {
     let (start_time_unix_nano, end_time_unix_nano) = otel::span_times(&span, compatibility);
     let attributes = span.otel_attributes();
@@ -261,7 +261,7 @@ fn otlp_spans(span: SpanRef<'_>, compatibility: Compatibility) -> Vec<(String, O
 }
 
 #[test]
-fn otlp_lines_are_read_as_the_message_that_they_stand_for() {
+fn otlp_lines_decode_to_the_expected_messages() {
     for compatibility in BOTH {
         let context = context("orders", compatibility);
         let (span, event) = (reported_span(tree(), context.clone()), reported_event(event(), context));
@@ -301,7 +301,7 @@ fn otlp_lines_are_read_as_the_message_that_they_stand_for() {
 }
 
 #[test]
-fn no_text_makes_one_record_look_like_several() {
+fn hostile_text_stays_on_one_line() {
     for hostile in ["\n{}", "\r", "\u{1b}[2J", "\0", "\u{85}", "\u{2028}", "\u{202e}gpj", "\"}]", "\\"] {
         let hostile = format!("x{hostile}");
         let text = || hostile.clone();
@@ -324,7 +324,7 @@ fn no_text_makes_one_record_look_like_several() {
 }
 
 #[test]
-fn a_megabyte_of_text_stays_whole_on_one_line() {
+fn megabyte_of_text_stays_on_one_line() {
     let text = "x".repeat(1 << 20) + "\n";
     let span = reported_span(Span::builder("s", text.clone()).start_ts_millis(1), Arc::default());
     for (format, name_of) in [("otlp", otlp_name as fn(&serde_json::Value) -> &serde_json::Value), ("flat", flat_name)]
@@ -347,7 +347,7 @@ fn otlp_name(line: &serde_json::Value) -> &serde_json::Value {
 }
 
 #[test]
-fn a_long_tree_goes_on_in_the_next_line() {
+fn long_tree_continues_on_the_next_line() {
     let children = (0..4000).map(|number| Span::builder("s", "child").start_ts_millis(1).attribute("number", number));
     let span = reported_span(Span::builder("s", "root").start_ts_millis(1).children(children), Arc::default());
     let output = Output::new();
@@ -364,7 +364,7 @@ fn a_long_tree_goes_on_in_the_next_line() {
 }
 
 #[test]
-fn files_are_rotated_between_lines_and_the_newest_stay() {
+fn rotation_keeps_whole_lines_and_newest_files() {
     for format in ["otlp", "flat"] {
         let output = Output::new();
         let mut reporter = output.traces(&[("format", format), ("rotate.size", "2000"), ("rotate.keep", "3")]).unwrap();
@@ -377,7 +377,7 @@ fn files_are_rotated_between_lines_and_the_newest_stay() {
         for batch in [1, 2, 5 * lines_a_file, 3 * lines_a_file - 4] {
             report(&mut *reporter, &vec![small_span(); batch]).unwrap();
         }
-        // 8 · lines − 1 lines fill eight files; the first four have been deleted.
+        // 8 · lines − 1 lines fill eight files, of which the first four have been deleted.
         let closed = [5, 6, 7].map(|number| format!("out.closed-00000{number}.jsonl"));
         assert_eq!(output.files(), [closed.as_slice(), &["out.jsonl".to_owned()]].concat(), "{format}");
         for name in closed {
@@ -392,7 +392,7 @@ fn files_are_rotated_between_lines_and_the_newest_stay() {
 }
 
 #[test]
-fn a_restart_goes_on_with_the_numbers_and_leaves_files_of_others() {
+fn restart_continues_numbers_and_keeps_foreign_files() {
     let output = Output::new();
     let foreign =
         ["out.2024.jsonl", "out.closed-1.jsonl", "out.closed-+00001.jsonl", "out.closed-x.jsonl", "out.jsonl.gz"];
@@ -409,7 +409,7 @@ fn a_restart_goes_on_with_the_numbers_and_leaves_files_of_others() {
 }
 
 #[test]
-fn a_file_that_cannot_be_rotated_goes_on_growing() {
+fn file_that_cannot_rotate_keeps_growing() {
     let output = Output::new();
     let last = format!("out.closed-{}.jsonl", u64::MAX);
     fs::write(output.folder.path().join(&last), "").unwrap();
@@ -419,7 +419,7 @@ fn a_file_that_cannot_be_rotated_goes_on_growing() {
 }
 
 #[test]
-fn a_torn_last_line_is_cut_off() {
+fn torn_last_line_is_cut_off() {
     let line = {
         let output = Output::new();
         report(&mut *output.traces(&[]).unwrap(), &[small_span()]).unwrap();
@@ -434,14 +434,14 @@ fn a_torn_last_line_is_cut_off() {
         drop(output.traces(&[]).unwrap());
         assert_eq!(output.text(), "", "{torn}");
     }
-    // Longer than what is read at once.
+    // This is longer than a block that is read at once.
     fs::write(&output.path, [line.as_str(), &line[..line.len() - 1], &"x".repeat(200_000)].concat()).unwrap();
     drop(output.traces(&[]).unwrap());
     assert_eq!(output.text(), line);
 }
 
 #[test]
-fn what_is_lost_is_counted_and_the_next_report_tries_again() {
+fn failed_write_is_counted_and_next_report_retries() {
     let output = Output::new();
     let context = context("orders", Compatibility::Standard);
     let (tree, single) = (reported_span(tree(), context), small_span());
@@ -456,7 +456,7 @@ fn what_is_lost_is_counted_and_the_next_report_tries_again() {
 }
 
 #[test]
-fn a_file_that_was_renamed_or_deleted_is_begun_again() {
+fn renamed_or_deleted_file_is_created_again() {
     let output = Output::new();
     let mut reporter = output.traces(&[]).unwrap();
     report(&mut *reporter, &[small_span()]).unwrap();
@@ -466,14 +466,14 @@ fn a_file_that_was_renamed_or_deleted_is_begun_again() {
     fs::remove_file(&output.path).unwrap();
     report(&mut *reporter, &[small_span(), small_span()]).unwrap();
     assert_eq!(output.text().lines().count(), 2);
-    // As `logrotate` does with `copytruncate`.
+    // This is the option `copytruncate` of `logrotate`.
     fs::OpenOptions::new().write(true).truncate(true).open(&output.path).unwrap();
     report(&mut *reporter, &[small_span()]).unwrap();
     assert_eq!(output.text().lines().count(), 1);
 }
 
 #[test]
-fn one_file_has_one_writer() {
+fn file_has_one_writer() {
     let output = Output::new();
     let first = output.traces(&[]).unwrap();
     let refused = |result: Result<Box<dyn EventReporter>, ConfigError>| result.err().unwrap().to_string();
@@ -483,7 +483,7 @@ fn one_file_has_one_writer() {
 }
 
 #[test]
-fn a_file_of_another_kind_is_left_alone() {
+fn file_of_another_kind_is_not_touched() {
     let output = Output::new();
     let check = |content: &str, options: &[(&str, &str)]| {
         fs::write(&output.path, content).unwrap();
@@ -503,7 +503,7 @@ fn a_file_of_another_kind_is_left_alone() {
 
 #[cfg(unix)]
 #[test]
-fn files_are_for_their_owner_and_symbolic_links_are_refused() {
+fn files_are_private_and_symlinks_are_refused() {
     use std::os::unix::fs::PermissionsExt;
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let output = Output::new();
@@ -529,7 +529,7 @@ fn files_are_for_their_owner_and_symbolic_links_are_refused() {
 }
 
 #[test]
-fn wrong_options_are_refused_with_their_place() {
+fn invalid_options_are_refused_with_location() {
     let check = |options: &[(&str, &str)], expected: Expect| {
         let config = ReporterConfig::from_pairs("json", options.iter().copied());
         let error = registry().trace(FACTORY).unwrap().create_trace_reporter(&config).err().unwrap();
@@ -555,7 +555,7 @@ fn wrong_options_are_refused_with_their_place() {
 }
 
 #[test]
-fn the_bytes_that_it_counts_are_those_of_the_files() {
+fn counted_bytes_equal_file_sizes() {
     let output = Output::new();
     let mut reporter = output.traces(&[("rotate.size", "1 kb")]).unwrap();
     let meter = reporter.meter().unwrap();

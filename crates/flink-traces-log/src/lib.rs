@@ -31,8 +31,7 @@ const FORMAT: ConfigOption<Format> = ConfigOption::parsed(
         "flink" => Some(Format::Flink),
         _ => None,
     },
-    "`fields` logs each span, children too, and each event as a `tracing` event with fields; `flink` logs Flink's own text, one \
-     message for each span tree.",
+    "`fields` logs each span, including children, and each event as a `tracing` event with fields. `flink` logs Flink's own text, with one message for each span tree.",
 )
 .or("fields");
 

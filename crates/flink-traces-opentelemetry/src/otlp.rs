@@ -1,4 +1,4 @@
-//! The ready choice: `opentelemetry-otlp`.
+//! Reporters with the exporters of `opentelemetry-otlp`.
 
 use std::time::Duration;
 
@@ -7,18 +7,19 @@ use opentelemetry_otlp::{ExporterBuildError, LogExporter, SpanExporter, WithExpo
 
 use crate::{LogExporterFactory, SpanExporterFactory};
 
-/// The `factory.class` of both reporters, which send by `opentelemetry-otlp` over gRPC.
+/// The `factory.class` of both reporters, which send with `opentelemetry-otlp` over gRPC.
 pub const FACTORY: &str = "flink-traces-opentelemetry";
 
 const ENDPOINT: ConfigOption<String> = ConfigOption::string(
     "exporter.endpoint",
-    "The address of an OTLP receiver for gRPC, such as `http://localhost:4317`. If unset, that of the `OTEL_EXPORTER_OTLP_*` variables of the \
-     environment, or else that address.",
+    "The address of an OTLP receiver for gRPC. The default is that of the `OTEL_EXPORTER_OTLP_*` environment variables, or \
+     else `http://localhost:4317`.",
 );
 
 const TIMEOUT: ConfigOption<Duration> = ConfigOption::duration(
     "exporter.timeout",
-    "How long a request may take. If unset, what the variables of the environment say, or else 10 s.",
+    "The maximum duration of a request. The default is that of the `OTEL_EXPORTER_OTLP_*` environment variables, or else \
+     10 s.",
 );
 
 const OPTIONS: &[OptionDoc] = &[
@@ -41,12 +42,12 @@ pub fn register(registry: &mut Registry) -> Result<(), AlreadyRegistered> {
 
 fn span_exporter(config: &ReporterConfig) -> Result<SpanExporter, ConfigError> {
     let builder = configured(SpanExporter::builder().with_tonic(), config)?;
-    builder.build().map_err(|error| refused(config, error))
+    builder.build().map_err(|error| setup_error(config, error))
 }
 
 fn log_exporter(config: &ReporterConfig) -> Result<LogExporter, ConfigError> {
     let builder = configured(LogExporter::builder().with_tonic(), config)?;
-    builder.build().map_err(|error| refused(config, error))
+    builder.build().map_err(|error| setup_error(config, error))
 }
 
 fn configured<B: WithExportConfig>(mut builder: B, config: &ReporterConfig) -> Result<B, ConfigError> {
@@ -59,7 +60,7 @@ fn configured<B: WithExportConfig>(mut builder: B, config: &ReporterConfig) -> R
     Ok(builder)
 }
 
-fn refused(config: &ReporterConfig, error: ExporterBuildError) -> ConfigError {
+fn setup_error(config: &ReporterConfig, error: ExporterBuildError) -> ConfigError {
     match (error, config.get(&ENDPOINT)) {
         (ExporterBuildError::InvalidConfiguration(_), Ok(Some(_))) => {
             config.invalid(&ENDPOINT, "an address such as `http://localhost:4317`")
