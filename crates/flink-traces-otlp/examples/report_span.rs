@@ -2,6 +2,7 @@
 //!
 //! The collector of the testkit runs in this process and rejects one of the spans.
 //! Run it with `cargo run -p flink-traces-otlp --example report_span`.
+#![allow(clippy::print_stdout, reason = "an example shows its results")]
 
 use std::error::Error;
 use std::sync::Arc;
