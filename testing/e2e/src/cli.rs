@@ -1,4 +1,4 @@
-//! `cargo e2e cli`: Flink's own command line, on the REST API that the example engine serves.
+//! `cargo e2e cli`: Flink's own command line, on the REST API of the example engine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::session::run_until_interrupted;
 use crate::target;
 
-/// Runs a session with the command line of each version that the arguments name. Whatever was started is gone afterwards, also after an
+/// Runs a session with the command line of each version. All processes end with it, even after an
 /// interruption.
 pub(crate) fn run(versions: &[&str]) -> Result<()> {
     let folder = target("cli-session")?;
@@ -65,7 +65,7 @@ async fn session(distribution: &Distribution, binary: &Path, folder: &Path) -> R
     engine.stop().await
 }
 
-/// Flink's command line, with the address of whom it asks.
+/// Flink's command line, with the address of the engine.
 struct Cli<'a> {
     distribution: &'a Distribution,
     configuration: PathBuf,
@@ -73,7 +73,7 @@ struct Cli<'a> {
 }
 
 impl Cli<'_> {
-    /// Runs a command; answers with what it printed, which has to hold these texts.
+    /// Runs a command whose output must contain these texts, and returns the output.
     async fn expect(&self, command: &[&str], arguments: &[&str], succeeds: bool, texts: &[&str]) -> Result<String> {
         let shown = [command, arguments].concat().join(" ");
         say(&format!("flink {shown}"));
@@ -93,7 +93,7 @@ impl Cli<'_> {
         let printed = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
         ensure!(output.status.success() == succeeds, "flink {shown}: {}\n{printed}", output.status);
         for text in texts {
-            ensure!(printed.contains(text), "flink {shown}: {text:?} was expected, not:\n{printed}");
+            ensure!(printed.contains(text), "flink {shown}: expected {text:?}, found:\n{printed}");
         }
         Ok(printed)
     }

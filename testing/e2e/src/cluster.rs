@@ -16,7 +16,7 @@ use crate::rest::Rest;
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What Flink's start scripts open to it; the part that a DataStream job needs.
+/// The JVM options of Flink's start scripts that a DataStream job needs.
 const JAVA_OPTIONS: &[&str] = &[
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -25,8 +25,8 @@ const JAVA_OPTIONS: &[&str] = &[
     "--add-opens=java.base/java.util=ALL-UNNAMED",
 ];
 
-/// Options that are the same in every session. Memory is spelled out because it is Flink's start scripts that would
-/// have derived these; the TaskManager refuses to start without them.
+/// The options of every session. The sizes of memory are explicit because Flink's start scripts
+/// would compute them. The TaskManager does not start without them.
 const CONFIGURATION: &[(&str, &str)] = &[
     ("jobmanager.rpc.address", "127.0.0.1"),
     ("jobmanager.bind-host", "127.0.0.1"),
@@ -54,7 +54,7 @@ const CONFIGURATION: &[(&str, &str)] = &[
     ("restart-strategy.fixed-delay.delay", "1s"),
 ];
 
-/// Options of a session whose cluster reports to the OTLP collector at `collector` over gRPC.
+/// Returns the options of a cluster that reports to the OTLP collector at `collector` over gRPC.
 pub(crate) fn reporting_to(collector: &str) -> Vec<(&'static str, String)> {
     [
         ("traces.checkpoint.span-detail-level", "CHILDREN_SPANS_PER_SUBTASK"),
@@ -80,7 +80,7 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{ISO8601} %-5p %c - %m%n
 ";
 
-/// Both processes. They are killed when this is dropped.
+/// A JobManager and a TaskManager, which are killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     job_manager: Child,
@@ -89,7 +89,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster with these options that keeps all its files in `folder`, and waits for its slots.
+    /// Starts a cluster that keeps all its files in `folder`, and waits for its slots.
     pub(crate) async fn start(
         distribution: &Distribution,
         folder: &Path,
@@ -171,15 +171,15 @@ fn config_yaml(folder: &Path, more: &[(&'static str, String)], rpc_port: u16, re
     options.iter().map(|(key, value)| format!("{key}: {value}\n")).collect()
 }
 
-/// Appends, so that several processes and streams may share one file.
+/// Opens a log for appending, so that several processes and streams can share it.
 pub(crate) fn log_file(folder: &Path, name: &str) -> io::Result<File> {
     File::options().create(true).append(true).open(folder.join(format!("{name}.log")))
 }
 
-/// Two ports that nobody listened on a moment ago. Flink has to be told them: its TaskManager must know the JobManager's.
+/// Returns two free ports. Flink cannot choose them: the TaskManager must know the JobManager's.
 fn free_ports() -> io::Result<(u16, u16)> {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    // Both are held until both are taken, so that they differ.
+    // Both are held until both are chosen, so that they differ.
     let (first, second) = (listen()?, listen()?);
     Ok((first.local_addr()?.port(), second.local_addr()?.port()))
 }

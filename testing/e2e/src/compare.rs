@@ -1,5 +1,6 @@
-//! `cargo e2e compare`: a real Flink cluster, a job that fails and recovers, Flink's own reporters and `flink-traces`
-//! beside each other, and a comparison of what they reported.
+//! `cargo e2e compare`: Flink's own reporters and `flink-traces` in one session of a real cluster.
+//!
+//! The job fails and recovers. Afterwards the output of both is compared.
 
 use std::fs;
 use std::path::Path;
@@ -17,16 +18,16 @@ use crate::program::Program;
 use crate::session::{STEP_TIMEOUT, run_until_interrupted};
 use crate::{job, target};
 
-/// When the job's first attempt fails, counted from its start.
+/// The time from the start of the job until its first attempt fails.
 const FAILS_AFTER: Duration = Duration::from_secs(12);
-/// The same for the job that nobody looks at; enough for a checkpoint.
+/// The same for the job that warms up, which leaves time for one checkpoint.
 const WARM_UP_FAILS_AFTER: Duration = Duration::from_millis(2500);
-/// How long the job runs before something else happens to it.
+/// The time between two actions of the session.
 const UNDISTURBED: Duration = Duration::from_secs(6);
-/// How long the last records may take: Flink exports spans every 5 s and answers from a cache 3 s old.
+/// The time until the last records arrive. Flink exports every 5 s, and serves from a cache of 3 s.
 const SETTLE: Duration = Duration::from_secs(8);
 
-/// What a session must have shown for its comparison to mean anything.
+/// The records that a session must show at least, so that its comparison means something.
 const EXPECTED: &[(&str, usize)] = &[
     ("Checkpoint", 15),
     ("Checkpoint_Task", 60),
@@ -38,7 +39,7 @@ const EXPECTED: &[(&str, usize)] = &[
     ("AllSubtasksStatusChangeEvent", 4),
 ];
 
-/// Runs one session and compares. Whatever was started is gone afterwards, also after an interruption.
+/// Runs one session and compares. All processes end with it, even after an interruption.
 pub(crate) fn run() -> Result<()> {
     let folder = target("session")?;
     recreate(&folder)?;
@@ -49,7 +50,7 @@ pub(crate) fn run() -> Result<()> {
     print!("{comparison}");
     for (kind, least) in EXPECTED {
         let count = comparison.native_count(kind);
-        ensure!(count >= *least, "the session shows too little: {count} of {kind}, at least {least} were expected");
+        ensure!(count >= *least, "expected at least {least} of {kind}, found {count}");
     }
     ensure!(comparison.differences.is_empty(), "{} differences", comparison.differences.len());
     fs::remove_dir_all(&folder)?;
@@ -61,7 +62,7 @@ async fn session(distribution: &Distribution, jar: &Path, binary: &Path, folder:
     let ours = OtlpCollector::start()?;
     say("starting the cluster");
     let cluster = Cluster::start(distribution, folder, &reporting_to(&native.grpc_endpoint())).await?;
-    // What a JVM does for the first time takes it many times longer, and times are compared to the millisecond.
+    // A JVM is many times slower in its first actions, and times are compared to the millisecond.
     say("warming up: a job that fails and recovers");
     let warm_up = submit(&cluster, jar, WARM_UP_FAILS_AFTER).await?;
     cluster.rest.wait_for_recovery(&warm_up, STEP_TIMEOUT).await?;
@@ -81,7 +82,7 @@ async fn session(distribution: &Distribution, jar: &Path, binary: &Path, folder:
     program.stop().await?;
     let program = Program::start(binary, folder, &cluster.rest.url(), &ours.grpc_endpoint())?;
     sleep(UNDISTURBED).await;
-    say("cancelling the job");
+    say("canceling the job");
     cluster.rest.cancel(&job, STEP_TIMEOUT).await?;
     sleep(SETTLE).await;
     program.stop().await?;

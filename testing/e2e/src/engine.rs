@@ -16,7 +16,7 @@ use crate::rest::{all_run, poll};
 use crate::session::STEP_TIMEOUT;
 
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// Enough records for hours, and checkpoints at a pace that people can follow.
+/// Records for hours, and checkpoints at a pace that people can follow.
 const OPTIONS: &[&str] = &[
     "rest.port=0",
     "pipeline.name=count by key",
@@ -26,7 +26,7 @@ const OPTIONS: &[&str] = &[
     "execution.checkpointing.dir=job",
 ];
 
-/// A running engine. It is killed when this is dropped.
+/// A running engine, which is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Engine {
     process: Child,
@@ -34,7 +34,7 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts the engine in `folder` with these options besides the usual ones, and waits until it answers.
+    /// Starts the engine in `folder` with additional options, and waits for its first response.
     pub(crate) async fn start(binary: &Path, folder: &Path, options: &[&str]) -> Result<Self> {
         const LOG: &str = "engine";
         let before = fs::read_to_string(folder.join("engine.log")).unwrap_or_default().len();
@@ -47,21 +47,21 @@ impl Engine {
             .kill_on_drop(true)
             .spawn()
             .context("cannot start the engine")?;
-        let told = async || {
+        let listening = async || {
             let log = fs::read_to_string(folder.join("engine.log"))?;
             let line = log[before..].lines().find_map(|line| line.split_once("REST API at "));
             Ok(line.map(|(_, url)| url.to_owned()))
         };
-        let client = Client::new(&poll("the engine's REST API", STEP_TIMEOUT, told).await?)?;
+        let client = Client::new(&poll("the engine's REST API", STEP_TIMEOUT, listening).await?)?;
         Ok(Self { process, client })
     }
 
-    /// The host and port that it listens to.
+    /// Returns the host and the port of the REST API.
     pub(crate) fn address(&self) -> Result<&str> {
         self.client.base_url().strip_prefix("http://").map(|url| url.trim_end_matches('/')).context("no http")
     }
 
-    /// The only job, once it is in that state and, if it runs, all of its subtasks do.
+    /// Waits for a status of the only job and, if that is `RUNNING`, for all of its subtasks.
     pub(crate) async fn job(&self, state: JobStatus) -> Result<JobDetails> {
         let reached = async || {
             let job = self.client.call(&JobsOverview).await?.jobs.into_iter().next();
@@ -70,7 +70,7 @@ impl Engine {
         poll(state.as_str(), STEP_TIMEOUT, reached).await
     }
 
-    /// Shuts it down over REST, and waits until it has ended well.
+    /// Shuts the engine down over REST, and waits for its successful exit.
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.client.call(&ShutdownCluster).await?;
         let status = timeout(STOP_TIMEOUT, self.process.wait()).await.context("the engine does not stop")??;

@@ -1,4 +1,4 @@
-//! `flink-traces`, as an operator would run it beside the cluster.
+//! `flink-traces`, as an operator runs it beside the cluster.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -10,8 +10,9 @@ use tokio::time::timeout;
 
 use crate::cluster::log_file;
 
-/// Its command line, where `{flink}` is the cluster's address and `{otlp}` the collector's. Its output is Flink's,
-/// mistakes included, for Flink's is what it is compared with.
+/// The command line. `{flink}` is the address of the cluster and `{otlp}` that of the collector.
+///
+/// The output is compatible with Flink, including its mistakes, because the session compares it.
 const ARGUMENTS: &[&str] = &[
     "run",
     "--flink",
@@ -27,14 +28,14 @@ const ARGUMENTS: &[&str] = &[
 ];
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A running `flink-traces`. It is killed when this is dropped.
+/// A running `flink-traces`, which is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Program {
     process: Child,
 }
 
 impl Program {
-    /// Starts watching `flink` and reporting to `otlp`, both addresses of the form `http://host:port`.
+    /// Starts polling `flink` and reporting to `otlp`, both of the form `http://host:port`.
     pub(crate) fn start(binary: &Path, folder: &Path, flink: &str, otlp: &str) -> Result<Self> {
         let process = Command::new(binary)
             .args(ARGUMENTS.iter().map(|argument| argument.replace("{flink}", flink).replace("{otlp}", otlp)))
@@ -48,11 +49,11 @@ impl Program {
         Ok(Self { process })
     }
 
-    /// Asks it to stop, as a service manager would, and waits until it has.
+    /// Sends SIGTERM, as a service manager does, and waits for the exit.
     pub(crate) async fn stop(mut self) -> Result<()> {
         let id = self.process.id().context("flink-traces ended by itself")?;
-        let asked = Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
-        ensure!(asked.success(), "kill: {asked}");
+        let status = Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+        ensure!(status.success(), "kill: {status}");
         let status = timeout(STOP_TIMEOUT, self.process.wait()).await.context("flink-traces does not stop")??;
         ensure!(status.success(), "flink-traces ended with {status}");
         Ok(())

@@ -1,4 +1,4 @@
-//! What a session does over Flink's REST API, besides observing: jobs submitted, savepoints taken, jobs cancelled.
+//! The operations of a session over Flink's REST API: submitting, savepoints, cancellation.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -15,10 +15,10 @@ use tokio::time::{Instant, sleep};
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// One cluster's REST endpoint.
+/// The REST endpoint of one cluster.
 #[derive(Debug, Clone)]
 pub(crate) struct Rest {
-    /// The client, for all that has no method here.
+    /// The client, for requests that have no method here.
     pub(crate) client: Client,
 }
 
@@ -27,7 +27,7 @@ impl Rest {
         Ok(Self { client: Client::builder(&format!("http://{address}")).timeout(Duration::from_secs(30)).build()? })
     }
 
-    /// What `flink-traces` is told to watch.
+    /// Returns the address that `flink-traces` polls.
     pub(crate) fn url(&self) -> String {
         self.client.base_url().to_owned()
     }
@@ -35,14 +35,14 @@ impl Rest {
     /// Waits until a TaskManager offers free slots.
     pub(crate) async fn wait_for_slots(&self, timeout: Duration) -> Result<()> {
         let available = async || {
-            // Refused until the JobManager is up.
+            // The connection is refused until the JobManager is up.
             let slots = self.client.call(&Overview).await.map_or(0, |overview| overview.slots_available);
             Ok((slots > 0).then_some(()))
         };
         poll("free slots", timeout, available).await
     }
 
-    /// Uploads the jar, and answers with its id.
+    /// Uploads the jar, and returns its id.
     pub(crate) async fn upload(&self, jar: &Path) -> Result<JarId> {
         let content = tokio::fs::File::open(jar).await?;
         let length = content.metadata().await?.len();
@@ -51,7 +51,7 @@ impl Rest {
         uploaded.jar().context("no file name")
     }
 
-    /// Uploads the jar and runs its main class; answers with the job's id.
+    /// Uploads the jar and runs its main class. Returns the id of the job.
     pub(crate) async fn submit(&self, jar: &Path, parallelism: i64, arguments: &[&str]) -> Result<String> {
         let jar = self.upload(jar).await?;
         let program_args_list = arguments.iter().map(|&argument| argument.to_owned()).collect();
@@ -61,10 +61,10 @@ impl Rest {
         Ok(self.client.call(&RunJar::new(jar, body)).await?.jobid.into())
     }
 
-    /// Takes a savepoint and waits until it is complete; answers with where it lies.
+    /// Takes a savepoint and waits until it is complete. Returns its path.
     pub(crate) async fn savepoint(&self, job: &str, timeout: Duration) -> Result<String> {
-        let order = TriggerSavepoint { job: JobId::new(job)?, body: SavepointTriggerRequestBody::default() };
-        self.client.run(&order, timeout).await?.location.context("the savepoint has no place")
+        let operation = TriggerSavepoint { job: JobId::new(job)?, body: SavepointTriggerRequestBody::default() };
+        self.client.run(&operation, timeout).await?.location.context("the savepoint has no path")
     }
 
     /// Waits until the job has been restored from a checkpoint and all its tasks run.
@@ -78,31 +78,31 @@ impl Rest {
         poll("the recovery", timeout, recovered).await
     }
 
-    /// Cancels the job and waits until it is.
+    /// Cancels the job and waits until it is canceled.
     pub(crate) async fn cancel(&self, job: &str, timeout: Duration) -> Result<()> {
         self.client.call(&CancelJob::new(JobId::new(job)?)).await?;
         self.wait_for_state(job, JobStatus::Canceled, timeout).await
     }
 
-    /// Waits until the job is in that state.
+    /// Waits until the job has this status.
     pub(crate) async fn wait_for_state(&self, job: &str, state: JobStatus, timeout: Duration) -> Result<()> {
         let reached = async || Ok((self.job(job).await?.state == state).then_some(()));
         poll(state.as_str(), timeout, reached).await
     }
 
-    /// The job's entry in the overview, which Flink never answers from a cache.
+    /// Returns the job's entry in the overview, which Flink never serves from a cache.
     pub(crate) async fn job(&self, job: &str) -> Result<JobDetails> {
         let overview = self.client.call(&JobsOverview).await?;
         overview.jobs.into_iter().find(|entry| entry.jid.as_str() == job).context("the job is gone")
     }
 }
 
-/// Whether all subtasks of a job run.
+/// Returns `true` if all subtasks of a job are running.
 pub(crate) fn all_run(job: &JobDetails) -> bool {
     job.tasks.get("total").is_some_and(|total| *total > 0) && job.tasks.get("running") == job.tasks.get("total")
 }
 
-/// Asks until there is an answer.
+/// Calls `ask` until it returns a value.
 pub(crate) async fn poll<T, F: Future<Output = Result<Option<T>>>>(
     what: &str,
     timeout: Duration,
@@ -114,7 +114,7 @@ pub(crate) async fn poll<T, F: Future<Output = Result<Option<T>>>>(
             return Ok(answer);
         }
         if Instant::now() > end {
-            bail!("{what} did not come within {} s", timeout.as_secs());
+            bail!("expected {what} within {} s", timeout.as_secs());
         }
         sleep(POLL_INTERVAL).await;
     }

@@ -1,4 +1,4 @@
-//! `cargo e2e rest`: a real Flink cluster, driven by `flink-rest`'s client alone from the first upload to its shutdown.
+//! `cargo e2e rest`: a real Flink cluster, driven by the client of `flink-rest` alone.
 
 use std::fs;
 use std::path::Path;
@@ -20,19 +20,20 @@ use crate::rest::{Rest, all_run, poll};
 use crate::session::{STEP_TIMEOUT, run_until_interrupted};
 use crate::{job, target};
 
-/// The job's only argument: it fails first after so many milliseconds, which is never.
+/// The job's only argument: the time until its first failure, in milliseconds. It never comes.
 const FAILS_AFTER: &str = "100000000";
-/// Of the endpoints that only read, at least so many have to have an answer.
+/// The number of reading endpoints that must return a response, at least.
 const LEAST_READ: usize = 45;
 
-/// The Adaptive scheduler, which rescales; soon, not after its 30 s. Of the last two keys each version has one.
+/// The Adaptive scheduler, which rescales at once instead of after 30 s. Each version knows one of
+/// the last two keys.
 const OPTIONS: &[(&str, &str)] = &[
     ("jobmanager.scheduler", "adaptive"),
     ("jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling", "1s"),
     ("jobmanager.adaptive-scheduler.scaling-interval.min", "1s"),
 ];
 
-/// Runs a session of each version that the arguments name. Whatever was started is gone afterwards, also after an interruption.
+/// Runs a session of each version. All processes end with it, even after an interruption.
 pub(crate) fn run(versions: &[&str]) -> Result<()> {
     let folder = target("rest-session")?;
     for version in versions {
@@ -77,8 +78,8 @@ async fn session(distribution: &Distribution, job: &Path, folder: &Path) -> Resu
     poll("a completed checkpoint among the metrics", STEP_TIMEOUT, completed).await?;
 
     say("a checkpoint by hand");
-    let order = TriggerCheckpoint { job: job.clone(), body: CheckpointTriggerRequestBody::default() };
-    let checkpoint = client.run(&order, STEP_TIMEOUT).await?.checkpoint_id.context("no checkpoint")?;
+    let operation = TriggerCheckpoint { job: job.clone(), body: CheckpointTriggerRequestBody::default() };
+    let checkpoint = client.run(&operation, STEP_TIMEOUT).await?.checkpoint_id.context("no checkpoint")?;
 
     say("a savepoint");
     let savepoint = rest.savepoint(job.as_str(), STEP_TIMEOUT).await?;
@@ -88,12 +89,12 @@ async fn session(distribution: &Distribution, job: &Path, folder: &Path) -> Resu
     };
     poll("the savepoint in the history", STEP_TIMEOUT, shown).await?;
 
-    say("everything that only reads");
+    say("all endpoints that only read");
     let read = read_everything(rest, &job, &jar, checkpoint).await?;
-    ensure!(read >= LEAST_READ, "only {read} endpoints answered");
-    println!("    {read} endpoints answered, and all of it was read");
+    ensure!(read >= LEAST_READ, "expected responses of {LEAST_READ} endpoints, found {read}");
+    println!("    {read} endpoints responded, and all responses were parsed");
 
-    say("rescaling, which every version since 1.9 refuses");
+    say("rescaling by the request that every version since 1.9 refuses");
     let error = client.run(&RescaleJob::new(job.clone()).parallelism(1), STEP_TIMEOUT).await;
     let problem = refused(error.err())?;
     ensure!(problem.status() == 503 && problem.message().contains("FLINK-12312"), "{problem}");
@@ -112,8 +113,8 @@ async fn session(distribution: &Distribution, job: &Path, folder: &Path) -> Resu
     wait_until_all_run(rest, &job).await?;
 
     say("stopping with a savepoint");
-    let order = StopJob { job: job.clone(), body: StopWithSavepointRequestBody::default() };
-    let stopped_at = client.run(&order, STEP_TIMEOUT).await?.location.context("no savepoint")?;
+    let operation = StopJob { job: job.clone(), body: StopWithSavepointRequestBody::default() };
+    let stopped_at = client.run(&operation, STEP_TIMEOUT).await?.location.context("no savepoint")?;
     rest.wait_for_state(job.as_str(), JobStatus::Finished, STEP_TIMEOUT).await?;
     let result = client.call(&JobExecutionResult { job: job.clone() }).await?;
     ensure!(result.status.id == QueueStatusId::Completed, "{result:?}");
@@ -126,7 +127,7 @@ async fn session(distribution: &Distribution, job: &Path, folder: &Path) -> Resu
     let path = restored.context("nothing was restored")?.external_path;
     ensure!(path.as_ref() == Some(&stopped_at), "{path:?} was restored instead of {stopped_at}");
 
-    say("cancelling, and trying to cancel the one that has finished");
+    say("canceling the job, and the one that has finished");
     rest.cancel(job.as_str(), STEP_TIMEOUT).await?;
     let late = client.call(&CancelJob::new(finished)).await;
     let problem = refused(late.err())?;
@@ -138,7 +139,7 @@ async fn session(distribution: &Distribution, job: &Path, folder: &Path) -> Resu
     }
     match dispose(rest, &stopped_at).await {
         Err(Error::OperationFailed { problem, .. }) if problem.contains(&stopped_at) => {}
-        other => bail!("disposing of what is not there: {other:?}"),
+        other => bail!("expected a failed disposal, found {other:?}"),
     }
 
     say("deleting the jar");
@@ -163,19 +164,21 @@ async fn wait_until_all_run(rest: &Rest, job: &JobId) -> Result<()> {
 }
 
 async fn dispose(rest: &Rest, savepoint: &str) -> Result<(), Error> {
-    let order = DisposeSavepoint { body: SavepointDisposalRequest::new(savepoint) };
-    rest.client.run(&order, STEP_TIMEOUT).await.map(|_| ())
+    let operation = DisposeSavepoint { body: SavepointDisposalRequest::new(savepoint) };
+    rest.client.run(&operation, STEP_TIMEOUT).await.map(|_| ())
 }
 
 fn refused(error: Option<Error>) -> Result<StatusError> {
     match error {
         Some(Error::Status { problem, .. }) => Ok(problem),
-        other => bail!("a refusal was expected: {other:?}"),
+        other => bail!("expected a refusal, found {other:?}"),
     }
 }
 
-/// Asks all endpoints that only read, and reads what they answer; counts those that did. An endpoint may answer with an error, as the
-/// Adaptive scheduler's do without it, but never with what cannot be read.
+/// Requests all endpoints that only read, parses their responses, and returns their number.
+///
+/// An endpoint may return an error, as those of the Adaptive scheduler do without it. A response
+/// must never be unreadable.
 async fn read_everything(rest: &Rest, job: &JobId, jar: &JarId, checkpoint: i64) -> Result<usize> {
     let vertex =
         rest.client.call(&Job { job: job.clone() }).await?.vertices.into_iter().next().context("no vertex")?.id;
@@ -190,7 +193,7 @@ async fn read_everything(rest: &Rest, job: &JobId, jar: &JarId, checkpoint: i64)
         if endpoint.method != "GET" || path.contains(':') && !path.contains(&manager) {
             continue;
         }
-        // The path encoded, and only what only reads.
+        // `Resource` encodes the path, and exists only for endpoints that read.
         let Some(resource) = Resource::parse(&path) else { continue };
         let response = rest.client.get(&resource).await?;
         if response.status == 200 {

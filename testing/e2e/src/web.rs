@@ -1,4 +1,4 @@
-//! `cargo e2e web`: Flink's own web UI, in a browser, on the REST API that the example engine serves.
+//! `cargo e2e web`: Flink's own web UI, in a browser, on the REST API of the example engine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,14 +26,14 @@ use crate::engine::Engine;
 use crate::session::{STEP_TIMEOUT, run_until_interrupted};
 use crate::target;
 
-/// The picture in the documentation, of the newest version.
+/// The picture in the documentation, which shows the newest version.
 const PICTURE: &str = "docs/web-ui-checkpoints.png";
-/// How long a page has, of its own time, in milliseconds.
+/// The virtual time that a page gets, in milliseconds.
 const BUDGET: u32 = 8000;
 const TRIES: usize = 6;
-/// How long a browser may take, several times what it needs.
+/// The time limit for a browser, several times its usual time.
 const PATIENCE: Duration = Duration::from_secs(25);
-/// What keeps a browser to itself.
+/// The options that keep a browser from everything but the page.
 const ALONE: &[&str] = &[
     "--headless",
     "--no-sandbox",
@@ -47,7 +47,7 @@ const ALONE: &[&str] = &[
     "--window-size=1280,900",
 ];
 
-/// Runs a session with the web UI of each version that the arguments name. Whatever was started is gone afterwards, also after an
+/// Runs a session with the web UI of each version. All processes end with it, even after an
 /// interruption.
 pub(crate) fn run(versions: &[&str]) -> Result<()> {
     let root = workspace_root()?;
@@ -73,11 +73,12 @@ async fn session(binary: &Path, folder: &Path, picture: Option<&Path>) -> Result
     let engine = Engine::start(binary, folder, &["engine.fail-at-checkpoint=3"]).await?;
     let job = engine.job(JobStatus::Running).await?.jid;
     let mut last = 0;
-    // The one that fails is among these.
+    // One of these fails.
     while last < 8 {
-        let order = TriggerCheckpoint { job: job.clone(), body: CheckpointTriggerRequestBody::default() };
-        // While it restarts there is none.
-        last = engine.client.run(&order, STEP_TIMEOUT).await.ok().and_then(|done| done.checkpoint_id).unwrap_or(last);
+        let operation = TriggerCheckpoint { job: job.clone(), body: CheckpointTriggerRequestBody::default() };
+        // No checkpoint is possible during the restart.
+        last =
+            engine.client.run(&operation, STEP_TIMEOUT).await.ok().and_then(|done| done.checkpoint_id).unwrap_or(last);
     }
     let vertices = engine.client.call(&Job { job: job.clone() }).await?.vertices;
     let vertex = &vertices.first().context("no vertex")?.id;
@@ -91,7 +92,7 @@ async fn session(binary: &Path, folder: &Path, picture: Option<&Path>) -> Result
     let browser = Browser { folder, address, site: site.clone() };
     let router = Router::new().fallback(answer).with_state(site);
     let pages = async {
-        // Pages with an editor for text (exceptions, configuration) have no end for a browser that skips time.
+        // Pages with a text editor (exceptions, configuration) never settle in virtual time.
         for (page, texts) in [
             ("/overview".to_owned(), &["count by key"][..]),
             ("/job/running".to_owned(), &["count by key", "RUNNING"]),
@@ -114,7 +115,7 @@ async fn session(binary: &Path, folder: &Path, picture: Option<&Path>) -> Result
             say("taking the picture");
             browser.take_picture(&format!("/job/running/{job}/checkpoints"), picture).await?;
         }
-        say("cancelling, by what the page's button asks");
+        say("canceling by the request of the page's button");
         engine.client.call(&YarnCancelJob { job: job.clone() }).await?;
         engine.job(JobStatus::Canceled).await?;
         browser.expect("/job/completed", &["count by key", "CANCELED"]).await?;
@@ -127,11 +128,11 @@ async fn session(binary: &Path, folder: &Path, picture: Option<&Path>) -> Result
     engine.stop().await
 }
 
-/// Flink's files, and whom to ask for all else.
+/// The files of Flink's web UI, and the client for all other requests.
 struct Site {
     files: BTreeMap<String, Vec<u8>>,
     client: Client,
-    /// What the engine did not answer with status 200, and that.
+    /// The requests that the engine did not answer with status 200, with that status.
     refused: Mutex<Vec<String>>,
 }
 
@@ -143,13 +144,13 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
     let (status, kind, content) = match site.files.get(path) {
         Some(content) => (200, media_type(path), content.clone()),
         None => {
-            let asked = request.uri().path_and_query().map_or("", |path| path.as_str());
-            let (status, content) = match site.client.get_raw(asked).await {
+            let path = request.uri().path_and_query().map_or("", |path| path.as_str());
+            let (status, content) = match site.client.get_raw(path).await {
                 Ok(response) => (response.status, response.body.to_vec()),
                 Err(error) => (502, error.to_string().into_bytes()),
             };
             if status != 200 {
-                site.refused.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{asked}: {status}"));
+                site.refused.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{path}: {status}"));
             }
             (status, "application/json", content)
         }
@@ -170,7 +171,7 @@ fn media_type(path: &str) -> &'static str {
     }
 }
 
-/// All files of a folder by their paths below it, so that no request reaches any other.
+/// Collects all files of a folder by their relative paths. Requests can reach no other file.
 fn read_files(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -191,16 +192,16 @@ struct Browser<'a> {
 }
 
 impl Browser<'_> {
-    /// Shows a page, which has to hold these texts and no complaint.
+    /// Opens a page, which must show these texts without a failed request.
     async fn expect(&self, page: &str, texts: &[&str]) -> Result<()> {
         say(&format!("the page {page}"));
         let shown = self.open(page, "--dump-dom").await?;
         fs::write(self.folder.join("page.html"), &shown)?;
         for text in texts {
-            ensure!(shown.contains(text), "{page}: {text:?} was expected, not what is in page.html");
+            ensure!(shown.contains(text), "{page}: expected {text:?}, found the content of page.html");
         }
         let refused = std::mem::take(&mut *self.site.refused.lock().unwrap_or_else(PoisonError::into_inner));
-        ensure!(refused.is_empty(), "{page} asked for what is not there: {refused:?}");
+        ensure!(refused.is_empty(), "{page} failed requests: {refused:?}");
         Ok(())
     }
 
@@ -211,8 +212,9 @@ impl Browser<'_> {
         run_program(quantize.args(["--force", "--output"]).arg(picture).args(["64", "--"]).arg(taken))
     }
 
-    /// Opens a page in a browser that knows nothing yet; answers with what it printed. Browsers that skip time hang now and then, so
-    /// there are several tries.
+    /// Opens a page in a browser with a new profile, and returns its output.
+    ///
+    /// Browsers in virtual time hang now and then, so there are several tries.
     async fn open(&self, page: &str, action: &str) -> Result<String> {
         for _ in 0..TRIES {
             let profile = self.folder.join("profile");

@@ -1,4 +1,6 @@
-//! `cargo faults day`: a day of a busy cluster, as fast as the machine can, with memory and descriptors watched.
+//! `cargo faults day`: a day of a busy cluster, played as fast as possible.
+//!
+//! Memory and descriptors are sampled on the way.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,18 +14,20 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
-use super::Rig;
+use super::Setup;
 use super::program::Program;
 
-/// How much more memory may be in use in the second half of the day than in the first.
+/// The growth of memory that is allowed from the first half of the day to the second.
 const MORE_KILOBYTES: u64 = 16 << 10;
 
-/// The session, again and again until a day is over, each time with other jobs, through spools to a collector that forgets what it took.
-pub(super) fn run(rig: &Rig, hours: f64) -> Result<()> {
-    let recording = rig.folder.join("day.jsonl.gz");
-    let times = write(&rig.recording, &recording, (hours * 3_600_000.0) as i64)?;
+/// Plays the session repeatedly, each time with other jobs, until the day is over.
+///
+/// The records go through spools to a collector that forgets them.
+pub(super) fn run(setup: &Setup, hours: f64) -> Result<()> {
+    let recording = setup.folder.join("day.jsonl.gz");
+    let times = write(&setup.recording, &recording, (hours * 3_600_000.0) as i64)?;
     let endpoint = forgetful_collector()?;
-    let day = Rig { recording, binary: rig.binary.clone(), folder: rig.folder.clone(), expected: Vec::new() };
+    let day = Setup { recording, binary: setup.binary.clone(), folder: setup.folder.clone(), expected: Vec::new() };
     let program = Program::play(&day, "day", &endpoint, &[]).option("traces.reporter.otlp.exporter.protocol", "http");
     let start = Instant::now();
     let mut running = program.option("events.reporter.otlp.exporter.protocol", "http").start()?;
@@ -34,7 +38,7 @@ pub(super) fn run(rig: &Rig, hours: f64) -> Result<()> {
     }
     let log = running.finish()?;
     let (first, second) = samples.split_at(samples.len() / 2);
-    // The beginning is for warming up.
+    // The first half includes the warm-up.
     let most = |samples: &[(u64, usize)]| samples.iter().max().copied().unwrap_or_default();
     let most_open = |samples: &[(u64, usize)]| samples.iter().map(|(_, open)| *open).max().unwrap_or_default();
     let [(before, _), (after, _)] = [first, second].map(most);
@@ -43,13 +47,14 @@ pub(super) fn run(rig: &Rig, hours: f64) -> Result<()> {
     println!("{hours} h, {times} sessions, played in {:.0} s", start.elapsed().as_secs_f64());
     accounts.for_each(|account| println!("  {}", account.trim()));
     println!("  memory at most {before} kB, then {after} kB; descriptors {open_before}, then {open_after}");
-    ensure!(samples.len() > 20, "too short to tell anything");
-    ensure!(after <= before + MORE_KILOBYTES, "it takes more and more memory");
-    ensure!(open_after <= open_before, "it opens more and more files");
+    ensure!(samples.len() > 20, "the run is too short for a comparison");
+    ensure!(after <= before + MORE_KILOBYTES, "memory grows: {before} kB, then {after} kB");
+    ensure!(open_after <= open_before, "descriptors grow: {open_before}, then {open_after}");
     Ok(())
 }
 
-/// Repeats a recording until it is that long, with other ids of jobs and later times each time; answers how often.
+/// Repeats a recording for `length` milliseconds with other job ids and later times. Returns how
+/// often.
 fn write(from: &Path, to: &Path, length: i64) -> Result<i64> {
     let lines: Vec<String> =
         BufReader::new(MultiGzDecoder::new(File::open(from)?)).lines().collect::<std::io::Result<_>>()?;
@@ -67,7 +72,7 @@ fn write(from: &Path, to: &Path, length: i64) -> Result<i64> {
     Ok(times)
 }
 
-/// A line with every id of 32 digits changed, and every time of 13 digits later.
+/// Returns a line with every id of 32 digits changed and every time of 13 digits moved.
 fn moved(line: &str, number: i64, later: i64) -> String {
     let mut moved = String::with_capacity(line.len());
     let mut rest = line;
@@ -86,7 +91,7 @@ fn moved(line: &str, number: i64, later: i64) -> String {
     moved + rest
 }
 
-/// Memory in kilobytes and open descriptors of a process; `None` if it has just ended.
+/// Returns the memory in kilobytes and the open descriptors of a process, or `None` if it ended.
 fn sample(id: u32) -> Option<(u64, usize)> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -94,7 +99,8 @@ fn sample(id: u32) -> Option<(u64, usize)> {
     Some((memory.trim().strip_suffix(" kB")?.parse().ok()?, open))
 }
 
-/// Takes everything over HTTP and keeps nothing; answers its address. Its threads end with this process.
+/// Starts a collector over HTTP that keeps nothing, and returns its address. Its threads end with
+/// this process.
 fn forgetful_collector() -> Result<String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;

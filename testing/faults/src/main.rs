@@ -1,7 +1,8 @@
-//! `cargo faults run`: the program with a spool, under faults that a test in `cargo test` cannot have.
+//! `cargo faults`: `flink-traces` with a spool, under faults that `cargo test` cannot cause.
 //!
-//! It plays a recorded session to our collector while its disk is full, system calls fail, the collector is stopped, the clock jumps, or no
-//! file can be opened. Each time the collector must end up with the very records of a run without faults.
+//! The program plays a recorded session to a collector during each fault: a full disk, failing
+//! system calls, a stopped collector, a clock that jumps, no free descriptors. The collector must
+//! always end up with the records of a run without faults.
 
 #![allow(clippy::print_stdout, reason = "a command line program prints its results")]
 
@@ -20,36 +21,36 @@ use serde_json::Value;
 
 use program::Program;
 
-/// What every fault needs.
-struct Rig {
+/// The inputs of every fault.
+struct Setup {
     binary: PathBuf,
     recording: PathBuf,
     folder: PathBuf,
-    /// What arrives without a fault.
+    /// The records of a run without faults.
     expected: Vec<Value>,
 }
 
-/// A row of `docs/reliability.md`, and what shows it.
-type Fault = (&'static str, fn(&Rig) -> Result<()>);
+/// A row of `docs/reliability.md`, and the function that proves it.
+type Fault = (&'static str, fn(&Setup) -> Result<()>);
 
 const FAULTS: &[Fault] = &[
     ("3: the collector is stopped (SIGSTOP), and goes on", system::stopped_collector),
     ("14: the disk is full (tmpfs of 200 KiB)", full_disk),
-    ("15: fdatasync fails once", |rig| failing_calls(rig, &["fdatasync"], "EIO", "3", SPOOL_FAILS)),
-    ("15: fdatasync fails from then on", |rig| failing_calls(rig, &["fdatasync"], "EIO", "3+", SPOOL_FAILS)),
-    ("15: fsync fails from then on", |rig| failing_calls(rig, &["fsync"], "EIO", "3+", SPOOL_FAILS)),
+    ("15: fdatasync fails once", |setup| failing_calls(setup, &["fdatasync"], "EIO", "3", SPOOL_FAILS)),
+    ("15: fdatasync fails from then on", |setup| failing_calls(setup, &["fdatasync"], "EIO", "3+", SPOOL_FAILS)),
+    ("15: fsync fails from then on", |setup| failing_calls(setup, &["fsync"], "EIO", "3+", SPOOL_FAILS)),
     ("15: a segment cannot be written, for lack of space", full_segment),
-    ("15: the cursor cannot be renamed", |rig| {
-        failing_calls(rig, &["rename", "renameat", "renameat2"], "EIO", "2+", "What is delivered cannot be noted")
+    ("15: the cursor cannot be renamed", |setup| {
+        failing_calls(setup, &["rename", "renameat", "renameat2"], "EIO", "2+", "What is delivered cannot be noted")
     }),
-    ("20: the clock jumps by two days, forth", |rig| system::clock(rig, "+2d")),
-    ("20: the clock jumps by two days, back", |rig| system::clock(rig, "-2d")),
+    ("20: the clock jumps by two days, forward", |setup| system::clock(setup, "+2d")),
+    ("20: the clock jumps by two days, back", |setup| system::clock(setup, "-2d")),
     ("41: no file descriptors are left, for three seconds", system::no_descriptors),
 ];
 
 const SPOOL_FAILS: &str = "spool unavailable, delivering from memory";
 const SPOOL_WORKS: &str = "spool available again";
-/// How long anything here may take.
+/// The time limit for any step.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs `flink-traces` with a spool under faults of the operating system.
@@ -96,11 +97,11 @@ fn prerequisites() -> Prerequisites {
     Prerequisites::new("testing/faults/README.md").linux()
 }
 
-fn prepare() -> Result<Rig> {
+fn prepare() -> Result<Setup> {
     let root = workspace_root()?;
     let folder = root.join("target/faults");
     recreate(&folder)?;
-    Ok(Rig { binary: build("flink-traces")?, recording: root.join(RECORDING), folder, expected: Vec::new() })
+    Ok(Setup { binary: build("flink-traces")?, recording: root.join(RECORDING), folder, expected: Vec::new() })
 }
 
 fn run(name: &str) -> Result<()> {
@@ -112,14 +113,14 @@ fn run(name: &str) -> Result<()> {
         .file(&system::FAKETIME, "Debian: faketime")
         .require(is_root, "root, to mount a tmpfs")
         .check()?;
-    let mut rig = prepare()?;
+    let mut setup = prepare()?;
     let collector = OtlpCollector::start()?;
-    Program::play(&rig, "reference", &collector.grpc_endpoint(), &[]).start()?.finish()?;
-    rig.expected = records(&collector);
-    ensure!(rig.expected.len() > 1_000, "{} records are too few to prove anything", rig.expected.len());
+    Program::play(&setup, "reference", &collector.grpc_endpoint(), &[]).start()?.finish()?;
+    setup.expected = records(&collector);
+    ensure!(setup.expected.len() > 1_000, "{} records are too few for a comparison", setup.expected.len());
     for (name, fault) in FAULTS.iter().filter(|(fault, _)| fault.contains(name)) {
-        fault(&rig).with_context(|| format!("{name}; see {}", rig.folder.display()))?;
-        println!("{name}: all {} records arrived", rig.expected.len());
+        fault(&setup).with_context(|| format!("{name}; see {}", setup.folder.display()))?;
+        println!("{name}: all {} records arrived", setup.expected.len());
     }
     Ok(())
 }
@@ -134,7 +135,8 @@ fn is_root(_: &std::fs::Metadata) -> bool {
     false
 }
 
-/// What a collector has, in an order of its own and each record once: some may have come twice, but then with the same content.
+/// Returns the records of a collector, sorted and without duplicates. A record may arrive twice,
+/// but only with the same content.
 fn records(collector: &OtlpCollector) -> Vec<Value> {
     let spans = collector.spans().into_iter().map(|span| span.plain());
     let mut records: Vec<_> = spans.chain(collector.events().iter().map(|log| log.plain())).collect();
@@ -143,60 +145,62 @@ fn records(collector: &OtlpCollector) -> Vec<Value> {
     records
 }
 
-fn compare(rig: &Rig, collector: &OtlpCollector) -> Result<()> {
+fn compare(setup: &Setup, collector: &OtlpCollector) -> Result<()> {
     let found = records(collector);
-    let (expected, count) = (rig.expected.len(), found.len());
-    let missing =
-        rig.expected.iter().filter(|record| found.binary_search_by_key(&record.to_string(), Value::to_string).is_err());
+    let (expected, count) = (setup.expected.len(), found.len());
+    let missing = setup
+        .expected
+        .iter()
+        .filter(|record| found.binary_search_by_key(&record.to_string(), Value::to_string).is_err());
     let missing = missing.count();
-    ensure!(found == rig.expected, "{expected} records were expected, {count} found, {missing} are missing");
+    ensure!(found == setup.expected, "expected {expected} records, found {count}, missing {missing}");
     Ok(())
 }
 
-/// Refuses everything until told otherwise, so that the spool fills.
+/// Starts a collector that responds 503 until its answer changes, so that the spool fills.
 fn refusing() -> Result<OtlpCollector> {
     let collector = OtlpCollector::start()?;
     collector.answer_by(|_| HttpAnswer::new(503).into());
     Ok(collector)
 }
 
-fn full_disk(rig: &Rig) -> Result<()> {
+fn full_disk(setup: &Setup) -> Result<()> {
     let collector = refusing()?;
-    let spool = rig.folder.join("tmpfs");
+    let spool = setup.folder.join("tmpfs");
     std::fs::create_dir(&spool)?;
     let script = "mount -t tmpfs -o size=200k tmpfs \"$0\" && exec \"$@\"";
-    // Its own name space: the mount is gone when the process is.
+    // The mount is in a namespace of its own, and disappears with the process.
     let wrapper = ["unshare", "--mount", "sh", "-c", script].map(str::to_owned);
     let wrapper: Vec<_> = wrapper.into_iter().chain([spool.display().to_string()]).collect();
-    let mut program = Program::play(rig, "full-disk", &collector.grpc_endpoint(), &wrapper);
+    let mut program = Program::play(setup, "full-disk", &collector.grpc_endpoint(), &wrapper);
     program.spool(&spool);
     let running = program.start()?;
     running.wait_for(SPOOL_FAILS)?;
     collector.answer_by(|_| Answer::Accept);
     running.wait_for(SPOOL_WORKS)?;
     running.finish()?;
-    compare(rig, &collector)
+    compare(setup, &collector)
 }
 
-/// The program where those calls of threads that write to the disk fail, at those times, and what it then says.
-fn failing_calls(rig: &Rig, calls: &[&str], error: &str, when: &str, says: &str) -> Result<()> {
+/// Runs the program while these system calls fail, and waits for this log message.
+fn failing_calls(setup: &Setup, calls: &[&str], error: &str, when: &str, message: &str) -> Result<()> {
     let calls = calls.join(",");
-    strace(rig, &[format!("--trace={calls}"), format!("--inject={calls}:error={error}:when={when}")], says)
+    strace(setup, &[format!("--trace={calls}"), format!("--inject={calls}:error={error}:when={when}")], message)
 }
 
-fn full_segment(rig: &Rig) -> Result<()> {
-    let segment = rig.folder.join("spool-strace/traces-otlp/00000000000000000001.seg");
+fn full_segment(setup: &Setup) -> Result<()> {
+    let segment = setup.folder.join("spool-strace/traces-otlp/00000000000000000001.seg");
     let inject = "--inject=write:error=ENOSPC:when=3+".to_owned();
-    strace(rig, &["--trace=write".to_owned(), inject, format!("--trace-path={}", segment.display())], SPOOL_FAILS)
+    strace(setup, &["--trace=write".to_owned(), inject, format!("--trace-path={}", segment.display())], SPOOL_FAILS)
 }
 
-fn strace(rig: &Rig, arguments: &[String], says: &str) -> Result<()> {
+fn strace(setup: &Setup, arguments: &[String], message: &str) -> Result<()> {
     let collector = OtlpCollector::start()?;
-    let _ = std::fs::remove_dir_all(rig.folder.join("spool-strace"));
+    let _ = std::fs::remove_dir_all(setup.folder.join("spool-strace"));
     let wrapper: Vec<_> = ["strace", "--follow-forks", "--output=/dev/null"].into_iter().map(str::to_owned).collect();
     let wrapper = [&wrapper, arguments].concat();
-    let running = Program::play(rig, "strace", &collector.grpc_endpoint(), &wrapper).start()?;
-    running.wait_for(says)?;
+    let running = Program::play(setup, "strace", &collector.grpc_endpoint(), &wrapper).start()?;
+    running.wait_for(message)?;
     running.finish()?;
-    compare(rig, &collector)
+    compare(setup, &collector)
 }

@@ -1,4 +1,4 @@
-//! `flink-traces`, playing the session through spools.
+//! `flink-traces`, which plays the session through spools.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use harness::ProcessGuard;
 
-use super::{PATIENCE, Rig};
+use super::{PATIENCE, Setup};
 
-/// How often something that is awaited is looked for.
+/// The pause between two checks of a condition.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How the program is to be run.
+/// A `flink-traces` that is about to start.
 pub(super) struct Program {
     command: Command,
     log: PathBuf,
@@ -22,15 +22,15 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// `flink-traces play` under a program that makes the fault, if any.
-    pub(super) fn play(rig: &Rig, name: &str, endpoint: &str, wrapper: &[String]) -> Self {
-        let mut words = wrapper.iter().map(PathBuf::from).chain([rig.binary.clone()]);
+    /// Prepares `flink-traces play`, under a wrapper that causes the fault.
+    pub(super) fn play(setup: &Setup, name: &str, endpoint: &str, wrapper: &[String]) -> Self {
+        let mut words = wrapper.iter().map(PathBuf::from).chain([setup.binary.clone()]);
         let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words).args(["play", "--quiet", "--otlp", endpoint]).arg(&rig.recording);
+        command.args(words).args(["play", "--quiet", "--otlp", endpoint]).arg(&setup.recording);
         let program = Self {
             command,
-            log: rig.folder.join(format!("{name}.log")),
-            spool: rig.folder.join(format!("spool-{name}")),
+            log: setup.folder.join(format!("{name}.log")),
+            spool: setup.folder.join(format!("spool-{name}")),
         };
         let mut program = program.option("flink-traces.shutdown-timeout", "60 s");
         program = program.option("traces.checkpoint.span-detail-level", "CHILDREN_SPANS_PER_SUBTASK");
@@ -39,7 +39,7 @@ impl Program {
                 ("exporter.timeout", "1 s"),
                 ("retry.initial-backoff", "10 ms"),
                 ("retry.max-backoff", "200 ms"),
-                // More requests: more moments at which something fails.
+                // Small requests are many requests, and many moments for a failure.
                 ("batch.bytes", "20 kb"),
             ] {
                 program = program.option(&format!("{signal}.reporter.otlp.{option}"), value);
@@ -63,7 +63,7 @@ impl Program {
         self
     }
 
-    /// Stores there.
+    /// Sets the directory of the spools.
     pub(super) fn spool(&mut self, directory: &Path) {
         directory.clone_into(&mut self.spool);
     }
@@ -79,7 +79,7 @@ impl Program {
     }
 }
 
-/// The running program. It is killed when this is dropped.
+/// A running program, which is killed when this is dropped.
 pub(super) struct Running {
     process: ProcessGuard,
     log: PathBuf,
@@ -94,7 +94,7 @@ impl Running {
         Ok(String::from_utf8_lossy(&fs::read(&self.log)?).into_owned())
     }
 
-    /// Waits until it has said that; answers the line.
+    /// Waits for a line of the log that contains `text`, and returns it.
     pub(super) fn wait_for(&self, text: &str) -> Result<String> {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -102,26 +102,26 @@ impl Running {
             if let Some(line) = log.lines().find(|line| line.contains(text)) {
                 return Ok(line.to_owned());
             }
-            ensure!(Instant::now() < end, "{text:?} was never said");
+            ensure!(Instant::now() < end, "expected {text:?} in the log");
             sleep(PAUSE);
         }
     }
 
-    /// Waits until it has ended, well, and answers all that it said.
+    /// Waits for a successful exit, and returns the log.
     pub(super) fn finish(mut self) -> Result<String> {
         let end = Instant::now() + PATIENCE;
         let status: ExitStatus = loop {
             match self.process.try_wait()? {
                 Some(status) => break status,
-                None if Instant::now() >= end => bail!("it does not end"),
+                None if Instant::now() >= end => bail!("the program does not exit"),
                 None => sleep(PAUSE),
             }
         };
-        ensure!(status.success(), "it ended with {status}");
+        ensure!(status.success(), "the program: {status}");
         self.log()
     }
 
-    /// Whether it runs.
+    /// Returns `true` while the process runs.
     pub(super) fn is_running(&mut self) -> Result<bool> {
         Ok(self.process.try_wait()?.is_none())
     }

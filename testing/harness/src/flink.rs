@@ -56,7 +56,7 @@ impl Distribution {
         self.home.join("lib/*")
     }
 
-    /// Returns the path of the jar that holds most of Flink, including its web UI in the folder `web`.
+    /// Returns the path of the jar with most of Flink, and its web UI in the folder `web`.
     #[must_use]
     pub fn dist_jar(&self) -> PathBuf {
         self.home.join(format!("lib/flink-dist-{}.jar", self.version))

@@ -1,7 +1,8 @@
-//! `cargo interop`: what `flink-traces` sends and writes, read by decoders and a collector that others wrote.
+//! `cargo interop`: the output of `flink-traces`, read by decoders and a collector of other
+//! projects.
 //!
-//! A recorded session of a real cluster is played once for each way to send it, into each receiver ([`peers`]). All must find the very
-//! records that our own collector found in it, field by field.
+//! A recorded session of a real cluster is played once for each protocol and compression, to each
+//! receiver ([`peers`]). Each must find the same records as our own collector, field by field.
 
 #![allow(clippy::print_stdout, reason = "a command line program prints its results")]
 
@@ -21,18 +22,18 @@ use clap::Parser;
 use harness::{Prerequisites, RECORDING, build, recreate, run, workspace_root};
 use peers::{Peers, Rotel};
 
-/// How long a receiver that passes on may take for the last record.
+/// The time limit for the last record at a receiver that forwards.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What `exporter.protocol` can be, and how that arrives.
+/// The values of `exporter.protocol`, and the encodings in which they arrive.
 const PROTOCOLS: [(&str, Encoding); 3] =
     [("grpc", Encoding::Grpc), ("http/protobuf", Encoding::HttpProtobuf), ("http/json", Encoding::HttpJson)];
 const COMPRESSIONS: [&str; 2] = ["none", "gzip"];
 
-/// Records as plain JSON, in an order of their own: requests overtake each other.
+/// Records as plain JSON, sorted, because requests overtake each other.
 type Records = Vec<Value>;
 
-/// Plays a recorded session in every protocol to receivers of other projects, and compares what they
-/// decode.
+/// Plays a recorded session in every protocol to receivers of other projects, and compares what
+/// they decode.
 ///
 /// The first receiver that finds a difference ends the run.
 #[derive(Debug, Parser)]
@@ -56,7 +57,7 @@ fn main() -> Result<()> {
             player.send(&ours.grpc_endpoint(), protocol, compression)?;
             let is_as_asked =
                 |request: &ReceivedRequest| request.encoding == encoding && request.gzip == (compression == "gzip");
-            ensure!(ours.requests().iter().all(is_as_asked), "{way}: sent in another way");
+            ensure!(ours.requests().iter().all(is_as_asked), "{way}: sent in another encoding");
             let found = of_collector(&ours);
             let expected = expected.get_or_insert_with(|| found.clone());
             compare(&way, "our collector", expected, found)?;
@@ -81,16 +82,16 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// `flink-traces play` of the recording.
+/// A `flink-traces play` of the recording.
 struct Player {
     binary: PathBuf,
     recording: PathBuf,
-    /// For its log and its files.
+    /// The folder for the log and the files.
     folder: PathBuf,
 }
 
 impl Player {
-    /// Sends the session, which must be delivered whole.
+    /// Sends the session, which must be delivered completely.
     fn send(&self, endpoint: &str, protocol: &str, compression: &str) -> Result<()> {
         let of = |signal: &str, option: &str, value: &str| format!("{signal}.reporter.otlp.exporter.{option}={value}");
         let options = ["traces", "events"].into_iter().flat_map(|signal| {
@@ -99,7 +100,7 @@ impl Player {
         self.play(["--otlp".to_owned(), endpoint.to_owned()].into_iter().chain(dynamic(options)))
     }
 
-    /// Writes the session as OTLP/JSON to new files; answers with these.
+    /// Writes the session as OTLP/JSON, and returns the paths of the files.
     fn write(&self) -> Result<[PathBuf; 2]> {
         let options = ["traces", "events"].map(|signal| format!("{signal}.reporter.json.format=otlp"));
         self.play(["--json".to_owned(), self.folder.display().to_string()].into_iter().chain(dynamic(options)))?;
@@ -130,7 +131,7 @@ fn sorted(mut records: Records) -> Records {
     records
 }
 
-/// How much of each kind a session has: what it has none of, it proves nothing of.
+/// Counts the records of each kind. A kind without records would prove nothing.
 fn inventory(records: &Records) -> Result<String> {
     let is_span = |record: &Value| record.get("startTimeUnixNano").is_some();
     let text = |record: &Value, field: &str| record[field].as_str().is_some_and(|text| !text.is_empty());
@@ -147,7 +148,7 @@ fn inventory(records: &Records) -> Result<String> {
     Ok(counts.map(|(count, kind)| format!("{count} {kind}")).join(", "))
 }
 
-/// Says that a receiver found what was expected, or which records and fields are other ones.
+/// Reports that a receiver found the expected records, or the records and fields that differ.
 fn compare(way: &str, receiver: &str, expected: &Records, found: Records) -> Result<()> {
     if *expected == found {
         println!("{way}: {receiver} found the same {} records", found.len());
@@ -157,11 +158,11 @@ fn compare(way: &str, receiver: &str, expected: &Records, found: Records) -> Res
     let first = expected.iter().zip(&found).find(|(expected, found)| expected != found);
     let first = first.map(|(expected, found)| format!("\n{expected}\n{found}")).unwrap_or_default();
     let (expected, found) = (expected.len(), found.len());
-    Err(anyhow::anyhow!("{expected} records were expected, {found} found; fields that differ: {fields:?}{first}"))
+    Err(anyhow::anyhow!("expected {expected} records, found {found}; fields that differ: {fields:?}{first}"))
         .with_context(|| format!("{way}: {receiver}"))
 }
 
-/// How many records differ in each field, of those that can be told by their ids or their texts.
+/// Counts the differing records of each field, comparing records at the same position.
 fn fields_that_differ(expected: &Records, found: &Records) -> BTreeMap<String, usize> {
     let mut fields = BTreeMap::new();
     for (expected, found) in expected.iter().zip(found) {
@@ -179,19 +180,16 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_difference_is_told_with_its_field() {
+    fn difference_names_its_fields() {
         let record = |name: &str, flags: u32| json!({"name": name, "flags": flags});
         let expected = sorted(vec![record("b", 0), record("a", 0)]);
         assert!(compare("w", "r", &expected, sorted(vec![record("a", 0), record("b", 0)])).is_ok());
-        for (found, told) in [
-            (
-                vec![record("a", 0), record("b", 1)],
-                r#"2 records were expected, 2 found; fields that differ: {"flags": 1}"#,
-            ),
-            (vec![record("a", 0)], "2 records were expected, 1 found; fields that differ: {}"),
+        for (found, expected_error) in [
+            (vec![record("a", 0), record("b", 1)], r#"expected 2 records, found 2; fields that differ: {"flags": 1}"#),
+            (vec![record("a", 0)], "expected 2 records, found 1; fields that differ: {}"),
         ] {
             let error = compare("w", "r", &expected, sorted(found)).unwrap_err();
-            assert!(error.root_cause().to_string().starts_with(told), "{error:#}");
+            assert!(error.root_cause().to_string().starts_with(expected_error), "{error:#}");
         }
     }
 }

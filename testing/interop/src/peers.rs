@@ -1,4 +1,4 @@
-//! What others wrote: Python's OpenTelemetry protocol, and rotel, a collector.
+//! The receivers of other projects: Python's OpenTelemetry protocol, and the collector rotel.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -13,12 +13,12 @@ use serde_json::Value;
 
 use harness::{ProcessGuard, recreate, run, workspace_root};
 
-/// The packages, with their versions: what the run says was said of these.
+/// The packages, with the versions that a run stands for.
 const PACKAGES: [&str; 3] = ["grpcio==1.85.3", "opentelemetry-proto==1.45.2", "rotel==0.0.1a15"];
 const DECODER: &str = "testing/interop/decoder.py";
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A Python environment with all of them.
+/// A Python environment with all packages.
 #[derive(Debug)]
 pub(super) struct Peers {
     environment: PathBuf,
@@ -26,7 +26,7 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Installs them below `folder` unless they are there.
+    /// Installs the packages below `folder` if they are missing.
     pub(super) fn prepare(folder: &Path) -> Result<Self> {
         let environment = folder.join("python");
         let complete = environment.join(PACKAGES.join(" "));
@@ -41,14 +41,14 @@ impl Peers {
         Ok(Self { environment, decoder: workspace_root()?.join(DECODER) })
     }
 
-    /// What Python's decoder finds in files of OTLP/JSON lines.
+    /// Returns the records that Python's decoder finds in OTLP/JSON files.
     pub(super) fn read_files(&self, files: &[PathBuf]) -> Result<Vec<Value>> {
         let output = self.python().arg("read").args(files).stderr(Stdio::inherit()).output()?;
         ensure!(output.status.success(), "the decoder: {}", output.status);
         records(&String::from_utf8(output.stdout)?)
     }
 
-    /// Starts a collector that is nothing but that decoder.
+    /// Starts a collector that consists of the decoder.
     pub(super) fn start_decoder(&self) -> Result<Decoder> {
         let mut process: ProcessGuard =
             self.python().arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?.into();
@@ -65,7 +65,7 @@ impl Peers {
         python
     }
 
-    /// rotel's program, wherever this Python has its packages.
+    /// Returns the path of rotel's program in the packages of this Python.
     fn rotel(&self) -> Result<PathBuf> {
         for entry in fs::read_dir(self.environment.join("lib"))? {
             let program = entry?.path().join("site-packages/rotel/rotel-agent");
@@ -73,7 +73,7 @@ impl Peers {
                 return Ok(program);
             }
         }
-        bail!("the package rotel holds no program")
+        bail!("the package rotel does not contain a program")
     }
 }
 
@@ -81,7 +81,7 @@ impl Peers {
 pub(super) struct Decoder {
     process: ProcessGuard,
     output: BufReader<ChildStdout>,
-    /// For gRPC and for HTTP.
+    /// The ports for gRPC and HTTP.
     ports: [u16; 2],
 }
 
@@ -90,7 +90,7 @@ impl Decoder {
         endpoint(self.ports, encoding)
     }
 
-    /// Stops it; answers what it received.
+    /// Stops the collector, and returns the received records.
     pub(super) fn finish(mut self) -> Result<Vec<Value>> {
         drop(self.process.stdin.take());
         let mut text = String::new();
@@ -101,14 +101,14 @@ impl Decoder {
     }
 }
 
-/// A collector that passes on what it gets.
+/// A collector that forwards everything.
 pub(super) struct Rotel {
     _process: ProcessGuard,
     ports: [u16; 2],
 }
 
 impl Rotel {
-    /// Starts it; its log goes below `folder`.
+    /// Starts rotel with its log below `folder`.
     pub(super) fn start(peers: &Peers, to: &str, folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let ports = free_ports()?;
@@ -121,7 +121,7 @@ impl Rotel {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .context("rotel cannot be started")?;
+            .context("cannot start rotel")?;
         let rotel = Self { _process: process.into(), ports };
         let end = Instant::now() + START_TIMEOUT;
         while ports.iter().any(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_err()) {
@@ -141,7 +141,7 @@ fn endpoint([grpc, http]: [u16; 2], encoding: Encoding) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-/// Two ports that nobody listens on.
+/// Returns two free ports.
 fn free_ports() -> Result<[u16; 2]> {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let [one, other] = [listen()?, listen()?];

@@ -1,7 +1,7 @@
-//! `cargo load scale` and `cargo load outage`: how the OTLP reporter bears load, in a process of its own that is looked at from outside.
+//! `cargo load`: the OTLP reporter under load, in a process that is measured from outside.
 //!
-//! The process is this program again ([`sender`]): it reports spans through the runtime and the OTLP reporter, as an embedding program
-//! does. This one is the collector, and checks what arrives.
+//! That process is this program again ([`sender`]). It reports spans through the runtime and the
+//! OTLP reporter, as an engine does. The parent is the collector, and checks the received spans.
 
 #![allow(clippy::print_stdout, reason = "a command line program prints its results")]
 
@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 
 use outage::Outage;
 
-/// How often is looked at what has arrived.
+/// The pause between two collections of received spans.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Puts load on the OTLP reporter, in a process that is measured from outside.
@@ -60,7 +60,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// A sender that runs. It is killed when this is dropped.
+/// A running sender, which is killed when this is dropped.
 struct Sender {
     process: ProcessGuard,
     output: BufReader<ChildStdout>,
@@ -75,7 +75,7 @@ impl Sender {
         Ok(Self { process, output })
     }
 
-    /// What it says next.
+    /// Reads the next message of the sender.
     fn read<T: DeserializeOwned>(&mut self) -> Result<T> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;
@@ -89,7 +89,7 @@ impl Sender {
     }
 }
 
-/// What has arrived: how many spans, and whether each came once and after its parent.
+/// The received spans, with counts of duplicates and of spans before their parents.
 #[derive(Debug, Default)]
 struct Arrived {
     known: HashSet<[u8; 24]>,
@@ -111,7 +111,7 @@ impl Arrived {
         }
     }
 
-    /// Adds what arrives at `collector` until `end` is dropped, and forgets it there.
+    /// Takes received spans from `collector` until `end` is dropped.
     fn follow(&mut self, collector: &OtlpCollector, end: &Receiver<()>) {
         while end.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
             self.add(&collector.take_spans());
@@ -120,7 +120,7 @@ impl Arrived {
     }
 }
 
-/// A number in `/proc/<process>/status`, such as `VmRSS`, in KiB.
+/// Returns a number of `/proc/<process>/status`, such as `VmRSS`, in KiB.
 fn memory_kib(process: &str, key: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).context("not Linux")?;

@@ -1,4 +1,4 @@
-//! `cargo load outage`: a minute without a collector costs nothing but disk.
+//! `cargo load outage`: a minute without a collector, which costs nothing but disk.
 
 use std::time::{Duration, Instant};
 
@@ -9,17 +9,17 @@ use flink_traces_testkit::{Answer, GrpcStatus, OtlpCollector};
 use super::sender::{Account, Second, TREE};
 use super::{Arrived, Sender};
 
-/// Seconds until the outage, of the outage, and after it.
+/// The seconds before, during and after the outage.
 const BEFORE: u64 = 30;
 const DURING: u64 = 60;
 const AFTER: u64 = 30;
-/// The second after which it is back.
+/// The second after which the collector is back.
 const BACK: u64 = BEFORE + DURING;
-/// Seconds at the beginning of each phase that are of none: the first is a start, in the others something changes.
+/// The seconds at the start of each phase that do not count, because something changes in them.
 const SETTLE: u64 = 2;
-/// By how much the memory may grow, in KiB.
+/// The allowed growth of memory, in KiB.
 const GROWTH_KIB: u64 = 16 << 10;
-/// How long what is on the disk may take to arrive after the last call.
+/// The time limit for spooled records to arrive after the last call.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A kind of outage.
@@ -45,7 +45,7 @@ impl Outage {
     }
 }
 
-/// Runs each outage, or those named; what is lost, or more memory than allowed, ends the run.
+/// Runs each outage, or those in `chosen`. A lost record or too much memory ends the run.
 pub(crate) fn run(chosen: &[Outage]) -> Result<()> {
     println!("| collector | phase | spans/s | add_span p50, p99, max (µs) | memory (MiB) | waiting in memory |");
     println!("|---|---|---|---|---|---|");
@@ -63,12 +63,12 @@ fn session(outage: Outage) -> Result<()> {
     let spool_path = spool.path().display().to_string();
     let mut sender = Sender::start(&["stream", "grpc", &format!("http://{address}"), &spool_path, &seconds])?;
     let mut arrived = Arrived::default();
-    let mut told: Vec<Second> = Vec::new();
+    let mut reports: Vec<Second> = Vec::new();
     let take = |collector: &Option<OtlpCollector>, arrived: &mut Arrived| {
         collector.iter().for_each(|collector| arrived.add(&collector.take_spans()));
     };
     for second in 1..=BACK + AFTER {
-        told.push(sender.read()?);
+        reports.push(sender.read()?);
         take(&collector, &mut arrived);
         let answer = |answer: Answer| {
             if let Some(collector) = &collector {
@@ -77,7 +77,7 @@ fn session(outage: Outage) -> Result<()> {
         };
         match (second, outage) {
             (BEFORE, Outage::Closed) => {
-                // What it takes from now on nobody would see.
+                // Requests that are accepted from now on would not be counted.
                 answer(GrpcStatus::new(14, "away").into());
                 take(&collector, &mut arrived);
                 collector = None;
@@ -97,7 +97,7 @@ fn session(outage: Outage) -> Result<()> {
         arrived.add(&collector.take_spans());
     }
     let drained = start.elapsed();
-    let waiting: Vec<_> = told.iter().map(|second| second.account.waiting).collect();
+    let waiting: Vec<_> = reports.iter().map(|second| second.account.waiting).collect();
     println!("waiting on the disk at each second's end: {waiting:?}");
     drop(sender.process.stdin.take());
     let account: Account = sender.read()?;
@@ -106,7 +106,7 @@ fn session(outage: Outage) -> Result<()> {
     let name = outage.name();
     let mut peaks = Vec::new();
     for (phase, first, count) in phases {
-        let seconds = &told[usize::try_from(first + SETTLE)?..usize::try_from(first + count)?];
+        let seconds = &reports[usize::try_from(first + SETTLE)?..usize::try_from(first + count)?];
         let mut calls: Vec<_> = seconds.iter().flat_map(|second| second.calls.iter().copied()).collect();
         calls.sort_unstable();
         let at = |share: f64| calls[((calls.len() - 1) as f64 * share) as usize] as f64 / 1_000.0;

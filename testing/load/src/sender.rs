@@ -1,4 +1,4 @@
-//! The process that is measured.
+//! The process under measurement.
 
 use std::fs;
 use std::sync::Arc;
@@ -16,51 +16,51 @@ use serde::{Deserialize, Serialize};
 
 use super::memory_kib;
 
-/// The tasks of a checkpoint of the outage.
+/// The number of tasks of a checkpoint in the outage.
 const TASKS: usize = 9;
-/// The spans of such a checkpoint.
+/// The number of spans of such a checkpoint.
 pub(super) const TREE: u64 = TASKS as u64 + 1;
-/// When a tree is reported; 10,000 spans a second.
+/// The interval between two trees, for 10,000 spans a second.
 const INTERVAL: Duration = Duration::from_millis(1);
-/// Longer than anything here takes.
+/// A time limit beyond everything here.
 const PATIENCE: Duration = Duration::from_secs(1_800);
 const JOB: JobIdentity<'static> = JobIdentity { cluster: "load", job_id: "00000000000000000000000000000001" };
 const START: i64 = 1_700_000_000_000;
 
-/// What became of one tree.
+/// The measurements of one tree.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Told {
-    /// How long [`MetricGroup::add_span`] took, in seconds.
+pub(super) struct Measurements {
+    /// The duration of [`MetricGroup::add_span`], in seconds.
     pub(super) add: f64,
-    /// From there until everything was accounted for, in seconds.
+    /// The time from there until every span is accounted for, in seconds.
     pub(super) wall: f64,
-    /// Of all threads, in seconds.
+    /// The processor time of all threads, in seconds.
     pub(super) cpu: f64,
-    /// The peak of the whole process, in KiB.
+    /// The peak memory of the process, in KiB.
     pub(super) peak_kib: u64,
-    /// The same before the tree was made.
+    /// The peak memory before the tree was built, in KiB.
     pub(super) before_kib: u64,
     pub(super) account: Account,
 }
 
-/// The account of the one reporter.
+/// The account of the only reporter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Account {
     pub(super) emitted: u64,
     pub(super) delivered: u64,
     pub(super) queued: u64,
-    /// Of these that were delivered to a spool, those that the collector did not take yet.
+    /// The records in the spool that the collector does not have yet.
     pub(super) waiting: u64,
-    /// Of these, those that it never will: the spool was full, or they were refused.
+    /// The records that a full spool dropped or the collector rejected.
     pub(super) lost: u64,
 }
 
-/// One second of the outage.
+/// The measurements of one second of the outage.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Second {
-    /// The memory at its end, in KiB.
+    /// The memory at the end of the second, in KiB.
     pub(super) rss_kib: u64,
-    /// How long each call took, in nanoseconds.
+    /// The duration of each call, in nanoseconds.
     pub(super) calls: Vec<u64>,
     pub(super) account: Account,
 }
@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Reports one checkpoint of that many tasks, with a span for each subtask.
+/// Reports one checkpoint, with a span for each subtask.
 fn tree(options: &[(&str, &str)], tasks: usize, subtasks: i64) -> Result<()> {
     let (dispatcher, job) = start(options)?;
     let before_kib = memory_kib("self", "VmHWM")?;
@@ -93,10 +93,11 @@ fn tree(options: &[(&str, &str)], tasks: usize, subtasks: i64) -> Result<()> {
     ensure!(dispatcher.flush(PATIENCE), "not accounted for");
     let (wall, cpu) = (start.elapsed().as_secs_f64(), self::cpu()? - cpu);
     let account = account(&dispatcher.shutdown(PATIENCE))?;
-    say(&Told { add, wall, cpu, peak_kib: memory_kib("self", "VmHWM")?, before_kib, account })
+    say(&Measurements { add, wall, cpu, peak_kib: memory_kib("self", "VmHWM")?, before_kib, account })
 }
 
-/// Reports a small tree each millisecond for `seconds`, and tells of each second when it is over; at last, the account.
+/// Reports a small tree each millisecond for `seconds`. Prints the measurements of each second, and
+/// finally the account.
 fn stream(options: &[(&str, &str)], seconds: u64) -> Result<()> {
     let (dispatcher, job) = start(options)?;
     let start = Instant::now();
@@ -115,7 +116,7 @@ fn stream(options: &[(&str, &str)], seconds: u64) -> Result<()> {
         }
         say(&Second { rss_kib: memory_kib("self", "VmRSS")?, calls, account: account(&dispatcher.stats())? })?;
     }
-    // The parent looks at this, too, and says when the collector has everything.
+    // The parent closes the input when the collector has everything.
     std::io::stdin().read_line(&mut String::new())?;
     say(&account(&dispatcher.shutdown(PATIENCE))?)
 }
@@ -158,15 +159,15 @@ fn checkpoint(id: i64, tasks: usize, subtasks: i64) -> CheckpointStats {
 }
 
 fn account(stats: &[ReporterStats]) -> Result<Account> {
-    let [stats] = stats else { bail!("one reporter was expected") };
+    let [stats] = stats else { bail!("expected one reporter") };
     ensure!(stats.is_balanced() && stats.dropped_total() + stats.rejected == 0, "{stats:?}");
     let [waiting, lost] = stats.transfer.buffer.map_or([0; 2], |spool| [spool.queued, spool.rejected + spool.dropped]);
     Ok(Account { emitted: stats.emitted, delivered: stats.delivered, queued: stats.queued, waiting, lost })
 }
 
-/// The time that all threads of this process have run, in seconds.
+/// Returns the processor time of all threads of this process, in seconds.
 fn cpu() -> Result<f64> {
-    /// The unit of `/proc/self/stat`, the same on every Linux.
+    /// The unit of `/proc/self/stat`, which is the same on every Linux.
     const TICKS: f64 = 100.0;
     let stat = fs::read_to_string("/proc/self/stat")?;
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);

@@ -1,17 +1,20 @@
-//! Configuration files of both formats, as a question: `configuration standard` or `configuration legacy`, then the lines of the file, each with a
-//! `|` before it.
+//! Configuration files of both formats, as cases.
 //!
-//! What generated files leave out, because we are otherwise than Flink on purpose (`docs/flink-parity.md`):
+//! A case is `configuration standard` or `configuration legacy`, then the lines of the file, each
+//! after a `|`.
 //!
-//! - Lists of reporters with blanks at their ends or in YAML's form: Flink takes them for other names.
-//! - Items of lists without a value, and keys that are `null` without quotes: Flink reads text there, we a mistake.
-//! - Names of variables with blanks or angle brackets around them.
-//! - Filters whose regular expressions Java and Rust read differently.
+//! Generated files omit the deliberate differences from Flink (`docs/flink-parity.md`):
+//!
+//! - Lists of reporters in YAML's form or with surrounding blanks. Flink reads other names.
+//! - List items without a value, and unquoted `null` keys. Flink reads text there, we report a
+//!   mistake.
+//! - Names of variables with surrounding blanks or angle brackets.
+//! - Filters whose regular expressions differ between Java and Rust.
 
 use super::load::{EVENTS_CLASS, TRACES_CLASS};
 use super::random::Random;
 
-/// Plain and quoted scalars, lists and maps in one line.
+/// Plain and quoted scalars, and lists and maps in one line.
 const VALUES: &[&str] = &[
     "1",
     "-0",
@@ -67,10 +70,11 @@ const VALUES: &[&str] = &[
     "'[not, a list]'",
     "&anchor x",
 ];
-/// Of lists. What looks like another type than it is does not belong here: Flink puts quotes around it in the text form of a list.
+/// The items of lists. None looks like another type, because Flink quotes such items in the text
+/// form of a list.
 const ITEMS: &[&str] =
     &["a", "a b", "5", "1.50", "true", "yes", "'x, y'", "0x1F", "http://host:4317", "[c, d]", "{e: f}"];
-/// What Flink refuses, and so do we.
+/// Lines that Flink and we reject.
 const MISTAKES: &[&str] = &[
     "broken:",
     "broken: ~",
@@ -92,7 +96,7 @@ const MISTAKES: &[&str] = &[
     "1.5: key",
     "[a]: key",
 ];
-/// Lines that the legacy format skips, cuts or takes in its own way.
+/// Lines that the legacy format skips, cuts or reads in its own way.
 const ODD_LINES: &[&str] = &[
     "# a comment",
     "",
@@ -153,7 +157,7 @@ const DETAILS: &[&str] =
     &["SPAN_PER_CHECKPOINT", "children_spans_per_task", "Span_Per_Checkpoint_With_Tasks", "all", "''"];
 const NAMES: &[&str] = &["a", "b", "a-b_1", "Z", "ä", "10"];
 
-/// The file of this number.
+/// Generates the file of a number.
 pub(super) fn generate(seed: u64, number: u64) -> Vec<String> {
     let mut random = Random::new(seed, number);
     let legacy = random.once_in(3);
@@ -168,7 +172,7 @@ struct File {
     random: Random,
     legacy: bool,
     lines: Vec<String>,
-    /// How many keys have a number in their names, so that none comes twice by accident.
+    /// The number of keys with a number in their names. It keeps keys unique.
     known: usize,
 }
 
@@ -192,7 +196,7 @@ impl File {
         }
     }
 
-    /// A key that means nothing.
+    /// Adds a key without a meaning.
     fn any(&mut self) {
         self.known += 1;
         let known = self.known;
@@ -228,10 +232,10 @@ impl File {
             self.reporter(signal, name);
         }
         match self.random.below(12) {
-            // A name with a dot, and a reporter without a class, are no reporters.
+            // Neither a name with a dot nor a name without a class is a reporter.
             0 => self.lines.push(format!("{signal}.reporter.d.e.factory.class: {TRACES_CLASS}")),
             1 => self.lines.push(format!("{signal}.reporter.f.exporter.endpoint: http://host")),
-            // The empty name is one.
+            // An empty name is a reporter.
             2 => self.lines.push(format!("{signal}.reporter..factory.class: {TRACES_CLASS}")),
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! Flink's side: a Java process that answers questions by Flink's own classes.
+//! Flink's side: a Java process that runs cases through Flink's own classes.
 
 use std::fs;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -10,10 +10,10 @@ use anyhow::{Context, Result, bail};
 use harness::flink::Distribution;
 use harness::{ProcessGuard, recreate, run, workspace_root};
 
-/// The last line of a question and of an answer.
+/// The last line of a case and of its output.
 pub(super) const END: &str = "end";
 
-/// A Java process with Flink's classes; ends with this value.
+/// A Java process with Flink's classes, which is killed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Flink {
     _process: ProcessGuard,
@@ -22,7 +22,8 @@ pub(super) struct Flink {
 }
 
 impl Flink {
-    /// Compiles the Java side against Flink's jars and starts it. `folder` takes the classes and what the process says on standard error.
+    /// Compiles the Java side against Flink's jars and starts it. Its classes and its standard
+    /// error go to `folder`.
     pub(super) fn start(distribution: &Distribution, folder: &Path) -> Result<Self> {
         let classes = folder.join("classes");
         recreate(&classes)?;
@@ -57,12 +58,12 @@ impl Flink {
         Ok(Self { _process: process.into(), questions: BufWriter::new(questions), answers: BufReader::new(answers) })
     }
 
-    /// What Flink's classes say to these lines.
+    /// Returns the output of Flink's classes for a case.
     pub(super) fn answer(&mut self, question: &[String]) -> Result<String> {
-        self.ask(question).context("the Java process broke off; its standard error is in target/parity/java.log")
+        self.send(question).context("the Java process ended early; its standard error is in target/parity/java.log")
     }
 
-    fn ask(&mut self, question: &[String]) -> Result<String> {
+    fn send(&mut self, question: &[String]) -> Result<String> {
         for line in question {
             writeln!(self.questions, "{line}")?;
         }
@@ -72,7 +73,7 @@ impl Flink {
         loop {
             let start = answer.len();
             if self.answers.read_line(&mut answer)? == 0 {
-                bail!("no more answers");
+                bail!("no more output");
             }
             if answer[start..].trim_end() == END {
                 answer.truncate(start);

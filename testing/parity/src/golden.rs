@@ -1,4 +1,4 @@
-//! Flink's answers of one run, kept, so that a test can compare ours with them without Java.
+//! Recorded output of Flink, for a test that needs no Java.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,14 +12,14 @@ use flate2::write::GzEncoder;
 use super::flink::{END, Flink};
 use super::{Kind, refusal};
 
-/// Another than the one that a run takes by default, so that both together look at more.
+/// A seed other than the default of a run, so that both together cover more.
 const SEED: u64 = 20_251_125;
 
 fn path(root: &Path, kind: &Kind) -> PathBuf {
     root.join(format!("testing/parity/golden/{}.gz", kind.name))
 }
 
-/// Tells whether answers belong to the questions that are generated today.
+/// Returns a fingerprint, which shows if a recording belongs to the cases of today's generator.
 fn fingerprint(kind: &Kind) -> String {
     let mut sum = Crc::new();
     for number in 0..kind.recorded {
@@ -31,7 +31,7 @@ fn fingerprint(kind: &Kind) -> String {
     format!("{} {}, questions {:08x}\n", kind.recorded, kind.name, sum.sum())
 }
 
-/// Asks Flink, and keeps what it says.
+/// Records the output of Flink.
 pub(super) fn record(root: &Path, flink: &mut Flink, kind: &Kind) -> Result<()> {
     let mut text = fingerprint(kind);
     for number in 0..kind.recorded {
@@ -48,7 +48,7 @@ pub(super) fn record(root: &Path, flink: &mut Flink, kind: &Kind) -> Result<()> 
     check(root, kind)
 }
 
-/// The recorded answers, in order.
+/// Returns the recorded output of each case, in order.
 fn read(root: &Path, kind: &Kind) -> Result<Vec<String>> {
     let path = path(root, kind);
     let file = fs::File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -65,12 +65,12 @@ fn read(root: &Path, kind: &Kind) -> Result<Vec<String>> {
             (line, Some(case)) => *case += &format!("{line}\n"),
         }
     }
-    // Behind the last end there is nothing.
+    // Nothing follows the last end.
     cases.pop();
     Ok(cases)
 }
 
-/// Compares our answers with the recorded ones.
+/// Compares our output with the recording.
 fn check(root: &Path, kind: &Kind) -> Result<()> {
     let answers = read(root, kind)?;
     ensure!(answers.len() as u64 == kind.recorded, "{} answers", answers.len());
@@ -93,17 +93,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sequences_are_answered_as_flink_did() {
+    fn sequences_match_recorded_flink() {
         check(&harness::workspace_root().unwrap(), &crate::SEQUENCES).unwrap();
     }
 
     #[test]
-    fn configurations_are_read_as_flink_did() {
+    fn configurations_match_recorded_flink() {
         check(&harness::workspace_root().unwrap(), &crate::CONFIGURATIONS).unwrap();
     }
 
     #[test]
-    fn another_answer_than_flinks_is_found() {
+    fn difference_from_recording_is_found() {
         let wrong = Kind { answer: |_| Ok("no answer\n".to_owned()), ..crate::SEQUENCES };
         let error = check(&harness::workspace_root().unwrap(), &wrong).unwrap_err();
         assert!(error.to_string().contains("ours:  no answer"), "{error}");

@@ -1,5 +1,7 @@
-//! Loads a configuration file with this workspace's classes, and prints what the Java program prints of Flink's loader: keys and values, the
-//! reporters that run, with options, variables and what their filters decide. `broken` if the file cannot be read.
+//! Loads a configuration file with our classes, and prints the same lines as the Java program.
+//!
+//! These are keys and values, and for each reporter its options, variables and filter decisions. An
+//! unreadable file prints `broken`.
 
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write};
@@ -13,15 +15,15 @@ use flink_traces_api::{
 use flink_traces_runtime::config::{ReporterSetup, SPAN_DETAIL_LEVEL, Severity};
 use flink_traces_runtime::{Configuration, discover};
 
-/// The classes of the Java program's reporters.
+/// The class names of the Java program's reporters.
 pub(super) const TRACES_CLASS: &str = "org.apache.flink.runtime.metrics.ConfigurationDriver$TracesFactory";
 pub(super) const EVENTS_CLASS: &str = "org.apache.flink.runtime.metrics.ConfigurationDriver$EventsFactory";
 
-/// Logical scopes and names that filters are asked about; the same as in `ConfigurationDriver.java`.
+/// The logical scopes and names for the filters. `ConfigurationDriver.java` has the same.
 const SCOPES: [&str; 4] = ["jobmanager.job", "jobmanager", "taskmanager.job.task", "jobmanagerXjob"];
 const NAMES: [&str; 6] = ["Checkpoint", "JobInitialization", "Check", "checkpoint", "a b", ""];
 
-/// What our classes make of this file.
+/// Returns the output of our classes for a file.
 pub(super) fn answer(question: &[String]) -> Result<String> {
     let (first, lines) = question.split_first().context("no question")?;
     let text: String = lines.iter().map(|line| line.replacen('|', "", 1) + "\n").collect();
@@ -71,7 +73,7 @@ fn reporter(setup: &ReporterSetup, answer: &mut String) {
 }
 
 fn line(answer: &mut String, line: impl Display) {
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = writeln!(answer, "{line}");
 }
 
@@ -79,7 +81,7 @@ fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r")
 }
 
-/// A factory that is never asked to make a reporter.
+/// A factory that never creates a reporter.
 struct Nothing;
 
 fn nothing<T>() -> Result<T, ConfigError> {

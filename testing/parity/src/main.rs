@@ -1,7 +1,9 @@
-//! `cargo parity`: the same things happen to Flink's own classes and to ours, and both must report the same.
+//! `cargo parity`: the same cases for Flink's classes and for ours, which must report the same.
 //!
-//! A seed decides what happens, here and nowhere else: to a job ([`sequence`]) or in a configuration file ([`mod@file`]). A Java process follows it with
-//! Flink's classes ([`flink`]), this one with ours ([`replay`], [`load`]), and both print what comes out, line by line. Some of Flink's answers are kept for a test that needs no Java ([`golden`]).
+//! A seed determines each case: the events of a job ([`sequence`]) or a configuration file
+//! ([`mod@file`]). A Java process runs it through Flink's classes ([`flink`]), and this process
+//! through ours ([`replay`], [`load`]). Both print their output line by line. Some of Flink's
+//! output is recorded for a test that needs no Java ([`golden`]).
 
 #![allow(clippy::print_stdout, reason = "a command line program prints its results")]
 
@@ -22,7 +24,7 @@ use harness::{Prerequisites, recreate, workspace_root};
 
 use flink::Flink;
 
-/// Runs the same random cases through Flink's classes and this workspace's, and compares the output.
+/// Runs random cases through Flink's classes and this workspace's, and compares the output.
 ///
 /// The first case that differs ends the run. It is printed without the lines that the difference
 /// does not need.
@@ -43,12 +45,12 @@ struct Arguments {
     record: bool,
 }
 
-/// A kind of case that both sides can be asked about.
+/// A kind of case.
 struct Kind {
     name: &'static str,
     generate: fn(u64, u64) -> Vec<String>,
     answer: fn(&[String]) -> Result<String>,
-    /// How many cases are kept with Flink's answers.
+    /// The number of cases that are recorded.
     recorded: u64,
 }
 
@@ -75,7 +77,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// What Flink says of a case that cannot happen.
+/// Returns the reason if Flink refused a case as impossible.
 fn refusal(answer: &str) -> Option<&str> {
     answer.strip_prefix("refused: ")
 }
@@ -104,7 +106,7 @@ fn compare(flink: &mut Flink, kind: &Kind, seed: u64, count: u64) -> Result<()> 
     Ok(())
 }
 
-/// The case without the lines, but for the first, that the difference does not need.
+/// Removes all lines but the first that the difference does not need.
 fn shrink(flink: &mut Flink, kind: &Kind, mut case: Vec<String>) -> Result<Vec<String>> {
     loop {
         let before = case.len();
@@ -112,7 +114,7 @@ fn shrink(flink: &mut Flink, kind: &Kind, mut case: Vec<String>) -> Result<Vec<S
             let mut smaller = case.clone();
             smaller.remove(place);
             let flinks = flink.answer(&smaller)?;
-            // What cannot happen without the line is no smaller case.
+            // A case that becomes impossible is not smaller.
             if refusal(&flinks).is_none() && (kind.answer)(&smaller).is_ok_and(|ours| ours != flinks) {
                 case = smaller;
             }
@@ -123,7 +125,7 @@ fn shrink(flink: &mut Flink, kind: &Kind, mut case: Vec<String>) -> Result<Vec<S
     }
 }
 
-/// The lines that only one side has, at the first place where they differ.
+/// Returns the first lines that differ.
 fn difference(flinks: &str, ours: &str) -> String {
     let (mut flinks, mut ours) = (flinks.lines(), ours.lines());
     loop {

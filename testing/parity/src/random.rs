@@ -1,11 +1,11 @@
-//! Chance that a seed decides: the same choices on every machine and in every version.
+//! Random choices from a seed, equal on every machine and in every version.
 
-/// SplitMix64: few lines, no state to set up, good enough to choose what happens next.
+/// The generator SplitMix64, which has few lines and no state to set up.
 #[derive(Debug)]
 pub(super) struct Random(u64);
 
 impl Random {
-    /// The choices of the case of this number.
+    /// Creates the generator for the case of a number.
     pub(super) fn new(seed: u64, number: u64) -> Self {
         let mut random = Self(seed);
         Self(random.next() ^ number.wrapping_mul(0xd134_2543_de82_ef95))
@@ -18,25 +18,25 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 to `end`, exclusive; 0 if that is 0.
+    /// Returns a number from 0 to `end`, exclusive, or 0 if that is 0.
     pub(super) fn below(&mut self, end: usize) -> usize {
         let end = end.max(1) as u64;
-        // Less than `end`, which was a usize.
+        // The result is less than `end`, which was a `usize`.
         (self.next() % end) as usize
     }
 
-    /// A number from `from` to `to`, inclusive.
+    /// Returns a number from `from` to `to`, inclusive.
     pub(super) fn between(&mut self, from: i64, to: i64) -> i64 {
         let span = to.abs_diff(from).saturating_add(1);
         from.wrapping_add_unsigned(self.next() % span)
     }
 
-    /// True once in `times`, on the average.
+    /// Returns `true` once in `times` on average.
     pub(super) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    /// One of `choices`, of which there is at least one.
+    /// Returns one of `choices`, which are not empty.
     pub(super) fn of<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
         choices[self.below(choices.len())]
     }

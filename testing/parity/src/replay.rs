@@ -1,6 +1,7 @@
-//! Follows a sequence with this workspace's classes, and prints what they report as the Java program prints what Flink's do.
+//! Follows a sequence with our classes, and prints their reports like the Java program.
 //!
-//! Times of the machine's clock are printed as `now`: Flink reads it where an aborted snapshot is reported. Quantiles are printed bit by bit.
+//! Times of the machine's clock are printed as `now`, because Flink reads that clock when a subtask
+//! reports an aborted snapshot. Quantiles are printed as bits.
 
 use std::fmt::{Display, Write};
 use std::str::SplitAsciiWhitespace;
@@ -22,12 +23,12 @@ use flink_traces_runtime::job::{
 };
 use flink_traces_runtime::{CheckpointStatsTracker, JobIdentity, checkpoint_event, checkpoint_span};
 
-/// Sequences are set long before.
+/// A fixed time, long after those of the sequences.
 const NOW: i64 = 1_600_000_000_000;
 const JOB_ID: &str = "0a4480b1aa43ca25b4801a22462f387a";
 const JOB: JobIdentity<'_> = JobIdentity { cluster: "parity", job_id: JOB_ID };
 
-/// What our classes report in this sequence.
+/// Returns the output of our classes for a sequence.
 pub(super) fn answer(sequence: &[String]) -> Result<String> {
     let (first, rest) = sequence.split_first().context("an empty sequence")?;
     let mut replay = Replay::begin(&mut Words::new(first)).context("the first line")?;
@@ -87,7 +88,7 @@ impl Replay {
                 Ok(())
             }
             "discarded" => {
-                // Flink tells the checkpoint, which nobody may know any more.
+                // Flink reports the checkpoint even if it is no longer known.
                 let _ = self.tracker.report_discarded(words.parse()?);
                 Ok(())
             }
@@ -108,7 +109,7 @@ impl Replay {
             "status" => {
                 let name = words.word()?;
                 let status = JobStatus::ALL.iter().find(|status| status.name() == name).context("no such status")?;
-                // A job that has ended goes into no other state, in Flink either.
+                // A job that has ended changes its status no more, in Flink either.
                 if let Ok(Some(event)) = self.status.report(*status, words.parse()?) {
                     self.event(event);
                 }
@@ -154,14 +155,14 @@ impl Replay {
             .with_unaligned(is_unaligned)
             .with_completed(false)
             .with_metrics(SubtaskMetric::ALL.into_iter().zip(metrics));
-        // Flink does not say whether it took it; the next snapshot does.
+        // Flink does not say if it accepted the report; the next snapshot shows it.
         let _ = self.tracker.report_subtask(id, &vertex(task), stats);
         Ok(())
     }
 
     fn completed(&mut self, words: &mut Words<'_>) -> Result<()> {
         let (id, path, metadata_size) = (words.parse()?, words.optional()?, words.parse()?);
-        // One that is not in progress is an error here, and no call in Flink.
+        // A checkpoint that is not in progress is an error here. Flink makes no call.
         if let Ok(stats) = self.tracker.report_completed(id, path, Some(metadata_size)) {
             self.event(checkpoint_event(&stats));
             self.span(checkpoint_span(JOB, &stats, self.detail));
@@ -202,7 +203,7 @@ impl Replay {
         while !words.is_empty() {
             attempts.push(attempt_id(words)?);
         }
-        // What is returned of the one before is what Flink forgets.
+        // Flink forgets the previous initialization, which is returned here.
         self.tracker.report_initialization_started(self.initialization_start, attempts);
         Ok(())
     }
@@ -387,12 +388,12 @@ impl Replay {
     }
 
     fn line(&mut self, line: impl Display) {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(self.lines, "{line}");
     }
 }
 
-/// A clock that shows only times that are printed as `now`.
+/// A clock whose times are all printed as `now`.
 struct Stopped;
 
 impl Clock for Stopped {
@@ -408,7 +409,7 @@ fn numbers(summary: &StatsSummary) -> String {
 
 fn attributes<'a>(attributes: impl Iterator<Item = (&'a str, ValueRef<'a>)>) -> String {
     let mut attributes: Vec<_> = attributes.collect();
-    // As Java sorts text, by UTF-16; keys here have no characters beyond the first plane.
+    // Java sorts text by UTF-16. The keys here have no characters beyond the first plane.
     attributes.sort_by_key(|(key, _)| *key);
     let texts = attributes.into_iter().map(|(key, value)| match value {
         ValueRef::String(text) => format!(" {key}='{text}'"),
@@ -430,7 +431,7 @@ fn time(timestamp: i64) -> String {
     if timestamp >= NOW { "now".to_owned() } else { timestamp.to_string() }
 }
 
-/// The number of a task as Flink's `JobVertexID`: 32 hexadecimal digits, of which the lower half comes first.
+/// Returns a task's number as Flink's `JobVertexID`: 32 hexadecimal digits, the lower half first.
 fn vertex(task: usize) -> String {
     format!("{task:016x}{:016x}", 0)
 }
@@ -451,7 +452,7 @@ fn checkpoint_type(words: &mut Words<'_>) -> Result<CheckpointType> {
     })
 }
 
-/// The words of a line, one after the other.
+/// The words of a line, in order.
 struct Words<'a>(std::iter::Peekable<SplitAsciiWhitespace<'a>>);
 
 impl<'a> Words<'a> {
@@ -471,7 +472,7 @@ impl<'a> Words<'a> {
         self.next().context("a word is missing")
     }
 
-    /// A word, or `-` for none.
+    /// Returns a word, or `None` for `-`.
     fn optional(&mut self) -> Result<Option<String>> {
         Ok(Some(self.word()?).filter(|word| *word != "-").map(str::to_owned))
     }

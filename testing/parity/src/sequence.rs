@@ -1,34 +1,40 @@
-//! What may happen to a job, as lines that both sides can follow.
+//! The events of a job, as lines that both sides can follow.
 //!
-//! | line | means |
-//! |---|---|
-//! | `job <history size> <detail level>` | the job, first line of each sequence |
-//! | `pending <id> <trigger> <type> <parallelism>…` | a checkpoint was triggered; its tasks are numbered from 0 |
-//! | `subtask <id> <task> <index> <ack> <unaligned> <8 numbers>` | a subtask acknowledged; numbers in Flink's order |
-//! | `incomplete <id> <task> <index> <unaligned> <8 numbers>` | a subtask aborted its snapshot, or reports too late |
-//! | `completed <id> <path> <metadata size>`, `failed <id> <time> <message>` | a checkpoint ended |
-//! | `failed-before-trigger`, `discarded <id>` | |
-//! | `many <first id> <count>` | that many small checkpoints, whose spans are not printed |
-//! | `initialization <start> (<task> <index> <attempt>)…` | these attempts begin to restore |
-//! | `restored <id> <type> <path> <size>` | from what |
-//! | `attempt <task> <index> <attempt> <end> <status> (<name> <number>)…` | one of them came up, or did not |
-//! | `location <uri>` | where a file of state lies |
-//! | `status <status> <time>` | the job went into that state |
-//! | `state <time> <task> <index> <attempt> <state>` | the attempt went into that state |
-//! | `failure <time> <can restart> <is global> (<key> <value>)…` | a failure was handled, with these labels; `-` is an empty one |
-//! | `snapshot` | print statistics and gauges |
+//! - `job <history size> <detail level>`: the job, first line of each sequence
+//! - `pending <id> <trigger> <type> <parallelism>…`: a checkpoint was triggered; its tasks are
+//!   numbered from 0
+//! - `subtask <id> <task> <index> <ack> <unaligned> <8 numbers>`: a subtask acknowledged; numbers
+//!   in Flink's order
+//! - `incomplete <id> <task> <index> <unaligned> <8 numbers>`: a subtask aborted its snapshot, or
+//!   reports too late
+//! - `completed <id> <path> <metadata size>`, `failed <id> <time> <message>`: a checkpoint ended
+//! - `failed-before-trigger`, `discarded <id>`
+//! - `many <first id> <count>`: that many small checkpoints, whose spans are not printed
+//! - `initialization <start> (<task> <index> <attempt>)…`: these attempts begin to restore
+//! - `restored <id> <type> <path> <size>`: the checkpoint that they restore
+//! - `attempt <task> <index> <attempt> <end> <status> (<name> <number>)…`: an attempt
+//!   started, or failed to
+//! - `location <uri>`: the location of a file of state
+//! - `status <status> <time>`: the job went into that state
+//! - `state <time> <task> <index> <attempt> <state>`: the attempt went into that state
+//! - `failure <time> <can restart> <is global> (<key> <value>)…`: a failure was handled, with these
+//!   labels; `-` is an empty one
+//! - `snapshot`: print statistics and gauges
 //!
-//! What generated sequences leave out, and why:
+//! Generated sequences omit these cases:
 //!
-//! - States that a job or an attempt is in already, and states after the end: Flink reports changes only.
+//! - States that a job or an attempt already has, and states after the end. Flink reports only
+//!   changes.
 //! - The completion of a checkpoint that not all subtasks acknowledged, which Flink refuses.
-//! - A restore before the first initialization, which Flink refuses, too.
+//! - A restore before the first initialization, which Flink refuses as well.
 //! - Times of 0, which Flink takes for unset (`docs/flink-parity.md`).
-//! - The same id twice: a coordinator counts upwards.
-//! - Sums that do not fit 64 bits: Flink's turn negative, ours stay at the largest number.
-//! - Start delays and alignments of −1: Flink divides nanoseconds by a million, and so never has one. Sizes of −1, which it refuses.
-//! - Checkpoints and initializations without any subtask, as there is no such job.
-//! - Reports of the initialization after it was reported: Flink reports it again for each, here once. The driver leaves out the repetitions.
+//! - Repeated ids, because a coordinator counts upwards.
+//! - Sums beyond 64 bits. Flink's turn negative, ours stay at the maximum.
+//! - Start delays and alignments of −1, which cannot occur: Flink divides nanoseconds by a million.
+//! - Sizes of −1, which Flink refuses.
+//! - Checkpoints and initializations without subtasks, because no such job exists.
+//! - Reports after the end of the initialization. Flink repeats its report for each, and we report
+//!   once. The driver omits the repetitions.
 
 use std::collections::BTreeMap;
 
@@ -37,13 +43,14 @@ use super::random::Random;
 const DETAILS: [&str; 4] =
     ["SPAN_PER_CHECKPOINT", "SPAN_PER_CHECKPOINT_WITH_TASKS", "CHILDREN_SPANS_PER_TASK", "CHILDREN_SPANS_PER_SUBTASK"];
 const TYPES: [&str; 6] = ["CHECKPOINT", "CHECKPOINT", "FULL_CHECKPOINT", "SAVEPOINT", "TERMINATE", "SUSPEND"];
-/// Without `CREATED`, which no attempt goes into; the first four in the order in which a subtask that comes up goes through them.
+/// The execution states without `CREATED`, which no attempt enters. A starting subtask passes the
+/// first four in this order.
 const STATES: [&str; 9] =
     ["SCHEDULED", "DEPLOYING", "INITIALIZING", "RUNNING", "FINISHED", "CANCELING", "CANCELED", "FAILED", "RECONCILING"];
-/// How often a sequence fills the window of the quantiles.
+/// The frequency of sequences that fill the window of the quantiles.
 const EVERY_LONG: u64 = 2_500;
 
-/// The sequence of this number.
+/// Generates the sequence of a number.
 pub(super) fn generate(seed: u64, number: u64) -> Vec<String> {
     let mut random = Random::new(seed, number);
     let history = *random.of(&[&0, &1, &2, &3, &10]);
@@ -64,14 +71,14 @@ pub(super) fn generate(seed: u64, number: u64) -> Vec<String> {
 
 struct Sequence {
     lines: Vec<String>,
-    /// Whether ids grow with time, as they do but for a coordinator that was reset.
+    /// `true` if ids grow with time, as they do unless a coordinator was reset.
     counts_upwards: bool,
     next_id: i64,
     now: i64,
     checkpoints: Vec<Checkpoint>,
     attempts: Vec<String>,
     status: &'static str,
-    /// By attempt.
+    /// The states by attempt.
     states: BTreeMap<String, &'static str>,
     random: Random,
 }
@@ -81,7 +88,8 @@ struct Checkpoint {
     id: i64,
     in_progress: bool,
     parallelisms: Vec<i64>,
-    /// Task and index of those that reported, and whether they acknowledged: one that aborted its snapshot can no more.
+    /// The task and the index of each report, and `true` if it acknowledged. A subtask that aborted
+    /// its snapshot cannot.
     reported: BTreeMap<(usize, i64), bool>,
 }
 
@@ -131,7 +139,7 @@ impl Sequence {
     fn pending(&mut self) {
         let id = match self.counts_upwards {
             true => self.next_id,
-            // Downwards and upwards in turn, never the same.
+            // Ids alternate downwards and upwards, and never repeat.
             false => 500 + if self.next_id % 2 == 0 { self.next_id } else { -self.next_id },
         };
         self.next_id += if self.random.once_in(10) { self.random.between(2, 9) } else { 1 };
@@ -145,7 +153,7 @@ impl Sequence {
         self.checkpoints.push(Checkpoint { id, in_progress: true, parallelisms, reported: BTreeMap::new() });
     }
 
-    /// Mostly one in progress, lately triggered.
+    /// Chooses a checkpoint, mostly a recent one in progress.
     fn in_progress(&mut self) -> Option<usize> {
         let open: Vec<usize> =
             (0..self.checkpoints.len()).filter(|place| self.checkpoints[*place].in_progress).collect();
@@ -167,7 +175,7 @@ impl Sequence {
         self.lines.push(format!("subtask {id} {task} {index} {ack} {unaligned} {numbers}"));
     }
 
-    /// One of its subtasks, seldom one that it does not have.
+    /// Chooses a subtask of the checkpoint, and rarely one that it does not have.
     fn place_in(&mut self, place: usize) -> (usize, i64) {
         let tasks = self.checkpoints[place].parallelisms.len();
         let (unknown_task, unknown_index) = (self.random.once_in(30), self.random.once_in(30));
@@ -210,7 +218,7 @@ impl Sequence {
         }
         for task in 0..self.checkpoints[place].parallelisms.len() {
             for index in 0..self.checkpoints[place].parallelisms[task] {
-                // Some a second time, which does not count.
+                // Some subtasks report twice, which does not count.
                 if self.random.once_in(10) || !self.checkpoints[place].reported.contains_key(&(task, index)) {
                     self.acknowledge(place, task, index);
                 }
@@ -319,7 +327,7 @@ impl Sequence {
         self.go_into(format!("{task} {index} {attempt}"), state);
     }
 
-    /// An attempt changes its state, unless it has ended.
+    /// Changes the state of an attempt, unless it has ended.
     fn go_into(&mut self, attempt: String, state: &'static str) {
         let previous = self.states.get(&attempt).copied().unwrap_or("CREATED");
         if previous != state && !["FINISHED", "CANCELED", "FAILED"].contains(&previous) {
@@ -328,7 +336,7 @@ impl Sequence {
         }
     }
 
-    /// All subtasks of a job of one task come up, mostly.
+    /// Starts all subtasks of a task, mostly.
     fn run_all(&mut self) {
         let attempt = self.random.below(2);
         for state in &STATES[..4] {

@@ -14,7 +14,7 @@ use super::source::{Line, without_tests};
 /// A module by its names, such as `["delivery", "retry"]`.
 type Module = Vec<String>;
 
-/// Finds the files that import each other, directly or through others. `files` belong to the folder `src`.
+/// Finds the files below `src` that import each other, directly or through others.
 pub(super) fn check(src: &Path, files: &BTreeMap<&Path, Vec<Line>>) -> Vec<Finding> {
     let modules: BTreeMap<Module, &Path> =
         files.keys().filter_map(|path| Some((module(path.strip_prefix(src).ok()?), *path))).collect();

@@ -143,7 +143,7 @@ fn excluded(text: &str) -> impl Iterator<Item = &'static str> {
     EXCLUDED.iter().copied().filter(move |phrase| words.contains(&format!(" {phrase} ")))
 }
 
-/// Checks the links of a document to local files, outside the crates. rustdoc checks those of crates.
+/// Checks the links of a document to local files. Those of crates are rustdoc's business.
 pub(super) fn links(path: &Path, text: &str, exists: &dyn Fn(&Path) -> bool) -> Vec<Finding> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut in_code = false;
