@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_EXPECT=1 cargo test --package api-snapshots` writes the snapshots.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -41,7 +41,7 @@ const FAULTS: &[Fault] = &[
     ("15: fsync fails from then on", |setup| failing_calls(setup, &["fsync"], "EIO", "3+", SPOOL_FAILS)),
     ("15: a segment cannot be written, for lack of space", full_segment),
     ("15: the cursor cannot be renamed", |setup| {
-        failing_calls(setup, &["rename", "renameat", "renameat2"], "EIO", "2+", "What is delivered cannot be noted")
+        failing_calls(setup, &["rename", "renameat", "renameat2"], "EIO", "2+", "cannot persist delivery progress")
     }),
     ("20: the clock jumps by two days, forward", |setup| system::clock(setup, "+2d")),
     ("20: the clock jumps by two days, back", |setup| system::clock(setup, "-2d")),
