@@ -1,16 +1,12 @@
-//! Bodies of several parts (RFC 7578), as Flink takes jars and job graphs.
+//! `multipart/form-data` bodies (RFC 7578), in which Flink takes jars and job graphs.
 
 use std::fmt::Write as _;
 
 use crate::endpoint::{EncodedBody, InvalidParameter, RequestBody};
-use crate::text::escaped;
-
-/// The most parts that are read: a job graph comes with its jars and artifacts.
-const MAX_PARTS: usize = 1000;
-/// The longest head of a part that is read.
-const MAX_HEAD_BYTES: usize = 4096;
 
 /// A body of several parts.
+///
+/// Without the feature `service`, this crate writes such bodies but does not read them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Multipart {
@@ -18,17 +14,17 @@ pub struct Multipart {
     pub parts: Vec<Part>,
 }
 
-/// A part of a [`Multipart`].
+/// A part of a [`Multipart`] body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Part {
-    /// The field's name, such as `jarfile`.
+    /// The name of the field, such as `jarfile`.
     pub name: String,
-    /// The file's name, if it is a file.
+    /// The name of the file; `None` if the part is not a file.
     pub file_name: Option<String>,
-    /// Its media type, if one is named.
+    /// The media type; `None` if the part has none.
     pub content_type: Option<String>,
-    /// Its bytes.
+    /// The bytes of the part.
     pub content: Vec<u8>,
 }
 
@@ -38,7 +34,7 @@ impl Multipart {
         Self { parts }
     }
 
-    /// A body of one file.
+    /// Creates a body of one file.
     pub fn file(field: &str, file_name: &str, content_type: &str, content: Vec<u8>) -> Self {
         let part = Part {
             name: field.to_owned(),
@@ -51,13 +47,13 @@ impl Multipart {
 }
 
 impl Part {
-    /// Creates a part without a file name and a media type.
+    /// Creates a part without a file name or a media type.
     pub fn new(name: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
         Self { name: name.into(), content: content.into(), ..Self::default() }
     }
 }
 
-/// What comes before a part's content, `boundary` included.
+/// Returns the text before the content of a part, which begins with `boundary`.
 pub(crate) fn head(boundary: &str, name: &str, file_name: Option<&str>, content_type: Option<&str>) -> String {
     let mut head = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{}\"", quoted(name));
     // Writing to a string cannot fail.
@@ -72,40 +68,35 @@ pub(crate) fn head(boundary: &str, name: &str, file_name: Option<&str>, content_
     head
 }
 
-/// What comes after the last part's content.
+/// Returns the text after the content of the last part.
 pub(crate) fn tail(boundary: &str) -> String {
     format!("\r\n--{boundary}--\r\n")
 }
 
-/// As browsers do it: a name cannot end its quotes or its line.
+/// Escapes quotes and line breaks as browsers do, so that a name cannot end its quotes or its line.
 fn quoted(text: &str) -> String {
     text.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// A boundary that is in none of `contents`.
+/// Returns a boundary that occurs in none of `contents`.
 pub(crate) fn boundary<'a>(contents: impl IntoIterator<Item = &'a [u8]> + Clone) -> String {
-    let is_in =
-        |boundary: &str| contents.clone().into_iter().any(|content| find(content, boundary.as_bytes()).is_some());
+    let contains = |content: &[u8], text: &[u8]| content.windows(text.len()).any(|window| window == text);
     let mut number = 0_u64;
     loop {
         let boundary = format!("flink-rest-{number:016x}");
-        if !is_in(&boundary) {
+        if !contents.clone().into_iter().any(|content| contains(content, boundary.as_bytes())) {
             return boundary;
         }
         number += 1;
     }
 }
 
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|window| window == wanted)
-}
-
 impl RequestBody for Multipart {
     fn encode(&self) -> EncodedBody {
         let boundary = boundary(self.parts.iter().map(|part| part.content.as_slice()));
         let mut content = Vec::new();
-        for (place, part) in self.parts.iter().enumerate() {
-            let line = if place == 0 { "" } else { "\r\n" };
+        for (index, part) in self.parts.iter().enumerate() {
+            let line = if index == 0 { "" } else { "\r\n" };
             content.extend_from_slice(line.as_bytes());
             let head = head(&boundary, &part.name, part.file_name.as_deref(), part.content_type.as_deref());
             content.extend_from_slice(head.as_bytes());
@@ -115,77 +106,101 @@ impl RequestBody for Multipart {
         EncodedBody { content_type: format!("multipart/form-data; boundary={boundary}"), content }
     }
 
+    #[cfg(feature = "service")]
     fn decode(content_type: &str, content: &[u8]) -> Result<Self, InvalidParameter> {
-        let invalid = |problem: &str| InvalidParameter::body("Multipart", &escaped(problem, 100));
-        let boundary = boundary_of(content_type).ok_or_else(|| invalid("it is no multipart/form-data"))?;
-        let delimiter = format!("\r\n--{boundary}").into_bytes();
-        // The first delimiter has no line before it.
-        let mut rest = content.strip_prefix(&delimiter[2..]).ok_or_else(|| invalid("it does not begin with a part"))?;
+        decode::multipart(content_type, content).map_err(|problem| InvalidParameter::body("Multipart", &problem))
+    }
+
+    #[cfg(not(feature = "service"))]
+    fn decode(_: &str, _: &[u8]) -> Result<Self, InvalidParameter> {
+        Err(InvalidParameter::body("Multipart", &"reading it needs the feature service"))
+    }
+}
+
+#[cfg(feature = "service")]
+mod decode {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use futures_util::FutureExt as _;
+    use futures_util::stream::once;
+    use multer::Field;
+
+    use super::{Multipart, Part};
+    use crate::text::escaped;
+
+    /// The maximum number of parts: a job graph comes with its jars and artifacts.
+    const MAX_PARTS: usize = 1000;
+    /// The maximum length of the headers of a part.
+    const MAX_HEADER_BYTES: usize = 4096;
+    /// The maximum length of a boundary (RFC 2046).
+    const MAX_BOUNDARY_BYTES: usize = 70;
+    /// The maximum number of characters of a parser's error.
+    const MAX_PROBLEM_CHARS: usize = 100;
+
+    /// Reads a body. The text of an error fits into a response.
+    pub(super) fn multipart(content_type: &str, content: &[u8]) -> Result<Multipart, String> {
+        let boundary = multer::parse_boundary(content_type)
+            .ok()
+            .filter(|boundary| (1..=MAX_BOUNDARY_BYTES).contains(&boundary.len()))
+            .ok_or("expected multipart/form-data with a boundary")?;
+        // The parser would skip anything before the first boundary.
+        if !content.starts_with(format!("--{boundary}").as_bytes()) {
+            return Err("expected a boundary at the beginning".to_owned());
+        }
+        let content = Bytes::copy_from_slice(content);
+        let mut parser = multer::Multipart::new(once(async { Ok::<_, Infallible>(content) }), boundary);
         let mut parts = Vec::new();
-        while !rest.starts_with(b"--") {
-            let line = rest.strip_prefix(b"\r\n").ok_or_else(|| invalid("a part does not begin with a line"))?;
-            let end = find(line, &delimiter).ok_or_else(|| invalid("the last part does not end"))?;
+        while let Some(field) = ready(parser.next_field())? {
             if parts.len() == MAX_PARTS {
-                return Err(invalid("there are too many parts"));
+                return Err(format!("expected at most {MAX_PARTS} parts"));
             }
-            parts.push(part(&line[..end]).ok_or_else(|| invalid("a part has no name"))?);
-            rest = &line[end + delimiter.len()..];
+            parts.push(part(field)?);
         }
-        Ok(Self { parts })
+        Ok(Multipart { parts })
     }
-}
 
-fn boundary_of(content_type: &str) -> Option<&str> {
-    let (kind, parameters) = content_type.split_once(';')?;
-    if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
-        return None;
+    /// Returns the result of a step of the parser, which never waits: all of the body is there.
+    fn ready<T>(step: impl Future<Output = multer::Result<T>>) -> Result<T, String> {
+        let result = step.now_or_never().ok_or("the body is incomplete")?;
+        result.map_err(|error| escaped(&error.to_string(), MAX_PROBLEM_CHARS))
     }
-    let boundary = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("boundary="))?;
-    let boundary = boundary.trim_matches('"');
-    (1..=70).contains(&boundary.len()).then_some(boundary)
-}
 
-fn part(text: &[u8]) -> Option<Part> {
-    // A part without headers begins with the empty line that would end them.
-    let (head, content) = match text.strip_prefix(b"\r\n") {
-        Some(content) => (&text[..0], content),
-        None => {
-            let end = find(&text[..text.len().min(MAX_HEAD_BYTES)], b"\r\n\r\n")?;
-            (&text[..end], &text[end + 4..])
+    fn part(field: Field<'_>) -> Result<Part, String> {
+        let headers = field.headers();
+        let length: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if length > MAX_HEADER_BYTES {
+            return Err(format!("expected at most {MAX_HEADER_BYTES} bytes of headers in a part"));
         }
-    };
-    let head = std::str::from_utf8(head).ok()?;
-    let header = |wanted: &str| {
-        head.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim())
-        })
-    };
-    let disposition = header("content-disposition")?;
-    let parameter = |wanted: &str| {
+        let header = |name| std::str::from_utf8(headers.get(name)?.as_bytes()).ok();
+        let disposition = header("content-disposition").unwrap_or_default();
+        let name = parameter(disposition, "name").ok_or("expected a name in each part")?;
+        let file_name = parameter(disposition, "filename");
+        let content_type = header("content-type").map(str::to_owned);
+        Ok(Part { name, file_name, content_type, content: ready(field.bytes())?.into() })
+    }
+
+    /// Returns a parameter of a `Content-Disposition`.
+    ///
+    /// The parser's own reading finds parameters also inside the quotes of others.
+    fn parameter(disposition: &str, wanted: &str) -> Option<String> {
         let mut parameters =
             unquoted_split(disposition).skip(1).filter_map(|parameter| parameter.trim().split_once('='));
         let (_, value) = parameters.find(|(name, _)| *name == wanted)?;
         Some(value.trim_matches('"').replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n"))
-    };
-    Some(Part {
-        name: parameter("name")?,
-        file_name: parameter("filename"),
-        content_type: header("content-type").map(str::to_owned),
-        content: content.to_vec(),
-    })
+    }
+
+    /// Splits `text` at the semicolons that are outside of quotes.
+    fn unquoted_split(text: &str) -> impl Iterator<Item = &str> {
+        let mut is_quoted = false;
+        text.split(move |character| {
+            is_quoted ^= character == '"';
+            character == ';' && !is_quoted
+        })
+    }
 }
 
-/// Cut at the semicolons that are not in quotes.
-fn unquoted_split(text: &str) -> impl Iterator<Item = &str> {
-    let mut is_quoted = false;
-    text.split(move |character| {
-        is_quoted ^= character == '"';
-        character == ';' && !is_quoted
-    })
-}
-
-#[cfg(test)]
+#[cfg(all(test, feature = "service"))]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -202,31 +217,60 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_come_back(parts in prop::collection::vec(any_part(), 1..4)) {
+        fn parts_survive_a_round_trip(parts in prop::collection::vec(any_part(), 1..4)) {
             let body = Multipart { parts };
             let EncodedBody { content_type, content } = body.encode();
             prop_assert_eq!(Multipart::decode(&content_type, &content), Ok(body));
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(content in "(--x|\r\n|\n|--|a|Content-Disposition: form-data; name=\"n\"|:|;){0,20}") {
+        fn decode_of_any_bytes_returns(
+            content in "(--x|\r\n|\n|--|a|Content-Disposition: form-data; name=\"n\"|:|;){0,20}"
+        ) {
             let _ = Multipart::decode("multipart/form-data; boundary=x", content.as_bytes());
         }
     }
 
     #[test]
-    fn what_is_no_multipart_is_refused_with_the_reason() {
+    fn names_may_look_like_other_parameters() {
+        let part = Part { file_name: Some("; name=\"x\"".to_owned()), ..Part::new(";filename=y", "z") };
+        let body = Multipart::new(vec![part]);
+        let EncodedBody { content_type, content } = body.encode();
+        assert_eq!(Multipart::decode(&content_type, &content), Ok(body));
+    }
+
+    #[test]
+    fn decode_of_another_format_names_the_problem() {
         let kind = "multipart/form-data; boundary=x";
+        let disposition = "Content-Disposition: form-data; name=\"n\"";
         for (content_type, content, expected) in [
-            ("application/json", "{}", "it is no multipart/form-data"),
-            ("multipart/form-data; boundary=", "", "it is no multipart/form-data"),
-            (kind, "", "it does not begin with a part"),
-            (kind, "--xy", "a part does not begin with a line"),
-            (kind, "--x\r\nabc", "the last part does not end"),
-            (kind, "--x\r\nabc\r\n--x--", "a part has no name"),
+            ("application/json", "{}", "expected multipart/form-data with a boundary"),
+            ("multipart/form-data; boundary=", "", "expected multipart/form-data with a boundary"),
+            (
+                &format!("multipart/form-data; boundary={}", "x".repeat(71)),
+                "",
+                "expected multipart/form-data with a boundary",
+            ),
+            (kind, "", "expected a boundary at the beginning"),
+            (kind, "a--x--", "expected a boundary at the beginning"),
+            (kind, "--xy", "incomplete multipart stream"),
+            (kind, "--x\r\nabc", "incomplete multipart stream"),
+            (kind, "--x\r\nabc\r\n\r\n--x--", "failed to read headers"),
+            (kind, "--x\r\nA: b\r\n\r\n\r\n--x--", "expected a name in each part"),
+            (kind, &format!("--x\r\n{disposition}\r\n\r\nabc"), "received with incomplete data"),
+            (
+                kind,
+                &format!("--x\r\n{disposition}\r\nA: {}\r\n\r\n\r\n--x--", "b".repeat(4096)),
+                "expected at most 4096 bytes of headers in a part",
+            ),
+            (
+                kind,
+                &format!("{}--x--", format!("--x\r\n{disposition}\r\n\r\n\r\n").repeat(1001)),
+                "expected at most 1000 parts",
+            ),
         ] {
             let error = Multipart::decode(content_type, content.as_bytes()).unwrap_err().to_string();
-            assert!(error.ends_with(expected), "{content}: {error}");
+            assert!(error.contains(expected), "{content}: {error}");
         }
         assert_eq!(Multipart::decode(kind, b"--x--\r\n"), Ok(Multipart::default()));
     }
