@@ -297,8 +297,8 @@ impl Coordinator {
                         self.group.add_span(job_initialization_span(self.identity(), &stats, stats.start_timestamp));
                     }
                 }
-                // The first checkpoint after all sources are exhausted is the last one. It begins at
-                // once.
+                // Once all sources are exhausted, the next checkpoint is the last one. It begins
+                // without delay.
                 Ok(Message::Report(_, Report::Exhausted)) => {
                     exhausted += 1;
                     next_trigger = if exhausted == deployment.sources.len() { Instant::now() } else { next_trigger };
