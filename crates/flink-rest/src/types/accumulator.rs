@@ -1,4 +1,4 @@
-//! Accumulators: what a job's functions count for its author.
+//! Accumulators: values that a job's functions count for the job's author.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use super::Other;
 use crate::JobVertexId;
 use crate::lenient::{integer, optional_text, text};
 
-/// What a job's accumulators hold; answers `/jobs/:jobid/accumulators`.
+/// The accumulators of a job, returned by `/jobs/:jobid/accumulators`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 #[non_exhaustive]
 pub struct JobAccumulatorsInfo {
-    /// Always empty.
+    /// An array that is always empty.
     pub job_accumulators: Vec<Value>,
-    /// The accumulators, over all subtasks.
+    /// The accumulators, aggregated over all subtasks.
     pub user_task_accumulators: Vec<UserAccumulator>,
-    /// Their values serialized by Java and written in Base64, if asked for.
+    /// The values of the accumulators, serialized by Java and encoded in Base64, if requested.
     pub serialized_user_task_accumulators: BTreeMap<String, String>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -29,16 +29,16 @@ pub struct JobAccumulatorsInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UserAccumulator {
-    /// Its name.
+    /// The name of the accumulator.
     #[serde(default, deserialize_with = "text")]
     pub name: String,
-    /// Its class, such as `LongCounter`.
+    /// The class of the accumulator, such as `LongCounter`.
     #[serde(rename = "type", default, deserialize_with = "text")]
     pub kind: String,
-    /// Its value as Java prints it.
+    /// The value of the accumulator as Java prints it.
     #[serde(default, deserialize_with = "optional_text")]
     pub value: Option<String>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -48,16 +48,16 @@ constructor! {
     empty(name, kind, value, other)
 }
 
-/// What a vertex's accumulators hold; answers `/jobs/:jobid/vertices/:vertexid/accumulators`.
+/// The accumulators of a vertex, returned by `/jobs/:jobid/vertices/:vertexid/accumulators`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct JobVertexAccumulatorsInfo {
-    /// The vertex.
+    /// The id of the vertex.
     pub id: JobVertexId,
-    /// The accumulators, over all subtasks.
+    /// The accumulators, aggregated over all subtasks.
     pub user_accumulators: Vec<UserAccumulator>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -67,18 +67,20 @@ constructor! {
     empty(other)
 }
 
-/// What the accumulators of a vertex's subtasks hold; answers `/jobs/:jobid/vertices/:vertexid/subtasks/accumulators`.
+/// The accumulators of a vertex's subtasks.
+///
+/// Returned by `/jobs/:jobid/vertices/:vertexid/subtasks/accumulators`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SubtasksAllAccumulatorsInfo {
-    /// The vertex.
+    /// The id of the vertex.
     pub id: JobVertexId,
-    /// How many subtasks it has.
+    /// The number of subtasks of the vertex.
     #[serde(deserialize_with = "integer")]
     pub parallelism: i64,
-    /// One for each subtask, by index.
+    /// The subtasks, by index.
     pub subtasks: Vec<SubtaskAccumulatorsInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -88,20 +90,22 @@ constructor! {
     empty(other)
 }
 
-/// What a subtask's accumulators hold, as `SubtasksAllAccumulatorsInfo.SubtaskAccumulatorsInfo`.
+/// The accumulators of a subtask, as `SubtasksAllAccumulatorsInfo.SubtaskAccumulatorsInfo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct SubtaskAccumulatorsInfo {
-    /// The subtask's index, from 0.
+    /// The index of the subtask, from 0.
     #[serde(deserialize_with = "integer")]
     pub subtask: i64,
-    /// The attempt's number, from 0.
+    /// The number of the attempt, from 0.
     #[serde(deserialize_with = "integer")]
     pub attempt: i64,
     /// The accumulators.
     pub user_accumulators: Vec<UserAccumulator>,
-    /// Where it runs: `host` up to 1.20, `endpoint` since 1.19.
+    /// The fields that this crate does not name.
+    ///
+    /// They include the location of the subtask: `host` up to 1.20, `endpoint` since 1.19.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -111,22 +115,24 @@ constructor! {
     empty(other)
 }
 
-/// What the accumulators of one attempt hold; answers `…/subtasks/:subtaskindex/attempts/:attempt/accumulators`.
+/// The accumulators of one attempt.
+///
+/// Returned by `…/subtasks/:subtaskindex/attempts/:attempt/accumulators`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct SubtaskExecutionAttemptAccumulatorsInfo {
-    /// The subtask's index, from 0.
+    /// The index of the subtask, from 0.
     #[serde(deserialize_with = "integer")]
     pub subtask: i64,
-    /// The attempt's number, from 0.
+    /// The number of the attempt, from 0.
     #[serde(deserialize_with = "integer")]
     pub attempt: i64,
-    /// The attempt's id.
+    /// The id of the attempt.
     pub id: String,
     /// The accumulators.
     pub user_accumulators: Vec<UserAccumulator>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }

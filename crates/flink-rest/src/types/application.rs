@@ -1,4 +1,4 @@
-//! Applications, since 2.3: programs that run one or more jobs.
+//! Applications: programs that run one or more jobs; since 2.3.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use super::job::JobDetails;
 use crate::lenient::{integer, integer_or_unset, integers, or_default, text, unset};
 use crate::{ApplicationId, JobId, JobStatus};
 
-/// All applications in short; answers `/applications/overview`.
+/// Summaries of all applications, returned by `/applications/overview`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MultipleApplicationsDetails {
-    /// In no order.
+    /// The applications, in no particular order.
     pub applications: Vec<ApplicationDetails>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -25,31 +25,31 @@ constructor! {
     empty(other)
 }
 
-/// An application in short.
+/// A summary of an application.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct ApplicationDetails {
-    /// The application.
+    /// The id of the application.
     pub id: ApplicationId,
-    /// Its name.
+    /// The name of the application.
     #[serde(default, deserialize_with = "text")]
     pub name: String,
-    /// When it began, in milliseconds since the epoch.
+    /// The start time, in milliseconds since the epoch.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub start_time: i64,
-    /// When it ended, in milliseconds since the epoch; −1 while it has not.
+    /// The end time, in milliseconds since the epoch; −1 until the application has ended.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub end_time: i64,
-    /// From start to end or now, in milliseconds.
+    /// The time from the start to the end, or until now, in milliseconds.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub duration: i64,
-    /// Its state: a job's, without those of restarting.
+    /// The state of the application: a job's state, except for the states of restarting.
     pub status: String,
-    /// How many of its jobs are in which state.
+    /// The number of the application's jobs in each state.
     #[serde(default, deserialize_with = "integers")]
     pub jobs: BTreeMap<JobStatus, i64>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -60,34 +60,35 @@ constructor! {
     empty(name, jobs, other)
 }
 
-/// An application with its jobs; answers `/applications/:applicationid`.
+/// An application with its jobs, returned by `/applications/:applicationid`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct ApplicationDetailsInfo {
-    /// The application.
+    /// The id of the application.
     pub id: ApplicationId,
-    /// Its name.
+    /// The name of the application.
     #[serde(default, deserialize_with = "text")]
     pub name: String,
-    /// Its state.
+    /// The state of the application.
     pub status: String,
-    /// When it began, in milliseconds since the epoch.
+    /// The start time, in milliseconds since the epoch.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub start_time: i64,
-    /// When it ended, in milliseconds since the epoch; −1 while it has not.
+    /// The end time, in milliseconds since the epoch; −1 until the application has ended.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub end_time: i64,
-    /// From start to end or now, in milliseconds.
+    /// The time from the start to the end, or until now, in milliseconds.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub duration: i64,
-    /// When it entered each state, in milliseconds since the epoch; 0 for a state it never entered.
+    /// The time of entry into each state, in milliseconds since the epoch; 0 for a state never
+    /// entered.
     #[serde(default, deserialize_with = "integers")]
     pub timestamps: BTreeMap<String, i64>,
-    /// Its jobs.
+    /// The jobs of the application.
     #[serde(default, deserialize_with = "or_default")]
     pub jobs: Vec<JobDetails>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -98,14 +99,14 @@ constructor! {
     empty(name, timestamps, jobs, other)
 }
 
-/// An application's failures; answers `/applications/:applicationid/exceptions`.
+/// The failures of an application, returned by `/applications/:applicationid/exceptions`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ApplicationExceptionsInfoWithHistory {
     /// The failures.
     pub exception_history: ApplicationExceptionHistory,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -115,13 +116,13 @@ constructor! {
     empty(other)
 }
 
-/// An application's failures, newest first.
+/// The failures of an application, newest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ApplicationExceptionHistory {
     /// The failures.
     pub entries: Vec<ApplicationExceptionInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -131,7 +132,7 @@ constructor! {
     empty(other)
 }
 
-/// An application's failure.
+/// A failure of an application.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -142,13 +143,13 @@ pub struct ApplicationExceptionInfo {
     /// The stack trace.
     #[serde(default, deserialize_with = "text")]
     pub stacktrace: String,
-    /// When it was, in milliseconds since the epoch.
+    /// The time of the failure, in milliseconds since the epoch.
     #[serde(deserialize_with = "integer")]
     pub timestamp: i64,
-    /// The job that failed, if it was one.
+    /// The id of the job that failed, if the failure was that of a job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_id: Option<JobId>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }

@@ -1,4 +1,4 @@
-//! Why jobs failed.
+//! Failures of jobs.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,29 @@ use serde::{Deserialize, Serialize};
 use super::Other;
 use crate::lenient::{integer, optional_integer, optional_text, or_default, text};
 
-/// A job's failures; answers `/jobs/:jobid/exceptions`. As old as `/jobs/:jobid` may be.
+/// The failures of a job, returned by `/jobs/:jobid/exceptions`.
+///
+/// The response may be as old as that of `/jobs/:jobid`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct JobExceptionsInfoWithHistory {
-    /// The failure that last made the whole job restart or fail, as a stack trace. Up to 1.20.
+    /// The stack trace of the last failure that made the whole job restart or fail; up to 1.20.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub root_exception: Option<String>,
-    /// When that was, in milliseconds since the epoch. Up to 1.20.
+    /// The time of `root_exception`, in milliseconds since the epoch; up to 1.20.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<i64>,
-    /// The failures of subtasks' current attempts. Up to 1.20.
+    /// The failures of the subtasks' current attempts; up to 1.20.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub all_exceptions: Option<Vec<ExecutionExceptionInfo>>,
-    /// Whether `all_exceptions` holds only the first of them. Up to 1.20.
+    /// `true` if `all_exceptions` holds only the first of the failures; up to 1.20.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub truncated: Option<bool>,
-    /// All failures that the job recovered from or ended by. Since 1.13.
+    /// All failures from which the job recovered or with which it ended; since 1.13.
     #[serde(rename = "exceptionHistory", skip_serializing_if = "Option::is_none")]
     pub exception_history: Option<JobExceptionHistory>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -37,7 +39,7 @@ constructor! {
     empty(root_exception, timestamp, all_exceptions, truncated, exception_history, other)
 }
 
-/// The failure of a subtask's current attempt, as `JobExceptionsInfo.ExecutionExceptionInfo`.
+/// A failure of a subtask's current attempt, as `JobExceptionsInfo.ExecutionExceptionInfo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ExecutionExceptionInfo {
@@ -47,13 +49,13 @@ pub struct ExecutionExceptionInfo {
     /// The subtask, as `name (index/parallelism)`.
     #[serde(default, deserialize_with = "text")]
     pub task: String,
-    /// Where it ran, as host and port.
+    /// The host and port of the attempt.
     #[serde(default, deserialize_with = "text")]
     pub location: String,
-    /// When it failed, in milliseconds since the epoch.
+    /// The time of the failure, in milliseconds since the epoch.
     #[serde(deserialize_with = "integer")]
     pub timestamp: i64,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -63,16 +65,19 @@ constructor! {
     empty(exception, task, location, other)
 }
 
-/// Failures, newest first.
+/// The failures of a job, newest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobExceptionHistory {
-    /// The last of them: at most as many as were asked for and as `web.exception-history-size` keeps, 16 by default.
+    /// The last failures.
+    ///
+    /// Their number is at most that of the request and that of `web.exception-history-size`, 16 by
+    /// default.
     pub entries: Vec<ExceptionInfo>,
-    /// Whether there were more.
+    /// `true` if there were more failures.
     #[serde(default, deserialize_with = "or_default")]
     pub truncated: bool,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -84,8 +89,8 @@ constructor! {
 
 /// A failure, as `RootExceptionInfo` and, among its concurrent ones, `ExceptionInfo`.
 ///
-/// Neither task nor place is told of a failure of the whole job (such as a lost JobManager connection or too many expired
-/// checkpoints), nor of any under the adaptive scheduler.
+/// A failure of the whole job has neither a task nor a location. Examples are a lost JobManager
+/// connection and too many expired checkpoints. Under the adaptive scheduler, no failure has them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -96,28 +101,30 @@ pub struct ExceptionInfo {
     /// The stack trace.
     #[serde(default, deserialize_with = "text")]
     pub stacktrace: String,
-    /// When it was handled, in milliseconds since the epoch.
+    /// The time at which the failure was handled, in milliseconds since the epoch.
     #[serde(deserialize_with = "integer")]
     pub timestamp: i64,
-    /// What failure enrichers said of it; since 1.18.
+    /// The labels that failure enrichers attached; since 1.18.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_labels: Option<BTreeMap<String, String>>,
     /// The subtask, as `name (index/parallelism) - execution #attempt`.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub task_name: Option<String>,
-    /// Where it ran, as host and port. Since 1.19.
+    /// The host and port of the attempt; since 1.19.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// Where it ran, as host and port. 1.13 to 1.20.
+    /// The host and port of the attempt; 1.13 to 1.20.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
-    /// The TaskManager that ran it. Since 1.17.
+    /// The id of the TaskManager that ran the attempt; since 1.17.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub task_manager_id: Option<String>,
-    /// Failures of other subtasks that were handled with this one, which have none of their own.
+    /// The failures of other subtasks that were handled together with this one.
+    ///
+    /// They have no concurrent failures of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrent_exceptions: Option<Vec<ExceptionInfo>>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }

@@ -5,13 +5,17 @@ use serde::{Deserialize, Serialize};
 use super::Other;
 use crate::lenient::{optional_double, optional_text};
 
-/// Metrics; answers `/jobs/:jobid/metrics` and its like. At most as new as `metrics.fetcher.update-interval` allows, 10 s by default, and empty
-/// when asked for the first time or after the job ended.
+/// Metrics, returned by `/jobs/:jobid/metrics` and similar endpoints.
+///
+/// The values are at most as new as `metrics.fetcher.update-interval` allows, 10 s by default. The
+/// list is empty at the first request and after the job has ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[non_exhaustive]
 pub struct MetricCollectionResponseBody {
-    /// Those that were asked for and are known; all known ones, without values, where none was asked for.
+    /// The requested metrics that are known.
+    ///
+    /// If the request names no metric, the list has all known metrics, without values.
     pub metrics: Vec<Metric>,
 }
 
@@ -20,7 +24,7 @@ constructor! {
 }
 
 impl MetricCollectionResponseBody {
-    /// The value of the metric `id` as Flink prints it; `None` where it is not known.
+    /// Returns the value of the metric `id` as Flink prints it, or `None` if it is not known.
     pub fn value(&self, id: &str) -> Option<&str> {
         self.metrics.iter().find(|metric| metric.id == id)?.value.as_deref()
     }
@@ -30,12 +34,12 @@ impl MetricCollectionResponseBody {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Metric {
-    /// Its name, such as `lastCheckpointRestoreTimestamp`.
+    /// The name of the metric, such as `lastCheckpointRestoreTimestamp`.
     pub id: String,
-    /// Its value as Java prints it; `None` in a list of names.
+    /// The value of the metric as Java prints it, or `None` in a list of names.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -45,12 +49,16 @@ constructor! {
     empty(value, other)
 }
 
-/// Metrics over several jobs, TaskManagers or subtasks; answers `/jobs/metrics` and its like.
+/// Metrics aggregated over several jobs, TaskManagers or subtasks.
+///
+/// Returned by `/jobs/metrics` and similar endpoints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[non_exhaustive]
 pub struct AggregatedMetricsResponseBody {
-    /// Those that were asked for and are known; all known ones, without values, where none was asked for.
+    /// The requested metrics that are known.
+    ///
+    /// If the request names no metric, the list has all known metrics, without values.
     pub metrics: Vec<AggregatedMetric>,
 }
 
@@ -58,11 +66,13 @@ constructor! {
     AggregatedMetricsResponseBody(metrics: Vec<AggregatedMetric>)
 }
 
-/// A metric over several things. What was not asked for is `None`.
+/// A metric aggregated over several jobs, TaskManagers or subtasks.
+///
+/// An aggregate that was not requested is `None`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AggregatedMetric {
-    /// Its name.
+    /// The name of the metric.
     pub id: String,
     /// The smallest value.
     #[serde(default, with = "optional_double", skip_serializing_if = "Option::is_none")]
@@ -76,10 +86,10 @@ pub struct AggregatedMetric {
     /// The sum.
     #[serde(default, with = "optional_double", skip_serializing_if = "Option::is_none")]
     pub sum: Option<f64>,
-    /// How unequal the values are, in percent; since 1.20.
+    /// The inequality of the values, in percent; since 1.20.
     #[serde(default, with = "optional_double", skip_serializing_if = "Option::is_none")]
     pub skew: Option<f64>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }

@@ -1,20 +1,29 @@
-//! What Flink answers and takes, by the names of its own Java classes.
+//! The bodies of Flink's requests and responses, named after its own Java classes.
 //!
-//! One type serves all versions from 1.9 to 2.3: a field that a version lacks is an `Option` or has the value that its
-//! description names; what this crate has no name for is kept in `other`, so that what was read can be written again. Without what
-//! all versions send and nothing can be done without (ids, states, trigger times) an answer is an error, so that another
-//! program's JSON is not taken for a cluster without jobs. Written back, an answer has Flink's names and leaves out what the
-//! version it came from lacks. A field that is `null` may be left out then, or the other way round; Flink's own clients do not tell
-//! these apart.
+//! One type serves all versions from 1.9 to 2.3. A field that some version lacks is an `Option`, or
+//! has the value that its description names. "Since 1.13" and "up to 1.20" in a description name
+//! the versions that send the field. Fields that this crate does not name are kept in `other`, so
+//! that a decoded body can be written again.
 //!
-//! Times are milliseconds since the epoch by the JobManager's clock, durations milliseconds, sizes bytes. −1 is Flink's "not
-//! set", 0 in a map of timestamps "never reached".
+//! Fields such as ids, states and trigger times are required: all versions send them, and nothing
+//! can be done without them. A response that lacks one is an error, so that another program's JSON
+//! is not mistaken for a cluster without jobs.
+//!
+//! An encoded response has Flink's names and omits the fields that its original version lacks. A
+//! `null` field may be omitted when it is encoded, or an omitted one may become `null`. Flink's own
+//! clients do not distinguish the two.
+//!
+//! Times are milliseconds since the epoch by the JobManager's clock, durations are milliseconds,
+//! and sizes are bytes. A value of −1 is Flink's "not set", and 0 in a map of timestamps means
+//! "never reached".
 
-/// Declares how a type is made: `new` with the fields that [`decode`](crate::decode) requires, or `Default` if there are
-/// none. All other fields are as if a body lacked them.
+/// Declares the constructor of a type.
+///
+/// The constructor is `new` with the fields that [`decode`](crate::decode) requires, or `Default`
+/// if it requires none. All other fields are as if a body lacked them.
 macro_rules! constructor {
     ($name:ident() $(unset($($unset:ident),+))? $(empty($($empty:ident),+))?) => {
-        /// As if a body had none of the fields.
+        /// A value as if a body had none of the fields.
         impl Default for $name {
             fn default() -> Self {
                 Self {
@@ -30,7 +39,9 @@ macro_rules! constructor {
         $(empty($($empty:ident),+))?
     ) => {
         impl $name {
-            /// Creates a value of the fields that every body has. All others are as if a body lacked them.
+            /// Creates a value from the fields that every body has.
+            ///
+            /// All other fields are as if a body lacked them.
             pub fn new($($field: $type),+) -> Self {
                 Self {
                     $($field: $field.into(),)+
@@ -54,7 +65,9 @@ mod operation;
 mod rescale;
 mod vertex;
 
-/// The fields of an object that this crate has no name for: what a version adds, and what nobody has asked for.
+/// The fields of an object that this crate does not name.
+///
+/// They are fields that a newer version adds, and fields that no caller has needed so far.
 pub type Other = serde_json::Map<String, serde_json::Value>;
 
 pub use accumulator::{
