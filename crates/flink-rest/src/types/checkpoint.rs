@@ -1,4 +1,4 @@
-//! Checkpoints: how many, how large, how long, down to the subtask.
+//! Checkpoints: their number, size and duration, down to the subtask.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,27 @@ use crate::lenient::{
 };
 use crate::{CheckpointStatus, CheckpointType, JobVertexId, SubtaskCheckpointStatus};
 
-/// A job's checkpoints; answers `/jobs/:jobid/checkpoints`. Up to 3 s old by default (`web.refresh-interval` until 1.17,
-/// `rest.cache.checkpoint-statistics.timeout` since 1.18), but checkpoints in progress change within one such snapshot.
+/// The checkpoints of a job, returned by `/jobs/:jobid/checkpoints`.
+///
+/// The response is up to 3 s old by default. The option for that is `web.refresh-interval` until
+/// 1.17 and `rest.cache.checkpoint-statistics.timeout` since 1.18. Checkpoints in progress
+/// nevertheless change within one such snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CheckpointingStatistics {
-    /// How many there were.
+    /// The numbers of checkpoints.
     pub counts: CheckpointCounts,
-    /// Minimum, maximum and average over completed checkpoints; since 1.15 percentiles too.
+    /// The minimum, maximum and average over completed checkpoints; since 1.15 also percentiles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<CheckpointSummary>,
-    /// The newest of each kind, whether `history` still has them or not.
+    /// The newest checkpoint of each kind, even if `history` no longer has it.
     #[serde(default, deserialize_with = "or_default")]
     pub latest: LatestCheckpoints,
-    /// The last `web.checkpoints.history` checkpoints, 10 by default, newest first, those in progress included.
+    /// The last `web.checkpoints.history` checkpoints, 10 by default, newest first.
+    ///
+    /// Checkpoints in progress are included.
     pub history: Vec<CheckpointStatistics>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -35,26 +40,33 @@ constructor! {
     empty(summary, latest, other)
 }
 
-/// How many checkpoints of which kind, as `CheckpointingStatistics.Counts`. They start over with a new JobManager.
+/// The numbers of checkpoints of each kind, as `CheckpointingStatistics.Counts`.
+///
+/// A new JobManager starts the counts over.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CheckpointCounts {
-    /// How often a checkpoint was restored, by rescaling too. The surest sign of a restart, unless that had nothing to restore.
+    /// The number of restores from a checkpoint, including those by rescaling.
+    ///
+    /// This is the surest sign of a restart, unless the restart had nothing to restore.
     #[serde(deserialize_with = "integer")]
     pub restored: i64,
-    /// All below.
+    /// The number of all checkpoints, which is the sum of the fields below.
     #[serde(deserialize_with = "integer")]
     pub total: i64,
-    /// Those in progress.
+    /// The number of checkpoints in progress.
     #[serde(deserialize_with = "integer")]
     pub in_progress: i64,
-    /// Those completed, savepoints included.
+    /// The number of completed checkpoints, including savepoints.
     #[serde(deserialize_with = "integer")]
     pub completed: i64,
-    /// Those failed, with triggers that failed before there was a checkpoint: those never appear in `history`.
+    /// The number of failed checkpoints.
+    ///
+    /// It includes triggers that failed before there was a checkpoint. Those never appear in
+    /// `history`.
     #[serde(deserialize_with = "integer")]
     pub failed: i64,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -63,36 +75,38 @@ pub struct CheckpointCounts {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LatestCheckpoints {
-    /// The newest that completed and is no savepoint.
+    /// The newest completed checkpoint that is not a savepoint.
     pub completed: Option<CheckpointStatistics>,
-    /// The newest savepoint that completed.
+    /// The newest completed savepoint.
     pub savepoint: Option<CheckpointStatistics>,
-    /// The newest that failed.
+    /// The newest failed checkpoint.
     pub failed: Option<CheckpointStatistics>,
-    /// What the job was last restored from. Since 1.19 `None` again after a restart that restored nothing.
+    /// The checkpoint from which the job was last restored.
+    ///
+    /// Since 1.19 it is `None` again after a restart that restored nothing.
     pub restored: Option<RestoredCheckpointStatistics>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// What a job was restored from.
+/// A checkpoint from which a job was restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RestoredCheckpointStatistics {
-    /// The checkpoint; of another job where `external_path` says so.
+    /// The id of the checkpoint, which is another job's if `external_path` says so.
     #[serde(deserialize_with = "integer")]
     pub id: i64,
-    /// When restoring began, in milliseconds since the epoch.
+    /// The start time of the restore, in milliseconds since the epoch.
     #[serde(deserialize_with = "integer")]
     pub restore_timestamp: i64,
-    /// Whether it is a savepoint.
+    /// `true` if the checkpoint is a savepoint.
     #[serde(default, deserialize_with = "or_default")]
     pub is_savepoint: bool,
-    /// Where it lies.
+    /// The path of the checkpoint.
     #[serde(default, deserialize_with = "optional_text")]
     pub external_path: Option<String>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -102,77 +116,95 @@ constructor! {
     empty(is_savepoint, external_path, other)
 }
 
-/// A checkpoint; answers `/jobs/:jobid/checkpoints/details/:checkpointid`, and is what
-/// [`CheckpointingStatistics::history`] consists of.
+/// A checkpoint, returned by `/jobs/:jobid/checkpoints/details/:checkpointid`.
 ///
-/// Flink caches finished checkpoints by their id alone: asked for a checkpoint that has left the job's history, it may answer
-/// with another job's. So compare `trigger_timestamp` with what the history said.
+/// [`CheckpointingStatistics::history`] consists of the same type.
+///
+/// Flink caches finished checkpoints by their id alone. If a request names a checkpoint that has
+/// left the job's history, the response may therefore hold another job's checkpoint. Compare
+/// `trigger_timestamp` with the value in the history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CheckpointStatistics {
-    /// `completed`, `failed` or `in_progress`, as `status` says too; since 1.15. Before that it is `@class` in `other`.
+    /// The class, `completed`, `failed` or `in_progress`, which repeats `status`; since 1.15.
+    ///
+    /// Before 1.15 it is `@class` in `other`.
     #[serde(rename = "className", skip_serializing_if = "Option::is_none")]
     pub class_name: Option<String>,
-    /// Its id: consecutive within a job, also across restarts.
+    /// The id of the checkpoint.
+    ///
+    /// Ids are consecutive within a job, also across restarts.
     #[serde(deserialize_with = "integer")]
     pub id: i64,
-    /// Where it is.
+    /// The status of the checkpoint.
     pub status: CheckpointStatus,
-    /// Whether it is a savepoint of either kind.
+    /// `true` if the checkpoint is a savepoint of either kind.
     #[serde(default, deserialize_with = "or_default")]
     pub is_savepoint: bool,
-    /// `CANONICAL` or `NATIVE` for a savepoint; since 1.17.
+    /// The format of a savepoint, `CANONICAL` or `NATIVE`; since 1.17.
     #[serde(rename = "savepointFormat", skip_serializing_if = "Option::is_none")]
     pub savepoint_format: Option<String>,
-    /// When it was triggered, in milliseconds since the epoch.
+    /// The time of the trigger, in milliseconds since the epoch.
     #[serde(deserialize_with = "integer")]
     pub trigger_timestamp: i64,
-    /// The last acknowledgement before it completed or failed, in milliseconds since the epoch; −1 without any.
+    /// The time of the last acknowledgement before the checkpoint completed or failed, in
+    /// milliseconds since the epoch; −1 without any.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub latest_ack_timestamp: i64,
-    /// What it wrote, in bytes: less than `state_size` if incremental. Since 1.15. Of a failed one it may still grow.
+    /// The bytes that the checkpoint wrote; since 1.15.
+    ///
+    /// An incremental checkpoint writes less than `state_size`. The value of a failed checkpoint
+    /// may still grow.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub checkpointed_size: Option<i64>,
-    /// All state that it holds, in bytes. Of a failed one it may still grow.
+    /// The size of all state that the checkpoint holds, in bytes.
+    ///
+    /// The value of a failed checkpoint may still grow.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub state_size: i64,
-    /// In milliseconds, from the trigger to the last acknowledgement, of a failed one to the failure; −1 without either.
+    /// The time from the trigger to the last acknowledgement, in milliseconds.
+    ///
+    /// For a failed checkpoint, it is the time from the trigger to the failure. Without an
+    /// acknowledgement or a failure it is −1.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub end_to_end_duration: i64,
-    /// Bytes buffered while aligning in 1.9; 0 since 1.13.
+    /// The bytes buffered during alignment in 1.9; 0 since 1.13.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub alignment_buffered: i64,
-    /// Bytes processed while aligning; since 1.13.
+    /// The bytes processed during alignment; since 1.13.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub processed_data: Option<i64>,
-    /// Bytes of in-flight data that it holds; since 1.13, not 0 only if unaligned.
+    /// The bytes of in-flight data that the checkpoint holds; since 1.13.
+    ///
+    /// Only unaligned checkpoints have a value other than 0.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub persisted_data: Option<i64>,
-    /// How many subtasks take part.
+    /// The number of subtasks that take part.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub num_subtasks: i64,
-    /// How many have acknowledged it.
+    /// The number of subtasks that have acknowledged the checkpoint.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub num_acknowledged_subtasks: i64,
-    /// What kind of snapshot; since 1.13.
+    /// The kind of snapshot; since 1.13.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_type: Option<CheckpointType>,
-    /// Its vertices; always empty in a history.
+    /// The statistics of each vertex; always empty in a history.
     #[serde(default, deserialize_with = "or_default")]
     pub tasks: BTreeMap<JobVertexId, TaskCheckpointStatistics>,
-    /// Where it lies, or `<checkpoint-not-externally-addressable>`; of completed ones.
+    /// The path of the checkpoint, or `<checkpoint-not-externally-addressable>`; only for completed
+    /// checkpoints.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub external_path: Option<String>,
-    /// Whether it has been deleted since; of completed ones.
+    /// `true` if the checkpoint has since been deleted; only for completed checkpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discarded: Option<bool>,
-    /// When it failed, in milliseconds since the epoch; of failed ones.
+    /// The time of the failure, in milliseconds since the epoch; only for failed checkpoints.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub failure_timestamp: Option<i64>,
-    /// Why it failed; of failed ones.
+    /// The reason for the failure; only for failed checkpoints.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub failure_message: Option<String>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -183,43 +215,44 @@ constructor! {
     empty(class_name, is_savepoint, savepoint_format, checkpointed_size, processed_data, persisted_data, checkpoint_type, tasks, external_path, discarded, failure_timestamp, failure_message, other)
 }
 
-/// A checkpoint's share of one vertex.
+/// The statistics of one vertex for a checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskCheckpointStatistics {
-    /// The checkpoint, not the vertex.
+    /// The id of the checkpoint, not of the vertex.
     #[serde(deserialize_with = "integer")]
     pub id: i64,
-    /// Where the checkpoint is.
+    /// The status of the checkpoint.
     pub status: CheckpointStatus,
-    /// The vertex's last acknowledgement, in milliseconds since the epoch; −1 without any.
+    /// The time of the vertex's last acknowledgement, in milliseconds since the epoch; −1 without
+    /// any.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub latest_ack_timestamp: i64,
-    /// What was written, in bytes; since 1.15.
+    /// The bytes written; since 1.15.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub checkpointed_size: Option<i64>,
-    /// All state that it holds, in bytes.
+    /// The size of all state that the checkpoint holds for the vertex, in bytes.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub state_size: i64,
-    /// From the trigger to the last acknowledgement, in milliseconds; −1 without any.
+    /// The time from the trigger to the last acknowledgement, in milliseconds; −1 without any.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub end_to_end_duration: i64,
-    /// Bytes buffered while aligning in 1.9; 0 since 1.13.
+    /// The bytes buffered during alignment in 1.9; 0 since 1.13.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub alignment_buffered: i64,
-    /// Bytes processed while aligning; since 1.13.
+    /// The bytes processed during alignment; since 1.13.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub processed_data: Option<i64>,
-    /// Bytes of in-flight data; since 1.13.
+    /// The bytes of in-flight data; since 1.13.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub persisted_data: Option<i64>,
-    /// How many subtasks take part.
+    /// The number of subtasks that take part.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub num_subtasks: i64,
-    /// How many have acknowledged the checkpoint.
+    /// The number of subtasks that have acknowledged the checkpoint.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub num_acknowledged_subtasks: i64,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -230,51 +263,54 @@ constructor! {
     empty(checkpointed_size, processed_data, persisted_data, other)
 }
 
-/// A checkpoint's share of one vertex with its subtasks; answers
-/// `/jobs/:jobid/checkpoints/details/:checkpointid/subtasks/:vertexid`.
+/// The statistics of one vertex and its subtasks for a checkpoint.
 ///
-/// Like [`CheckpointStatistics`] it may be of another job: so compare `latest_ack_timestamp` with what that one said.
+/// Returned by `/jobs/:jobid/checkpoints/details/:checkpointid/subtasks/:vertexid`.
+///
+/// As with [`CheckpointStatistics`], the response may hold another job's checkpoint. Compare
+/// `latest_ack_timestamp` with the value there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskCheckpointStatisticsWithSubtaskDetails {
-    /// The checkpoint, not the vertex.
+    /// The id of the checkpoint, not of the vertex.
     #[serde(deserialize_with = "integer")]
     pub id: i64,
-    /// Where the checkpoint is.
+    /// The status of the checkpoint.
     pub status: CheckpointStatus,
-    /// The vertex's last acknowledgement, in milliseconds since the epoch; −1 without any.
+    /// The time of the vertex's last acknowledgement, in milliseconds since the epoch; −1 without
+    /// any.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub latest_ack_timestamp: i64,
-    /// What was written, in bytes; since 1.15.
+    /// The bytes written; since 1.15.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub checkpointed_size: Option<i64>,
-    /// All state that it holds, in bytes.
+    /// The size of all state that the checkpoint holds for the vertex, in bytes.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub state_size: Option<i64>,
-    /// From the trigger to the last acknowledgement, in milliseconds; −1 without any.
+    /// The time from the trigger to the last acknowledgement, in milliseconds; −1 without any.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub end_to_end_duration: Option<i64>,
-    /// Bytes buffered while aligning in 1.9; 0 since 1.13.
+    /// The bytes buffered during alignment in 1.9; 0 since 1.13.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub alignment_buffered: Option<i64>,
-    /// Bytes processed while aligning; since 1.13.
+    /// The bytes processed during alignment; since 1.13.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub processed_data: Option<i64>,
-    /// Bytes of in-flight data; since 1.13.
+    /// The bytes of in-flight data; since 1.13.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub persisted_data: Option<i64>,
-    /// How many subtasks take part.
+    /// The number of subtasks that take part.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub num_subtasks: Option<i64>,
-    /// How many have acknowledged the checkpoint.
+    /// The number of subtasks that have acknowledged the checkpoint.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub num_acknowledged_subtasks: Option<i64>,
-    /// Its subtasks in summary.
+    /// A summary of the subtasks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<SubtasksSummary>,
-    /// One for each subtask, by index.
+    /// The subtasks, by index.
     pub subtasks: Vec<SubtaskCheckpointStatistics>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -285,72 +321,77 @@ constructor! {
     empty(checkpointed_size, state_size, end_to_end_duration, alignment_buffered, processed_data, persisted_data, num_subtasks, num_acknowledged_subtasks, summary, other)
 }
 
-/// The subtasks of one vertex in summary, as `TaskCheckpointStatisticsWithSubtaskDetails.Summary`.
+/// A summary of the subtasks of one vertex, as
+/// `TaskCheckpointStatisticsWithSubtaskDetails.Summary`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct SubtasksSummary {
-    /// What was written, in bytes; since 1.15.
+    /// The bytes written; since 1.15.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpointed_size: Option<StatsSummaryDto>,
-    /// All state, in bytes.
+    /// The size of all state, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_size: Option<StatsSummaryDto>,
-    /// From the trigger to the acknowledgement, in milliseconds.
+    /// The time from the trigger to the acknowledgement, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_to_end_duration: Option<StatsSummaryDto>,
-    /// How long taking the snapshot took, in milliseconds: `sync` and `async`.
+    /// The durations of the snapshot, `sync` and `async`, in milliseconds.
     pub checkpoint_duration: BTreeMap<String, StatsSummaryDto>,
-    /// How aligning went: `buffered`, `processed` and `persisted` in bytes, `duration` in milliseconds.
+    /// The alignment: `buffered`, `processed` and `persisted` in bytes, `duration` in milliseconds.
     pub alignment: BTreeMap<String, StatsSummaryDto>,
-    /// From the trigger to the first barrier, in milliseconds; since 1.13.
+    /// The time from the trigger to the first barrier, in milliseconds; since 1.13.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_delay: Option<StatsSummaryDto>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// A checkpoint's share of one subtask. One that has not acknowledged has nothing but index and status.
+/// The statistics of one subtask for a checkpoint.
+///
+/// A subtask that has not acknowledged has only an index and a status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SubtaskCheckpointStatistics {
-    /// `completed` or `pending`, as `status` says too; since 1.15. Before that it is `@class` in `other`.
+    /// The class, `completed` or `pending`, which repeats `status`; since 1.15.
+    ///
+    /// Before 1.15 it is `@class` in `other`.
     #[serde(rename = "className", skip_serializing_if = "Option::is_none")]
     pub class_name: Option<String>,
-    /// The subtask's index, from 0.
+    /// The index of the subtask, from 0.
     #[serde(deserialize_with = "integer")]
     pub index: i64,
-    /// Whether it has acknowledged the checkpoint.
+    /// The status of the subtask, completed once it has acknowledged the checkpoint.
     pub status: SubtaskCheckpointStatus,
-    /// When it did, in milliseconds since the epoch.
+    /// The time of the acknowledgement, in milliseconds since the epoch.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub ack_timestamp: Option<i64>,
-    /// From the trigger to the acknowledgement, in milliseconds.
+    /// The time from the trigger to the acknowledgement, in milliseconds.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub end_to_end_duration: Option<i64>,
-    /// What it wrote, in bytes; since 1.15.
+    /// The bytes that the subtask wrote; since 1.15.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub checkpointed_size: Option<i64>,
-    /// All its state, in bytes.
+    /// The size of all state of the subtask, in bytes.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub state_size: Option<i64>,
-    /// How long taking the snapshot took.
+    /// The duration of the snapshot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<CheckpointDuration>,
-    /// How aligning went.
+    /// The alignment of barriers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alignment: Option<CheckpointAlignment>,
-    /// From the trigger to the first barrier at this subtask, in milliseconds; since 1.13.
+    /// The time from the trigger to the first barrier at this subtask, in milliseconds; since 1.13.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub start_delay: Option<i64>,
-    /// Whether its barriers overtook records; since 1.13.
+    /// `true` if the subtask's barriers overtook records; since 1.13.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unaligned_checkpoint: Option<bool>,
-    /// Whether it gave up; since 1.13.
+    /// `true` if the subtask aborted the checkpoint; since 1.13.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aborted: Option<bool>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -360,17 +401,20 @@ constructor! {
     empty(class_name, ack_timestamp, end_to_end_duration, checkpointed_size, state_size, checkpoint, alignment, start_delay, unaligned_checkpoint, aborted, other)
 }
 
-/// How long a subtask's snapshot took, as `SubtaskCheckpointStatistics.CompletedSubtaskCheckpointStatistics.CheckpointDuration`.
+/// The duration of a subtask's snapshot.
+///
+/// Flink's `SubtaskCheckpointStatistics.CompletedSubtaskCheckpointStatistics.CheckpointDuration`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CheckpointDuration {
-    /// The part during which records wait, in milliseconds; −1 if it was given up.
+    /// The duration of the phase that blocks records, in milliseconds; −1 if it was aborted.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub sync: i64,
-    /// The part beside the processing of records, in milliseconds; −1 if it was given up.
+    /// The duration of the phase concurrent with the processing of records, in milliseconds; −1 if
+    /// it was aborted.
     #[serde(rename = "async", default = "unset", deserialize_with = "integer_or_unset")]
     pub async_: i64,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -381,23 +425,25 @@ constructor! {
     empty(other)
 }
 
-/// How aligning went, as `SubtaskCheckpointStatistics.CompletedSubtaskCheckpointStatistics.CheckpointAlignment`.
+/// The alignment of a subtask's barriers.
+///
+/// Flink's `SubtaskCheckpointStatistics.CompletedSubtaskCheckpointStatistics.CheckpointAlignment`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CheckpointAlignment {
-    /// Bytes buffered in 1.9; 0 since 1.13.
+    /// The bytes buffered in 1.9; 0 since 1.13.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub buffered: i64,
-    /// Bytes processed between the first and the last barrier; since 1.13.
+    /// The bytes processed between the first and the last barrier; since 1.13.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub processed: Option<i64>,
-    /// Bytes of in-flight data in the snapshot; since 1.13, −1 if it was given up.
+    /// The bytes of in-flight data in the snapshot, or −1 if it was aborted; since 1.13.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub persisted: Option<i64>,
-    /// From the first to the last barrier, in milliseconds.
+    /// The time from the first to the last barrier, in milliseconds.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub duration: i64,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -408,29 +454,29 @@ constructor! {
     empty(processed, persisted, other)
 }
 
-/// Completed checkpoints in summary, as `CheckpointingStatistics.Summary`.
+/// A summary of completed checkpoints, as `CheckpointingStatistics.Summary`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CheckpointSummary {
-    /// What was written, in bytes; since 1.15.
+    /// The bytes written; since 1.15.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpointed_size: Option<StatsSummaryDto>,
-    /// All state, in bytes.
+    /// The size of all state, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_size: Option<StatsSummaryDto>,
-    /// From the trigger to the last acknowledgement, in milliseconds.
+    /// The time from the trigger to the last acknowledgement, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_to_end_duration: Option<StatsSummaryDto>,
-    /// Bytes buffered while aligning in 1.9; 0 since 1.13.
+    /// The bytes buffered during alignment in 1.9; 0 since 1.13.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alignment_buffered: Option<StatsSummaryDto>,
-    /// Bytes processed while aligning; since 1.13.
+    /// The bytes processed during alignment; since 1.13.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub processed_data: Option<StatsSummaryDto>,
-    /// Bytes of in-flight data; since 1.13.
+    /// The bytes of in-flight data; since 1.13.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persisted_data: Option<StatsSummaryDto>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -440,7 +486,9 @@ constructor! {
     empty(checkpointed_size, state_size, end_to_end_duration, alignment_buffered, processed_data, persisted_data, other)
 }
 
-/// A distribution. The percentiles came with 1.15 and are NaN before that and before the first value.
+/// A distribution of values.
+///
+/// Percentiles are sent since 1.15. They are NaN in earlier versions and before the first value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StatsSummaryDto {
@@ -450,30 +498,30 @@ pub struct StatsSummaryDto {
     /// The largest value.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub max: i64,
-    /// The average, cut to a whole number.
+    /// The average, truncated to a whole number.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub avg: i64,
-    /// Half of the values are below.
+    /// The median: half of the values are below it.
     #[serde(default = "not_a_number", with = "double")]
     pub p50: f64,
-    /// 90 % of the values are below.
+    /// The 90th percentile.
     #[serde(default = "not_a_number", with = "double")]
     pub p90: f64,
-    /// 95 % of the values are below.
+    /// The 95th percentile.
     #[serde(default = "not_a_number", with = "double")]
     pub p95: f64,
-    /// 99 % of the values are below.
+    /// The 99th percentile.
     #[serde(default = "not_a_number", with = "double")]
     pub p99: f64,
-    /// 99.9 % of the values are below.
+    /// The 99.9th percentile.
     #[serde(default = "not_a_number", with = "double")]
     pub p999: f64,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// As if a body had none of the fields.
+/// A value as if a body had none of the fields.
 impl Default for StatsSummaryDto {
     fn default() -> Self {
         let (unset, unknown) = (unset(), not_a_number());
@@ -491,46 +539,50 @@ impl Default for StatsSummaryDto {
     }
 }
 
-/// How a job checkpoints; answers `/jobs/:jobid/checkpoints/config`. As old as `/jobs/:jobid` may be.
+/// The checkpoint configuration of a job, returned by `/jobs/:jobid/checkpoints/config`.
+///
+/// The response may be as old as that of `/jobs/:jobid`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CheckpointConfigInfo {
-    /// `exactly_once` or `at_least_once`.
+    /// The mode, `exactly_once` or `at_least_once`.
     pub mode: String,
-    /// From one trigger to the next, in milliseconds; `i64::MAX` if there are only savepoints.
+    /// The time from one trigger to the next, in milliseconds; `i64::MAX` if there are only
+    /// savepoints.
     #[serde(deserialize_with = "integer")]
     pub interval: i64,
-    /// How long a checkpoint may take before it fails, in milliseconds.
+    /// The time after which an incomplete checkpoint fails, in milliseconds.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub timeout: i64,
-    /// The least time from the end of one to the next, in milliseconds.
+    /// The minimum time from the end of one checkpoint to the next, in milliseconds.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub min_pause: i64,
-    /// How many may be in progress at once.
+    /// The maximum number of checkpoints in progress at once.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub max_concurrent: i64,
-    /// Whether checkpoints outlive the job.
+    /// The retention of checkpoints after the end of the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub externalization: Option<ExternalizedCheckpointInfo>,
     /// The state backend; since 1.13.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub state_backend: Option<String>,
-    /// Where checkpoints are stored; since 1.13.
+    /// The storage of checkpoints; since 1.13.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub checkpoint_storage: Option<String>,
-    /// Whether barriers may overtake records; since 1.13.
+    /// `true` if barriers may overtake records; since 1.13.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unaligned_checkpoints: Option<bool>,
-    /// How many may fail in a row before the job does; since 1.13.
+    /// The number of checkpoints that may fail in a row before the job fails; since 1.13.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub tolerable_failed_checkpoints: Option<i64>,
-    /// After how long of aligning barriers begin to overtake, in milliseconds; since 1.15.
+    /// The time of alignment after which barriers begin to overtake records, in milliseconds; since
+    /// 1.15.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub aligned_checkpoint_timeout: Option<i64>,
-    /// Whether they go on when some tasks have finished; since 1.15.
+    /// `true` if checkpoints continue after some tasks have finished; since 1.15.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoints_after_tasks_finish: Option<bool>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -541,17 +593,17 @@ constructor! {
     empty(externalization, state_backend, checkpoint_storage, unaligned_checkpoints, tolerable_failed_checkpoints, aligned_checkpoint_timeout, checkpoints_after_tasks_finish, other)
 }
 
-/// Whether checkpoints outlive the job.
+/// The retention of checkpoints after the end of the job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ExternalizedCheckpointInfo {
-    /// Whether they do.
+    /// `true` if checkpoints outlive the job.
     #[serde(default, deserialize_with = "or_default")]
     pub enabled: bool,
-    /// Whether they are deleted all the same when the job is cancelled.
+    /// `true` if checkpoints are deleted nevertheless when the job is canceled.
     #[serde(default, deserialize_with = "or_default")]
     pub delete_on_cancellation: bool,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }

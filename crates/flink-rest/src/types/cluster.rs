@@ -8,29 +8,31 @@ use super::Other;
 use crate::JobId;
 use crate::lenient::{integer_or_unset, optional_double, optional_integer, or_default, text, unset};
 
-/// What the web UI needs to know; answers `/config`.
+/// The configuration of the web UI, returned by `/config`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct DashboardConfiguration {
-    /// How often the web UI refreshes, in milliseconds: up to 2.2 also how old `/jobs/:jobid` may be.
+    /// The refresh interval of the web UI, in milliseconds.
+    ///
+    /// Up to 2.2 it is also the maximum age of the response of `/jobs/:jobid`.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub refresh_interval: i64,
-    /// The JobManager's time zone, such as `Coordinated Universal Time`.
+    /// The time zone of the JobManager, such as `Coordinated Universal Time`.
     #[serde(default, deserialize_with = "text")]
     pub timezone_name: String,
-    /// Its offset from UTC, in milliseconds.
+    /// The offset of the time zone from UTC, in milliseconds.
     #[serde(default, deserialize_with = "optional_integer")]
     pub timezone_offset: Option<i64>,
-    /// Flink's version, such as `1.20.5`.
+    /// The version of Flink, such as `1.20.5`.
     pub flink_version: String,
-    /// The commit it was built from, with its date.
+    /// The commit from which Flink was built, with its date.
     #[serde(default, deserialize_with = "text")]
     pub flink_revision: String,
-    /// What the web UI may do, such as `web-submit`.
+    /// The actions of the web UI, such as `web-submit`, each with `true` if it is allowed.
     #[serde(default, deserialize_with = "or_default")]
     pub features: BTreeMap<String, bool>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -41,44 +43,48 @@ constructor! {
     empty(timezone_name, timezone_offset, flink_revision, features, other)
 }
 
-/// How many TaskManagers, slots and jobs there are; answers `/overview`. Never cached.
+/// The numbers of TaskManagers, slots and jobs, returned by `/overview`.
+///
+/// The response is never cached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct ClusterOverviewWithVersion {
-    /// TaskManagers that are registered. A lost one is counted until its connection or its heartbeat is given up.
+    /// The number of registered TaskManagers.
+    ///
+    /// A lost TaskManager is counted until Flink gives up its connection or its heartbeat.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub taskmanagers: i64,
-    /// TaskManagers that are blocked; since 1.17, absent where there are none.
+    /// The number of blocked TaskManagers; since 1.17, absent if there are none.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub taskmanagers_blocked: Option<i64>,
-    /// Their slots.
+    /// The number of slots of the TaskManagers.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub slots_total: i64,
-    /// Slots that are free.
+    /// The number of free slots.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub slots_available: i64,
-    /// Slots that are free on blocked TaskManagers; since 1.17, absent where there are none.
+    /// The number of free slots on blocked TaskManagers; since 1.17, absent if there are none.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub slots_free_and_blocked: Option<i64>,
-    /// Jobs that have not ended.
+    /// The number of jobs that have not ended.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub jobs_running: i64,
-    /// Jobs that ended by themselves or were stopped.
+    /// The number of jobs that ended by themselves or were stopped.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub jobs_finished: i64,
-    /// Jobs that were cancelled.
+    /// The number of jobs that were canceled.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub jobs_cancelled: i64,
-    /// Jobs that failed.
+    /// The number of jobs that failed.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub jobs_failed: i64,
-    /// Flink's version, such as `1.20.5`.
+    /// The version of Flink, such as `1.20.5`.
     pub flink_version: String,
-    /// The commit it was built from.
+    /// The commit from which Flink was built.
     #[serde(default, deserialize_with = "text")]
     pub flink_commit: String,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -89,13 +95,15 @@ constructor! {
     empty(taskmanagers_blocked, slots_free_and_blocked, flink_commit, other)
 }
 
-/// All TaskManagers; answers `/taskmanagers`. Never cached.
+/// All TaskManagers, returned by `/taskmanagers`.
+///
+/// The response is never cached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskManagersInfo {
-    /// In no order.
+    /// The TaskManagers, in no particular order.
     pub taskmanagers: Vec<TaskManagerInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -105,56 +113,62 @@ constructor! {
     empty(other)
 }
 
-/// A TaskManager; answers `/taskmanagers/:taskmanagerid`, and is what [`TaskManagersInfo`] consists of.
+/// A TaskManager, returned by `/taskmanagers/:taskmanagerid`.
+///
+/// [`TaskManagersInfo`] consists of the same type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct TaskManagerInfo {
-    /// Its resource id: 32 hexadecimal digits in 1.9, since then what `taskmanager.resource-id` says or host, port and a suffix.
+    /// The resource id of the TaskManager.
+    ///
+    /// In 1.9 it is 32 hexadecimal digits. Since then it is `taskmanager.resource-id`, or host,
+    /// port and a suffix.
     pub id: String,
-    /// The address of its RPC endpoint.
+    /// The address of the TaskManager's RPC endpoint.
     #[serde(default, deserialize_with = "text")]
     pub path: String,
-    /// The port that other TaskManagers read from.
+    /// The port from which other TaskManagers read.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub data_port: i64,
-    /// Its last heartbeat, in milliseconds since the epoch in spite of its name; 0 before the first.
+    /// The time of the last heartbeat, in milliseconds since the epoch despite its name; 0 before
+    /// the first.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub time_since_last_heartbeat: i64,
-    /// Its slots.
+    /// The number of slots.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub slots_number: i64,
-    /// Its free slots.
+    /// The number of free slots.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub free_slots: i64,
-    /// Whether it is blocked; since 1.17, absent where it is not.
+    /// `true` if the TaskManager is blocked; since 1.17, absent if it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<bool>,
-    /// The port for JMX; since 1.13, −1 without one.
+    /// The port for JMX, or −1 without one; since 1.13.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub jmx_port: Option<i64>,
-    /// How many tasks it runs; since 2.3.
+    /// The number of tasks that the TaskManager runs; since 2.3.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub assigned_tasks: Option<i64>,
-    /// What its slots have together; since 1.13.
+    /// The resources of all slots together; since 1.13.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_resource: Option<ResourceProfileInfo>,
-    /// What of that is free; since 1.13.
+    /// The free resources; since 1.13.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub free_resource: Option<ResourceProfileInfo>,
-    /// The machine.
+    /// The machine of the TaskManager.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hardware: Option<HardwareDescription>,
-    /// What its memory is for, in bytes, such as `taskHeap`; since 1.13.
+    /// The sizes of the memory areas, in bytes, by name, such as `taskHeap`; since 1.13.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_configuration: Option<BTreeMap<String, Option<i64>>>,
-    /// What it uses; of one TaskManager only.
+    /// The resource usage of the TaskManager; absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<TaskManagerMetricsInfo>,
-    /// Its slots that are in use; of one TaskManager only, since 1.13.
+    /// The slots in use; since 1.13, absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocated_slots: Option<Vec<SlotInfo>>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -165,25 +179,25 @@ constructor! {
     empty(path, blocked, jmx_port, assigned_tasks, total_resource, free_resource, hardware, memory_configuration, metrics, allocated_slots, other)
 }
 
-/// What a slot or several have.
+/// The resources of one slot or of several slots.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct ResourceProfileInfo {
-    /// CPU cores.
+    /// The number of CPU cores.
     #[serde(deserialize_with = "optional_double::deserialize", serialize_with = "optional_double::serialize")]
     pub cpu_cores: Option<f64>,
-    /// Heap for tasks, in MiB.
+    /// The heap for tasks, in MiB.
     pub task_heap_memory: Option<i64>,
-    /// Memory for tasks beside the heap, in MiB.
+    /// The off-heap memory for tasks, in MiB.
     pub task_off_heap_memory: Option<i64>,
-    /// Memory that Flink manages, in MiB.
+    /// The memory that Flink manages, in MiB.
     pub managed_memory: Option<i64>,
-    /// Memory for network buffers, in MiB.
+    /// The memory for network buffers, in MiB.
     pub network_memory: Option<i64>,
-    /// Whatever else, by name.
+    /// The other resources, by name.
     pub extended_resources: BTreeMap<String, f64>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -193,39 +207,42 @@ pub struct ResourceProfileInfo {
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct HardwareDescription {
-    /// Its CPU cores.
+    /// The number of CPU cores.
     pub cpu_cores: i64,
-    /// Its memory, in bytes.
+    /// The memory of the machine, in bytes.
     pub physical_memory: i64,
-    /// The largest heap of the JVM less what is in use, in bytes.
+    /// The maximum heap of the JVM minus the memory in use, in bytes.
     pub free_memory: i64,
-    /// Memory that Flink manages, in bytes.
+    /// The memory that Flink manages, in bytes.
     pub managed_memory: i64,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// What a TaskManager uses.
+/// The resource usage of a TaskManager.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct TaskManagerMetricsInfo {
-    /// Heap in use, in bytes.
+    /// The heap in use, in bytes.
     pub heap_used: i64,
-    /// Heap that the JVM has, in bytes.
+    /// The heap that the JVM has, in bytes.
     pub heap_committed: i64,
-    /// Heap that the JVM may have, in bytes.
+    /// The heap that the JVM may have, in bytes.
     pub heap_max: i64,
-    /// Memory beside the heap in use, in bytes.
+    /// The non-heap memory in use, in bytes.
     pub non_heap_used: i64,
-    /// Memory beside the heap that the JVM has, in bytes.
+    /// The non-heap memory that the JVM has, in bytes.
     pub non_heap_committed: i64,
-    /// Memory beside the heap that the JVM may have, in bytes; −1 without a limit.
+    /// The non-heap memory that the JVM may have, in bytes; −1 without a limit.
     pub non_heap_max: i64,
-    /// Its garbage collectors.
+    /// The garbage collectors of the TaskManager.
     pub garbage_collectors: Vec<GarbageCollectorInfo>,
-    /// Buffers, as each version counts them: `directUsed`, `nettyShuffleMemoryTotal` and others.
+    /// The fields that this crate does not name.
+    ///
+    /// They count buffers and differ between versions: `directUsed`, `nettyShuffleMemoryTotal` and
+    /// others.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -235,13 +252,13 @@ pub struct TaskManagerMetricsInfo {
 #[serde(default)]
 #[non_exhaustive]
 pub struct GarbageCollectorInfo {
-    /// Its name.
+    /// The name of the garbage collector.
     pub name: String,
-    /// How often it ran.
+    /// The number of times that the garbage collector ran.
     pub count: i64,
-    /// How long it ran, in milliseconds.
+    /// The total time that the garbage collector ran, in milliseconds.
     pub time: i64,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -251,15 +268,15 @@ pub struct GarbageCollectorInfo {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct SlotInfo {
-    /// The job.
+    /// The id of the job.
     pub job_id: JobId,
-    /// What the slot has.
+    /// The resources of the slot.
     #[serde(default)]
     pub resource: ResourceProfileInfo,
-    /// How many tasks run in it; since 2.3.
+    /// The number of tasks that run in the slot; since 2.3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assigned_tasks: Option<i64>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -269,12 +286,14 @@ constructor! {
     empty(resource, assigned_tasks, other)
 }
 
-/// A configuration, in no order; answers `/jobmanager/config` and its like. Secrets are masked.
+/// A configuration, returned by `/jobmanager/config` and similar endpoints.
+///
+/// Secrets are masked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[non_exhaustive]
 pub struct ConfigurationInfo {
-    /// Its options.
+    /// The options, in no particular order.
     pub entries: Vec<ConfigurationInfoEntry>,
 }
 
@@ -286,12 +305,12 @@ constructor! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ConfigurationInfoEntry {
-    /// Its key.
+    /// The key of the option.
     pub key: String,
-    /// Its value.
+    /// The value of the option.
     #[serde(default, deserialize_with = "text")]
     pub value: String,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -301,16 +320,16 @@ constructor! {
     empty(other)
 }
 
-/// A JVM and its class path; answers `/jobmanager/environment`.
+/// A JVM and its class path, returned by `/jobmanager/environment`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct EnvironmentInfo {
     /// The JVM.
     pub jvm: JvmInfo,
-    /// Its class path.
+    /// The class path of the JVM.
     pub classpath: Vec<String>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -320,24 +339,24 @@ pub struct EnvironmentInfo {
 #[serde(default)]
 #[non_exhaustive]
 pub struct JvmInfo {
-    /// Its name, vendor and version.
+    /// The name, vendor and version of the JVM.
     pub version: String,
-    /// The processor's architecture.
+    /// The architecture of the processor.
     pub arch: String,
-    /// The options that it was started with.
+    /// The options with which the JVM was started.
     pub options: Vec<String>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// Log files; answers `/jobmanager/logs` and its like.
+/// Log files, returned by `/jobmanager/logs` and similar endpoints.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LogListInfo {
-    /// The files, in no order.
+    /// The files, in no particular order.
     pub logs: Vec<LogInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -351,15 +370,15 @@ constructor! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LogInfo {
-    /// Its name.
+    /// The name of the file.
     pub name: String,
-    /// Its size, in bytes.
+    /// The size of the file, in bytes.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub size: i64,
-    /// When it was written to last, in milliseconds since the epoch; since 1.17.
+    /// The time of the last write, in milliseconds since the epoch; since 1.17.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub mtime: Option<i64>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -370,13 +389,13 @@ constructor! {
     empty(mtime, other)
 }
 
-/// Where a log is to be seen.
+/// The address at which a log can be viewed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LogUrlResponse {
     /// The address.
     pub url: String,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -386,14 +405,14 @@ constructor! {
     empty(other)
 }
 
-/// What the threads of a JVM do; answers `/jobmanager/thread-dump` and its like.
+/// The threads of a JVM, returned by `/jobmanager/thread-dump` and similar endpoints.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ThreadDumpInfo {
     /// The threads.
     pub thread_infos: Vec<ThreadInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -403,17 +422,17 @@ constructor! {
     empty(other)
 }
 
-/// What a thread does.
+/// A thread and its activity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ThreadInfo {
-    /// Its name.
+    /// The name of the thread.
     pub thread_name: String,
-    /// Its state and stack, as text.
+    /// The state and the stack of the thread, as text.
     #[serde(default)]
     pub stringified_thread_info: String,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -423,13 +442,13 @@ constructor! {
     empty(stringified_thread_info, other)
 }
 
-/// What to profile.
+/// A request to profile a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProfilingRequestBody {
-    /// `CPU`, `ALLOC`, `LOCK`, `WALL` or `ITIMER`.
+    /// The mode: `CPU`, `ALLOC`, `LOCK`, `WALL` or `ITIMER`.
     pub mode: String,
-    /// For how long, in seconds.
+    /// The duration of the profiling, in seconds.
     pub duration: i64,
 }
 
@@ -437,14 +456,14 @@ constructor! {
     ProfilingRequestBody(mode: impl Into<String>, duration: i64)
 }
 
-/// The profilings of a process, those that ended too.
+/// The profilings of a process, including those that have ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ProfilingInfoList {
     /// The profilings, newest first.
     pub profiling_list: Vec<ProfilingInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -454,26 +473,26 @@ constructor! {
     empty(other)
 }
 
-/// A profiling.
+/// A profiling of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct ProfilingInfo {
-    /// `RUNNING`, `FINISHED` or `FAILED`.
+    /// The status: `RUNNING`, `FINISHED` or `FAILED`.
     pub status: String,
-    /// As in the request.
+    /// The mode, as in the request.
     pub mode: String,
-    /// When it began, in milliseconds since the epoch.
+    /// The start time, in milliseconds since the epoch.
     pub trigger_time: i64,
-    /// When it ended, in milliseconds since the epoch.
+    /// The end time, in milliseconds since the epoch.
     pub finished_time: Option<i64>,
-    /// For how long, in seconds.
+    /// The duration, in seconds.
     pub duration: i64,
-    /// How it went.
+    /// A message about the outcome.
     pub message: Option<String>,
-    /// The file with what was found.
+    /// The file with the results.
     pub output_file: Option<String>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
