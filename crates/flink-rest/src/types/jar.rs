@@ -1,4 +1,4 @@
-//! Jars: uploaded, planned, run.
+//! Jars and requests to upload, plan and run them.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::Other;
 use crate::lenient::{integer_or_unset, optional_text, or_default, text, unset};
 use crate::{ApplicationId, JarId, JobId};
 
-/// The jars that were uploaded; answers `/jars`.
+/// The uploaded jars, returned by `/jars`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JarListInfo {
@@ -17,7 +17,7 @@ pub struct JarListInfo {
     pub address: String,
     /// The jars.
     pub files: Vec<JarFileInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -31,18 +31,18 @@ constructor! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JarFileInfo {
-    /// By what it is named in requests.
+    /// The id that names the jar in requests.
     pub id: JarId,
-    /// The name under which it was uploaded.
+    /// The name under which the jar was uploaded.
     #[serde(default, deserialize_with = "text")]
     pub name: String,
-    /// When that was, in milliseconds since the epoch.
+    /// The time of the upload, in milliseconds since the epoch.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub uploaded: i64,
-    /// The programs that its manifest names.
+    /// The programs that the jar's manifest names.
     #[serde(default, deserialize_with = "or_default")]
     pub entry: Vec<JarEntryInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -57,12 +57,12 @@ constructor! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JarEntryInfo {
-    /// Its class.
+    /// The class of the program.
     pub name: String,
-    /// What it says of itself.
+    /// The program's description of itself.
     #[serde(default, deserialize_with = "optional_text")]
     pub description: Option<String>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -76,12 +76,14 @@ constructor! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JarUploadResponseBody {
-    /// Where the JobManager keeps it; its last part is the jar's id.
+    /// The path under which the JobManager keeps the jar.
+    ///
+    /// Its last component is the id of the jar.
     pub filename: String,
-    /// `success`.
+    /// The word `success`.
     #[serde(default, deserialize_with = "text")]
     pub status: String,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -92,64 +94,68 @@ constructor! {
 }
 
 impl JarUploadResponseBody {
-    /// By what the jar is named in requests; `None` if `filename` is no path of a file.
+    /// Returns the id that names the jar in requests, or `None` if `filename` is not the path of a
+    /// file.
     pub fn jar(&self) -> Option<JarId> {
         JarId::new(self.filename.rsplit(['/', '\\']).next()?).ok()
     }
 }
 
-/// How to run a jar's program, or to plan it: the fields of Flink's `JarPlanRequestBody`, `JarRunRequestBody` and
-/// `JarRunApplicationRequestBody` in one. Up to 1.18 a field that the version or the endpoint lacks is refused, so set only those that
-/// are meant.
+/// A request to run or plan a jar's program.
+///
+/// It combines the fields of Flink's `JarPlanRequestBody`, `JarRunRequestBody` and
+/// `JarRunApplicationRequestBody`. Up to 1.18, Flink rejects fields that the version or the
+/// endpoint lacks, so set only the fields that you need.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct JarRunRequestBody {
-    /// The program's class, if not that of the jar's manifest.
+    /// The class of the program, if it is not the one in the jar's manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry_class: Option<String>,
-    /// The program's arguments as one text; up to 1.20.
+    /// The arguments of the program as one text; up to 1.20.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub program_args: Option<String>,
-    /// The program's arguments.
+    /// The arguments of the program.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub program_args_list: Vec<String>,
-    /// The parallelism, if not the cluster's.
+    /// The parallelism, if it is not the cluster's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallelism: Option<i64>,
-    /// The id that the job shall have.
+    /// The id to give the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_id: Option<JobId>,
-    /// Whether state of the savepoint may be left out.
+    /// `true` if state of the savepoint may be left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_non_restored_state: Option<bool>,
-    /// The savepoint or checkpoint to begin from.
+    /// The path of the savepoint or checkpoint to start from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub savepoint_path: Option<String>,
-    /// `CLAIM`, `NO_CLAIM` or `LEGACY`: whom the savepoint belongs to afterwards; 1.15 to 1.20.
+    /// The ownership of the savepoint after the restore, `CLAIM`, `NO_CLAIM` or `LEGACY`; 1.15 to
+    /// 1.20.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore_mode: Option<String>,
-    /// The same; since 1.20.
+    /// The ownership of the savepoint after the restore, as in `restore_mode`; since 1.20.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim_mode: Option<String>,
-    /// Options of this job only; since 1.17.
+    /// The options of this job only; since 1.17.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub flink_configuration: BTreeMap<String, String>,
-    /// The id that the application shall have; for an application only, since 2.3.
+    /// The id to give the application; only for applications, since 2.3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub application_id: Option<ApplicationId>,
 }
 
-/// A job that runs.
+/// A running job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JarRunResponseBody {
-    /// The job.
+    /// The id of the job.
     pub jobid: JobId,
-    /// The application that it belongs to; since 2.3.
+    /// The id of the application that the job belongs to; since 2.3.
     #[serde(rename = "applicationId", skip_serializing_if = "Option::is_none")]
     pub application_id: Option<ApplicationId>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -159,13 +165,13 @@ constructor! {
     empty(application_id, other)
 }
 
-/// An application that runs.
+/// A running application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JarRunApplicationResponseBody {
-    /// The application.
+    /// The id of the application.
     pub applicationid: ApplicationId,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }

@@ -1,4 +1,4 @@
-//! Operations that take their time: started by one request, asked after by others.
+//! Operations that take time: one request starts them, and others poll their status.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use crate::java;
 use crate::lenient::{optional_integer, optional_text, text};
 use crate::{DataSetId, JobId, QueueStatusId, TriggerId};
 
-/// Nothing but that it was done.
+/// An empty response, which only says that the request succeeded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EmptyResponseBody {
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// A file as it is.
+/// A file, unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct File {
-    /// Its bytes.
+    /// The bytes of the file.
     pub content: Vec<u8>,
 }
 
@@ -32,14 +32,14 @@ constructor! {
     File(content: Vec<u8>)
 }
 
-/// An operation that has begun.
+/// An operation that has started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct TriggerResponse {
-    /// By what to ask after it.
+    /// The id by which to request the status of the operation.
     pub request_id: TriggerId,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -49,15 +49,15 @@ constructor! {
     empty(other)
 }
 
-/// How an operation stands.
+/// The status of an operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AsynchronousOperationResult {
-    /// Whether it is still going on.
+    /// The progress of the operation.
     pub status: QueueStatus,
-    /// What came of it; `None` while it is going on.
+    /// The outcome of the operation, or `None` while it is in progress.
     pub operation: Option<OperationInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -67,13 +67,13 @@ constructor! {
     empty(operation, other)
 }
 
-/// Whether something is still going on.
+/// The progress of an operation or a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct QueueStatus {
-    /// Whether it is.
+    /// The word for the progress.
     pub id: QueueStatusId,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -83,56 +83,60 @@ constructor! {
     empty(other)
 }
 
-/// What came of an operation: Flink's `SavepointInfo`, `CheckpointInfo` and `AsynchronousOperationInfo` in one.
+/// The outcome of an operation.
+///
+/// It combines Flink's `SavepointInfo`, `CheckpointInfo` and `AsynchronousOperationInfo`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 #[non_exhaustive]
 pub struct OperationInfo {
-    /// Where the savepoint lies.
+    /// The path of the savepoint.
     #[serde(deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
-    /// The checkpoint that was taken.
+    /// The id of the checkpoint that was taken.
     #[serde(rename = "checkpointId", deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub checkpoint_id: Option<i64>,
-    /// Why it failed.
+    /// The cause of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_cause: Option<SerializedThrowable>,
-    /// The same of a checkpoint.
+    /// The cause of the failure of a checkpoint.
     #[serde(rename = "failureCause", skip_serializing_if = "Option::is_none")]
     pub checkpoint_failure_cause: Option<SerializedThrowable>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
 impl OperationInfo {
-    /// Why it failed, if it did.
+    /// Returns the cause of the failure, or `None` if the operation did not fail.
     pub fn failure(&self) -> Option<&SerializedThrowable> {
         self.failure_cause.as_ref().or(self.checkpoint_failure_cause.as_ref())
     }
 }
 
-/// An exception.
+/// A Java exception.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct SerializedThrowable {
-    /// Its class.
+    /// The class of the exception.
     #[serde(default, deserialize_with = "text")]
     pub class: String,
-    /// Its message and stack, and those of its causes.
+    /// The message and the stack trace of the exception, and those of its causes.
     #[serde(default, deserialize_with = "text")]
     pub stack_trace: String,
-    /// All of it, serialized by Java and written in Base64.
+    /// The whole exception, serialized by Java and encoded in Base64.
     #[serde(deserialize_with = "optional_text", default, skip_serializing_if = "Option::is_none")]
     pub serialized_throwable: Option<String>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
 impl SerializedThrowable {
-    /// An exception of that class, such as `java.lang.IllegalStateException`, that Flink's own clients can read, too.
+    /// Creates an exception of `class`, such as `java.lang.IllegalStateException`.
+    ///
+    /// Flink's own clients can read it, too.
     pub fn new(class: &str, message: &str) -> Self {
         let stack_trace = format!("{class}: {message}");
         let serialized = java::serialized_throwable(class, message, &stack_trace);
@@ -145,61 +149,71 @@ impl SerializedThrowable {
     }
 }
 
-/// Which savepoint to take. Up to 1.13 fields that came later are refused, so set only those that are meant.
+/// A request to take a savepoint.
+///
+/// Up to 1.13, Flink rejects fields of later versions, so set only the fields that you need.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 #[non_exhaustive]
 pub struct SavepointTriggerRequestBody {
-    /// Where to put it; in the default directory unless set.
+    /// The directory for the savepoint; the default directory if unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_directory: Option<String>,
-    /// Whether to end the job afterwards. Better is a stop, which takes no checkpoint in between.
+    /// `true` to end the job afterwards.
+    ///
+    /// Prefer a stop with a savepoint, which takes no checkpoint in between.
     pub cancel_job: bool,
-    /// `CANONICAL` or `NATIVE`; since 1.15.
+    /// The format of the savepoint, `CANONICAL` or `NATIVE`; since 1.15.
     #[serde(rename = "formatType", skip_serializing_if = "Option::is_none")]
     pub format_type: Option<String>,
-    /// The id that the operation shall have; since 1.15.
+    /// The id to give the operation; since 1.15.
     #[serde(rename = "triggerId", skip_serializing_if = "Option::is_none")]
     pub trigger_id: Option<TriggerId>,
 }
 
-/// At which savepoint to stop. Up to 1.13 fields that came later are refused, so set only those that are meant.
+/// A request to stop a job with a savepoint.
+///
+/// Up to 1.13, Flink rejects fields of later versions, so set only the fields that you need.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct StopWithSavepointRequestBody {
-    /// Where to put it; in the default directory unless set.
+    /// The directory for the savepoint; the default directory if unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_directory: Option<String>,
-    /// Whether to let time run to its end first, so that all windows fire: for a job that shall never go on.
+    /// `true` to advance event time to its end first, so that all windows fire.
+    ///
+    /// It is meant for a job that will never continue.
     pub drain: bool,
-    /// `CANONICAL` or `NATIVE`; since 1.15.
+    /// The format of the savepoint, `CANONICAL` or `NATIVE`; since 1.15.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format_type: Option<String>,
-    /// The id that the operation shall have; since 1.15.
+    /// The id to give the operation; since 1.15.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger_id: Option<TriggerId>,
 }
 
-/// Which checkpoint to take.
+/// A request to take a checkpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct CheckpointTriggerRequestBody {
-    /// `CONFIGURED` or `FULL`; `INCREMENTAL` is answered with 500.
+    /// The type of the checkpoint, `CONFIGURED` or `FULL`.
+    ///
+    /// Flink returns status 500 for `INCREMENTAL`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_type: Option<String>,
-    /// The id that the operation shall have.
+    /// The id to give the operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger_id: Option<TriggerId>,
 }
 
-/// Which savepoint to dispose of.
+/// A request to dispose of a savepoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct SavepointDisposalRequest {
-    /// Where it lies.
+    /// The path of the savepoint.
     pub savepoint_path: String,
 }
 
@@ -207,17 +221,17 @@ constructor! {
     SavepointDisposalRequest(savepoint_path: impl Into<String>)
 }
 
-/// How a job ended; answers `/jobs/:jobid/execution-result`.
+/// The result of a job, returned by `/jobs/:jobid/execution-result`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct JobExecutionResultResponseBody {
-    /// Whether it is still going on.
+    /// The progress of the job.
     pub status: QueueStatus,
-    /// How it ended; `None` while it is going on.
+    /// The result of the job, or `None` while it is in progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_execution_result: Option<JobResult>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -227,25 +241,27 @@ constructor! {
     empty(job_execution_result, other)
 }
 
-/// How a job ended.
+/// The result of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct JobResult {
-    /// The job.
+    /// The id of the job.
     pub id: JobId,
-    /// `SUCCEEDED`, `FAILED`, `CANCELED` or `UNKNOWN`.
+    /// The status: `SUCCEEDED`, `FAILED`, `CANCELED` or `UNKNOWN`.
     pub application_status: String,
-    /// What its accumulators hold, serialized by Java and written in Base64.
+    /// The values of the accumulators, serialized by Java and encoded in Base64.
     #[serde(default)]
     pub accumulator_results: BTreeMap<String, String>,
-    /// How long it ran, in milliseconds.
+    /// The time that the job ran, in milliseconds.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub net_runtime: Option<i64>,
-    /// Why it failed.
+    /// The cause of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_cause: Option<SerializedThrowable>,
-    /// What this crate has no name for; since 2.3 `name`, `application-id`, `start-time` and `end-time`.
+    /// The fields that this crate does not name.
+    ///
+    /// Since 2.3 they include `name`, `application-id`, `start-time` and `end-time`.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -255,14 +271,14 @@ constructor! {
     empty(accumulator_results, net_runtime, failure_cause, other)
 }
 
-/// The intermediate results that the cluster keeps; answers `/datasets`.
+/// The intermediate results that the cluster keeps, returned by `/datasets`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ClusterDataSetListResponseBody {
     /// The data sets.
     pub data_sets: Vec<ClusterDataSetEntry>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -277,11 +293,11 @@ constructor! {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ClusterDataSetEntry {
-    /// The data set.
+    /// The id of the data set.
     pub id: DataSetId,
-    /// Whether all of it is there.
+    /// `true` if all of the data set is present.
     pub is_complete: bool,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
