@@ -1,4 +1,4 @@
-//! Jobs: which there are and how they are.
+//! Jobs: their states, graphs and configurations.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,15 @@ use super::vertex::IoMetricsInfo;
 use crate::lenient::{integer, integer_or_unset, integers, optional_integer, or_default, text, unset};
 use crate::{ExecutionState, JobId, JobStatus, JobVertexId};
 
-/// Ids and states of all jobs; answers `/jobs`. Never cached.
+/// The ids and states of all jobs, returned by `/jobs`.
+///
+/// The response is never cached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobIdsWithStatusOverview {
-    /// In no order.
+    /// The jobs, in no particular order.
     pub jobs: Vec<JobIdWithStatus>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -29,11 +31,11 @@ constructor! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobIdWithStatus {
-    /// The job.
+    /// The id of the job.
     pub id: JobId,
-    /// Its state.
+    /// The state of the job.
     pub status: JobStatus,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -43,13 +45,15 @@ constructor! {
     empty(other)
 }
 
-/// All jobs in short, those that ended too; answers `/jobs/overview`. Never cached.
+/// Summaries of all jobs, including those that have ended, returned by `/jobs/overview`.
+///
+/// The response is never cached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MultipleJobsDetails {
-    /// In no order.
+    /// The jobs, in no particular order.
     pub jobs: Vec<JobDetails>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -59,44 +63,50 @@ constructor! {
     empty(other)
 }
 
-/// A job in short.
+/// A summary of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct JobDetails {
-    /// The job. With `start_time` it tells one life of the job's statistics from the next: a JobManager that takes over
-    /// starts both over.
+    /// The id of the job.
+    ///
+    /// The id and `start_time` together distinguish one life of the job's statistics from the next.
+    /// A JobManager that takes over starts the statistics and `start_time` over.
     pub jid: JobId,
-    /// Its name, as its author chose it: any text of any length.
+    /// The name of the job as its author chose it, any text of any length.
     #[serde(default, deserialize_with = "text")]
     pub name: String,
-    /// When this JobManager took it up, in milliseconds since the epoch.
+    /// The time at which this JobManager took up the job, in milliseconds since the epoch.
     #[serde(deserialize_with = "integer")]
     pub start_time: i64,
-    /// When it ended, in milliseconds since the epoch; −1 while it has not.
+    /// The end time, in milliseconds since the epoch; −1 until the job has ended.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub end_time: i64,
-    /// From start to end or now, in milliseconds.
+    /// The time from the start to the end, or until now, in milliseconds.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub duration: i64,
-    /// Its state.
+    /// The state of the job.
     pub state: JobStatus,
-    /// When its state or that of a subtask last changed, in milliseconds since the epoch.
+    /// The time of the last change of the job's state or a subtask's state, in milliseconds since
+    /// the epoch.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub last_modification: i64,
-    /// How many subtasks are in which state, by the state's name in lower case; `total` is all of them.
+    /// The number of subtasks in each state, by the name of the state in lower case.
+    ///
+    /// The key `total` counts all subtasks.
     #[serde(default, deserialize_with = "integers")]
     pub tasks: BTreeMap<String, i64>,
-    /// Operators not yet part of the graph of an adaptive batch job; since 2.0.
+    /// The number of operators that are not yet in the graph of an adaptive batch job; since 2.0.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub pending_operators: Option<i64>,
-    /// `STREAMING` or `BATCH`; since 2.3.
+    /// The type of the job, `STREAMING` or `BATCH`; since 2.3.
     #[serde(rename = "jobType", skip_serializing_if = "Option::is_none")]
     pub job_type: Option<String>,
-    /// `Default`, `Adaptive` or `AdaptiveBatch`; since 2.3, not while initializing.
+    /// The scheduler, `Default`, `Adaptive` or `AdaptiveBatch`; since 2.3, absent during
+    /// initialization.
     #[serde(rename = "schedulerType", skip_serializing_if = "Option::is_none")]
     pub scheduler_type: Option<String>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -107,57 +117,67 @@ constructor! {
     empty(name, tasks, pending_operators, job_type, scheduler_type, other)
 }
 
-/// A job with its vertices; answers `/jobs/:jobid`. Up to `web.refresh-interval` old (2.3:
-/// `rest.cache.execution-graph.timeout`), 3 s by default; `now` and `duration` are made for each answer all the same.
+/// A job with its vertices, returned by `/jobs/:jobid`.
+///
+/// The response is up to 3 s old by default. The option for that is `web.refresh-interval`, and
+/// `rest.cache.execution-graph.timeout` in 2.3. `now` and `duration` are nevertheless computed for
+/// each response.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct JobDetailsInfo {
-    /// The job.
+    /// The id of the job.
     pub jid: JobId,
-    /// Its name, as its author chose it: any text of any length.
+    /// The name of the job as its author chose it, any text of any length.
     #[serde(default, deserialize_with = "text")]
     pub name: String,
-    /// Its state. A job of which one region restarts is `RESTARTING` though the rest runs on.
+    /// The state of the job.
+    ///
+    /// While one region of a job restarts, the state is `RESTARTING` although the other regions
+    /// run.
     pub state: JobStatus,
-    /// When this JobManager took it up, in milliseconds since the epoch.
+    /// The time at which this JobManager took up the job, in milliseconds since the epoch.
     #[serde(deserialize_with = "integer")]
     pub start_time: i64,
-    /// When it ended, in milliseconds since the epoch; −1 while it has not.
+    /// The end time, in milliseconds since the epoch; −1 until the job has ended.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub end_time: i64,
-    /// From start to end or now, in milliseconds.
+    /// The time from the start to the end, or until now, in milliseconds.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub duration: i64,
-    /// The JobManager's clock at the moment of this answer, in milliseconds since the epoch.
+    /// The JobManager's clock at the time of the response, in milliseconds since the epoch.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub now: i64,
-    /// When it last entered each state, in milliseconds since the epoch; 0 for a state it never entered. The adaptive
-    /// scheduler makes a new graph for each attempt, which has only that attempt's states.
+    /// The time of the last entry into each state, in milliseconds since the epoch; 0 for a state
+    /// never entered.
+    ///
+    /// The adaptive scheduler builds a new graph for each attempt. That graph has only the states
+    /// of its attempt.
     #[serde(default, deserialize_with = "integers")]
     pub timestamps: BTreeMap<JobStatus, i64>,
-    /// Its vertices, in topological order; none while initializing.
+    /// The vertices, in topological order; empty during initialization.
     #[serde(default, deserialize_with = "or_default")]
     pub vertices: Vec<JobDetailsVertexInfo>,
-    /// How many vertices, not subtasks, are in which state.
+    /// The number of vertices, not subtasks, in each state.
     #[serde(default, deserialize_with = "integers")]
     pub status_counts: BTreeMap<ExecutionState, i64>,
-    /// `STREAMING` or `BATCH`; since 1.20.
+    /// The type of the job, `STREAMING` or `BATCH`; since 1.20.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_type: Option<String>,
-    /// `Default`, `Adaptive` or `AdaptiveBatch`; since 2.3, not while initializing.
+    /// The scheduler, `Default`, `Adaptive` or `AdaptiveBatch`; since 2.3, absent during
+    /// initialization.
     #[serde(rename = "schedulerType", skip_serializing_if = "Option::is_none")]
     pub scheduler_type: Option<String>,
-    /// Operators not yet part of the graph of an adaptive batch job; since 2.0.
+    /// The number of operators that are not yet in the graph of an adaptive batch job; since 2.0.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub pending_operators: Option<i64>,
-    /// The application that it belongs to; since 2.3.
+    /// The id of the application that the job belongs to; since 2.3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub application_id: Option<String>,
     /// The graph as the web UI draws it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -173,15 +193,15 @@ constructor! {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct JobDetailsVertexInfo {
-    /// The vertex.
+    /// The id of the vertex.
     pub id: JobVertexId,
-    /// The names of its chained operators.
+    /// The names of the vertex's chained operators.
     #[serde(default, deserialize_with = "text")]
     pub name: String,
-    /// How many subtasks it has.
+    /// The number of subtasks of the vertex.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub parallelism: i64,
-    /// How many it may have; since 1.13, −1 where nothing limits it.
+    /// The maximum number of subtasks, or −1 without a limit; since 1.13.
     #[serde(
         rename = "maxParallelism",
         default,
@@ -189,24 +209,25 @@ pub struct JobDetailsVertexInfo {
         skip_serializing_if = "Option::is_none"
     )]
     pub max_parallelism: Option<i64>,
-    /// The state that Flink makes of its subtasks' states.
+    /// The state that Flink derives from the states of the subtasks.
     pub status: ExecutionState,
-    /// When its first subtask was deployed, in milliseconds since the epoch; −1 before that.
+    /// The time at which the first subtask was deployed, in milliseconds since the epoch; −1 before
+    /// that.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub start_time: i64,
-    /// When its last subtask ended, in milliseconds since the epoch; −1 before that.
+    /// The time at which the last subtask ended, in milliseconds since the epoch; −1 before that.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub end_time: i64,
-    /// From start to end or now, in milliseconds; −1 before the start.
+    /// The time from the start to the end, or until now, in milliseconds; −1 before the start.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub duration: i64,
-    /// How many of its subtasks are in which state.
+    /// The number of subtasks in each state.
     #[serde(default, deserialize_with = "integers")]
     pub tasks: BTreeMap<ExecutionState, i64>,
-    /// What it has read and written.
+    /// The data that the vertex has read and written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<IoMetricsInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -217,13 +238,15 @@ constructor! {
     empty(name, max_parallelism, tasks, metrics, other)
 }
 
-/// The graph of a job or a program; answers `/jobs/:jobid/plan` and `/jars/:jarid/plan`.
+/// The graph of a job or a program.
+///
+/// Returned by `/jobs/:jobid/plan` and `/jars/:jarid/plan`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobPlanInfo {
     /// The graph.
     pub plan: Plan,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -238,17 +261,19 @@ constructor! {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Plan {
-    /// The job; empty while it is initializing.
+    /// The id of the job; empty during initialization.
     pub jid: String,
-    /// Its name.
+    /// The name of the job.
     #[serde(deserialize_with = "text")]
     pub name: String,
-    /// `STREAMING` or `BATCH`; since 1.15.
+    /// The type of the job, `STREAMING` or `BATCH`; since 1.15.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// Its vertices; each edge is an input of the vertex at its end.
+    /// The vertices.
+    ///
+    /// Each edge is an input of the vertex at which it ends.
     pub nodes: Vec<PlanNode>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -258,20 +283,22 @@ pub struct Plan {
 #[serde(default)]
 #[non_exhaustive]
 pub struct PlanNode {
-    /// The vertex.
+    /// The id of the vertex.
     pub id: String,
-    /// How many subtasks it has.
+    /// The number of subtasks of the vertex.
     pub parallelism: i64,
-    /// Empty for a streaming job.
+    /// The operator; empty for a streaming job.
     pub operator: String,
-    /// Empty for a streaming job.
+    /// The strategy of the operator; empty for a streaming job.
     pub operator_strategy: String,
-    /// Its chained operators, in HTML.
+    /// The chained operators, in HTML.
     pub description: String,
-    /// The edges that end here.
+    /// The edges that end at this vertex.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<PlanInput>,
-    /// `optimizer_properties`, of a batch job.
+    /// The fields that this crate does not name.
+    ///
+    /// A batch job has `optimizer_properties` here.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -281,33 +308,33 @@ pub struct PlanNode {
 #[serde(default)]
 #[non_exhaustive]
 pub struct PlanInput {
-    /// Its number among the inputs.
+    /// The number of the edge among the inputs.
     pub num: i64,
-    /// The vertex that it comes from.
+    /// The id of the vertex at which the edge starts.
     pub id: String,
-    /// How records are spread, such as `HASH`.
+    /// The distribution of records among subtasks, such as `HASH`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ship_strategy: Option<String>,
-    /// How records are passed on, such as `pipelined_bounded`.
+    /// The mode of exchange of records, such as `pipelined_bounded`.
     pub exchange: String,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// What a job's program configured; answers `/jobs/:jobid/config`.
+/// The configuration that a job's program set, returned by `/jobs/:jobid/config`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobConfigInfo {
-    /// The job.
+    /// The id of the job.
     pub jid: JobId,
-    /// Its name.
+    /// The name of the job.
     #[serde(default, deserialize_with = "text")]
     pub name: String,
-    /// What it configured; absent if Flink no longer knows it.
+    /// The configuration; absent if Flink no longer has it.
     #[serde(rename = "execution-config", skip_serializing_if = "Option::is_none")]
     pub execution_config: Option<ExecutionConfigInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -317,34 +344,34 @@ constructor! {
     empty(name, execution_config, other)
 }
 
-/// How a job is run, as `JobConfigInfo.ExecutionConfigInfo`.
+/// The execution configuration of a job, as `JobConfigInfo.ExecutionConfigInfo`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 #[non_exhaustive]
 pub struct ExecutionConfigInfo {
-    /// `PIPELINED` or another; up to 1.20.
+    /// The execution mode, such as `PIPELINED`; up to 1.20.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution_mode: Option<String>,
-    /// When it is restarted, in words.
+    /// The restart strategy, in words.
     pub restart_strategy: String,
-    /// Its parallelism where nothing else is said; −1 for the cluster's.
+    /// The default parallelism of the job; −1 for the cluster's.
     pub job_parallelism: i64,
-    /// Whether operators hand on the same object.
+    /// `true` if operators pass on the same object.
     pub object_reuse_mode: bool,
     /// The program's own parameters.
     pub user_config: BTreeMap<String, String>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// The state of a job; answers `/jobs/:jobid/status`.
+/// The state of a job, returned by `/jobs/:jobid/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobStatusInfo {
-    /// Its state.
+    /// The state of the job.
     pub status: JobStatus,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -354,12 +381,16 @@ constructor! {
     empty(other)
 }
 
-/// The parallelism that each vertex may have; answers `/jobs/:jobid/resource-requirements`, and changes it.
+/// The bounds of each vertex's parallelism.
+///
+/// Returned by `/jobs/:jobid/resource-requirements`, and sent to it to change them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[non_exhaustive]
 pub struct JobResourceRequirementsBody {
-    /// By vertex. Who changes one has to name them all.
+    /// The requirements, by vertex.
+    ///
+    /// A request that changes one vertex must name all of them.
     pub vertices: BTreeMap<JobVertexId, JobVertexResourceRequirements>,
 }
 
@@ -367,13 +398,13 @@ constructor! {
     JobResourceRequirementsBody(vertices: BTreeMap<JobVertexId, JobVertexResourceRequirements>)
 }
 
-/// What one vertex may have.
+/// The resource requirements of one vertex.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobVertexResourceRequirements {
-    /// Its parallelism.
+    /// The bounds of the vertex's parallelism.
     pub parallelism: ParallelismBounds,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -383,16 +414,16 @@ constructor! {
     empty(other)
 }
 
-/// Bounds of a parallelism, as `JobVertexResourceRequirements.Parallelism`.
+/// The bounds of a parallelism, as `JobVertexResourceRequirements.Parallelism`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ParallelismBounds {
-    /// The least, at least 1.
+    /// The lower bound, at least 1.
     pub lower_bound: i64,
-    /// The most.
+    /// The upper bound.
     pub upper_bound: i64,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -402,12 +433,12 @@ constructor! {
     empty(other)
 }
 
-/// Until when a job's client counts as alive.
+/// A heartbeat of a job's client, with the time until which the client counts as alive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct JobClientHeartbeatRequestBody {
-    /// In milliseconds since the epoch.
+    /// The time until which the client counts as alive, in milliseconds since the epoch.
     pub expired_timestamp: i64,
 }
 
@@ -415,12 +446,12 @@ constructor! {
     JobClientHeartbeatRequestBody(expired_timestamp: i64)
 }
 
-/// A question to an operator coordinator.
+/// A request to an operator coordinator.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ClientCoordinationRequestBody {
-    /// The question, serialized by Java and written in Base64.
+    /// The request, serialized by Java and encoded in Base64.
     pub serialized_coordination_request: String,
 }
 
@@ -428,14 +459,14 @@ constructor! {
     ClientCoordinationRequestBody(serialized_coordination_request: impl Into<String>)
 }
 
-/// What an operator coordinator answered.
+/// A response of an operator coordinator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ClientCoordinationResponseBody {
-    /// The answer, serialized by Java and written in Base64.
+    /// The response, serialized by Java and encoded in Base64.
     pub serialized_coordination_result: String,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -445,31 +476,31 @@ constructor! {
     empty(other)
 }
 
-/// The part `request` of a job that is submitted: names of the other parts' files.
+/// The part `request` of a job submission, which names the files of the other parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct JobSubmitRequestBody {
-    /// The serialized job graph; up to 1.20.
+    /// The file of the serialized job graph; up to 1.20.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_graph_file_name: Option<String>,
-    /// The serialized execution plan; since 2.0.
+    /// The file of the serialized execution plan; since 2.0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution_plan_file_name: Option<String>,
-    /// Jars.
+    /// The files of the jars.
     pub job_jar_file_names: Vec<String>,
-    /// Artifacts.
+    /// The files of the artifacts.
     pub job_artifact_file_names: Vec<DistributedCacheFile>,
 }
 
-/// A file that tasks read by a name of its own.
+/// A file that tasks read by a separate name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct DistributedCacheFile {
-    /// The name.
+    /// The name by which tasks read the file.
     pub entry_name: String,
-    /// The file.
+    /// The name of the file.
     pub file_name: String,
 }
 
@@ -482,9 +513,9 @@ constructor! {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct JobSubmitResponseBody {
-    /// Its path, `/jobs/` and its id.
+    /// The path of the job, `/jobs/` and its id.
     pub job_url: String,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }

@@ -1,4 +1,4 @@
-//! How the Adaptive scheduler rescales a job; since 2.3.
+//! Rescales of a job by the Adaptive scheduler; since 2.3.
 
 use std::collections::BTreeMap;
 
@@ -9,65 +9,70 @@ use super::checkpoint::StatsSummaryDto;
 use super::cluster::ResourceProfileInfo;
 use crate::{JobVertexId, RescaleId};
 
-/// When the scheduler rescales; answers `/jobs/:jobid/rescales/config`. `None` is not configured. Times are in milliseconds.
+/// The configuration of rescales, returned by `/jobs/:jobid/rescales/config`.
+///
+/// `None` means that the option is not configured. Times are in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct JobRescaleConfigInfo {
-    /// How many rescales are remembered.
+    /// The number of rescales that are kept.
     pub rescale_history_max: Option<i64>,
-    /// `REACTIVE` where that mode is on.
+    /// The word `REACTIVE` if that mode is on.
     pub scheduler_execution_mode: Option<String>,
-    /// How long a job waits for its first resources.
+    /// The time that a job waits for its first resources.
     pub submission_resource_wait_timeout_in_millis: Option<i64>,
-    /// How long these must not change.
+    /// The time for which the first resources must not change.
     pub submission_resource_stabilization_timeout_in_millis: Option<i64>,
-    /// How long a slot may be idle.
+    /// The time that a slot may be idle.
     pub slot_idle_timeout_in_millis: Option<i64>,
-    /// The least time between two rescales.
+    /// The minimum time between two rescales.
     pub executing_cooldown_timeout_in_millis: Option<i64>,
-    /// How long resources must not change before a rescale.
+    /// The time for which resources must not change before a rescale.
     pub executing_resource_stabilization_timeout_in_millis: Option<i64>,
-    /// How long a rescale waits for a checkpoint.
+    /// The time that a rescale waits for a checkpoint.
     pub maximum_delay_for_triggering_rescale_in_millis: Option<i64>,
-    /// After how many failed checkpoints it does not wait any more.
+    /// The number of failed checkpoints after which a rescale no longer waits.
     pub rescale_on_failed_checkpoint_count: Option<i64>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// A rescale; answers `/jobs/:jobid/rescales/details/:rescaleuuid`. In lists, vertices, slots and states are empty.
+/// A rescale, returned by `/jobs/:jobid/rescales/details/:rescaleuuid`.
+///
+/// In lists, vertices, slots and states are empty.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct JobRescaleDetails {
-    /// The rescale.
+    /// The id of the rescale.
     pub rescale_uuid: RescaleId,
-    /// The change of requirements that it belongs to.
+    /// The id of the change of requirements that the rescale belongs to.
     pub resource_requirements_uuid: Option<String>,
-    /// Its number among those of the same requirements, from 1.
+    /// The number of the rescale among those of the same requirements, from 1.
     pub rescale_attempt_id: Option<i64>,
-    /// Its vertices.
+    /// The effects on vertices.
     #[serde(default)]
     pub vertices: BTreeMap<JobVertexId, VertexParallelismRescaleInfo>,
-    /// Its slots, by the id of their sharing group.
+    /// The effects on slots, by the id of their sharing group.
     #[serde(default)]
     pub slots: BTreeMap<String, SlotSharingGroupRescaleInfo>,
-    /// What the scheduler did, in order.
+    /// The states of the scheduler, in order.
     #[serde(default)]
     pub scheduler_states: Vec<SchedulerStateSpan>,
-    /// When it began, in milliseconds since the epoch.
+    /// The start time, in milliseconds since the epoch.
     pub start_timestamp_in_millis: Option<i64>,
-    /// When it ended, in milliseconds since the epoch.
+    /// The end time, in milliseconds since the epoch.
     pub end_timestamp_in_millis: Option<i64>,
-    /// `COMPLETED`, `FAILED` or `IGNORED`; `None` while it is going on.
+    /// The final state, `COMPLETED`, `FAILED` or `IGNORED`, or `None` while the rescale is in
+    /// progress.
     pub terminal_state: Option<String>,
-    /// Why it began, such as `UPDATE_REQUIREMENT`.
+    /// The reason for the start, such as `UPDATE_REQUIREMENT`.
     pub trigger_cause: Option<String>,
-    /// Why it ended, such as `SUCCEEDED`.
+    /// The reason for the end, such as `SUCCEEDED`.
     pub terminated_reason: Option<String>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -77,28 +82,28 @@ constructor! {
     empty(resource_requirements_uuid, rescale_attempt_id, vertices, slots, scheduler_states, start_timestamp_in_millis, end_timestamp_in_millis, terminal_state, trigger_cause, terminated_reason, other)
 }
 
-/// What a rescale did to a vertex.
+/// The effect of a rescale on a vertex.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct VertexParallelismRescaleInfo {
-    /// The vertex.
+    /// The id of the vertex.
     pub job_vertex_id: JobVertexId,
-    /// Its name.
+    /// The name of the vertex.
     pub job_vertex_name: Option<String>,
-    /// Its slot sharing group.
+    /// The id of the vertex's slot sharing group.
     pub slot_sharing_group_id: Option<String>,
-    /// That group's name.
+    /// The name of the slot sharing group.
     pub slot_sharing_group_name: Option<String>,
-    /// The parallelism that was wanted.
+    /// The desired parallelism.
     pub desired_parallelism: Option<i64>,
-    /// The least that would do.
+    /// The minimum parallelism that suffices.
     pub sufficient_parallelism: Option<i64>,
-    /// The parallelism before.
+    /// The parallelism before the rescale.
     pub pre_rescale_parallelism: Option<i64>,
-    /// The parallelism after.
+    /// The parallelism after the rescale.
     pub post_rescale_parallelism: Option<i64>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -108,28 +113,28 @@ constructor! {
     empty(job_vertex_name, slot_sharing_group_id, slot_sharing_group_name, desired_parallelism, sufficient_parallelism, pre_rescale_parallelism, post_rescale_parallelism, other)
 }
 
-/// What a rescale did to the slots of a sharing group.
+/// The effect of a rescale on the slots of a sharing group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct SlotSharingGroupRescaleInfo {
-    /// The group.
+    /// The id of the group.
     pub slot_sharing_group_id: Option<String>,
-    /// Its name.
+    /// The name of the group.
     pub slot_sharing_group_name: Option<String>,
-    /// What each slot should have.
+    /// The resources requested for each slot.
     pub request_resource_profile: Option<ResourceProfileInfo>,
-    /// How many slots were wanted.
+    /// The desired number of slots.
     pub desired_slots: Option<i64>,
-    /// The least that would do.
+    /// The minimum number of slots that suffices.
     pub minimal_required_slots: Option<i64>,
-    /// How many there were before.
+    /// The number of slots before the rescale.
     pub pre_rescale_slots: Option<i64>,
-    /// How many there were after.
+    /// The number of slots after the rescale.
     pub post_rescale_slots: Option<i64>,
-    /// What each slot has.
+    /// The resources that each slot has.
     pub acquired_resource_profile: Option<ResourceProfileInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -139,22 +144,22 @@ constructor! {
     empty(slot_sharing_group_id, slot_sharing_group_name, request_resource_profile, desired_slots, minimal_required_slots, pre_rescale_slots, post_rescale_slots, acquired_resource_profile, other)
 }
 
-/// A state that the scheduler was in.
+/// A state of the scheduler and its duration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct SchedulerStateSpan {
     /// The state, such as `Executing`.
     pub state: String,
-    /// When it began, in milliseconds since the epoch.
+    /// The start time, in milliseconds since the epoch.
     pub enter_timestamp_in_millis: Option<i64>,
-    /// When it ended, in milliseconds since the epoch.
+    /// The end time, in milliseconds since the epoch.
     pub leave_timestamp_in_millis: Option<i64>,
-    /// How long it took, in milliseconds.
+    /// The duration of the state, in milliseconds.
     pub duration_in_millis: Option<i64>,
-    /// What went wrong.
+    /// The exception that occurred, as text.
     pub stringified_exception: Option<String>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -164,7 +169,7 @@ constructor! {
     empty(enter_timestamp_in_millis, leave_timestamp_in_millis, duration_in_millis, stringified_exception, other)
 }
 
-/// The last rescales, newest first; answers `/jobs/:jobid/rescales/history`.
+/// The last rescales, newest first, returned by `/jobs/:jobid/rescales/history`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[non_exhaustive]
@@ -177,16 +182,16 @@ constructor! {
     JobRescalesHistory(rescales: Vec<JobRescaleDetails>)
 }
 
-/// How many rescales there were, and the latest ones; answers `/jobs/:jobid/rescales/overview`.
+/// The numbers of rescales and the latest ones, returned by `/jobs/:jobid/rescales/overview`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct JobRescalesOverview {
-    /// How many.
+    /// The numbers of rescales.
     pub rescales_counts: RescalesCounts,
-    /// The latest of each kind: `completed`, `failed`, `ignored`.
+    /// The latest rescale of each kind: `completed`, `failed` and `ignored`.
     pub latest: BTreeMap<String, Option<JobRescaleDetails>>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -196,40 +201,40 @@ constructor! {
     empty(other)
 }
 
-/// How many rescales there were.
+/// The numbers of rescales.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct RescalesCounts {
-    /// Those that changed nothing.
+    /// The number of rescales that changed nothing.
     pub ignored: i64,
-    /// Those that are going on.
+    /// The number of rescales in progress.
     pub in_progress: i64,
-    /// Those that succeeded.
+    /// The number of rescales that succeeded.
     pub completed: i64,
-    /// Those that failed.
+    /// The number of rescales that failed.
     pub failed: i64,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// How long rescales took; answers `/jobs/:jobid/rescales/summary`.
+/// The durations of rescales, returned by `/jobs/:jobid/rescales/summary`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct JobRescalesSummary {
-    /// How many.
+    /// The numbers of rescales.
     pub rescales_counts: RescalesCounts,
-    /// All of them.
+    /// The durations of all rescales.
     pub rescales_duration_stats_in_millis: Option<StatsSummaryDto>,
-    /// Those that succeeded.
+    /// The durations of rescales that succeeded.
     pub completed_rescales_duration_stats_in_millis: Option<StatsSummaryDto>,
-    /// Those that changed nothing.
+    /// The durations of rescales that changed nothing.
     pub ignored_rescales_duration_stats_in_millis: Option<StatsSummaryDto>,
-    /// Those that failed.
+    /// The durations of rescales that failed.
     pub failed_rescales_duration_stats_in_millis: Option<StatsSummaryDto>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }

@@ -1,4 +1,4 @@
-//! Vertices and their subtasks: where they run, since when, in which attempt.
+//! Vertices and their subtasks: locations, times and attempts.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,22 @@ use crate::lenient::{
 };
 use crate::{ExecutionState, JobVertexId};
 
-/// A vertex with its subtasks' current attempts; answers `/jobs/:jobid/vertices/:vertexid`. As old as `/jobs/:jobid` may be.
+/// A vertex with its subtasks' current attempts.
+///
+/// Returned by `/jobs/:jobid/vertices/:vertexid`. The response may be as old as that of
+/// `/jobs/:jobid`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobVertexDetailsInfo {
-    /// The vertex.
+    /// The id of the vertex.
     pub id: JobVertexId,
-    /// The names of its chained operators.
+    /// The names of the vertex's chained operators.
     #[serde(default, deserialize_with = "text")]
     pub name: String,
-    /// How many subtasks it has.
+    /// The number of subtasks of the vertex.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub parallelism: i64,
-    /// How many it may have; since 1.13, −1 where nothing limits it.
+    /// The maximum number of subtasks, or −1 without a limit; since 1.13.
     #[serde(
         rename = "maxParallelism",
         default,
@@ -30,15 +33,15 @@ pub struct JobVertexDetailsInfo {
         skip_serializing_if = "Option::is_none"
     )]
     pub max_parallelism: Option<i64>,
-    /// The JobManager's clock at the moment of this answer, in milliseconds since the epoch.
+    /// The JobManager's clock at the time of the response, in milliseconds since the epoch.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub now: i64,
-    /// One for each subtask, by index.
+    /// The current attempts of the subtasks, by index.
     pub subtasks: Vec<SubtaskExecutionAttemptDetailsInfo>,
-    /// Its subtasks in summary; since 1.17.
+    /// A summary of the subtasks; since 1.17.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aggregated: Option<AggregatedTaskDetailsInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -49,48 +52,58 @@ constructor! {
     empty(name, max_parallelism, aggregated, other)
 }
 
-/// One attempt to run a subtask; answers `/jobs/:jobid/vertices/:vertexid/subtasks/:subtaskindex/attempts/:attempt`, where the
-/// last `jobmanager.execution.attempts-history-size` attempts can be asked for, 16 by default.
+/// One attempt to run a subtask.
+///
+/// Returned by `/jobs/:jobid/vertices/:vertexid/subtasks/:subtaskindex/attempts/:attempt`. That
+/// endpoint has the last `jobmanager.execution.attempts-history-size` attempts, 16 by default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct SubtaskExecutionAttemptDetailsInfo {
-    /// The subtask's index, from 0.
+    /// The index of the subtask, from 0.
     #[serde(deserialize_with = "integer")]
     pub subtask: i64,
-    /// Its state.
+    /// The state of the attempt.
     pub status: ExecutionState,
-    /// The attempt's number, from 0. The adaptive scheduler starts at 0 again after each restart.
+    /// The number of the attempt, from 0.
+    ///
+    /// The adaptive scheduler starts at 0 again after each restart.
     #[serde(deserialize_with = "integer")]
     pub attempt: i64,
-    /// Where it runs, `(unassigned)` before it was deployed: a host, since 1.13 host and port. Up to 1.20.
+    /// The location of the attempt, or `(unassigned)` before deployment; up to 1.20.
+    ///
+    /// It is a host, and since 1.13 host and port.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Where it runs, as host and port, `(unassigned)` before it was deployed. Since 1.19.
+    /// The host and port of the attempt, or `(unassigned)` before deployment; since 1.19.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// When it was deployed, in milliseconds since the epoch; −1 before that.
+    /// The time of deployment, in milliseconds since the epoch; −1 before that.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub start_time: i64,
-    /// When it ended, in milliseconds since the epoch; −1 before that.
+    /// The end time, in milliseconds since the epoch; −1 before that.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub end_time: i64,
-    /// From start to end or now, in milliseconds; −1 before the start.
+    /// The time from the start to the end, or until now, in milliseconds; −1 before the start.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub duration: i64,
-    /// The TaskManager that runs it; since 1.13, `(unassigned)` before it was deployed.
+    /// The id of the TaskManager that runs the attempt, or `(unassigned)` before deployment; since
+    /// 1.13.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub taskmanager_id: Option<String>,
-    /// How long it was in each state, in milliseconds, −1 for a state not entered; since 1.17, else empty.
+    /// The time in each state, in milliseconds; −1 for a state never entered.
+    ///
+    /// Empty before 1.17.
     #[serde(default, deserialize_with = "integers", skip_serializing_if = "BTreeMap::is_empty")]
     pub status_duration: BTreeMap<ExecutionState, i64>,
-    /// What it has read and written.
+    /// The data that the attempt has read and written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<IoMetricsInfo>,
-    /// Attempts of the same subtask that run beside it (speculative execution); since 1.17.
+    /// The other attempts of the same subtask that run concurrently (speculative execution); since
+    /// 1.17.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub other_concurrent_attempts: Vec<SubtaskExecutionAttemptDetailsInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -102,28 +115,31 @@ constructor! {
 }
 
 impl SubtaskExecutionAttemptDetailsInfo {
-    /// Where it runs, by whichever name the version has for it.
+    /// Returns the location of the attempt, which is `endpoint` or, if the version lacks it,
+    /// `host`.
     pub fn location(&self) -> Option<&str> {
         self.endpoint.as_deref().or(self.host.as_deref())
     }
 }
 
-/// When the current attempt of each subtask of a vertex entered which state; answers
-/// `/jobs/:jobid/vertices/:vertexid/subtasktimes`. As old as `/jobs/:jobid` may be.
+/// The times at which the current attempt of each subtask of a vertex entered its states.
+///
+/// Returned by `/jobs/:jobid/vertices/:vertexid/subtasktimes`. The response may be as old as that
+/// of `/jobs/:jobid`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SubtasksTimesInfo {
-    /// The vertex.
+    /// The id of the vertex.
     pub id: JobVertexId,
-    /// The names of its chained operators.
+    /// The names of the vertex's chained operators.
     #[serde(default, deserialize_with = "text")]
     pub name: String,
-    /// The JobManager's clock at the moment of this answer, in milliseconds since the epoch.
+    /// The JobManager's clock at the time of the response, in milliseconds since the epoch.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub now: i64,
-    /// One for each subtask, by index.
+    /// The subtasks, by index.
     pub subtasks: Vec<SubtaskTimeInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -134,26 +150,29 @@ constructor! {
     empty(name, other)
 }
 
-/// When a subtask's current attempt entered which state, as `SubtasksTimesInfo.SubtaskTimeInfo`.
+/// The times at which a subtask's current attempt entered its states.
+///
+/// Flink's `SubtasksTimesInfo.SubtaskTimeInfo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SubtaskTimeInfo {
-    /// The subtask's index, from 0.
+    /// The index of the subtask, from 0.
     #[serde(deserialize_with = "integer")]
     pub subtask: i64,
-    /// Where it runs, `(unassigned)` before it was deployed. Up to 1.20.
+    /// The location of the attempt, or `(unassigned)` before deployment; up to 1.20.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Where it runs, as host and port, `(unassigned)` before it was deployed. Since 1.19.
+    /// The host and port of the attempt, or `(unassigned)` before deployment; since 1.19.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// From `SCHEDULED` to the end or now, in milliseconds.
+    /// The time from `SCHEDULED` to the end, or until now, in milliseconds.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub duration: i64,
-    /// When it entered each state, in milliseconds since the epoch; 0 for a state it never entered.
+    /// The time of entry into each state, in milliseconds since the epoch; 0 for a state never
+    /// entered.
     #[serde(deserialize_with = "integers")]
     pub timestamps: BTreeMap<ExecutionState, i64>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -165,76 +184,81 @@ constructor! {
 }
 
 impl SubtaskTimeInfo {
-    /// Where it runs, by whichever name the version has for it.
+    /// Returns the location of the attempt, which is `endpoint` or, if the version lacks it,
+    /// `host`.
     pub fn location(&self) -> Option<&str> {
         self.endpoint.as_deref().or(self.host.as_deref())
     }
 }
 
-/// What a vertex or a subtask has read and written. The numbers are as old as metrics are, and complete only where the flags say so.
+/// The data that a vertex or a subtask has read and written.
+///
+/// The numbers are as old as metrics are. They are complete only if the flags say so.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 #[non_exhaustive]
 pub struct IoMetricsInfo {
-    /// Bytes read.
+    /// The bytes read.
     pub read_bytes: i64,
-    /// Whether that is all.
+    /// `true` if `read_bytes` is complete.
     pub read_bytes_complete: bool,
-    /// Bytes written.
+    /// The bytes written.
     pub write_bytes: i64,
-    /// Whether that is all.
+    /// `true` if `write_bytes` is complete.
     pub write_bytes_complete: bool,
-    /// Records read.
+    /// The number of records read.
     pub read_records: i64,
-    /// Whether that is all.
+    /// `true` if `read_records` is complete.
     pub read_records_complete: bool,
-    /// Records written.
+    /// The number of records written.
     pub write_records: i64,
-    /// Whether that is all.
+    /// `true` if `write_records` is complete.
     pub write_records_complete: bool,
-    /// How long it was back-pressured, in milliseconds; since 1.17.
+    /// The total time under back pressure, in milliseconds; since 1.17.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accumulated_backpressured_time: Option<i64>,
-    /// How long it was idle, in milliseconds; since 1.17.
+    /// The total idle time, in milliseconds; since 1.17.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accumulated_idle_time: Option<i64>,
-    /// How long it was busy, in milliseconds; since 1.17, NaN for what cannot be measured.
+    /// The total busy time, in milliseconds, or NaN if it cannot be measured; since 1.17.
     #[serde(with = "optional_double", skip_serializing_if = "Option::is_none")]
     pub accumulated_busy_time: Option<f64>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// Subtasks in summary: of each number `min`, `max`, `avg`, `sum` and percentiles.
+/// A summary of subtasks, with `min`, `max`, `avg`, `sum` and percentiles of each number.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 #[non_exhaustive]
 pub struct AggregatedTaskDetailsInfo {
-    /// Of what they have read and written.
+    /// The summaries of the data that the subtasks have read and written.
     pub metrics: BTreeMap<String, BTreeMap<String, i64>>,
-    /// Of how long they were in each state, in milliseconds.
+    /// The summaries of the time that the subtasks were in each state, in milliseconds.
     pub status_duration: BTreeMap<ExecutionState, BTreeMap<String, i64>>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// A vertex's subtasks by TaskManager; answers `/jobs/:jobid/vertices/:vertexid/taskmanagers`.
+/// The subtasks of a vertex by TaskManager.
+///
+/// Returned by `/jobs/:jobid/vertices/:vertexid/taskmanagers`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobVertexTaskManagersInfo {
-    /// The vertex.
+    /// The id of the vertex.
     pub id: JobVertexId,
-    /// The names of its chained operators.
+    /// The names of the vertex's chained operators.
     #[serde(default, deserialize_with = "text")]
     pub name: String,
-    /// The JobManager's clock at the moment of this answer, in milliseconds since the epoch.
+    /// The JobManager's clock at the time of the response, in milliseconds since the epoch.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub now: i64,
-    /// The TaskManagers that run some of its subtasks.
+    /// The TaskManagers that run subtasks of the vertex.
     pub taskmanagers: Vec<VertexTaskManagerInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -245,41 +269,44 @@ constructor! {
     empty(name, other)
 }
 
-/// What a TaskManager runs of a vertex, as `JobVertexTaskManagersInfo.TaskManagersInfo`.
+/// The subtasks of a vertex that one TaskManager runs.
+///
+/// Flink's `JobVertexTaskManagersInfo.TaskManagersInfo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct VertexTaskManagerInfo {
-    /// Its host and port; up to 1.20.
+    /// The host and port of the TaskManager; up to 1.20.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Its host and port; since 1.19.
+    /// The host and port of the TaskManager; since 1.19.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// Its resource id; since 1.13.
+    /// The resource id of the TaskManager; since 1.13.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taskmanager_id: Option<String>,
-    /// The state that Flink makes of its subtasks' states.
+    /// The state that Flink derives from the states of the subtasks.
     pub status: ExecutionState,
-    /// When the first of them was deployed, in milliseconds since the epoch; −1 before that.
+    /// The time at which the first subtask was deployed, in milliseconds since the epoch; −1 before
+    /// that.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub start_time: i64,
-    /// When the last of them ended, in milliseconds since the epoch; −1 before that.
+    /// The time at which the last subtask ended, in milliseconds since the epoch; −1 before that.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub end_time: i64,
-    /// From start to end or now, in milliseconds; −1 before the start.
+    /// The time from the start to the end, or until now, in milliseconds; −1 before the start.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub duration: i64,
-    /// What they have read and written.
+    /// The data that the subtasks have read and written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<IoMetricsInfo>,
-    /// How many of them are in which state.
+    /// The number of subtasks in each state.
     #[serde(default, deserialize_with = "integers")]
     pub status_counts: BTreeMap<ExecutionState, i64>,
-    /// They in summary; since 1.17.
+    /// A summary of the subtasks; since 1.17.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aggregated: Option<AggregatedTaskDetailsInfo>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -290,23 +317,27 @@ constructor! {
     empty(host, endpoint, taskmanager_id, metrics, status_counts, aggregated, other)
 }
 
-/// How back-pressured a vertex is; answers `/jobs/:jobid/vertices/:vertexid/backpressure`.
+/// The back pressure of a vertex.
+///
+/// Returned by `/jobs/:jobid/vertices/:vertexid/backpressure`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct JobVertexBackPressureInfo {
-    /// `ok`, or `deprecated` while there is nothing newer or nothing at all.
+    /// The status: `ok`, or `deprecated` while there is no newer measurement or none at all.
     pub status: String,
-    /// `ok`, `low` or `high`.
+    /// The level of back pressure, `ok`, `low` or `high`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backpressure_level: Option<String>,
-    /// When it was measured, in milliseconds since the epoch.
+    /// The time of the measurement, in milliseconds since the epoch.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub end_timestamp: Option<i64>,
-    /// Its subtasks.
+    /// The back pressure of each subtask.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subtasks: Option<Vec<SubtaskBackPressureInfo>>,
-    /// `backpressureLevel`, the same again since 1.15.
+    /// The fields that this crate does not name.
+    ///
+    /// Since 1.15 they include `backpressureLevel`, which repeats `backpressure_level`.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -316,26 +347,30 @@ constructor! {
     empty(backpressure_level, end_timestamp, subtasks, other)
 }
 
-/// How back-pressured a subtask is, as `JobVertexBackPressureInfo.SubtaskBackPressureInfo`.
+/// The back pressure of a subtask, as `JobVertexBackPressureInfo.SubtaskBackPressureInfo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SubtaskBackPressureInfo {
-    /// The subtask's index, from 0.
+    /// The index of the subtask, from 0.
     #[serde(deserialize_with = "integer")]
     pub subtask: i64,
-    /// `ok`, `low` or `high`.
+    /// The level of back pressure, `ok`, `low` or `high`.
     #[serde(rename = "backpressure-level", skip_serializing_if = "Option::is_none")]
     pub backpressure_level: Option<String>,
-    /// Which share of the time it was back-pressured.
+    /// The fraction of the time under back pressure.
     #[serde(default, with = "optional_double", skip_serializing_if = "Option::is_none")]
     pub ratio: Option<f64>,
-    /// Which share of the time it was idle; since 1.13.
+    /// The fraction of the time that the subtask was idle; since 1.13.
     #[serde(rename = "idleRatio", default, with = "optional_double", skip_serializing_if = "Option::is_none")]
     pub idle_ratio: Option<f64>,
-    /// Which share of the time it was busy; since 1.13, NaN for what cannot be measured.
+    /// The fraction of the time that the subtask was busy, or NaN if it cannot be measured; since
+    /// 1.13.
     #[serde(rename = "busyRatio", default, with = "optional_double", skip_serializing_if = "Option::is_none")]
     pub busy_ratio: Option<f64>,
-    /// `backpressureLevel`, the same again since 1.15, and attempts that run beside this one.
+    /// The fields that this crate does not name.
+    ///
+    /// They include attempts that run concurrently with this one, and since 1.15
+    /// `backpressureLevel`, which repeats `backpressure_level`.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -345,18 +380,19 @@ constructor! {
     empty(backpressure_level, ratio, idle_ratio, busy_ratio, other)
 }
 
-/// Where a vertex spends its time; answers `/jobs/:jobid/vertices/:vertexid/flamegraph`.
+/// A flame graph of a vertex, returned by `/jobs/:jobid/vertices/:vertexid/flamegraph`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct VertexFlameGraph {
-    /// When it was sampled, in milliseconds since the epoch; negative while there is nothing to show.
+    /// The time of the samples, in milliseconds since the epoch; negative while there are none to
+    /// show.
     #[serde(default = "unset", deserialize_with = "integer_or_unset")]
     pub end_timestamp: i64,
-    /// The root.
+    /// The root frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<FlameGraphNode>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -371,14 +407,14 @@ constructor! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FlameGraphNode {
-    /// The method.
+    /// The name of the method.
     pub name: String,
-    /// In how many samples it was seen.
+    /// The number of samples that contain the frame.
     pub value: i64,
-    /// What it called.
+    /// The frames of the methods that this method called.
     #[serde(default)]
     pub children: Vec<FlameGraphNode>,
-    /// What this crate has no name for.
+    /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
