@@ -1,4 +1,4 @@
-//! Errors with their causes, as text.
+//! The text of errors with their causes.
 
 use std::error::Error;
 

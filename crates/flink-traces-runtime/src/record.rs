@@ -1,4 +1,4 @@
-//! The parts that all system spans and events share.
+//! The helpers that checkpoint and job records share.
 
 use flink_traces_api::{Event, EventBuilder};
 
@@ -6,10 +6,7 @@ pub(crate) fn system_event(scope: &'static str, name: &'static str, ts_millis: i
     Event::builder(scope, name).observed_ts_millis(ts_millis).severity("INFO")
 }
 
-/// Flink reports its truth values as text.
+/// Formats a Boolean as text, which is how Flink reports it.
 pub(crate) fn text_of(flag: bool) -> &'static str {
-    match flag {
-        true => "true",
-        false => "false",
-    }
+    if flag { "true" } else { "false" }
 }

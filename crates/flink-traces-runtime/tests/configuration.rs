@@ -84,7 +84,7 @@ fn legacy_lines() {
           b: "\"x" at 2:1
           c: "http://host/" at 3:1
           e: "f" at 5:1
-          Warning flink-conf.yaml:6:1: no key and value, the line is skipped; a blank must follow the colon
+          Warning flink-conf.yaml:6:1: line skipped: expected `key: value`, with a blank after the colon
         a: b: c\nb:  : d\nc: *\nd: [a, b]\ne: \'q\'\nf: {x: 1}
           a: "b: c" at 1:1
           b: ": d" at 2:1
@@ -95,11 +95,11 @@ fn legacy_lines() {
         a: 1\na: 2
           a: "2" at 2:1
         nospace:v\nx:\ny: \n : v\nz:\tv\n
-          Warning flink-conf.yaml:1:1: no key and value, the line is skipped; a blank must follow the colon
-          Warning flink-conf.yaml:2:1: no key and value, the line is skipped; a blank must follow the colon
-          Warning flink-conf.yaml:3:1: no key and value, the line is skipped; a blank must follow the colon
-          Warning flink-conf.yaml:4:2: key or value is empty, the line is skipped
-          Warning flink-conf.yaml:5:1: no key and value, the line is skipped; a blank must follow the colon
+          Warning flink-conf.yaml:1:1: line skipped: expected `key: value`, with a blank after the colon
+          Warning flink-conf.yaml:2:1: line skipped: expected `key: value`, with a blank after the colon
+          Warning flink-conf.yaml:3:1: line skipped: expected `key: value`, with a blank after the colon
+          Warning flink-conf.yaml:4:2: line skipped: empty key or value
+          Warning flink-conf.yaml:5:1: line skipped: expected `key: value`, with a blank after the colon
         a: 1\r\nb: \tx\t\r\n\r\nc: 3\rd: 4
           a: "1" at 1:1
           b: "x" at 2:1
@@ -108,12 +108,12 @@ fn legacy_lines() {
         \u{feff}a: 1\nb: 2
           a: "1" at 1:1
           b: "2" at 2:1
-          Warning flink-conf.yaml:1:1: Flink takes the byte order mark for a part of the first key
+          Warning flink-conf.yaml:1:1: in Flink, the byte order mark becomes part of the first key
         a: x\0y
           a: "x\0y" at 1:1
         traces:\n  reporters: a
           reporters: "a" at 2:3
-          Warning flink-conf.yaml:1:1: no key and value, the line is skipped; a blank must follow the colon
+          Warning flink-conf.yaml:1:1: line skipped: expected `key: value`, with a blank after the colon
     "#]],
     );
 }
@@ -226,7 +226,7 @@ fn yaml_maps_and_lists() {
           a.d.e: "2" at 4:3
           f.g.h: "3" at 5:7
           f.g.i.j: "k" at 5:17
-          Error config.yaml:6:1: a key must be text; put others in quotes
+          Error config.yaml:6:1: expected text as key; quote other values
         a.b: 1\na:\n  b: 2
           a.b: "2" at 3:3
         a:\n  b: 2\na.b: 1
@@ -313,13 +313,13 @@ fn yaml_mistakes() {
           Error config.yaml:3:14: c.e: has no value
           Error config.yaml:4:8: f: has no value
         1: a\nb:\n  true: c\n~: d\n? [e]\n: f\n? g: h\n: i
-          Error config.yaml:1:1: a key must be text; put others in quotes
-          Error config.yaml:3:3: b: a key must be text; put others in quotes
-          Error config.yaml:4:1: a key must be text; put others in quotes
-          Error config.yaml:5:3: a key must be text; put others in quotes
-          Error config.yaml:7:3: a key must be text; put others in quotes
+          Error config.yaml:1:1: expected text as key; quote other values
+          Error config.yaml:3:3: b: expected text as key; quote other values
+          Error config.yaml:4:1: expected text as key; quote other values
+          Error config.yaml:5:3: expected text as key; quote other values
+          Error config.yaml:7:3: expected text as key; quote other values
         a: 1\n---\nb: 2
-          Error config.yaml:2:1: a second document; Flink reads files with one only
+          Error config.yaml:2:1: unexpected second document
         - a
           Error config.yaml:1:1: not a map of keys and values
         text
@@ -329,7 +329,7 @@ fn yaml_mistakes() {
         a: !custom {b: c}
           Error config.yaml:1:4: only the tag !!str is supported
         a: 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF
-          Error config.yaml:1:1: a: the number is too large; put it in quotes
+          Error config.yaml:1:1: a: number too large; quote it
         a:\n\tb: 1
           Error config.yaml:2:2: tabs disallowed within this context (block indentation)
         a: b: c
@@ -343,11 +343,11 @@ fn yaml_mistakes() {
         a: *:*:*
           Error config.yaml:1:4: while parsing node, found unknown anchor; a value that begins with * must be in quotes
         a: &x [*x]
-          Error config.yaml:1:8: an alias inside of what it stands for
+          Error config.yaml:1:8: alias within its own anchor
         a: &x {b: *x}
-          Error config.yaml:1:11: an alias inside of what it stands for
+          Error config.yaml:1:11: alias within its own anchor
         a: 1\nb: \"x\0y\"
-          Error config.yaml:2:6: a NUL character
+          Error config.yaml:2:6: unexpected NUL character
         a: *x\u{1b}[31m
           Error config.yaml:1:4: while parsing node, found unknown anchor; a value that begins with * must be in quotes
     "#]],
@@ -405,7 +405,7 @@ fn which_file_is_read() {
           from.config: "yaml" at 1:8
         both
           from: "flink-conf.yaml" at 1:1
-          Warning config.yaml: not read, as there is a flink-conf.yaml, which Flink since 2.0 does not read
+          Warning config.yaml: ignored, because flink-conf.yaml exists; Flink 2.0 and later ignores flink-conf.yaml instead
         that very file
           from.config: "yaml" at 1:8
         flink-conf.yaml

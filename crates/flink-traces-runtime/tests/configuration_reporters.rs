@@ -139,7 +139,7 @@ fn which_reporters_there_are() {
             traces.reporters: \' b , a \'\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
               traces [a]
               traces [b]
-              Warning :1:1: traces.reporters: Flink takes the blanks at the ends for parts of the names; here they do not count
+              Warning :1:1: traces.reporters: surrounding blanks are ignored; in Flink, they are part of the names
             traces.reporters: b,,\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
               traces [b]
             traces.reporters: \',\'\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
@@ -153,25 +153,25 @@ fn which_reporters_there_are() {
             traces.reporters: [a, b]\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
               traces [a]
               traces [b]
-              Warning :1:1: traces.reporters: Flink takes a YAML list for one name, and runs no reporter; for Flink write a, b
+              Warning :1:1: traces.reporters: Flink reads a YAML list as one name and runs no reporter; write `a, b` for Flink
             traces.reporters: [a]\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
               traces [a]
-              Warning :1:1: traces.reporters: Flink takes a YAML list for one name, and runs no reporter; for Flink write a, b
+              Warning :1:1: traces.reporters: Flink reads a YAML list as one name and runs no reporter; write `a, b` for Flink
             traces.reporters: []\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
-              Warning :1:1: traces.reporters: Flink takes a YAML list for one name, and runs no reporter; for Flink write a, b
+              Warning :1:1: traces.reporters: Flink reads a YAML list as one name and runs no reporter; write `a, b` for Flink
             traces.reporters: \'[a, b]\'\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
               traces [a]
               traces [b]
-              Warning :1:1: traces.reporters: Flink takes a YAML list for one name, and runs no reporter; for Flink write a, b
+              Warning :1:1: traces.reporters: Flink reads a YAML list as one name and runs no reporter; write `a, b` for Flink
             traces.reporters: b;a\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
-              Warning :1:1: traces.reporters: there is no reporter 'b;a'
+              Warning :1:1: traces.reporters: unknown reporter 'b;a'
             traces.reporters: b, d\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
               traces [b]
-              Warning :1:1: traces.reporters: there is no reporter 'd'
+              Warning :1:1: traces.reporters: unknown reporter 'd'
             traces.reporters: B, bb, a\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
               traces [a]
-              Warning :1:1: traces.reporters: there is no reporter 'B'
-              Warning :1:1: traces.reporters: there is no reporter 'bb'
+              Warning :1:1: traces.reporters: unknown reporter 'B'
+              Warning :1:1: traces.reporters: unknown reporter 'bb'
             traces.reporters: {x: y}\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}
               traces [a]
               traces [b]
@@ -201,18 +201,18 @@ fn what_a_reporter_is() {
           traces [Z]
           traces [a-b_1]
         traces.reporter.a b.factory.class: SLF4J\ntraces.reporter.c.d.factory.class: SLF4J\ntraces.reporter.e.exporter.endpoint: f\ntraces.reporter.g: h
-          Error :1:1: traces.reporter.a b: no reporter, as its name has a blank
-          Error :2:1: traces.reporter.c: no reporter, as it has no factory.class
-          Error :3:1: traces.reporter.e: no reporter, as it has no factory.class
+          Error :1:1: traces.reporter.a b: ignored: reporter names must not contain whitespace
+          Error :2:1: traces.reporter.c: ignored: the reporter has no factory.class
+          Error :3:1: traces.reporter.e: ignored: the reporter has no factory.class
         events.reporter.a: {factory.class: OTEL-EVENTS, exporter: {endpoint: \'http://h\', timeout: 10, headers: {a: s3cret}}, x: 1e3}\ntraces.reporter.a: {factory.class: OTEL}
           traces [a]
           events [a] exporter.endpoint=http://h, exporter.headers.a=******, exporter.timeout=10, x=1000.0
         traces.reporter.a.factory.class: org.example.Nope\ntraces.reporter.b.factory.class: OTEL-EVENTS\ntraces.reporter.c.factory.class: \'\'\ntraces.reporter.d.factory.class: [SLF4J]\ntraces.reporter.e.factory.class: SLF4J
           traces [e]
-          Error :1:1: traces.reporter.a.factory.class: 'org.example.Nope' is no known class; there are org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory
-          Error :2:1: traces.reporter.b.factory.class: 'org.apache.flink.events.otel.OpenTelemetryEventReporterFactory' is no known class; there are org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory; did you mean org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory?
-          Error :3:1: traces.reporter.c.factory.class: '' is no known class; there are org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory
-          Error :4:1: traces.reporter.d.factory.class: '[org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory]' is no known class; there are org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory; did you mean org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory?
+          Error :1:1: traces.reporter.a.factory.class: unknown factory class 'org.example.Nope'; available: org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory
+          Error :2:1: traces.reporter.b.factory.class: unknown factory class 'org.apache.flink.events.otel.OpenTelemetryEventReporterFactory'; available: org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory; did you mean org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory?
+          Error :3:1: traces.reporter.c.factory.class: unknown factory class ''; available: org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory
+          Error :4:1: traces.reporter.d.factory.class: unknown factory class '[org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory]'; available: org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory; did you mean org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory?
     "#]],
     );
 }
@@ -230,7 +230,7 @@ fn a_mistake_costs_one_reporter_and_all_mistakes_are_told() {
             traces.reporter.a: {factory.class: SLF4J, queue.size: 0, compatibility: both, filter.includes: \'*:*:span;:\', scope.variables.additional: \'a:\', scope.variables.excludes: \"\'a\", scope.delimiter: \'--\'}\ntraces.reporter.b: {factory.class: SLF4J, queue.size: 7, compatibility: Flink}
               traces [b] 7 Flink
               Error :1:108: traces.reporter.a.compatibility: 'both' is not `standard` or `flink`
-              Error :1:129: traces.reporter.a.filter.includes: '*:*:span' has 'span' as third part, which is not `*` or of `counter`, `meter`, `gauge`, `histogram`
+              Error :1:129: traces.reporter.a.filter.includes: '*:*:span' has 'span' as third field, expected `*` or some of `counter`, `meter`, `gauge`, `histogram`
               Error :1:129: traces.reporter.a.filter.includes: ':' has neither scope nor name
               Error :1:160: traces.reporter.a.scope.variables.additional: 'a:' is not a map such as `a:1,b:2`
               Error :1:194: traces.reporter.a.scope.variables.excludes: ''a' is not a list such as `a;b`
@@ -293,15 +293,15 @@ fn variables_by_reporter() {
           [("<host>", "jm"), ("<job_id>", "4711"), ("<region>", "eu")]
         {host: mine} | ''
           [("<job_id>", "4711"), ("<host>", "mine")]
-          Warning :3:32: traces.reporter.a.scope.variables.additional: 'host' replaces the variable of that name; Flink would drop what has both, unless it is excluded
+          Warning :3:32: traces.reporter.a.scope.variables.additional: 'host' replaces the variable of the same name; Flink drops records that have both, unless it is excluded
         {host: mine} | host
           [("<job_id>", "4711"), ("<host>", "mine")]
         {<host>: mine} | ' host ; <job_id>'
           [("<host>", "mine")]
-          Warning :4:3: traces.reporter.a.scope.variables.excludes: Flink splits this at each ; and takes all else, blanks too, for parts of the names
+          Warning :4:3: traces.reporter.a.scope.variables.excludes: Flink splits the names only at `;`, and blanks become part of them
         {} | [host, job_id]
           []
-          Warning :4:3: traces.reporter.a.scope.variables.excludes: Flink splits this at each ; and takes all else, blanks too, for parts of the names
+          Warning :4:3: traces.reporter.a.scope.variables.excludes: Flink splits the names only at `;`, and blanks become part of them
     "#]].assert_eq(&text);
     assert_eq!(VariableRules::default().apply(&host), host);
 }
@@ -413,29 +413,29 @@ fn what_is_told_of_filters() {
               traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \'*:X, Y\'}
               traces [a]
-              Warning :1:118: traces.reporter.a.filter.includes: '*:X, Y' has blanks that Flink would take literally; here they do not count
+              Warning :1:118: traces.reporter.a.filter.includes: '*:X, Y' has surrounding blanks, which are ignored here but not in Flink
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \'*:X, Y\'}
               traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \'(a|b)\'}
               traces [a]
-              Warning :1:118: traces.reporter.a.filter.includes: '(a|b)' has characters that Flink would read as a regular expression; here they stand for themselves
+              Warning :1:118: traces.reporter.a.filter.includes: '(a|b)' has special characters of regular expressions, which match themselves here but not in Flink
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \'(a|b)\'}
               traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \':X\'}
               traces [a]
-              Warning :1:118: traces.reporter.a.filter.includes: ':X' has an empty part that Flink would take literally; here it stands for everything
+              Warning :1:118: traces.reporter.a.filter.includes: ':X' has an empty field, which matches everything here and only the empty text in Flink
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \':X\'}
               traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \'*:*:span\'}
-              Error :1:118: traces.reporter.a.filter.includes: '*:*:span' has 'span' as third part, which is not `*` or of `counter`, `meter`, `gauge`, `histogram`
+              Error :1:118: traces.reporter.a.filter.includes: '*:*:span' has 'span' as third field, expected `*` or some of `counter`, `meter`, `gauge`, `histogram`
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \'*:*:span\'}
-              Error :1:115: traces.reporter.a.filter.includes: '*:*:span' has 'span' as third part, which is not `*` or of `counter`, `meter`, `gauge`, `histogram`
+              Error :1:115: traces.reporter.a.filter.includes: '*:*:span' has 'span' as third field, expected `*` or some of `counter`, `meter`, `gauge`, `histogram`
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \'*:*:meter\'}
               traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \'*:*:meter\'}
               traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \'a:b:*:d\'}
-              Error :1:118: traces.reporter.a.filter.includes: 'a:b:*:d' has more than three parts
+              Error :1:118: traces.reporter.a.filter.includes: 'a:b:*:d' has more than three fields
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \'a:b:*:d\'}
               traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \':\'}
@@ -444,13 +444,13 @@ fn what_is_told_of_filters() {
               Error :1:115: traces.reporter.a.filter.includes: ':' has neither scope nor name
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: []}
               traces [a]
-              Warning :1:118: traces.reporter.a.filter.includes: is empty, so that nothing is reported
+              Warning :1:118: traces.reporter.a.filter.includes: empty, so the reporter gets no records
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: []}
               traces [a]
-              Warning :1:115: traces.reporter.a.filter.includes: is empty, so that nothing is reported
+              Warning :1:115: traces.reporter.a.filter.includes: empty, so the reporter gets no records
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: [\'*:a;b\', \' *:c\']}
               traces [a]
-              Warning :1:118: traces.reporter.a.filter.includes: ' *:c' has blanks that Flink would take literally; here they do not count
+              Warning :1:118: traces.reporter.a.filter.includes: ' *:c' has surrounding blanks, which are ignored here but not in Flink
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: [\'*:a;b\', \' *:c\']}
               traces [a]
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \"\'x\"}
@@ -459,9 +459,9 @@ fn what_is_told_of_filters() {
               Error :1:115: traces.reporter.a.filter.includes: ''x' is not a list such as `a;b`
             traces.reporter.a: {factory.class: SLF4J, compatibility: standard, filter.includes: \"[x\\e\"}
               traces [a]
-              Warning :1:118: traces.reporter.a.filter.includes: '[x\u{1b}' has characters that Flink would read as a regular expression; here they stand for themselves
+              Warning :1:118: traces.reporter.a.filter.includes: '[x\u{1b}' has special characters of regular expressions, which match themselves here but not in Flink
             traces.reporter.a: {factory.class: SLF4J, compatibility: flink, filter.includes: \"[x\\e\"}
-              Error :1:115: traces.reporter.a.filter.includes: '[x\u{1b}' is no regular expression: non-empty character class has no closing bracket
+              Error :1:115: traces.reporter.a.filter.includes: '[x\u{1b}' is not a regular expression: non-empty character class has no closing bracket
         "#]],
     );
 }
@@ -489,14 +489,14 @@ fn keys_that_nothing_reads() {
     expect![[r#"
         unknown
           Error :2:1: events.reporter: unknown key; did you mean events.reporters?
-          Warning :6:1: traces.report-events-as-spans: has no effect; Flink removed it in 2.2, job failures are events
+          Warning :6:1: traces.report-events-as-spans: has no effect; Flink removed it in 2.2, and job failures are events
           Error :7:1: traces.checkpoint.span-detail-levle: unknown key; did you mean traces.checkpoint.span-detail-level?
           Error :8:1: trace.reporters: unknown key; did you mean traces.reporters?
           Error :9:1: evnts.reporters: unknown key; did you mean events.reporters?
           Error :12:88: traces.reporter.a.exporter.endpiont: unknown key; did you mean traces.reporter.a.exporter.endpoint?
           Error :12:152: traces.reporter.a.exporter.header.x: unknown key; did you mean traces.reporter.a.exporter.headers?
           Error :12:166: traces.reporter.a.filter.include: unknown key; did you mean traces.reporter.a.filter.includes?
-          Warning :12:235: traces.reporter.a.scope.variables.additional.b: has no effect, as traces.reporter.a.scope.variables.additional is set
+          Warning :12:235: traces.reporter.a.scope.variables.additional.b: has no effect, because traces.reporter.a.scope.variables.additional is set
           Error :12:268: traces.reporter.a.service.nme: unknown key
           Error :15:1: traces.reporters.a.exporter.endpoint: unknown key; did you mean traces.reporter.a.exporter.endpoint?
           Error :16:125: events.reporter.otel.factory.clas: unknown key; did you mean events.reporter.otel.factory.class?

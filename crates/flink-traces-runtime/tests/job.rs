@@ -56,7 +56,7 @@ fn every_change_of_a_jobs_state_is_an_event() {
 #[test]
 fn an_ended_job_says_what_is_wrong() {
     let error = JobStatusTracker::new(JobStatus::Failed).report(JobStatus::Running, 1).unwrap_err();
-    assert_eq!(error.to_string(), "the job has ended as FAILED, and cannot go into RUNNING");
+    assert_eq!(error.to_string(), "the job has ended as FAILED and cannot change to RUNNING");
 }
 
 /// `a0.2` is the attempt 2 of the subtask 0 of the job vertex `a`; without a number, attempt 0.

@@ -1,84 +1,87 @@
-//! Errors of the tracker.
+//! The errors of a tracker.
 
 use thiserror::Error;
 
-/// A report that does not fit what a [`CheckpointStatsTracker`](super::CheckpointStatsTracker) knows. It changed nothing. Flink ignores such reports or logs a line.
+/// A report that does not match the state of a
+/// [`CheckpointStatsTracker`](super::CheckpointStatsTracker).
+///
+/// The report changed nothing. Flink ignores such reports or logs a line.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TrackerError {
-    /// A trigger of an id that is in progress.
-    #[error("checkpoint {checkpoint_id} is in progress already")]
+    /// A checkpoint of this id is already in progress.
+    #[error("checkpoint {checkpoint_id} is already in progress")]
     AlreadyInProgress {
         /// The id of the checkpoint.
         checkpoint_id: i64,
     },
-    /// Two tasks of one checkpoint are the same job vertex.
+    /// Two tasks of the checkpoint are the same job vertex.
     #[error("checkpoint {checkpoint_id} has the task '{job_vertex_id}' twice")]
     DuplicateTask {
         /// The id of the checkpoint.
         checkpoint_id: i64,
-        /// The task.
+        /// The id of the task.
         job_vertex_id: String,
     },
-    /// A task has more subtasks than are accepted.
+    /// The parallelism of a task exceeds the maximum.
     #[error("task '{job_vertex_id}' has parallelism {parallelism}, more than {maximum}")]
     Parallelism {
-        /// The task.
+        /// The id of the task.
         job_vertex_id: String,
-        /// How many subtasks the task has.
+        /// The number of subtasks of the task.
         parallelism: u32,
-        /// The most that are accepted.
+        /// The maximum parallelism.
         maximum: u32,
     },
-    /// The end of an id that was not triggered or has ended.
+    /// The checkpoint was not triggered or has ended.
     #[error("checkpoint {checkpoint_id} is not in progress")]
     NotInProgress {
         /// The id of the checkpoint.
         checkpoint_id: i64,
     },
-    /// A subtask's report on a checkpoint that is neither in progress nor a failed one that is remembered.
-    #[error("checkpoint {checkpoint_id} takes no reports: it is not known, or no longer, or completed")]
+    /// The checkpoint is neither in progress nor a failed one in the history.
+    #[error("checkpoint {checkpoint_id} accepts no reports: it is unknown or completed")]
     NotOpen {
         /// The id of the checkpoint.
         checkpoint_id: i64,
     },
-    /// The removal of a checkpoint that is not known as completed.
-    #[error("checkpoint {checkpoint_id} is not known, or no longer, or has not completed")]
+    /// The checkpoint to discard is not known as completed.
+    #[error("checkpoint {checkpoint_id} is unknown or has not completed")]
     NotCompleted {
         /// The id of the checkpoint.
         checkpoint_id: i64,
     },
-    /// A subtask's report on a task that does not take part.
+    /// The task does not take part in the checkpoint.
     #[error("checkpoint {checkpoint_id} has no task '{job_vertex_id}'")]
     UnknownTask {
         /// The id of the checkpoint.
         checkpoint_id: i64,
-        /// The task.
+        /// The id of the task.
         job_vertex_id: String,
     },
-    /// A subtask's report with an index beyond its task's parallelism.
+    /// The index of the subtask exceeds the parallelism of its task.
     #[error("checkpoint {checkpoint_id}: task '{job_vertex_id}' of parallelism {parallelism} has no subtask {index}")]
     SubtaskOutOfRange {
         /// The id of the checkpoint.
         checkpoint_id: i64,
-        /// The task.
+        /// The id of the task.
         job_vertex_id: String,
-        /// The index that the subtask gave.
+        /// The index of the subtask.
         index: i64,
-        /// How many subtasks the task has.
+        /// The number of subtasks of the task.
         parallelism: u32,
     },
-    /// A second report of a subtask.
-    #[error("checkpoint {checkpoint_id}: subtask {index} of task '{job_vertex_id}' has reported before")]
+    /// The subtask reported before.
+    #[error("checkpoint {checkpoint_id}: subtask {index} of task '{job_vertex_id}' has already reported")]
     DuplicateReport {
         /// The id of the checkpoint.
         checkpoint_id: i64,
-        /// The task.
+        /// The id of the task.
         job_vertex_id: String,
-        /// The index that the subtask gave.
+        /// The index of the subtask.
         index: i64,
     },
-    /// A subtask's report of its initialization while none was begun.
-    #[error("no initialization was begun")]
+    /// A subtask reported its initialization before one was started.
+    #[error("no initialization was started")]
     NoInitialization,
 }

@@ -6,11 +6,15 @@ use super::TRACKER_SCOPE;
 use super::stats::{CheckpointStats, CheckpointStatus};
 use crate::record::{system_event, text_of};
 
-/// The event `CheckpointEvent` of a checkpoint that completed or failed. To be added to the job's
-/// [`MetricGroup`](crate::MetricGroup), before [`checkpoint_span`](super::checkpoint_span).
+/// Builds the event `CheckpointEvent` of a checkpoint that completed or failed.
 ///
-/// It happened at the last acknowledgement, −1 if there was none. Mirrors what `CheckpointStatsTracker` reports in Flink 2.2 and later.
-/// Beyond Flink, and hidden under `compatibility: flink`: of a failure the time, the severity `WARN` and `failureMessage`.
+/// Add it to the job's [`MetricGroup`](crate::MetricGroup), before
+/// [`checkpoint_span`](super::checkpoint_span). Its time is the last acknowledgement, or −1 if
+/// there was none.
+///
+/// Mirrors the event that `CheckpointStatsTracker` reports in Flink 2.2 and later. Extensions,
+/// which `compatibility: flink` hides, are `failureMessage`, and the time and the severity `WARN`
+/// of a failure.
 pub fn checkpoint_event(stats: &CheckpointStats) -> EventBuilder {
     let mut event = system_event(TRACKER_SCOPE, "CheckpointEvent", stats.latest_ack_timestamp.unwrap_or(-1))
         .attribute("checkpointId", stats.checkpoint_id);

@@ -2,40 +2,42 @@
 
 use flink_traces_api::AttributeValue;
 
-/// The numbers that Flink registers on a job's metric group, under Flink's names. Those of the last checkpoint are of the completion that
-/// was reported last, savepoints included.
+/// The values of Flink's gauges of a job, by Flink's names.
 ///
-/// −1 stands for what has not happened yet or nobody told.
+/// The values of the last checkpoint are those of the completion that was reported last, including
+/// savepoints. A value of −1 means that the event has not happened yet or that the value was not
+/// reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckpointGauges {
-    /// Those that were triggered or failed before.
+    /// The number of checkpoints that were triggered, or failed before the trigger.
     pub total_number_of_checkpoints: i64,
-    /// Those that are in progress.
+    /// The number of checkpoints in progress.
     pub number_of_in_progress_checkpoints: i64,
-    /// Those that completed.
+    /// The number of completed checkpoints.
     pub number_of_completed_checkpoints: i64,
-    /// Those that failed, before or after the trigger.
+    /// The number of checkpoints that failed before or after the trigger.
     pub number_of_failed_checkpoints: i64,
-    /// When the last initialization began, in milliseconds since the epoch, also where nothing was restored.
+    /// The start of the last initialization, in milliseconds since the epoch, even if it restored
+    /// nothing.
     pub last_checkpoint_restore_timestamp: i64,
-    /// Bytes that were written for it.
+    /// The bytes that were written for the last checkpoint.
     pub last_checkpoint_size: i64,
-    /// Bytes of state that it refers to.
+    /// The bytes of state that the last checkpoint refers to.
     pub last_checkpoint_full_size: i64,
-    /// Bytes of its metadata.
+    /// The bytes of metadata of the last checkpoint.
     pub last_checkpoint_metadata_size: i64,
-    /// Milliseconds from its trigger to its last acknowledgement.
+    /// The milliseconds from the last checkpoint's trigger to its last acknowledgement.
     pub last_checkpoint_duration: i64,
-    /// Bytes processed during alignment.
+    /// The bytes that were processed during the alignment of the last checkpoint.
     pub last_checkpoint_processed_data: i64,
-    /// Bytes in flight that were persisted.
+    /// The bytes of in-flight data that were persisted for the last checkpoint.
     pub last_checkpoint_persisted_data: i64,
-    /// Where it lies; `n/a` if it has no path.
+    /// The path of the last checkpoint; `n/a` if it has none.
     pub last_checkpoint_external_path: String,
-    /// Its id.
+    /// The id of the last checkpoint.
     pub last_completed_checkpoint_id: i64,
-    /// When its last subtask acknowledged, in milliseconds since the epoch.
+    /// The time of the last checkpoint's last acknowledgement, in milliseconds since the epoch.
     pub last_checkpoint_completed_timestamp: i64,
 }
 
@@ -43,7 +45,9 @@ pub(super) const UNSET: i64 = -1;
 pub(super) const NO_EXTERNAL_PATH: &str = "n/a";
 
 impl CheckpointGauges {
-    /// Flink's names and the values, for whatever metrics system the engine has. All values are numbers, but for the path.
+    /// Returns Flink's names and the values, for the metrics system of an engine.
+    ///
+    /// All values are numbers, except for the path.
     pub fn entries(&self) -> [(&'static str, AttributeValue); 14] {
         [
             ("totalNumberOfCheckpoints", self.total_number_of_checkpoints.into()),

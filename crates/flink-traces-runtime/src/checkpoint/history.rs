@@ -1,4 +1,4 @@
-//! The checkpoints that a tracker remembers.
+//! The history of a tracker's checkpoints.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,18 +10,21 @@ use super::stats::{
 use super::summary::StatsSummary;
 use crate::setters::setters;
 
-/// The largest parallelism of a task that is accepted: 32 times the largest that Flink has.
+/// The maximum parallelism of a task, which is 32 times Flink's maximum.
 const MAX_PARALLELISM: u32 = 1 << 20;
 
-/// A task that takes part in a checkpoint: an entry of the map of vertices to parallelisms that Flink's `reportPendingCheckpoint` takes.
+/// A task that takes part in a checkpoint.
+///
+/// Flink's `reportPendingCheckpoint` takes a map from job vertices to parallelisms, of which this
+/// is an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckpointTask {
-    /// What tells the task from the job's others; in Flink the job vertex, 32 hexadecimal digits.
+    /// The id of the task within its job; in Flink the job vertex, 32 hexadecimal digits.
     pub job_vertex_id: String,
-    /// Its name for people, if it has one.
+    /// The name of the task, if it has one.
     pub task_name: Option<String>,
-    /// How many subtasks it has.
+    /// The number of subtasks.
     pub parallelism: u32,
 }
 
@@ -36,10 +39,13 @@ impl CheckpointTask {
     }
 }
 
-/// A checkpoint as a [`CheckpointStatsTracker`](super::CheckpointStatsTracker) remembers it: one class for Flink's
-/// `PendingCheckpointStats`, `CompletedCheckpointStats` and `FailedCheckpointStats`. [`status`](Self::status) tells which.
+/// A checkpoint in the history of a [`CheckpointStatsTracker`](super::CheckpointStatsTracker).
 ///
-/// What a [snapshot](super::CheckpointStatsTracker::snapshot) shows does not change any more. Cloning one copies no subtask.
+/// It stands for Flink's `PendingCheckpointStats`, `CompletedCheckpointStats` and
+/// `FailedCheckpointStats`, depending on [`status`](Self::status).
+///
+/// A checkpoint in a [snapshot](super::CheckpointStatsTracker::snapshot) is immutable. A clone
+/// copies no subtasks.
 #[derive(Debug, Clone)]
 pub struct TrackedCheckpoint {
     checkpoint_id: i64,
@@ -99,22 +105,22 @@ impl TrackedCheckpoint {
         })
     }
 
-    /// Its id.
+    /// Returns the id.
     pub fn checkpoint_id(&self) -> i64 {
         self.checkpoint_id
     }
 
-    /// When it was triggered, in milliseconds since the epoch.
+    /// Returns the time of the trigger, in milliseconds since the epoch.
     pub fn trigger_timestamp(&self) -> i64 {
         self.trigger_timestamp
     }
 
-    /// What it is for.
+    /// Returns the type.
     pub fn checkpoint_type(&self) -> CheckpointType {
         self.checkpoint_type
     }
 
-    /// How it stands.
+    /// Returns the status.
     pub fn status(&self) -> CheckpointStatus {
         match self.state {
             State::InProgress => CheckpointStatus::InProgress,
@@ -123,57 +129,58 @@ impl TrackedCheckpoint {
         }
     }
 
-    /// Its tasks, in the order in which they were given at the trigger.
+    /// Returns the tasks, in the order of the trigger.
     pub fn tasks(&self) -> impl ExactSizeIterator<Item = &TrackedTask> {
         self.tasks.iter().map(Arc::as_ref)
     }
 
-    /// The task of that job vertex.
+    /// Returns the task of a job vertex.
     pub fn task(&self, job_vertex_id: &str) -> Option<&TrackedTask> {
         self.places.get(job_vertex_id).map(|place| self.tasks[*place].as_ref())
     }
 
-    /// How many subtasks its tasks have together.
+    /// Returns the number of subtasks of all tasks.
     pub fn number_of_subtasks(&self) -> u64 {
         self.tasks.iter().map(|task| u64::from(task.info.parallelism)).sum()
     }
 
-    /// How many of them acknowledged; aborted snapshots do not count.
+    /// Returns the number of subtasks that acknowledged, without aborted snapshots.
     pub fn number_of_acknowledged_subtasks(&self) -> u64 {
         self.acknowledged
     }
 
-    /// When the subtask that acknowledged last did so, in milliseconds since the epoch; `None` if none did.
+    /// Returns the time of the last acknowledgement, in milliseconds since the epoch; `None` if
+    /// there was none.
     pub fn latest_ack_timestamp(&self) -> Option<i64> {
         self.latest_ack_timestamp
     }
 
-    /// Bytes of state that it refers to, as far as subtasks reported.
+    /// Returns the bytes of state that the reported subtasks refer to.
     pub fn state_size(&self) -> i64 {
         self.state_size
     }
 
-    /// Bytes that were written for it, as far as subtasks reported.
+    /// Returns the bytes that the reported subtasks wrote.
     pub fn checkpointed_size(&self) -> i64 {
         self.checkpointed_size
     }
 
-    /// Bytes that were processed during alignment.
+    /// Returns the bytes that were processed during alignment.
     pub fn processed_data(&self) -> i64 {
         self.processed_data
     }
 
-    /// Bytes in flight that were persisted.
+    /// Returns the bytes of in-flight data that were persisted.
     pub fn persisted_data(&self) -> i64 {
         self.persisted_data
     }
 
-    /// Whether any subtask persisted data in flight.
+    /// Returns `true` if any subtask persisted in-flight data.
     pub fn is_unaligned(&self) -> bool {
         self.is_unaligned
     }
 
-    /// Where it lies, once it is complete.
+    /// Returns the path of a completed checkpoint.
     pub fn external_path(&self) -> Option<&str> {
         match &self.state {
             State::Completed { external_path, .. } => external_path.as_deref(),
@@ -181,7 +188,9 @@ impl TrackedCheckpoint {
         }
     }
 
-    /// Bytes of its metadata: −1 if it failed, as in Flink; `None` while it is in progress or nobody told.
+    /// Returns the bytes of metadata; −1 for a failed checkpoint, as in Flink.
+    ///
+    /// The value is `None` while the checkpoint is in progress, and if it was not reported.
     pub fn metadata_size(&self) -> Option<i64> {
         match self.state {
             State::InProgress => None,
@@ -190,12 +199,12 @@ impl TrackedCheckpoint {
         }
     }
 
-    /// Whether it was complete and has been removed from storage since.
+    /// Returns `true` if the checkpoint completed and was removed from storage.
     pub fn is_discarded(&self) -> bool {
         matches!(self.state, State::Completed { is_discarded: true, .. })
     }
 
-    /// When and why it failed, if it did.
+    /// Returns the time and cause of the failure, if the checkpoint failed.
     pub fn failure(&self) -> Option<&CheckpointFailure> {
         match &self.state {
             State::Failed(failure) => Some(failure),
@@ -203,14 +212,19 @@ impl TrackedCheckpoint {
         }
     }
 
-    /// Milliseconds from its trigger to its failure or else to its last acknowledgement, at least 0; `None` before the first.
+    /// Returns the milliseconds from the trigger to the failure or else to the last
+    /// acknowledgement.
+    ///
+    /// The duration is at least 0. It is `None` before the first acknowledgement.
     pub fn end_to_end_duration(&self) -> Option<i64> {
         let end = self.failure().map(|failure| failure.timestamp).or(self.latest_ack_timestamp)?;
         Some(end.saturating_sub(self.trigger_timestamp).max(0))
     }
 
-    /// Its statistics as they stand, with a copy of all subtasks' numbers: what [`checkpoint_span`](super::checkpoint_span) and
-    /// [`checkpoint_event`](super::checkpoint_event) take.
+    /// Returns the current statistics, with a copy of all subtasks.
+    ///
+    /// [`checkpoint_span`](super::checkpoint_span) and
+    /// [`checkpoint_event`](super::checkpoint_event) take them.
     pub fn stats(&self) -> CheckpointStats {
         CheckpointStats {
             checkpoint_id: self.checkpoint_id,
@@ -257,13 +271,13 @@ impl TrackedCheckpoint {
     }
 }
 
-/// A task of a [`TrackedCheckpoint`], as Flink's `TaskStateStats`.
+/// A task of a [`TrackedCheckpoint`]. Flink's `TaskStateStats`.
 #[derive(Debug, Clone)]
 pub struct TrackedTask {
     info: CheckpointTask,
     acknowledged: u64,
     latest_ack_timestamp: Option<i64>,
-    /// By index, up to the highest that reported.
+    /// The subtasks by index, up to the highest index that reported.
     slots: Vec<Option<SubtaskStats>>,
 }
 
@@ -272,34 +286,37 @@ impl TrackedTask {
         Self { info, acknowledged: 0, latest_ack_timestamp: None, slots: Vec::new() }
     }
 
-    /// Its id, name and parallelism.
+    /// Returns the id, name and parallelism.
     pub fn info(&self) -> &CheckpointTask {
         &self.info
     }
 
-    /// How many of its subtasks acknowledged; aborted snapshots do not count.
+    /// Returns the number of subtasks that acknowledged, without aborted snapshots.
     pub fn number_of_acknowledged_subtasks(&self) -> u64 {
         self.acknowledged
     }
 
-    /// When the subtask that acknowledged last did so, in milliseconds since the epoch; `None` if none did.
+    /// Returns the time of the last acknowledgement, in milliseconds since the epoch; `None` if
+    /// there was none.
     pub fn latest_ack_timestamp(&self) -> Option<i64> {
         self.latest_ack_timestamp
     }
 
-    /// The subtasks that reported, by index.
+    /// Returns the subtasks that reported, by index.
     pub fn subtasks(&self) -> impl Iterator<Item = &SubtaskStats> {
         self.slots.iter().flatten()
     }
 
-    /// One number over the subtasks that reported it. Without quantiles, as in Flink's `TaskStateStatsSummary`.
+    /// Returns the summary of `metric` over the subtasks that reported it.
+    ///
+    /// It has no quantiles, as Flink's `TaskStateStatsSummary`.
     pub fn summary(&self, metric: SubtaskMetric) -> StatsSummary {
         let mut summary = StatsSummary::default();
         summary.extend(self.subtasks().filter_map(|subtask| subtask.metric(metric)));
         summary
     }
 
-    /// The times of acknowledgement; aborted snapshots do not count.
+    /// Returns the summary of the times of acknowledgement, without aborted snapshots.
     pub fn ack_timestamps(&self) -> StatsSummary {
         let mut summary = StatsSummary::default();
         summary.extend(self.subtasks().filter(|subtask| subtask.is_completed).map(|subtask| subtask.ack_timestamp));
@@ -342,9 +359,11 @@ impl TrackedTask {
     }
 }
 
-/// The last checkpoints in the order of their triggers, and the latest ones, as Flink's `CheckpointStatsHistory`.
+/// The last checkpoints in the order of their triggers, and the latest ones. Flink's
+/// `CheckpointStatsHistory`.
 ///
-/// A checkpoint's place is how many were triggered before it. It is kept while it is among the last `size`, in progress, or a latest one.
+/// The key of a checkpoint is the number of earlier triggers. A checkpoint is kept while it is
+/// among the last `size`, in progress, or a latest one.
 #[derive(Debug)]
 pub(super) struct CheckpointStatsHistory {
     size: u64,
@@ -387,7 +406,8 @@ impl CheckpointStatsHistory {
         subtask: SubtaskStats,
     ) -> Result<(), TrackerError> {
         let open = self.place_of(checkpoint_id).filter(|place| match self.checkpoints[place].state {
-            // The coordinator itself hands over what acknowledges; what was aborted has to be found in the history, as in Flink.
+            // The coordinator itself reports acknowledgements. A report of an aborted snapshot must
+            // find its checkpoint in the history, as in Flink.
             State::InProgress => subtask.is_completed || self.is_remembered(*place),
             State::Failed(_) => self.is_remembered(*place),
             State::Completed { .. } => false,
@@ -424,10 +444,7 @@ impl CheckpointStatsHistory {
         failure: CheckpointFailure,
     ) -> Result<Arc<TrackedCheckpoint>, TrackerError> {
         let (place, failed) = self.end(checkpoint_id, State::Failed(failure))?;
-        let before = match self.is_later(&failed, self.latest_failed) {
-            true => self.latest_failed.replace(place),
-            false => None,
-        };
+        let before = if self.is_later(&failed, self.latest_failed) { self.latest_failed.replace(place) } else { None };
         self.release_ended(place, before);
         Ok(failed)
     }
@@ -443,12 +460,12 @@ impl CheckpointStatsHistory {
         }
     }
 
-    /// The last checkpoint of that id that is still known.
+    /// Returns the last known checkpoint of that id.
     pub(super) fn get(&self, checkpoint_id: i64) -> Option<&Arc<TrackedCheckpoint>> {
         self.place_of(checkpoint_id).and_then(|place| self.checkpoints.get(&place))
     }
 
-    /// Those among the last `size`, the last one first.
+    /// Returns the last `size` checkpoints, the newest first.
     pub(super) fn newest_first(&self) -> impl Iterator<Item = &Arc<TrackedCheckpoint>> {
         self.checkpoints.range(self.next_place.saturating_sub(self.size)..).rev().map(|(_, checkpoint)| checkpoint)
     }
@@ -478,7 +495,7 @@ impl CheckpointStatsHistory {
         Ok((*place, Arc::clone(checkpoint)))
     }
 
-    /// From the last one backwards: what is in progress was triggered lately.
+    /// Searches backwards, because checkpoints in progress were triggered recently.
     fn place_of(&self, checkpoint_id: i64) -> Option<u64> {
         let mut newest_first = self.checkpoints.iter().rev();
         newest_first.find(|(_, checkpoint)| checkpoint.checkpoint_id == checkpoint_id).map(|(place, _)| *place)
@@ -492,13 +509,13 @@ impl CheckpointStatsHistory {
         self.next_place - place <= self.size
     }
 
-    /// After the one at `place` ended and took the place of `before` as a latest one.
+    /// Releases the checkpoint at `place`, which ended, and the latest one that it replaced.
     fn release_ended(&mut self, place: u64, before: Option<u64>) {
         self.release(place);
         before.into_iter().for_each(|before| self.release(before));
     }
 
-    /// Forgets the checkpoint at `place`, unless there is a reason left to keep it.
+    /// Removes the checkpoint at `place`, unless there is a reason to keep it.
     fn release(&mut self, place: u64) {
         let is_latest = [self.latest_completed, self.latest_savepoint, self.latest_failed].contains(&Some(place));
         let is_in_progress =

@@ -1,4 +1,4 @@
-//! How the subtasks of a job come up: one initialization, folded as they report.
+//! The metrics of one initialization, folded as the subtasks report them.
 
 use flink_traces_api::Text;
 
@@ -7,12 +7,30 @@ use super::stats::{
 };
 use crate::job::ExecutionAttemptId;
 
-/// Puts the reports of all subtasks together, as Flink's `JobInitializationMetricsBuilder`: once for the start of a job, for each global
-/// restart and for each failover of a region. [`CheckpointStatsTracker`](super::CheckpointStatsTracker) has one inside; a system without
+/// Combines the reports of all subtasks. Flink's `JobInitializationMetricsBuilder`.
+///
+/// Create one for the start of a job, for each global restart and for each failover of a region.
+/// [`CheckpointStatsTracker`](super::CheckpointStatsTracker) contains one; a system without
 /// checkpoints can use it alone.
 ///
-/// Reports are folded as they come: it holds a few bytes for each attempt and two numbers for each name, unless it is asked for
-/// [subtasks](Self::with_subtasks). It has no clock; whoever calls decides with [`give_up`](Self::give_up) how long to wait.
+/// Reports are folded on arrival. The builder holds a few bytes for each attempt and two numbers
+/// for each metric, unless it [keeps subtasks](Self::with_subtasks). It has no clock. The caller
+/// decides with [`give_up`](Self::give_up) how long to wait.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_runtime::checkpoint::{
+///     InitializationStatus, JobInitializationMetricsBuilder, SubTaskInitializationMetrics,
+/// };
+/// use flink_traces_runtime::job::ExecutionAttemptId;
+///
+/// let attempt = ExecutionAttemptId { job_vertex_id: "a0".into(), subtask_index: 0, attempt_number: 0 };
+/// let mut builder = JobInitializationMetricsBuilder::new(1_000, [attempt.clone()]);
+/// let report = SubTaskInitializationMetrics::new(InitializationStatus::Completed, 1_250);
+/// let stats = builder.report(&attempt, &report).unwrap();
+/// assert_eq!(stats.end_timestamp, 1_250);
+/// ```
 #[derive(Debug, Clone)]
 pub struct JobInitializationMetricsBuilder {
     vertices: Vertices,
@@ -21,22 +39,22 @@ pub struct JobInitializationMetricsBuilder {
     has_ended: bool,
     with_subtasks: bool,
     ignored: IgnoredReports,
-    /// By name, in the order in which names were first reported.
+    /// The metrics, in the order in which their names were first reported.
     metrics: Vec<Metric>,
-    /// All but `metrics`.
+    /// The statistics, without `metrics`.
     stats: InitializationStats,
 }
 
-/// The attempts by job vertex, sorted by that, and by subtask and attempt.
+/// The attempts by job vertex, sorted by vertex, subtask and attempt.
 #[derive(Debug, Clone, Default)]
 struct Vertices {
     list: Vec<(String, Vec<Attempt>)>,
-    /// Where the last one lies that was looked for: subtasks of a task mostly come one after the other.
+    /// The index of the last vertex looked up. Subtasks of a task mostly report in a row.
     last: usize,
 }
 
 impl Vertices {
-    /// Where that job vertex lies, or belongs.
+    /// Returns the index of the job vertex, or the index at which to insert it.
     fn place_of(&mut self, job_vertex_id: &str) -> Result<usize, usize> {
         if self.list.get(self.last).is_none_or(|(id, _)| id != job_vertex_id) {
             self.last = self.list.binary_search_by(|(id, _)| id.as_str().cmp(job_vertex_id))?;
@@ -61,7 +79,7 @@ struct Attempt {
     subtask_index: u32,
     attempt_number: u32,
     has_reported: bool,
-    /// What it reported, if that is kept.
+    /// The report, if reports are kept.
     report: Option<Box<SubTaskInitializationMetrics>>,
 }
 
@@ -80,7 +98,9 @@ impl Attempt {
 }
 
 impl JobInitializationMetricsBuilder {
-    /// An initialization that begins at `start_timestamp`, in milliseconds since the epoch, and ends when each of `attempts` has reported.
+    /// Creates an initialization that ends when each of `attempts` has reported.
+    ///
+    /// `start_timestamp` is in milliseconds since the epoch.
     pub fn new(start_timestamp: i64, attempts: impl IntoIterator<Item = ExecutionAttemptId>) -> Self {
         let mut vertices = Vertices::default();
         for ExecutionAttemptId { job_vertex_id, subtask_index, attempt_number } in attempts {
@@ -116,42 +136,43 @@ impl JobInitializationMetricsBuilder {
         }
     }
 
-    /// Also keeps what each subtask reports, for the children of the span. Beyond Flink, which has none.
+    /// Keeps the report of each subtask for the children of the span. Flink has no such children.
     #[must_use]
     pub fn with_subtasks(mut self) -> Self {
         self.with_subtasks = true;
         self
     }
 
-    /// When it began, in milliseconds since the epoch.
+    /// Returns the start, in milliseconds since the epoch.
     pub fn start_timestamp(&self) -> i64 {
         self.stats.start_timestamp
     }
 
-    /// How many attempts have not reported.
+    /// Returns the number of attempts that have not reported.
     pub fn pending(&self) -> usize {
         self.pending
     }
 
-    /// Whether it is complete or was given up.
+    /// Returns `true` if the initialization is complete or was given up.
     pub fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// How many reports were ignored, and why.
+    /// Returns the number of ignored reports, by reason.
     pub fn ignored(&self) -> IgnoredReports {
         self.ignored
     }
 
-    /// Says what is restored. To be called before the last report.
+    /// Sets the restored checkpoint. It has no effect after the last report.
     pub fn set_restored(&mut self, restored: &RestoredCheckpoint) {
         self.stats.restored_checkpoint_id = Some(restored.checkpoint_id);
         self.stats.restored_trigger_timestamp = restored.trigger_timestamp;
         self.stats.restored_state_size = restored.state_size;
     }
 
-    /// Takes an attempt's report; answers with the whole when it was the last one. Flink does so again for every report after that; here it
-    /// happens once.
+    /// Adds the report of an attempt, and returns the statistics if it was the last one.
+    ///
+    /// Flink returns statistics again for each later report. This method returns them once.
     pub fn report(
         &mut self,
         attempt: &ExecutionAttemptId,
@@ -173,10 +194,12 @@ impl JobInitializationMetricsBuilder {
         None
     }
 
-    /// Adds a number that an attempt came to know after its report, such as the duration of a compaction; Flink loses it. Answers whether
-    /// it counts: not for an attempt that has not reported, nor when the span is out.
+    /// Adds a metric that an attempt measured after its report, such as the duration of a
+    /// compaction.
     ///
-    /// Under a name that the attempt reported before, it enters the maximum on its own.
+    /// Returns `false` if it was ignored, because the attempt has not reported or the
+    /// initialization has ended. Flink loses such metrics. If the attempt reported a value of the
+    /// same name before, both values enter the maximum separately.
     pub fn add_late(&mut self, attempt: &ExecutionAttemptId, name: impl Into<Text>, value: i64) -> bool {
         if self.has_ended {
             return false;
@@ -190,8 +213,11 @@ impl JobInitializationMetricsBuilder {
         true
     }
 
-    /// Ends it at `now` without the attempts that have not reported; `None` if it has ended or waits for nobody. As not all subtasks came
-    /// up, its status is FAILED. Beyond Flink, whose span never appears if a TaskManager is lost while it restores.
+    /// Ends the initialization at `now` without the missing attempts.
+    ///
+    /// Returns `None` if the initialization has ended or no attempt is missing. The status is
+    /// `FAILED`, because not all subtasks were initialized. In Flink, the span never appears if a
+    /// TaskManager is lost during a restore.
     pub fn give_up(&mut self, now: i64) -> Option<PartialInitialization> {
         if self.has_ended || self.pending == 0 {
             return None;
@@ -205,7 +231,7 @@ impl JobInitializationMetricsBuilder {
         let vertex = self.vertices.place_of(&id.job_vertex_id).ok()?;
         let (_, attempts) = self.vertices.list.get_mut(vertex)?;
         let key = (id.subtask_index, id.attempt_number);
-        // Where all subtasks start, each lies at its index.
+        // If all subtasks start, each attempt is at its own index.
         let direct = id.subtask_index as usize;
         let place = match attempts.get(direct) {
             Some(attempt) if attempt.key() == key => direct,
@@ -219,7 +245,7 @@ impl JobInitializationMetricsBuilder {
         missing.map(|(vertex, attempt)| attempt.id(vertex)).collect()
     }
 
-    /// What was kept, by job vertex and subtask.
+    /// Takes the kept reports, by job vertex and subtask.
     fn take_subtasks(&mut self) -> Vec<(ExecutionAttemptId, SubTaskInitializationMetrics)> {
         let mut subtasks = Vec::new();
         for (vertex, attempts) in &mut self.vertices.list {
@@ -239,7 +265,9 @@ impl JobInitializationMetricsBuilder {
         }
     }
 
-    /// Subtasks mostly report the same names in the same order, so `place` is where to look first.
+    /// Adds `value` to the metric `name`.
+    ///
+    /// Subtasks mostly report the same names in the same order, so `place` is checked first.
     fn add(&mut self, place: usize, name: &Text, value: i64) {
         let metrics = &mut self.metrics;
         let place = match metrics.get(place) {
@@ -249,7 +277,7 @@ impl JobInitializationMetricsBuilder {
                 metrics.len() - 1
             }),
         };
-        // Flink's mark of a number that was left unset.
+        // In Flink, −1 means that the metric was left unset.
         if value != -1 {
             let metric = &mut metrics[place];
             metric.max = metric.max.max(value);
@@ -257,7 +285,7 @@ impl JobInitializationMetricsBuilder {
         }
     }
 
-    /// Nothing is folded after this, so the numbers are moved out.
+    /// Ends the initialization and moves the metrics out, because no report follows.
     fn end(&mut self) -> InitializationStats {
         self.has_ended = true;
         let metrics = std::mem::take(&mut self.metrics).into_iter();
@@ -267,32 +295,34 @@ impl JobInitializationMetricsBuilder {
     }
 }
 
-/// Names are mostly constants, which need no look at their letters.
+/// Compares names by address first, because most of them are constants.
 fn is_same(one: &str, other: &str) -> bool {
     std::ptr::eq(one, other) || one == other
 }
 
-/// How many reports an initialization ignored. Flink logs a line for each.
+/// The number of ignored reports of an initialization, by reason. Flink logs a line for each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IgnoredReports {
-    /// Of attempts that it does not wait for, such as earlier ones.
+    /// The reports of attempts that are not expected, such as earlier ones.
     pub unknown: u64,
-    /// Of attempts that had reported.
+    /// The reports of attempts that had already reported.
     pub duplicate: u64,
-    /// First reports that came after it was given up.
+    /// The first reports that came after the initialization was given up.
     pub late: u64,
 }
 
-/// An initialization that was [given up](JobInitializationMetricsBuilder::give_up) before all subtasks reported. Beyond Flink,
-/// which waits for ever.
+/// An initialization that was [given up](JobInitializationMetricsBuilder::give_up) before all
+/// subtasks reported.
+///
+/// Flink has none, because it waits forever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartialInitialization {
-    /// What the others reported; ended when it was given up, failed.
+    /// The statistics of the other subtasks. The status is `FAILED`.
     pub stats: InitializationStats,
-    /// How many attempts it waited for in the beginning.
+    /// The number of attempts that were expected at the start.
     pub expected: usize,
-    /// Those that never reported, by job vertex and subtask.
+    /// The attempts that never reported, by job vertex and subtask.
     pub missing: Vec<ExecutionAttemptId>,
 }

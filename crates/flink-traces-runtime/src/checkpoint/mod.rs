@@ -1,7 +1,12 @@
-//! Statistics of checkpoints and initializations, and the spans and events that are made of them.
+//! Statistics of checkpoints and initializations, and the spans and events built from them.
 //!
-//! All of it is pure: values in, builders out, on the thread of whoever calls. That is the coordinator of an embedding engine, or an
-//! observer of a cluster. Only the tracker has a lock inside, for those who look at it while the coordinator reports.
+//! A [`CheckpointStatsTracker`] collects the reports of an engine's checkpoint coordinator. It
+//! returns [`CheckpointStats`] and [`InitializationStats`], from which [`checkpoint_span`],
+//! [`checkpoint_event`] and [`job_initialization_span`] build records. An engine with statistics of
+//! its own fills in these types without a tracker.
+//!
+//! Everything here is pure and runs on the caller's thread. Only the tracker has a lock, for
+//! readers on other threads.
 
 mod error;
 mod events;
@@ -29,5 +34,5 @@ pub use stats::{
 pub use summary::StatsSummary;
 pub use tracker::{CheckpointStatsTracker, CheckpointStatsTrackerBuilder};
 
-/// The scope of all that Flink's checkpoint statistics tracker reports, whatever class implements it.
+/// The scope of everything that Flink's checkpoint statistics tracker reports.
 const TRACKER_SCOPE: &str = "org.apache.flink.runtime.checkpoint.CheckpointStatsTracker";

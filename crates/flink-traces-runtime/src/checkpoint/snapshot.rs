@@ -6,70 +6,74 @@ use super::history::TrackedCheckpoint;
 use super::stats::{CheckpointFailure, RestoredCheckpoint};
 use super::summary::StatsSummary;
 
-/// How many of the last values the quantiles of completed checkpoints are made of, as in Flink.
+/// The number of last values from which quantiles are computed, as in Flink.
 const HISTOGRAM_WINDOW_SIZE: usize = 10_000;
 
-/// How many checkpoints there were, as Flink's `CheckpointStatsCounts`.
+/// The number of checkpoints by outcome. Flink's `CheckpointStatsCounts`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckpointStatsCounts {
-    /// How often the job was restored from one.
+    /// The number of restores from a checkpoint.
     pub restored: i64,
-    /// Those that were triggered or failed before.
+    /// The number of checkpoints that were triggered, or failed before the trigger.
     pub total: i64,
-    /// Those that are in progress.
+    /// The number of checkpoints in progress.
     pub in_progress: i64,
-    /// Those that completed.
+    /// The number of completed checkpoints.
     pub completed: i64,
-    /// Those that failed, before or after the trigger.
+    /// The number of checkpoints that failed before or after the trigger.
     pub failed: i64,
 }
 
-/// The statistics of a job's checkpoints at one moment, as Flink's `CheckpointStatsSnapshot`. It does not change, and whoever holds it
-/// keeps nobody waiting.
+/// The statistics of a job's checkpoints at one moment. Flink's `CheckpointStatsSnapshot`.
+///
+/// A snapshot is immutable, and holding one does not block the tracker.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CheckpointStatsSnapshot {
-    /// How many there were.
+    /// The number of checkpoints by outcome.
     pub counts: CheckpointStatsCounts,
-    /// Statistics over those that completed.
+    /// The statistics over completed checkpoints.
     pub summary: CompletedCheckpointStatsSummary,
-    /// Those that are remembered, by trigger, the last one first.
+    /// The checkpoints in the history, the last trigger first.
     pub history: Vec<Arc<TrackedCheckpoint>>,
-    /// The completed one with the highest id that is not shown as the latest savepoint.
+    /// The completed checkpoint with the highest id, unless it is the latest savepoint.
     pub latest_completed: Option<Arc<TrackedCheckpoint>>,
     /// The completed savepoint with the highest id.
     pub latest_savepoint: Option<Arc<TrackedCheckpoint>>,
-    /// The failed one with the highest id.
+    /// The failed checkpoint with the highest id.
     pub latest_failed: Option<Arc<TrackedCheckpoint>>,
-    /// What the last initialization restored, if anything.
+    /// The checkpoint that the last initialization restored, if any.
     pub latest_restored: Option<RestoredCheckpoint>,
-    /// When and why a checkpoint last failed before it was triggered.
+    /// The last failure of a checkpoint before its trigger.
     pub latest_failure_before_trigger: Option<CheckpointFailure>,
 }
 
 impl CheckpointStatsSnapshot {
-    /// The checkpoint of that id, if it is in the history or among the latest ones. Mirrors `CheckpointStatsHistory.getCheckpointById`.
+    /// Returns the checkpoint of that id from the history or the latest ones.
+    ///
+    /// Mirrors `CheckpointStatsHistory.getCheckpointById`.
     pub fn checkpoint(&self, checkpoint_id: i64) -> Option<&Arc<TrackedCheckpoint>> {
         let latest = [&self.latest_completed, &self.latest_savepoint, &self.latest_failed].into_iter().flatten();
         self.history.iter().chain(latest).find(|checkpoint| checkpoint.checkpoint_id() == checkpoint_id)
     }
 }
 
-/// Statistics over all checkpoints and savepoints that completed, as Flink's `CompletedCheckpointStatsSummary`. The quantiles are those
-/// of the last 10,000.
+/// The statistics over all completed checkpoints and savepoints.
+///
+/// Flink's `CompletedCheckpointStatsSummary`. The quantiles are those of the last 10,000.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompletedCheckpointStatsSummary {
-    /// Bytes of state that they refer to.
+    /// The bytes of state that the checkpoints refer to.
     pub state_size: StatsSummary,
-    /// Bytes that were written for them.
+    /// The bytes that were written for the checkpoints.
     pub checkpointed_size: StatsSummary,
-    /// From trigger to last acknowledgement, in milliseconds.
+    /// The milliseconds from the trigger to the last acknowledgement.
     pub end_to_end_duration: StatsSummary,
-    /// Bytes processed during alignment.
+    /// The bytes that were processed during alignment.
     pub processed_data: StatsSummary,
-    /// Bytes in flight that were persisted.
+    /// The bytes of in-flight data that were persisted.
     pub persisted_data: StatsSummary,
 }
 

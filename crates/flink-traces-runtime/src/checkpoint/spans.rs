@@ -1,4 +1,4 @@
-//! The spans that Flink's checkpoint statistics tracker reports. No attribute of theirs is named anywhere else.
+//! The spans of Flink's checkpoint statistics tracker. Their attributes are named nowhere else.
 
 use flink_traces_api::{Failure, Identity, Span, SpanBuilder, ValueRef};
 
@@ -20,7 +20,8 @@ struct Names {
     sum: &'static str,
     per_task_max: &'static str,
     per_task_sum: &'static str,
-    /// The sums of the two sizes over all tasks are `fullSize` and `checkpointedSize`.
+    /// The root has a sum of its own, except for the two sizes: theirs are `fullSize` and
+    /// `checkpointedSize`.
     summed_in_root: bool,
 }
 
@@ -49,13 +50,33 @@ const NAMES: [Names; SubtaskMetric::ALL.len()] = names![
     PersistedDataBytes true,
 ];
 
-/// The span `Checkpoint` of a checkpoint that completed or failed, with the children that `detail` asks for. To be added to the job's
-/// [`MetricGroup`](crate::MetricGroup), which adds `jobId` and the variables, after [`checkpoint_event`](super::checkpoint_event).
+/// Builds the span `Checkpoint` of a checkpoint that completed or failed, with children by
+/// `detail`.
 ///
-/// It begins at the trigger and ends at the last acknowledgement, −1 if there was none. Its numbers are maxima and sums over all tasks;
-/// tasks are ordered by when the first of their subtasks began. Mirrors what `CheckpointStatsTracker` reports in Flink 2.2 and later,
-/// except that a number which `stats` does not know gives no attribute. Beyond Flink, and hidden under `compatibility: flink`: the
-/// failure, `failureMessage`, `externalPath`, and `taskName` on the children.
+/// Add it to the job's [`MetricGroup`](crate::MetricGroup), which adds `jobId` and the variables,
+/// after [`checkpoint_event`](super::checkpoint_event).
+///
+/// The span begins at the trigger and ends at the last acknowledgement, or at −1 if there was none.
+/// Its metrics are maxima and sums over all tasks. Tasks are ordered by the start of their first
+/// subtask.
+///
+/// Mirrors the span that `CheckpointStatsTracker` reports in Flink 2.2 and later. A metric that
+/// `stats` does not know has no attribute. Extensions, which `compatibility: flink` hides, are the
+/// failure, `failureMessage`, `externalPath`, and `taskName` of the children.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_runtime::checkpoint::{CheckpointStatus, CheckpointType};
+/// use flink_traces_runtime::config::SpanDetailLevel;
+/// use flink_traces_runtime::{CheckpointStats, JobIdentity, checkpoint_span};
+///
+/// let job = JobIdentity { cluster: "prod", job_id: "0a4480b1aa43ca25b4801a22462f387a" };
+/// let stats = CheckpointStats::new(7, 1_795_230_921_331, CheckpointType::Checkpoint, CheckpointStatus::Completed)
+///     .with_latest_ack_timestamp(1_795_230_921_354);
+/// let span = checkpoint_span(job, &stats, SpanDetailLevel::ChildrenSpansPerTask);
+/// # let _ = span;
+/// ```
 pub fn checkpoint_span(job: JobIdentity<'_>, stats: &CheckpointStats, detail: SpanDetailLevel) -> SpanBuilder {
     let mut tasks: Vec<TaskSummary<'_>> = stats.tasks.iter().map(TaskSummary::new).collect();
     tasks.sort_by_key(|task| task.start_delay);
@@ -101,13 +122,14 @@ pub fn checkpoint_span(job: JobIdentity<'_>, stats: &CheckpointStats, detail: Sp
         span = span.failure(failure);
     }
     let with_subtasks = detail == SpanDetailLevel::ChildrenSpansPerSubtask;
-    match with_subtasks || detail == SpanDetailLevel::ChildrenSpansPerTask {
-        true => span.children(tasks.iter().map(|task| task_span(stats, task, with_subtasks))),
-        false => span,
+    if with_subtasks || detail == SpanDetailLevel::ChildrenSpansPerTask {
+        span.children(tasks.iter().map(|task| task_span(stats, task, with_subtasks)))
+    } else {
+        span
     }
 }
 
-/// What failed has failed, even where nobody knows when and why.
+/// Returns the failure of a failed checkpoint, even if its time and cause are unknown.
 fn failure_of(stats: &CheckpointStats) -> Option<Failure> {
     match &stats.failure {
         Some(failure) => Some(Failure::new(failure.timestamp, failure.message.clone())),
@@ -134,15 +156,16 @@ fn task_span(stats: &CheckpointStats, summary: &TaskSummary<'_>, with_subtasks: 
     if let Some(name) = &task.task_name {
         span = span.extension_attribute("taskName", name.clone());
     }
-    match with_subtasks {
-        true => span.children(task.subtasks.iter().map(|subtask| subtask_span(stats, task, subtask))),
-        false => span,
+    if with_subtasks {
+        span.children(task.subtasks.iter().map(|subtask| subtask_span(stats, task, subtask)))
+    } else {
+        span
     }
 }
 
 fn subtask_span(stats: &CheckpointStats, task: &TaskStats, subtask: &SubtaskStats) -> SpanBuilder {
     let start_delay = subtask.metric(SubtaskMetric::CheckpointStartDelayMs).unwrap_or(0).max(0);
-    // What most have; there may be a hundred thousand of them.
+    // The usual size, allocated at once because a checkpoint may have a hundred thousand subtasks.
     const ATTRIBUTES: usize = 368;
     let metrics = NAMES.iter().filter_map(|names| Some((names.bare, ValueRef::Long(subtask.metric(names.metric)?))));
     Span::builder(TRACKER_SCOPE, "Checkpoint_Subtask")
@@ -158,14 +181,18 @@ fn subtask_span(stats: &CheckpointStats, task: &TaskStats, subtask: &SubtaskStat
         .attributes(metrics)
 }
 
-/// The span `JobInitialization` of an initialization that ended. To be added to the job's [`MetricGroup`](crate::MetricGroup).
+/// Builds the span `JobInitialization` of an initialization that ended.
 ///
-/// Mirrors what `CheckpointStatsTracker` reports in Flink 2.0 and later when the last subtask reported. Beyond Flink, and hidden under
-/// `compatibility: flink`: the failure, a link to the span `Checkpoint` of what was restored, where its trigger timestamp is known, and
-/// a child `JobInitialization_Subtask` for each subtask that `stats` has.
+/// Add it to the job's [`MetricGroup`](crate::MetricGroup).
 ///
-/// `identity_timestamp` tells it from the job's other initializations, for the ids: the start, unless the source may come to know
-/// that more exactly later; then a moment that every look at the job tells alike.
+/// Mirrors the span that `CheckpointStatsTracker` reports in Flink 2.0 and later when the last
+/// subtask reported. Extensions, which `compatibility: flink` hides, are the failure, a link to the
+/// restored checkpoint's span, and a child `JobInitialization_Subtask` for each subtask in `stats`.
+/// The link needs the trigger timestamp of the restored checkpoint.
+///
+/// `identity_timestamp` distinguishes the job's initializations in the ids. Use the start, unless
+/// the source may later learn it more exactly. Then use a time that every poll of the job returns
+/// unchanged.
 pub fn job_initialization_span(
     job: JobIdentity<'_>,
     stats: &InitializationStats,
@@ -195,7 +222,9 @@ pub fn job_initialization_span(
     }
 }
 
-/// Of Flink's making but for its name and the attempt: what `Checkpoint_Subtask` is to `Checkpoint`.
+/// Builds the child of a subtask, in the style of `Checkpoint_Subtask`.
+///
+/// Flink has no such span.
 fn initialized_subtask_span(
     stats: &InitializationStats,
     attempt: &ExecutionAttemptId,
@@ -211,7 +240,7 @@ fn initialized_subtask_span(
         .attribute("jobVertexId", job_vertex_id.clone())
         .attribute("subtaskId", i64::from(*subtask_index))
         .attribute("attemptNumber", i64::from(*attempt_number));
-    // −1 is Flink's mark of a number that was left unset.
+    // In Flink, −1 means that the metric was left unset.
     for (name, value) in report.metrics().filter(|(_, value)| *value != -1) {
         span = span.attribute(name.to_owned(), value);
     }
@@ -221,8 +250,10 @@ fn initialized_subtask_span(
     }
 }
 
-/// The span `JobInitialization` of an initialization that was given up: that of [`job_initialization_span`], failed. Beyond Flink, and
-/// hidden under `compatibility: flink`: `isPartial`, `missingSubtasks` and `expectedSubtasks`, and a message that says the same.
+/// Builds the span `JobInitialization` of an initialization that was given up.
+///
+/// It is the failed span of [`job_initialization_span`]. Extensions, which `compatibility: flink`
+/// hides, are `isPartial`, `missingSubtasks`, `expectedSubtasks` and a message.
 pub fn partial_job_initialization_span(
     job: JobIdentity<'_>,
     partial: &PartialInitialization,
@@ -238,11 +269,11 @@ pub fn partial_job_initialization_span(
         .extension_attribute("expectedSubtasks", count(expected))
 }
 
-/// A task's numbers over its subtasks.
+/// The metrics of a task over its subtasks.
 struct TaskSummary<'a> {
     task: &'a TaskStats,
     start_delay: i64,
-    /// By metric; `None` where subtasks reported but not this number.
+    /// The summaries by metric; `None` if a subtask reported without this metric.
     metrics: [Option<Summary>; NAMES.len()],
 }
 
@@ -259,7 +290,7 @@ impl<'a> TaskSummary<'a> {
             for (summary, value) in metrics.iter_mut().zip(subtask.metrics()) {
                 match (&mut *summary, value) {
                     (Some(summary), Some(value)) => {
-                        // Flink's statistics ignore the −1 of a number that was left unset.
+                        // Flink's statistics ignore −1, which means that the metric was left unset.
                         summary.max = summary.max.max(value);
                         summary.sum = summary.sum.saturating_add(value.max(0));
                     }
@@ -278,7 +309,7 @@ fn optional(span: SpanBuilder, key: &'static str, value: Option<i64>) -> SpanBui
     }
 }
 
-/// As Java prints a list of numbers.
+/// Formats a list like Java.
 fn java_list(values: impl Iterator<Item = i64>) -> String {
     format!("[{}]", values.map(|value| value.to_string()).collect::<Vec<_>>().join(", "))
 }

@@ -1,11 +1,12 @@
-//! Minimum, maximum, average and quantiles of a number.
+//! Minimum, maximum, average and quantiles of a metric.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Statistics of one number, as Flink's `StatsSummary` and its snapshot. Negative values, which stand for unset ones, are not counted.
+/// The statistics of one metric. Flink's `StatsSummary` and its snapshot.
 ///
-/// A clone shares the values with the original until the next one is added.
+/// Negative values, which mean "unset", are not counted. A clone shares the values with the
+/// original until the next value is added.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StatsSummary {
     minimum: i64,
@@ -17,12 +18,12 @@ pub struct StatsSummary {
 }
 
 impl StatsSummary {
-    /// An empty summary whose quantiles are those of the last `window_size` values; 0 for none.
+    /// Creates an empty summary with the quantiles of the last `window_size` values; 0 for none.
     pub fn with_window(window_size: usize) -> Self {
         Self { window_size, ..Self::default() }
     }
 
-    /// Counts `value`, unless it is negative.
+    /// Adds `value`, unless it is negative.
     pub fn add(&mut self, value: i64) {
         if value < 0 {
             return;
@@ -40,41 +41,44 @@ impl StatsSummary {
         }
     }
 
-    /// The smallest value; 0 if there is none.
+    /// Returns the smallest value; 0 if there is none.
     pub fn minimum(&self) -> i64 {
         self.minimum
     }
 
-    /// The largest value; 0 if there is none.
+    /// Returns the largest value; 0 if there is none.
     pub fn maximum(&self) -> i64 {
         self.maximum
     }
 
-    /// The sum of all values; stays at the largest `i64` where it would not fit.
+    /// Returns the sum of all values. It saturates at the largest `i64`.
     pub fn sum(&self) -> i64 {
         self.sum
     }
 
-    /// How many values were counted.
+    /// Returns the number of values.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// The average, rounded down; 0 if there is no value.
+    /// Returns the average, rounded down; 0 if there is no value.
     pub fn average(&self) -> i64 {
         self.sum.checked_div(i64::try_from(self.count).unwrap_or(i64::MAX)).unwrap_or(0)
     }
 
-    /// The value below which the share `quantile` (0 to 1) of the window's values lies; NaN without a window or values.
+    /// Returns the value below which the share `quantile` (0 to 1) of the window lies.
+    ///
+    /// The result is NaN without a window or values.
     pub fn quantile(&self, quantile: f64) -> f64 {
         let [value] = self.quantiles([quantile]);
         value
     }
 
-    /// Several quantiles at once, such as `[0.5, 0.9, 0.95, 0.99, 0.999]`: the window is copied and sorted on the caller's thread, once.
+    /// Returns several quantiles at once, such as `[0.5, 0.9, 0.95, 0.99, 0.999]`.
     ///
-    /// The estimate is the one that Flink uses, which Apache Commons Math calls legacy, to the last bit: the value at place
-    /// q · (n + 1) of n sorted ones, interpolated between the two around it.
+    /// The window is copied and sorted once, on the caller's thread. The estimate equals Flink's to
+    /// the last digit. It is the one that Apache Commons Math calls legacy: the value at position q
+    /// · (n + 1) of n sorted values, interpolated between its two neighbors.
     pub fn quantiles<const N: usize>(&self, quantiles: [f64; N]) -> [f64; N] {
         let mut sorted: Vec<i64> = self.window.iter().copied().collect();
         sorted.sort_unstable();
@@ -85,7 +89,7 @@ impl StatsSummary {
 fn legacy_quantile(sorted: &[i64], quantile: f64) -> f64 {
     let at = |place: usize| sorted.get(place).map(|value| *value as f64);
     let count = sorted.len() as f64;
-    // To percent and back, as Flink does: the result has the same last digits.
+    // Flink converts to percent and back, and this affects the last digits.
     let position = (quantile * 100.0 / 100.0 * (count + 1.0)).max(1.0).min(count);
     let floor = position.floor();
     let place = floor as usize;

@@ -1,4 +1,4 @@
-//! The tracker: what a checkpoint coordinator reports, as counts, history, summaries and gauges.
+//! The tracker that a checkpoint coordinator reports to.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,34 +14,38 @@ use super::stats::{
 use crate::config::SpanDetailLevel;
 use crate::job::ExecutionAttemptId;
 
-/// Follows the checkpoints and initializations of one job, as Flink's `DefaultCheckpointStatsTracker`.
+/// Tracks the checkpoints and initializations of one job. Flink's `DefaultCheckpointStatsTracker`.
 ///
-/// The coordinator of a stream processor reports to it and makes spans and events of what comes back. Others look at
-/// [`snapshot`](Self::snapshot) and [`gauges`](Self::gauges) from any thread. Every method takes a lock for a few map operations, none for
-/// longer; a reporter never waits for a reader that works on a snapshot. It has no clock and does no I/O: times come in as arguments, in
+/// The checkpoint coordinator of an engine reports to the tracker, and builds spans and events from
+/// the results. Other threads read a [`snapshot`](Self::snapshot) or the [`gauges`](Self::gauges).
+/// Every method holds a lock for a few map operations at most. A coordinator never waits for a
+/// reader of a snapshot. The tracker has no clock and does no I/O. Times are arguments, in
 /// milliseconds since the epoch.
 ///
-/// A report that does not fit changes nothing and answers with a [`TrackerError`]. Where Flink says nothing, as of a subtask that
-/// reports twice or too late, the caller may ignore it.
+/// A report that does not match the state changes nothing and returns a [`TrackerError`]. Flink
+/// ignores some of these silently, such as a subtask that reports twice or too late. The caller may
+/// do the same.
+///
+/// # Examples
 ///
 /// ```
-/// use flink_traces_runtime::{CheckpointStatsTracker, JobIdentity, checkpoint_event, checkpoint_span};
-/// use flink_traces_runtime::checkpoint::{CheckpointTask, CheckpointType, SubtaskStats};
+/// use flink_traces_runtime::checkpoint::{CheckpointTask, CheckpointType, SubtaskMetric, SubtaskStats};
 /// use flink_traces_runtime::config::SpanDetailLevel;
+/// use flink_traces_runtime::{CheckpointStatsTracker, JobIdentity, checkpoint_event, checkpoint_span};
 ///
 /// let tracker = CheckpointStatsTracker::new(10);
 /// let tasks = [CheckpointTask::new("a0", 1).with_task_name("map".to_owned())];
 /// tracker.report_pending(7, 1_000, CheckpointType::Checkpoint, &tasks)?;
 /// let metrics = SubtaskMetric::ALL.into_iter().zip([4096, 512, 3, 1, 2, 90, 0, 0]);
-/// let subtask = SubtaskStats::new(0, 1_120).with_metrics(metrics);
-/// tracker.report_subtask(7, "a0", subtask)?;
+/// tracker.report_subtask(7, "a0", SubtaskStats::new(0, 1_120).with_metrics(metrics))?;
 /// let stats = tracker.report_completed(7, Some("file:///checkpoints/chk-7".into()), Some(1_234))?;
 ///
-/// // To be added to the job's metric group, in this order.
+/// // Add both to the job's metric group, in this order.
 /// let event = checkpoint_event(&stats);
 /// let job = JobIdentity { cluster: "orders", job_id: "5c4b" };
 /// let span = checkpoint_span(job, &stats, SpanDetailLevel::ChildrenSpansPerTask);
 /// assert_eq!(tracker.gauges().last_checkpoint_duration, 120);
+/// # let _ = (event, span);
 /// # Ok::<(), flink_traces_runtime::checkpoint::TrackerError>(())
 /// ```
 #[derive(Debug)]
@@ -52,7 +56,7 @@ struct State {
     counts: CheckpointStatsCounts,
     history: CheckpointStatsHistory,
     summary: CompletedCheckpointStatsSummary,
-    /// The one whose completion was reported last, whatever its id.
+    /// The checkpoint whose completion was reported last, whatever its id.
     last_completed: Option<Arc<TrackedCheckpoint>>,
     latest_restored: Option<RestoredCheckpoint>,
     latest_failure_before_trigger: Option<CheckpointFailure>,
@@ -108,10 +112,11 @@ impl CheckpointStatsTracker {
         CheckpointStatsTrackerBuilder { history_size, detail: SpanDetailLevel::default() }
     }
 
-    /// A checkpoint was triggered, with these tasks. Mirrors `reportPendingCheckpoint`.
+    /// Reports that a checkpoint was triggered. Mirrors `reportPendingCheckpoint`.
     ///
     /// # Errors
-    /// When that id is in progress already, or the tasks are not acceptable.
+    ///
+    /// Returns an error if that id is in progress already, or if `tasks` are not acceptable.
     pub fn report_pending(
         &self,
         checkpoint_id: i64,
@@ -127,14 +132,22 @@ impl CheckpointStatsTracker {
         Ok(())
     }
 
-    /// A subtask reported what it did. Mirrors `PendingCheckpointStats.reportSubtaskStats` and `reportIncompleteStats`.
+    /// Reports the statistics of a subtask.
     ///
-    /// The first report of a subtask counts. One that is not completed, and any that comes after the checkpoint failed, is taken while the
-    /// history remembers that checkpoint; the latter changes what snapshots show, not what [`report_failed`](Self::report_failed) returned. A subtask that had finished before
-    /// the trigger reports zeros, completed, at the trigger's timestamp.
+    /// Mirrors `PendingCheckpointStats.reportSubtaskStats` and `reportIncompleteStats`. The first
+    /// report of a subtask counts.
+    ///
+    /// A report that is not completed is accepted while the history has the checkpoint, and so is
+    /// any report after the checkpoint failed. The latter changes snapshots, but not the result of
+    /// [`report_failed`](Self::report_failed).
+    ///
+    /// For a subtask that had finished before the trigger, report zeros, completed, at the
+    /// trigger's timestamp.
     ///
     /// # Errors
-    /// When the checkpoint or task is not known, or no longer, the subtask is not one of that task's, or it reported before.
+    ///
+    /// Returns an error if the checkpoint or task is unknown, if the task has no such subtask, or
+    /// if the subtask reported before.
     pub fn report_subtask(
         &self,
         checkpoint_id: i64,
@@ -144,12 +157,15 @@ impl CheckpointStatsTracker {
         self.lock().history.report_subtask(checkpoint_id, job_vertex_id, subtask)
     }
 
-    /// All acknowledged and the metadata, of `metadata_size` bytes, is written at `external_path`. Mirrors `reportCompletedCheckpoint`.
+    /// Reports that a checkpoint completed. Mirrors `reportCompletedCheckpoint`.
     ///
-    /// Returns the statistics from which the span and the event are made; subtasks are copied after the lock is released.
+    /// All subtasks acknowledged, and the metadata, of `metadata_size` bytes, is at
+    /// `external_path`. Returns the statistics for the span and the event. Subtasks are copied
+    /// after the lock is released.
     ///
     /// # Errors
-    /// When no checkpoint of that id is in progress.
+    ///
+    /// Returns an error if no checkpoint of that id is in progress.
     pub fn report_completed(
         &self,
         checkpoint_id: i64,
@@ -160,12 +176,14 @@ impl CheckpointStatsTracker {
         Ok(completed.stats())
     }
 
-    /// It will never complete, for the reason that `failure` gives. Mirrors `reportFailedCheckpoint`.
+    /// Reports that a checkpoint failed. Mirrors `reportFailedCheckpoint`.
     ///
-    /// Returns the statistics from which the span and the event are made; subtasks are copied after the lock is released.
+    /// Returns the statistics for the span and the event. Subtasks are copied after the lock is
+    /// released.
     ///
     /// # Errors
-    /// When no checkpoint of that id is in progress.
+    ///
+    /// Returns an error if no checkpoint of that id is in progress.
     pub fn report_failed(
         &self,
         checkpoint_id: i64,
@@ -175,10 +193,11 @@ impl CheckpointStatsTracker {
         Ok(failed.stats())
     }
 
-    /// A checkpoint failed before it could be triggered, for instance because not all tasks run. Mirrors
-    /// `reportFailedCheckpointsWithoutInProgress`: it is counted, but gets no place in the history, no span and no event.
+    /// Reports that a checkpoint failed before its trigger, for instance because not all tasks run.
     ///
-    /// Beyond Flink, the snapshot shows the last such failure.
+    /// Mirrors `reportFailedCheckpointsWithoutInProgress`. The failure is counted, but has no entry
+    /// in the history, no span and no event. Unlike in Flink, the snapshot has the last such
+    /// failure.
     pub fn report_failed_before_trigger(&self, failure: CheckpointFailure) {
         let mut state = self.lock();
         state.counts.failed += 1;
@@ -186,28 +205,39 @@ impl CheckpointStatsTracker {
         state.latest_failure_before_trigger = Some(failure);
     }
 
-    /// A completed checkpoint was removed from storage. Mirrors `CompletedCheckpointStats.DiscardCallback`.
+    /// Reports that a completed checkpoint was removed from storage.
+    ///
+    /// Mirrors `CompletedCheckpointStats.DiscardCallback`.
     ///
     /// # Errors
-    /// When that one is not known, or no longer, or has not completed. The usual answer for a checkpoint older than the history.
+    ///
+    /// Returns an error if the checkpoint is unknown or has not completed. For a checkpoint older
+    /// than the history, this is normal.
     pub fn report_discarded(&self, checkpoint_id: i64) -> Result<(), TrackerError> {
         self.lock().history.discard(checkpoint_id)
     }
 
-    /// The job was restored from a checkpoint. To be called between
-    /// [`report_initialization_started`](Self::report_initialization_started) and the subtasks' reports, so that the span
-    /// `JobInitialization` names it. Mirrors `reportRestoredCheckpoint`.
+    /// Reports that the job was restored from a checkpoint. Mirrors `reportRestoredCheckpoint`.
     ///
-    /// Where the trigger timestamp is not given, that of the checkpoint in the history is taken, if this tracker saw it complete.
+    /// The span `JobInitialization` names the checkpoint if this call comes after
+    /// [`report_initialization_started`](Self::report_initialization_started) and before the last
+    /// subtask's report.
+    ///
+    /// If the trigger timestamp is missing, it is taken from the history, provided that this
+    /// tracker saw the checkpoint complete.
     pub fn report_restored(&self, restored: RestoredCheckpoint) {
         self.lock().restore(restored);
     }
 
-    /// The subtasks of these attempts begin to restore their state, or to start without any. Mirrors `reportInitializationStarted`, with
-    /// one difference: give only attempts that do start, so that a failover of some subtasks does not wait for the others.
+    /// Reports that the subtasks of `attempts` begin to restore their state, or to start without
+    /// any.
     ///
-    /// An initialization that has not ended is given up at this one's start and returned; Flink forgets it. It is the caller's choice
-    /// whether that is worth a span: restoring from a savepoint path may begin twice.
+    /// Mirrors `reportInitializationStarted`, with one difference: pass only the attempts that
+    /// start. A failover of some subtasks then does not wait for the others.
+    ///
+    /// An initialization that has not ended is given up at this one's start and returned; Flink
+    /// drops it. The caller decides whether to report it, since a restore from a savepoint path may
+    /// begin twice.
     pub fn report_initialization_started(
         &self,
         start_timestamp: i64,
@@ -219,19 +249,22 @@ impl CheckpointStatsTracker {
             SpanDetailLevel::ChildrenSpansPerSubtask => started.with_subtasks(),
             _ => started,
         };
-        // What is shown as restored belongs to an initialization, as in Flink.
+        // The restored checkpoint belongs to one initialization, as in Flink.
         state.latest_restored = None;
         let replaced = state.initialization.replace(started);
         drop(state);
         replaced.and_then(|mut replaced| replaced.give_up(start_timestamp))
     }
 
-    /// A subtask came up or failed to. Mirrors `reportInitializationMetrics`. Returns the whole once, with the last attempt's report, for
-    /// [`job_initialization_span`](super::job_initialization_span). Reports of unknown attempts and repeated ones are ignored and
-    /// [counted](Self::ignored_initialization_reports).
+    /// Reports the outcome of a subtask's initialization. Mirrors `reportInitializationMetrics`.
+    ///
+    /// Returns the statistics once, with the last attempt's report. Pass them to
+    /// [`job_initialization_span`](super::job_initialization_span). Unknown and repeated reports
+    /// are ignored and [counted](Self::ignored_initialization_reports).
     ///
     /// # Errors
-    /// When no initialization was begun.
+    ///
+    /// Returns an error if no initialization was started.
     pub fn report_initialization_metrics(
         &self,
         attempt: &ExecutionAttemptId,
@@ -242,22 +275,27 @@ impl CheckpointStatsTracker {
         Ok(initialization.report(attempt, metrics))
     }
 
-    /// Ends an initialization whose subtasks have not all reported, for
-    /// [`partial_job_initialization_span`](super::partial_job_initialization_span); `None` if there is none. Beyond Flink, which waits
-    /// forever. The caller decides how long to wait.
+    /// Ends an initialization whose subtasks have not all reported. Returns `None` if there is
+    /// none.
+    ///
+    /// Pass the result to
+    /// [`partial_job_initialization_span`](super::partial_job_initialization_span). The caller
+    /// decides how long to wait. Flink waits forever.
     pub fn give_up_initialization(&self, now: i64) -> Option<PartialInitialization> {
         self.lock().initialization.as_mut().and_then(|initialization| initialization.give_up(now))
     }
 
-    /// How many reports of the last initialization were ignored. Flink logs a line for each.
+    /// Returns the number of ignored reports of the last initialization. Flink logs a line for
+    /// each.
     pub fn ignored_initialization_reports(&self) -> IgnoredReports {
         self.lock().initialization.as_ref().map(JobInitializationMetricsBuilder::ignored).unwrap_or_default()
     }
 
-    /// Everything as it stands. Mirrors `createSnapshot`, but is never older than the last report.
+    /// Returns the current statistics. Mirrors `createSnapshot`, but is never older than the last
+    /// report.
     ///
-    /// Costs a reference count for each checkpoint in the history; nothing is copied. What a checkpoint in progress shares with a snapshot
-    /// is copied when the next report changes it, task by task.
+    /// The cost is a reference count for each checkpoint in the history. The next report of a
+    /// checkpoint in progress copies the tasks that it changes, if a snapshot shares them.
     pub fn snapshot(&self) -> CheckpointStatsSnapshot {
         let state = self.lock();
         CheckpointStatsSnapshot {
@@ -272,7 +310,7 @@ impl CheckpointStatsTracker {
         }
     }
 
-    /// The gauges that Flink has on a job's metric group.
+    /// Returns the gauges of the job's metric group in Flink.
     pub fn gauges(&self) -> CheckpointGauges {
         self.lock().gauges()
     }
@@ -313,7 +351,10 @@ impl State {
         self.latest_restored = Some(restored);
     }
 
-    /// Of a checkpoint that completed here and, where both paths are known, at the same place: a savepoint of another job may have its id.
+    /// Returns the trigger time of a checkpoint that completed here.
+    ///
+    /// If both paths are known, they must be equal, because a savepoint of another job may have the
+    /// same id.
     fn trigger_timestamp_of(&self, restored: &RestoredCheckpoint) -> Option<i64> {
         let known = self.history.get(restored.checkpoint_id)?;
         let is_same = match (known.external_path(), restored.external_path.as_deref()) {

@@ -1,4 +1,4 @@
-//! Collects the values and problems that parsers find.
+//! The values and problems that the parsers find.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use flink_traces_api::{ConfigValue, Origin, RawValue, is_sensitive};
 use super::options::REDACTED_KEYS;
 use super::problem::Problem;
 
-/// Collects what the parsers find.
+/// Collects values and problems from one source after the other.
 #[derive(Default)]
 pub(super) struct Collector {
     pub(super) source: Arc<str>,
@@ -41,7 +41,7 @@ impl Collector {
     }
 }
 
-/// Whether a value is secret because [`REDACTED_KEYS`] says so of its key.
+/// Returns `true` if [`REDACTED_KEYS`] makes the value at `key` a secret.
 pub(super) fn is_added(key: &str, fragments: &[String]) -> bool {
     let (key, fragments) = (key.to_lowercase(), fragments.join(",").to_lowercase());
     fragments.split(',').map(str::trim).any(|fragment| !fragment.is_empty() && key.contains(fragment))

@@ -8,7 +8,9 @@ use super::collector::{Collector, is_added};
 use super::options::REDACTED_KEYS;
 use super::problem::Problem;
 
-/// Keys and values, as Flink's `Configuration`, each with where it was written. Sorted by key.
+/// Keys and values, sorted by key, each with its origin. Flink's `Configuration`.
+///
+/// # Examples
 ///
 /// ```
 /// use flink_traces_runtime::Configuration;
@@ -19,13 +21,30 @@ use super::problem::Problem;
 /// assert_eq!(level, Some(SpanDetailLevel::ChildrenSpansPerTask));
 /// # Ok::<_, flink_traces_api::ConfigError>(())
 /// ```
+///
+/// From a file and from arguments of the form `key=value`, which override it:
+///
+/// ```
+/// use flink_traces_runtime::Configuration;
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("config.yaml");
+/// # std::fs::write(&path, "events.reporters: log\n")?;
+/// let overrides = [("-D", "events.reporters=file".to_owned())];
+/// let (configuration, problems) = Configuration::load(Some(&path), &overrides);
+/// for problem in &problems {
+///     eprintln!("{problem}");
+/// }
+/// assert_eq!(configuration.value("events.reporters").unwrap().raw.to_string(), "file");
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Configuration {
     values: BTreeMap<String, ConfigValue>,
 }
 
 impl Configuration {
-    /// A configuration made in code.
+    /// Creates a configuration from keys and values in code.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut collector = Collector { source: "code".into(), ..Collector::default() };
         for (key, text) in pairs {
@@ -39,7 +58,8 @@ impl Configuration {
         (Self { values }, problems)
     }
 
-    /// Sets what `source`, such as an environment variable, says of a key that is not configured.
+    /// Sets the value of a key that is not configured. `source` is its origin, such as an
+    /// environment variable.
     pub fn set_default(&mut self, key: String, text: String, source: &str) {
         let origin = Origin::new(source);
         let fragments = self.get(&REDACTED_KEYS).ok().flatten().unwrap_or_default();
@@ -47,25 +67,26 @@ impl Configuration {
         self.values.entry(key).or_insert(ConfigValue::new(RawValue::Text(text), origin).with_secret(secret));
     }
 
-    /// The value of `option`, or its default; `None` if there is neither.
+    /// Returns the value of `option`, or its default, or `None` if there is neither.
     ///
     /// # Errors
-    /// When the value is not of the option's form.
+    ///
+    /// Returns an error if the value does not have the option's form.
     pub fn get<T>(&self, option: &ConfigOption<T>) -> Result<Option<T>, ConfigError> {
         option.read(&self.values, "")
     }
 
-    /// What is configured at `key`.
+    /// Returns the configured value at `key`.
     pub fn value(&self, key: &str) -> Option<&ConfigValue> {
         self.values.get(key)
     }
 
-    /// All keys and values, sorted. Show a value by [`ConfigValue::redacted`].
+    /// Returns all keys and values, sorted. Show a value with [`ConfigValue::redacted`].
     pub fn iter(&self) -> impl Iterator<Item = (&str, &ConfigValue)> {
         self.values.iter().map(|(key, value)| (key.as_str(), value))
     }
 
-    /// The keys that begin with `prefix`, without it, and their values, sorted.
+    /// Returns the keys that begin with `prefix`, without the prefix, and their values, sorted.
     pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a ConfigValue)> {
         let from = self.values.range(prefix.to_owned()..);
         from.map_while(move |(key, value)| Some((key.strip_prefix(prefix)?, value)))

@@ -1,23 +1,42 @@
-//! Which spans or events one reporter reports.
+//! The filter of a reporter.
 
 use flink_traces_api::{Compatibility, printable};
 use regex_lite::Regex;
 
-/// Which spans or events a reporter reports, as Flink's `DefaultReporterFilters`: what no exclude matches and some include does.
+/// A filter that decides which records a reporter gets. Flink's `DefaultReporterFilters`.
 ///
-/// One rule is `<scope>[:<name>[:<types>]]`, a part is alternatives separated by commas, `*` stands for any text, and a missing part
-/// for everything. Upper and lower case differ. The types are of metrics, and of no effect.
+/// A record passes if no exclude rule matches it and at least one include rule does.
 ///
-/// Flink makes regular expressions of the parts without escaping anything, so `.` stands for any character there and `a+` for `aa`.
-/// [`Compatibility::Flink`] does the same, in the syntax of Rust's regular expressions instead of Java's. By default all
-/// characters but `*` stand for themselves, blanks around a part do not count, and an empty part is a missing one.
+/// A rule has the form `<scope>[:<name>[:<types>]]`. Each field is a list of alternatives,
+/// separated by commas, in which `*` matches any text. A missing field matches everything. Matching
+/// is case-sensitive. The types are those of metrics and have no effect.
+///
+/// Flink turns the fields into regular expressions without escaping anything. There, `.` matches
+/// any character, and `a+` matches `aa`. [`Compatibility::Flink`] does the same, with the syntax of
+/// Rust's regular expressions instead of Java's. By default, every character except `*` matches
+/// itself, surrounding blanks are ignored, and an empty field is a missing one.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_api::Compatibility;
+/// use flink_traces_runtime::config::{Filter, Rule};
+///
+/// let include = Rule::parse("jobmanager.job:Checkpoint*", Compatibility::Standard)?;
+/// let exclude = Rule::parse("*:CheckpointEvent", Compatibility::Standard)?;
+/// let filter = Filter::new(vec![include], vec![exclude]);
+/// assert!(filter.matches("jobmanager.job", "Checkpoint"));
+/// assert!(!filter.matches("jobmanager.job", "CheckpointEvent"));
+/// assert!(!filter.matches("taskmanager.job", "Checkpoint"));
+/// # Ok::<_, flink_traces_runtime::config::RuleError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Filter {
     includes: Vec<Rule>,
     excludes: Vec<Rule>,
 }
 
-/// The filter that reports everything.
+/// A filter that passes every record.
 impl Default for Filter {
     fn default() -> Self {
         Self { includes: vec![Rule { scope: Pattern::Any, name: Pattern::Any }], excludes: Vec::new() }
@@ -25,38 +44,43 @@ impl Default for Filter {
 }
 
 impl Filter {
-    /// Reports what one of `includes` and none of `excludes` matches.
+    /// Creates a filter that passes a record if one of `includes` and none of `excludes` matches
+    /// it.
     pub fn new(includes: Vec<Rule>, excludes: Vec<Rule>) -> Self {
         Self { includes, excludes }
     }
 
-    /// Whether the reporter reports what has this name and comes from a group of this logical scope, its parts joined by the
-    /// delimiter that filters are written with. Called for every span and event, on the thread that reports it.
+    /// Returns `true` if a record of this name and scope passes.
+    ///
+    /// `logical_scope` is the logical scope of the record's metric group, joined by the configured
+    /// delimiter. The dispatcher calls this method for every record, on the thread that adds it.
     pub fn matches(&self, logical_scope: &str, name: &str) -> bool {
         let matches = |rule: &Rule| rule.scope.matches(logical_scope) && rule.name.matches(name);
         !self.excludes.iter().any(matches) && self.includes.iter().any(matches)
     }
 }
 
-/// Why a text is no rule. Flink's `FilterSpec.parse` refuses most of these, too.
+/// The error of a text that is not a filter rule. Flink's `FilterSpec.parse` refuses most of these,
+/// too.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuleError {
-    /// There is neither a scope nor a name.
+    /// The rule has neither a scope nor a name.
     #[error("has neither scope nor name")]
     Empty,
-    /// There are more than three parts.
-    #[error("has more than three parts")]
+    /// The rule has more than three fields.
+    #[error("has more than three fields")]
     TooManyParts,
-    /// The third part names no types of metrics.
-    #[error("has '{0}' as third part, which is not `*` or of `counter`, `meter`, `gauge`, `histogram`")]
+    /// The third field contains an unknown type of metric.
+    #[error("has '{0}' as third field, expected `*` or some of `counter`, `meter`, `gauge`, `histogram`")]
     Types(String),
-    /// A part is no regular expression.
-    #[error("is no regular expression: {0}")]
+    /// A field is not a regular expression.
+    #[error("is not a regular expression: {0}")]
     Regex(String),
 }
 
-/// One element of `filter.includes` or `filter.excludes`, as Flink's `DefaultReporterFilters.FilterSpec`.
+/// One element of `filter.includes` or `filter.excludes`. Flink's
+/// `DefaultReporterFilters.FilterSpec`.
 #[derive(Debug, Clone)]
 pub struct Rule {
     scope: Pattern,
@@ -64,10 +88,11 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Reads a rule.
+    /// Parses a rule.
     ///
     /// # Errors
-    /// When it could match nothing, or is none that Flink accepts.
+    ///
+    /// Returns an error if the rule could not match anything, or if Flink would not accept it.
     pub fn parse(text: &str, compatibility: Compatibility) -> Result<Self, RuleError> {
         match compatibility {
             Compatibility::Standard => Self::parse_standard(text),
@@ -99,18 +124,21 @@ impl Rule {
         })
     }
 
-    /// What Flink would take otherwise than [`Compatibility::Standard`] does, as the end of a sentence about the rule.
+    /// Describes how Flink reads the rule differently from [`Compatibility::Standard`].
+    ///
+    /// The text is the end of a sentence about the rule.
     pub(crate) fn difference(text: &str) -> Option<&'static str> {
-        /// What is special in regular expressions, the dot left out: that it also matches itself is what was meant.
+        /// The special characters of regular expressions, except the dot. A dot also matches
+        /// itself.
         const SPECIAL: &[char] = &['\\', '^', '$', '|', '?', '+', '(', ')', '[', ']', '{', '}'];
         let parts: Vec<_> = text.split(':').take(2).collect();
         let mut alternatives = parts.iter().flat_map(|part| part.split(','));
         if parts.iter().any(|part| part.contains(SPECIAL)) {
-            Some("has characters that Flink would read as a regular expression; here they stand for themselves")
+            Some("has special characters of regular expressions, which match themselves here but not in Flink")
         } else if alternatives.any(|alternative| alternative.trim() != alternative) {
-            Some("has blanks that Flink would take literally; here they do not count")
+            Some("has surrounding blanks, which are ignored here but not in Flink")
         } else if parts.iter().any(|part| part.is_empty()) && java_split(text, ':').iter().any(|part| part.is_empty()) {
-            Some("has an empty part that Flink would take literally; here it stands for everything")
+            Some("has an empty field, which matches everything here and only the empty text in Flink")
         } else {
             None
         }
@@ -129,7 +157,7 @@ fn check_types(types: Vec<&str>) -> Result<(), RuleError> {
     }
 }
 
-/// As Java's `String.split`: without the empty parts at the end, unless there is nothing but one empty part.
+/// Splits like Java's `String.split`, which drops empty strings at the end.
 fn java_split(text: &str, separator: char) -> Vec<&str> {
     let mut parts: Vec<_> = text.split(separator).collect();
     while parts.len() > 1 && parts.last() == Some(&"") {
@@ -149,10 +177,7 @@ impl Pattern {
     fn globs(part: &str) -> Self {
         let globs = part.split(',').map(str::trim).filter(|glob| !glob.is_empty());
         let globs: Vec<_> = globs.map(str::to_owned).collect();
-        match globs.is_empty() || globs.iter().any(|glob| glob == "*") {
-            true => Self::Any,
-            false => Self::Globs(globs),
-        }
+        if globs.is_empty() || globs.iter().any(|glob| glob == "*") { Self::Any } else { Self::Globs(globs) }
     }
 
     fn regex(part: &str) -> Result<Self, RuleError> {
@@ -173,7 +198,7 @@ impl Pattern {
     }
 }
 
-/// Whether `text` is `glob` with some text in place of each `*`.
+/// Returns `true` if `text` equals `glob` with some text in place of each `*`.
 fn glob_matches(glob: &str, text: &str) -> bool {
     let Some((start, glob)) = glob.split_once('*') else { return glob == text };
     let (middle, end) = glob.rsplit_once('*').unwrap_or(("", glob));

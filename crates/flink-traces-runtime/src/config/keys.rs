@@ -1,4 +1,4 @@
-//! Keys that nothing reads.
+//! The search for keys that nothing reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +9,16 @@ use super::options::{CORE_OPTIONS, FACTORY_CLASS, REPORT_EVENTS_AS_SPANS, REPORT
 use super::problem::{Problem, nearest};
 use super::reporters::{SignalKeys, reporter_names};
 
-/// The keys of `configuration` that nothing reads, each with the key that was probably meant. Only keys that could be ours are looked at:
-/// those that begin, but for a slip, with `traces.`, `events.` or what the keys of `own` begin with; the others are Flink's.
+/// Returns a problem for each key of `configuration` that nothing reads, with the nearest known
+/// key.
 ///
-/// `own` are the options of the program itself. A part of a key in angle brackets, such as `<name>`, stands for any text without dots.
+/// Only keys of this project are checked. Such a key begins, except for a typo, with `traces.`,
+/// `events.` or the first component of a key of `own`. All other keys are Flink's.
+///
+/// `own` are the program's own options. A component of a key in angle brackets, such as `<name>`,
+/// matches any text without dots.
 pub fn unknown_keys(configuration: &Configuration, registry: &Registry, own: &[OptionDoc]) -> Vec<Problem> {
-    /// Beyond some, suggestions only take time.
+    /// The maximum number of suggestions. More of them would only take time.
     const MOST_SUGGESTIONS: usize = 100;
     let mut known: BTreeMap<String, bool> = BTreeMap::new();
     known.extend(CORE_OPTIONS.iter().chain(own).map(|option| (option.key.to_owned(), option.is_map)));
@@ -29,7 +33,7 @@ pub fn unknown_keys(configuration: &Configuration, registry: &Registry, own: &[O
                     let options = REPORTER_OPTIONS.iter().chain(options);
                     known.extend(options.map(|option| (format!("{reporter}{}", option.key), option.is_map)));
                 }
-                // Told by whoever looks for reporters.
+                // `discover` reports an unknown class.
                 None => unchecked.push(reporter),
             }
         }
@@ -44,10 +48,10 @@ pub fn unknown_keys(configuration: &Configuration, registry: &Registry, own: &[O
         let problem = match known.find(key) {
             _ if unchecked.iter().any(|reporter| key.starts_with(reporter)) => continue,
             Some(found) if found == REPORT_EVENTS_AS_SPANS.key() => {
-                Problem::warning("has no effect; Flink removed it in 2.2, job failures are events")
+                Problem::warning("has no effect; Flink removed it in 2.2, and job failures are events")
             }
             Some(found) if found != key && configuration.value(found).is_some() => {
-                Problem::warning(format!("has no effect, as {found} is set"))
+                Problem::warning(format!("has no effect, because {found} is set"))
             }
             Some(_) => continue,
             None => {
@@ -61,11 +65,11 @@ pub fn unknown_keys(configuration: &Configuration, registry: &Registry, own: &[O
     problems
 }
 
-/// Full keys, and whether the keys below belong to them.
+/// The known full keys. The flag is `true` if the key is a map, to which all keys below it belong.
 struct KnownKeys(BTreeMap<String, bool>);
 
 impl KnownKeys {
-    /// The known key that `key` is, or is below of.
+    /// Returns the known key that equals `key` or is a map above it.
     fn find(&self, key: &str) -> Option<&str> {
         let ends = key.match_indices('.').map(|(at, _)| (at, true)).chain([(key.len(), false)]);
         let mut found = ends.filter_map(|(end, is_below)| {
@@ -88,14 +92,14 @@ impl KnownKeys {
     }
 }
 
-/// Whether `key` is `known` with a name in place of each `<…>`.
+/// Returns `true` if `key` equals `known` with a name in place of each `<…>`.
 fn is_named(known: &str, is_map: bool, key: &str) -> bool {
     let mut parts = key.split('.');
     let alike = known.split('.').all(|known| parts.next().is_some_and(|part| part == known || known.starts_with('<')));
     alike && (is_map || parts.next().is_none())
 }
 
-/// `known` with the names that `key` has in these places.
+/// Replaces each `<…>` in `known` with the component of `key` at the same position.
 fn fill(known: &str, key: &str) -> String {
     let mut parts = key.split('.');
     let filled = known.split('.').map(|known| match parts.next() {

@@ -1,4 +1,6 @@
-//! `flink-conf.yaml`, which looks like YAML but is lines of `key: value`. Read as Flink up to 1.20 does.
+//! The parser of `flink-conf.yaml`, as in Flink up to 1.20.
+//!
+//! The file looks like YAML, but consists of lines of `key: value`.
 
 use flink_traces_api::RawValue;
 
@@ -8,12 +10,12 @@ use super::problem::Problem;
 pub(super) fn parse(text: &str, collector: &mut Collector) {
     let text = match text.strip_prefix('\u{feff}') {
         Some(text) => {
-            collector.report(1, 1, Problem::warning("Flink takes the byte order mark for a part of the first key"));
+            collector.report(1, 1, Problem::warning("in Flink, the byte order mark becomes part of the first key"));
             text
         }
         None => text,
     };
-    // Java's readLine ends lines at a lone carriage return, too.
+    // Java's `readLine` also ends a line at a lone carriage return.
     for (number, line) in text.replace("\r\n", "\n").split(['\n', '\r']).enumerate() {
         let content = line.split('#').next().unwrap_or_default();
         let start = content.len() - content.trim_start_matches(is_blank).len();
@@ -23,20 +25,21 @@ pub(super) fn parse(text: &str, collector: &mut Collector) {
             continue;
         }
         let Some((key, value)) = content.split_once(": ") else {
-            // Not shown: it may be a secret.
-            let message = "no key and value, the line is skipped; a blank must follow the colon";
+            // The line may contain a secret, so the message does not quote it.
+            let message = "line skipped: expected `key: value`, with a blank after the colon";
             collector.report(line, column, Problem::warning(message));
             continue;
         };
         let (key, value) = (key.trim_matches(is_blank), value.trim_matches(is_blank));
-        match key.is_empty() || value.is_empty() {
-            true => collector.report(line, column, Problem::warning("key or value is empty, the line is skipped")),
-            false => collector.set(key, RawValue::Text(value.to_owned()), line, column),
+        if key.is_empty() || value.is_empty() {
+            collector.report(line, column, Problem::warning("line skipped: empty key or value"))
+        } else {
+            collector.set(key, RawValue::Text(value.to_owned()), line, column)
         }
     }
 }
 
-/// What Java's `String.trim` takes away.
+/// Returns `true` for the characters that Java's `String.trim` removes.
 fn is_blank(c: char) -> bool {
     c <= ' '
 }

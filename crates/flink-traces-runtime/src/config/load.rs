@@ -1,4 +1,4 @@
-//! Reads configuration files and arguments.
+//! The loader of configuration files and arguments.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,17 +11,21 @@ use super::configuration::Configuration;
 use super::problem::Problem;
 use super::{legacy, yaml};
 
-/// The file that Flink up to 1.20 prefers, in a form of its own.
+/// The file that Flink up to 1.20 prefers.
 const LEGACY_FILE: &str = "flink-conf.yaml";
-/// The file that Flink since 1.19 reads, in YAML.
+/// The YAML file that Flink reads since 1.19.
 const STANDARD_FILE: &str = "config.yaml";
-/// The largest file that is read, in bytes: Flink's own limit for YAML, there in characters.
+/// The maximum size of a file in bytes. Flink has the same limit for YAML, in characters.
 const LARGEST_FILE: u64 = 3 << 20;
 
 impl Configuration {
-    /// Reads the file at `path`, or in the directory at `path` the one that Flink would read, and puts the `key=value` pairs of
-    /// `arguments` over it, each with the argument that it stands in (Flink's is `-D`). As Flink's
-    /// `GlobalConfiguration.loadConfiguration`, but tells all that is wrong, and keeps what could be read.
+    /// Reads a configuration file and applies `key=value` arguments over it.
+    ///
+    /// If `path` is a directory, the file is the one that Flink would read there. Each argument
+    /// comes with the name of its source, such as Flink's `-D`.
+    ///
+    /// Mirrors Flink's `GlobalConfiguration.loadConfiguration`, but reports all problems at once
+    /// and keeps every value that could be read.
     pub fn load(path: Option<&Path>, arguments: &[(&str, String)]) -> (Self, Vec<Problem>) {
         let mut collector = Collector::default();
         if let Some(path) = path {
@@ -33,7 +37,7 @@ impl Configuration {
                 Some((key, value)) if !key.trim().is_empty() => {
                     collector.set(key.trim(), RawValue::Text(value.to_owned()), 0, 0);
                 }
-                // Not shown: it may be a secret.
+                // The argument may contain a secret, so the message does not quote it.
                 _ => collector.report(0, 0, Problem::error(format!("argument {} is not key=value", place + 1))),
             }
         }
@@ -43,10 +47,7 @@ impl Configuration {
 
 impl Collector {
     fn file(&mut self, path: &Path) {
-        let path = match path.is_dir() {
-            true => self.file_in(path),
-            false => path.to_owned(),
-        };
+        let path = if path.is_dir() { self.file_in(path) } else { path.to_owned() };
         self.source = path.display().to_string().into();
         let is_legacy = path.file_name().is_some_and(|name| name == LEGACY_FILE);
         let text = match read(&path) {
@@ -67,13 +68,15 @@ impl Collector {
         }
         if standard.exists() {
             self.source = standard.display().to_string().into();
-            let message = format!("not read, as there is a {LEGACY_FILE}, which Flink since 2.0 does not read");
+            let message =
+                format!("ignored, because {LEGACY_FILE} exists; Flink 2.0 and later ignores {LEGACY_FILE} instead");
             self.report(0, 0, Problem::warning(message));
         }
         legacy
     }
 
-    /// Flink refuses YAML that is not UTF-8, and reads legacy files in the encoding of the machine.
+    /// Decodes the file. Flink refuses YAML that is not UTF-8, and reads legacy files in the
+    /// machine's encoding.
     fn text(&mut self, bytes: Vec<u8>, is_legacy: bool) -> Option<String> {
         let error = match String::from_utf8(bytes) {
             Ok(text) => return Some(text),

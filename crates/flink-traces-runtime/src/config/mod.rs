@@ -1,4 +1,9 @@
-//! Flink's configuration files, and the reporters that a configuration asks for.
+//! Configuration files, options, filters and the setups of reporters.
+//!
+//! A [`Configuration`] holds keys and values with their origins. [`discover`] turns it into one
+//! [`ReporterSetup`] for each reporter, which [`Dispatcher::start`](crate::Dispatcher::start)
+//! takes. Every finding on the way is a [`Problem`] with key, value, file and line.
+//! [`unknown_keys`] reports keys that nothing reads.
 
 mod collector;
 mod configuration;

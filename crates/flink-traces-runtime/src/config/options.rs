@@ -1,50 +1,51 @@
-//! The options that are not a reporter's own.
+//! The options that are common to all reporters, and those outside of reporters.
 
 use flink_traces_api::{COMPATIBILITY, ConfigOption, OptionDoc};
 
-/// `traces.reporters`: which trace reporters run.
+/// `traces.reporters`: the names of the trace reporters to run.
 pub const TRACES_REPORTERS: ConfigOption<Vec<String>> = ConfigOption::comma_list(
     "traces.reporters",
-    "The names of the trace reporters to run. Not set: all that have a `factory.class`.",
+    "The names of the trace reporters to run. By default, all that have a `factory.class`.",
 );
 
-/// `events.reporters`: which event reporters run.
+/// `events.reporters`: the names of the event reporters to run.
 pub const EVENTS_REPORTERS: ConfigOption<Vec<String>> = ConfigOption::comma_list(
     "events.reporters",
-    "The names of the event reporters to run. Not set: all that have a `factory.class`.",
+    "The names of the event reporters to run. By default, all that have a `factory.class`.",
 );
 
-/// `traces.checkpoint.span-detail-level`: what a checkpoint is reported as, and an engine's initialization.
+/// `traces.checkpoint.span-detail-level`: the levels of children that checkpoint and initialization
+/// spans have.
 pub const SPAN_DETAIL_LEVEL: ConfigOption<SpanDetailLevel> = ConfigOption::parsed(
     "traces.checkpoint.span-detail-level",
     "`SPAN_PER_CHECKPOINT`, `SPAN_PER_CHECKPOINT_WITH_TASKS`, `CHILDREN_SPANS_PER_TASK` or `CHILDREN_SPANS_PER_SUBTASK`",
     SpanDetailLevel::parse,
-    "How much a checkpoint's spans tell of its tasks and subtasks, and whether an engine's `JobInitialization` has its subtasks.",
+    "The levels of children of a checkpoint span. At the last level, an engine's `JobInitialization` span has a child for each subtask.",
 )
 .or("SPAN_PER_CHECKPOINT");
 
-/// `traces.report-events-as-spans`: known, but without effect.
+/// `traces.report-events-as-spans`: a known option without effect.
 pub const REPORT_EVENTS_AS_SPANS: ConfigOption<bool> = ConfigOption::bool(
     "traces.report-events-as-spans",
-    "Without effect: Flink removed it in 2.2. Job failures are events.",
+    "No effect. Flink removed it in 2.2, and job failures are events.",
 );
 
-/// `metrics.scope.delimiter`: what joins the parts of a logical scope.
+/// `metrics.scope.delimiter`: the character that joins the components of a logical scope.
 pub const SCOPE_DELIMITER: ConfigOption<String> = ConfigOption::parsed(
     "metrics.scope.delimiter",
     "one character",
     one_character,
-    "What joins the parts of the logical scope that filters match, as in `jobmanager.job`.",
+    "The delimiter of the logical scope that filters match, as in `jobmanager.job`.",
 )
 .or(".");
 
-/// `security.redaction.additional-keys`: which further values are secrets.
+/// `security.redaction.additional-keys`: fragments of keys whose values are secrets.
 pub const REDACTED_KEYS: ConfigOption<Vec<String>> = ConfigOption::list(
     "security.redaction.additional-keys",
-    "Fragments of keys whose values are never shown, besides the usual ones such as `password` and `token`.",
+    "Fragments of keys whose values are masked, in addition to common ones such as `password` and `token`.",
 );
 
-/// The options that are not a reporter's, for documentation and for finding misspelt keys.
+/// The options outside of reporters, for documentation and for finding misspelled keys.
 pub const CORE_OPTIONS: &[OptionDoc] = &[
     TRACES_REPORTERS.doc(),
     EVENTS_REPORTERS.doc(),
@@ -54,57 +55,57 @@ pub const CORE_OPTIONS: &[OptionDoc] = &[
     REDACTED_KEYS.doc(),
 ];
 
-/// `factory.class`: what makes the reporter.
+/// `factory.class`: the class of the factory that creates the reporter.
 pub const FACTORY_CLASS: ConfigOption<String> = ConfigOption::string(
     "factory.class",
-    "The class that makes the reporter, by Flink's name or by that of ours. Without it there is no reporter.",
+    "The class of the factory that creates the reporter: Flink's name or the project's own. Required.",
 );
 
-/// `scope.variables.additional`: what a reporter adds to every span or event.
+/// `scope.variables.additional`: the variables that a reporter adds to every record.
 pub const ADDITIONAL_VARIABLES: ConfigOption<Vec<(String, String)>> = ConfigOption::map(
     "scope.variables.additional",
-    "Variables that the reporter adds to every span or event. One of the name of a variable that it already has, such as `host`, \
-     replaces it; Flink would drop the span or event.",
+    "Variables that the reporter adds to every span or event. An added variable replaces one with the same name, such as \
+     `host`. Flink would drop the span or event.",
 );
 
-/// `scope.variables.excludes`: what a reporter leaves out of every span or event.
+/// `scope.variables.excludes`: the variables that a reporter removes from every record.
 pub const EXCLUDED_VARIABLES: ConfigOption<Vec<String>> =
-    ConfigOption::list("scope.variables.excludes", "Variables, such as `host;job_name`, that the reporter leaves out.");
+    ConfigOption::list("scope.variables.excludes", "Variables, such as `host;job_name`, that the reporter removes.");
 
-/// `scope.delimiter`: of no effect.
+/// `scope.delimiter`: a known option without effect.
 pub const REPORTER_SCOPE_DELIMITER: ConfigOption<String> = ConfigOption::parsed(
     "scope.delimiter",
     "one character",
     one_character,
-    "Without effect on spans and events, as in Flink.",
+    "No effect on spans and events, as in Flink.",
 );
 
-/// `filter.includes`: which spans or events a reporter reports.
+/// `filter.includes`: the rules of which at least one must match a record.
 pub const FILTER_INCLUDES: ConfigOption<Vec<String>> = ConfigOption::list(
     "filter.includes",
-    "Which spans or events the reporter reports: `<scope>:<name>` each, alternatives separated by commas, `*` for any text. The \
-     scope is the logical scope of the group, `jobmanager.job` for all of Flink's own.",
+    "Rules for the spans or events that the reporter gets. A rule is `<scope>:<name>`, with alternatives separated by commas and \
+     `*` for any text. The scope is the logical scope of the metric group, which is `jobmanager.job` for all of Flink's own records.",
 )
 .or("*:*:*");
 
-/// `filter.excludes`: which spans or events a reporter does not report.
+/// `filter.excludes`: the rules of which none may match a record.
 pub const FILTER_EXCLUDES: ConfigOption<Vec<String>> = ConfigOption::list(
     "filter.excludes",
-    "Which of the spans or events that `filter.includes` admits the reporter still does not report.",
+    "Rules for records that the reporter does not get, even if `filter.includes` admits them.",
 )
 .or("");
 
-/// `queue.size`: how much may wait for a reporter. Ours, Flink has no such option.
+/// `queue.size`: the capacity of the reporter queue. Flink has no such option.
 pub const QUEUE_SIZE: ConfigOption<usize> = ConfigOption::parsed(
     "queue.size",
     "a whole number from 1",
     |text| text.trim().parse().ok().filter(|size| *size > 0),
-    "How many spans, children counted, or events may wait for the reporter. What comes when the queue is full is dropped and \
-     counted; a tree that begins while there is room is taken whole.",
+    "The number of spans (including children) or events that can be queued. If the queue is full, further records are dropped and \
+     counted. A tree that begins while there is room is queued whole.",
 )
 .or("1048576");
 
-/// The options of every reporter, whatever its class, for documentation and for finding misspelt keys.
+/// The options of every reporter, for documentation and for finding misspelled keys.
 pub const REPORTER_OPTIONS: &[OptionDoc] = &[
     FACTORY_CLASS.doc(),
     ADDITIONAL_VARIABLES.doc(),
@@ -120,23 +121,23 @@ fn one_character(text: &str) -> Option<String> {
     (text.chars().count() == 1).then(|| text.to_owned())
 }
 
-/// How much a checkpoint's spans tell, as Flink's `TraceOptions.CheckpointSpanDetailLevel`.
+/// The span detail level. Flink's `TraceOptions.CheckpointSpanDetailLevel`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpanDetailLevel {
     /// One span with maxima and sums over all tasks.
     #[default]
     SpanPerCheckpoint,
-    /// The same with maxima and sums for each task, as lists.
+    /// One span with maxima and sums over all tasks, and lists of those of each task.
     SpanPerCheckpointWithTasks,
-    /// One span and a child for each task.
+    /// One span with a child for each task.
     ChildrenSpansPerTask,
-    /// One span, a child for each task, and for each of its subtasks a child of that.
+    /// One span with a child for each task, each of which has a child for each subtask.
     ChildrenSpansPerSubtask,
 }
 
 impl SpanDetailLevel {
-    /// All, from the shortest to the longest.
+    /// All levels, from the shortest to the longest.
     pub const ALL: [Self; 4] = [
         Self::SpanPerCheckpoint,
         Self::SpanPerCheckpointWithTasks,
@@ -144,7 +145,7 @@ impl SpanDetailLevel {
         Self::ChildrenSpansPerSubtask,
     ];
 
-    /// Flink's name for it.
+    /// Returns Flink's name of the level.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SpanPerCheckpoint => "SPAN_PER_CHECKPOINT",

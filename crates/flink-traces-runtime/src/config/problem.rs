@@ -1,4 +1,4 @@
-//! What is wrong with a configuration.
+//! The findings about a configuration.
 
 use std::fmt;
 
@@ -6,39 +6,49 @@ use flink_traces_api::{ConfigError, Origin, printable};
 
 use crate::setters::setters;
 
-/// How bad a [`Problem`] is.
+/// The severity of a [`Problem`].
 // Exhaustive: a configured value either takes effect or does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// It works, but not as Flink would, or not as whoever wrote it may think.
+    /// The value takes effect, but not as in Flink, or not as its author may expect.
     Warning,
-    /// Something that is configured has no effect.
+    /// A configured value has no effect.
     Error,
 }
 
-/// One thing that is wrong with a configuration. Its text is one line, and shows no secret.
+/// One finding about a configuration. Its text is one line and shows no secret.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_runtime::config::{Problem, Severity};
+///
+/// let problem = Problem::warning("ignored").with_key("traces.reporters".to_owned());
+/// assert_eq!(problem.to_string(), "traces.reporters: ignored");
+/// assert_eq!(problem.severity, Severity::Warning);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// Where it was written; `None` for what is missing.
+    /// The place of the value; `None` for a missing value.
     pub origin: Option<Origin>,
-    /// The full key, if it is about one.
+    /// The full key, if the problem concerns one.
     pub key: Option<String>,
-    /// What is wrong.
+    /// The description.
     pub message: String,
-    /// What may have been meant.
+    /// The nearest known text, if there is a similar one.
     pub suggestion: Option<String>,
 }
 
 impl Problem {
-    /// That something configured has no effect.
+    /// Creates the problem of a configured value that has no effect.
     pub fn error(message: impl Into<String>) -> Self {
         Self { severity: Severity::Error, origin: None, key: None, message: message.into(), suggestion: None }
     }
 
-    /// That something works otherwise than expected.
+    /// Creates the problem of a value that takes effect, but not as expected.
     pub fn warning(message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(message) }
     }
@@ -80,7 +90,8 @@ impl From<&ConfigError> for Problem {
     }
 }
 
-/// `file:line:column: key: message; did you mean …?`, as far as there is each.
+/// Formats as `file:line:column: key: message; did you mean …?`, without the parts that are
+/// unknown.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(origin) = &self.origin {
@@ -97,10 +108,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The candidate that is most like `text`, if one is much like it where they differ.
+/// Returns the candidate that is most similar to `text`, if one is similar enough.
+///
+/// Only the components after the common ones are compared.
 pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const ALIKE: f64 = 0.6;
-    /// The comparison takes time in proportion to both lengths.
+    /// The maximum length, because the comparison takes time in proportion to both lengths.
     const LONGEST: usize = 300;
     if text.len() > LONGEST {
         return None;

@@ -1,4 +1,4 @@
-//! Which reporters a configuration asks for.
+//! The reporters of a configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,42 +15,42 @@ use super::options::{
 };
 use super::problem::{Problem, Severity, nearest};
 
-/// One reporter that a configuration asks for, as Flink's `TraceReporterSetup` and `EventReporterSetup`.
+/// The setup of one reporter. Flink's `TraceReporterSetup` and `EventReporterSetup`.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ReporterSetup {
-    /// What it reports.
+    /// The kind of record that it reports.
     pub signal: Signal,
-    /// Its name in the configuration.
+    /// The name in the configuration.
     pub name: String,
-    /// The class whose factory makes it.
+    /// The class of the factory that creates the reporter.
     pub class: String,
-    /// Where that was written.
+    /// The place at which the class is configured.
     pub class_origin: Origin,
-    /// All that is configured for it, for its factory.
+    /// The reporter's configuration, for its factory.
     pub config: ReporterConfig,
-    /// What of the spans or events it reports.
+    /// The filter.
     pub filter: Filter,
-    /// What becomes of the group's variables.
+    /// The rules for the variables of metric groups.
     pub variables: VariableRules,
-    /// Whether it reports as Flink would.
+    /// The compatibility mode.
     pub compatibility: Compatibility,
-    /// How many spans or events may wait for it.
+    /// The capacity of the reporter queue, in spans or events.
     pub queue_size: usize,
 }
 
 impl ReporterSetup {
-    /// What its keys begin with, without the last dot.
+    /// Returns the prefix of the reporter's keys, without the last dot.
     pub fn full_name(&self) -> String {
         format!("{}{}", self.signal.reporter_prefix(), self.name)
     }
 
-    /// All options that it may have: those of every reporter and those of its class.
+    /// Returns the options of every reporter and those of the reporter's class.
     pub fn options(&self, registry: &Registry) -> impl Iterator<Item = &'static OptionDoc> {
         REPORTER_OPTIONS.iter().chain(self.signal.options(registry, &self.class).unwrap_or_default())
     }
 
-    /// The problem that this reporter could not be made.
+    /// Returns the problem of a factory that could not create the reporter.
     pub fn problem(&self, error: &ConfigError) -> Problem {
         let problem = Problem::from(error);
         Problem {
@@ -60,28 +60,31 @@ impl ReporterSetup {
         }
     }
 
-    /// The problem that no factory has this reporter's class.
+    /// Returns the problem of a class that no factory in `registry` has.
     pub fn unknown_class(&self, registry: &Registry) -> Problem {
         let known: Vec<_> = self.signal.classes(registry);
-        let message = format!("'{}' is no known class; there are {}", printable(&self.class), known.join(", "));
+        let message = format!("unknown factory class '{}'; available: {}", printable(&self.class), known.join(", "));
         let nearest = nearest(&self.class, known.iter().copied());
         Problem::error(message).at(&self.class_origin).about(self.config.key("factory.class")).suggest(nearest)
     }
 }
 
-/// What a reporter does to the variables of a group: it leaves some out, then adds its own. One of its own replaces a variable of the
-/// group of the same name; Flink would drop the span or event. Unlike Flink's, the rules of one reporter never touch another.
+/// The rules for the variables of a metric group. A reporter removes some, then adds its own.
+///
+/// An added variable replaces a variable of the group with the same name. Flink would drop the
+/// record instead. Unlike in Flink, the rules of one reporter never affect another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VariableRules {
-    /// What is added: names in angle brackets, and values.
+    /// The variables to add, with names in angle brackets.
     pub additional: Vec<(String, String)>,
-    /// The names, in angle brackets, of what is left out.
+    /// The names, in angle brackets, of the variables to remove.
     pub excludes: Vec<String>,
 }
 
 impl VariableRules {
-    /// The variables, names in angle brackets, that the reporter shows of a group that has `group_variables`.
+    /// Returns the variables that the reporter adds to the records of a group. All names are in
+    /// angle brackets.
     pub fn apply(&self, group_variables: &[(String, String)]) -> Vec<(String, String)> {
         let is_replaced = |name: &String| self.additional.iter().any(|(known, _)| known == name);
         let kept = group_variables.iter().filter(|(name, _)| !self.excludes.contains(name) && !is_replaced(name));
@@ -89,7 +92,7 @@ impl VariableRules {
     }
 }
 
-/// The variables that Flink's groups have.
+/// The variables of Flink's groups.
 const GROUP_VARIABLES: &[&str] = &[
     "host",
     "tm_id",
@@ -149,8 +152,27 @@ impl SignalKeys for Signal {
     }
 }
 
-/// The reporters that `configuration` asks for, trace reporters first, each by name, as Flink's `ReporterSetupBuilder` finds them. One
-/// that cannot be set up is told as a problem, and the others stay.
+/// Returns the setups of all configured reporters, and the problems with them.
+///
+/// Trace reporters come first, each signal sorted by name. A reporter with an error is left out;
+/// the others stay. Mirrors Flink's `ReporterSetupBuilder`.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_api::Registry;
+/// use flink_traces_runtime::{Configuration, discover};
+///
+/// let mut registry = Registry::new();
+/// flink_traces_log::register(&mut registry);
+/// let configuration = Configuration::from_pairs([
+///     ("traces.reporter.log.factory.class", "org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory"),
+///     ("traces.reporter.other.factory.class", "no.such.Factory"),
+/// ]);
+/// let (setups, problems) = discover(&configuration, &registry);
+/// assert!(problems.iter().any(|problem| problem.key.as_deref() == Some("traces.reporter.other.factory.class")));
+/// # let _ = setups;
+/// ```
 pub fn discover(configuration: &Configuration, registry: &Registry) -> (Vec<ReporterSetup>, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut setups = Vec::new();
@@ -163,20 +185,20 @@ pub fn discover(configuration: &Configuration, registry: &Registry) -> (Vec<Repo
                 setups.extend(setup(signal, name, config, registry, &mut problems));
             } else {
                 let (name, list) = (printable(name), printable(&enabled.as_deref().unwrap_or_default().join(", ")));
-                tracing::info!("Excluding {signal} reporter {name}, not configured in reporter list ({list}).");
+                tracing::info!(%signal, reporter = %name, list = %list, "reporter not in the list of reporters, excluding it");
             }
         }
     }
     (setups, problems)
 }
 
-/// The names for which anything is configured.
+/// Returns the names of all reporters that have any key.
 pub(crate) fn reporter_names(configuration: &Configuration, signal: Signal) -> BTreeSet<&str> {
     let keys = configuration.below(signal.reporter_prefix()).map(|(key, _)| key);
     keys.filter_map(|key| Some(key.split_once('.')?.0)).collect()
 }
 
-/// What is configured for each reporter that has a class.
+/// Returns the configuration of each reporter that has a class.
 fn reporter_configs<'a>(
     configuration: &'a Configuration,
     signal: Signal,
@@ -191,8 +213,8 @@ fn reporter_configs<'a>(
         let config = ReporterConfig::new(prefix.clone(), name, values);
         let has_class = config.value(FACTORY_CLASS.key()).is_some();
         let trouble = match (name.contains(|c: char| c.is_ascii_whitespace() || c == '\x0b'), has_class) {
-            (true, _) => "no reporter, as its name has a blank",
-            (_, false) => "no reporter, as it has no factory.class",
+            (true, _) => "ignored: reporter names must not contain whitespace",
+            (_, false) => "ignored: the reporter has no factory.class",
             _ => {
                 configs.insert(name, config);
                 continue;
@@ -203,7 +225,7 @@ fn reporter_configs<'a>(
     configs
 }
 
-/// The names of the reporters that are to run; `None` for all.
+/// Returns the names of the enabled reporters; `None` if all are enabled.
 fn enabled(
     configuration: &Configuration,
     signal: Signal,
@@ -214,18 +236,18 @@ fn enabled(
     let value = configuration.value(option.key())?;
     let mut report = |problem: Problem| problems.push(problem.at(&value.origin).about(option.key()));
     let Some(names) = option.parse(&value.raw) else {
-        report(Problem::error("is no list of names, all reporters are excluded"));
+        report(Problem::error("expected a list of names; all reporters are disabled"));
         return Some(Vec::new());
     };
     let text = value.raw.to_string();
     let is_yaml_list = matches!(value.raw, RawValue::List(_)) || text.trim_start().starts_with('[');
     if is_yaml_list {
-        report(Problem::warning("Flink takes a YAML list for one name, and runs no reporter; for Flink write a, b"));
+        report(Problem::warning("Flink reads a YAML list as one name and runs no reporter; write `a, b` for Flink"));
     } else if text.trim() != text {
-        report(Problem::warning("Flink takes the blanks at the ends for parts of the names; here they do not count"));
+        report(Problem::warning("surrounding blanks are ignored; in Flink, they are part of the names"));
     }
     for name in names.iter().filter(|name| !configured.contains(&name.as_str())) {
-        let problem = Problem::warning(format!("there is no reporter '{}'", printable(name)));
+        let problem = Problem::warning(format!("unknown reporter '{}'", printable(name)));
         report(problem.suggest(nearest(name, configured.iter().copied())));
     }
     (is_yaml_list || !names.is_empty()).then_some(names)
@@ -277,7 +299,7 @@ fn rules(
     let Some(texts) = take(config.require(option), problems) else { return Vec::new() };
     let mut report = |problem| problems.push(on(config, option, problem));
     if option.key() == FILTER_INCLUDES.key() && texts.is_empty() {
-        report(Problem::warning("is empty, so that nothing is reported"));
+        report(Problem::warning("empty, so the reporter gets no records"));
     }
     let mut rules = Vec::new();
     for text in texts {
@@ -304,7 +326,7 @@ fn variables(config: &ReporterConfig, problems: &mut Vec<Problem>) -> VariableRu
         let text = value.raw.to_string();
         let flinks = text.split(';').filter(|name| !name.is_empty());
         if !excludes.is_empty() && !flinks.eq(excludes.iter().map(|name| strip_angle_brackets(name.trim()))) {
-            let message = "Flink splits this at each ; and takes all else, blanks too, for parts of the names";
+            let message = "Flink splits the names only at `;`, and blanks become part of them";
             problems.push(on(config, &EXCLUDED_VARIABLES, Problem::warning(message)));
         }
     }
@@ -316,7 +338,7 @@ fn variables(config: &ReporterConfig, problems: &mut Vec<Problem>) -> VariableRu
         if GROUP_VARIABLES.contains(&strip_angle_brackets(name)) {
             let name = strip_angle_brackets(name);
             let message = format!(
-                "'{name}' replaces the variable of that name; Flink would drop what has both, unless it is excluded"
+                "'{name}' replaces the variable of the same name; Flink drops records that have both, unless it is excluded"
             );
             problems.push(on(config, &ADDITIONAL_VARIABLES, Problem::warning(message)));
         }
@@ -324,7 +346,7 @@ fn variables(config: &ReporterConfig, problems: &mut Vec<Problem>) -> VariableRu
     rules
 }
 
-/// A problem of one option's value.
+/// Completes a problem of one option's value with its key and origin.
 fn on<T>(config: &ReporterConfig, option: &ConfigOption<T>, problem: Problem) -> Problem {
     let below = format!("{}.", option.key());
     let found = config.values().find(|(key, _)| *key == option.key() || key.starts_with(&below));

@@ -1,11 +1,11 @@
-//! What a plain YAML scalar is in the core schema of YAML 1.2, in the text form that Flink gives it.
+//! Plain YAML scalars by the core schema of YAML 1.2, as text in Flink's form.
 
 /// A plain scalar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Scalar {
     Null,
     Text(String),
-    /// A number or a truth value.
+    /// A number or a Boolean.
     Typed(String),
     /// A number that is too large to be converted.
     TooLarge,
@@ -46,7 +46,7 @@ pub(super) fn resolve(text: &str) -> Scalar {
     }
 }
 
-/// A floating point number as Java's `Double.toString` writes it.
+/// Formats a number like Java's `Double.toString`.
 fn java_text(number: f64) -> String {
     if number.is_infinite() {
         return if number > 0.0 { ".inf" } else { "-.inf" }.to_owned();

@@ -1,5 +1,7 @@
-//! `config.yaml`, read as Flink does since 1.19: one YAML 1.2 document, maps flattened to keys with dots, scalars in Flink's text
-//! form, lists kept.
+//! The parser of `config.yaml`, as in Flink since 1.19.
+//!
+//! The file is one YAML 1.2 document. Maps are flattened to keys with dots, scalars become text in
+//! Flink's form, and lists are kept.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -11,18 +13,19 @@ use super::collector::Collector;
 use super::problem::Problem;
 use super::scalar::{Scalar, resolve};
 
-/// How deep maps and lists may nest.
+/// The maximum nesting depth of maps and lists.
 const DEEPEST: usize = 64;
 
-/// How large all keys and values may get when aliases are replaced by what they stand for, in bytes, with an allowance for each
-/// value. Flink's files hold a few kilobytes.
+/// The maximum size of all keys and values after aliases are replaced, in bytes.
+///
+/// Each value counts with an allowance. Flink's files hold a few kilobytes.
 const LARGEST: usize = 16 << 20;
 const ALLOWANCE: usize = 64;
 
-/// How many keys, values, maps and lists there may be.
+/// The maximum number of keys, values, maps and lists.
 const MOST_NODES: usize = LARGEST / ALLOWANCE;
 
-/// One document that is not YAML leaves nothing to read; any other problem leaves the rest.
+/// Parses the document. A syntax error discards all values; any other problem keeps the rest.
 pub(super) fn parse(text: &str, collector: &mut Collector) {
     let text = text.trim_start_matches('\u{feff}');
     if let Some((before, _)) = text.split_once('\0') {
@@ -30,7 +33,7 @@ pub(super) fn parse(text: &str, collector: &mut Collector) {
             '\n' => (line + 1, 1),
             _ => (line, column + 1),
         });
-        return collector.report(line, column, Problem::error("a NUL character"));
+        return collector.report(line, column, Problem::error("unexpected NUL character"));
     }
     let mut composer = Composer { events: Parser::new_from_str(text), anchors: HashMap::new(), count: 0 };
     let mut flattener = Flattener { collector, size: 0 };
@@ -42,7 +45,7 @@ pub(super) fn parse(text: &str, collector: &mut Collector) {
     collector.problems.sort_by_key(|problem| problem.origin.as_ref().map(|origin| (origin.line, origin.column)));
 }
 
-/// Why reading ends.
+/// The error that ends parsing.
 struct Fault {
     at: Marker,
     message: String,
@@ -56,10 +59,8 @@ impl Fault {
 
 impl From<ScanError> for Fault {
     fn from(error: ScanError) -> Self {
-        let hint = match error.info().contains("unknown anchor") {
-            true => "; a value that begins with * must be in quotes",
-            false => "",
-        };
+        let hint =
+            if error.info().contains("unknown anchor") { "; a value that begins with * must be in quotes" } else { "" };
         Self { at: *error.marker(), message: printable(error.info()) + hint }
     }
 }
@@ -67,7 +68,7 @@ impl From<ScanError> for Fault {
 struct Node {
     content: Content,
     at: Marker,
-    /// How many maps and lists lie in one another, this one included.
+    /// The number of nested maps and lists, including this one.
     height: usize,
 }
 
@@ -77,7 +78,7 @@ enum Content {
     Map(Vec<(Rc<Node>, Rc<Node>)>),
 }
 
-/// Makes nodes of events.
+/// Builds nodes from parser events.
 struct Composer<'a> {
     events: Parser<'a, StrInput<'a>>,
     anchors: HashMap<usize, Rc<Node>>,
@@ -85,14 +86,14 @@ struct Composer<'a> {
 }
 
 impl<'a> Composer<'a> {
-    /// The root of the only document; `None` if there is none.
+    /// Returns the root of the only document; `None` if the file is empty.
     fn document(&mut self) -> Result<Option<Rc<Node>>, Fault> {
         let mut root = None;
         loop {
             match self.next()? {
                 (Event::StreamEnd, _) => return Ok(root),
                 (Event::DocumentStart(_), at) if root.is_some() => {
-                    return Fault::new(at, "a second document; Flink reads files with one only");
+                    return Fault::new(at, "unexpected second document");
                 }
                 (Event::DocumentStart(_), _) => {
                     let (event, at) = self.next()?;
@@ -122,7 +123,7 @@ impl<'a> Composer<'a> {
             Event::Alias(anchor) => match self.anchors.get(&anchor) {
                 Some(node) if depth + node.height > DEEPEST => return too_deep(at),
                 Some(node) => return Ok(node.clone()),
-                None => return Fault::new(at, "an alias inside of what it stands for"),
+                None => return Fault::new(at, "alias within its own anchor"),
             },
             Event::Scalar(text, style, anchor, tag) => {
                 let scalar = match (style, tag.as_deref()) {
@@ -179,7 +180,7 @@ fn is_text(tag: &Tag) -> bool {
     tag.is_yaml_core_schema() && tag.suffix == "str" || tag.handle.is_empty() && tag.suffix == "!"
 }
 
-/// Makes keys and values of nodes.
+/// Flattens nodes to keys and values.
 struct Flattener<'a> {
     collector: &'a mut Collector,
     size: usize,
@@ -212,26 +213,27 @@ impl Flattener<'_> {
         Ok(())
     }
 
-    /// The entries whose keys are text and come for the first time.
+    /// Returns the entries whose keys are text, without repeated keys.
     fn entries<'n>(&mut self, entries: &'n [(Rc<Node>, Rc<Node>)], prefix: &str) -> Vec<(String, Marker, &'n Node)> {
         let mut known = HashSet::new();
         let mut good = Vec::new();
         for (key, value) in entries {
             let Content::Scalar(Scalar::Text(text)) = &key.content else {
                 let key_of_map = (!prefix.is_empty()).then(|| prefix.trim_end_matches('.').to_owned());
-                self.report(key.at, key_of_map, "a key must be text; put others in quotes");
+                self.report(key.at, key_of_map, "expected text as key; quote other values");
                 continue;
             };
             let full = format!("{prefix}{text}");
-            match known.insert(text) {
-                true => good.push((full, key.at, &**value)),
-                false => self.report(key.at, Some(full), "set twice in one map"),
+            if known.insert(text) {
+                good.push((full, key.at, &**value))
+            } else {
+                self.report(key.at, Some(full), "set twice in one map")
             }
         }
         good
     }
 
-    /// An item of a list as text.
+    /// Returns an item of a list as text.
     fn item(&mut self, node: &Node, key: &str) -> Result<String, Fault> {
         self.count(node, 0)?;
         Ok(match &node.content {
@@ -258,7 +260,7 @@ impl Flattener<'_> {
         match scalar {
             Scalar::Text(text) | Scalar::Typed(text) => Ok(text.clone()),
             Scalar::Null => Err("has no value"),
-            Scalar::TooLarge => Err("the number is too large; put it in quotes"),
+            Scalar::TooLarge => Err("number too large; quote it"),
         }
     }
 
@@ -268,10 +270,10 @@ impl Flattener<'_> {
             _ => 0,
         };
         self.size += key + text + ALLOWANCE;
-        match self.size > LARGEST {
-            true => Fault::new(node.at, format!("larger than {} MiB with aliases replaced", LARGEST >> 20)),
-            false => Ok(()),
+        if self.size > LARGEST {
+            return Fault::new(node.at, format!("larger than {} MiB with aliases replaced", LARGEST >> 20));
         }
+        Ok(())
     }
 
     fn set(&mut self, key: &str, raw: RawValue, at: Marker) {

@@ -1,4 +1,4 @@
-//! From metric groups to reporters.
+//! The dispatcher, which copies records from metric groups to the queues of all reporters.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -16,20 +16,51 @@ use super::queue::{AnyQueue, QueueItem, Reporter, ReporterQueue};
 use super::stats::ReporterStats;
 use crate::config::{Problem, ReporterSetup};
 
-/// How long a factory may take to make a reporter; one that hangs must not hang the program.
+/// The time in which a factory must create a reporter. A factory that hangs must not hang the
+/// program.
 const START_WITHIN: Duration = Duration::from_secs(30);
-/// How long a reporter that was told that its time is over may take to notice.
+/// The time that a reporter has to return after its deadline.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Hands spans and events to every reporter that wants them. Each reporter has a lane, a bounded queue and a thread of its own, so
-/// whoever reports never waits and no reporter delays another. Lanes are read by [`stats`](Self::stats) and ended by
-/// [`shutdown`](Self::shutdown); spans and events come in by [`MetricGroup`](crate::MetricGroup)s.
+/// Copies each record to the queues of all reporters whose filters pass it.
 ///
-/// A cheap handle, usable from any thread; clones share the lanes, and every metric group holds one. When the last is dropped
-/// without a shutdown, the drop gives the reporters a second, and waits for it.
+/// Each reporter has a bounded queue and a worker thread, so adding a record never waits, and no
+/// reporter delays another. [`MetricGroup`](crate::MetricGroup)s add records.
+/// [`stats`](Self::stats) returns the accounts, and [`shutdown`](Self::shutdown) ends all
+/// reporters.
 ///
-/// It is the trace and event half of Flink's `MetricRegistryImpl`, which calls the reporters on the thread that reports, and never
-/// closes them.
+/// A dispatcher is a cheap handle that any thread can use. Clones share the queues, and every
+/// metric group holds a clone. If the last clone is dropped without a shutdown, the drop gives the
+/// reporters one second and waits for it.
+///
+/// It is the trace and event half of Flink's `MetricRegistryImpl`. Flink calls the reporters on the
+/// thread that reports, and never closes them.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use flink_traces_api::{Registry, Span, SystemClock};
+/// use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, discover};
+///
+/// let mut registry = Registry::new();
+/// flink_traces_log::register(&mut registry);
+/// let configuration = Configuration::from_pairs([
+///     ("traces.reporter.log.factory.class", "org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory"),
+/// ]);
+/// let (setups, problems) = discover(&configuration, &registry);
+/// assert!(problems.is_empty());
+/// let (dispatcher, problems) = Dispatcher::start(setups, &registry, Arc::new(SystemClock), ".");
+/// assert!(problems.is_empty());
+///
+/// MetricGroup::job_manager(&dispatcher, "host-1").add_span(Span::builder("com.example.Engine", "Startup"));
+///
+/// for reporter in dispatcher.shutdown(Duration::from_secs(10)) {
+///     assert_eq!((reporter.emitted, reporter.delivered), (1, 1));
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Dispatcher(Arc<Inner>);
 
@@ -38,30 +69,32 @@ struct Inner {
     events: Vec<ReporterHandle<ReportedEvent>>,
     clock: Arc<dyn Clock>,
     scope_delimiter: String,
-    /// Identities of spans without one: a random start and a count.
+    /// The prefix of identities of spans that have none. It is random for each process.
     anonymous: Identity,
     anonymous_spans: AtomicU64,
 }
 
-/// A lane and the rules that stand before it.
+/// A reporter's queue and its setup, which says what enters the queue.
 struct ReporterHandle<R: QueueItem> {
     setup: ReporterSetup,
     queue: ReporterQueue<R>,
 }
 
-/// What each reporter adds to the records of one group, in the order of the handles.
+/// The contexts of one metric group, in the order of the reporters.
 pub(crate) struct GroupContexts {
     traces: Vec<Arc<ReportContext>>,
     events: Vec<Arc<ReportContext>>,
 }
 
 impl Dispatcher {
-    /// Starts the reporters that `setups` describe, by the factories of `registry`. All factories run at the same time, each on the
-    /// thread that its reporter will have. A reporter that cannot be made, or not within 30 seconds, is left out and told as a
-    /// problem; the others start.
+    /// Starts the reporters of `setups` with the factories of `registry`.
     ///
-    /// `clock` fills in timestamps that a span or an event leaves unset. `scope_delimiter` joins the logical scope that filters see,
-    /// [`SCOPE_DELIMITER`](crate::config::SCOPE_DELIMITER).
+    /// All factories run at the same time, each on the worker thread of its reporter. A reporter
+    /// that cannot be created within 30 seconds is left out and returned as a problem. The others
+    /// start.
+    ///
+    /// `clock` fills in unset timestamps. `scope_delimiter` joins the logical scope that filters
+    /// match, see [`SCOPE_DELIMITER`](crate::config::SCOPE_DELIMITER).
     pub fn start(
         setups: Vec<ReporterSetup>,
         registry: &Registry,
@@ -90,26 +123,33 @@ impl Dispatcher {
         (Self(Arc::new(inner)), problems)
     }
 
-    /// Waits until everything that was reported before the call is delivered, refused or given up; answers whether it was, in time.
-    /// Blocks the calling thread.
+    /// Waits until every record added before the call is finalized. Returns `true` if that happened
+    /// within the time limit.
+    ///
+    /// The call blocks its thread. A record is finalized when it is delivered, rejected or dropped.
     pub fn flush(&self, within: Duration) -> bool {
         let until = from_now(within);
         self.0.queues().all(|queue| queue.flush(until))
     }
 
-    /// Every reporter's account, traces first.
+    /// Returns the accounts of all reporters, traces first.
     pub fn stats(&self) -> Vec<ReporterStats> {
         self.0.queues().map(AnyQueue::stats).collect()
     }
 
-    /// Takes no more, gives the reporters `within` to deliver what is queued, closes them, and tells what happened. Blocks the
-    /// calling thread, until all are closed or a second after `within`, which is for reporters to notice that their time is over.
+    /// Closes all reporters and returns their accounts.
     ///
-    /// What a reporter did not get to counts as dropped by [`Shutdown`](super::DropReason::Shutdown). One that does not even return is
-    /// left behind with its thread, and the batch that it holds is still `queued` in its account. What is reported from now on counts as
-    /// dropped by [`Closed`](super::DropReason::Closed).
+    /// From now on, every added record counts as dropped by [`Closed`](super::DropReason::Closed).
+    /// The reporters have the time `within` to deliver the queued records. The call blocks its
+    /// thread until all reporters are closed, or until one second after `within`, in which a
+    /// reporter can react to its deadline.
     ///
-    /// Another call waits for what an earlier one left behind; it can shorten the time that the reporters have, not lengthen it.
+    /// Records that a reporter did not get count as dropped by
+    /// [`Shutdown`](super::DropReason::Shutdown). A reporter that does not return is left behind
+    /// with its thread, and its batch stays `queued` in its account.
+    ///
+    /// A second call waits for reporters that the first left behind. It can shorten their time, but
+    /// not extend it.
     pub fn shutdown(&self, within: Duration) -> Vec<ReporterStats> {
         let (until, at_the_latest) = (from_now(within), from_now(within.saturating_add(GRACE)));
         for queue in self.0.queues() {
@@ -138,12 +178,9 @@ impl Dispatcher {
 
     pub(crate) fn add_span(&self, logical_scope: &str, contexts: &GroupContexts, span: SpanBuilder) {
         let inner = &*self.0;
-        let span = match span.has_identity() {
-            true => span,
-            false => span.identity(inner.anonymous_identity()),
-        };
+        let span = if span.has_identity() { span } else { span.identity(inner.anonymous_identity()) };
         let span = Arc::new(span.build(&*inner.clock));
-        // The last reporter gets it without a count that another thread shares.
+        // The last reporter takes the span itself, which saves an atomic increment.
         let spans = iter::repeat_n(span, inner.traces.len());
         for ((handle, context), span) in inner.traces.iter().zip(&contexts.traces).zip(spans) {
             handle.offer(logical_scope, ReportedSpan::new(span, context.clone()));
@@ -160,7 +197,7 @@ impl Dispatcher {
     }
 }
 
-/// Starts the lanes of `setups`, with the factories that `create` finds, and waits for none.
+/// Starts the queues of `setups` with the factories from `create`, without waiting for them.
 fn begin<R: QueueItem, P: Reporter<R> + 'static, F>(
     setups: Vec<ReporterSetup>,
     registry: &Registry,
@@ -178,7 +215,7 @@ where
     setups.into_iter().map(begin).collect()
 }
 
-/// Those whose reporter was made before `until`.
+/// Returns the reporters that were created before `until`.
 fn started<R: QueueItem>(
     handles: Vec<Result<ReporterHandle<R>, Problem>>,
     until: Instant,
@@ -194,7 +231,7 @@ fn started<R: QueueItem>(
         .collect()
 }
 
-/// The moment that lies `within` ahead, or one that nobody lives to see.
+/// Returns the time that lies `within` ahead, or a very distant one if the addition overflows.
 fn from_now(within: Duration) -> Instant {
     const FOREVER: Duration = Duration::from_secs(30 * 365 * 86_400);
     let now = Instant::now();
@@ -212,7 +249,7 @@ impl Inner {
     }
 }
 
-/// The shutdown of whoever forgot it.
+/// Shuts down a dispatcher that was not shut down.
 impl Drop for Inner {
     fn drop(&mut self) {
         let until = Instant::now() + GRACE;
@@ -223,9 +260,10 @@ impl Drop for Inner {
 
 impl<R: QueueItem> ReporterHandle<R> {
     fn offer(&self, logical_scope: &str, record: R) {
-        match self.setup.filter.matches(logical_scope, record.name()) {
-            true => self.queue.push(record),
-            false => self.queue.filtered(record.units()),
+        if self.setup.filter.matches(logical_scope, record.name()) {
+            self.queue.push(record)
+        } else {
+            self.queue.filtered(record.units())
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Metric groups: where in an engine a span or an event is reported, and what identity that gives it.
+//! Metric groups, to which an engine adds spans and events.
 
 use std::iter;
 use std::sync::Arc;
@@ -9,10 +9,12 @@ use flink_traces_api::{EventBuilder, SpanBuilder, Text};
 use super::dispatcher::{Dispatcher, GroupContexts};
 use crate::setters::setters;
 
-/// A place from which spans and events are reported, as Flink's `MetricGroup`: it adds its variables, and a job's own group the
-/// attribute `jobId`. Flink's groups begin at a JobManager or a TaskManager; so do these.
+/// A scope to which spans and events are added. Flink's `MetricGroup`.
 ///
-/// | group | logical scope | variables besides those above it |
+/// A group adds its variables to each record. The group of a job also adds the attribute `jobId`.
+/// As in Flink, the root is a JobManager or a TaskManager.
+///
+/// | group | logical scope | variables besides those of its parents |
 /// |---|---|---|
 /// | [`job_manager`](Self::job_manager) | `jobmanager` | `host` |
 /// | its [`add_job`](Self::add_job) | `jobmanager.job` | `job_id`, `job_name` |
@@ -22,8 +24,9 @@ use crate::setters::setters;
 /// | its [`add_task`](Self::add_task) | `taskmanager.job.task` | `task_id`, `task_name`, `task_attempt_id`, `task_attempt_num`, `subtask_index` |
 /// | its [`add_operator`](Self::add_operator) | `taskmanager.job.task.operator` | `operator_id`, `operator_name` |
 ///
-/// A cheap handle, usable from any thread; adding never waits for a reporter. Made by the engine, and called by it and by the
-/// functions of users that it hands one to:
+/// A group is a cheap handle that any thread can use. Adding a record never waits for a reporter.
+///
+/// # Examples
 ///
 /// ```
 /// use flink_traces_api::{Event, Span};
@@ -36,17 +39,17 @@ use crate::setters::setters;
 /// impl MyFunction {
 ///     fn do_something(&self, start: i64, end: i64) {
 ///         let action = Span::builder("com.example.MyFunction", "SomeAction")
-///             .start_ts_millis(start) // not set: now
-///             .end_ts_millis(end) // not set: the start
+///             .start_ts_millis(start) // default: now
+///             .end_ts_millis(end) // default: the start
 ///             .attribute("foo", "bar");
 ///         self.metric_group.add_span(action);
 ///
-///         // Of a group of the user's own: the scope has `cache`, and the variable `<cache>` is `users`.
+///         // In a user group, `cache` joins the scope, and the variable `<cache>` is `users`.
 ///         let cache = self.metric_group.add_key_value_group("cache", "users");
 ///         let full = Event::builder("com.example.MyFunction", "CacheFull")
-///             .observed_ts_millis(end) // not set: now
+///             .observed_ts_millis(end) // default: now
 ///             .severity("WARN")
-///             .body("the oldest entries go")
+///             .body("evicting the oldest entries")
 ///             .attribute("entries", 65_536);
 ///         cache.add_event(full);
 ///     }
@@ -65,7 +68,7 @@ struct Group {
     dispatcher: Dispatcher,
     parent: Option<MetricGroup>,
     logical_scope: String,
-    /// Keys in angle brackets.
+    /// The variables, with names in angle brackets.
     variables: Vec<(String, String)>,
     job_id: Option<Text>,
     contexts: GroupContexts,
@@ -73,25 +76,27 @@ struct Group {
 }
 
 impl MetricGroup {
-    /// The group of a JobManager, scope `jobmanager`, variable `host`. Mirrors `JobManagerMetricGroup`.
+    /// Creates the group of a JobManager. Mirrors `JobManagerMetricGroup`.
     pub fn job_manager(dispatcher: &Dispatcher, host: &str) -> Self {
         Self::new(dispatcher.clone(), None, "jobmanager".to_owned(), vec![variable("host", host)], None)
     }
 
-    /// The group of a TaskManager, scope `taskmanager`, variables `host` and `tm_id`. Mirrors `TaskManagerMetricGroup`.
+    /// Creates the group of a TaskManager. Mirrors `TaskManagerMetricGroup`.
     pub fn task_manager(dispatcher: &Dispatcher, host: &str, task_manager_id: &str) -> Self {
         let variables = vec![variable("host", host), variable("tm_id", task_manager_id)];
         Self::new(dispatcher.clone(), None, "taskmanager".to_owned(), variables, None)
     }
 
-    /// The group of a job below a JobManager's or a TaskManager's, variables `job_id` and `job_name`. What it reports itself also
-    /// has the attribute `jobId`. Mirrors `JobManagerJobMetricGroup` and `TaskManagerJobMetricGroup`.
+    /// Creates the group of a job below a JobManager or a TaskManager.
+    ///
+    /// Records of this group, but not of those below it, also have the attribute `jobId`. Mirrors
+    /// `JobManagerJobMetricGroup` and `TaskManagerJobMetricGroup`.
     pub fn add_job(&self, job_id: &str, job_name: &str) -> Self {
         let variables = [("job_id", job_id), ("job_name", job_name)];
         self.below("job", &variables, Some(job_id.to_owned().into()))
     }
 
-    /// The group of a task below a TaskManager's job. Mirrors `TaskMetricGroup`.
+    /// Creates the group of a task below a TaskManager's job. Mirrors `TaskMetricGroup`.
     pub fn add_task(&self, task: &TaskVariables<'_>) -> Self {
         let (attempt_number, subtask_index) = (task.attempt_number.to_string(), task.subtask_index.to_string());
         let variables = [
@@ -104,12 +109,14 @@ impl MetricGroup {
         self.below("task", &variables, None)
     }
 
-    /// The group of an operator below a task. Mirrors `InternalOperatorMetricGroup`.
+    /// Creates the group of an operator below a task. Mirrors `InternalOperatorMetricGroup`.
     pub fn add_operator(&self, operator_id: &str, operator_name: &str) -> Self {
         self.below("operator", &[("operator_id", operator_id), ("operator_name", operator_name)], None)
     }
 
-    /// The group of an operator coordinator below a JobManager's job. Mirrors `JobManagerOperatorMetricGroup`.
+    /// Creates the group of an operator coordinator below a JobManager's job.
+    ///
+    /// Mirrors `JobManagerOperatorMetricGroup`.
     pub fn add_coordinator(&self, task_id: &str, task_name: &str, operator_id: &str, operator_name: &str) -> Self {
         let variables = [
             ("task_id", task_id),
@@ -120,17 +127,20 @@ impl MetricGroup {
         self.below("operator", &variables, None)
     }
 
-    /// A group of the user's own, as Flink's `addGroup(name)`: its name joins the scope.
+    /// Creates a user group, whose name joins the scope. Flink's `addGroup(name)`.
     pub fn add_group(&self, name: &str) -> Self {
         self.below(name, &[], None)
     }
 
-    /// A group of the user's own that is one of many, as Flink's `addGroup(key, value)`: the key joins the scope, and is a variable.
+    /// Creates a user group, whose key joins the scope and is a variable. Flink's `addGroup(key,
+    /// value)`.
     pub fn add_key_value_group(&self, key: &str, value: &str) -> Self {
         self.below(key, &[(key, value)], None)
     }
 
-    /// Reports a span, as `addSpan`. Timestamps that it leaves unset are now. After [`close`](Self::close) it is ignored, as in Flink.
+    /// Adds a span, as Flink's `addSpan`. Unset timestamps become the current time.
+    ///
+    /// After [`close`](Self::close) the span is ignored, as in Flink.
     pub fn add_span(&self, span: SpanBuilder) {
         let group = &*self.0;
         if !self.is_closed() {
@@ -138,7 +148,9 @@ impl MetricGroup {
         }
     }
 
-    /// Reports an event, as `addEvent`. A timestamp that it leaves unset is now. After [`close`](Self::close) it is ignored, as in Flink.
+    /// Adds an event, as Flink's `addEvent`. An unset timestamp becomes the current time.
+    ///
+    /// After [`close`](Self::close) the event is ignored, as in Flink.
     pub fn add_event(&self, event: EventBuilder) {
         let group = &*self.0;
         if !self.is_closed() {
@@ -146,24 +158,29 @@ impl MetricGroup {
         }
     }
 
-    /// Ends this group and all below it, as when its job ends: what is added from now on, here, there or through clones, is ignored
-    /// and not counted.
+    /// Closes this group and all groups below it, for example when the job ends.
+    ///
+    /// Records that are added later, also through clones, are ignored and not counted.
     pub fn close(&self) {
         self.0.closed.store(true, Ordering::Release);
     }
 
-    /// Whether this group or one above it was closed.
+    /// Returns `true` if this group or a parent was closed.
     pub fn is_closed(&self) -> bool {
         let mut upwards = iter::successors(Some(self), |group| group.0.parent.as_ref());
         upwards.any(|group| group.0.closed.load(Ordering::Acquire))
     }
 
-    /// The names of the groups from the root to this one, joined: what filters match. Mirrors `getLogicalScope`.
+    /// Returns the joined names of the groups from the root to this one. Mirrors `getLogicalScope`.
+    ///
+    /// Filters match this scope.
     pub fn logical_scope(&self) -> &str {
         &self.0.logical_scope
     }
 
-    /// The variables of this group and those above it, keys in angle brackets. Mirrors `getAllVariables`.
+    /// Returns the variables of this group and its parents. Mirrors `getAllVariables`.
+    ///
+    /// The names are in angle brackets.
     pub fn variables(&self) -> &[(String, String)] {
         &self.0.variables
     }
@@ -195,19 +212,19 @@ impl MetricGroup {
     }
 }
 
-/// What identifies a task to its group, as the arguments of Flink's `TaskManagerJobMetricGroup.addTask`.
+/// The variables of a task's group. Flink's arguments of `TaskManagerJobMetricGroup.addTask`.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct TaskVariables<'a> {
-    /// The job vertex, 32 hexadecimal digits: variable `task_id`.
+    /// The id of the job vertex, 32 hexadecimal digits. It is the variable `task_id`.
     pub job_vertex_id: &'a str,
-    /// Its name: variable `task_name`.
+    /// The name of the task. It is the variable `task_name`.
     pub name: &'a str,
-    /// The execution attempt: variable `task_attempt_id`.
+    /// The id of the execution attempt. It is the variable `task_attempt_id`.
     pub attempt_id: &'a str,
-    /// The attempt's number, from 0: variable `task_attempt_num`.
+    /// The number of the attempt, from 0. It is the variable `task_attempt_num`.
     pub attempt_number: u32,
-    /// The subtask, from 0: variable `subtask_index`.
+    /// The index of the subtask, from 0. It is the variable `subtask_index`.
     pub subtask_index: u32,
 }
 

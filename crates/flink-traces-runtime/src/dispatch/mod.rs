@@ -1,4 +1,12 @@
-//! From metric groups to reporters: queues, threads and accounts.
+//! Metric groups, the dispatcher, reporter queues and accounts.
+//!
+//! ```text
+//! MetricGroup ──▶ Dispatcher ──▶ one ReporterQueue for each reporter ──▶ worker thread ──▶ report(batch)
+//!                                filter, bounded queue
+//! ```
+//!
+//! An engine adds records to [`MetricGroup`]s. The [`Dispatcher`] copies them to the queue of each
+//! reporter. [`ReporterStats`] is the account of a reporter, which balances at every moment.
 
 mod dispatcher;
 mod metric_group;

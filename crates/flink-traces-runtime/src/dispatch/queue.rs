@@ -1,11 +1,13 @@
-//! One reporter's way out: a bounded queue and a thread of its own.
+//! The queue of one reporter and its worker thread.
 //!
 //! ```text
-//! callers ── push ──▶ queue (bounded) ── take ──▶ thread ── report ──▶ reporter
+//! callers ── push ──▶ queue (bounded) ── take ──▶ worker thread ── report ──▶ reporter
 //!            never waits                          waits for the reporter
 //! ```
-//! There are no control messages that could be lost behind data: flush waits for a count, close sets a flag. Nothing foreign (factory,
-//! reporter, error, log) is called while the lock is held.
+//!
+//! There are no control messages that could be lost behind records: a flush waits for a count, and
+//! a close sets a flag. No foreign code (factory, reporter, error, log) runs while the lock is
+//! held.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -25,16 +27,17 @@ use super::sync::{Arc, Condvar, Mutex, MutexGuard, thread};
 #[cfg(all(test, loom))]
 mod every_order;
 
-/// The most records that a reporter is given at once.
+/// The maximum number of records in a batch.
 const BATCH_RECORDS: usize = 2048;
-/// No further record joins a batch of that many spans.
+/// The number of spans after which a batch takes no further record.
 const BATCH_UNITS: u64 = 16 * 1024;
 
-/// What a lane carries.
+/// An item of a reporter queue.
 pub(crate) trait QueueItem: Send + 'static {
-    /// What filters match, beside the scope.
+    /// Returns the name, which filters match together with the scope.
     fn name(&self) -> &str;
-    /// How much of the bound it takes, and how much is lost with it: spans are counted one by one.
+    /// Returns the number of units of the capacity that the item takes. Each span of a tree is a
+    /// unit.
     fn units(&self) -> u64;
 }
 
@@ -58,7 +61,7 @@ impl QueueItem for ReportedEvent {
     }
 }
 
-/// What a lane's thread calls: either kind of reporter.
+/// A reporter of either signal, as the worker thread sees it.
 pub(crate) trait Reporter<R> {
     fn report(&mut self, batch: &[R], deadline: &Deadline) -> Result<(), ReportError>;
     fn meter(&self) -> Option<ReporterMeter> {
@@ -95,72 +98,77 @@ impl Reporter<ReportedEvent> for Box<dyn EventReporter> {
     }
 }
 
-/// What is asked of every lane, whatever it carries.
+/// A reporter queue, independent of its items.
 pub(crate) trait AnyQueue {
-    /// Waits until everything queued before the call is settled; answers whether it was, in time.
+    /// Waits until all items queued before the call are finalized. Returns `true` if that happened
+    /// before `until`.
     fn flush(&self, until: Instant) -> bool;
-    /// Takes no more, and gives the reporter until `until`. Answers whether the lane was open.
+    /// Refuses further items and gives the reporter until `until`. Returns `true` if the queue was
+    /// open.
     fn close(&self, until: Instant) -> bool;
-    /// Waits for the reporter to be closed, at the longest until `until`, which is not before the time that it was given. What it
-    /// has not taken by then is given up.
+    /// Waits until the reporter is closed, or until `until`, and then drops the remaining items.
+    ///
+    /// `until` must not be before the reporter's deadline.
     fn join(&self, until: Instant);
     fn stats(&self) -> ReporterStats;
 }
 
-/// The callers' end of a lane.
+/// The callers' side of a reporter queue.
 pub(crate) struct ReporterQueue<R: QueueItem>(Arc<Shared<R>>);
 
 struct Shared<R> {
     signal: Signal,
-    /// The reporter's, fit for a log.
+    /// The name of the reporter, fit for a log.
     name: String,
-    /// The units that may wait.
+    /// The maximum number of queued units.
     capacity: u64,
     state: Mutex<State<R>>,
-    /// Wakes the thread: something was queued, or the lane was closed.
+    /// Wakes the worker thread after an item was queued or the queue was closed.
     arrived: Condvar,
-    /// Wakes who waits: something was settled, or the phase is another.
-    settled: Condvar,
+    /// Wakes waiting callers after items were finalized or the phase changed.
+    finalized: Condvar,
     deadline: Deadline,
 }
 
 struct State<R> {
     phase: Phase,
-    /// Why there is no reporter.
+    /// The error of the factory.
     refusal: Option<ConfigError>,
     queue: VecDeque<R>,
-    /// A batch that was reported. Callers free it, one record for each that they queue: so memory returns to the thread that
-    /// asks for more, and the thread of the lane does not get in its way.
+    /// A reported batch. Callers free one of its items for each item that they queue.
+    ///
+    /// Memory thus returns to the thread that allocates, and the worker thread does not block it.
     spent: VecDeque<R>,
-    /// The thread waits for something to be queued, and nobody has woken it.
+    /// The worker thread waits for an item, and no caller has woken it yet.
     asleep: bool,
-    /// Nothing is taken any more.
+    /// The queue refuses further items.
     closed: bool,
     /// The queue was full, and has not been half empty since.
     overflowing: bool,
     /// The last report failed.
     failing: bool,
-    /// All that was ever queued.
+    /// The number of units that were ever queued.
     accepted: u64,
     stats: ReporterStats,
-    /// What the reporter counts by itself.
+    /// The meter of the reporter.
     meter: Option<ReporterMeter>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The factory is at work.
+    /// The factory runs.
     Starting,
     /// The reporter takes batches.
     Running,
-    /// The reporter panicked and is not called any more.
+    /// The reporter panicked and is not called again.
     Panicked,
-    /// The reporter was closed, or never made.
+    /// The reporter was closed, or was never created.
     Ended,
 }
 
 impl<R: QueueItem> ReporterQueue<R> {
-    /// Starts the thread and, on it, the reporter that `create` makes; see [`started`](Self::started).
+    /// Starts the worker thread, on which `create` creates the reporter. See
+    /// [`started`](Self::started).
     pub(crate) fn start<P: Reporter<R> + 'static>(
         signal: Signal,
         name: &str,
@@ -186,23 +194,25 @@ impl<R: QueueItem> ReporterQueue<R> {
             capacity: capacity as u64,
             state: Mutex::new(state),
             arrived: Condvar::new(),
-            settled: Condvar::new(),
+            finalized: Condvar::new(),
             deadline: Deadline::unlimited(),
         });
         let on_thread = shared.clone();
-        // A name from a configuration may hold anything, a thread's no NUL.
+        // A configured name may contain anything, but a thread's name must not contain NUL.
         let thread_name = format!("{signal}-{name}").replace('\0', "");
         let spawned = thread::Builder::new().name(thread_name).spawn(move || on_thread.live(create));
         spawned.map_err(|error| ConfigError::Setup(error.into()))?;
         Ok(Self(shared))
     }
 
-    /// Waits until the reporter is made, at the longest until `until`.
+    /// Waits until the reporter is created, or until `until`.
     pub(crate) fn started(&self, until: Instant) -> Result<(), ConfigError> {
         let mut state = self.0.wait(until, |state| state.phase == Phase::Starting);
         match state.refusal.take() {
             Some(error) => Err(error),
-            None if state.phase == Phase::Starting => Err(ConfigError::Setup("its factory does not return".into())),
+            None if state.phase == Phase::Starting => {
+                Err(ConfigError::Setup("the factory did not return in time".into()))
+            }
             None => Ok(()),
         }
     }
@@ -218,7 +228,7 @@ impl<R: QueueItem> ReporterQueue<R> {
             state.stats.queued += units;
             state.queue.push_back(record);
             let spent = state.spent.pop_front();
-            // Waking is a call of the operating system, whether anybody sleeps or not.
+            // A wake-up is a system call even if the thread does not sleep.
             let wakes = mem::take(&mut state.asleep);
             drop(state);
             drop(spent);
@@ -235,17 +245,17 @@ impl<R: QueueItem> ReporterQueue<R> {
         drop(state);
         match reason {
             DropReason::QueueFull if is_first => {
-                tracing::warn!(%signal, reporter = %name, capacity, "queue full, dropping");
+                tracing::warn!(%signal, reporter = %name, capacity, "queue full, dropping records");
             }
             DropReason::Closed if is_first => {
-                tracing::warn!(%signal, reporter = %name, "already shut down, dropping");
+                tracing::warn!(%signal, reporter = %name, "dispatcher shut down, dropping records");
             }
-            // Said when it panicked.
+            // The panic was logged when it happened.
             _ => {}
         }
     }
 
-    /// Counts what the reporter's filter kept out.
+    /// Counts units that the reporter's filter kept out.
     pub(crate) fn filtered(&self, units: u64) {
         self.0.lock().stats.filtered += units;
     }
@@ -254,8 +264,8 @@ impl<R: QueueItem> ReporterQueue<R> {
 impl<R: QueueItem> AnyQueue for ReporterQueue<R> {
     fn flush(&self, until: Instant) -> bool {
         let target = self.0.lock().accepted;
-        let is_unsettled = |state: &State<R>| state.accepted - state.stats.queued < target;
-        !is_unsettled(&self.0.wait(until, is_unsettled))
+        let is_pending = |state: &State<R>| state.accepted - state.stats.queued < target;
+        !is_pending(&self.0.wait(until, is_pending))
     }
 
     fn close(&self, until: Instant) -> bool {
@@ -267,14 +277,14 @@ impl<R: QueueItem> AnyQueue for ReporterQueue<R> {
 
     fn join(&self, until: Instant) {
         let mut state = self.0.wait(until, |state| !matches!(state.phase, Phase::Panicked | Phase::Ended));
-        let given_up = state.give_up_queue(DropReason::Shutdown);
+        let dropped_items = state.drop_queue(DropReason::Shutdown);
         let (dropped, queued) = (state.stats.dropped_by(DropReason::Shutdown), state.stats.queued);
-        self.0.settled.notify_all();
+        self.0.finalized.notify_all();
         drop(state);
-        drop(given_up);
+        drop(dropped_items);
         if dropped + queued > 0 {
             let Shared { signal, name, .. } = &*self.0;
-            tracing::warn!(%signal, reporter = %name, dropped, left_behind = queued, "out of time at the shutdown");
+            tracing::warn!(%signal, reporter = %name, dropped, left_behind = queued, "shutdown deadline passed, records dropped or left behind");
         }
     }
 
@@ -285,7 +295,7 @@ impl<R: QueueItem> AnyQueue for ReporterQueue<R> {
     }
 }
 
-/// Nobody can use the lane any more: its thread is to end. It is not waited for.
+/// Ends the worker thread without waiting for it, because no caller is left.
 impl<R: QueueItem> Drop for ReporterQueue<R> {
     fn drop(&mut self) {
         self.close(Instant::now());
@@ -293,8 +303,10 @@ impl<R: QueueItem> Drop for ReporterQueue<R> {
 }
 
 impl<R: QueueItem> State<R> {
-    /// Why nothing can be queued now. A tree is taken whole while there is any room: one larger than the whole queue never could be
-    /// otherwise.
+    /// Returns the reason for which an item cannot be queued.
+    ///
+    /// A tree is taken whole while there is any room. Otherwise a tree larger than the queue could
+    /// never be queued.
     fn refuses(&self, capacity: u64) -> Option<DropReason> {
         if self.closed {
             Some(DropReason::Closed)
@@ -305,9 +317,9 @@ impl<R: QueueItem> State<R> {
         }
     }
 
-    /// Gives up what waits, but not what the reporter holds. What it answers is to be dropped without the lock.
+    /// Drops the queued items, but not the reporter's batch. Free the result without the lock.
     #[must_use]
-    fn give_up_queue(&mut self, reason: DropReason) -> VecDeque<R> {
+    fn drop_queue(&mut self, reason: DropReason) -> VecDeque<R> {
         let queue = mem::take(&mut self.queue);
         self.stats.drop_queued(units(&queue), reason);
         queue
@@ -319,7 +331,7 @@ impl<R: QueueItem> Shared<R> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits while `condition` holds, at the longest until `until`.
+    /// Waits while `condition` holds, or until `until`.
     fn wait(&self, until: Instant, condition: impl Fn(&State<R>) -> bool) -> MutexGuard<'_, State<R>> {
         let mut state = self.lock();
         loop {
@@ -327,13 +339,14 @@ impl<R: QueueItem> Shared<R> {
             if left.is_zero() || !condition(&state) {
                 return state;
             }
-            state = self.settled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.finalized.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// The thread's life. Whatever panics in it, the lane answers those who wait for it.
+    /// Runs the worker thread. Waiting callers are released even if something panics.
     fn live<P: Reporter<R>>(&self, create: impl FnOnce() -> Result<P, ConfigError>) {
-        // Outside of the net, for a reporter that is dropped by a panic and panics again would end the process.
+        // The reporter lives outside of `caught`. A reporter that panics again while a panic drops
+        // it would abort the process.
         let mut reporter = None;
         if let Err(panic) = caught(|| self.work(&mut reporter, create)) {
             self.abandon(&panic);
@@ -351,13 +364,13 @@ impl<R: QueueItem> Shared<R> {
         let mut batch = VecDeque::new();
         while self.take(&mut batch) {
             let result = reporter.report(batch.make_contiguous(), &self.deadline);
-            self.settle(&mut batch, result);
+            self.finalize(&mut batch, result);
         }
         if let Some(reporter) = place.take()
             && let Err(error) = reporter.close(&self.deadline)
         {
             let error = with_causes(&error);
-            tracing::warn!(signal = %self.signal, reporter = %self.name, error, "reporter did not close well");
+            tracing::warn!(signal = %self.signal, reporter = %self.name, error, "reporter failed to close");
             self.lock().stats.fail(error);
         }
         self.enter(Phase::Ended, None);
@@ -367,10 +380,11 @@ impl<R: QueueItem> Shared<R> {
         let mut state = self.lock();
         state.phase = phase;
         state.refusal = refusal;
-        self.settled.notify_all();
+        self.finalized.notify_all();
     }
 
-    /// Fills `batch`, which is empty; answers `false` once the lane is closed and has no more to report.
+    /// Fills `batch`, which is empty. Returns `false` when the queue is closed and has nothing to
+    /// report.
     fn take(&self, batch: &mut VecDeque<R>) -> bool {
         let mut state = self.lock();
         while state.queue.is_empty() && !state.closed {
@@ -379,13 +393,14 @@ impl<R: QueueItem> Shared<R> {
         }
         state.asleep = false;
         if state.closed && self.deadline.is_over() {
-            let given_up = state.give_up_queue(DropReason::Shutdown);
-            self.settled.notify_all();
+            let dropped_items = state.drop_queue(DropReason::Shutdown);
+            self.finalized.notify_all();
             drop(state);
-            drop(given_up);
+            drop(dropped_items);
             return false;
         }
-        // All that is not settled waits here, as the thread holds nothing: mostly it is one batch.
+        // Only queued items are pending here, since the thread holds no batch. They usually fit
+        // into one.
         if state.queue.len() <= BATCH_RECORDS && state.stats.queued <= BATCH_UNITS {
             mem::swap(&mut state.queue, batch);
             return !batch.is_empty();
@@ -399,8 +414,11 @@ impl<R: QueueItem> Shared<R> {
         true
     }
 
-    /// Counts what became of a batch, and empties it. One line when the reporter begins to fail and one when it works again, none per batch.
-    fn settle(&self, batch: &mut VecDeque<R>, result: Result<(), ReportError>) {
+    /// Counts the outcome of a batch and empties it.
+    ///
+    /// The log has one line when the reporter begins to fail and one when it recovers, none for
+    /// each batch.
+    fn finalize(&self, batch: &mut VecDeque<R>, result: Result<(), ReportError>) {
         let units = units(batch);
         let Self { signal, name, .. } = self;
         let error = result.as_ref().err().map(with_causes);
@@ -412,7 +430,7 @@ impl<R: QueueItem> Shared<R> {
             }
             Err(error) => {
                 let (rejected, lost) = (error.rejected() as u64, error.dropped() as u64);
-                state.stats.deliver_in_part(units, rejected, lost);
+                state.stats.finalize(units, rejected, lost);
             }
         }
         if let Some(error) = &error {
@@ -422,16 +440,16 @@ impl<R: QueueItem> Shared<R> {
         let has_room_again = state.overflowing && state.stats.queued <= self.capacity / 2;
         state.overflowing &= !has_room_again;
         let dropped = state.stats.dropped_by(DropReason::QueueFull);
-        // Trees are freed here: they are large, and freeing one takes its time.
+        // Trees are freed by this thread, because they are large and take time to free.
         if state.spent.is_empty() && units == batch.len() as u64 {
             mem::swap(&mut state.spent, batch);
         }
-        self.settled.notify_all();
+        self.finalized.notify_all();
         drop(state);
         batch.clear();
         match &error {
-            Some(error) if !was_failing => tracing::warn!(%signal, reporter = %name, error, "reporter fails"),
-            None if was_failing => tracing::info!(%signal, reporter = %name, "reporter works again"),
+            Some(error) if !was_failing => tracing::warn!(%signal, reporter = %name, error, "reporter failing"),
+            None if was_failing => tracing::info!(%signal, reporter = %name, "reporter recovered"),
             _ => {}
         }
         if has_room_again {
@@ -439,7 +457,7 @@ impl<R: QueueItem> Shared<R> {
         }
     }
 
-    /// Gives up everything, for something panicked.
+    /// Drops everything after a panic.
     fn abandon(&self, panic: &str) {
         let panicked = format!("panicked: {panic}");
         let mut state = self.lock();
@@ -453,10 +471,10 @@ impl<R: QueueItem> Shared<R> {
         state.stats.fail(panicked);
         state.stats.is_disabled = true;
         state.phase = Phase::Panicked;
-        self.settled.notify_all();
+        self.finalized.notify_all();
         drop(state);
         drop(queue);
-        tracing::error!(signal = %self.signal, reporter = %self.name, panic, "reporter panicked and is out of use");
+        tracing::error!(signal = %self.signal, reporter = %self.name, panic, "reporter panicked, disabling it");
     }
 }
 
@@ -464,18 +482,20 @@ fn units<R: QueueItem>(records: &VecDeque<R>) -> u64 {
     records.iter().map(QueueItem::units).sum()
 }
 
-/// What `call` answers, or the message that it panicked with.
+/// Returns the result of `call`, or the message of its panic.
 fn caught<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
         let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         let text = text.unwrap_or("no message").to_owned();
-        // Anything can be thrown, also what panics when it is dropped.
+        // A panic payload can be of any type, and may panic when it is dropped.
         mem::forget(panic);
         text
     })
 }
 
-/// The error's text and that of all its causes. What cannot be told is no reason to miscount.
+/// Returns the text of the error and of its causes.
+///
+/// The text is foreign code that may panic, which must not affect the account.
 fn with_causes(error: &ReportError) -> String {
     let text = caught(|| {
         let mut text = error.to_string();
@@ -496,7 +516,7 @@ mod tests {
 
     use super::*;
 
-    /// Tells when it is closed.
+    /// A reporter that sends a message when it is closed.
     struct Closing(SyncSender<()>);
 
     impl Reporter<ReportedEvent> for Closing {
@@ -509,21 +529,21 @@ mod tests {
         }
     }
 
-    /// Scenario: a factory does not return in time, and later it does. Guarantees: nobody waits for it, and the reporter that nobody
-    /// wants any more is closed.
+    /// Scenario: a factory does not return in time, but later. Guarantees: no caller waits for it,
+    /// and its reporter is closed.
     #[test]
-    fn a_factory_that_hangs_is_given_up() {
+    fn a_factory_that_hangs_is_dropped_items() {
         const LONG: Duration = Duration::from_secs(60);
         let (allow, allowed) = sync_channel::<()>(0);
         let (closing, closed) = sync_channel(1);
-        let lane = ReporterQueue::start(Signal::Events, "r", 1, move || {
+        let queue = ReporterQueue::start(Signal::Events, "r", 1, move || {
             allowed.recv_timeout(LONG).map_err(|error| ConfigError::Setup(error.into()))?;
             Ok(Closing(closing))
         })
         .unwrap();
-        let error = lane.started(Instant::now()).unwrap_err();
-        assert_eq!(error.to_string(), "its factory does not return");
-        drop(lane);
+        let error = queue.started(Instant::now()).unwrap_err();
+        assert_eq!(error.to_string(), "the factory did not return in time");
+        drop(queue);
         allow.send(()).unwrap();
         closed.recv_timeout(LONG).unwrap();
     }

@@ -1,4 +1,4 @@
-//! What became of what was emitted.
+//! The account of a reporter.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,54 +6,59 @@ use std::time::SystemTime;
 
 use flink_traces_api::{Signal, TransferStats, printable};
 
-/// One reporter's account, in spans (children counted one by one) or events. A copy, taken at one moment.
+/// The account of one reporter at one moment, in events or in spans including children.
 ///
-/// It always holds that `emitted = delivered + rejected + dropped + queued`: see [`is_balanced`](Self::is_balanced). Flink keeps no
-/// such account; what its reporters lose, they lose without a number.
+/// `emitted = delivered + rejected + dropped + queued` always holds, see
+/// [`is_balanced`](Self::is_balanced). Flink keeps no such account. Its reporters lose records
+/// without counting them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReporterStats {
-    /// Spans or events.
+    /// The kind of record.
     pub signal: Signal,
-    /// The reporter's name.
+    /// The name of the reporter.
     pub name: String,
-    /// What its filter kept out; not part of `emitted`.
+    /// The records that the filter kept out. They are not part of `emitted`.
     pub filtered: u64,
-    /// What was meant for it.
+    /// The records that passed the filter.
     pub emitted: u64,
-    /// What its destination has, or stored for it.
+    /// The records that the destination has, or that the reporter stored where a crash cannot lose
+    /// them.
     pub delivered: u64,
-    /// What its destination refused for good.
+    /// The records that the destination refused for good.
     pub rejected: u64,
-    /// What was given up, by reason; reasons that never occurred are absent.
+    /// The records that were dropped, by reason. Reasons that never occurred are absent.
     pub dropped: BTreeMap<DropReason, u64>,
-    /// What waits, the batch in flight included.
+    /// The records that are not finalized, including the batch in flight.
     pub queued: u64,
-    /// How often [`report`](flink_traces_api::TraceReporter::report) or `close` failed or panicked.
+    /// The number of calls of [`report`](flink_traces_api::TraceReporter::report) or `close` that
+    /// failed or panicked.
     pub failures: u64,
-    /// Why it failed last, with all causes. May be several lines, and may quote what the destination answered.
+    /// The last failure with all its causes. It may have several lines and may quote the
+    /// destination's response.
     pub last_error: Option<String>,
-    /// When a report last succeeded, by the system's clock.
+    /// The time of the last successful report, by the system clock.
     pub last_success: Option<SystemTime>,
-    /// It panicked and is called no more.
+    /// `true` if the reporter panicked and is not called again.
     pub is_disabled: bool,
-    /// What the reporter counts by itself: bytes, and what became of what it stored. Zero for one that counts nothing.
+    /// The reporter's own counts of bytes and stored records. They are zero if the reporter has no
+    /// meter.
     pub transfer: TransferStats,
 }
 
-/// Why something did not reach its destination. Flink does not say.
+/// The reason for which a record was dropped. Flink has no such reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum DropReason {
-    /// It came when as much as the option `queue.size` allows, or more, was waiting.
+    /// The reporter queue had reached its capacity, which is the option `queue.size`.
     QueueFull,
-    /// The reporter took it and stopped trying.
+    /// The reporter's retries ran out.
     GivenUp,
-    /// No time was left for it at the shutdown.
+    /// The time for the shutdown ran out.
     Shutdown,
-    /// It came after the shutdown.
+    /// The record was added after the shutdown.
     Closed,
-    /// The reporter held it, or it waited or came, when the reporter panicked or after that.
+    /// The reporter panicked while the record was queued or in flight, or before it was added.
     Panicked,
 }
 
@@ -61,7 +66,7 @@ impl DropReason {
     /// All reasons.
     pub const ALL: [Self; 5] = [Self::QueueFull, Self::GivenUp, Self::Shutdown, Self::Closed, Self::Panicked];
 
-    /// The reason in one or two words.
+    /// Returns the reason in one or two words.
     pub const fn name(self) -> &'static str {
         match self {
             Self::QueueFull => "queue full",
@@ -98,45 +103,46 @@ impl ReporterStats {
         }
     }
 
-    /// What was given up for `reason`.
+    /// Returns the number of records dropped for `reason`.
     pub fn dropped_by(&self, reason: DropReason) -> u64 {
         self.dropped.get(&reason).copied().unwrap_or(0)
     }
 
-    /// What was given up, for whatever reason.
+    /// Returns the number of records dropped for any reason.
     pub fn dropped_total(&self) -> u64 {
         self.dropped.values().sum()
     }
 
-    /// Whether the law holds: `emitted = delivered + rejected + dropped + queued`.
+    /// Returns `true` if `emitted = delivered + rejected + dropped + queued`.
     pub fn is_balanced(&self) -> bool {
         self.emitted == self.delivered + self.rejected + self.dropped_total() + self.queued
     }
 
-    /// Counts what waited and was reported without an error.
+    /// Counts queued units that were reported without an error.
     pub(crate) fn deliver(&mut self, units: u64) {
         self.queued -= units;
         self.delivered += units;
     }
 
-    /// Counts what waited and was reported with an error that counts `rejected` and `lost`.
-    pub(crate) fn deliver_in_part(&mut self, units: u64, rejected: u64, lost: u64) {
-        // A reporter that counts more than it was given must not break the law.
+    /// Counts queued units that were reported with an error, `rejected` and `dropped` of them
+    /// unsuccessfully.
+    pub(crate) fn finalize(&mut self, units: u64, rejected: u64, dropped: u64) {
+        // A reporter that counts more than it was given must not unbalance the account.
         let rejected = rejected.min(units);
-        let lost = lost.min(units - rejected);
-        self.queued -= rejected + lost;
+        let dropped = dropped.min(units - rejected);
+        self.queued -= rejected + dropped;
         self.rejected += rejected;
-        self.drop_units(lost, DropReason::GivenUp);
-        self.deliver(units - rejected - lost);
+        self.drop_units(dropped, DropReason::GivenUp);
+        self.deliver(units - rejected - dropped);
     }
 
-    /// Counts what waited and will not be reported.
+    /// Counts queued units that will not be reported.
     pub(crate) fn drop_queued(&mut self, units: u64, reason: DropReason) {
         self.queued -= units;
         self.drop_units(units, reason);
     }
 
-    /// Counts what was not even queued.
+    /// Counts units that were not queued.
     pub(crate) fn drop_units(&mut self, units: u64, reason: DropReason) {
         if units > 0 {
             *self.dropped.entry(reason).or_default() += units;
@@ -149,7 +155,7 @@ impl ReporterStats {
     }
 }
 
-/// One line for people.
+/// Formats the account in one line.
 impl fmt::Display for ReporterStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { signal, name, emitted, delivered, rejected, queued, .. } = self;

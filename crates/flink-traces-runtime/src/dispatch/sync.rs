@@ -1,5 +1,7 @@
-//! What a lane is made of: threads and locks of the standard library or, built with `--cfg loom`, those of loom, which lets a test run
-//! its threads in every order.
+//! The locks and threads of a reporter queue.
+//!
+//! They are those of the standard library. With `--cfg loom` they are those of loom, with which
+//! tests explore the orders of threads.
 
 #[cfg(loom)]
 pub(crate) use loom::{

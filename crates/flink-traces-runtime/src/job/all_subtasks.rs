@@ -1,4 +1,4 @@
-//! Whether all subtasks of a job run.
+//! The tracker of the status of all subtasks.
 
 use std::collections::BTreeSet;
 
@@ -7,34 +7,34 @@ use flink_traces_api::EventBuilder;
 use super::events::{AllSubtasksStatus, all_subtasks_status_change_event};
 use super::identity::ExecutionAttemptId;
 
-/// The state of one attempt to run a subtask, as Flink's `ExecutionState`.
+/// The state of one attempt to run a subtask. Flink's `ExecutionState`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ExecutionState {
-    /// Not scheduled yet: what every attempt begins with.
+    /// The attempt is not scheduled yet. Every attempt begins in this state.
     Created,
-    /// It is to run, and waits for a place.
+    /// The attempt waits for a slot.
     Scheduled,
-    /// On its way to that place.
+    /// The attempt is being deployed to its slot.
     Deploying,
-    /// It runs; its state is restored, if there is any.
+    /// The attempt runs, and its state is restored.
     Running,
-    /// Ended by itself.
+    /// The attempt ended by itself.
     Finished,
-    /// Told to end.
+    /// The attempt was asked to end.
     Canceling,
-    /// Ended because it was told to.
+    /// The attempt ended because it was canceled.
     Canceled,
-    /// Ended by a failure.
+    /// The attempt ended with a failure.
     Failed,
-    /// Waits to be found again after its coordinator was replaced.
+    /// The attempt waits to be found by a new JobManager.
     Reconciling,
-    /// It restores its state.
+    /// The attempt restores its state.
     Initializing,
 }
 
 impl ExecutionState {
-    /// All of them, in Flink's order.
+    /// All states, in Flink's order.
     pub const ALL: [Self; 10] = [
         Self::Created,
         Self::Scheduled,
@@ -48,7 +48,7 @@ impl ExecutionState {
         Self::Initializing,
     ];
 
-    /// Flink's name of it.
+    /// Returns Flink's name of the state.
     pub fn name(self) -> &'static str {
         match self {
             Self::Created => "CREATED",
@@ -64,18 +64,24 @@ impl ExecutionState {
         }
     }
 
-    /// Whether the attempt has ended here: no other state follows. As Flink's `isTerminal`.
+    /// Returns `true` if no other state follows. Flink's `isTerminal`.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Finished | Self::Canceled | Self::Failed)
     }
 }
 
-/// Makes an event `AllSubtasksStatusChangeEvent` when all subtasks of a streaming job have come to run, and when that ceased, as
+/// Builds an event `AllSubtasksStatusChangeEvent` when all subtasks of a streaming job run, and
+/// when they no longer do.
+///
 /// Flink's `AllSubTasksRunningOrFinishedStateTimeMetrics`.
 ///
-/// It waits for the attempts that were [scheduled](ExecutionState::Scheduled), so an engine schedules all before it starts the first.
-/// All run once an attempt goes into [`Running`](ExecutionState::Running) and none of the scheduled is missing. One that finishes then
-/// changes nothing, nor does another that is scheduled; one that is cancelled or fails does. For a batch job there is no such event.
+/// The tracker expects the attempts that were [scheduled](ExecutionState::Scheduled), so an engine
+/// schedules all attempts before it starts the first. All run when an attempt enters
+/// [`Running`](ExecutionState::Running) and no scheduled attempt is missing. After that, an attempt
+/// that finishes or is scheduled changes nothing. An attempt that is canceled or fails ends the
+/// status. A batch job has no such event.
+///
+/// # Examples
 ///
 /// ```
 /// use flink_traces_runtime::job::{AllSubtasksTracker, ExecutionAttemptId, ExecutionState};
@@ -83,26 +89,28 @@ impl ExecutionState {
 /// let mut tracker = AllSubtasksTracker::default();
 /// let attempt = ExecutionAttemptId { job_vertex_id: "a0".into(), subtask_index: 0, attempt_number: 0 };
 /// assert_eq!(tracker.report(&attempt, ExecutionState::Scheduled, 1_000), None);
-/// // To be added to the job's metric group.
+/// // Add the event to the job's metric group.
 /// let event = tracker.report(&attempt, ExecutionState::Running, 1_250);
 /// assert!(event.is_some());
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct AllSubtasksTracker {
-    /// Scheduled, and neither finished nor broken.
+    /// The attempts that were scheduled and have not ended.
     expected: BTreeSet<ExecutionAttemptId>,
     running: BTreeSet<ExecutionAttemptId>,
     all_running: bool,
 }
 
 impl AllSubtasksTracker {
-    /// Whether all subtasks run or have finished. Mirrors `getBinary`.
+    /// Returns `true` if all subtasks run or have finished. Mirrors `getBinary`.
     pub fn is_all_running_or_finished(&self) -> bool {
         self.all_running
     }
 
-    /// An attempt went into `state` at `ts_millis`, in milliseconds since the epoch. Mirrors `onStateUpdate`. Returns the event, if
-    /// this is what all waited for or what ends it, to be added to the job's [`MetricGroup`](crate::MetricGroup).
+    /// Reports that an attempt entered `state` at `ts_millis`, in milliseconds since the epoch.
+    ///
+    /// Mirrors `onStateUpdate`. Returns an event if the status of all subtasks changed. Add it to
+    /// the job's [`MetricGroup`](crate::MetricGroup).
     pub fn report(
         &mut self,
         attempt: &ExecutionAttemptId,
@@ -119,7 +127,7 @@ impl AllSubtasksTracker {
             }
             ExecutionState::Deploying | ExecutionState::Initializing => {}
             ExecutionState::Running => {
-                // Whoever runs already is no news.
+                // A repeated report of a running attempt changes nothing.
                 let is_news = self.running.insert(attempt.clone());
                 self.all_running |= is_news && self.expected.len() == self.running.len();
             }

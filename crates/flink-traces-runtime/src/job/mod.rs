@@ -1,7 +1,12 @@
-//! The life of a job as its engine tells it: states of the job, states of its subtasks, failures. Each tracker makes of that the events
-//! that Flink's JobMaster reports.
+//! The life of a job: its status, the states of its subtasks, its failures.
 //!
-//! All of it is pure: facts and times in, event builders out, on the thread of whoever calls; in Flink that is the JobMaster's main thread.
+//! [`JobStatusTracker`], [`AllSubtasksTracker`] and [`JobFailureTracker`] take an engine's reports
+//! and build the events that Flink's JobMaster reports. An engine without need for them builds the
+//! same events with [`job_status_change_event`], [`all_subtasks_status_change_event`] and
+//! [`job_failure_event`].
+//!
+//! Everything here is pure and runs on the caller's thread, which is the JobMaster's main thread in
+//! Flink.
 
 mod all_subtasks;
 mod events;

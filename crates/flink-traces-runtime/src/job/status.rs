@@ -1,40 +1,40 @@
-//! The states that a job goes through.
+//! The status of a job and its tracker.
 
 use flink_traces_api::EventBuilder;
 use thiserror::Error;
 
 use super::events::job_status_change_event;
 
-/// The state of a job, as Flink's `JobStatus`.
+/// The status of a job. Flink's `JobStatus`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum JobStatus {
-    /// What is to run it is being made.
+    /// The JobMaster is being created.
     Initializing,
-    /// Nothing runs yet.
+    /// No task is scheduled yet.
     Created,
-    /// Tasks are scheduled or run; says nothing about whether all of them run.
+    /// Tasks are scheduled or run, but not necessarily all of them.
     Running,
-    /// It failed for good, and waits for its tasks to end.
+    /// The job failed for good and waits for its tasks to end.
     Failing,
-    /// Ended by a failure.
+    /// The job ended with a failure.
     Failed,
-    /// It was cancelled, and waits for its tasks to end.
+    /// The job was canceled and waits for its tasks to end.
     Cancelling,
-    /// Ended by a user.
+    /// The job was ended by a user.
     Canceled,
-    /// Ended by itself, or stopped with a savepoint.
+    /// The job ended by itself, or was stopped with a savepoint.
     Finished,
-    /// Between a failure and the next attempt.
+    /// The job failed and waits for its next start.
     Restarting,
-    /// Its coordinator let go of it; another may take it up.
+    /// The JobMaster released the job, and another one may take it over.
     Suspended,
-    /// It waits for tasks that run already to be found again.
+    /// The job waits for running tasks to be found again.
     Reconciling,
 }
 
 impl JobStatus {
-    /// All of them, in Flink's order.
+    /// All statuses, in Flink's order.
     pub const ALL: [Self; 11] = [
         Self::Initializing,
         Self::Created,
@@ -49,7 +49,7 @@ impl JobStatus {
         Self::Reconciling,
     ];
 
-    /// Flink's name of it.
+    /// Returns Flink's name of the status.
     pub fn name(self) -> &'static str {
         match self {
             Self::Initializing => "INITIALIZING",
@@ -66,23 +66,30 @@ impl JobStatus {
         }
     }
 
-    /// Whether the job has ended here: no other state follows. As Flink's `isTerminalState`, for which a suspended job has, too.
+    /// Returns `true` if no other status follows, including `SUSPENDED`.
+    ///
+    /// Flink's `isTerminalState`.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Failed | Self::Canceled | Self::Finished | Self::Suspended)
     }
 }
 
-/// Makes an event `JobStatusChangeEvent` of each change of a job's state, as the `JobStatusListener` of Flink's `JobMaster`.
+/// Builds an event `JobStatusChangeEvent` for each change of a job's status.
 ///
-/// The state that a job begins with is no change. Flink's default scheduler begins with [`Created`](JobStatus::Created); its Adaptive
-/// one with [`Initializing`](JobStatus::Initializing), so that `CREATED` is reported there. A program that takes over a job from one that
-/// ended begins anew, with another tracker.
+/// The `JobStatusListener` of Flink's `JobMaster`.
+///
+/// The initial status is not a change. Flink's default scheduler begins with
+/// [`Created`](JobStatus::Created). Its Adaptive scheduler begins with
+/// [`Initializing`](JobStatus::Initializing), so it also reports `CREATED`. A process that takes
+/// over a job creates a new tracker.
+///
+/// # Examples
 ///
 /// ```
 /// use flink_traces_runtime::job::{JobStatus, JobStatusTracker};
 ///
 /// let mut tracker = JobStatusTracker::new(JobStatus::Created);
-/// // To be added to the job's metric group.
+/// // Add the event to the job's metric group.
 /// let event = tracker.report(JobStatus::Running, 1_795_230_921_331)?;
 /// assert!(event.is_some());
 /// assert_eq!(tracker.report(JobStatus::Running, 1_795_230_921_400)?, None);
@@ -94,22 +101,25 @@ pub struct JobStatusTracker {
 }
 
 impl JobStatusTracker {
-    /// A job that begins in that state, of which there is no event.
+    /// Creates a tracker of a job in status `initial`, for which there is no event.
     pub fn new(initial: JobStatus) -> Self {
         Self { status: initial }
     }
 
-    /// The state that the job is in.
+    /// Returns the current status.
     pub fn status(&self) -> JobStatus {
         self.status
     }
 
-    /// The job went into `status` at `ts_millis`, in milliseconds since the epoch. Returns the event, to be added to the job's
-    /// [`MetricGroup`](crate::MetricGroup); `None` if it was in that state already, as when Flink's Adaptive scheduler goes from one of
-    /// its own states to another that is the same to everybody else.
+    /// Reports that the job changed to `status` at `ts_millis`, in milliseconds since the epoch.
+    ///
+    /// Returns the event, to be added to the job's [`MetricGroup`](crate::MetricGroup). Returns
+    /// `None` if the job already had that status. This happens when Flink's Adaptive scheduler
+    /// changes between internal states with the same status.
     ///
     /// # Errors
-    /// When the job has ended, which Flink, too, does not allow: nothing changes.
+    ///
+    /// Returns an error if the job has ended, as in Flink. The status does not change.
     pub fn report(&mut self, status: JobStatus, ts_millis: i64) -> Result<Option<EventBuilder>, JobEnded> {
         if status == self.status {
             return Ok(None);
@@ -122,13 +132,15 @@ impl JobStatusTracker {
     }
 }
 
-/// A job that had ended was said to go on: where Flink's `DefaultExecutionGraph` throws an `IllegalStateException`.
+/// The error of a status that was reported after the job had ended.
+///
+/// Flink's `DefaultExecutionGraph` throws an `IllegalStateException` in this case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the job has ended as {}, and cannot go into {}", status.name(), reported.name())]
+#[error("the job has ended as {} and cannot change to {}", status.name(), reported.name())]
 #[non_exhaustive]
 pub struct JobEnded {
-    /// How it ended.
+    /// The final status.
     pub status: JobStatus,
-    /// What it was said to go into.
+    /// The reported status.
     pub reported: JobStatus,
 }

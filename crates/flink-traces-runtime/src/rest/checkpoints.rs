@@ -1,4 +1,4 @@
-//! Statistics of checkpoints in Flink's JSON.
+//! Checkpoint statistics in the JSON types of Flink's REST API.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +17,9 @@ use crate::checkpoint::{
     TrackedCheckpoint, TrackedTask,
 };
 
-/// What Flink writes for a checkpoint that has no path.
+/// The path that Flink writes for a checkpoint that has none.
 const NO_EXTERNAL_PATH: &str = "<checkpoint-not-externally-addressable>";
-/// Bytes that were buffered while aligning: always 0 since 1.13, but always there.
+/// The bytes that were buffered during alignment. Since 1.13, Flink always writes 0.
 const ALIGNMENT_BUFFERED: i64 = 0;
 
 pub(super) fn statistics(snapshot: &CheckpointStatsSnapshot) -> CheckpointingStatistics {
@@ -53,7 +53,7 @@ pub(super) fn statistics(snapshot: &CheckpointStatsSnapshot) -> CheckpointingSta
     statistics
 }
 
-/// A checkpoint without its tasks, as it is in a history.
+/// Returns a checkpoint without its tasks, as a history lists it.
 fn checkpoint(known: &TrackedCheckpoint) -> CheckpointStatistics {
     let status = known.status();
     let is_completed = status == CheckpointStatus::Completed;
@@ -83,7 +83,7 @@ fn checkpoint(known: &TrackedCheckpoint) -> CheckpointStatistics {
     statistics
 }
 
-/// A checkpoint with its tasks.
+/// Returns a checkpoint with its tasks.
 pub(super) fn details(known: &TrackedCheckpoint) -> Result<CheckpointStatistics, InvalidId> {
     let tasks: Result<_, _> =
         known.tasks().map(|of| Ok((JobVertexId::new(of.info().job_vertex_id.as_str())?, task(known, of)))).collect();
@@ -108,7 +108,7 @@ fn task(known: &TrackedCheckpoint, task: &TrackedTask) -> TaskCheckpointStatisti
     statistics
 }
 
-/// A task of a checkpoint with its subtasks.
+/// Returns a task of a checkpoint with its subtasks.
 pub(super) fn subtasks(known: &TrackedCheckpoint, of: &TrackedTask) -> TaskCheckpointStatisticsWithSubtaskDetails {
     let numbers = task(known, of);
     let summary = |metric| without_quantiles(&of.summary(metric));

@@ -1,4 +1,4 @@
-//! All jobs of an engine, as a cluster of Flink.
+//! The jobs of an engine, served like a Flink cluster.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -38,26 +38,30 @@ use crate::config::Configuration;
 use crate::job::JobStatus;
 use crate::setters::setters;
 
-/// How many failures are told unless asked otherwise, as in Flink.
+/// The default maximum number of failures in a response, as in Flink.
 const MAX_EXCEPTIONS: i64 = 20;
 
-/// What a [`TrackedCluster`] says of itself.
+/// The description of a [`TrackedCluster`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ClusterInfo {
-    /// The version of Flink that it answers like. Clients look here for what they may ask: `2.3.0` fits, whose fields answers have. With an
-    /// older one `/jobs/overview` has that version's fields, since the command lines of 1.17 and 1.18 take no others.
+    /// The version of Flink whose API the cluster has.
+    ///
+    /// Clients decide by it which requests they send. `2.3.0` matches the fields of the responses.
+    /// With an older version, `/jobs/overview` has that version's fields, because the command lines
+    /// of 1.17 and 1.18 accept no others.
     pub flink_version: String,
-    /// The engine's own version or commit.
+    /// The version or commit of the engine.
     pub revision: String,
-    /// How often the web UI refreshes, in milliseconds; Flink's is 3000.
+    /// The refresh interval of the web UI, in milliseconds. Flink's default is 3000.
     pub refresh_interval: i64,
-    /// Whether the web UI may cancel a job, if the [`RestfulGateway`] can; Flink's `web.cancel.enable`.
+    /// `true` if the web UI may cancel a job, provided that the [`RestfulGateway`] can. Flink's
+    /// `web.cancel.enable`.
     pub web_cancel: bool,
 }
 
 impl ClusterInfo {
-    /// Creates the information with Flink's refresh interval and without canceling from the web UI.
+    /// Creates a description with Flink's refresh interval and without canceling from the web UI.
     pub fn new(flink_version: impl Into<String>, revision: impl Into<String>) -> Self {
         let (flink_version, revision) = (flink_version.into(), revision.into());
         Self { flink_version, revision, refresh_interval: 3000, web_cancel: false }
@@ -69,15 +73,45 @@ impl ClusterInfo {
     }
 }
 
-/// Jobs that an engine tracks, answering like a cluster of Flink: with [`flink_rest::RestServer`], Flink's command line, its web UI, this
-/// project's observer and whatever else asks Flink's REST API can look at them.
+/// The tracked jobs of an engine, served like a Flink cluster.
 ///
-/// It answers `/config`, `/overview`, `/applications`, `/jobs`, `/jobs/overview`, and of each job its details, states, plan, configuration, exceptions, vertices,
-/// subtasks and their times, metrics, and everything about checkpoints; and of the engine its configuration, its workers and what runs in
-/// them, as far as it [was told](Self::register_task_executor). Nothing is cached, so every answer is what was reported last.
-/// Accumulators, logs, a JVM's options and the metrics of vertices and workers are lists without entries. All else, such as thread dumps and profiles,
-/// is answered as by a version of Flink that lacks it. What shall be done to jobs is the engine's [`RestfulGateway`]'s; without one, nothing
-/// can be changed.
+/// Behind a server of `flink-rest`, every client of Flink's REST API can read them:
+/// Flink's command line, its web UI, and the program `flink-traces`.
+///
+/// The cluster serves `/config`, `/overview`, `/applications`, `/jobs` and `/jobs/overview`. For
+/// each job, it serves the details, status, plan, configuration, exceptions, vertices, subtasks,
+/// times, metrics and checkpoints. For the engine, it serves the configuration and the
+/// [registered](Self::register_task_executor) TaskManagers with their subtasks. Nothing is cached,
+/// so every response has the last reported state.
+///
+/// Accumulators, logs, JVM options and the metrics of vertices and TaskManagers are empty lists.
+/// Everything else, such as thread dumps and profiles, is refused as by a version of Flink that
+/// lacks it. Operations on jobs go to the engine's [`RestfulGateway`]. Without one, the cluster is
+/// read-only.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use flink_rest::types::CheckpointConfigInfo;
+/// use flink_traces_api::SystemClock;
+/// use flink_traces_runtime::CheckpointStatsTracker;
+/// use flink_traces_runtime::job::JobStatus;
+/// use flink_traces_runtime::rest::{ClusterInfo, JobInfo, JobVertex, TrackedCluster, TrackedJob};
+///
+/// let checkpoints: CheckpointConfigInfo = serde_json::from_str(r#"{"mode":"exactly_once","interval":60000}"#)?;
+/// let vertices = vec![JobVertex::new("cbc357ccb763df2852fee8c4fc7d55f2", "map", 4)];
+/// let info = JobInfo::new("0a4480b1aa43ca25b4801a22462f387a", "word count", vertices, checkpoints);
+/// let tracker = Arc::new(CheckpointStatsTracker::new(10));
+/// let job = Arc::new(TrackedJob::new(info, tracker, JobStatus::Created, 1_795_230_917_019)?);
+///
+/// let cluster = TrackedCluster::new(ClusterInfo::new("2.3.0", "my engine 1.0"), Arc::new(SystemClock));
+/// cluster.add_job(job.clone());
+/// job.report_status(JobStatus::Running, 1_795_230_917_430);
+/// assert_eq!(job.status(), JobStatus::Running);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct TrackedCluster {
     info: ClusterInfo,
     clock: Arc<dyn Clock>,
@@ -90,7 +124,8 @@ pub struct TrackedCluster {
 }
 
 impl TrackedCluster {
-    /// A cluster without jobs and workers. The clock tells how long jobs have been running.
+    /// Creates a cluster without jobs and TaskManagers. `clock` provides the current time for
+    /// durations.
     pub fn new(info: ClusterInfo, clock: Arc<dyn Clock>) -> Self {
         Self {
             info,
@@ -104,38 +139,42 @@ impl TrackedCluster {
         }
     }
 
-    /// The same, which shows this configuration, with secrets masked.
+    /// Serves this configuration, with secrets masked.
     #[must_use]
     pub fn with_configuration(self, configuration: &Configuration) -> Self {
         let entry = |(key, value): (&str, &ConfigValue)| ConfigurationInfoEntry::new(key, value.redacted());
         Self { configuration: ConfigurationInfo::new(configuration.iter().map(entry).collect()), ..self }
     }
 
-    /// The same, whose jobs can be cancelled, stopped and so on: all that the gateway implements.
+    /// Passes operations on jobs, such as canceling, to `gateway`.
     #[must_use]
     pub fn with_gateway(self, gateway: Arc<dyn RestfulGateway>) -> Self {
         Self { gateway: Some(gateway), ..self }
     }
 
-    /// Shows a job, in the place of one with the same id.
+    /// Serves a job. It replaces a job with the same id.
     pub fn add_job(&self, job: Arc<TrackedJob>) {
         self.jobs.write().unwrap_or_else(PoisonError::into_inner).insert(job.id().clone(), job);
     }
 
-    /// Shows a job no longer; returns it, if it was shown.
+    /// Stops serving a job, and returns it if it was served.
     pub fn remove_job(&self, job_id: &str) -> Option<Arc<TrackedJob>> {
         let job_id = JobId::new(job_id).ok()?;
         self.jobs.write().unwrap_or_else(PoisonError::into_inner).remove(&job_id)
     }
 
-    /// Shows a worker, in the place of one with the same id. As Flink's `ResourceManagerGateway.registerTaskExecutor`.
+    /// Serves a TaskManager. It replaces a TaskManager with the same id.
+    ///
+    /// Flink's `ResourceManagerGateway.registerTaskExecutor`.
     pub fn register_task_executor(&self, registration: TaskExecutorRegistration) {
         let id = registration.resource_id.clone();
         let task_manager = TaskManager { registration, last_heartbeat: None };
         self.task_managers.write().unwrap_or_else(PoisonError::into_inner).insert(id, task_manager);
     }
 
-    /// A worker was alive at `ts_millis`, in milliseconds since the epoch. One that is a part of this process need not say so.
+    /// Reports that a TaskManager was alive at `ts_millis`, in milliseconds since the epoch.
+    ///
+    /// A TaskManager within this process needs no heartbeat.
     pub fn heartbeat_from_task_manager(&self, resource_id: &str, ts_millis: i64) {
         let mut task_managers = self.task_managers.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(task_manager) = task_managers.get_mut(resource_id) {
@@ -143,7 +182,7 @@ impl TrackedCluster {
         }
     }
 
-    /// Shows a worker no longer; whether it was shown.
+    /// Stops serving a TaskManager. Returns `true` if it was served.
     pub fn disconnect_task_manager(&self, resource_id: &str) -> bool {
         self.task_managers.write().unwrap_or_else(PoisonError::into_inner).remove(resource_id).is_some()
     }
@@ -167,7 +206,7 @@ impl TrackedCluster {
         jobs.get(job_id).cloned().ok_or_else(|| RestError::not_found(format!("Job {job_id} not found")))
     }
 
-    /// The job of an application: each is one by itself.
+    /// Returns the job of an application. Each job is an application of its own.
     fn find_application(&self, application: &ApplicationId) -> Result<Arc<TrackedJob>, RestError> {
         let missing = || RestError::not_found("Application could not be found.");
         let job_id = JobId::new(application.as_str()).map_err(|_| missing())?;
@@ -185,7 +224,7 @@ impl TrackedCluster {
         self.clock.now_millis()
     }
 
-    /// The gateway, or what is answered to `request` where there is none.
+    /// Returns the gateway, or the error of `request` if there is none.
     fn gateway<E: Endpoint>(&self, request: &E) -> Result<&dyn RestfulGateway, RestError> {
         self.gateway.as_deref().ok_or_else(|| unknown(request))
     }
@@ -194,7 +233,7 @@ impl TrackedCluster {
     fn cancel<E: Endpoint>(&self, request: &E, job: &JobId) -> Result<EmptyResponseBody, RestError> {
         let gateway = self.gateway(request)?;
         match self.find(job)?.status() {
-            // Whoever wants it cancelled has what they want.
+            // The job already has the requested status.
             JobStatus::Canceled => {}
             status if status.is_terminal() => {
                 let problem = "Job cancellation failed because the job has already reached another terminal state";
@@ -205,7 +244,7 @@ impl TrackedCluster {
         Ok(EmptyResponseBody::default())
     }
 
-    /// Begins an operation of a job, or what was ordered under that id before.
+    /// Begins an operation on a job, unless the request repeats an earlier trigger id.
     fn order<E: Endpoint, T>(
         &self,
         request: &E,
@@ -227,7 +266,7 @@ impl TrackedCluster {
     }
 }
 
-/// Why nothing more can be ordered of a job.
+/// The error of an operation on a job that has ended.
 #[derive(Debug, thiserror::Error)]
 #[error("The job has already ended ({0}).")]
 struct JobEnded(&'static str);
@@ -300,7 +339,8 @@ impl RestService for TrackedCluster {
         let has = |major, minor| !version.is_ok_and(|version| version < FlinkVersion::new(major, minor));
         let jobs = self.all().into_iter().map(|job| {
             let mut details = job.details(now);
-            // Without it the command line of 2.x reads nothing; that of 1.17 or 1.18 does not with any field that it does not know.
+            // The command line of 2.x requires this field. Those of 1.17 and 1.18 reject unknown
+            // fields.
             details.pending_operators = details.pending_operators.filter(|_| has(2, 0));
             details.job_type = details.job_type.filter(|_| has(2, 3));
             details.scheduler_type = details.scheduler_type.filter(|_| has(2, 3));
@@ -389,13 +429,13 @@ impl RestService for TrackedCluster {
         })
     }
 
-    /// There are none, but the web UI asks.
+    /// Returns an empty list, because the web UI requests one.
     async fn subtasks_metrics(&self, request: SubtasksMetrics) -> Result<AggregatedMetricsResponseBody, RestError> {
         self.find(&request.job)?;
         Ok(AggregatedMetricsResponseBody::new(Vec::new()))
     }
 
-    /// Each job is one, as if it had been run by itself. The web UI begins with these.
+    /// Returns each job as an application of its own. The web UI begins with this request.
     async fn applications_overview(&self, _: ApplicationsOverview) -> Result<MultipleApplicationsDetails, RestError> {
         let now = self.now();
         let applications = self.all().into_iter().map(|job| job.application(now)).collect::<Result<_, _>>();
@@ -430,7 +470,7 @@ impl RestService for TrackedCluster {
         Ok(self.configuration.clone())
     }
 
-    /// There is no JVM, but the web UI asks.
+    /// Returns an empty environment, because there is no JVM and the web UI requests one.
     async fn job_manager_environment(&self, _: JobManagerEnvironment) -> Result<EnvironmentInfo, RestError> {
         Ok(EnvironmentInfo::default())
     }
@@ -446,7 +486,7 @@ impl RestService for TrackedCluster {
         Ok(metrics(gauges.map(|(name, value)| (name, value.to_string())), &request.names))
     }
 
-    /// There are none, but the web UI asks.
+    /// Returns an empty list, because the web UI requests one.
     async fn job_manager_logs(&self, _: JobManagerLogs) -> Result<LogListInfo, RestError> {
         Ok(LogListInfo::default())
     }
@@ -467,7 +507,7 @@ impl RestService for TrackedCluster {
         Ok(found.info(&AllocatedSlots::of(&self.all()), self.now()))
     }
 
-    /// There are none, but the web UI asks.
+    /// Returns an empty list, because the web UI requests one.
     async fn task_manager_metrics(
         &self,
         request: TaskManagerMetrics,
@@ -476,7 +516,7 @@ impl RestService for TrackedCluster {
         Ok(MetricCollectionResponseBody::new(Vec::new()))
     }
 
-    /// There are none, but the web UI asks.
+    /// Returns an empty list, because the web UI requests one.
     async fn task_manager_logs(&self, request: TaskManagerLogs) -> Result<LogListInfo, RestError> {
         self.find_task_manager(&request.task_manager)?;
         Ok(LogListInfo::default())
@@ -506,13 +546,13 @@ impl RestService for TrackedCluster {
         known.ok_or_else(|| no_vertex(&request.vertex))
     }
 
-    /// There are none, but the web UI asks.
+    /// Returns an empty list, because the web UI requests one.
     async fn vertex_metrics(&self, request: VertexMetrics) -> Result<MetricCollectionResponseBody, RestError> {
         self.find(&request.job)?;
         Ok(MetricCollectionResponseBody::new(Vec::new()))
     }
 
-    /// There are none, but the web UI asks.
+    /// Returns an empty list, because the web UI requests one.
     async fn watermarks(&self, request: Watermarks) -> Result<MetricCollectionResponseBody, RestError> {
         self.find(&request.job)?;
         Ok(MetricCollectionResponseBody::new(Vec::new()))
@@ -529,15 +569,12 @@ impl RestService for TrackedCluster {
         }
     }
 
-    /// What the web UI's button asks.
+    /// Cancels a job for the button of the web UI.
     async fn yarn_cancel_job(&self, request: YarnCancelJob) -> Result<EmptyResponseBody, RestError> {
-        match self.info.web_cancel {
-            true => self.cancel(&request, &request.job),
-            false => Err(unknown(&request)),
-        }
+        if self.info.web_cancel { self.cancel(&request, &request.job) } else { Err(unknown(&request)) }
     }
 
-    /// Cancels the only job.
+    /// Cancels the only job of the application.
     async fn cancel_application(&self, request: CancelApplication) -> Result<EmptyResponseBody, RestError> {
         let job = self.find_application(&request.application)?;
         self.cancel(&request, job.id())
@@ -571,10 +608,8 @@ impl RestService for TrackedCluster {
 
     async fn trigger_savepoint(&self, request: TriggerSavepoint) -> Result<TriggerResponse, RestError> {
         let body = request.body.clone();
-        let mode = match body.cancel_job {
-            true => TriggerSavepointMode::CancelWithSavepoint,
-            false => TriggerSavepointMode::Savepoint,
-        };
+        let mode =
+            if body.cancel_job { TriggerSavepointMode::CancelWithSavepoint } else { TriggerSavepointMode::Savepoint };
         let format_type = format_type(body.format_type.as_deref())?;
         let savepoint = SavepointRequest { target_directory: body.target_directory, format_type, mode };
         self.order(&request, &request.job, body.trigger_id, &self.savepoints, |gateway, job_id, operation| {
@@ -584,9 +619,10 @@ impl RestService for TrackedCluster {
 
     async fn stop_job(&self, request: StopJob) -> Result<TriggerResponse, RestError> {
         let body = request.body.clone();
-        let mode = match body.drain {
-            true => TriggerSavepointMode::TerminateWithSavepoint,
-            false => TriggerSavepointMode::SuspendWithSavepoint,
+        let mode = if body.drain {
+            TriggerSavepointMode::TerminateWithSavepoint
+        } else {
+            TriggerSavepointMode::SuspendWithSavepoint
         };
         let format_type = format_type(body.format_type.as_deref())?;
         let savepoint = SavepointRequest { target_directory: body.target_directory, format_type, mode };
@@ -612,7 +648,7 @@ impl RestService for TrackedCluster {
     }
 }
 
-/// Those of the metrics that are asked for by name, or the names of all.
+/// Returns the values of the metrics in `names`, or the names of all metrics if it is empty.
 fn metrics<'a>(known: impl IntoIterator<Item = (&'a str, String)>, names: &[String]) -> MetricCollectionResponseBody {
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
     let metrics = known.into_iter().filter(|(name, _)| wanted(name)).map(|(name, value)| {
@@ -623,7 +659,7 @@ fn metrics<'a>(known: impl IntoIterator<Item = (&'a str, String)>, names: &[Stri
     MetricCollectionResponseBody::new(metrics.collect())
 }
 
-/// As Java prints it.
+/// Formats a value like Java.
 fn text(value: AttributeValue) -> String {
     match value {
         AttributeValue::String(text) => text.to_string(),

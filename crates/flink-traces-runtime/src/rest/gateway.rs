@@ -1,4 +1,4 @@
-//! What others may do to an engine's jobs over REST: the part that the engine implements, and what became of what was ordered.
+//! The operations on an engine's jobs that REST clients may trigger.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -12,32 +12,73 @@ use flink_traces_api::{Clock, Identity};
 use crate::causes::with_java_causes;
 use crate::checkpoint::CheckpointType;
 
-/// How long it is remembered what became of an operation, in milliseconds: Flink's `rest.async.store-duration`.
+/// The time for which the outcome of an operation is kept, in milliseconds. Flink's
+/// `rest.async.store-duration`.
 const STORE_DURATION: i64 = 300_000;
-/// How many operations of a kind are remembered.
+/// The maximum number of operations of a kind that are kept.
 const MOST: usize = 1000;
-/// What Flink names as the class of what keeps a checkpoint or savepoint from completing.
+/// The class of the failures of checkpoints and savepoints in Flink.
 const FAILURE: &str = "org.apache.flink.runtime.checkpoint.CheckpointException";
 
-/// What an engine lets others do to its jobs; what it does not implement is answered as by a version of Flink that lacks it. As Flink's
-/// `RestfulGateway`.
+/// The operations that an engine supports on its jobs. Flink's `RestfulGateway`.
 ///
-/// Methods are called on the server's threads, at once for several requests, so they hand over what is to be done, and return. The
-/// jobs that they are called for are known to the [`TrackedCluster`](super::TrackedCluster) and have not ended, as far as has been reported.
-/// Whoever can reach the server can call them.
+/// An operation without an implementation is refused as by a version of Flink that lacks it.
+///
+/// Methods run on the server's threads, for several requests at once. They must pass the operation
+/// on and return. Every job is known to the [`TrackedCluster`](super::TrackedCluster) and has not
+/// ended, according to the reports so far. Everyone who can reach the server can call these
+/// methods.
+///
+/// # Examples
+///
+/// A gateway that passes checkpoints on to a coordinator:
+///
+/// ```
+/// use std::sync::mpsc::{SyncSender, sync_channel};
+///
+/// use flink_traces_runtime::checkpoint::CheckpointType;
+/// use flink_traces_runtime::rest::{NotSupported, PendingOperation, RestfulGateway};
+///
+/// struct Gateway(SyncSender<PendingOperation<i64>>);
+///
+/// impl RestfulGateway for Gateway {
+///     fn trigger_checkpoint(
+///         &self,
+///         _job_id: &str,
+///         _checkpoint_type: CheckpointType,
+///         operation: PendingOperation<i64>,
+///     ) -> Result<(), NotSupported> {
+///         // Never block the server. If the channel is full, the operation is dropped and fails.
+///         let _ = self.0.try_send(operation);
+///         Ok(())
+///     }
+/// }
+///
+/// let (sender, operations) = sync_channel(16);
+/// let gateway = Gateway(sender);
+/// // The coordinator takes each checkpoint and completes its operation with the id.
+/// for operation in operations.try_iter() {
+///     operation.complete(7);
+/// }
+/// # let _ = gateway;
+/// ```
 pub trait RestfulGateway: Send + Sync + 'static {
-    /// The job shall end, and be cancelled then. `PATCH /jobs/:jobid`.
+    /// Cancels a job. `PATCH /jobs/:jobid`.
     ///
     /// # Errors
-    /// Where the engine cannot.
+    ///
+    /// Returns an error if the engine does not support it.
     fn cancel_job(&self, _job_id: &str) -> Result<(), NotSupported> {
         Err(NotSupported)
     }
 
-    /// A checkpoint shall be taken, now and of this type; `operation` awaits its id. `POST /jobs/:jobid/checkpoints`.
+    /// Triggers a checkpoint of this type, and completes `operation` with its id.
+    ///
+    /// `POST /jobs/:jobid/checkpoints`.
     ///
     /// # Errors
-    /// Where the engine cannot.
+    ///
+    /// Returns an error if the engine does not support it.
     fn trigger_checkpoint(
         &self,
         _job_id: &str,
@@ -47,11 +88,13 @@ pub trait RestfulGateway: Send + Sync + 'static {
         Err(NotSupported)
     }
 
-    /// A savepoint shall be taken, and perhaps the job end with it; `operation` awaits its path. `POST /jobs/:jobid/savepoints` and
-    /// `POST /jobs/:jobid/stop`.
+    /// Triggers a savepoint, with which the job may end, and completes `operation` with its path.
+    ///
+    /// `POST /jobs/:jobid/savepoints` and `POST /jobs/:jobid/stop`.
     ///
     /// # Errors
-    /// Where the engine cannot.
+    ///
+    /// Returns an error if the engine does not support it.
     fn trigger_savepoint(
         &self,
         _job_id: &str,
@@ -61,10 +104,11 @@ pub trait RestfulGateway: Send + Sync + 'static {
         Err(NotSupported)
     }
 
-    /// All shall end. `DELETE /cluster`.
+    /// Shuts the engine down. `DELETE /cluster`.
     ///
     /// # Errors
-    /// Where the engine cannot.
+    ///
+    /// Returns an error if the engine does not support it.
     fn shut_down_cluster(&self) -> Result<(), NotSupported> {
         Err(NotSupported)
     }
@@ -73,67 +117,68 @@ pub trait RestfulGateway: Send + Sync + 'static {
 /// The error of an operation that the engine does not support.
 // Exhaustive: engines create it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this engine does not do that")]
+#[error("the engine does not support this operation")]
 pub struct NotSupported;
 
-/// Which savepoint to take.
+/// The parameters of a savepoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SavepointRequest {
-    /// Where to put it; `None` for where the engine puts savepoints by itself.
+    /// The directory of the savepoint; `None` for the engine's default.
     pub target_directory: Option<String>,
-    /// In which format.
+    /// The format.
     pub format_type: SavepointFormatType,
-    /// What happens to the job.
+    /// The effect on the job.
     pub mode: TriggerSavepointMode,
 }
 
-/// The format of a savepoint. As Flink's `SavepointFormatType`.
+/// The format of a savepoint. Flink's `SavepointFormatType`.
 // Exhaustive: an engine must decide about each value, and must not take a new one for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SavepointFormatType {
-    /// One that does not depend on the state backend.
+    /// A format that does not depend on the state backend.
     Canonical,
-    /// The state backend's own.
+    /// The format of the state backend.
     Native,
 }
 
-/// What happens to a job when its savepoint is complete. As Flink's `TriggerSavepointMode`.
+/// The effect of a completed savepoint on its job. Flink's `TriggerSavepointMode`.
 // Exhaustive: an engine must decide about each value, and must not take a new one for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TriggerSavepointMode {
-    /// It goes on.
+    /// The job continues.
     Savepoint,
-    /// It is cancelled.
+    /// The job is canceled.
     CancelWithSavepoint,
-    /// It finishes, and may go on from the savepoint later: nothing after the savepoint has an effect.
+    /// The job finishes, and may be resumed from the savepoint. Nothing after the savepoint has an
+    /// effect.
     SuspendWithSavepoint,
-    /// It finishes for good: time runs to its end before the savepoint.
+    /// The job finishes for good. Event time advances to its end before the savepoint.
     TerminateWithSavepoint,
 }
 
-/// Something that was ordered and takes its time; whoever ordered it asks after it. One that is dropped has failed.
+/// An asynchronous operation whose outcome a client polls. If it is dropped, it has failed.
 pub struct PendingOperation<T> {
     outcome: Outcome<T>,
     clock: Arc<dyn Clock>,
 }
 
-/// What became of an operation, and when, in milliseconds since the epoch.
+/// The outcome of an operation and its time, in milliseconds since the epoch.
 type Outcome<T> = Arc<OnceLock<(i64, Result<T, String>)>>;
 
 impl<T> PendingOperation<T> {
-    /// It is done.
+    /// Completes the operation.
     pub fn complete(self, result: T) {
         self.end(Ok(result));
     }
 
-    /// It failed.
+    /// Fails the operation.
     pub fn fail(self, error: &dyn Error) {
         self.end(Err(with_java_causes(error.to_string(), error)));
     }
 
     fn end(&self, result: Result<T, String>) {
-        // The first outcome counts.
+        // Only the first outcome counts.
         let _ = self.outcome.set((self.clock.now_millis(), result));
     }
 }
@@ -153,16 +198,16 @@ impl<T> Drop for PendingOperation<T> {
 /// The operations of one kind.
 #[derive(Debug)]
 pub(super) struct Operations<T> {
-    /// What they are, for messages.
+    /// The kind, for messages.
     kind: &'static str,
     known: Mutex<Known<T>>,
 }
 
 #[derive(Debug)]
 struct Known<T> {
-    /// How many there were.
+    /// The number of operations so far.
     count: u64,
-    /// Oldest first.
+    /// The operations, oldest first.
     operations: VecDeque<(JobId, TriggerId, Outcome<T>)>,
 }
 
@@ -171,7 +216,9 @@ impl<T> Operations<T> {
         Self { kind, known: Mutex::new(Known { count: 0, operations: VecDeque::new() }) }
     }
 
-    /// Begins one by calling `begin`, under that id or a new one. One that is known by that id is not begun again.
+    /// Begins an operation by calling `begin`, with the given id or a new one.
+    ///
+    /// An operation whose id is known is not begun again.
     pub(super) fn trigger(
         &self,
         job: &JobId,
@@ -204,7 +251,7 @@ impl<T> Operations<T> {
         Ok(trigger)
     }
 
-    /// How one stands; `done` tells what came of it.
+    /// Returns the status of an operation. `done` converts its outcome.
     pub(super) fn status(
         &self,
         job: &JobId,

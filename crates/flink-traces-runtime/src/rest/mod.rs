@@ -1,17 +1,22 @@
-//! Jobs that an engine tracks, served as Flink serves its own.
+//! Jobs of an engine, served over Flink's REST API.
 //!
-//! [`TrackedJob`] takes the reports that the trackers of events take, too, and remembers what Flink's `ExecutionGraph` would;
-//! [`TrackedCluster`] answers of all jobs in Flink's JSON, and hands what shall be done to them to the engine's [`RestfulGateway`].
+//! A [`TrackedJob`] takes an engine's reports and keeps what Flink's `ExecutionGraph` does. A
+//! [`TrackedCluster`] serves all jobs in Flink's JSON, and passes operations on to the engine's
+//! [`RestfulGateway`]. It implements [`flink_rest::RestService`]; `flink_rest::RestServer` of that
+//! crate's feature `server` serves it over HTTP.
 
 mod checkpoints;
 mod cluster;
 mod gateway;
 mod job;
+mod job_info;
+mod job_view;
 mod task_managers;
 
 pub use cluster::{ClusterInfo, TrackedCluster};
 pub use gateway::{
     NotSupported, PendingOperation, RestfulGateway, SavepointFormatType, SavepointRequest, TriggerSavepointMode,
 };
-pub use job::{JobInfo, JobInput, JobVertex, TrackedJob};
+pub use job::TrackedJob;
+pub use job_info::{JobInfo, JobInput, JobVertex};
 pub use task_managers::TaskExecutorRegistration;

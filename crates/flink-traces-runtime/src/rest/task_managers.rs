@@ -1,4 +1,4 @@
-//! An engine's workers, as Flink's TaskManagers.
+//! The TaskManagers of an engine.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,19 +8,20 @@ use flink_rest::types::{HardwareDescription, ResourceProfileInfo, SlotInfo, Task
 use super::job::{TrackedJob, UNSET};
 use crate::setters::setters;
 
-/// A worker in which subtasks run: a process, or a part of one. As Flink's `TaskExecutorRegistration`.
+/// A TaskManager: a process, or a group of threads, in which subtasks run. Flink's
+/// `TaskExecutorRegistration`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TaskExecutorRegistration {
-    /// Its id: the `task_manager_id` of the [`DeployedTask`](crate::job::DeployedTask)s that run in it.
+    /// The id, which is the `task_manager_id` of its [`DeployedTask`](crate::job::DeployedTask)s.
     pub resource_id: String,
-    /// Where it is, as a text for people.
+    /// The address, as text for people.
     pub address: String,
-    /// The port that other workers read from; `None` if there is none.
+    /// The port from which other TaskManagers read; `None` if there is none.
     pub data_port: Option<u16>,
-    /// How many subtasks of each vertex may run in it at the same time.
+    /// The number of subtasks of each vertex that can run at the same time.
     pub slots: u32,
-    /// The machine, with −1 for what is not known.
+    /// The machine, with −1 for unknown values.
     pub hardware: HardwareDescription,
 }
 
@@ -39,15 +40,15 @@ impl TaskExecutorRegistration {
     }
 }
 
-/// A worker that is there.
+/// A registered TaskManager.
 #[derive(Debug, Clone)]
 pub(super) struct TaskManager {
     pub(super) registration: TaskExecutorRegistration,
-    /// In milliseconds since the epoch; none of a worker that sends none.
+    /// The last heartbeat in milliseconds since the epoch, if there was one.
     pub(super) last_heartbeat: Option<i64>,
 }
 
-/// The slots that jobs use, by the id of the worker.
+/// The slots that jobs use, by the id of the TaskManager.
 #[derive(Debug)]
 pub(super) struct AllocatedSlots(BTreeMap<String, Vec<SlotInfo>>);
 
@@ -78,14 +79,14 @@ impl TaskManager {
         (i64::from(self.registration.slots) - used as i64).max(0)
     }
 
-    /// All that is known of it.
+    /// Returns the details of the TaskManager.
     pub(super) fn info(&self, allocated: &AllocatedSlots, now: i64) -> TaskManagerInfo {
         let Self { registration, last_heartbeat } = self;
         let used = allocated.of_worker(&registration.resource_id);
         let mut info = TaskManagerInfo::new(registration.resource_id.clone());
         info.path = registration.address.clone();
         info.data_port = registration.data_port.map_or(UNSET, i64::from);
-        // One that sends none is a part of this process, which is there.
+        // A TaskManager without heartbeats is in this process, which is alive.
         info.time_since_last_heartbeat = last_heartbeat.unwrap_or(now);
         info.slots_number = registration.slots.into();
         info.free_slots = self.free_slots(allocated);
@@ -102,13 +103,13 @@ impl TaskManager {
     }
 }
 
-/// The slots that so many subtasks of each vertex take, by how many subtasks are in each: one of every vertex.
+/// Returns the number of subtasks in each slot, which takes at most one subtask of each vertex.
 fn slots(subtasks: &[usize]) -> impl Iterator<Item = i64> {
     let most = subtasks.iter().copied().max().unwrap_or(0);
     (0..most).map(|slot| subtasks.iter().filter(|count| **count > slot).count() as i64)
 }
 
-/// Flink's `ResourceProfile.UNKNOWN`.
+/// Returns Flink's `ResourceProfile.UNKNOWN`.
 fn unknown() -> ResourceProfileInfo {
     let mut resource = ResourceProfileInfo::default();
     resource.cpu_cores = Some(UNSET as f64);

@@ -146,9 +146,9 @@ fn what_does_not_fit_into_the_queue_is_dropped_counted_and_logged_once() {
     "#]]
     .assert_eq(&shown(&rig.finish(LONG)));
     expect![[r#"
-        WARN message=queue full, dropping signal=traces reporter=narrow capacity=4
+        WARN message=queue full, dropping records signal=traces reporter=narrow capacity=4
         INFO message=queue has room again signal=traces reporter=narrow dropped=7
-        WARN message=queue full, dropping signal=traces reporter=narrow capacity=4
+        WARN message=queue full, dropping records signal=traces reporter=narrow capacity=4
         INFO message=queue has room again signal=traces reporter=narrow dropped=14
     "#]]
     .assert_eq(&log::lines_of("narrow"));
@@ -291,10 +291,10 @@ fn failing_is_logged_when_it_begins_and_when_it_ends() {
     "#]]
     .assert_eq(&shown(&rig.finish(LONG)));
     expect![[r#"
-        WARN message=reporter fails signal=events reporter=moody error="0 rejected, 1 dropped: no route: cable cut"
-        INFO message=reporter works again signal=events reporter=moody
-        WARN message=reporter fails signal=events reporter=moody error="0 rejected, 1 dropped: no route: cable cut"
-        INFO message=reporter works again signal=events reporter=moody
+        WARN message=reporter failing signal=events reporter=moody error="0 rejected, 1 dropped: no route: cable cut"
+        INFO message=reporter recovered signal=events reporter=moody
+        WARN message=reporter failing signal=events reporter=moody error="0 rejected, 1 dropped: no route: cable cut"
+        INFO message=reporter recovered signal=events reporter=moody
     "#]]
     .assert_eq(&log::lines_of("moody"));
 }
@@ -417,7 +417,7 @@ fn an_unknown_class_is_a_problem_and_the_others_start() {
     let (dispatcher, problems) = Dispatcher::start(setups, &registry, Arc::new(SystemClock), ".");
     let problems: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
     expect![[r#"
-        code: traces.reporter.bad.factory.class: 'skripted' is no known class; there are scripted; did you mean scripted?
+        code: traces.reporter.bad.factory.class: unknown factory class 'skripted'; available: scripted; did you mean scripted?
     "#]]
     .assert_eq(&problems);
     expect![[r#"
@@ -435,7 +435,7 @@ fn any_name_will_do() {
     let expected = "traces a\\u{0}b\\u{1b}[31mü: 1 emitted = 1 delivered + 0 rejected + 0 dropped + 0 queued\n";
     assert_eq!(shown(&rig.finish(LONG)), expected);
     rig.add_spans(1);
-    let expected = "WARN message=already shut down, dropping signal=traces reporter=a\\u{0}b\\u{1b}[31mü\n";
+    let expected = "WARN message=dispatcher shut down, dropping records signal=traces reporter=a\\u{0}b\\u{1b}[31mü\n";
     assert_eq!(log::lines_of("a\\u{0}b\\u{1b}[31mü"), expected);
 }
 
@@ -470,8 +470,8 @@ fn shutdown_delivers_what_is_queued_and_closes_once() {
     .assert_eq(&shown(&rig.finish(Duration::ZERO)));
     assert_eq!(rig.destination("orderly").seen().closes, 1);
     expect![[r#"
-        WARN message=already shut down, dropping signal=traces reporter=orderly
-        WARN message=already shut down, dropping signal=events reporter=too
+        WARN message=dispatcher shut down, dropping records signal=traces reporter=orderly
+        WARN message=dispatcher shut down, dropping records signal=events reporter=too
     "#]]
     .assert_eq(&(log::lines_of("orderly") + &log::lines_of("too")));
 }
@@ -496,8 +496,8 @@ fn shutdown_out_of_time_counts_what_nobody_got_to() {
     .assert_eq(&shown(&rig.finish(Duration::ZERO)));
     assert_eq!(rig.destination("patient").seen().closes, 1);
     expect![[r#"
-        WARN message=reporter fails signal=traces reporter=patient error="0 rejected, 2 dropped: no time left"
-        WARN message=out of time at the shutdown signal=traces reporter=patient dropped=9 left_behind=0
+        WARN message=reporter failing signal=traces reporter=patient error="0 rejected, 2 dropped: no time left"
+        WARN message=shutdown deadline passed, records dropped or left behind signal=traces reporter=patient dropped=9 left_behind=0
     "#]]
     .assert_eq(&log::lines_of("patient"));
 }
@@ -518,7 +518,7 @@ fn shutdown_leaves_behind_who_does_not_return() {
     .assert_eq(&shown(&rig.finish(Duration::ZERO)));
     assert_eq!(rig.destination("lost").seen().closes, 0);
     expect![[r#"
-        WARN message=out of time at the shutdown signal=traces reporter=lost dropped=9 left_behind=2
+        WARN message=shutdown deadline passed, records dropped or left behind signal=traces reporter=lost dropped=9 left_behind=2
     "#]]
     .assert_eq(&log::lines_of("lost"));
 

@@ -146,11 +146,11 @@ fn reports_that_do_not_fit_change_nothing() {
     check(pending(5, &huge), "task 'v0' has parallelism 4294967295, more than 1048576");
     check(tracker.report_completed(3, None, None).map(drop), "checkpoint 3 is not in progress");
     check(tracker.report_failed(9, failure(0)).map(drop), "checkpoint 9 is not in progress");
-    check(tracker.report_discarded(2), "checkpoint 2 is not known, or no longer, or has not completed");
+    check(tracker.report_discarded(2), "checkpoint 2 is unknown or has not completed");
     check(subtask(4, "v2", 0), "checkpoint 4 has no task 'v2'");
     check(subtask(4, "v0", 2), "checkpoint 4: task 'v0' of parallelism 2 has no subtask 2");
     check(subtask(4, "v0", -1), "checkpoint 4: task 'v0' of parallelism 2 has no subtask -1");
-    let closed = |id| format!("checkpoint {id} takes no reports: it is not known, or no longer, or completed");
+    let closed = |id| format!("checkpoint {id} accepts no reports: it is unknown or completed");
     check(subtask(3, "v0", 0), &closed(3));
     check(subtask(9, "v0", 0), &closed(9));
     // 2 is the latest that failed and so still shown, but the history does not remember it.

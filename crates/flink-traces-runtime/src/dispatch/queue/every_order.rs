@@ -1,7 +1,8 @@
-//! A lane whose threads run in every order, up to two switches away from a thread that could go on: `cargo xtask ci` runs these with loom.
+//! Tests of a reporter queue in every order of its threads.
 //!
-//! Loom ends a test when threads wait for each other, or when something is never freed. Its waits have no time limit, so no scenario
-//! here passes only because somebody stopped waiting.
+//! `cargo xtask ci` runs them with loom, with up to two preemptions. Loom ends a test if threads
+//! deadlock or if something is never freed. Its waits have no time limit, so no test passes because
+//! of a timeout.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// As much as it counts.
+/// An item of that many units.
 struct Units(u64);
 
 impl QueueItem for Units {
@@ -24,14 +25,14 @@ impl QueueItem for Units {
     }
 }
 
-/// What reached the destination. Not one of loom's, for it is no part of what is tested.
+/// The counts at the destination. They are not loom's, since they are not under test.
 #[derive(Default)]
 struct Destination {
     delivered: AtomicU64,
     closed: AtomicU64,
 }
 
-/// Delivers, or panics at the first batch.
+/// A reporter that delivers, or panics at the first batch.
 struct Delivering {
     to: std::sync::Arc<Destination>,
     panics: bool,
@@ -40,7 +41,7 @@ struct Delivering {
 impl Reporter<Units> for Delivering {
     fn report(&mut self, batch: &[Units], _: &Deadline) -> Result<(), ReportError> {
         if self.panics {
-            // A panic without its message on standard error.
+            // This panic prints no message on standard error.
             resume_unwind(Box::new("boom"));
         }
         self.to.delivered.fetch_add(batch.iter().map(Units::units).sum(), Relaxed);
@@ -53,13 +54,13 @@ impl Reporter<Units> for Delivering {
     }
 }
 
-/// Longer than any test.
+/// Returns a time after the end of any test.
 fn later() -> Instant {
     Instant::now() + Duration::from_secs(3_600)
 }
 
 struct Harness {
-    lane: Arc<ReporterQueue<Units>>,
+    queue: Arc<ReporterQueue<Units>>,
     destination: std::sync::Arc<Destination>,
 }
 
@@ -67,27 +68,27 @@ impl Harness {
     fn start(capacity: usize, panics: bool) -> Self {
         let destination = std::sync::Arc::new(Destination::default());
         let reporter = Delivering { to: destination.clone(), panics };
-        let lane = ReporterQueue::start(Signal::Traces, "r", capacity, move || Ok(reporter)).unwrap();
-        Self { lane: Arc::new(lane), destination }
+        let queue = ReporterQueue::start(Signal::Traces, "r", capacity, move || Ok(reporter)).unwrap();
+        Self { queue: Arc::new(queue), destination }
     }
 
-    /// On a thread of its own.
+    /// Runs `action` on a thread of its own.
     fn beside(&self, action: impl FnOnce(&ReporterQueue<Units>) + Send + 'static) -> thread::JoinHandle<()> {
-        let lane = self.lane.clone();
-        thread::spawn(move || action(&lane))
+        let queue = self.queue.clone();
+        thread::spawn(move || action(&queue))
     }
 
-    /// The account, which is right at every moment.
+    /// Returns the account, which must balance at every moment.
     fn stats(&self) -> ReporterStats {
-        let stats = self.lane.stats();
+        let stats = self.queue.stats();
         assert!(stats.is_balanced(), "{stats}");
         stats
     }
 
-    /// Ends the lane with all the time it wants; the account at the end, and how often the reporter was closed.
+    /// Ends the queue without a time limit. Returns the final account and the number of closes.
     fn end(&self) -> (ReporterStats, u64) {
-        self.lane.close(later());
-        self.lane.join(later());
+        self.queue.close(later());
+        self.queue.join(later());
         let stats = self.stats();
         assert_eq!(stats.queued, 0, "{stats}");
         assert_eq!(stats.delivered, self.destination.delivered.load(Relaxed), "{stats}");
@@ -101,13 +102,14 @@ fn check(scenario: impl Fn() + Send + Sync + 'static) {
     model.check(scenario);
 }
 
-/// Guarantees: whoever adds, the thread wakes up, and everything is delivered before the lane ends.
+/// Guarantees: the worker thread wakes up for any caller, and everything is delivered before the
+/// end.
 #[test]
-fn all_is_delivered_before_the_end() {
+fn everything_is_delivered_before_the_end() {
     check(|| {
         let harness = Harness::start(10, false);
-        let beside = harness.beside(|lane| lane.push(Units(2)));
-        harness.lane.push(Units(1));
+        let beside = harness.beside(|queue| queue.push(Units(2)));
+        harness.queue.push(Units(1));
         harness.stats();
         beside.join().unwrap();
         let (stats, closed) = harness.end();
@@ -115,14 +117,14 @@ fn all_is_delivered_before_the_end() {
     });
 }
 
-/// Guarantees: what is added while the lane closes is delivered or counted as too late.
+/// Guarantees: an item that is added during the close is delivered or counted as too late.
 #[test]
-fn adding_races_closing() {
+fn push_races_close() {
     check(|| {
         let harness = Harness::start(10, false);
-        let beside = harness.beside(|lane| {
-            lane.push(Units(1));
-            lane.push(Units(1));
+        let beside = harness.beside(|queue| {
+            queue.push(Units(1));
+            queue.push(Units(1));
         });
         let (_, closed) = harness.end();
         assert_eq!(closed, 1);
@@ -132,45 +134,45 @@ fn adding_races_closing() {
     });
 }
 
-/// Guarantees: a flush waits for what was added before it, whatever comes after.
+/// Guarantees: a flush waits for the items before it, whatever follows.
 #[test]
-fn a_flush_waits_for_what_came_before() {
+fn flush_waits_for_earlier_items() {
     check(|| {
         let harness = Harness::start(10, false);
-        harness.lane.push(Units(1));
-        let beside = harness.beside(|lane| lane.push(Units(1)));
-        assert!(harness.lane.flush(later()));
+        harness.queue.push(Units(1));
+        let beside = harness.beside(|queue| queue.push(Units(1)));
+        assert!(harness.queue.flush(later()));
         assert!(harness.stats().delivered >= 1);
         beside.join().unwrap();
-        assert!(harness.lane.flush(later()));
+        assert!(harness.queue.flush(later()));
         assert_eq!(harness.stats().delivered, 2);
         harness.end();
     });
 }
 
-/// Guarantees: everybody who waits is woken, not only one.
+/// Guarantees: all waiting callers are woken, not only one.
 #[test]
-fn many_wait_at_once() {
+fn close_and_flush_wake_all_waiters() {
     check(|| {
         let harness = Harness::start(10, false);
-        harness.lane.push(Units(1));
-        let beside = harness.beside(|lane| assert!(lane.flush(later())));
-        assert!(harness.lane.flush(later()));
-        // Nothing more happens on the lane that could wake the other one.
+        harness.queue.push(Units(1));
+        let beside = harness.beside(|queue| assert!(queue.flush(later())));
+        assert!(harness.queue.flush(later()));
+        // Nothing else happens on the queue that could wake the other thread.
         beside.join().unwrap();
-        let beside = harness.beside(|lane| lane.join(later()));
+        let beside = harness.beside(|queue| queue.join(later()));
         assert_eq!(harness.end().0.delivered, 1);
         beside.join().unwrap();
     });
 }
 
-/// Guarantees: what does not fit is counted, and what fits is delivered.
+/// Guarantees: items that do not fit are counted, and the others are delivered.
 #[test]
-fn a_full_queue_counts_what_it_drops() {
+fn full_queue_counts_drops() {
     check(|| {
         let harness = Harness::start(1, false);
-        let beside = harness.beside(|lane| lane.push(Units(2)));
-        harness.lane.push(Units(2));
+        let beside = harness.beside(|queue| queue.push(Units(2)));
+        harness.queue.push(Units(2));
         beside.join().unwrap();
         let (stats, _) = harness.end();
         assert!(stats.delivered >= 2, "{stats}");
@@ -178,56 +180,56 @@ fn a_full_queue_counts_what_it_drops() {
     });
 }
 
-/// Guarantees: a reporter that panics keeps nobody waiting, and all that it had or would have had is counted.
+/// Guarantees: a panic releases all waiting callers, and every item is counted.
 #[test]
-fn a_panic_wakes_whoever_waits() {
+fn panic_wakes_all_waiters() {
     check(|| {
         let harness = Harness::start(10, true);
-        let beside = harness.beside(|lane| {
-            lane.push(Units(1));
-            assert!(lane.flush(later()));
+        let beside = harness.beside(|queue| {
+            queue.push(Units(1));
+            assert!(queue.flush(later()));
         });
-        harness.lane.push(Units(1));
-        assert!(harness.lane.flush(later()));
+        harness.queue.push(Units(1));
+        assert!(harness.queue.flush(later()));
         beside.join().unwrap();
         let (stats, closed) = harness.end();
         assert_eq!((stats.dropped_by(DropReason::Panicked), stats.failures, closed), (2, 1, 0), "{stats}");
     });
 }
 
-/// Guarantees: a shutdown without time ends as well, and what it gave up is counted once, whichever thread gave it up.
+/// Guarantees: a shutdown without time ends, and each dropped item is counted once.
 #[test]
-fn a_shutdown_without_time_counts_what_it_gives_up() {
+fn expired_shutdown_counts_drops_once() {
     check(|| {
         let harness = Harness::start(10, false);
-        harness.lane.push(Units(1));
-        harness.lane.push(Units(1));
-        harness.lane.close(Instant::now());
+        harness.queue.push(Units(1));
+        harness.queue.push(Units(1));
+        harness.queue.close(Instant::now());
         let (stats, closed) = harness.end();
         assert_eq!((stats.delivered + stats.dropped_by(DropReason::Shutdown), closed), (2, 1), "{stats}");
     });
 }
 
-/// Guarantees: a lane that nobody ends ends by itself, and its thread with it.
+/// Guarantees: a queue that is dropped without a close ends, and so does its thread.
 #[test]
-fn a_dropped_lane_ends() {
+fn dropped_queue_ends() {
     check(|| {
-        let Harness { lane, destination } = Harness::start(10, false);
-        lane.push(Units(1));
-        drop(lane);
-        // Loom finds a thread that is left over; what was queued may have been given up.
+        let Harness { queue, destination } = Harness::start(10, false);
+        queue.push(Units(1));
+        drop(queue);
+        // Loom finds a thread that is left over. The item may have been dropped.
         drop(destination);
     });
 }
 
-/// Guarantees: whoever waits for the start learns how it went.
+/// Guarantees: a caller that waits for the start learns its outcome.
 #[test]
-fn a_start_is_told() {
+fn start_reports_its_outcome() {
     check(|| {
         let harness = Harness::start(10, false);
-        harness.lane.started(later()).unwrap();
+        harness.queue.started(later()).unwrap();
         let failing = || Err::<Delivering, _>(ConfigError::Setup("no".into()));
-        let lane = ReporterQueue::<Units>::start(Signal::Traces, "r", 10, failing).unwrap();
-        assert_eq!(lane.started(later()).unwrap_err().to_string(), "no");
+        let queue = ReporterQueue::<Units>::start(Signal::Traces, "r", 10, failing).unwrap();
+        assert_eq!(queue.started(later()).unwrap_err().to_string(), "no");
     });
 }
