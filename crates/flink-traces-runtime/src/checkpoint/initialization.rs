@@ -25,7 +25,8 @@ use crate::job::ExecutionAttemptId;
 /// };
 /// use flink_traces_runtime::job::ExecutionAttemptId;
 ///
-/// let attempt = ExecutionAttemptId { job_vertex_id: "a0".into(), subtask_index: 0, attempt_number: 0 };
+/// let attempt =
+///     ExecutionAttemptId { job_vertex_id: "a0".into(), subtask_index: 0, attempt_number: 0 };
 /// let mut builder = JobInitializationMetricsBuilder::new(1_000, [attempt.clone()]);
 /// let report = SubTaskInitializationMetrics::new(InitializationStatus::Completed, 1_250);
 /// let stats = builder.report(&attempt, &report).unwrap();

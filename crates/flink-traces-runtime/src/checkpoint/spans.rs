@@ -72,8 +72,13 @@ const NAMES: [Names; SubtaskMetric::ALL.len()] = names![
 /// use flink_traces_runtime::{CheckpointStats, JobIdentity, checkpoint_span};
 ///
 /// let job = JobIdentity { cluster: "prod", job_id: "0a4480b1aa43ca25b4801a22462f387a" };
-/// let stats = CheckpointStats::new(7, 1_795_230_921_331, CheckpointType::Checkpoint, CheckpointStatus::Completed)
-///     .with_latest_ack_timestamp(1_795_230_921_354);
+/// let stats = CheckpointStats::new(
+///     7,
+///     1_795_230_921_331,
+///     CheckpointType::Checkpoint,
+///     CheckpointStatus::Completed,
+/// )
+/// .with_latest_ack_timestamp(1_795_230_921_354);
 /// let span = checkpoint_span(job, &stats, SpanDetailLevel::ChildrenSpansPerTask);
 /// # let _ = span;
 /// ```

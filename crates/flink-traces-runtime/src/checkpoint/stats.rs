@@ -17,9 +17,14 @@ use crate::setters::setters;
 /// use flink_traces_runtime::CheckpointStats;
 /// use flink_traces_runtime::checkpoint::{CheckpointStatus, CheckpointType};
 ///
-/// let stats = CheckpointStats::new(7, 1_795_230_921_331, CheckpointType::Checkpoint, CheckpointStatus::Completed)
-///     .with_latest_ack_timestamp(1_795_230_921_354)
-///     .with_state_size(187_221);
+/// let stats = CheckpointStats::new(
+///     7,
+///     1_795_230_921_331,
+///     CheckpointType::Checkpoint,
+///     CheckpointStatus::Completed,
+/// )
+/// .with_latest_ack_timestamp(1_795_230_921_354)
+/// .with_state_size(187_221);
 /// assert_eq!(stats.metadata_size, None);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +40,8 @@ pub struct CheckpointStats {
     pub checkpoint_type: CheckpointType,
     /// `true` if any subtask persisted in-flight data.
     pub is_unaligned: Option<bool>,
-    /// The time of the last acknowledgement, in milliseconds since the epoch; `None` if there was none.
+    /// The time of the last acknowledgement, in milliseconds since the epoch; `None` if there was
+    /// none.
     pub latest_ack_timestamp: Option<i64>,
     /// The bytes of state that the checkpoint refers to.
     pub state_size: Option<i64>,
@@ -45,7 +51,8 @@ pub struct CheckpointStats {
     pub metadata_size: Option<i64>,
     /// The path of a completed checkpoint.
     pub external_path: Option<String>,
-    /// The time and cause of the failure; `None` if the checkpoint did not fail or the cause is unknown.
+    /// The time and cause of the failure; `None` if the checkpoint did not fail or the cause is
+    /// unknown.
     pub failure: Option<CheckpointFailure>,
     /// The tasks, in the job's order; empty if the source has none.
     pub tasks: Vec<TaskStats>,
@@ -172,7 +179,8 @@ pub struct TaskStats {
     pub job_vertex_id: String,
     /// The name of the vertex, if the source knows it.
     pub task_name: Option<String>,
-    /// The time of the last acknowledgement, in milliseconds since the epoch; `None` if there was none.
+    /// The time of the last acknowledgement, in milliseconds since the epoch; `None` if there was
+    /// none.
     pub latest_ack_timestamp: Option<i64>,
     /// The subtasks that reported, by index.
     pub subtasks: Vec<SubtaskStats>,
@@ -190,7 +198,8 @@ impl TaskStats {
         with_subtasks: subtasks, Vec<SubtaskStats>;
     }
 
-    /// Returns the shortest start delay among the subtasks, in milliseconds; 0 if none reported one.
+    /// Returns the shortest start delay among the subtasks, in milliseconds; 0 if none reported
+    /// one.
     pub fn min_start_delay(&self) -> i64 {
         let delays = self.subtasks.iter().filter_map(|subtask| subtask.metric(SubtaskMetric::CheckpointStartDelayMs));
         delays.filter(|delay| *delay >= 0).min().unwrap_or(0)
@@ -204,8 +213,10 @@ impl TaskStats {
 /// ```
 /// use flink_traces_runtime::checkpoint::{SubtaskMetric, SubtaskStats};
 ///
-/// let subtask = SubtaskStats::new(0, 1_795_230_921_354)
-///     .with_metrics([(SubtaskMetric::StateSizeBytes, 4096), (SubtaskMetric::SyncCheckpointDurationMs, 2)]);
+/// let subtask = SubtaskStats::new(0, 1_795_230_921_354).with_metrics([
+///     (SubtaskMetric::StateSizeBytes, 4096),
+///     (SubtaskMetric::SyncCheckpointDurationMs, 2),
+/// ]);
 /// assert_eq!(subtask.metric(SubtaskMetric::StateSizeBytes), Some(4096));
 /// assert_eq!(subtask.metric(SubtaskMetric::AlignmentDurationMs), None);
 /// ```
@@ -225,7 +236,8 @@ pub struct SubtaskStats {
 }
 
 impl SubtaskStats {
-    /// Creates the statistics of an aligned subtask that acknowledged at `ack_timestamp`, without metrics.
+    /// Creates the statistics of an aligned subtask that acknowledged at `ack_timestamp`, without
+    /// metrics.
     pub fn new(index: i64, ack_timestamp: i64) -> Self {
         let metrics = [None; SubtaskMetric::ALL.len()];
         Self { index, ack_timestamp, is_unaligned: false, is_completed: true, metrics }
@@ -308,7 +320,8 @@ pub struct InitializationStats {
     pub status: InitializationStatus,
     /// The checkpoint that was restored; `None` for a fresh start.
     pub restored_checkpoint_id: Option<i64>,
-    /// The trigger time of the restored checkpoint, if this job took it and its history still has it.
+    /// The trigger time of the restored checkpoint, if this job took it and its history still has
+    /// it.
     pub restored_trigger_timestamp: Option<i64>,
     /// The bytes of state of the restored checkpoint.
     pub restored_state_size: Option<i64>,
@@ -366,7 +379,8 @@ impl InitializationStatus {
     }
 }
 
-/// One metric of an initialization over all subtasks. Flink's `JobInitializationMetrics.SumMaxDuration`.
+/// One metric of an initialization over all subtasks. Flink's
+/// `JobInitializationMetrics.SumMaxDuration`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InitializationMetric {
@@ -390,9 +404,12 @@ impl InitializationMetric {
 /// # Examples
 ///
 /// ```
-/// use flink_traces_runtime::checkpoint::{InitializationStatus, StateObjectLocation, SubTaskInitializationMetrics};
+/// use flink_traces_runtime::checkpoint::{
+///     InitializationStatus, StateObjectLocation, SubTaskInitializationMetrics,
+/// };
 ///
-/// let mut metrics = SubTaskInitializationMetrics::new(InitializationStatus::Completed, 1_795_230_917_430);
+/// let mut metrics =
+///     SubTaskInitializationMetrics::new(InitializationStatus::Completed, 1_795_230_917_430);
 /// metrics.add(SubTaskInitializationMetrics::INITIALIZE_STATE_DURATION, 38);
 /// metrics.add_restored_state_size(StateObjectLocation::from_file("s3://bucket/chk-7/1f"), 4096);
 /// metrics.add("WarmUpCacheDurationMs", 12);
@@ -420,12 +437,13 @@ impl SubTaskInitializationMetrics {
     pub const RESTORE_STATE_DURATION: &'static str = "RestoreStateDurationMs";
     /// The time to compact state after rescaling, beside processing.
     ///
-    /// See [`JobInitializationMetricsBuilder::add_late`](super::JobInitializationMetricsBuilder::add_late).
+    /// See [`add_late`](super::JobInitializationMetricsBuilder::add_late).
     pub const RESTORE_ASYNC_COMPACTION_DURATION: &'static str = "RestoreAsyncCompactionDurationMs";
 
     /// Creates the report of a subtask that was initialized, or failed, at `end_timestamp`.
     ///
-    /// The time is in milliseconds since the epoch. Leave out the phases that the subtask did not reach.
+    /// The time is in milliseconds since the epoch. Leave out the phases that the subtask did not
+    /// reach.
     pub fn new(status: InitializationStatus, end_timestamp: i64) -> Self {
         Self { status, end_timestamp, metrics: Vec::new() }
     }
@@ -451,8 +469,8 @@ impl SubTaskInitializationMetrics {
 
     /// Adds a metric under one of the names above or any other.
     ///
-    /// Values of the same name, from several operators, are summed. A value of −1 means that the metric
-    /// was left unset.
+    /// Values of the same name, from several operators, are summed. A value of −1 means that the
+    /// metric was left unset.
     pub fn add(&mut self, name: impl Into<Text>, value: i64) {
         let name = name.into();
         match self.metrics.iter_mut().find(|(known, _)| *known == name) {
@@ -461,7 +479,8 @@ impl SubTaskInitializationMetrics {
         }
     }
 
-    /// Adds the bytes that an operator restored from `location`, as `RestoredStateSizeBytes.<location>`.
+    /// Adds the bytes that an operator restored from `location`, as
+    /// `RestoredStateSizeBytes.<location>`.
     pub fn add_restored_state_size(&mut self, location: StateObjectLocation, bytes: i64) {
         let name = match location {
             StateObjectLocation::LocalMemory => "RestoredStateSizeBytes.LOCAL_MEMORY",
@@ -490,8 +509,8 @@ pub enum StateObjectLocation {
 impl StateObjectLocation {
     /// Returns the location of a file by Flink's rule.
     ///
-    /// A file is remote if its URI begins with a scheme and `://`. The scheme consists of letters, digits
-    /// and underscores, and is not `file`.
+    /// A file is remote if its URI begins with a scheme and `://`. The scheme consists of letters,
+    /// digits and underscores, and is not `file`.
     pub fn from_file(uri: &str) -> Self {
         let is_word = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         match uri.split_once("://") {

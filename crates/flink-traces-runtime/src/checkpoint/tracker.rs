@@ -29,16 +29,21 @@ use crate::job::ExecutionAttemptId;
 /// # Examples
 ///
 /// ```
-/// use flink_traces_runtime::checkpoint::{CheckpointTask, CheckpointType, SubtaskMetric, SubtaskStats};
+/// use flink_traces_runtime::checkpoint::{
+///     CheckpointTask, CheckpointType, SubtaskMetric, SubtaskStats,
+/// };
 /// use flink_traces_runtime::config::SpanDetailLevel;
-/// use flink_traces_runtime::{CheckpointStatsTracker, JobIdentity, checkpoint_event, checkpoint_span};
+/// use flink_traces_runtime::{
+///     CheckpointStatsTracker, JobIdentity, checkpoint_event, checkpoint_span,
+/// };
 ///
 /// let tracker = CheckpointStatsTracker::new(10);
 /// let tasks = [CheckpointTask::new("a0", 1).with_task_name("map".to_owned())];
 /// tracker.report_pending(7, 1_000, CheckpointType::Checkpoint, &tasks)?;
 /// let metrics = SubtaskMetric::ALL.into_iter().zip([4096, 512, 3, 1, 2, 90, 0, 0]);
 /// tracker.report_subtask(7, "a0", SubtaskStats::new(0, 1_120).with_metrics(metrics))?;
-/// let stats = tracker.report_completed(7, Some("file:///checkpoints/chk-7".into()), Some(1_234))?;
+/// let stats =
+///     tracker.report_completed(7, Some("file:///checkpoints/chk-7".into()), Some(1_234))?;
 ///
 /// // Add both to the job's metric group, in this order.
 /// let event = checkpoint_event(&stats);
@@ -75,9 +80,9 @@ pub struct CheckpointStatsTrackerBuilder {
 impl CheckpointStatsTrackerBuilder {
     /// Sets the span detail level, which decides how much the tracker keeps of an initialization.
     ///
-    /// At [`ChildrenSpansPerSubtask`](SpanDetailLevel::ChildrenSpansPerSubtask), it keeps the report of
-    /// each subtask, and the span `JobInitialization` gets a child for each of them. At other levels,
-    /// and in Flink at any level, reports are only summed.
+    /// At [`ChildrenSpansPerSubtask`](SpanDetailLevel::ChildrenSpansPerSubtask), it keeps the
+    /// report of each subtask, and the span `JobInitialization` gets a child for each of them. At
+    /// other levels, and in Flink at any level, reports are only summed.
     pub fn span_detail_level(mut self, detail: SpanDetailLevel) -> Self {
         self.detail = detail;
         self
@@ -106,8 +111,9 @@ impl CheckpointStatsTracker {
 
     /// Returns a builder of a tracker that keeps the last `history_size` checkpoints.
     ///
-    /// The history includes checkpoints in progress. Flink's option is `web.checkpoints.history`, whose
-    /// default is 10. With 0, the tracker keeps only the checkpoints in progress and the latest ones.
+    /// The history includes checkpoints in progress. Flink's option is `web.checkpoints.history`,
+    /// whose default is 10. With 0, the tracker keeps only the checkpoints in progress and the
+    /// latest ones.
     pub fn builder(history_size: usize) -> CheckpointStatsTrackerBuilder {
         CheckpointStatsTrackerBuilder { history_size, detail: SpanDetailLevel::default() }
     }

@@ -16,7 +16,10 @@ use super::problem::Problem;
 /// use flink_traces_runtime::Configuration;
 /// use flink_traces_runtime::config::{SPAN_DETAIL_LEVEL, SpanDetailLevel};
 ///
-/// let configuration = Configuration::from_pairs([("traces.checkpoint.span-detail-level", "children_spans_per_task")]);
+/// let configuration = Configuration::from_pairs([(
+///     "traces.checkpoint.span-detail-level",
+///     "children_spans_per_task",
+/// )]);
 /// let level = configuration.get(&SPAN_DETAIL_LEVEL)?;
 /// assert_eq!(level, Some(SpanDetailLevel::ChildrenSpansPerTask));
 /// # Ok::<_, flink_traces_api::ConfigError>(())

@@ -118,7 +118,8 @@ pub(crate) trait SignalKeys {
     /// Returns the classes that `registry` has for this signal, sorted.
     fn classes(self, registry: &Registry) -> Vec<&'static str>;
 
-    /// Returns the options of the reporters that `class` creates, or `None` if the class is unknown.
+    /// Returns the options of the reporters that `class` creates, or `None` if the class is
+    /// unknown.
     fn options(self, registry: &Registry, class: &str) -> Option<&'static [OptionDoc]>;
 }
 
@@ -166,11 +167,18 @@ impl SignalKeys for Signal {
 /// let mut registry = Registry::new();
 /// flink_traces_log::register(&mut registry);
 /// let configuration = Configuration::from_pairs([
-///     ("traces.reporter.log.factory.class", "org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory"),
+///     (
+///         "traces.reporter.log.factory.class",
+///         "org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory",
+///     ),
 ///     ("traces.reporter.other.factory.class", "no.such.Factory"),
 /// ]);
 /// let (setups, problems) = discover(&configuration, &registry);
-/// assert!(problems.iter().any(|problem| problem.key.as_deref() == Some("traces.reporter.other.factory.class")));
+/// assert!(
+///     problems
+///         .iter()
+///         .any(|problem| problem.key.as_deref() == Some("traces.reporter.other.factory.class"))
+/// );
 /// # let _ = setups;
 /// ```
 pub fn discover(configuration: &Configuration, registry: &Registry) -> (Vec<ReporterSetup>, Vec<Problem>) {

@@ -47,15 +47,17 @@ const GRACE: Duration = Duration::from_secs(1);
 ///
 /// let mut registry = Registry::new();
 /// flink_traces_log::register(&mut registry);
-/// let configuration = Configuration::from_pairs([
-///     ("traces.reporter.log.factory.class", "org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory"),
-/// ]);
+/// let configuration = Configuration::from_pairs([(
+///     "traces.reporter.log.factory.class",
+///     "org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory",
+/// )]);
 /// let (setups, problems) = discover(&configuration, &registry);
 /// assert!(problems.is_empty());
 /// let (dispatcher, problems) = Dispatcher::start(setups, &registry, Arc::new(SystemClock), ".");
 /// assert!(problems.is_empty());
 ///
-/// MetricGroup::job_manager(&dispatcher, "host-1").add_span(Span::builder("com.example.Engine", "Startup"));
+/// MetricGroup::job_manager(&dispatcher, "host-1")
+///     .add_span(Span::builder("com.example.Engine", "Startup"));
 ///
 /// for reporter in dispatcher.shutdown(Duration::from_secs(10)) {
 ///     assert_eq!((reporter.emitted, reporter.delivered), (1, 1));

@@ -14,15 +14,18 @@ use crate::setters::setters;
 /// A group adds its variables to each record. The group of a job also adds the attribute `jobId`.
 /// As in Flink, the root is a JobManager or a TaskManager.
 ///
-/// | group | logical scope | variables besides those of its parents |
-/// |---|---|---|
-/// | [`job_manager`](Self::job_manager) | `jobmanager` | `host` |
-/// | its [`add_job`](Self::add_job) | `jobmanager.job` | `job_id`, `job_name` |
-/// | its [`add_coordinator`](Self::add_coordinator) | `jobmanager.job.operator` | `task_id`, `task_name`, `operator_id`, `operator_name` |
-/// | [`task_manager`](Self::task_manager) | `taskmanager` | `host`, `tm_id` |
-/// | its [`add_job`](Self::add_job) | `taskmanager.job` | `job_id`, `job_name` |
-/// | its [`add_task`](Self::add_task) | `taskmanager.job.task` | `task_id`, `task_name`, `task_attempt_id`, `task_attempt_num`, `subtask_index` |
-/// | its [`add_operator`](Self::add_operator) | `taskmanager.job.task.operator` | `operator_id`, `operator_name` |
+/// The groups, with their logical scopes and the variables that they add to those of their parents:
+///
+/// - [`job_manager`](Self::job_manager): scope `jobmanager`, variable `host`
+///   - [`add_job`](Self::add_job): scope `jobmanager.job`, variables `job_id`, `job_name`
+///     - [`add_coordinator`](Self::add_coordinator): scope `jobmanager.job.operator`, variables
+///       `task_id`, `task_name`, `operator_id`, `operator_name`
+/// - [`task_manager`](Self::task_manager): scope `taskmanager`, variables `host`, `tm_id`
+///   - [`add_job`](Self::add_job): scope `taskmanager.job`, variables `job_id`, `job_name`
+///     - [`add_task`](Self::add_task): scope `taskmanager.job.task`, variables `task_id`,
+///       `task_name`, `task_attempt_id`, `task_attempt_num`, `subtask_index`
+///       - [`add_operator`](Self::add_operator): scope `taskmanager.job.task.operator`, variables
+///         `operator_id`, `operator_name`
 ///
 /// A group is a cheap handle that any thread can use. Adding a record never waits for a reporter.
 ///
@@ -56,7 +59,8 @@ use crate::setters::setters;
 /// }
 /// # let registry = flink_traces_api::Registry::new();
 /// # let clock = std::sync::Arc::new(flink_traces_api::SystemClock);
-/// # let (dispatcher, _) = flink_traces_runtime::Dispatcher::start(Vec::new(), &registry, clock, ".");
+/// # use flink_traces_runtime::Dispatcher;
+/// # let (dispatcher, _) = Dispatcher::start(Vec::new(), &registry, clock, ".");
 /// # let task_manager = MetricGroup::task_manager(&dispatcher, "host-2", "tm-1");
 /// # let metric_group = task_manager.add_job("5c4b", "orders");
 /// # MyFunction { metric_group }.do_something(1_795_230_917_019, 1_795_230_917_430);

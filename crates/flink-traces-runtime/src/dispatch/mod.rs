@@ -1,8 +1,8 @@
 //! Metric groups, the dispatcher, reporter queues and accounts.
 //!
 //! ```text
-//! MetricGroup ──▶ Dispatcher ──▶ one ReporterQueue for each reporter ──▶ worker thread ──▶ report(batch)
-//!                                filter, bounded queue
+//! MetricGroup ──▶ Dispatcher ──▶ filter ──▶ bounded queue ──▶ worker thread ──▶ report(batch)
+//!                                └────────────────── for each reporter ──────────────────┘
 //! ```
 //!
 //! An engine adds records to [`MetricGroup`]s. The [`Dispatcher`] copies them to the queue of each

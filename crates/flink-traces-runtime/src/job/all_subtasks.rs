@@ -87,7 +87,8 @@ impl ExecutionState {
 /// use flink_traces_runtime::job::{AllSubtasksTracker, ExecutionAttemptId, ExecutionState};
 ///
 /// let mut tracker = AllSubtasksTracker::default();
-/// let attempt = ExecutionAttemptId { job_vertex_id: "a0".into(), subtask_index: 0, attempt_number: 0 };
+/// let attempt =
+///     ExecutionAttemptId { job_vertex_id: "a0".into(), subtask_index: 0, attempt_number: 0 };
 /// assert_eq!(tracker.report(&attempt, ExecutionState::Scheduled, 1_000), None);
 /// // Add the event to the job's metric group.
 /// let event = tracker.report(&attempt, ExecutionState::Running, 1_250);

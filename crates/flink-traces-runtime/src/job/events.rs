@@ -38,8 +38,8 @@ pub struct JobFailure {
     pub ts_millis: i64,
     /// `true` if the job restarts; `false` if it ends.
     pub can_restart: bool,
-    /// `true` if the failure concerns the whole job; `None` if the scheduler does not distinguish, as
-    /// Flink's Adaptive scheduler.
+    /// `true` if the failure concerns the whole job; `None` if the scheduler does not distinguish,
+    /// as Flink's Adaptive scheduler.
     pub is_global: Option<bool>,
     /// The keys and values from failure enrichers.
     pub labels: Vec<(String, String)>,
@@ -79,9 +79,9 @@ impl JobFailure {
 ///
 /// Add it to the job's [`MetricGroup`](crate::MetricGroup).
 ///
-/// Mirrors the event that `JobFailureMetricReporter` reports in Flink 2.2 and later. Extensions, which
-/// `compatibility: flink` hides, are the cause, task and host, and the severity: `ERROR` if the job
-/// ends, else `WARN`.
+/// Mirrors the event that `JobFailureMetricReporter` reports in Flink 2.2 and later. Extensions,
+/// which `compatibility: flink` hides, are the cause, task and host, and the severity: `ERROR` if
+/// the job ends, else `WARN`.
 pub fn job_failure_event(failure: &JobFailure) -> EventBuilder {
     let mut event = system_event(FAILURE_REPORTER, "JobFailureEvent", failure.ts_millis)
         .attribute("canRestart", text_of(failure.can_restart))
@@ -123,10 +123,11 @@ pub enum AllSubtasksStatus {
 
 /// Builds the event `AllSubtasksStatusChangeEvent`.
 ///
-/// Add it to the [`MetricGroup`](crate::MetricGroup) of a streaming job when all its subtasks run, and
-/// when one of them was canceled or failed after that.
+/// Add it to the [`MetricGroup`](crate::MetricGroup) of a streaming job when all its subtasks run,
+/// and when one of them was canceled or failed after that.
 ///
-/// Mirrors the event that `AllSubTasksRunningOrFinishedStateTimeMetrics` reports in Flink 2.2 and later.
+/// Mirrors the event that `AllSubTasksRunningOrFinishedStateTimeMetrics` reports in Flink 2.2 and
+/// later.
 pub fn all_subtasks_status_change_event(status: AllSubtasksStatus, ts_millis: i64) -> EventBuilder {
     let name = match status {
         AllSubtasksStatus::AllRunningOrFinished => "ALL_RUNNING_OR_FINISHED",

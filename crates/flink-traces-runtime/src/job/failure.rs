@@ -26,8 +26,8 @@ pub struct FailureHandlingResult<'a> {
     pub labels: &'a [(String, String)],
     /// `true` if the job restarts; `false` if it ends.
     pub can_restart: bool,
-    /// `true` if the failure concerns the whole job; `None` if the scheduler does not distinguish, as
-    /// Flink's Adaptive scheduler.
+    /// `true` if the failure concerns the whole job; `None` if the scheduler does not distinguish,
+    /// as Flink's Adaptive scheduler.
     pub is_global_failure: Option<bool>,
 }
 
@@ -75,16 +75,19 @@ impl DeployedTask {
 
 /// Builds an event `JobFailureEvent` for each failure that a job's scheduler handles.
 ///
-/// Flink's `JobFailureMetricReporter`. The cause, task and host of the event are extensions. For the
-/// latter two, the tracker keeps one [`DeployedTask`] for each subtask of the job.
+/// Flink's `JobFailureMetricReporter`. The cause, task and host of the event are extensions. For
+/// the latter two, the tracker keeps one [`DeployedTask`] for each subtask of the job.
 ///
 /// # Examples
 ///
 /// ```
-/// use flink_traces_runtime::job::{DeployedTask, ExecutionAttemptId, FailureHandlingResult, JobFailureTracker};
+/// use flink_traces_runtime::job::{
+///     DeployedTask, ExecutionAttemptId, FailureHandlingResult, JobFailureTracker,
+/// };
 ///
 /// let mut tracker = JobFailureTracker::default();
-/// let attempt = ExecutionAttemptId { job_vertex_id: "a0".into(), subtask_index: 0, attempt_number: 0 };
+/// let attempt =
+///     ExecutionAttemptId { job_vertex_id: "a0".into(), subtask_index: 0, attempt_number: 0 };
 /// let task = DeployedTask::default()
 ///     .with_task_name("map (1/1)".to_owned())
 ///     .with_endpoint("worker-3:6122".to_owned());
@@ -117,8 +120,8 @@ impl JobFailureTracker {
     /// Builds the event of a failure that the scheduler handled. Mirrors `reportJobFailure`.
     ///
     /// Call it when the labels are available, and add the event to the job's
-    /// [`MetricGroup`](crate::MetricGroup). The event has no task and no host if the attempt is not the
-    /// last one of its subtask.
+    /// [`MetricGroup`](crate::MetricGroup). The event has no task and no host if the attempt is not
+    /// the last one of its subtask.
     pub fn report_failure(&self, failure: &FailureHandlingResult<'_>) -> EventBuilder {
         let task =
             failure.failed_execution.and_then(|attempt| self.deployed_task(attempt)).cloned().unwrap_or_default();

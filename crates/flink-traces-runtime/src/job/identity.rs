@@ -4,9 +4,9 @@ use flink_traces_api::Identity;
 
 /// The identity of a job, from which the ids of its spans follow.
 ///
-/// Two sources that give the same identity, checkpoint id and trigger timestamp produce the same ids.
-/// An engine, an observer of it and a replay of a recording therefore report one span, not three.
-/// In Flink, ids are random.
+/// Two sources that give the same identity, checkpoint id and trigger timestamp produce the same
+/// ids. An engine, an observer of it and a replay of a recording therefore report one span, not
+/// three. In Flink, ids are random.
 // Exhaustive: the ids are hashes of exactly these fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobIdentity<'a> {

@@ -75,8 +75,8 @@ impl ClusterInfo {
 
 /// The tracked jobs of an engine, served like a Flink cluster.
 ///
-/// Behind a server of `flink-rest`, every client of Flink's REST API can read them:
-/// Flink's command line, its web UI, and the program `flink-traces`.
+/// Behind a server of `flink-rest`, every client of Flink's REST API can read them: Flink's command
+/// line, its web UI, and the program `flink-traces`.
 ///
 /// The cluster serves `/config`, `/overview`, `/applications`, `/jobs` and `/jobs/overview`. For
 /// each job, it serves the details, status, plan, configuration, exceptions, vertices, subtasks,
@@ -100,13 +100,16 @@ impl ClusterInfo {
 /// use flink_traces_runtime::job::JobStatus;
 /// use flink_traces_runtime::rest::{ClusterInfo, JobInfo, JobVertex, TrackedCluster, TrackedJob};
 ///
-/// let checkpoints: CheckpointConfigInfo = serde_json::from_str(r#"{"mode":"exactly_once","interval":60000}"#)?;
+/// let checkpoints: CheckpointConfigInfo =
+///     serde_json::from_str(r#"{"mode":"exactly_once","interval":60000}"#)?;
 /// let vertices = vec![JobVertex::new("cbc357ccb763df2852fee8c4fc7d55f2", "map", 4)];
-/// let info = JobInfo::new("0a4480b1aa43ca25b4801a22462f387a", "word count", vertices, checkpoints);
+/// let info =
+///     JobInfo::new("0a4480b1aa43ca25b4801a22462f387a", "word count", vertices, checkpoints);
 /// let tracker = Arc::new(CheckpointStatsTracker::new(10));
 /// let job = Arc::new(TrackedJob::new(info, tracker, JobStatus::Created, 1_795_230_917_019)?);
 ///
-/// let cluster = TrackedCluster::new(ClusterInfo::new("2.3.0", "my engine 1.0"), Arc::new(SystemClock));
+/// let cluster =
+///     TrackedCluster::new(ClusterInfo::new("2.3.0", "my engine 1.0"), Arc::new(SystemClock));
 /// cluster.add_job(job.clone());
 /// job.report_status(JobStatus::Running, 1_795_230_917_430);
 /// assert_eq!(job.status(), JobStatus::Running);

@@ -1,4 +1,4 @@
-//! What the dispatcher logs, on whatever thread.
+//! The log of the dispatcher, on any thread.
 
 use std::fmt::{Debug, Write};
 use std::sync::{Mutex, Once};
@@ -39,13 +39,13 @@ impl Visit for Line {
     }
 }
 
-/// Begins to keep what is logged.
+/// Starts to capture the log.
 pub(crate) fn capture() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| tracing::subscriber::set_global_default(Log).unwrap());
 }
 
-/// What was logged of the reporter `name`, one line each.
+/// Returns the log lines of the reporter `name`.
 pub(crate) fn lines_of(name: &str) -> String {
     let reporter = format!("reporter={name}");
     let lines = LINES.lock().unwrap();

@@ -1,10 +1,10 @@
-//! What the dispatcher does with reporters of every temper, and that it counts all of it.
+//! The dispatcher with well-behaved and misbehaving reporters, and the accounts of all of them.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
+mod harness;
 mod log;
 mod model;
-mod rig;
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
@@ -19,7 +19,7 @@ use flink_traces_api::{ConfigError, Event, ReportError, Span, SystemClock};
 use flink_traces_runtime::dispatch::DropReason;
 use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, ReporterStats, discover};
 
-use rig::{CLASS, Gate, LONG, Rig, Script, registry};
+use harness::{CLASS, Gate, Harness, LONG, Script, registry};
 
 fn shown(accounts: &[ReporterStats]) -> String {
     let mut text = String::new();
@@ -37,7 +37,7 @@ fn shown(accounts: &[ReporterStats]) -> String {
     text
 }
 
-/// A reporter that waits at `gate` with each batch.
+/// Creates a reporter that waits at `gate` with each batch.
 fn gated(script: Script, gate: &Gate) -> Script {
     let gate = gate.clone();
     script.report(move |_, _| {
@@ -47,21 +47,21 @@ fn gated(script: Script, gate: &Gate) -> Script {
 }
 
 #[test]
-fn spans_are_counted_with_their_children_and_filtered_ones_apart() {
-    let rig = Rig::start([
+fn spans_count_with_children_and_filtered_apart() {
+    let harness = Harness::start([
         Script::traces("all"),
         Script::traces("some").option("filter.includes", "jobmanager:keep*").option("filter.excludes", "*:keep-not"),
         Script::traces("none").option("filter.includes", "taskmanager"),
         Script::events("events").option("filter.excludes", "*:*tick"),
     ]);
     for (name, units) in [("keep", 1), ("leave", 2), ("keep-not", 3), ("keep-too", 4)] {
-        rig.add_span(name, units);
-        rig.add_event(name);
+        harness.add_span(name, units);
+        harness.add_event(name);
     }
-    rig.add_event("tick");
-    assert!(rig.dispatcher.flush(LONG));
-    assert_eq!(rig.destination("all").seen().names, ["keep", "leave", "keep-not", "keep-too"]);
-    assert_eq!(rig.destination("some").seen().names, ["keep", "keep-too"]);
+    harness.add_event("tick");
+    assert!(harness.dispatcher.flush(LONG));
+    assert_eq!(harness.destination("all").seen().names, ["keep", "leave", "keep-not", "keep-too"]);
+    assert_eq!(harness.destination("some").seen().names, ["keep", "keep-too"]);
     expect![[r#"
         traces all: 10 emitted = 10 delivered + 0 rejected + 0 dropped + 0 queued
         traces none: 0 emitted = 0 delivered + 0 rejected + 0 dropped + 0 queued
@@ -71,30 +71,30 @@ fn spans_are_counted_with_their_children_and_filtered_ones_apart() {
         events events: 4 emitted = 4 delivered + 0 rejected + 0 dropped + 0 queued
           filtered: 1
     "#]]
-    .assert_eq(&shown(&rig.finish(LONG)));
+    .assert_eq(&shown(&harness.finish(LONG)));
 }
 
 #[test]
-fn without_reporters_everything_is_at_once_done() {
-    let rig = Rig::start([]);
-    rig.add_spans(3);
-    rig.add_event("event");
-    assert!(rig.dispatcher.flush(Duration::ZERO));
-    assert_eq!(rig.finish(Duration::ZERO), []);
+fn no_reporters_flush_at_once() {
+    let harness = Harness::start([]);
+    harness.add_spans(3);
+    harness.add_event("event");
+    assert!(harness.dispatcher.flush(Duration::ZERO));
+    assert_eq!(harness.finish(Duration::ZERO), []);
 }
 
-/// Scenario: one reporter misbehaves while another one works. Guarantees: the other one has everything, and whoever reports was
-/// never held up, for else this test would not end.
+/// Scenario: one reporter misbehaves while another works. Guarantees: the other one gets
+/// everything. The caller never waits, because otherwise this test would not end.
 #[test]
-fn a_bad_reporter_harms_neither_another_nor_the_caller() {
+fn bad_reporter_affects_no_other_and_no_caller() {
     let bad = || Script::traces("bad").option("queue.size", 10);
     let check = |gate: &Gate, bad: Script, queued: u64, error: Option<&str>| {
-        let rig = Rig::start([bad, Script::traces("good")]);
-        rig.add_span("first", 2);
-        rig.destination("bad").wait(|seen| !seen.batches.is_empty());
-        rig.add_spans(1_000);
-        rig.destination("good").wait(|seen| seen.arrived == 1_002);
-        let accounts = rig.finish(Duration::ZERO);
+        let harness = Harness::start([bad, Script::traces("good")]);
+        harness.add_span("first", 2);
+        harness.destination("bad").wait(|seen| !seen.batches.is_empty());
+        harness.add_spans(1_000);
+        harness.destination("good").wait(|seen| seen.arrived == 1_002);
+        let accounts = harness.finish(Duration::ZERO);
         let bad = &accounts[0];
         assert_eq!((bad.name.as_str(), bad.emitted, bad.queued), ("bad", 1_002, queued));
         assert_eq!(bad.last_error.as_deref(), error);
@@ -121,30 +121,31 @@ fn a_bad_reporter_harms_neither_another_nor_the_caller() {
     );
 }
 
-/// Guarantees: one line when it begins and one when half of the queue is free again, however often it is full in between.
+/// Guarantees: the log has one line when the queue is full and one when half of it is free again,
+/// even if it was full in between.
 #[test]
-fn what_does_not_fit_into_the_queue_is_dropped_counted_and_logged_once() {
+fn full_queue_drops_counts_and_logs_once() {
     log::capture();
     let gate = Gate::default();
-    let rig = Rig::start([gated(Script::traces("narrow").option("queue.size", 4), &gate)]);
+    let harness = Harness::start([gated(Script::traces("narrow").option("queue.size", 4), &gate)]);
     for passed in [0, 3] {
-        rig.add_spans(1);
+        harness.add_spans(1);
         gate.wait_for(passed + 1);
-        // Three of them fit beside the one that the reporter holds.
-        rig.add_spans(8);
-        assert!(!rig.dispatcher.flush(Duration::ZERO));
-        assert_eq!(rig.account("narrow").queued, 4);
+        // Three of them fit besides the one that the reporter holds.
+        harness.add_spans(8);
+        assert!(!harness.dispatcher.flush(Duration::ZERO));
+        assert_eq!(harness.account("narrow").queued, 4);
         gate.let_pass(passed + 1);
         gate.wait_for(passed + 2);
-        // Now it holds three, and one fits.
-        rig.add_spans(3);
+        // The reporter now holds three, and one fits.
+        harness.add_spans(3);
         gate.let_pass(passed + 3);
-        assert!(rig.dispatcher.flush(LONG));
+        assert!(harness.dispatcher.flush(LONG));
     }
     expect![[r#"
         traces narrow: 24 emitted = 10 delivered + 0 rejected + 14 dropped (queue full 14) + 0 queued
     "#]]
-    .assert_eq(&shown(&rig.finish(LONG)));
+    .assert_eq(&shown(&harness.finish(LONG)));
     expect![[r#"
         WARN message=queue full, dropping records signal=traces reporter=narrow capacity=4
         INFO message=queue has room again signal=traces reporter=narrow dropped=7
@@ -154,116 +155,117 @@ fn what_does_not_fit_into_the_queue_is_dropped_counted_and_logged_once() {
     .assert_eq(&log::lines_of("narrow"));
 }
 
-/// Guarantees: a tree larger than the whole queue is not shut out for ever. It passes whole as soon as there is any room.
+/// Guarantees: a tree larger than the whole queue is queued whole as soon as there is any room.
 #[test]
-fn a_tree_larger_than_the_queue_passes_when_there_is_room() {
+fn oversized_tree_passes_when_there_is_room() {
     let gate = Gate::default();
-    let rig = Rig::start([gated(Script::traces("narrow").option("queue.size", 4), &gate)]);
-    rig.add_span("small", 1);
+    let harness = Harness::start([gated(Script::traces("narrow").option("queue.size", 4), &gate)]);
+    harness.add_span("small", 1);
     gate.wait_for(1);
-    rig.add_span("large", 100);
-    rig.add_span("too late", 1);
-    assert_eq!(rig.account("narrow").queued, 101);
+    harness.add_span("large", 100);
+    harness.add_span("too late", 1);
+    assert_eq!(harness.account("narrow").queued, 101);
     gate.open();
-    assert!(rig.dispatcher.flush(LONG));
-    rig.add_span("large again", 100);
-    assert!(rig.dispatcher.flush(LONG));
-    assert_eq!(rig.destination("narrow").seen().names, ["small", "large", "large again"]);
+    assert!(harness.dispatcher.flush(LONG));
+    harness.add_span("large again", 100);
+    assert!(harness.dispatcher.flush(LONG));
+    assert_eq!(harness.destination("narrow").seen().names, ["small", "large", "large again"]);
     expect![[r#"
         traces narrow: 202 emitted = 201 delivered + 0 rejected + 1 dropped (queue full 1) + 0 queued
     "#]]
-    .assert_eq(&shown(&rig.finish(LONG)));
+    .assert_eq(&shown(&harness.finish(LONG)));
 }
 
 #[test]
-fn batches_have_a_bound_in_records_and_in_spans() {
+fn batches_are_bounded_in_records_and_spans() {
     let gate = Gate::default();
-    let rig = Rig::start([gated(Script::traces("spans"), &gate), gated(Script::events("events"), &gate)]);
-    rig.add_event("first");
+    let harness = Harness::start([gated(Script::traces("spans"), &gate), gated(Script::events("events"), &gate)]);
+    harness.add_event("first");
     gate.wait_for(1);
-    (0..5_000).for_each(|_| rig.add_event("event"));
-    rig.add_span("first", 1);
+    (0..5_000).for_each(|_| harness.add_event("event"));
+    harness.add_span("first", 1);
     gate.wait_for(2);
-    (0..5).for_each(|_| rig.add_span("tree", 10_000));
+    (0..5).for_each(|_| harness.add_span("tree", 10_000));
     gate.open();
-    assert!(rig.dispatcher.flush(LONG));
-    assert_eq!(rig.destination("events").seen().batches, [(1, 1), (2048, 2048), (2048, 2048), (904, 904)]);
-    assert_eq!(rig.destination("spans").seen().batches, [(1, 1), (2, 20_000), (2, 20_000), (1, 10_000)]);
-    rig.finish(LONG);
+    assert!(harness.dispatcher.flush(LONG));
+    assert_eq!(harness.destination("events").seen().batches, [(1, 1), (2048, 2048), (2048, 2048), (904, 904)]);
+    assert_eq!(harness.destination("spans").seen().batches, [(1, 1), (2, 20_000), (2, 20_000), (1, 10_000)]);
+    harness.finish(LONG);
 }
 
 #[test]
 fn flush_waits_for_every_reporter() {
     let gates = [Gate::default(), Gate::default()];
-    let rig = Rig::start([gated(Script::traces("spans"), &gates[0]), gated(Script::events("events"), &gates[1])]);
-    rig.add_span("span", 1);
-    rig.add_event("event");
+    let harness =
+        Harness::start([gated(Script::traces("spans"), &gates[0]), gated(Script::events("events"), &gates[1])]);
+    harness.add_span("span", 1);
+    harness.add_event("event");
     thread::scope(|scope| {
-        let flushing = scope.spawn(|| rig.dispatcher.flush(Duration::MAX));
+        let flushing = scope.spawn(|| harness.dispatcher.flush(Duration::MAX));
         for gate in &gates {
             gate.wait_for(1);
-            assert!(!rig.dispatcher.flush(Duration::ZERO));
+            assert!(!harness.dispatcher.flush(Duration::ZERO));
             assert!(!flushing.is_finished());
             gate.open();
         }
         assert!(flushing.join().unwrap());
     });
-    assert_eq!((rig.account("spans").delivered, rig.account("events").delivered), (1, 1));
-    rig.finish(LONG);
+    assert_eq!((harness.account("spans").delivered, harness.account("events").delivered), (1, 1));
+    harness.finish(LONG);
 }
 
-/// Scenario: before a batch is settled the next span is there, so that the queue never runs empty. Guarantees: flush waits for what
-/// came before it, and for no more.
+/// Scenario: the next span always arrives before a batch is finalized, so the queue is never empty.
+/// Guarantees: a flush waits only for earlier spans.
 #[test]
-fn flush_ends_while_others_go_on_reporting() {
-    let (rig, enough) = (Arc::<OnceLock<Arc<Rig>>>::default(), Arc::new(AtomicBool::new(false)));
-    let (own, has_enough) = (rig.clone(), enough.clone());
+fn flush_ends_while_others_add() {
+    let (harness, enough) = (Arc::<OnceLock<Arc<Harness>>>::default(), Arc::new(AtomicBool::new(false)));
+    let (own, has_enough) = (harness.clone(), enough.clone());
     let script = Script::traces("busy").report(move |_, _| {
         if !has_enough.load(Ordering::Relaxed) {
             own.get().unwrap().add_span("next", 1);
         }
         Ok(())
     });
-    let rig = rig.get_or_init(|| Arc::new(Rig::start([script])));
+    let harness = harness.get_or_init(|| Arc::new(Harness::start([script])));
     for number in 1..=100 {
-        rig.add_span("span", 1);
-        assert!(rig.dispatcher.flush(LONG));
-        let names = rig.destination("busy").seen().names;
+        harness.add_span("span", 1);
+        assert!(harness.dispatcher.flush(LONG));
+        let names = harness.destination("busy").seen().names;
         assert_eq!(names.iter().filter(|name| *name == "span").count(), number);
-        assert_eq!(rig.dispatcher.stats()[0].dropped_total(), 0);
+        assert_eq!(harness.dispatcher.stats()[0].dropped_total(), 0);
     }
     enough.store(true, Ordering::Relaxed);
-    rig.finish(LONG);
+    harness.finish(LONG);
 }
 
 #[test]
-fn what_was_dropped_needs_no_waiting_for() {
-    let rig = Rig::start([Script::traces("failing")
+fn flush_ignores_dropped_records() {
+    let harness = Harness::start([Script::traces("failing")
         .report(|batch, _| Err(ReportError::from_dropped(batch.units as usize, true, "connection refused")))]);
-    rig.add_spans(7);
-    assert!(rig.dispatcher.flush(LONG));
-    assert_eq!(rig.account("failing").dropped_by(DropReason::GivenUp), 7);
-    rig.finish(LONG);
+    harness.add_spans(7);
+    assert!(harness.dispatcher.flush(LONG));
+    assert_eq!(harness.account("failing").dropped_by(DropReason::GivenUp), 7);
+    harness.finish(LONG);
 }
 
 #[test]
-fn a_failed_report_is_counted_as_it_says() {
+fn failed_report_counts_as_its_error_says() {
     let check = |rejected, lost, expected: [u64; 3]| {
-        let rig = Rig::start([Script::traces("r").report(move |_, _| {
+        let harness = Harness::start([Script::traces("r").report(move |_, _| {
             Err(ReportError::from_rejected(rejected, "invalid").and(ReportError::from_dropped(lost, true, "late")))
         })]);
-        rig.add_span("tree", 5);
-        assert!(rig.dispatcher.flush(LONG));
-        let stats = rig.account("r");
+        harness.add_span("tree", 5);
+        assert!(harness.dispatcher.flush(LONG));
+        let stats = harness.account("r");
         let counts = [stats.delivered, stats.rejected, stats.dropped_by(DropReason::GivenUp)];
         assert_eq!((counts, stats.failures), (expected, 1), "{rejected} rejected, {lost} dropped");
-        rig.finish(LONG);
+        harness.finish(LONG);
     };
     check(0, 0, [5, 0, 0]);
     check(2, 0, [3, 2, 0]);
     check(0, 2, [3, 0, 2]);
     check(2, 3, [0, 2, 3]);
-    // What cannot be: more than there was.
+    // Counts that exceed the batch are impossible.
     check(9, 0, [0, 5, 0]);
     check(0, 9, [0, 0, 5]);
     check(3, 9, [0, 3, 2]);
@@ -272,24 +274,24 @@ fn a_failed_report_is_counted_as_it_says() {
 }
 
 #[test]
-fn failing_is_logged_when_it_begins_and_when_it_ends() {
+fn failure_is_logged_at_start_and_end() {
     log::capture();
     let mut calls = 0;
-    let rig = Rig::start([Script::events("moody").report(move |_, _| {
+    let harness = Harness::start([Script::events("moody").report(move |_, _| {
         calls += 1;
         let refused = std::io::Error::other(Chain("no route", Some(Box::new(Chain("cable cut", None)))));
         if [2, 3, 6].contains(&calls) { Err(ReportError::from_dropped(1, true, refused)) } else { Ok(()) }
     })]);
     for _ in 0..7 {
-        rig.add_event("event");
-        assert!(rig.dispatcher.flush(LONG));
+        harness.add_event("event");
+        assert!(harness.dispatcher.flush(LONG));
     }
     expect![[r#"
         events moody: 7 emitted = 4 delivered + 0 rejected + 3 dropped (given up 3) + 0 queued
           failures: 3
           last error: 0 rejected, 1 dropped: no route: cable cut
     "#]]
-    .assert_eq(&shown(&rig.finish(LONG)));
+    .assert_eq(&shown(&harness.finish(LONG)));
     expect![[r#"
         WARN message=reporter failing signal=events reporter=moody error="0 rejected, 1 dropped: no route: cable cut"
         INFO message=reporter recovered signal=events reporter=moody
@@ -315,9 +317,10 @@ impl std::error::Error for Chain {
     }
 }
 
-/// Scenario: foreign code panics wherever it can. Guarantees: nothing hangs, all is counted, the reporter is not called again.
+/// Scenario: foreign code panics wherever it can. Guarantees: nothing hangs, everything is counted,
+/// and the reporter is not called again.
 #[test]
-fn whatever_panics_the_account_is_right() {
+fn account_balances_after_any_panic() {
     #[derive(Debug)]
     struct Undroppable;
     impl Drop for Undroppable {
@@ -333,30 +336,30 @@ fn whatever_panics_the_account_is_right() {
     impl std::error::Error for Undroppable {}
 
     let check = |script: Script, delivered: u64, error: &str| {
-        let rig = Rig::start([script]);
-        rig.add_span("first", 3);
-        assert!(rig.dispatcher.flush(LONG));
-        rig.destination("r").wait(|seen| seen.is_gone);
-        rig.add_span("second", 4);
-        assert!(rig.dispatcher.flush(LONG));
-        let stats = rig.account("r");
+        let harness = Harness::start([script]);
+        harness.add_span("first", 3);
+        assert!(harness.dispatcher.flush(LONG));
+        harness.destination("r").wait(|seen| seen.is_gone);
+        harness.add_span("second", 4);
+        assert!(harness.dispatcher.flush(LONG));
+        let stats = harness.account("r");
         assert_eq!((stats.delivered, stats.dropped_by(DropReason::Panicked)), (delivered, 7 - delivered), "{error}");
         assert_eq!(stats.last_error.as_deref(), Some(error));
-        let seen = rig.destination("r").seen();
+        let seen = harness.destination("r").seen();
         assert_eq!((seen.batches.len(), seen.closes), (1, 0));
-        rig.dispatcher.shutdown(LONG);
+        harness.dispatcher.shutdown(LONG);
     };
     let panics = |panic: fn() -> Result<(), ReportError>| Script::traces("r").report(move |_, _| panic());
     check(panics(|| panic!("a {}", "text")), 0, "panicked: a text");
     check(panics(|| panic!("literally")), 0, "panicked: literally");
     check(panics(|| panic_any(7)), 0, "panicked: no message");
     check(panics(|| panic_any(Undroppable)), 0, "panicked: no message");
-    // By then the batch is settled.
+    // The batch is finalized by then.
     check(panics(|| Err(ReportError::from_rejected(0, Undroppable))), 3, "panicked: in Drop");
 }
 
 #[test]
-fn an_error_that_cannot_be_told_is_counted() {
+fn panicking_error_text_is_counted() {
     #[derive(Debug)]
     struct Untellable;
     impl fmt::Display for Untellable {
@@ -366,21 +369,22 @@ fn an_error_that_cannot_be_told_is_counted() {
     }
     impl std::error::Error for Untellable {}
 
-    let rig = Rig::start([Script::traces("r").report(|_, _| Err(ReportError::from_dropped(1, true, Untellable)))]);
-    rig.add_span("tree", 3);
+    let harness =
+        Harness::start([Script::traces("r").report(|_, _| Err(ReportError::from_dropped(1, true, Untellable)))]);
+    harness.add_span("tree", 3);
     expect![[r#"
         traces r: 3 emitted = 2 delivered + 0 rejected + 1 dropped (given up 1) + 0 queued
           failures: 1
           last error: an error whose text panicked: in Display
     "#]]
-    .assert_eq(&shown(&rig.finish(LONG)));
+    .assert_eq(&shown(&harness.finish(LONG)));
 }
 
 #[test]
-fn reporters_that_cannot_be_made_are_problems_and_the_others_start() {
+fn failed_factory_is_problem_and_others_start() {
     let setup = |text: &'static str| move || Err(ConfigError::Setup(text.into()));
     let missing = || Err(ConfigError::Missing { key: "traces.reporter.a-missing.exporter.endpoint".to_owned() });
-    let rig = Rig::start([
+    let harness = Harness::start([
         Script::traces("a-missing").create(missing),
         Script::traces("b-good"),
         Script::traces("c-panics").create(|| panic!("no\nluck")),
@@ -388,7 +392,7 @@ fn reporters_that_cannot_be_made_are_problems_and_the_others_start() {
         Script::events("e-panics").create(|| panic_any(())),
         Script::events("f-good"),
     ]);
-    let problems: String = rig.problems.iter().map(|problem| format!("{problem}\n")).collect();
+    let problems: String = harness.problems.iter().map(|problem| format!("{problem}\n")).collect();
     expect![[r#"
         code: traces.reporter.a-missing.exporter.endpoint: is not set
         code: traces.reporter.c-panics: panicked: no\nluck
@@ -396,17 +400,17 @@ fn reporters_that_cannot_be_made_are_problems_and_the_others_start() {
         code: events.reporter.e-panics: panicked: no message
     "#]]
     .assert_eq(&problems);
-    rig.add_spans(2);
-    rig.add_event("event");
+    harness.add_spans(2);
+    harness.add_event("event");
     expect![[r#"
         traces b-good: 2 emitted = 2 delivered + 0 rejected + 0 dropped + 0 queued
         events f-good: 1 emitted = 1 delivered + 0 rejected + 0 dropped + 0 queued
     "#]]
-    .assert_eq(&shown(&rig.finish(LONG)));
+    .assert_eq(&shown(&harness.finish(LONG)));
 }
 
 #[test]
-fn an_unknown_class_is_a_problem_and_the_others_start() {
+fn unknown_class_is_problem_and_others_start() {
     let registry = registry([Script::traces("good")]);
     let configuration = Configuration::from_pairs([
         ("traces.reporter.bad.factory.class", CLASS),
@@ -426,15 +430,15 @@ fn an_unknown_class_is_a_problem_and_the_others_start() {
     .assert_eq(&shown(&dispatcher.shutdown(LONG)));
 }
 
-/// A name may hold what no thread's name may, and what no terminal should get to see.
+/// A name may contain characters that a thread's name must not, and that a terminal should not get.
 #[test]
-fn any_name_will_do() {
+fn any_reporter_name_works() {
     log::capture();
-    let rig = Rig::start([Script::traces("a\0b\u{1b}[31mü")]);
-    rig.add_spans(1);
+    let harness = Harness::start([Script::traces("a\0b\u{1b}[31mü")]);
+    harness.add_spans(1);
     let expected = "traces a\\u{0}b\\u{1b}[31mü: 1 emitted = 1 delivered + 0 rejected + 0 dropped + 0 queued\n";
-    assert_eq!(shown(&rig.finish(LONG)), expected);
-    rig.add_spans(1);
+    assert_eq!(shown(&harness.finish(LONG)), expected);
+    harness.add_spans(1);
     let expected = "WARN message=dispatcher shut down, dropping records signal=traces reporter=a\\u{0}b\\u{1b}[31mü\n";
     assert_eq!(log::lines_of("a\\u{0}b\\u{1b}[31mü"), expected);
 }
@@ -443,32 +447,32 @@ fn any_name_will_do() {
 fn shutdown_delivers_what_is_queued_and_closes_once() {
     log::capture();
     let gate = Gate::default();
-    let rig = Rig::start([gated(Script::traces("orderly"), &gate), gated(Script::events("too"), &gate)]);
-    rig.add_spans(2_000);
-    (0..2_000).for_each(|_| rig.add_event("event"));
+    let harness = Harness::start([gated(Script::traces("orderly"), &gate), gated(Script::events("too"), &gate)]);
+    harness.add_spans(2_000);
+    (0..2_000).for_each(|_| harness.add_event("event"));
     gate.open();
-    let accounts = rig.finish(Duration::MAX);
+    let accounts = harness.finish(Duration::MAX);
     expect![[r#"
         traces orderly: 2000 emitted = 2000 delivered + 0 rejected + 0 dropped + 0 queued
         events too: 2000 emitted = 2000 delivered + 0 rejected + 0 dropped + 0 queued
     "#]]
     .assert_eq(&shown(&accounts));
     for name in ["orderly", "too"] {
-        let seen = rig.destination(name).seen();
+        let seen = harness.destination(name).seen();
         assert_eq!((seen.closes, seen.is_gone), (1, true));
     }
 
-    // Afterwards everything still answers, and counts.
-    rig.add_span("late", 3);
-    rig.add_event("late");
-    rig.add_event("late");
-    assert!(rig.dispatcher.flush(Duration::ZERO));
+    // All calls still return and count.
+    harness.add_span("late", 3);
+    harness.add_event("late");
+    harness.add_event("late");
+    assert!(harness.dispatcher.flush(Duration::ZERO));
     expect![[r#"
         traces orderly: 2003 emitted = 2000 delivered + 0 rejected + 3 dropped (closed 3) + 0 queued
         events too: 2002 emitted = 2000 delivered + 0 rejected + 2 dropped (closed 2) + 0 queued
     "#]]
-    .assert_eq(&shown(&rig.finish(Duration::ZERO)));
-    assert_eq!(rig.destination("orderly").seen().closes, 1);
+    .assert_eq(&shown(&harness.finish(Duration::ZERO)));
+    assert_eq!(harness.destination("orderly").seen().closes, 1);
     expect![[r#"
         WARN message=dispatcher shut down, dropping records signal=traces reporter=orderly
         WARN message=dispatcher shut down, dropping records signal=events reporter=too
@@ -476,25 +480,25 @@ fn shutdown_delivers_what_is_queued_and_closes_once() {
     .assert_eq(&(log::lines_of("orderly") + &log::lines_of("too")));
 }
 
-/// Scenario: no time is left at the shutdown, and the reporter heeds its deadline. Guarantees: it is closed, and all that it did not
-/// get to is counted.
+/// Scenario: the shutdown has no time, and the reporter respects its deadline. Guarantees: it is
+/// closed, and the remaining records are counted.
 #[test]
-fn shutdown_out_of_time_counts_what_nobody_got_to() {
+fn expired_shutdown_counts_remaining_records() {
     log::capture();
-    let rig = Rig::start([Script::traces("patient").report(|batch, deadline| {
+    let harness = Harness::start([Script::traces("patient").report(|batch, deadline| {
         assert!(!deadline.sleep(LONG));
         Err(ReportError::from_dropped(batch.units as usize, true, "no time left"))
     })]);
-    rig.add_span("in flight", 2);
-    rig.destination("patient").wait(|seen| seen.batches.len() == 1);
-    rig.add_spans(9);
+    harness.add_span("in flight", 2);
+    harness.destination("patient").wait(|seen| seen.batches.len() == 1);
+    harness.add_spans(9);
     expect![[r#"
         traces patient: 11 emitted = 0 delivered + 0 rejected + 11 dropped (given up 2, shutdown 9) + 0 queued
           failures: 1
           last error: 0 rejected, 2 dropped: no time left
     "#]]
-    .assert_eq(&shown(&rig.finish(Duration::ZERO)));
-    assert_eq!(rig.destination("patient").seen().closes, 1);
+    .assert_eq(&shown(&harness.finish(Duration::ZERO)));
+    assert_eq!(harness.destination("patient").seen().closes, 1);
     expect![[r#"
         WARN message=reporter failing signal=traces reporter=patient error="0 rejected, 2 dropped: no time left"
         WARN message=shutdown deadline passed, records dropped or left behind signal=traces reporter=patient dropped=9 left_behind=0
@@ -502,21 +506,21 @@ fn shutdown_out_of_time_counts_what_nobody_got_to() {
     .assert_eq(&log::lines_of("patient"));
 }
 
-/// Scenario: at the shutdown a reporter does not return at all. Guarantees: the shutdown does; what the reporter holds is known to be
-/// with it, and is settled if it ever comes back.
+/// Scenario: a reporter does not return during the shutdown. Guarantees: the shutdown returns. The
+/// reporter's batch stays queued, and is finalized if the reporter ever returns.
 #[test]
-fn shutdown_leaves_behind_who_does_not_return() {
+fn shutdown_abandons_hanging_reporter() {
     log::capture();
     let gate = Gate::default();
-    let rig = Rig::start([gated(Script::traces("lost"), &gate)]);
-    rig.add_span("in flight", 2);
+    let harness = Harness::start([gated(Script::traces("lost"), &gate)]);
+    harness.add_span("in flight", 2);
     gate.wait_for(1);
-    rig.add_spans(9);
+    harness.add_spans(9);
     expect![[r#"
         traces lost: 11 emitted = 0 delivered + 0 rejected + 9 dropped (shutdown 9) + 2 queued
     "#]]
-    .assert_eq(&shown(&rig.finish(Duration::ZERO)));
-    assert_eq!(rig.destination("lost").seen().closes, 0);
+    .assert_eq(&shown(&harness.finish(Duration::ZERO)));
+    assert_eq!(harness.destination("lost").seen().closes, 0);
     expect![[r#"
         WARN message=shutdown deadline passed, records dropped or left behind signal=traces reporter=lost dropped=9 left_behind=2
     "#]]
@@ -526,39 +530,41 @@ fn shutdown_leaves_behind_who_does_not_return() {
     expect![[r#"
         traces lost: 11 emitted = 2 delivered + 0 rejected + 9 dropped (shutdown 9) + 0 queued
     "#]]
-    .assert_eq(&shown(&rig.finish(LONG)));
-    assert_eq!(rig.destination("lost").seen().closes, 1);
+    .assert_eq(&shown(&harness.finish(LONG)));
+    assert_eq!(harness.destination("lost").seen().closes, 1);
 }
 
-/// Guarantees: whoever waits in flush learns of the shutdown's end, and several shutdowns do not hinder each other.
+/// Guarantees: a flush returns when a shutdown ends, and several shutdowns do not block each other.
 #[test]
-fn flush_and_shutdown_may_come_from_anywhere() {
+fn flush_and_shutdown_run_on_any_thread() {
     let gate = Gate::default();
-    let rig = Rig::start([gated(Script::traces("r"), &gate)]);
-    rig.add_spans(1);
+    let harness = Harness::start([gated(Script::traces("r"), &gate)]);
+    harness.add_spans(1);
     gate.wait_for(1);
-    rig.add_spans(5);
+    harness.add_spans(5);
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| rig.dispatcher.flush(LONG));
-        let patient = scope.spawn(|| rig.dispatcher.shutdown(LONG));
-        rig.dispatcher.shutdown(Duration::ZERO);
+        let waiting = scope.spawn(|| harness.dispatcher.flush(LONG));
+        let patient = scope.spawn(|| harness.dispatcher.shutdown(LONG));
+        harness.dispatcher.shutdown(Duration::ZERO);
         gate.open();
         assert!(waiting.join().unwrap());
         let told = patient.join().unwrap();
         assert_eq!((told[0].delivered, told[0].dropped_by(DropReason::Shutdown), told[0].queued), (1, 5, 0));
     });
-    rig.finish(LONG);
+    harness.finish(LONG);
 }
 
-/// Scenario: all handles are dropped while spans wait. Guarantees: the last one, here a group's, waits for the reporter.
+/// Scenario: all handles are dropped while spans are queued. Guarantees: the last drop, here of a
+/// group, waits for the reporter.
 #[test]
-fn a_forgotten_shutdown_is_made_up_for() {
-    let Rig { dispatcher, group, destinations, .. } = Rig::start([Script::traces("r").report(|_, deadline| {
-        while deadline.remaining().is_none() {
-            thread::yield_now();
-        }
-        Ok(())
-    })]);
+fn drop_without_shutdown_delivers() {
+    let Harness { dispatcher, group, destinations, .. } =
+        Harness::start([Script::traces("r").report(|_, deadline| {
+            while deadline.remaining().is_none() {
+                thread::yield_now();
+            }
+            Ok(())
+        })]);
     let job = group.add_job("id", "name");
     job.add_span(Span::builder("scope", "in flight"));
     destinations["r"].wait(|seen| seen.batches.len() == 1);
@@ -572,24 +578,25 @@ fn a_forgotten_shutdown_is_made_up_for() {
 }
 
 #[test]
-fn a_forgotten_shutdown_does_not_wait_for_ever() {
+fn drop_without_shutdown_ends() {
     let gate = Gate::default();
-    let rig = Rig::start([gated(Script::traces("r"), &gate)]);
-    rig.add_spans(1);
+    let harness = Harness::start([gated(Script::traces("r"), &gate)]);
+    harness.add_spans(1);
     gate.wait_for(1);
-    let destination = rig.destinations["r"].clone();
-    drop(rig);
+    let destination = harness.destinations["r"].clone();
+    drop(harness);
     assert!(!destination.seen().is_gone);
     gate.open();
     destination.wait(|seen| seen.is_gone);
 }
 
-/// Scenario: a reporter uses the very dispatcher that calls it. Guarantees: no lock is held while it is called.
+/// Scenario: a reporter adds records to the dispatcher that calls it. Guarantees: no lock is held
+/// during the call.
 #[test]
-fn a_reporter_may_report() {
+fn reporter_may_add_records() {
     let group: Arc<OnceLock<(Dispatcher, MetricGroup)>> = Arc::default();
     let own = group.clone();
-    let rig = Rig::start([
+    let harness = Harness::start([
         Script::traces("reentrant").report(move |_, _| {
             let (dispatcher, group) = own.get().unwrap();
             assert!(!dispatcher.flush(Duration::ZERO));
@@ -599,24 +606,25 @@ fn a_reporter_may_report() {
         }),
         Script::events("events"),
     ]);
-    assert!(group.set((rig.dispatcher.clone(), rig.group.clone())).is_ok());
-    rig.add_spans(1);
-    assert!(rig.dispatcher.flush(LONG));
-    assert!(rig.dispatcher.flush(LONG));
-    assert_eq!(rig.destination("events").seen().names, ["from within"]);
-    let told = rig.dispatcher.shutdown(LONG);
+    assert!(group.set((harness.dispatcher.clone(), harness.group.clone())).is_ok());
+    harness.add_spans(1);
+    assert!(harness.dispatcher.flush(LONG));
+    assert!(harness.dispatcher.flush(LONG));
+    assert_eq!(harness.destination("events").seen().names, ["from within"]);
+    let told = harness.dispatcher.shutdown(LONG);
     assert_eq!([told[0].delivered, told[1].delivered], [1, 1]);
 }
 
-/// Scenario: four threads report through small queues to reporters that deliver, fail and panic, a fifth looks on and flushes, and the
-/// shutdown comes in the middle of it. Guarantees: every look at an account finds it balanced, and nothing is missing in the end.
+/// Scenario: four threads add records through small queues to reporters that deliver, fail and
+/// panic. A fifth thread reads accounts and flushes, and the shutdown comes in between. Guarantees:
+/// every account balances at every moment and is complete at the end.
 #[test]
-fn the_law_holds_at_every_moment() {
+fn accounts_balance_at_every_moment() {
     const PER_THREAD: usize = 3_000;
     for shall_panic in [false, true] {
         let (mut calls, panics) = (0, Arc::new(AtomicBool::new(false)));
         let told_to_panic = panics.clone();
-        let rig = Rig::start([
+        let harness = Harness::start([
             Script::traces("good").option("queue.size", 64),
             Script::traces("moody").option("queue.size", 16).report(move |batch, _| {
                 assert!(!told_to_panic.load(Ordering::Relaxed));
@@ -629,21 +637,21 @@ fn the_law_holds_at_every_moment() {
             }),
             Script::events("events").option("queue.size", 1),
         ]);
-        let has_panicked = || rig.dispatcher.stats()[1].dropped_by(DropReason::Panicked) > 0;
+        let has_panicked = || harness.dispatcher.stats()[1].dropped_by(DropReason::Panicked) > 0;
         let reported = AtomicUsize::new(0);
         let look_on_until = |count| {
             while reported.load(Ordering::Relaxed) < count {
-                assert!(rig.dispatcher.stats().iter().all(ReporterStats::is_balanced));
-                assert!(rig.dispatcher.flush(LONG));
+                assert!(harness.dispatcher.stats().iter().all(ReporterStats::is_balanced));
+                assert!(harness.dispatcher.flush(LONG));
             }
         };
         thread::scope(|scope| {
             for thread in 0..4 {
-                let (rig, reported) = (&rig, &reported);
+                let (harness, reported) = (&harness, &reported);
                 scope.spawn(move || {
                     for number in 0..PER_THREAD {
-                        rig.add_span("span", 1 + ((thread + number) % 7) as u64);
-                        rig.add_event("event");
+                        harness.add_span("span", 1 + ((thread + number) % 7) as u64);
+                        harness.add_event("event");
                         reported.fetch_add(1, Ordering::Relaxed);
                     }
                 });
@@ -651,30 +659,30 @@ fn the_law_holds_at_every_moment() {
             look_on_until(PER_THREAD);
             panics.store(shall_panic, Ordering::Relaxed);
             while shall_panic && !has_panicked() {
-                rig.add_spans(1);
-                assert!(rig.dispatcher.flush(LONG));
+                harness.add_spans(1);
+                assert!(harness.dispatcher.flush(LONG));
             }
             look_on_until(2 * PER_THREAD);
-            let told = rig.dispatcher.shutdown(LONG);
+            let told = harness.dispatcher.shutdown(LONG);
             assert!(told.iter().all(|stats| stats.is_balanced() && stats.queued == 0), "{told:?}");
         });
         assert_eq!(has_panicked(), shall_panic);
-        rig.finish(LONG);
+        harness.finish(LONG);
     }
 }
 
-/// Spans without an identity are one trace each, the same at every reporter.
+/// A span without an identity is a trace of its own, the same at every reporter.
 #[test]
-fn every_anonymous_span_is_a_trace_of_its_own() {
-    let rig = Rig::start([Script::traces("one"), Script::traces("two")]);
-    rig.add_spans(1_000);
-    assert!(rig.dispatcher.flush(LONG));
-    let [one, two] = ["one", "two"].map(|name| rig.destination(name).seen().trace_ids);
+fn anonymous_spans_are_separate_traces() {
+    let harness = Harness::start([Script::traces("one"), Script::traces("two")]);
+    harness.add_spans(1_000);
+    assert!(harness.dispatcher.flush(LONG));
+    let [one, two] = ["one", "two"].map(|name| harness.destination(name).seen().trace_ids);
     assert_eq!(one, two);
     assert_eq!(one.iter().collect::<BTreeSet<_>>().len(), 1_000);
-    let other = Rig::start([Script::traces("one")]);
+    let other = Harness::start([Script::traces("one")]);
     other.add_spans(1);
     other.finish(LONG);
     assert!(!one.contains(&other.destination("one").seen().trace_ids[0]));
-    rig.finish(LONG);
+    harness.finish(LONG);
 }

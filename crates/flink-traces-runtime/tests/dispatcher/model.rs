@@ -1,4 +1,4 @@
-//! One lane against a naive model of it.
+//! One reporter queue against a naive model.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,17 +9,17 @@ use flink_traces_runtime::ReporterStats;
 use flink_traces_runtime::dispatch::DropReason;
 use proptest::prelude::*;
 
-use crate::rig::{LONG, Rig, Script};
+use crate::harness::{Harness, LONG, Script};
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// A tree of that many spans is reported.
+    /// Adds a tree of that many spans.
     Add(u64),
-    /// One that the filter keeps out.
+    /// Adds a tree that the filter keeps out.
     AddUnwanted(u64),
-    /// The reporter, if it holds a batch, is done with it.
+    /// Finalizes the batch that the reporter holds, if any.
     Answer(Answer),
-    /// Somebody asks whether all is settled.
+    /// Checks if everything is finalized.
     Flush,
 }
 
@@ -44,7 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the lane should be like, told in the simplest way.
+/// The model of a reporter queue.
 #[derive(Debug, Default)]
 struct Model {
     capacity: u64,
@@ -115,7 +115,7 @@ impl Model {
         }
     }
 
-    /// No time is left: the reporter delivers what it holds, and nobody gets to the rest.
+    /// Shuts down without time: the reporter delivers its batch, and the rest is dropped.
     fn shut_down(&mut self) {
         self.answer(Answer::Delivered { at_the_deadline: true });
         for units in std::mem::take(&mut self.waiting) {
@@ -124,7 +124,7 @@ impl Model {
         self.is_closed = true;
     }
 
-    /// A reporter that is free takes all that waits, and says so to the test.
+    /// Returns the next batch of an idle reporter, which is the whole queue.
     fn take(&mut self) -> Option<Vec<u64>> {
         if self.in_flight.is_none() && !self.waiting.is_empty() {
             self.in_flight = Some(std::mem::take(&mut self.waiting));
@@ -143,9 +143,9 @@ impl Model {
     }
 }
 
-/// The real lane: its reporter tells of each batch and waits to be told what to make of it.
+/// The real queue. Its reporter sends each batch to the test and waits for its outcome.
 struct Real {
-    rig: Rig,
+    harness: Harness,
     batches: Receiver<Vec<u64>>,
     answers: SyncSender<Answer>,
 }
@@ -168,7 +168,7 @@ impl Real {
                 }
             },
         );
-        Self { rig: Rig::start([script]), batches, answers }
+        Self { harness: Harness::start([script]), batches, answers }
     }
 }
 
@@ -178,45 +178,45 @@ fn check(capacity: u64, steps: &[Step], late: u64) {
     for step in steps {
         match step {
             Step::Add(units) => {
-                real.rig.add_span(&units.to_string(), *units);
+                real.harness.add_span(&units.to_string(), *units);
                 model.add(*units);
             }
             Step::AddUnwanted(units) => {
-                real.rig.add_span("unwanted", *units);
+                real.harness.add_span("unwanted", *units);
                 model.filtered += units;
             }
             Step::Answer(answer) if model.in_flight.is_some() => {
                 real.answers.send(*answer).unwrap();
                 model.answer(*answer);
-                // Where nothing follows, only a flush tells that the answer was heard.
-                assert!(!model.waiting.is_empty() || real.rig.dispatcher.flush(LONG));
+                // If nothing follows, only a flush shows that the outcome was processed.
+                assert!(!model.waiting.is_empty() || real.harness.dispatcher.flush(LONG));
             }
             Step::Answer(_) => {}
             Step::Flush => {
-                assert_eq!(real.rig.dispatcher.flush(Duration::ZERO), model.queued() == 0);
+                assert_eq!(real.harness.dispatcher.flush(Duration::ZERO), model.queued() == 0);
             }
         }
         if let Some(batch) = model.take() {
             assert_eq!(real.batches.recv_timeout(LONG).unwrap(), batch);
         }
-        model.assert_is(&real.rig.account("r"));
+        model.assert_is(&real.harness.account("r"));
     }
 
     if model.in_flight.is_some() {
         real.answers.send(Answer::Delivered { at_the_deadline: true }).unwrap();
     }
     model.shut_down();
-    model.assert_is(&real.rig.finish(Duration::ZERO)[0]);
-    real.rig.add_span("late", late);
+    model.assert_is(&real.harness.finish(Duration::ZERO)[0]);
+    real.harness.add_span("late", late);
     model.add(late);
-    model.assert_is(&real.rig.finish(LONG)[0]);
+    model.assert_is(&real.harness.finish(LONG)[0]);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_lane_is_as_its_model(capacity in 1..24_u64, steps in prop::collection::vec(step(), 0..60), late in 1..5_u64) {
+    fn queue_equals_its_model(capacity in 1..24_u64, steps in prop::collection::vec(step(), 0..60), late in 1..5_u64) {
         check(capacity, &steps, late);
     }
 }

@@ -1,4 +1,5 @@
-//! What the place from which something is reported adds to it. What the tables say of Flink was taken from Flink 2.3.0.
+//! Metric groups: their scopes, variables and job ids. Values described as Flink's were taken from
+//! Flink 2.3.0.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -16,7 +17,7 @@ use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, discover};
 
 const JOB_ID: &str = "0a4480b1aa43ca25b4801a22462f387a";
 
-/// A reporter that keeps a line of each span and event, with the reporter's name before it.
+/// A reporter that keeps a line for each record, with the reporter's name.
 #[derive(Clone)]
 struct Recorder {
     name: String,
@@ -57,7 +58,7 @@ impl EventReporter for Recorder {
     }
 }
 
-/// Makes recorders that all write to one list.
+/// A factory of recorders that share one list.
 #[derive(Clone, Default)]
 struct Recorders(Arc<Mutex<Vec<String>>>);
 
@@ -87,7 +88,7 @@ impl EventReporterFactory for Recorders {
     }
 }
 
-/// It is always 1000.
+/// A clock that is always at 1000.
 struct Stopped;
 
 impl Clock for Stopped {
@@ -124,7 +125,7 @@ impl Setup {
         Self { dispatcher, recorders }
     }
 
-    /// Everything that was recorded, by the name of the reporter, for each in order.
+    /// Returns all recorded lines by the name of the reporter, each in order.
     fn lines(&self) -> Vec<String> {
         assert!(self.dispatcher.flush(Duration::from_secs(60)));
         let mut lines = self.recorders.0.lock().unwrap().clone();
@@ -163,7 +164,7 @@ fn task() -> TaskVariables<'static> {
         .with_subtask_index(7)
 }
 
-/// A group, and what it should add.
+/// A group and its expected scope and variables.
 struct Level {
     group: MetricGroup,
     logical_scope: &'static str,
@@ -171,7 +172,7 @@ struct Level {
     adds_job_id: bool,
 }
 
-/// One group of each level.
+/// Creates one group of each level.
 fn levels(dispatcher: &Dispatcher) -> Vec<Level> {
     let job_manager = MetricGroup::job_manager(dispatcher, "jm");
     let job = job_manager.add_job(JOB_ID, "agg");
@@ -217,9 +218,9 @@ fn levels(dispatcher: &Dispatcher) -> Vec<Level> {
     ]
 }
 
-/// Guarantees: what a reporter is not shown is in none of its numbers.
+/// Guarantees: the account of a reporter has no extensions that are hidden from it.
 #[test]
-fn parts_beyond_flink_are_counted_where_they_are_shown() {
+fn extension_children_count_where_shown() {
     let flink = ("compatibility", "flink");
     let setup = Setup::start(
         ".",
@@ -240,11 +241,14 @@ fn parts_beyond_flink_are_counted_where_they_are_shown() {
     );
     let counts = setup.dispatcher.stats().into_iter().map(|stats| (stats.name, stats.delivered, stats.filtered));
     let expected = [("flink", 2, 0), ("flink-none", 0, 2), ("none", 0, 4), ("standard", 4, 0)];
-    assert_eq!(counts.collect::<Vec<_>>(), expected.map(|(name, shown, filtered)| (name.to_owned(), shown, filtered)));
+    assert_eq!(
+        counts.collect::<Vec<_>>(),
+        expected.map(|(name, formatted, filtered)| (name.to_owned(), formatted, filtered))
+    );
 }
 
 #[test]
-fn every_level_has_its_scope_and_its_variables_and_only_jobs_add_their_id() {
+fn groups_have_flinks_scopes_and_variables() {
     let setup = Setup::start(".", &[("traces", "r", &[]), ("events", "s", &[])]);
     for Level { group, logical_scope: scope, variables, adds_job_id } in levels(&setup.dispatcher) {
         let owned: Vec<_> = variables.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -269,9 +273,9 @@ fn every_level_has_its_scope_and_its_variables_and_only_jobs_add_their_id() {
     setup.finish();
 }
 
-/// Guarantees: filters match the logical scope, joined by the delimiter that is configured.
+/// Guarantees: filters match the logical scope with the configured delimiter.
 #[test]
-fn filters_see_the_logical_scope() {
+fn filters_match_logical_scope() {
     for delimiter in [".", "_"] {
         let reporters = Setup::start(".", &[]);
         let scopes: Vec<_> =
@@ -290,7 +294,7 @@ fn filters_see_the_logical_scope() {
 }
 
 #[test]
-fn variables_win_over_the_job_id_and_that_over_attributes() {
+fn variables_override_job_id_and_attributes() {
     let setup = Setup::start(".", &[("traces", "r", &[])]);
     let job = setup.job();
     let own = || span("span").attribute("jobId", "own").attribute("<host>", "own").attribute("host", "own");
@@ -306,7 +310,7 @@ fn variables_win_over_the_job_id_and_that_over_attributes() {
 }
 
 #[test]
-fn what_one_reporter_does_to_variables_no_other_sees() {
+fn variable_rules_affect_one_reporter() {
     let setup = Setup::start(
         ".",
         &[
@@ -339,9 +343,10 @@ fn what_one_reporter_does_to_variables_no_other_sees() {
     "#]]);
 }
 
-/// Guarantees: a closed group and all below it are silent, through every handle; what is above and beside it is not.
+/// Guarantees: a closed group and all groups below it ignore records, through every handle. Other
+/// groups do not.
 #[test]
-fn a_closed_group_ignores_what_is_added() {
+fn closed_group_ignores_records() {
     let setup = Setup::start(".", &[("traces", "r", &[]), ("events", "s", &[])]);
     let job_manager = MetricGroup::job_manager(&setup.dispatcher, "jm");
     let job = job_manager.add_job(JOB_ID, "agg");
@@ -368,7 +373,7 @@ fn a_closed_group_ignores_what_is_added() {
 }
 
 #[test]
-fn unset_timestamps_are_those_of_the_dispatchers_clock() {
+fn unset_timestamps_use_dispatcher_clock() {
     let setup = Setup::start(".", &[("events", "r", &[])]);
     setup.job().add_event(event("unset"));
     setup.job().add_event(event("set").observed_ts_millis(-1));
@@ -378,7 +383,7 @@ fn unset_timestamps_are_those_of_the_dispatchers_clock() {
     "#]]);
 }
 
-/// Any text is a name: nothing is lost over it.
+/// Any text is a valid name.
 #[test]
 fn groups_take_any_name() {
     let setup = Setup::start("::", &[("traces", "r", &[])]);

@@ -1,4 +1,4 @@
-//! What becomes of the states and failures of a job: rules by table, and any sequence of reports against a model that keeps all of them.
+//! The trackers of a job's status, subtasks and failures, by tables and against models.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -16,8 +16,8 @@ fn status(name: &str) -> JobStatus {
     JobStatus::ALL.into_iter().find(|status| status.name() == name).unwrap()
 }
 
-/// Reports of the states in `script`; each answers `event`, `-` or `error`.
-fn check_statuses(initial: &str, script: &str, answers: &str) {
+/// Reports the statuses in `script`. Each report returns `event`, `-` or `error`.
+fn check_statuses(initial: &str, script: &str, results: &str) {
     let mut tracker = JobStatusTracker::new(status(initial));
     let mut found = Vec::new();
     for (name, ts_millis) in script.split_whitespace().zip(1..) {
@@ -36,17 +36,17 @@ fn check_statuses(initial: &str, script: &str, answers: &str) {
             }
         });
     }
-    assert_eq!(found.join(" "), answers, "{initial}: {script}");
+    assert_eq!(found.join(" "), results, "{initial}: {script}");
 }
 
 #[test]
-fn every_change_of_a_jobs_state_is_an_event() {
+fn every_status_change_is_event() {
     check_statuses("CREATED", "CREATED RUNNING FINISHED", "- event event");
     check_statuses("CREATED", "RUNNING RESTARTING RUNNING FAILING FAILED", "event event event event event");
     check_statuses("CREATED", "CANCELLING CANCELLING CANCELED CANCELED", "event - event -");
-    // The Adaptive scheduler, with a savepoint at which the job stops.
+    // The Adaptive scheduler, and a job that is stopped with a savepoint.
     check_statuses("INITIALIZING", "CREATED CREATED RUNNING RUNNING FINISHED", "event - event - event");
-    // What has ended stays so.
+    // A job that has ended does not change.
     check_statuses("RUNNING", "FINISHED RUNNING FINISHED RESTARTING", "event error - error");
     check_statuses("RUNNING", "SUSPENDED RUNNING", "event error");
     check_statuses("RUNNING", "FAILED CREATED", "event error");
@@ -54,12 +54,12 @@ fn every_change_of_a_jobs_state_is_an_event() {
 }
 
 #[test]
-fn an_ended_job_says_what_is_wrong() {
+fn ended_job_error_names_both_statuses() {
     let error = JobStatusTracker::new(JobStatus::Failed).report(JobStatus::Running, 1).unwrap_err();
     assert_eq!(error.to_string(), "the job has ended as FAILED and cannot change to RUNNING");
 }
 
-/// `a0.2` is the attempt 2 of the subtask 0 of the job vertex `a`; without a number, attempt 0.
+/// Parses an attempt. `a0.2` is attempt 2 of subtask 0 of job vertex `a`, and `a0` is attempt 0.
 fn attempt(text: &str) -> ExecutionAttemptId {
     let (subtask, attempt) = text.split_once('.').unwrap_or((text, "0"));
     let (vertex, index) = subtask.split_at(1);
@@ -70,12 +70,13 @@ fn attempt(text: &str) -> ExecutionAttemptId {
     }
 }
 
-/// Lines of a state and the attempts that go into it, one after the other; after the arrow what each answers: `all`, `not` or `-`.
+/// Each line has a state, the attempts that enter it, and after the arrow the results: `all`, `not`
+/// or `-`.
 fn check_subtasks(script: &str) {
     let mut tracker = AllSubtasksTracker::default();
     let mut ts_millis = 0;
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (reports, answers) = line.split_once("->").unwrap();
+        let (reports, results) = line.split_once("->").unwrap();
         let mut words = reports.split_whitespace();
         let name = words.next().unwrap();
         let state = ExecutionState::ALL.into_iter().find(|state| state.name() == name).unwrap();
@@ -97,12 +98,12 @@ fn check_subtasks(script: &str) {
                 }
             });
         }
-        assert_eq!(found.join(" "), answers.trim(), "{line} in {script}");
+        assert_eq!(found.join(" "), results.trim(), "{line} in {script}");
     }
 }
 
 #[test]
-fn all_subtasks_run_once_the_last_one_does() {
+fn all_run_when_last_subtask_runs() {
     check_subtasks(
         "SCHEDULED a0 a1 b0 -> - - -
          DEPLOYING a0 a1 b0 -> - - -
@@ -113,7 +114,7 @@ fn all_subtasks_run_once_the_last_one_does() {
 }
 
 #[test]
-fn one_that_breaks_ends_it_until_all_run_again() {
+fn broken_subtask_ends_status_until_all_run() {
     for breaking in ["FAILED", "CANCELING", "CANCELED", "CREATED", "RECONCILING"] {
         check_subtasks(&format!(
             "SCHEDULED a0 a1 -> - -
@@ -126,8 +127,8 @@ fn one_that_breaks_ends_it_until_all_run_again() {
 }
 
 #[test]
-fn states_count_as_in_flink() {
-    // One that has finished is not waited for, but its end is not what completes the others.
+fn subtask_states_count_as_in_flink() {
+    // A finished attempt is not expected, but its end does not complete the others.
     check_subtasks(
         "SCHEDULED a0 a1 a2 -> - - -
          RUNNING a0 a1 -> - -
@@ -135,7 +136,7 @@ fn states_count_as_in_flink() {
          SCHEDULED a0.1 -> -
          RUNNING a0.1 -> all",
     );
-    // Only some are started anew.
+    // Only some attempts are restarted.
     check_subtasks(
         "SCHEDULED a0 a1 -> - -
          RUNNING a0 a1 -> - all
@@ -145,7 +146,7 @@ fn states_count_as_in_flink() {
          RUNNING a0 -> -
          RUNNING a1.1 -> all",
     );
-    // While all run, what is scheduled in addition changes nothing, until it breaks.
+    // While all attempts run, further scheduled attempts change nothing until one breaks.
     check_subtasks(
         "SCHEDULED a0 -> -
          RUNNING a0 -> all
@@ -155,7 +156,7 @@ fn states_count_as_in_flink() {
          FAILED a2 -> not
          RUNNING a0 -> -",
     );
-    // Whoever runs before the others are scheduled runs alone.
+    // An attempt that runs before the others are scheduled counts as all.
     check_subtasks(
         "SCHEDULED a0 -> -
          RUNNING a0 -> all
@@ -178,7 +179,7 @@ fn states_have_flinks_names() {
     );
 }
 
-/// An error with the causes after it.
+/// An error with causes.
 #[derive(Debug)]
 struct Cause(&'static str, Option<Box<Cause>>);
 
@@ -208,7 +209,8 @@ fn place(number: u32) -> DeployedTask {
         .with_task_manager_id(format!("tm-{number}"))
 }
 
-/// What is told of a failure of `failed`, after the attempts in `deployed` were deployed to the places 0, 1, …; `expected` is its place.
+/// Reports a failure of `failed` after the attempts in `deployed` were deployed to the locations 0,
+/// 1, and so on. `expected` is its location.
 fn check_failure(deployed: &str, failed: Option<&str>, expected: Option<u32>) {
     let mut tracker = JobFailureTracker::default();
     for (word, number) in deployed.split_whitespace().zip(0..) {
@@ -237,21 +239,21 @@ fn check_failure(deployed: &str, failed: Option<&str>, expected: Option<u32>) {
 }
 
 #[test]
-fn a_failure_tells_where_its_subtask_ran() {
+fn failure_has_location_of_its_subtask() {
     check_failure("a0 a1 b0", Some("a1"), Some(1));
     check_failure("a0 a1 b0", Some("b0"), Some(2));
     check_failure("a0 a0.1", Some("a0.1"), Some(1));
-    // Of an attempt that was replaced nothing is known any more, nor of one that never was.
+    // The location of a replaced or unknown attempt is unknown.
     check_failure("a0 a0.1", Some("a0"), None);
     check_failure("a0", Some("a0.1"), None);
     check_failure("a0", Some("a1"), None);
     check_failure("", Some("b0"), None);
-    // It was no subtask.
+    // The failure is not in a subtask.
     check_failure("a0", None, None);
 }
 
 #[test]
-fn what_is_not_known_of_a_failure_is_not_told() {
+fn unknown_failure_fields_are_absent() {
     let error = Cause::chain(&["boom"]);
     let event =
         JobFailureTracker::default().report_failure(&FailureHandlingResult::new(5, &error, false).with_labels(&[]));
@@ -267,7 +269,7 @@ fn any_attempt() -> impl Strategy<Value = ExecutionAttemptId> {
     })
 }
 
-/// Where an execution can go from a state in Flink.
+/// Returns the next states of an execution in Flink.
 fn next_states(state: ExecutionState) -> &'static [ExecutionState] {
     use ExecutionState::{Canceled, Canceling, Created, Deploying, Failed, Finished, Initializing, Running, Scheduled};
     match state {
@@ -277,13 +279,15 @@ fn next_states(state: ExecutionState) -> &'static [ExecutionState] {
         Initializing => &[Running, Running, Running, Canceling, Failed],
         Running => &[Finished, Canceling, Failed],
         Canceling => &[Canceled, Failed],
-        // It is started anew under the same number: no harm is done to the rules.
+        // It restarts with the same number, which does not affect the rules.
         _ => &[Created],
     }
 }
 
-/// One of few attempts, so that all of them come to run now and then; whether it goes where it can go in Flink, or anywhere; and where
-/// among these.
+/// Generates an attempt, whether its next state is a legal one in Flink, and the index of that
+/// state.
+///
+/// There are few attempts, so that all of them run at times.
 fn any_step() -> impl Strategy<Value = (ExecutionAttemptId, bool, prop::sample::Index)> {
     (
         prop::sample::select(&["a0", "a0.1", "b0"]).prop_map(attempt),
@@ -292,7 +296,7 @@ fn any_step() -> impl Strategy<Value = (ExecutionAttemptId, bool, prop::sample::
     )
 }
 
-/// The rules told over again, from all that was ever reported; whether all run after that, if they did or did not before its last.
+/// Evaluates the rules over all reports. `was_all_running` is the status before the last one.
 fn all_running(was_all_running: bool, log: &[(ExecutionAttemptId, ExecutionState)]) -> bool {
     use ExecutionState::{Deploying, Finished, Initializing, Running, Scheduled};
     let Some(((attempt, state), before)) = log.split_last() else { return false };
@@ -327,7 +331,7 @@ proptest! {
         const ENDS: [JobStatus; 4] =
             [JobStatus::Failed, JobStatus::Canceled, JobStatus::Finished, JobStatus::Suspended];
         let mut tracker = JobStatusTracker::new(initial);
-        // All that were entered.
+        // The statuses so far.
         let mut entered = vec![initial];
         for (reported, ts_millis) in reports.into_iter().zip(0..) {
             let ended = entered.iter().find(|status| ENDS.contains(status)).copied();

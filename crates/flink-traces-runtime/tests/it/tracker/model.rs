@@ -1,4 +1,4 @@
-//! Any sequence of reports, against a model that keeps all of them and works out everything anew.
+//! Any sequence of reports, against a model that keeps all of them and recomputes everything.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Checkpoint {
     id: i64,
     kind: CheckpointType,
-    /// In the order in which they came, each with its task.
+    /// The reports in the order of arrival, each with its task.
     reports: Vec<(usize, SubtaskStats)>,
     status: CheckpointStatus,
     failed_at: Option<i64>,
@@ -103,7 +103,7 @@ impl Checkpoint {
         Some((end - 1_000).max(0))
     }
 
-    fn shown(&self) -> String {
+    fn formatted(&self) -> String {
         let acknowledged = self.reports.iter().filter(|(_, report)| report.is_completed).count();
         let (processed, persisted) =
             (self.sum(SubtaskMetric::ProcessedDataBytes), self.sum(SubtaskMetric::PersistedDataBytes));
@@ -112,7 +112,7 @@ impl Checkpoint {
     }
 }
 
-fn shown(found: &TrackedCheckpoint) -> String {
+fn formatted(found: &TrackedCheckpoint) -> String {
     let (acknowledged, subtasks) = (found.number_of_acknowledged_subtasks(), found.number_of_subtasks());
     let (processed, persisted) = (found.processed_data(), found.persisted_data());
     let (stats, duration, is_discarded) = (found.stats(), found.end_to_end_duration(), found.is_discarded());
@@ -122,20 +122,20 @@ fn shown(found: &TrackedCheckpoint) -> String {
 #[derive(Default)]
 struct Model {
     size: usize,
-    /// All that were ever triggered.
+    /// All checkpoints that were ever triggered.
     checkpoints: Vec<Checkpoint>,
-    /// Places in `checkpoints` of those that ended, in that order.
+    /// The indexes of ended checkpoints, in the order of their ends.
     ended: Vec<usize>,
     failed_before_trigger: usize,
-    /// Each with when it was triggered, if that was known.
+    /// The restored checkpoints, each with its trigger time, if it was known.
     restored: Vec<(i64, Option<i64>)>,
-    /// When initializations began.
+    /// The starts of the initializations.
     started: Vec<i64>,
-    /// How many of `restored` came before the last of them.
+    /// The number of restores before the last initialization.
     restored_before: usize,
 }
 
-/// Places of the latest ones.
+/// The indexes of the latest checkpoints.
 #[derive(Default, PartialEq)]
 struct Latest {
     completed: Option<usize>,
@@ -170,7 +170,7 @@ impl Model {
         self.checkpoints.iter().position(is)
     }
 
-    /// The last one of that id that there is a reason to know.
+    /// Returns the last checkpoint of that id that the tracker must know.
     fn known(&self, id: i64) -> Option<usize> {
         let latest = self.latest();
         let is_latest = |place| [latest.completed, latest.savepoint, latest.failed].contains(&Some(place));
@@ -280,8 +280,8 @@ impl Model {
         assert_eq!(found.latest_restored, restored);
 
         let remembered = (0..self.checkpoints.len()).rev().filter(|&place| self.is_remembered(place));
-        let expected: Vec<_> = remembered.map(|place| self.checkpoints[place].shown()).collect();
-        assert_eq!(found.history.iter().map(|one| shown(one)).collect::<Vec<_>>(), expected);
+        let expected: Vec<_> = remembered.map(|place| self.checkpoints[place].formatted()).collect();
+        assert_eq!(found.history.iter().map(|one| formatted(one)).collect::<Vec<_>>(), expected);
 
         let latest = self.latest();
         let pairs = [
@@ -290,8 +290,8 @@ impl Model {
             (latest.failed, &found.latest_failed),
         ];
         for (expected, found) in pairs {
-            let expected = expected.map(|place| self.checkpoints[place].shown());
-            assert_eq!(found.as_deref().map(shown), expected);
+            let expected = expected.map(|place| self.checkpoints[place].formatted());
+            assert_eq!(found.as_deref().map(formatted), expected);
         }
 
         let completed: Vec<_> = self.ended.iter().map(|&place| &self.checkpoints[place]).collect();
@@ -316,7 +316,7 @@ impl Model {
         let completed = |&&place: &&usize| self.checkpoints[place].status == CheckpointStatus::Completed;
         let last = self.ended.iter().rev().find(completed).map(|&place| &self.checkpoints[place]);
         let of_last = |value: fn(&Checkpoint) -> Option<i64>| last.and_then(value).unwrap_or(-1);
-        // When something was restored in the tests' one way of doing it.
+        // The time of a restore, which is the same in all tests.
         let restored = self.restored.last().map(|_| restored(0).restore_timestamp);
         let counts = tracker.snapshot().counts;
         let expected: [(_, AttributeValue); 14] = [
@@ -376,12 +376,12 @@ proptest! {
         let mut model = Model { size, ..Model::default() };
         for step in steps {
             let before = tracker.snapshot();
-            let shown_before: Vec<_> = before.history.iter().map(|one| shown(one)).collect();
+            let shown_before: Vec<_> = before.history.iter().map(|one| formatted(one)).collect();
             prop_assert_eq!(apply(&tracker, &step), model.apply(&step), "{:?}", step);
             model.check(&tracker.snapshot());
             model.check_gauges(&tracker);
-            // What somebody looks at does not change under their eyes.
-            let shown_after: Vec<_> = before.history.iter().map(|one: &Arc<_>| shown(one)).collect();
+            // An earlier snapshot does not change.
+            let shown_after: Vec<_> = before.history.iter().map(|one: &Arc<_>| formatted(one)).collect();
             prop_assert_eq!(shown_before, shown_after);
         }
     }

@@ -1,4 +1,4 @@
-//! The tracker: rules by table, and any sequence of reports against a model that keeps everything and counts afresh each time.
+//! The checkpoint tracker, by tables and against a model.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -23,7 +23,7 @@ fn restored(checkpoint_id: i64) -> RestoredCheckpoint {
     RestoredCheckpoint::new(checkpoint_id, 9_000, false)
 }
 
-/// Job vertex `v0` with two subtasks, `v1` with one.
+/// Returns job vertex `v0` with two subtasks and `v1` with one.
 fn tasks() -> [CheckpointTask; 2] {
     [("v0", 2), ("v1", 1)]
         .map(|(id, parallelism)| CheckpointTask::new(id, parallelism).with_task_name(format!("task {id}")))
@@ -34,8 +34,8 @@ fn report(index: i64, ack_timestamp: i64, metrics: [i64; 8]) -> SubtaskStats {
     SubtaskStats::new(index, ack_timestamp).with_metrics(SubtaskMetric::ALL.into_iter().zip(metrics))
 }
 
-/// Does what the words of `script` say: `c5`, `s5` trigger a checkpoint or savepoint of id 5, `+5` completes it, `-5` fails it, `!` fails one
-/// before its trigger, `r5` restores.
+/// Plays `script`. `c5` and `s5` trigger a checkpoint or savepoint with id 5, `+5` completes it,
+/// and `-5` fails it. `!` fails one before its trigger, and `r5` restores.
 fn play(tracker: &CheckpointStatsTracker, script: &str) {
     for word in script.split_whitespace() {
         let (what, id) = word.split_at(1);
@@ -52,8 +52,8 @@ fn play(tracker: &CheckpointStatsTracker, script: &str) {
     }
 }
 
-fn shown<'a>(checkpoints: impl IntoIterator<Item = &'a Arc<TrackedCheckpoint>>) -> String {
-    let shown = checkpoints.into_iter().map(|checkpoint| {
+fn formatted<'a>(checkpoints: impl IntoIterator<Item = &'a Arc<TrackedCheckpoint>>) -> String {
+    let formatted = checkpoints.into_iter().map(|checkpoint| {
         let status = match checkpoint.status() {
             CheckpointStatus::InProgress => '?',
             CheckpointStatus::Completed => '+',
@@ -61,10 +61,10 @@ fn shown<'a>(checkpoints: impl IntoIterator<Item = &'a Arc<TrackedCheckpoint>>) 
         };
         format!(" {}{status}", checkpoint.checkpoint_id())
     });
-    shown.collect()
+    formatted.collect()
 }
 
-/// What a tracker of that history size shows after the script.
+/// Compares the snapshot of a tracker with that history size after the script.
 fn check(size: usize, script: &str, expected: &str) {
     let tracker = CheckpointStatsTracker::new(size);
     play(&tracker, script);
@@ -77,12 +77,12 @@ fn check(size: usize, script: &str, expected: &str) {
         counts.completed,
         counts.failed,
         counts.restored,
-        shown(&snapshot.history)
+        formatted(&snapshot.history)
     );
     let latest = [snapshot.latest_completed, snapshot.latest_savepoint, snapshot.latest_failed];
     for (name, latest) in ["completed", "savepoint", "failed"].into_iter().zip(latest) {
         if latest.is_some() {
-            write!(found, " | {name}{}", shown(&latest)).unwrap();
+            write!(found, " | {name}{}", formatted(&latest)).unwrap();
         }
     }
     assert_eq!(found, expected, "history of {size}: {script}");
@@ -95,12 +95,12 @@ fn counts_history_and_latest() {
     check(3, "c1 +1", "total 1 now 0 completed 1 failed 0 restored 0 | 1+ | completed 1+");
     check(3, "c1 -1", "total 1 now 0 completed 0 failed 1 restored 0 | 1- | failed 1-");
     check(3, "! ! r4", "total 2 now 0 completed 0 failed 2 restored 1 |");
-    // By trigger, not by end, and one in progress takes a place.
+    // The order is that of triggers, and a checkpoint in progress takes a place in the history.
     check(3, "c1 c2 +2 +1", "total 2 now 0 completed 2 failed 0 restored 0 | 2+ 1+ | completed 2+");
     check(2, "c1 c2 c3 +3", "total 3 now 2 completed 1 failed 0 restored 0 | 3+ 2? | completed 3+");
-    // One that lost its place while in progress still ends.
+    // A checkpoint that left the history while in progress can still end.
     check(1, "c1 c2 +1 -2", "total 2 now 0 completed 1 failed 1 restored 0 | 2- | completed 1+ | failed 2-");
-    // The latest ones stay known when the history forgets them.
+    // The latest checkpoints remain when the history drops them.
     check(
         1,
         "c1 +1 c2 -2 s3 +3 c4",
@@ -111,7 +111,7 @@ fn counts_history_and_latest() {
         "c1 +1 s2 +2 c3 -3 c4",
         "total 4 now 1 completed 2 failed 1 restored 0 | | completed 1+ | savepoint 2+ | failed 3-",
     );
-    // By highest id, not by time.
+    // The highest id counts, not the time.
     check(3, "c1 c2 -2 -1", "total 2 now 0 completed 0 failed 2 restored 0 | 2- 1- | failed 2-");
     check(3, "s1 s2 +2 +1", "total 2 now 0 completed 2 failed 0 restored 0 | 2+ 1+ | completed 1+ | savepoint 2+");
     check(
@@ -124,7 +124,7 @@ fn counts_history_and_latest() {
 }
 
 #[test]
-fn reports_that_do_not_fit_change_nothing() {
+fn mismatched_reports_change_nothing() {
     let tracker = CheckpointStatsTracker::new(2);
     play(&tracker, "c1 -1 c2 -2 c3 +3 c4");
     let before = format!("{:?}", tracker.snapshot());
@@ -141,7 +141,7 @@ fn reports_that_do_not_fit_change_nothing() {
         value
     }];
 
-    check(pending(4, &tasks()), "checkpoint 4 is in progress already");
+    check(pending(4, &tasks()), "checkpoint 4 is already in progress");
     check(pending(5, &twice), "checkpoint 5 has the task 'v0' twice");
     check(pending(5, &huge), "task 'v0' has parallelism 4294967295, more than 1048576");
     check(tracker.report_completed(3, None, None).map(drop), "checkpoint 3 is not in progress");
@@ -153,12 +153,12 @@ fn reports_that_do_not_fit_change_nothing() {
     let closed = |id| format!("checkpoint {id} accepts no reports: it is unknown or completed");
     check(subtask(3, "v0", 0), &closed(3));
     check(subtask(9, "v0", 0), &closed(9));
-    // 2 is the latest that failed and so still shown, but the history does not remember it.
+    // Checkpoint 2 is the latest failed one and thus formatted, but is no longer in the history.
     check(subtask(2, "v0", 0), &closed(2));
 }
 
 #[test]
-fn subtasks_add_up_and_the_first_report_wins() {
+fn subtasks_add_up_and_first_report_counts() {
     let tracker = CheckpointStatsTracker::new(1);
     play(&tracker, "c1");
     let in_progress = || Arc::clone(&tracker.snapshot().history[0]);
@@ -167,7 +167,7 @@ fn subtasks_add_up_and_the_first_report_wins() {
     tracker.report_subtask(1, "v0", report(1, 1_300, [100, 10, 5, 1, 2, 3, 7, 8])).unwrap();
     let aborted = report(0, 1_400, [50, 5, 2, -1, -1, 4, -1, -1]).with_completed(false).with_unaligned(true);
     tracker.report_subtask(1, "v0", aborted.clone()).unwrap();
-    // Reported last, though acknowledged earlier.
+    // This subtask reported last, although it acknowledged earlier.
     tracker.report_subtask(1, "v1", report(0, 1_200, [1, 1, 9, 0, 0, 0, 0, 0])).unwrap();
     let duplicate = TrackerError::DuplicateReport { checkpoint_id: 1, job_vertex_id: "v0".into(), index: 1 };
     assert_eq!(tracker.report_subtask(1, "v0", report(1, 1_900, [9; 8])), Err(duplicate));
@@ -199,7 +199,7 @@ fn subtasks_add_up_and_the_first_report_wins() {
 }
 
 #[test]
-fn what_was_restored_is_forgotten_when_the_next_initialization_begins() {
+fn next_initialization_clears_restored() {
     let tracker = CheckpointStatsTracker::new(1);
     tracker.report_initialization_started(8_000, []);
     tracker.report_restored(restored(7));
@@ -210,7 +210,7 @@ fn what_was_restored_is_forgotten_when_the_next_initialization_begins() {
 }
 
 #[test]
-fn an_aborted_snapshot_counts_while_its_checkpoint_is_remembered() {
+fn aborted_snapshot_counts_while_in_history() {
     for (history_size, triggers, is_taken) in
         [(0, "c1", false), (1, "c1", true), (1, "c1 c2", false), (2, "c1 c2", true)]
     {
@@ -219,13 +219,13 @@ fn an_aborted_snapshot_counts_while_its_checkpoint_is_remembered() {
         let aborted = report(0, 1_100, [5; 8]).with_completed(false);
         let answer = tracker.report_subtask(1, "v1", aborted);
         assert_eq!(answer.is_ok(), is_taken, "{history_size} {triggers}");
-        // What acknowledges is taken in any case.
+        // An acknowledgement is always accepted.
         tracker.report_subtask(1, "v0", report(0, 1_100, [5; 8])).unwrap();
     }
 }
 
 #[test]
-fn a_failed_checkpoint_goes_on_taking_reports_while_it_is_remembered() {
+fn failed_checkpoint_accepts_reports_in_history() {
     let tracker = CheckpointStatsTracker::new(1);
     play(&tracker, "c1");
     let stats = tracker.report_failed(1, failure(1_700)).unwrap();
@@ -243,7 +243,7 @@ fn a_failed_checkpoint_goes_on_taking_reports_while_it_is_remembered() {
 }
 
 #[test]
-fn gauges_follow_the_last_completion_whatever_its_id() {
+fn gauges_follow_last_completion() {
     let tracker = CheckpointStatsTracker::new(0);
     let check = |expected: [&str; 14]| {
         let found = tracker.gauges().entries().map(|(name, value)| match value.as_str() {
@@ -287,7 +287,7 @@ fn gauges_follow_the_last_completion_whatever_its_id() {
         "lastCompletedCheckpointId=3",
         "lastCheckpointCompletedTimestamp=1250",
     ]);
-    // A start counts as a restore, whether anything was restored or not.
+    // A start counts as a restore even if nothing was restored.
     tracker.report_initialization_started(9_500, []);
     assert_eq!(tracker.gauges().last_checkpoint_restore_timestamp, 9_500);
     tracker.report_completed(6, None, None).unwrap();
@@ -297,7 +297,7 @@ fn gauges_follow_the_last_completion_whatever_its_id() {
 }
 
 #[test]
-fn failures_before_the_trigger_are_shown() {
+fn failures_before_trigger_are_shown() {
     let tracker = CheckpointStatsTracker::new(3);
     assert_eq!(tracker.snapshot().latest_failure_before_trigger, None);
     tracker.report_failed_before_trigger(failure(1));
@@ -306,7 +306,7 @@ fn failures_before_the_trigger_are_shown() {
 }
 
 #[test]
-fn the_trigger_of_what_is_restored_comes_from_the_history() {
+fn restored_trigger_comes_from_history() {
     let check = |script: &str, given: Option<i64>, path: Option<&str>, expected: Option<i64>| {
         let tracker = CheckpointStatsTracker::new(1);
         play(&tracker, script);
@@ -321,13 +321,13 @@ fn the_trigger_of_what_is_restored_comes_from_the_history() {
     check("c1 +1", None, None, Some(1_000));
     check("c1 +1 c2 -2", None, Some("chk-1"), Some(1_000));
     check("c1 +1 c2 +2", None, None, None);
-    // Another job's savepoint of the same id.
+    // A savepoint of another job with the same id.
     check("c1 +1", None, Some("savepoint-1"), None);
     check("c1 +1", Some(5), None, Some(5));
 }
 
 #[test]
-fn reporters_and_readers_on_many_threads() {
+fn reports_and_reads_on_many_threads() {
     const THREADS: i64 = 4;
     const CHECKPOINTS: i64 = 50;
     let tracker = CheckpointStatsTracker::new(7);

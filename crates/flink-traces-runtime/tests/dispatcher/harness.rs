@@ -1,4 +1,4 @@
-//! Reporters that do as they are told, behind a real dispatcher, and the law that every test asserts.
+//! Scripted reporters behind a real dispatcher, and the account that every test asserts.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,10 +14,10 @@ use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, Problem, Repo
 
 /// The `factory.class` of the scripted reporters.
 pub(crate) const CLASS: &str = "scripted";
-/// Long enough for anything that happens at all.
+/// Longer than anything that happens in a test.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// What a reporter was given at once.
+/// One batch of a reporter.
 pub(crate) struct Batch {
     pub(crate) names: Vec<String>,
     pub(crate) trace_ids: Vec<String>,
@@ -28,7 +28,7 @@ type Report = Box<dyn FnMut(&Batch, &Deadline) -> Result<(), ReportError> + Send
 type Close = Box<dyn FnOnce(&Deadline) -> Result<(), ReportError> + Send>;
 type Create = Box<dyn FnOnce() -> Result<(), ConfigError> + Send>;
 
-/// One reporter: its configuration, and what it does when it is called. Unless told otherwise, it takes everything.
+/// One reporter: its configuration and its behavior. By default, it delivers everything.
 pub(crate) struct Script {
     signal: Signal,
     name: &'static str,
@@ -101,7 +101,7 @@ impl Drop for Script {
     }
 }
 
-/// What really happened at one reporter, from its own point of view.
+/// The counts of one reporter, from its own point of view.
 #[derive(Default)]
 pub(crate) struct Destination {
     seen: Mutex<Seen>,
@@ -113,11 +113,11 @@ pub(crate) struct Seen {
     /// The names of the roots and events of all batches, in order.
     pub(crate) names: Vec<String>,
     pub(crate) trace_ids: Vec<String>,
-    /// How many records and how many units each batch had.
+    /// The number of records and of units of each batch.
     pub(crate) batches: Vec<(usize, u64)>,
     /// The units of the batches for which `report` returned.
     pub(crate) answered: u64,
-    /// The units of those that arrived.
+    /// The units that arrived.
     pub(crate) arrived: u64,
     pub(crate) closes: usize,
     pub(crate) is_gone: bool,
@@ -193,7 +193,7 @@ impl EventReporter for Script {
     }
 }
 
-/// Hands each script to the reporter of its name.
+/// A factory that gives each script to the reporter of its name.
 #[derive(Clone)]
 struct Factory(Arc<Mutex<BTreeMap<&'static str, Script>>>);
 
@@ -225,7 +225,7 @@ impl EventReporterFactory for Factory {
     }
 }
 
-/// Where [`CLASS`] makes reporters of `scripts`.
+/// Creates a registry in which [`CLASS`] creates the reporters of `scripts`.
 pub(crate) fn registry(scripts: impl IntoIterator<Item = Script>) -> Registry {
     let scripts = scripts.into_iter().map(|script| (script.name, script)).collect();
     let factory = Factory(Arc::new(Mutex::new(scripts)));
@@ -236,7 +236,7 @@ pub(crate) fn registry(scripts: impl IntoIterator<Item = Script>) -> Registry {
 }
 
 /// A dispatcher with scripted reporters.
-pub(crate) struct Rig {
+pub(crate) struct Harness {
     pub(crate) dispatcher: Dispatcher,
     pub(crate) group: MetricGroup,
     pub(crate) problems: Vec<Problem>,
@@ -245,7 +245,7 @@ pub(crate) struct Rig {
     offered_events: AtomicU64,
 }
 
-impl Rig {
+impl Harness {
     pub(crate) fn start(scripts: impl IntoIterator<Item = Script>) -> Self {
         let scripts: Vec<_> = scripts.into_iter().collect();
         let destinations = scripts.iter().map(|script| (script.name, script.destination.clone())).collect();
@@ -264,7 +264,7 @@ impl Rig {
         Self { dispatcher, group, problems, destinations, offered_spans: 0.into(), offered_events: 0.into() }
     }
 
-    /// Reports a tree of `units` spans.
+    /// Adds a tree of `units` spans.
     pub(crate) fn add_span(&self, name: &str, units: u64) {
         self.offered_spans.fetch_add(units, Ordering::Relaxed);
         let children = (1..units).map(|_| Span::builder("scope", "child"));
@@ -284,13 +284,15 @@ impl Rig {
         &self.destinations[name]
     }
 
-    /// The account of the reporter `name`; see [`accounts`](Self::accounts).
+    /// Returns the account of the reporter `name`. See [`accounts`](Self::accounts).
     pub(crate) fn account(&self, name: &str) -> ReporterStats {
         self.accounts().into_iter().find(|stats| stats.name == name).unwrap()
     }
 
-    /// The dispatcher's accounts, at a moment when every reporter is idle or inside of a call. The law holds of each: all that was
-    /// offered is in it, nothing is in it twice, and it says of the reporter what the reporter says of itself.
+    /// Returns the accounts when every reporter is idle or within a call.
+    ///
+    /// Each account balances, contains every added record once, and agrees with the reporter's own
+    /// counts.
     pub(crate) fn accounts(&self) -> Vec<ReporterStats> {
         let accounts = self.dispatcher.stats();
         for stats in &accounts {
@@ -319,7 +321,7 @@ impl Rig {
     }
 }
 
-/// What stands in a reporter's way until the test lets it pass.
+/// A gate that stops a reporter until the test opens it.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<(Mutex<Passages>, Condvar)>);
 
@@ -330,7 +332,7 @@ struct Passages {
 }
 
 impl Gate {
-    /// Called by the reporter.
+    /// Stops the calling reporter at the gate.
     pub(crate) fn pass(&self) {
         let (passages, changed) = &*self.0;
         let mut passages = passages.lock().unwrap();
@@ -341,7 +343,7 @@ impl Gate {
         assert!(!waited.1.timed_out(), "nobody opens the gate");
     }
 
-    /// Waits until the reporter has come to the gate for the `number`th time, from 1.
+    /// Waits until the reporter is at the gate for the `number`th time, from 1.
     pub(crate) fn wait_for(&self, number: usize) {
         let (passages, changed) = &*self.0;
         let waited = changed.wait_timeout_while(passages.lock().unwrap(), LONG, |passages| passages.arrived < number);

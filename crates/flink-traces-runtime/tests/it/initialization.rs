@@ -1,4 +1,4 @@
-//! How reports of subtasks become one initialization: rules by table, and any sequence of reports against a model that keeps all of them.
+//! The combination of subtask reports into one initialization, by tables and against a model.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -20,7 +20,7 @@ use InitializationStatus::{Completed, Failed};
 
 const JOB: JobIdentity<'_> = JobIdentity { cluster: "orders", job_id: "5c4b" };
 
-/// `a0.2` is the attempt 2 of the subtask 0 of the job vertex `a`; without a number, attempt 0.
+/// Parses an attempt. `a0.2` is attempt 2 of subtask 0 of job vertex `a`, and `a0` is attempt 0.
 fn attempt(text: &str) -> ExecutionAttemptId {
     let (subtask, attempt) = text.split_once('.').unwrap_or((text, "0"));
     let (vertex, index) = subtask.split_at(1);
@@ -45,8 +45,9 @@ fn metrics(
     metrics
 }
 
-/// Reports of the attempts in `script`, and `|` where it is given up; each answers `-`, `whole` or how many are missing.
-fn check(expected_attempts: &str, script: &str, answers: &str, ignored: IgnoredReports) {
+/// Reports the attempts in `script`, and gives up at each `|`. Each step returns `-`, `whole` or
+/// the number of missing attempts.
+fn check(expected_attempts: &str, script: &str, results: &str, ignored: IgnoredReports) {
     let mut builder = JobInitializationMetricsBuilder::new(100, attempts(expected_attempts));
     let mut found = Vec::new();
     for word in script.split_whitespace() {
@@ -58,7 +59,7 @@ fn check(expected_attempts: &str, script: &str, answers: &str, ignored: IgnoredR
             }
         });
     }
-    assert_eq!(found.join(" "), answers, "{expected_attempts}: {script}");
+    assert_eq!(found.join(" "), results, "{expected_attempts}: {script}");
     assert_eq!(builder.ignored(), ignored, "{expected_attempts}: {script}");
 }
 
@@ -69,27 +70,27 @@ fn ignored(unknown: u64, duplicate: u64, late: u64) -> IgnoredReports {
 }
 
 #[test]
-fn it_is_told_once_when_all_have_reported() {
+fn initialization_completes_once() {
     let none = IgnoredReports::default();
     check("a0", "a0", "whole", none);
     check("a0 a1 b0", "b0 a1 a0", "- - whole", none);
-    // Repeated and foreign ones neither complete it nor tell it again.
+    // Repeated and unknown reports neither complete it nor return it again.
     check("a0 a1", "a0 a0 a1 a1 a0", "- - whole - -", ignored(0, 3, 0));
     check("a0.1", "a0 a0.2 a1.1 b0.1 a0.1 b0.1", "- - - - whole -", ignored(5, 0, 0));
-    // A failover of some subtasks of a vertex, with whatever attempts they have come to.
+    // A failover of some subtasks of a vertex, with any attempt numbers.
     check("a7.1 a3.4 a3.4", "a3 a3.4 a0 a7.1", "- - - whole", ignored(2, 0, 0));
     check("", "a0 |", "- -", ignored(1, 0, 0));
-    // Given up.
+    // An initialization that is given up.
     check("a0 a1", "|", "2 missing", none);
     check("a0 a1 b0", "a1 | | b0 a1 a9 |", "- 2 missing - - - - -", ignored(1, 1, 1));
     check("a0", "a0 |", "whole -", none);
 }
 
 #[test]
-fn numbers_add_up_as_in_flink() {
+fn metrics_fold_as_in_flink() {
     let mut builder = JobInitializationMetricsBuilder::new(100, attempts("a0 a1 a2"));
     builder.report(&attempt("a0"), &metrics(Completed, 300, &[("X", 5), ("Y", -1), ("X", 2), ("Z", -7)]));
-    // −1 is unset, other negative numbers are numbers; the order does not matter.
+    // −1 is unset, and other negative values count. The order does not matter.
     builder.report(&attempt("a1"), &metrics(Completed, 400, &[("Z", 3), ("X", 6)]));
     assert_eq!((builder.pending(), builder.has_ended()), (1, false));
     let stats = builder.report(&attempt("a2"), &metrics(Completed, 200, &[("X", -1), ("W", i64::MAX)])).unwrap();
@@ -101,7 +102,7 @@ fn numbers_add_up_as_in_flink() {
 }
 
 #[test]
-fn one_that_failed_fails_the_whole() {
+fn failed_subtask_fails_initialization() {
     for failing in ["a0", "a1"] {
         let mut builder = JobInitializationMetricsBuilder::new(100, attempts("a0 a1"));
         let status = |id| if id == failing { Failed } else { Completed };
@@ -112,7 +113,7 @@ fn one_that_failed_fails_the_whole() {
 }
 
 #[test]
-fn what_comes_to_be_known_late_still_counts_until_the_span_is_out() {
+fn late_metrics_count_until_the_end() {
     const NAME: &str = SubTaskInitializationMetrics::RESTORE_ASYNC_COMPACTION_DURATION;
     let mut builder = JobInitializationMetricsBuilder::new(100, attempts("a0 a1"));
     assert!(!builder.add_late(&attempt("a0"), NAME, 40));
@@ -132,7 +133,7 @@ fn what_comes_to_be_known_late_still_counts_until_the_span_is_out() {
 }
 
 #[test]
-fn the_detail_level_decides_whether_subtasks_are_told() {
+fn detail_level_decides_on_subtasks() {
     for detail in SpanDetailLevel::ALL {
         let tracker = CheckpointStatsTracker::builder(10).span_detail_level(detail).build();
         tracker.report_initialization_started(100, attempts("a1 a0 b0"));
@@ -148,7 +149,7 @@ fn the_detail_level_decides_whether_subtasks_are_told() {
 }
 
 #[test]
-fn restored_state_is_told_by_location() {
+fn restored_state_is_counted_by_location() {
     let check = |uri: &str, expected| assert_eq!(StateObjectLocation::from_file(uri), expected, "{uri}");
     for uri in ["s3://bucket/x", "hdfs://host:8020/x", "files://x", "file_2://x", "FILE://x"] {
         check(uri, StateObjectLocation::Remote);
@@ -170,7 +171,7 @@ fn restored_state_is_told_by_location() {
     assert_eq!(found, expected.each_ref().map(|(name, sum)| (name.as_str(), *sum)));
 }
 
-fn shown(span: &Span) -> String {
+fn formatted(span: &Span) -> String {
     let extension = span.extension().cloned().unwrap_or_default();
     format!(
         "{} {}..{}\n{:?}\nbeyond Flink: {:?}\n{:?}, {} links\n",
@@ -185,7 +186,7 @@ fn shown(span: &Span) -> String {
 }
 
 #[test]
-fn what_was_given_up_is_a_failed_and_partial_span() {
+fn given_up_initialization_is_partial_span() {
     let mut builder = JobInitializationMetricsBuilder::new(100, attempts("b0 a2.1 a1 a0"));
     builder.report(&attempt("a1"), &metrics(Completed, 300, &[("MailboxStartDurationMs", 12)]));
     let partial = builder.give_up(10_100).unwrap();
@@ -195,9 +196,9 @@ fn what_was_given_up_is_a_failed_and_partial_span() {
         JobInitialization 100..10100
         [("initializationStatus", String("FAILED")), ("maxMailboxStartDurationMs", Long(12)), ("sumMailboxStartDurationMs", Long(12))]
         beyond Flink: [("isPartial", Bool(true)), ("missingSubtasks", Long(3)), ("expectedSubtasks", Long(4))]
-        Some(Failure::new(10100, "3 of 4 subtasks did not report")), 0 links
+        Some(Failure { ts_millis: 10100, message: "3 of 4 subtasks did not report" }), 0 links
     "#]]
-    .assert_eq(&shown(&span));
+    .assert_eq(&formatted(&span));
 }
 
 fn restored() -> RestoredCheckpoint {
@@ -205,7 +206,7 @@ fn restored() -> RestoredCheckpoint {
 }
 
 #[test]
-fn a_recovery_names_the_checkpoint_and_links_to_its_span() {
+fn restore_names_and_links_checkpoint() {
     let tracker = CheckpointStatsTracker::new(10);
     tracker.report_pending(7, 1_000, CheckpointType::Checkpoint, &[]).unwrap();
     let checkpoint = tracker.report_completed(7, None, None).unwrap();
@@ -221,13 +222,13 @@ fn a_recovery_names_the_checkpoint_and_links_to_its_span() {
         beyond Flink: []
         None, 1 links
     "#]]
-    .assert_eq(&shown(&span));
+    .assert_eq(&formatted(&span));
     let checkpoint = checkpoint_span(JOB, &checkpoint, Default::default()).build(&SystemClock);
     assert_eq!(span.extension().unwrap().links, [checkpoint.identity().unwrap()]);
 }
 
 #[test]
-fn the_tracker_has_one_initialization_at_a_time() {
+fn tracker_has_one_initialization_at_a_time() {
     let tracker = CheckpointStatsTracker::new(10);
     let report = |id: &str| tracker.report_initialization_metrics(&attempt(id), &metrics(Completed, 500, &[]));
     assert_eq!(report("a0"), Err(TrackerError::NoInitialization));
@@ -236,14 +237,14 @@ fn the_tracker_has_one_initialization_at_a_time() {
 
     assert_eq!(tracker.report_initialization_started(100, attempts("a0 a1")), None);
     assert_eq!(report("a0"), Ok(None));
-    // The next one replaces it and says what became of it.
+    // The next initialization replaces this one and returns it.
     let replaced = tracker.report_initialization_started(700, attempts("a0.1")).unwrap();
     assert_eq!((replaced.stats.start_timestamp, replaced.stats.end_timestamp), (100, 700));
     assert_eq!(replaced.missing, attempts("a1"));
     assert_eq!(report("a1"), Ok(None));
     assert_eq!(report("a0.1").unwrap().unwrap().start_timestamp, 700);
     assert_eq!(tracker.ignored_initialization_reports(), ignored(1, 0, 0));
-    // One that ended has nothing to say.
+    // An initialization that has ended is not returned.
     assert_eq!(tracker.report_initialization_started(900, attempts("a0.2")), None);
     assert_eq!(tracker.give_up_initialization(950).unwrap().stats.end_timestamp, 950);
     assert_eq!(tracker.give_up_initialization(960), None);
@@ -265,7 +266,7 @@ fn any_report() -> impl Strategy<Value = (ExecutionAttemptId, bool, i64, Values)
     (any_attempt(), any::<bool>(), 100_i64..1_000, values)
 }
 
-/// Flink's way: keeps all first reports and puts them together in the end.
+/// Combines reports like Flink, which keeps all first reports until the end.
 fn folded(reports: &BTreeMap<ExecutionAttemptId, (bool, i64, Values)>) -> (bool, i64, BTreeMap<String, (i64, i64)>) {
     let mut folded: BTreeMap<String, (i64, i64)> = BTreeMap::new();
     for (_, _, values) in reports.values() {
@@ -282,7 +283,7 @@ fn folded(reports: &BTreeMap<ExecutionAttemptId, (bool, i64, Values)>) -> (bool,
     (has_failed, reports.values().map(|(_, end, _)| *end).max().unwrap_or(0), folded)
 }
 
-/// What is kept of single subtasks, if it is asked for.
+/// Returns the kept reports of subtasks, if they are kept.
 fn subtasks(
     with_subtasks: bool,
     reports: &BTreeMap<ExecutionAttemptId, (bool, i64, Values)>,
@@ -345,8 +346,8 @@ proptest! {
                 (true, false, false) => {
                     kept.insert(id, (has_failed, end, values));
                     has_ended = kept.len() == expected.len();
-                    let told = found.as_ref().map(|stats| stats.subtasks.clone());
-                    prop_assert_eq!(told, has_ended.then(|| subtasks(with_subtasks, &kept)));
+                    let rendered = found.as_ref().map(|stats| stats.subtasks.clone());
+                    prop_assert_eq!(rendered, has_ended.then(|| subtasks(with_subtasks, &kept)));
                     prop_assert_eq!(found.map(parts), has_ended.then(|| folded(&kept)));
                     continue;
                 }

@@ -1,4 +1,4 @@
-//! Summaries: against what real clusters answered, and against a model.
+//! Summaries, against the responses of real clusters and against a model.
 
 use flink_traces_runtime::checkpoint::StatsSummary;
 use proptest::prelude::*;
@@ -9,15 +9,16 @@ fn summary(window: usize, values: &[i64]) -> StatsSummary {
     summary
 }
 
-/// Durations of all completed checkpoints of a job, and what the cluster's REST API told of them: p50, p90, p95, p99, p999.
+/// The durations of all completed checkpoints of a job, and the quantiles 0.5, 0.9, 0.95, 0.99 and
+/// 0.999 that the cluster's REST API returned.
 #[test]
-fn quantiles_are_to_the_last_bit_what_flink_answers() {
+fn quantiles_equal_flinks_exactly() {
     let check = |values: &[i64], [minimum, maximum, average]: [i64; 3], quantiles: [f64; 5]| {
         let summary = summary(10_000, values);
         assert_eq!([summary.minimum(), summary.maximum(), summary.average()], [minimum, maximum, average]);
         assert_eq!(summary.quantiles([0.5, 0.9, 0.95, 0.99, 0.999]), quantiles);
     };
-    // 1.18.1, 1.20.5, 2.3.0, 2.3.0.
+    // Flink 1.18.1, 1.20.5, 2.3.0, 2.3.0.
     check(
         &[44, 56, 62, 71, 76, 57, 61, 78, 187, 128],
         [44, 187, 82],
@@ -29,26 +30,26 @@ fn quantiles_are_to_the_last_bit_what_flink_answers() {
 }
 
 #[test]
-fn edges() {
+fn summary_edge_cases() {
     let empty = summary(3, &[-1, -1]);
     assert_eq!((empty.minimum(), empty.maximum(), empty.sum(), empty.count(), empty.average()), (0, 0, 0, 0, 0));
     assert!(empty.quantile(0.5).is_nan());
     assert!(summary(0, &[1]).quantile(0.5).is_nan());
     let full = summary(3, &[100, -1, 1, 2, 3]);
     assert_eq!((full.minimum(), full.maximum(), full.sum(), full.count(), full.average()), (1, 100, 106, 4, 26));
-    // The window has forgotten the 100.
+    // The value 100 has left the window.
     for (quantile, expected) in [(0.0, 1.0), (0.5, 2.0), (1.0, 3.0), (-3.0, 1.0), (7.0, 3.0), (f64::NAN, 1.0)] {
         assert_eq!(full.quantile(quantile), expected, "{quantile}");
     }
     assert_eq!(summary(1, &[5]).quantile(0.5), 5.0);
     assert_eq!(summary(0, &[i64::MAX, i64::MAX]).sum(), i64::MAX);
-    // Flink goes by percent and back, which shows in the last digit.
+    // Flink converts to percent and back, which affects the last digit.
     let thousand: Vec<i64> = (1..=1_000).collect();
     assert_eq!(summary(10_000, &thousand).quantile(0.999), 999.999_000_000_000_1);
 }
 
 #[test]
-fn a_clone_does_not_change() {
+fn clone_is_independent() {
     let mut summary = summary(2, &[1, 2]);
     let before = summary.clone();
     summary.add(9);
@@ -60,7 +61,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn as_a_model_that_keeps_all(
+    fn initialization_equals_model(
         values in proptest::collection::vec(-3_i64..1_000_000, 0..60),
         window in 1_usize..40,
         thousandths in 0_u32..=1_000,
@@ -80,7 +81,7 @@ proptest! {
             prop_assert!(quantile.is_nan());
             return Ok(());
         }
-        // The place in thousandths, in whole numbers.
+        // The position in thousandths, as an integer.
         let place = (thousandths as usize * (last.len() + 1)).clamp(1_000, last.len() * 1_000);
         let (lower, part) = (last[place / 1_000 - 1], (place % 1_000) as f64 / 1_000.0);
         let upper = last.get(place / 1_000).copied().unwrap_or(lower);

@@ -1,5 +1,6 @@
-//! What a configuration makes of reporters: which there are, what they filter, what becomes of variables, and which keys nothing reads.
-//! What the tables say of Flink was taken from Flink 2.3.0.
+//! The reporters of a configuration: their setups, filters, variables and unknown keys.
+//!
+//! Values described as Flink's were taken from Flink 2.3.0.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -57,7 +58,7 @@ fn registry() -> Registry {
     registry
 }
 
-/// Loads YAML, in which `SLF4J`, `OTEL` and the like stand for classes.
+/// Loads YAML in which `SLF4J`, `OTEL` and others stand for classes.
 fn load(yaml: &str) -> Configuration {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.yaml");
@@ -81,7 +82,7 @@ fn tell(problems: Vec<Problem>, text: &mut String) {
     }
 }
 
-/// Compares what `show` tells of each reporter of each configuration, and all problems.
+/// Compares the text from `show` for each reporter, and all problems.
 fn check_reporters(configurations: &[&str], show: fn(&ReporterSetup) -> String, expected: Expect) {
     let mut text = String::new();
     for yaml in configurations {
@@ -103,7 +104,7 @@ fn options(setup: &ReporterSetup) -> String {
 }
 
 #[test]
-fn which_reporters_there_are() {
+fn reporters_follow_lists_and_names() {
     const THREE: &str = "\ntraces.reporter: {c: &c {factory.class: SLF4J}, b: *c, a: *c}";
     let lists = [
         "",
@@ -181,7 +182,7 @@ fn which_reporters_there_are() {
 }
 
 #[test]
-fn what_a_reporter_is() {
+fn reporters_need_name_and_class() {
     check_reporters(
         &[
             "a: 1",
@@ -218,7 +219,7 @@ fn what_a_reporter_is() {
 }
 
 #[test]
-fn a_mistake_costs_one_reporter_and_all_mistakes_are_told() {
+fn mistake_disables_only_its_reporter() {
     check_reporters(
         &[
             "traces.reporter.a: {factory.class: SLF4J, queue.size: 0, compatibility: both, filter.includes: '*:*:span;:', \
@@ -241,7 +242,7 @@ fn a_mistake_costs_one_reporter_and_all_mistakes_are_told() {
 }
 
 #[test]
-fn what_a_factory_says_names_the_reporter() {
+fn factory_errors_name_the_reporter() {
     let (setups, _) = discover(&load("traces.reporter.a.factory.class: SLF4J"), &registry());
     let problem = setups[0].problem(&ConfigError::Setup("no such\ndirectory".into())).to_string();
     assert!(problem.ends_with(r"config.yaml:1:1: traces.reporter.a: no such\ndirectory"), "{problem}");
@@ -250,7 +251,7 @@ fn what_a_factory_says_names_the_reporter() {
 }
 
 #[test]
-fn the_queue_holds_a_million_by_default() {
+fn queue_size_defaults_to_a_million() {
     let (setups, _) = discover(&load("traces.reporter.a.factory.class: SLF4J"), &registry());
     assert_eq!((setups[0].queue_size, setups[0].compatibility), (1 << 20, Compatibility::Standard));
 }
@@ -307,9 +308,10 @@ fn variables_by_reporter() {
 }
 
 #[test]
-fn what_filters_match() {
+fn filters_match_scope_and_name() {
     const SCOPE: &str = "jobmanager.job";
-    // Includes, excludes, scope, name; then whether it is reported, by default and as Flink: `None` where the rule is refused.
+    // Includes, excludes, scope and name, then whether the record passes by default and in Flink.
+    // `None` means that the rule is refused.
     for (includes, excludes, scope, name, standard, flink) in [
         ("*:*:*", "", SCOPE, "Checkpoint", Some(true), Some(true)),
         ("*", "", SCOPE, "X", Some(true), Some(true)),
@@ -339,7 +341,7 @@ fn what_filters_match() {
         (":", "", SCOPE, "X", None, None),
         ("::", "", SCOPE, "X", None, None),
         ("a:", "", "a", "X", Some(true), Some(true)),
-        // The dot, and what else is special in regular expressions.
+        // The dot and other special characters of regular expressions.
         ("jobmanag.r.job", "", SCOPE, "X", Some(false), Some(true)),
         ("(a|jobmanager.job)", "", SCOPE, "X", Some(false), Some(true)),
         (r"jobmanager\.job", "", SCOPE, "X", Some(false), Some(true)),
@@ -354,7 +356,7 @@ fn what_filters_match() {
         ("*:X, S1", "", SCOPE, "S1", Some(true), Some(false)),
         ("jobmanager.job : X", "", SCOPE, "X", Some(true), Some(false)),
         ("*:*: counter", "", SCOPE, "X", Some(true), None),
-        // Empty parts.
+        // Empty fields.
         (":X", "", SCOPE, "X", Some(true), Some(false)),
         (":X", "", "", "X", Some(true), Some(true)),
         ("a::*", "", "a", "X", Some(true), Some(false)),
@@ -362,7 +364,7 @@ fn what_filters_match() {
         ("*:,", "", SCOPE, "x", Some(true), Some(false)),
         ("''", "", SCOPE, "X", None, Some(false)),
         ("*:*:*:more", "", SCOPE, "X", None, Some(true)),
-        // No filter, no rule.
+        // No filter and no rule.
         ("", "", SCOPE, "X", Some(false), Some(false)),
     ] {
         const RULES: ConfigOption<Vec<String>> = ConfigOption::list("rules", "");
@@ -380,7 +382,7 @@ fn what_filters_match() {
 }
 
 #[test]
-fn what_is_told_of_filters() {
+fn filter_problems() {
     let filters = [
         "jobmanager.job:Checkpoint",
         "'*:X, Y'",
@@ -467,7 +469,7 @@ fn what_is_told_of_filters() {
 }
 
 #[test]
-fn keys_that_nothing_reads() {
+fn unknown_keys_are_reported() {
     const OWN: &[OptionDoc] = &[
         ConfigOption::string("flink-traces.state.directory", "").doc(),
         ConfigOption::string("flink-traces.cluster.<name>.url", "").doc(),
@@ -510,7 +512,7 @@ fn keys_that_nothing_reads() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Guarantees: what we match by hand is what the regular expression of the same text matches.
+    /// Guarantees: globs match the same texts as the equivalent regular expressions.
     #[test]
     fn globs_match_as_regular_expressions_do(rule in "[ab*]{1,5}(,[ab*]{1,5})?:[ab*]{1,5}", scope in "[ab]{0,6}", name in "[ab]{0,6}") {
         let [standard, flink] = [Compatibility::Standard, Compatibility::Flink]

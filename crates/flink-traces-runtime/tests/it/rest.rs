@@ -1,4 +1,4 @@
-//! Tracked jobs, asked like Flink's.
+//! Tracked jobs over Flink's REST API.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -71,8 +71,8 @@ fn info() -> JobInfo {
     .with_execution(serde_json::from_str::<ExecutionConfigInfo>(execution).unwrap())
 }
 
-/// All subtasks come up, in attempt `number`.
-fn come_up(job: &TrackedJob, number: u32, at: i64) {
+/// Starts all subtasks with attempt `number`.
+fn start_subtasks(job: &TrackedJob, number: u32, at: i64) {
     for (vertex, index) in [(SOURCE, 0), (SOURCE, 1), (SINK, 0)] {
         let attempt = attempt(vertex, index, number);
         job.report_subtask(&attempt, ExecutionState::Scheduled, at + 1);
@@ -96,12 +96,15 @@ fn acknowledge(checkpoints: &CheckpointStatsTracker, id: i64, vertex: &str, inde
     checkpoints.report_subtask(id, vertex, subtask).unwrap();
 }
 
-/// A job that runs, takes a checkpoint and a savepoint, fails while it takes another, goes on from the checkpoint, and has one in progress.
+/// Creates a job that has taken a checkpoint and a savepoint, failed during another checkpoint, and
+/// was restored.
+///
+/// It has a checkpoint in progress.
 fn tracked() -> Arc<TrackedJob> {
     let checkpoints = Arc::new(CheckpointStatsTracker::new(10));
     let job = Arc::new(TrackedJob::new(info(), checkpoints.clone(), JobStatus::Created, 1_000).unwrap());
     job.report_status(JobStatus::Running, 1_010);
-    come_up(&job, 0, 1_020);
+    start_subtasks(&job, 0, 1_020);
     let task = |id: &str, parallelism| CheckpointTask::new(id, parallelism);
     let tasks = [task(SOURCE, 2), task(SINK, 1)];
     for (id, kind) in [(1, CheckpointType::Checkpoint), (2, CheckpointType::Savepoint)] {
@@ -130,7 +133,7 @@ fn tracked() -> Arc<TrackedJob> {
     checkpoints
         .report_restored(RestoredCheckpoint::new(1, 7_000, false).with_external_path("file:/checkpoints/1".to_owned()));
     job.report_status(JobStatus::Running, 7_000);
-    come_up(&job, 1, 7_010);
+    start_subtasks(&job, 1, 7_010);
     checkpoints.report_pending(4, 8_000, CheckpointType::Checkpoint, &tasks).unwrap();
     acknowledge(&checkpoints, 4, SOURCE, 0, 8_050);
     job
@@ -140,7 +143,7 @@ fn cluster_info() -> ClusterInfo {
     ClusterInfo::new("2.3.0", "engine-1").with_refresh_interval(3000).with_web_cancel(true)
 }
 
-/// The cluster behind a server on a loopback port, until it is dropped.
+/// A cluster behind a server on a loopback port, until it is dropped.
 struct Running {
     client: Client,
     cluster: Arc<TrackedCluster>,
@@ -183,7 +186,7 @@ impl Running {
     }
 }
 
-/// What is answered, by the path as Flink declares it and the path that asks for it.
+/// Returns the served paths, each as Flink declares it and as a request.
 fn served() -> Vec<(&'static str, String)> {
     let job = format!("/jobs/{JOB}");
     [
@@ -235,9 +238,9 @@ fn served() -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn what_was_reported_is_answered() {
+async fn responses_have_reported_state() {
     let running = Running::start().await;
-    let mut told = String::new();
+    let mut rendered = String::new();
     let more = [
         format!("/jobs/{JOB}/checkpoints/details/3"),
         format!("/jobs/{JOB}/checkpoints/details/4/subtasks/{SOURCE}"),
@@ -250,13 +253,13 @@ async fn what_was_reported_is_answered() {
     for path in served().into_iter().map(|(_, path)| path).chain(more) {
         let (status, body) = running.get(&path).await;
         assert_eq!(status, 200, "{path}: {body}");
-        writeln!(told, "{path}\n{}", serde_json::to_string_pretty(&body).unwrap()).unwrap();
+        writeln!(rendered, "{path}\n{}", serde_json::to_string_pretty(&body).unwrap()).unwrap();
     }
-    expect_file!["data/rest.txt"].assert_eq(&told);
+    expect_file!["../data/rest.txt"].assert_eq(&rendered);
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn unknown_resources_are_not_found() {
     let running = Running::start().await;
     let job = format!("/jobs/{JOB}");
     for (path, status, problem) in [
@@ -304,9 +307,9 @@ async fn what_is_not_there_is_not_found() {
     assert_eq!(running.get("/jobs").await, (200, serde_json::json!({"jobs": []})));
 }
 
-/// What Flink 2.3.0 tells and an engine's reports do not.
-const NOT_TOLD: &[&str] = &[
-    // States that no job of this test is in.
+/// The fields that Flink 2.3.0 has and an engine's reports do not.
+const UNKNOWN_TO_ENGINES: &[&str] = &[
+    // Statuses that no job of this test has.
     "/applications/overview.applications[].jobs.FAILED",
     "/applications/overview.applications[].jobs.FINISHED",
     "/jobs/:jobid.vertices[].metrics.accumulated-backpressured-time",
@@ -329,14 +332,14 @@ const NOT_TOLD: &[&str] = &[
     "/jobs/:jobid/vertices/:vertexid/taskmanagers.taskmanagers[].metrics.accumulated-idle-time",
 ];
 
-/// What a worker without a JVM and Flink's network stack has none of, by how it begins.
+/// The prefixes of fields that need a JVM or Flink's network stack.
 const OF_A_JVM: &[&str] = &[
     "/taskmanagers.taskmanagers[].memoryConfiguration.",
     "/taskmanagers/:taskmanagerid.memoryConfiguration.",
     "/taskmanagers/:taskmanagerid.metrics.",
 ];
 
-/// Metrics, logs and the like are told by name, of which an engine has fewer or none; and it handles one failure at a time.
+/// The fields of lists, such as metrics and logs, of which an engine has fewer entries.
 const FEWER: &[&str] = &[
     "metrics",
     "watermarks",
@@ -349,9 +352,10 @@ const FEWER: &[&str] = &[
     "classpath",
 ];
 
-/// Guarantees: an answer has all fields that the same answer of Flink 2.3.0 has, but for those that are named above.
+/// Guarantees: a response has all fields of the same response of Flink 2.3.0, except for those
+/// listed above.
 #[tokio::test]
-async fn answers_have_the_fields_of_flinks() {
+async fn responses_have_flinks_fields() {
     let running = Running::start().await;
     let exchanges = recorded("2.3.0");
     let mut missing = BTreeSet::new();
@@ -373,12 +377,13 @@ async fn answers_have_the_fields_of_flinks() {
     }
     let missing = missing.iter().map(String::as_str);
     let missing = missing.filter(|field| !OF_A_JVM.iter().any(|begin| field.starts_with(begin)));
-    assert_eq!(missing.collect::<Vec<_>>(), NOT_TOLD);
+    assert_eq!(missing.collect::<Vec<_>>(), UNKNOWN_TO_ENGINES);
 }
 
-/// Guarantees: the answer that Flink's command lines read to list jobs has the fields of the version that it answers like, and no others.
+/// Guarantees: the response that lists jobs to Flink's command lines has exactly the fields of the
+/// configured version.
 #[tokio::test]
-async fn an_overview_has_the_fields_of_its_version() {
+async fn overview_has_fields_of_its_version() {
     for version in ["1.9.3", "1.13.6", "1.15.4", "1.18.1", "1.20.5", "2.3.0"] {
         let running = Running::start_with(|_| {
             let info = {
@@ -397,14 +402,14 @@ async fn an_overview_has_the_fields_of_its_version() {
     }
 }
 
-/// What a real cluster of that version answered.
+/// Returns the recorded responses of a real cluster of that version.
 fn recorded(version: &str) -> Vec<Value> {
     let file = format!("../flink-rest/tests/data/all-endpoints-{version}.jsonl.gz");
     let lines = BufReader::new(GzDecoder::new(File::open(file).unwrap())).lines();
     lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
 }
 
-/// The fields that are in `flink` and in none of `ours`. One id is as good as another.
+/// Collects the fields in `flink` that none of `ours` has. All ids count as the same field.
 fn collect(flink: &Value, ours: &[&Value], place: &str, missing: &mut BTreeSet<String>) {
     match flink {
         Value::Object(flink) => {
@@ -431,7 +436,7 @@ fn collect(flink: &Value, ours: &[&Value], place: &str, missing: &mut BTreeSet<S
     }
 }
 
-/// Remembers what was ordered, and leaves the operations to the test.
+/// A gateway that keeps the requested operations for the test.
 #[derive(Default)]
 struct Gateway {
     ordered: Mutex<Vec<String>>,
@@ -489,7 +494,7 @@ fn checkpoint(kind: Option<&str>) -> TriggerCheckpoint {
     TriggerCheckpoint { job: job(), body }
 }
 
-/// The status and first message of a refusal.
+/// Returns the status and first message of an error.
 async fn refused<E: Endpoint>(client: &Client, request: &E) -> (u16, String)
 where
     E::Response: std::fmt::Debug,
@@ -500,10 +505,10 @@ where
     }
 }
 
-/// Scenario: an engine implements some orders; a client gives them, and asks after them while they are under way and afterwards.
-/// Guarantees: the engine has what was ordered, once for each id, and the client what became of it.
+/// Scenario: an engine supports some operations, and a client triggers them and polls their status.
+/// Guarantees: the engine gets each operation once for each id, and the client gets its outcome.
 #[tokio::test]
-async fn what_is_ordered_is_the_engines() {
+async fn operations_reach_the_engine() {
     let gateway = Arc::new(Gateway::default());
     let running = Running::start_with(|cluster| cluster.with_gateway(gateway.clone())).await;
     let client = &running.client;
@@ -511,7 +516,7 @@ async fn what_is_ordered_is_the_engines() {
 
     client.call(&CancelJob::new(job())).await.unwrap();
     client.call(&CancelJob::new(job()).mode("cancel".to_owned())).await.unwrap();
-    // As the web UI does.
+    // The request of the web UI.
     client.call(&YarnCancelJob { job: job() }).await.unwrap();
     client.call(&CancelApplication { application: ApplicationId::new(JOB).unwrap() }).await.unwrap();
     assert_eq!(gateway.ordered(), vec![format!("cancel {JOB}"); 4]);
@@ -527,7 +532,7 @@ async fn what_is_ordered_is_the_engines() {
     assert_eq!(refused(client, &checkpoint(Some("INCREMENTAL"))).await.0, 400);
     assert_eq!(gateway.ordered(), ["FullCheckpoint"]);
 
-    // Given twice under an id of its own, and done once.
+    // Two triggers with the same id are one operation.
     let mut body = SavepointTriggerRequestBody::default();
     body.target_directory = Some("file:/s".to_owned());
     body.trigger_id = Some(TriggerId::new("7").unwrap());
@@ -539,7 +544,7 @@ async fn what_is_ordered_is_the_engines() {
     gateway.savepoints.lock().unwrap().pop().unwrap().complete("file:/s/1".to_owned());
     assert_eq!(client.run(&savepoint, minute).await.unwrap().location.as_deref(), Some("file:/s/1"));
 
-    // One fails, one is forgotten by the engine.
+    // One operation fails, and the engine drops another.
     let mut body = StopWithSavepointRequestBody::default();
     body.format_type = Some("NATIVE".to_owned());
     let stop = StopJob { job: job(), body };
@@ -571,7 +576,7 @@ async fn what_is_ordered_is_the_engines() {
 }
 
 #[tokio::test]
-async fn nothing_is_ordered_of_a_job_that_has_ended_or_is_not_there() {
+async fn no_operations_on_ended_or_unknown_jobs() {
     let gateway = Arc::new(Gateway::default());
     let running = Running::start_with(|cluster| cluster.with_gateway(gateway.clone())).await;
     let ended = tracked();
@@ -589,7 +594,7 @@ async fn nothing_is_ordered_of_a_job_that_has_ended_or_is_not_there() {
 }
 
 #[tokio::test]
-async fn without_a_gateway_nothing_can_be_ordered() {
+async fn no_operations_without_gateway() {
     let running = Running::start().await;
     let path = format!("/jobs/{JOB}");
     for (problem, expected) in [
@@ -605,9 +610,9 @@ async fn without_a_gateway_nothing_can_be_ordered() {
     }
 }
 
-/// Guarantees: a web UI without a button for it cancels nothing, whatever others may do.
+/// Guarantees: a web UI without a cancel button cannot cancel a job, even if other clients can.
 #[tokio::test]
-async fn the_web_ui_cancels_only_where_it_may() {
+async fn web_ui_cancels_only_if_allowed() {
     let gateway = Arc::new(Gateway::default());
     let running = Running::start_with(|_| {
         let info = cluster_info().with_web_cancel(false);
@@ -620,12 +625,13 @@ async fn the_web_ui_cancels_only_where_it_may() {
     assert_eq!(gateway.ordered(), [format!("cancel {JOB}")]);
 }
 
-/// Scenario: two workers are there, of which one runs all subtasks and tells that it is alive; then it goes, and the job ends.
-/// Guarantees: a worker is told as long as it is there, with what runs in it; the overview's numbers are those of all workers.
+/// Scenario: of two TaskManagers, one runs all subtasks and sends heartbeats until it is removed.
+/// Then the job ends. Guarantees: a registered TaskManager is served with its subtasks, and the
+/// overview counts all TaskManagers.
 #[tokio::test]
-async fn workers_come_and_go() {
+async fn task_managers_come_and_go() {
     let running = Running::start().await;
-    let told = async || {
+    let rendered = async || {
         let managers = running.client.call(&TaskManagers).await.unwrap().taskmanagers;
         let managers = managers.iter().map(|manager| {
             let TaskManagerInfo { id, slots_number, free_slots, assigned_tasks, time_since_last_heartbeat, .. } =
@@ -644,13 +650,13 @@ async fn workers_come_and_go() {
     cluster.heartbeat_from_task_manager("worker-3", 19_000);
     let second = format!("worker-2 1/1 Some(0) at {NOW}");
     let expected = ("2 3/5".to_owned(), vec!["worker-1 2/4 Some(3) at 19000".to_owned(), second.clone()]);
-    assert_eq!(told().await, expected);
+    assert_eq!(rendered().await, expected);
 
     let ended = tracked();
     ended.report_status(JobStatus::Failed, 9_000);
     cluster.add_job(ended);
     let expected = ("2 5/5".to_owned(), vec!["worker-1 4/4 Some(0) at 19000".to_owned(), second.clone()]);
-    assert_eq!(told().await, expected);
+    assert_eq!(rendered().await, expected);
     let application = ApplicationId::new(JOB).unwrap();
     let exceptions = running.client.call(&ApplicationExceptions { application }).await.unwrap();
     let [failure] = &exceptions.exception_history.entries[..] else { panic!("{exceptions:?}") };
@@ -658,5 +664,5 @@ async fn workers_come_and_go() {
 
     assert!(cluster.disconnect_task_manager("worker-1"));
     assert!(!cluster.disconnect_task_manager("worker-1"));
-    assert_eq!(told().await, ("1 1/1".to_owned(), vec![second]));
+    assert_eq!(rendered().await, ("1 1/1".to_owned(), vec![second]));
 }

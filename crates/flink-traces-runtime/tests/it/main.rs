@@ -1,0 +1,12 @@
+//! The integration tests, except for those of the dispatcher, which capture their process's log.
+//! process.
+
+mod checkpoint_spans;
+mod configuration;
+mod initialization;
+mod job;
+mod metric_groups;
+mod reporters;
+#[cfg(feature = "rest")]
+mod rest;
+mod tracker;
