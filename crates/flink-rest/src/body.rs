@@ -208,7 +208,7 @@ impl fmt::Debug for StatusError {
 
 /// The first line of a stack trace that says what happened, cut and escaped.
 #[cfg(feature = "client")]
-pub(crate) fn first_telling_line(text: &str) -> String {
+pub(crate) fn first_relevant_line(text: &str) -> String {
     escaped(text.lines().find(|line| is_telling(line)).unwrap_or_default(), SHOWN)
 }
 
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_told_by_its_first_telling_line() {
+    fn a_status_is_told_by_its_first_relevant_line() {
         for (status, body, expected, kinds) in [
             (404, r#"{"errors":["Job x not found"]}"#, "status 404: Job x not found", "not found"),
             (
