@@ -13,6 +13,28 @@
 //! `null` field may be omitted when it is encoded, or an omitted one may become `null`. Flink's own
 //! clients do not distinguish the two.
 //!
+//! # Creating values
+//!
+//! Every type is `#[non_exhaustive]`, since a new version of Flink may add fields. `new` takes the
+//! fields that [`decode`](crate::decode) requires. Types without required fields and bodies of
+//! requests implement `Default`. All other fields start as if a body lacked them, and are public.
+//!
+//! There are two exceptions. [`CheckpointCounts`] has `Default` instead of five numbers in a row,
+//! and [`ConfigurationInfoEntry::new`] also takes the value.
+//!
+//! ```
+//! use flink_rest::types::JobDetails;
+//! use flink_rest::{JobId, JobStatus};
+//!
+//! let job = JobId::new("0b1d198cd84d58810f0faf9761017b2f")?;
+//! let mut details = JobDetails::new(job, 1_700_000_000_000, JobStatus::Running);
+//! details.name = "orders".to_owned();
+//! assert_eq!(details.end_time, -1);
+//! # Ok::<(), flink_rest::InvalidId>(())
+//! ```
+//!
+//! # Units
+//!
 //! Times are milliseconds since the epoch by the JobManager's clock, durations are milliseconds,
 //! and sizes are bytes. A value of −1 is Flink's "not set", and 0 in a map of timestamps means
 //! "never reached".
