@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use flink_traces_api::Signal;
 
 use crate::encode::Chunk;
-use crate::files::{create_directory, open_to_append};
+use crate::files::{open_to_append, sync_directory, wait_for_lock};
 use crate::json;
+use crate::spool::create_directory;
 
 /// A file of OTLP/JSON lines, one rejected request per line. The first write creates it.
 #[derive(Debug, Clone)]
@@ -29,7 +30,10 @@ impl DeadLetters {
         if let Some(directory) = self.path.parent() {
             create_directory(directory)?;
         }
+        let is_new = !self.path.exists();
         let mut file = open_to_append(&self.path)?;
+        // Several processes may share the file.
+        wait_for_lock(&file);
         let length = whole_lines(&mut file)?;
         let line = json::from_request(self.signal, &chunk.message) + "\n";
         if length + line.len() as u64 > self.max_size {
@@ -39,7 +43,8 @@ impl DeadLetters {
             ));
         }
         file.write_all(line.as_bytes())?;
-        file.sync_data()
+        file.sync_data()?;
+        self.path.parent().filter(|_| is_new).map_or(Ok(()), sync_directory)
     }
 }
 

@@ -12,9 +12,7 @@ use flink_traces_api::{
     ValueRef,
 };
 
-use crate::span_key::{own_key, parent_key};
 use crate::wire::{Content, Fields, write_field};
-use crate::withheld::Withheld;
 
 /// One encoded request, the unit that is stored, sent, retried and counted.
 ///
@@ -25,14 +23,18 @@ pub(crate) struct Chunk {
     pub(crate) message: Bytes,
     /// The number of spans or log records.
     pub(crate) records: usize,
-    /// The number of preceding chunks that this one does not depend on.
-    ///
-    /// All chunks before those may hold parents of its spans.
-    pub(crate) overtakes: u32,
-    /// Set if the chunk holds only child spans without children.
-    ///
-    /// No other record depends on these.
-    pub(crate) is_leaf: bool,
+    pub(crate) role: Role,
+}
+
+/// The position of a chunk in its tree, from which the order of requests follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It begins with a root or an event, so each of its spans descends from a root in it.
+    Root,
+    /// It begins inside a tree, and has a span that may have children.
+    Continuation,
+    /// It holds nothing but childless child spans of one tree.
+    Detail,
 }
 
 /// The encoded fields of a record's group, such as the scope, and the record.
@@ -44,31 +46,9 @@ impl Chunk {
         (self.records > 1).then(|| self.partition(|index, _| index >= self.records / 2))?
     }
 
-    /// Splits off the spans whose parent is in `withheld`, and adds them to `withheld`.
-    ///
-    /// `number` is the number of this chunk, and `first` that of the first chunk of its report.
-    /// Returns the spans that may be sent and the orphans, or `None` if there are no orphans.
-    pub(crate) fn without_orphans(&self, withheld: &mut Withheld, first: u64, number: u64) -> Option<[Chunk; 2]> {
-        let is_orphan = |record: &[u8], withheld: &mut Withheld| {
-            let is_orphan = parent_key(record).is_some_and(|parent| withheld.contains(parent, first));
-            if let Some(span) = own_key(record).filter(|_| is_orphan) {
-                withheld.insert(span, number);
-            }
-            is_orphan
-        };
-        if withheld.is_empty() || !self.entries()?.1.iter().any(|(_, record)| is_orphan(record, withheld)) {
-            return None;
-        }
-        self.partition(|_, record| is_orphan(record, withheld))
-    }
-
-    /// Adds the spans of this chunk to `withheld`, under the number of the chunk.
-    pub(crate) fn withhold(&self, withheld: &mut Withheld, number: u64) {
-        if let Some((_, entries)) = self.entries().filter(|_| !self.is_leaf) {
-            for span in entries.iter().filter_map(|(_, record)| own_key(record)) {
-                withheld.insert(span, number);
-            }
-        }
+    /// Returns a chunk as it was stored.
+    pub(crate) fn stored(message: Bytes, records: usize) -> Self {
+        Self { message, records, role: Role::Root }
     }
 
     /// Truncates long texts. Returns `None` if no text is long.
@@ -82,7 +62,7 @@ impl Chunk {
         for (scope, record) in entries {
             draft.add(&scope, &shortened(record, texts)?);
         }
-        let chunk = Chunk { overtakes: self.overtakes, is_leaf: self.is_leaf, ..draft.finish() };
+        let chunk = Chunk { role: self.role, ..draft.finish() };
         (chunk.message.len() < self.message.len()).then_some(chunk)
     }
 
@@ -93,7 +73,7 @@ impl Chunk {
         for (index, (scope, record)) in entries.iter().enumerate() {
             drafts[usize::from(second(index, record))].add(scope, record);
         }
-        Some(drafts.map(|draft| Chunk { overtakes: self.overtakes, is_leaf: self.is_leaf, ..draft.finish() }))
+        Some(drafts.map(|draft| Chunk { role: self.role, ..draft.finish() }))
     }
 
     /// Returns the encoded fields of the envelope, and the records.
@@ -370,41 +350,13 @@ pub(crate) struct Chunks<I: Iterator> {
     record: Writer,
     /// The name of the last record's scope, and its encoding.
     scope: (String, Vec<u8>),
-    /// The number of chunks so far.
-    count: usize,
-    /// The level of the last record.
-    level: Level,
-    /// The level above the last record's.
-    above: Level,
-}
-
-/// The chunks that hold the spans of one depth of one tree.
-#[derive(Debug, Clone, Copy, Default)]
-struct Level {
-    depth: usize,
-    first_chunk: usize,
-    last_chunk: usize,
 }
 
 impl<I: Iterator<Item: EncodeOtlp>> Chunks<I> {
     /// Creates an iterator over `count` records.
     pub(crate) fn new(records: I, count: usize, resource: Bytes, limit: usize) -> Self {
-        let [level, above] = [Level::default(); 2];
         let scope = (String::new(), encode_scope(""));
-        let record = Writer::default();
-        Self { records, held: None, resource, limit, left: count, record, scope, count: 0, level, above }
-    }
-
-    /// Places a record of this depth into the current chunk.
-    ///
-    /// Returns the number of chunks, from the first on, that the record depends on.
-    fn place(&mut self, depth: usize) -> usize {
-        if depth == 0 || depth != self.level.depth {
-            self.above = self.level;
-            self.level = Level { depth, first_chunk: self.count, last_chunk: self.count };
-        }
-        self.level.last_chunk = self.count;
-        if depth > 0 && self.above.first_chunk < self.count { self.count.min(self.above.last_chunk + 1) } else { 0 }
+        Self { records, held: None, resource, limit, left: count, record: Writer::default(), scope }
     }
 }
 
@@ -413,7 +365,7 @@ impl<I: Iterator<Item: EncodeOtlp>> Iterator for Chunks<I> {
 
     fn next(&mut self) -> Option<Chunk> {
         let mut draft = Draft::new(&self.resource);
-        let (mut after, mut is_leaf) = (0, true);
+        let (mut first_depth, mut is_detail) = (0, true);
         while let Some(record) = self.held.take().or_else(|| self.records.next()) {
             self.record.clear();
             record.encode(&mut self.record);
@@ -427,20 +379,19 @@ impl<I: Iterator<Item: EncodeOtlp>> Iterator for Chunks<I> {
             }
             if draft.records == 0 {
                 draft.reserve(self.limit.min(self.left.saturating_mul(self.record.len() + 16)));
+                first_depth = record.depth();
             }
             self.left = self.left.saturating_sub(1);
             draft.add(&self.scope.1, self.record.as_slice());
             draft.has_children |= record.depth() > 0;
-            after = self.place(record.depth()).max(after);
-            is_leaf &= record.is_leaf();
+            is_detail &= record.is_leaf();
         }
-        let before = self.count;
-        self.count += 1;
-        let overtakes = match after {
-            0 => u32::MAX,
-            _ => u32::try_from(before - after).unwrap_or(u32::MAX),
+        let role = match first_depth {
+            _ if is_detail => Role::Detail,
+            0 => Role::Root,
+            _ => Role::Continuation,
         };
-        (draft.records > 0).then(|| Chunk { overtakes, is_leaf, ..draft.finish() })
+        (draft.records > 0).then(|| Chunk { role, ..draft.finish() })
     }
 }
 
@@ -503,7 +454,7 @@ impl Draft {
     pub(crate) fn finish(mut self) -> Chunk {
         self.close_group();
         self.out.close(self.envelope);
-        Chunk { message: self.out.into_vec().into(), records: self.records, overtakes: u32::MAX, is_leaf: false }
+        Chunk { message: self.out.into_vec().into(), records: self.records, role: Role::Root }
     }
 }
 

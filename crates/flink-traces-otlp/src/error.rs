@@ -11,10 +11,6 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 /// The reason why a spool cannot be opened.
 #[derive(Debug)]
 pub(crate) enum OpenError {
-    /// Another process, or another reporter of this process, uses the directory.
-    ///
-    /// Holds the process id from the lock file.
-    InUse(String),
     /// The directory or a file cannot be read or written.
     Io(io::Error),
     /// The delivery for the spool cannot be set up.

@@ -62,6 +62,31 @@ pub(crate) fn lock(_: &File) -> bool {
     true
 }
 
+/// Locks the file for as long as it is open, as soon as no other process holds the lock.
+pub(crate) fn wait_for_lock(file: &File) {
+    // A file system without locks has no other way.
+    #[cfg(unix)]
+    let _ = rustix::fs::flock(file, rustix::fs::FlockOperation::LockExclusive);
+    #[cfg(not(unix))]
+    let _ = file;
+}
+
+/// Returns `true` if the path still names the open file.
+#[cfg(unix)]
+pub(crate) fn is_same_file(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let id = |metadata: io::Result<std::fs::Metadata>| metadata.map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    let id_of_file = id(file.metadata());
+    id_of_file.is_some() && id_of_file == id(std::fs::symlink_metadata(path))
+}
+
+/// Returns `true` if the path still names the open file. Here it cannot be found out.
+#[cfg(not(unix))]
+pub(crate) fn is_same_file(_: &File, _: &Path) -> bool {
+    true
+}
+
 #[cfg(unix)]
 fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;

@@ -8,9 +8,8 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tonic::{Code, Status};
 
-use crate::delivery::{Outcome, Source};
+use crate::delivery::ChunkQueue;
 use crate::encode::Chunk;
-use crate::error::OpenError;
 use crate::response::{Response, Verdict};
 use crate::spool::Spool;
 
@@ -24,8 +23,7 @@ const LIMIT: u64 = 64 << 20;
 pub fn store(directory: &Path, chunks: &[Vec<u8>]) {
     let mut spool = open(directory);
     for chunk in chunks {
-        let chunk = Chunk { message: chunk.clone().into(), records: 1, overtakes: u32::MAX, is_leaf: false };
-        assert!(spool.append(&[chunk]).is_ok(), "not stored");
+        assert!(spool.append(&[Chunk::stored(chunk.clone().into(), 1)]).is_ok(), "not stored");
     }
 }
 
@@ -36,22 +34,13 @@ pub fn store(directory: &Path, chunks: &[Vec<u8>]) {
 /// Panics if the spool cannot be opened.
 pub fn recover(directory: &Path) -> Vec<Vec<u8>> {
     let mut spool = open(directory);
-    let mut found = Vec::new();
-    while let Some((number, chunk)) = spool.next() {
-        found.push((number, chunk.message.to_vec()));
-    }
-    for (number, _) in &found {
-        spool.give_up(*number, Outcome::default());
-    }
-    found.into_iter().map(|(_, message)| message).collect()
+    std::iter::from_fn(|| spool.next()).map(|(_, chunk)| chunk.message.to_vec()).collect()
 }
 
 fn open(directory: &Path) -> Spool {
-    match Spool::open(directory, LIMIT) {
+    match Spool::open_first(directory, LIMIT) {
         Ok(spool) => spool,
-        Err(OpenError::InUse(holder)) => panic!("used by {holder}"),
-        Err(OpenError::Io(error)) => panic!("{error}"),
-        Err(OpenError::Config(error)) => panic!("{error}"),
+        Err(error) => panic!("{error}"),
     }
 }
 

@@ -60,8 +60,9 @@
 //! A tree below half of `batch.bytes` stays in one request.
 //!
 //! Up to `exporter.concurrency` requests are in flight at once.
-//! A request waits until the collector has those with the parents of its spans.
-//! No span is sent before its parent, or without it.
+//! A request starts only after each earlier one that holds an ancestor of its spans was answered or
+//! dropped.
+//! A rejected or dropped span does not withhold its children.
 //! `report` returns when each record is delivered, rejected or dropped.
 //!
 //! The response of the collector determines the outcome:
@@ -78,6 +79,7 @@
 //!   After that, it becomes a dead letter.
 //! - **Out of resources** (gRPC `RESOURCE_EXHAUSTED` without a delay): sent again in halves, once,
 //!   or until a half is below 64 KiB, because gRPC also uses this status for large requests.
+//!   The texts of a larger single record are cut to 1 KiB.
 //!   After that, it becomes a dead letter.
 //! - **Unavailable** (HTTP 429, 502, 503, 504, gRPC `UNAVAILABLE` and others that OTLP specifies):
 //!   retried.
@@ -87,12 +89,13 @@
 //!   With `on-auth-failure: drop` it becomes a dead letter, as OTLP specifies.
 //! - **No response** (no connection, a closed connection, or nothing within `exporter.timeout`):
 //!   retried.
+//!   A request that fails like this for `retry.timeout` while others are delivered becomes a dead
+//!   letter.
 //! - **More than 4 MiB**: dropped.
 //!
 //! A dead letter is counted as rejected.
 //! With `dead-letter.directory` it is also saved there, in a file of OTLP/JSON lines.
 //! [`RequestSender`] can send these lines again.
-//! The descendants of a rejected span become dead letters, too.
 //!
 //! The pauses between retries grow from `retry.initial-backoff` to `retry.max-backoff`.
 //! They are random up to that limit, and longer if the collector requests it, up to 10 minutes.
@@ -113,14 +116,14 @@
 //! `close` lets it continue until the deadline.
 //! The next process sends the rest.
 //!
-//! Chunks are appended to segments, each with a CRC-32C.
-//! Chunks that hold only leaf spans have segments of their own, which a full spool drops first.
-//! `cursor.json` records which chunks are finalized, and the counts of their records.
-//! Damage loses the rest of its segment, which is moved to `quarantine`.
-//! A spool opens even if it is damaged, unless another process uses it.
+//! Chunks are appended to the segments of two logs, with a CRC-32C.
+//! Chunks that hold only leaf spans are detail, which a full spool drops first.
+//! The file `cursor` records which chunks are finalized, and the counts of their records.
+//! Damage costs a chunk, or the rest of its segment, which is copied to `quarantine`.
+//! A spool opens even if it is damaged.
+//! Each process uses a slot of its own below the directory, and adopts slots that others left.
 //! If the disk fails, the reporter delivers from memory, and retries both the disk and the
 //! collector.
-//! The file `withheld` lists rejected spans whose descendants are still queued.
 //!
 //! # Options
 //!
@@ -140,8 +143,7 @@
 //!
 //! # Errors and logs
 //!
-//! A factory returns a [`ConfigError`] for an invalid option, for unusable certificates, and for a
-//! spool that another process uses.
+//! A factory returns a [`ConfigError`] for an invalid option and for unusable certificates.
 //! `report` returns a [`ReportError`](flink_traces_api::ReportError) with the numbers of rejected
 //! and dropped records.
 //!
@@ -174,11 +176,9 @@ mod request;
 mod response;
 mod span_key;
 mod spool;
-mod spooler;
 mod tls;
 mod transport;
 mod wire;
-mod withheld;
 
 use flink_traces_api::{
     AlreadyRegistered, ConfigError, EventReporter, EventReporterFactory, OptionDoc, Registry, ReportedSpan,

@@ -153,7 +153,7 @@ const SPOOL_DIRECTORY: ConfigOption<String> = ConfigOption::string(
     crate::SPOOL_DIRECTORY,
     "The directory of the spool, which keeps records through outages and crashes. Each reporter uses a subdirectory `traces-<name>` \
      or `events-<name>`. Stored records count as delivered, and are sent until the collector accepts them, regardless of \
-     `retry.timeout`. Only one process at a time can use a directory. Without this option, records are kept in memory only.",
+     `retry.timeout`. Several processes can share a directory. Without this option, records are kept in memory only.",
 );
 
 const SPOOL_MAX_SIZE: ConfigOption<u64> = ConfigOption::parsed(

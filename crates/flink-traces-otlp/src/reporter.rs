@@ -9,14 +9,13 @@ use flink_traces_api::{
 };
 use tokio::runtime::Runtime;
 
-use crate::config::{Authorization, Retry};
-use crate::delivery::{Attempt, Delivery, Health};
+use crate::config::{Authorization, Protocol, Retry};
+use crate::delivery::{Counts, Delivery, DeliveryLog, RequestedDelay};
 use crate::encode::{Chunk, Chunks, EncodeOtlp, span_records};
 use crate::error::OpenError;
 use crate::options::Options;
-use crate::spooler::Spooler;
+use crate::spool::{Destination, Forwarder};
 use crate::transport::Transport;
-use crate::withheld::Withheld;
 
 /// A reporter of spans or of events, depending on the signal of its options.
 pub(crate) struct OtlpReporter {
@@ -25,7 +24,7 @@ pub(crate) struct OtlpReporter {
     delivery: Delivery,
     options: Options,
     /// The open spool. `None` if no spool is configured, or if it cannot be opened now.
-    spooler: Option<Spooler>,
+    forwarder: Option<Forwarder>,
     /// Set while a configured spool cannot be used.
     is_without_disk: bool,
     meter: ReporterMeter,
@@ -41,15 +40,10 @@ impl OtlpReporter {
             None => options.retry.timeout,
         };
         let (runtime, delivery) = delivery(&options, Retry { timeout, ..options.retry }, &meter)?;
-        let (runtime, spooler) = (Some(runtime), None);
-        let mut reporter = Self { runtime, delivery, options, spooler, is_without_disk: false, meter };
+        let (runtime, forwarder) = (Some(runtime), None);
+        let mut reporter = Self { runtime, delivery, options, forwarder, is_without_disk: false, meter };
         match reporter.open_spool() {
             Ok(()) => {}
-            Err(OpenError::InUse(holder)) => {
-                let directory = reporter.options.spool.as_ref().map(|spool| spool.directory.display().to_string());
-                let directory = directory.unwrap_or_default();
-                return Err(ConfigError::Setup(format!("the spool {directory} is used by process {holder}").into()));
-            }
             Err(OpenError::Io(error)) => reporter.lose_disk(&error.to_string()),
             Err(OpenError::Config(error)) => return Err(error),
         }
@@ -61,7 +55,13 @@ impl OtlpReporter {
         // Chunks in a spool are retried without a time limit.
         let retry = Retry { timeout: Duration::MAX, ..self.options.retry };
         let delivery = || delivery(&self.options, retry, &self.meter);
-        self.spooler = Some(Spooler::start(&self.options.name, spool, &self.meter, delivery)?);
+        let protocol = match self.options.target.protocol {
+            Protocol::Grpc => "grpc",
+            Protocol::Http => "http",
+            Protocol::HttpJson => "http/json",
+        };
+        let destination = Destination { endpoint: self.options.target.shown_url().into(), protocol };
+        self.forwarder = Some(Forwarder::start(&self.options.name, spool, destination, &self.meter, delivery)?);
         Ok(())
     }
 
@@ -74,10 +74,10 @@ impl OtlpReporter {
 
     /// Stores chunks. Returns `true` if they are on disk.
     fn store(&mut self, chunks: &[Chunk]) -> bool {
-        if self.spooler.is_none() && self.open_spool().is_err() {
+        if self.forwarder.is_none() && self.open_spool().is_err() {
             return false;
         }
-        match self.spooler.as_ref().map(|spooler| spooler.store(chunks)) {
+        match self.forwarder.as_ref().map(|forwarder| forwarder.store(chunks)) {
             Some(Err(error)) => {
                 self.lose_disk(&error.to_string());
                 false
@@ -104,7 +104,7 @@ impl OtlpReporter {
         };
         let chunks = Chunks::new(records, total, self.options.resource.clone(), self.options.batch_bytes);
         if self.options.spool.is_none() {
-            return runtime.block_on(self.delivery.report(chunks, total, &mut Withheld::default(), deadline));
+            return runtime.block_on(self.delivery.report(chunks, deadline)).result(total);
         }
         let chunks: Vec<_> = chunks.collect();
         if self.store(&chunks) { Ok(()) } else { self.deliver_without_disk(chunks, total, deadline) }
@@ -119,34 +119,36 @@ impl OtlpReporter {
         mut total: usize,
         deadline: &Deadline,
     ) -> Result<(), ReportError> {
-        let mut withheld = Withheld::default();
-        let mut became = Attempt::default();
+        let (mut counts, mut reason) = (Counts::default(), String::new());
         loop {
             let Some(runtime) = &self.runtime else {
                 return Err(ReportError::from_dropped(total, false, "the reporter is closed"));
             };
-            let attempt = self.delivery.attempt(chunks.iter().cloned(), &mut withheld, deadline);
-            let attempt = runtime.block_on(attempt);
-            let left = without(chunks, &attempt.settled);
-            became.became += attempt.became;
-            let is_over = attempt.given_up.is_none() || deadline.is_over();
-            // The spool does not know the spans that were rejected here, so their descendants
-            // stay here.
-            if !left.is_empty() && withheld.is_empty() && self.store(&left) {
-                total -= left.iter().map(|chunk| chunk.records).sum::<usize>();
-                return became.result(total);
+            let mut report = runtime.block_on(self.delivery.report(chunks.iter().cloned(), deadline));
+            counts += report.counts;
+            if report.reason.is_empty() {
+                report.reason = reason;
             }
-            if is_over {
-                return Attempt { became: became.became, ..attempt }.result(total);
+            let finalized: BTreeSet<_> = report.finalized.iter().collect();
+            let left = chunks.into_iter().enumerate().filter(|(index, _)| !finalized.contains(index));
+            chunks = left.map(|(_, chunk)| chunk).collect();
+            let is_over = report.given_up.is_none() || deadline.is_over();
+            let is_stored = !chunks.is_empty() && self.store(&chunks);
+            if is_stored {
+                total -= chunks.iter().map(|chunk| chunk.records).sum::<usize>();
+                (report.partial, report.given_up) = (Counts::default(), None);
             }
-            became.reason = attempt.reason;
-            chunks = left;
+            if is_stored || is_over {
+                report.counts = counts;
+                return report.result(total);
+            }
+            reason = report.reason;
         }
     }
 
     fn end(&mut self, deadline: &Deadline) {
-        if let Some(spooler) = self.spooler.take() {
-            spooler.close(deadline);
+        if let Some(forwarder) = self.forwarder.take() {
+            forwarder.close(deadline);
         }
     }
 }
@@ -163,20 +165,6 @@ pub(crate) fn warn_of_bare_credentials(options: &Options) {
             "credentials are sent without encryption"
         );
     }
-}
-
-/// Returns the chunks without those at the given indexes. The rest keep their order constraints.
-fn without(chunks: Vec<Chunk>, settled: &BTreeSet<usize>) -> Vec<Chunk> {
-    let left = |(place, chunk): (usize, Chunk)| {
-        let begin = place.saturating_sub(chunk.overtakes as usize);
-        let overtaken = settled.range(begin..place).count();
-        let overtakes = match begin {
-            0 => u32::MAX,
-            _ => chunk.overtakes.saturating_sub(u32::try_from(overtaken).unwrap_or(u32::MAX)),
-        };
-        (!settled.contains(&place)).then_some(Chunk { overtakes, ..chunk })
-    };
-    chunks.into_iter().enumerate().filter_map(left).collect()
 }
 
 /// Creates a delivery and the runtime that it needs.
@@ -199,10 +187,12 @@ pub(crate) fn delivery(
         timeout: options.target.timeout,
         concurrency: options.concurrency,
         retry,
+        poison_timeout: options.retry.timeout.max(options.retry.max_backoff),
         on_auth_failure: options.on_auth_failure,
         dead_letters: options.dead_letters.clone(),
         signal: options.target.signal,
-        health: RefCell::new(Health::new(options.name.clone(), options.target.shown_url())),
+        log: RefCell::new(DeliveryLog::new(options.name.clone(), options.target.shown_url())),
+        requested: RequestedDelay::default(),
         meter: meter.clone(),
     };
     Ok((runtime, delivery))

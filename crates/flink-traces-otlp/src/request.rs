@@ -10,13 +10,12 @@ use flink_traces_api::{ConfigError, Deadline, ReportError, ReporterConfig, Repor
 use tokio::runtime::Runtime;
 
 use crate::delivery::Delivery;
-use crate::encode::{Chunk, Draft, head};
+use crate::encode::{Chunk, Draft, Role, head};
 use crate::json;
 use crate::options::Options;
 use crate::reporter::{delivery, warn_of_bare_credentials};
 use crate::span_key::{SpanKey, own_key, parent_key};
 use crate::wire::Fields;
-use crate::withheld::Withheld;
 
 /// An OTLP request: an `ExportTraceServiceRequest` or an `ExportLogsServiceRequest`.
 ///
@@ -120,8 +119,6 @@ pub struct RequestSender {
     delivery: Delivery,
     signal: Signal,
     batch_bytes: usize,
-    /// The rejected spans of trees that may continue in a later call.
-    withheld: Withheld,
 }
 
 impl RequestSender {
@@ -137,14 +134,14 @@ impl RequestSender {
         warn_of_bare_credentials(&options);
         let (runtime, delivery) = delivery(&options, options.retry, &ReporterMeter::new())?;
         let batch_bytes = options.batch_bytes;
-        Ok(Self { runtime: Some(runtime), delivery, signal, batch_bytes, withheld: Withheld::default() })
+        Ok(Self { runtime: Some(runtime), delivery, signal, batch_bytes })
     }
 
     /// Delivers requests before returning, in order unless `exporter.concurrency` relaxes that.
     ///
     /// Consecutive requests with the same resource are sent together.
-    /// If parents precede their children, no span is sent without its parent.
-    /// That holds even if an earlier call contained the parent and the collector rejected it.
+    /// A request starts only after each earlier one that holds an ancestor of its spans was answered
+    /// or dropped.
     ///
     /// # Errors
     ///
@@ -171,14 +168,9 @@ impl RequestSender {
         let Some(runtime) = &self.runtime else {
             return Err(ReportError::from_dropped(total, false, "the sender is closed"));
         };
-        let entries = requests.iter().flat_map(|request| entries(&request.message));
-        let mut entries = entries.peekable();
-        // A root begins a new tree, which does not depend on earlier ones.
-        if entries.peek().is_some_and(|entry| entry.parent().is_none()) {
-            self.withheld = Withheld::default();
-        }
+        let entries = requests.iter().flat_map(|request| entries(&request.message)).peekable();
         let chunks = Chunks { entries, limit: self.batch_bytes };
-        runtime.block_on(self.delivery.report(chunks, total, &mut self.withheld, deadline))
+        runtime.block_on(self.delivery.report(chunks, deadline)).result(total)
     }
 }
 
@@ -257,7 +249,7 @@ impl<'a, I: Iterator<Item = Entry<'a>>> Iterator for Chunks<'a, I> {
                 waits |= !spans.contains(&parent);
             }
         }
-        Some(Chunk { overtakes: if waits { 0 } else { u32::MAX }, ..draft.finish() })
+        Some(Chunk { role: if waits { Role::Continuation } else { Role::Root }, ..draft.finish() })
     }
 }
 

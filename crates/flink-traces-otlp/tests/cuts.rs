@@ -1,4 +1,4 @@
-//! Connections that are cut after any number of bytes, on the way there or back.
+//! Connections that break after any number of bytes, of the request or of the response.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
@@ -12,10 +12,10 @@ use flink_traces_api::Deadline;
 use flink_traces_testkit::OtlpCollector;
 use support::{PROTOCOLS, losses, options, trace_reporter, tree};
 
-/// How many bytes go to the collector, and how many come back.
+/// The number of bytes that pass to the collector, and back.
 type Limits = [u64; 2];
 
-/// Passes connections on; the next one only as far as `next` says.
+/// A proxy that forwards connections, the next one only up to a limit.
 struct Proxy {
     address: SocketAddr,
     next: Arc<Mutex<Option<Limits>>>,
@@ -38,7 +38,7 @@ impl Proxy {
     }
 }
 
-/// Passes on so many bytes, then ends both connections.
+/// Forwards up to `limit` bytes, then ends both connections.
 fn pass(from: TcpStream, to: TcpStream, limit: u64) {
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut (&from).take(limit), &mut &to);
@@ -46,10 +46,10 @@ fn pass(from: TcpStream, to: TcpStream, limit: u64) {
     });
 }
 
-/// Scenario: the first connection is cut after some bytes of the request or of the answer. Guarantees: the request is sent again, the same
-/// bytes, and everything is delivered.
+/// Scenario: the first connection breaks after some bytes of the request or of the response.
+/// Guarantees: the request is sent again with the same bytes, and everything is delivered.
 #[test]
-fn a_connection_that_is_cut_anywhere_costs_nothing() {
+fn broken_connection_costs_nothing() {
     const FAR: u64 = 1_100;
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();

@@ -1,10 +1,12 @@
-//! A process that reports through a spool is killed (SIGKILL) at random moments. Every report that it said was taken arrives, nothing arrives
-//! that was never reported, and what arrives of each process is a prefix of what it reported.
+//! Kills processes that report through a spool at random moments, with SIGKILL.
 //!
-//! What is part of a span that the collector refused never arrives, whichever process comes to it.
+//! Each acknowledged report arrives. What arrives of a process is a prefix of its reports.
+//! A root that the collector rejects withholds none of its children. No span arrives before its
+//! parent, unless that was rejected.
 //!
-//! Has no harness: the process that is killed is this program too. `cargo test -p flink-traces-otlp --test kill -- 200` kills that many.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and tells its process by its output")]
+//! The test has no harness, because the killed process is this program, too.
+//! `cargo test -p flink-traces-otlp --test kill -- 200` kills 200 processes.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and prints to its process")]
 
 mod support;
 
@@ -20,15 +22,15 @@ use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message;
-use support::{no_orphans, options, trace_reporter, wide_tree};
+use support::{options, trace_reporter, wide_tree};
 
-/// How many processes are killed, unless an argument says so.
+/// The number of processes to kill, unless an argument sets it.
 const KILLS: usize = 40;
-/// How many spans a report has.
+/// The number of spans of a report.
 const SPANS: usize = 13;
-/// Of so many reports the collector refuses the root of one.
+/// The collector rejects the root of one of so many reports.
 const REFUSED: usize = 7;
-/// The numbers of the reports of one process begin at its own times this.
+/// The distance between the first report numbers of two processes.
 const REPORTS: usize = 1_000_000;
 
 fn reporter(endpoint: &str, directory: &Path) -> Box<dyn TraceReporter> {
@@ -61,6 +63,10 @@ fn roots(message: &[u8]) -> Vec<usize> {
             other => panic!("{other:?}"),
         })
         .collect()
+}
+
+fn trace_id(number: usize) -> Vec<u8> {
+    Identity::numbered(number as u64 + 1).trace_id().as_bytes().to_vec()
 }
 
 fn is_refused(number: usize) -> bool {
@@ -113,6 +119,10 @@ fn main() {
         }
         taken.insert(process, last);
     }
+    // The last report of a process may be there without having been acknowledged.
+    let of_process = |(process, last): (&usize, &usize)| process * REPORTS..=last + 1;
+    let numbers = taken.iter().flat_map(of_process).filter(|number| is_refused(*number));
+    let rejected: BTreeSet<_> = numbers.map(trace_id).collect();
     let start = Instant::now();
     let last = reporter(&endpoint, directory.path());
     let deadline = Deadline::unlimited();
@@ -120,7 +130,13 @@ fn main() {
     last.close(&deadline).unwrap();
     println!("what was left was sent within {:?}", start.elapsed());
 
-    no_orphans(&collector);
+    let mut known = BTreeSet::new();
+    for received in collector.spans() {
+        let parent = received.parent_span_id();
+        let is_known = parent.is_empty() || known.contains(parent);
+        assert!(is_known || rejected.contains(received.trace_id()), "{received:?} is an orphan");
+        known.insert(received.span_id().to_vec());
+    }
     let mut arrived: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
     let mut spans: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, _>> = BTreeMap::new();
     for received in collector.spans() {
@@ -134,20 +150,26 @@ fn main() {
     }
     let (mut acknowledged, mut unknown) = (0, 0);
     for (process, last) in taken {
+        for number in (process * REPORTS..=last).filter(|number| is_refused(*number)) {
+            assert_eq!(spans[&trace_id(number)].len(), SPANS - 1, "report {number} without its root");
+        }
         let arrived = arrived.remove(&process).unwrap_or_default();
         let last = last % REPORTS;
         let is_expected = |number: &usize| !is_refused(process * REPORTS + number);
         let expected: BTreeSet<_> = (0..=last).filter(is_expected).collect();
         let lost: Vec<_> = expected.difference(&arrived).collect();
         assert!(lost.is_empty(), "{lost:?} of process {process} are lost, {last} was the last");
-        // The one after the last that was acknowledged may be on the disk already, whole or in part.
+        // The report after the last acknowledged one may be on disk already, as a whole or in part.
         let more: Vec<_> = arrived.difference(&expected).collect();
         assert!(more.is_empty() || more == [&(last + 1)], "{more:?} of process {process}, {last} was the last");
         acknowledged += last + 1;
         unknown += more.len();
         for number in expected {
-            let trace_id = Identity::numbered((process * REPORTS + number) as u64 + 1).trace_id();
-            assert_eq!(spans[&trace_id.as_bytes()[..]].len(), SPANS, "report {number} of process {process}");
+            assert_eq!(
+                spans[&trace_id(process * REPORTS + number)].len(),
+                SPANS,
+                "report {number} of process {process}"
+            );
         }
     }
     assert!(arrived.is_empty(), "{arrived:?}");

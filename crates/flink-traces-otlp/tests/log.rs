@@ -34,9 +34,9 @@ fn failure_and_recovery_log_one_line_each() {
             lines,
             [
                 format!(
-                    "WARN flink_traces_otlp: The collector fails, trying again {of} reason=\"HTTP 503 Service Unavailable: busy\\\\u{{1b}}[31m\""
+                    "WARN flink_traces_otlp: collector failing, retrying {of} reason=\"HTTP 503 Service Unavailable: busy\\\\u{{1b}}[31m\""
                 ),
-                format!("INFO flink_traces_otlp: The collector works again {of}"),
+                format!("INFO flink_traces_otlp: collector recovered {of}"),
             ]
         );
         assert!(log.trim_end().ends_with("attempts=5"), "{log}");
@@ -56,7 +56,7 @@ fn rejections_are_logged_once_a_minute() {
     });
     assert_eq!(log.lines().count(), 1, "{log}");
     assert!(
-        log.contains("The collector complains") && log.contains("undelivered=2 reason=\"HTTP 404 Not Found: bad\""),
+        log.contains("collector reports a problem") && log.contains("undelivered=2 reason=\"HTTP 404 Not Found: bad\""),
         "{log}"
     );
 }
@@ -76,10 +76,10 @@ fn each_kind_of_failure_has_its_line() {
         assert_eq!(
             lines,
             [
-                "WARN flink_traces_otlp: The collector fails, trying again",
-                "ERROR flink_traces_otlp: The collector refuses the credentials, keeping everything until they are replaced",
-                "WARN flink_traces_otlp: The collector fails, trying again",
-                "INFO flink_traces_otlp: The collector works again",
+                "WARN flink_traces_otlp: collector failing, retrying",
+                "ERROR flink_traces_otlp: credentials refused, keeping records until they are replaced",
+                "WARN flink_traces_otlp: collector failing, retrying",
+                "INFO flink_traces_otlp: collector recovered",
             ]
         );
         let endpoint = endpoint.replace("http:", "https:");
@@ -89,10 +89,7 @@ fn each_kind_of_failure_has_its_line() {
                 .report(&[tree(1)], &Deadline::unlimited())
                 .unwrap_err();
         });
-        assert!(
-            log.contains("ERROR flink_traces_otlp: No encrypted connection to the collector, trying again"),
-            "{log}"
-        );
+        assert!(log.contains("ERROR flink_traces_otlp: TLS connection failed, retrying"), "{log}");
     }
 }
 
@@ -128,7 +125,7 @@ fn header_values_and_queries_are_never_logged() {
         });
         assert!(collector.requests().iter().all(|request| request.headers["x-key"] == SECRET));
         assert!(errors.contains("******") && !errors.contains("canary"), "{errors}");
-        assert!(log.contains("TRACE") && log.contains("The collector fails"));
+        assert!(log.contains("TRACE") && log.contains("collector failing"));
         assert_eq!(log.lines().find(|line| line.contains("canary")), None);
     }
 }

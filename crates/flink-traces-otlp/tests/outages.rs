@@ -1,4 +1,4 @@
-//! Collectors that are away, hang or come back, and shutdowns meanwhile.
+//! Collectors that are unavailable, hang or recover, and shutdowns meanwhile.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
@@ -19,13 +19,13 @@ fn trees(count: usize) -> Vec<ReportedSpan> {
     (0..count).map(tree).collect()
 }
 
-/// A port where nobody listens.
+/// Returns a port without a listener.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]
-fn nobody_there() {
+fn absent_collector_drops_after_the_timeout() {
     for (protocol, scheme) in [("grpc", "http"), ("http", "http"), ("grpc", "https"), ("http", "https")] {
         let endpoint = format!("{scheme}://127.0.0.1:{}", free_port());
         let mut reporter = trace_reporter(&options(&endpoint, protocol, &[("retry.timeout", "20 ms")]));
@@ -37,7 +37,7 @@ fn nobody_there() {
 }
 
 #[test]
-fn without_a_retry_timeout_there_is_one_attempt() {
+fn without_retry_timeout_there_is_one_attempt() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         collector.answer(HttpAnswer::new(503).body("busy"));
@@ -51,7 +51,7 @@ fn without_a_retry_timeout_there_is_one_attempt() {
 }
 
 #[test]
-fn a_collector_that_comes_back_gets_everything() {
+fn recovered_collector_gets_everything() {
     for protocol in PROTOCOLS {
         let port = free_port();
         let endpoint = format!("http://127.0.0.1:{port}");
@@ -81,7 +81,7 @@ const NO_WAIT: [(&str, &str); 3] =
     [("retry.initial-backoff", "1 h"), ("retry.max-backoff", "1 h"), ("retry.timeout", "1 d")];
 
 #[test]
-fn a_connection_that_died_while_idle_costs_nothing() {
+fn dead_idle_connection_costs_nothing() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         let port = collector.address().port();
@@ -96,7 +96,7 @@ fn a_connection_that_died_while_idle_costs_nothing() {
 }
 
 #[test]
-fn a_delivered_request_ends_the_backoff() {
+fn delivered_request_ends_the_backoff() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         let mut count = 0;
@@ -112,7 +112,7 @@ fn a_delivered_request_ends_the_backoff() {
 }
 
 #[test]
-fn a_collector_that_hangs_is_asked_again() {
+fn hanging_collector_is_retried() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         collector.answer(Answer::Hang);
@@ -126,7 +126,7 @@ fn a_collector_that_hangs_is_asked_again() {
 }
 
 #[test]
-fn a_connection_whose_peer_is_gone_without_a_word_is_replaced() {
+fn connection_to_a_silent_peer_is_replaced() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -154,7 +154,7 @@ fn a_connection_whose_peer_is_gone_without_a_word_is_replaced() {
 }
 
 #[test]
-fn half_of_the_requests_are_half_rejected() {
+fn half_rejected_requests_are_counted() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         let mut count = 0;
@@ -175,7 +175,8 @@ fn half_of_the_requests_are_half_rejected() {
     }
 }
 
-/// Reports while the collector takes three requests and then only gives `answer`; shuts down after three of those.
+/// Reports while the collector accepts three requests and then only returns `answer`. Shuts down
+/// after three of those.
 fn shut_down_during(protocol: &str, answer: impl Into<Answer>, option: (&str, &str)) {
     let answer = answer.into();
     let collector = OtlpCollector::start().unwrap();
@@ -211,7 +212,7 @@ fn shut_down_during(protocol: &str, answer: impl Into<Answer>, option: (&str, &s
 }
 
 #[test]
-fn a_shutdown_during_an_outage_counts_what_was_not_delivered() {
+fn shutdown_during_an_outage_counts_the_rest() {
     for protocol in PROTOCOLS {
         shut_down_during(protocol, HttpAnswer::new(503), ("retry.timeout", "1 d"));
         shut_down_during(protocol, Answer::Close, ("retry.timeout", "1 d"));
@@ -221,7 +222,7 @@ fn a_shutdown_during_an_outage_counts_what_was_not_delivered() {
 }
 
 #[test]
-fn a_shutdown_cuts_a_wait_short_for_a_last_attempt() {
+fn shutdown_cuts_a_wait_for_a_last_attempt() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         collector.answer(HttpAnswer::new(429).header("retry-after", "3600"));
@@ -240,7 +241,7 @@ fn a_shutdown_cuts_a_wait_short_for_a_last_attempt() {
 }
 
 #[test]
-fn encryption_is_never_given_up() {
+fn encryption_is_never_abandoned() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         let endpoint = collector.grpc_endpoint().replace("http://", "https://");
@@ -251,7 +252,8 @@ fn encryption_is_never_given_up() {
     }
 }
 
-/// How many requests arrive of these spans when none of them is answered, of four that may be on their way.
+/// Checks the number of requests that arrive if none of them gets a response, of four that may be
+/// in flight.
 fn requests_at_once(protocol: &str, spans: &[ReportedSpan], expected: usize) {
     let collector = OtlpCollector::start().unwrap();
     collector.answer_by(|_| Answer::Hang);
@@ -271,7 +273,7 @@ fn requests_at_once(protocol: &str, spans: &[ReportedSpan], expected: usize) {
 }
 
 #[test]
-fn several_requests_are_on_their_way_at_once_but_none_before_that_with_the_parents() {
+fn requests_overlap_but_children_wait() {
     for protocol in PROTOCOLS {
         requests_at_once(protocol, &trees(40), 4);
         requests_at_once(protocol, &[wide_tree(1, 100)], 1);
@@ -279,7 +281,7 @@ fn several_requests_are_on_their_way_at_once_but_none_before_that_with_the_paren
 }
 
 #[test]
-fn parents_are_taken_before_their_parts_whatever_fails() {
+fn parents_arrive_before_their_children() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         let mut count = 0;
@@ -296,7 +298,17 @@ fn parents_are_taken_before_their_parts_whatever_fails() {
         let mut reporter = trace_reporter(&options(&endpoint, protocol, &[("batch.bytes", "2 kb")]));
         let spans = [vec![wide_tree(1, 200), wide_tree(2, 5)], (3..20).map(tree).collect()].concat();
         let result = reporter.report(&spans, &Deadline::unlimited());
-        no_orphans(&collector);
+        let received = collector.spans();
+        let mut known = HashSet::new();
+        for span in &received {
+            // Without its parent it came only if that was rejected.
+            let parent = received.iter().find(|other| other.span_id() == span.parent_span_id());
+            assert!(parent.is_none_or(|parent| known.contains(parent.span_id())), "{span:?} came before its parent");
+            known.insert(span.span_id());
+        }
+        if protocol == "grpc" {
+            no_orphans(&collector);
+        }
         let delivered: HashSet<_> = collector.spans().into_iter().map(|span| span.span_id().to_vec()).collect();
         let (rejected, lost) = losses(&result);
         assert_eq!((delivered.len() + rejected, lost), (201 + 6 + 17 * 4, 0));
@@ -305,7 +317,7 @@ fn parents_are_taken_before_their_parts_whatever_fails() {
 }
 
 #[test]
-fn a_reporter_may_be_dropped_inside_a_runtime() {
+fn reporter_can_be_dropped_inside_a_runtime() {
     let collector = OtlpCollector::start().unwrap();
     let endpoint = collector.grpc_endpoint();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -313,5 +325,25 @@ fn a_reporter_may_be_dropped_inside_a_runtime() {
         let mut reporter = trace_reporter(&options(&endpoint, protocol, &[]));
         reporter.report(&trees(1), &Deadline::unlimited()).unwrap();
         runtime.block_on(async { drop(reporter) });
+    }
+}
+
+/// Scenario: the collector asks for a delay that is longer than `retry.timeout`. Guarantees: the
+/// next report waits for it as well, and a shutdown sends one more request in all.
+#[test]
+fn requested_delay_outlives_the_report() {
+    for protocol in PROTOCOLS {
+        let collector = OtlpCollector::start().unwrap();
+        collector.answer_by(|_| HttpAnswer::new(503).header("retry-after", "1").into());
+        let endpoint = collector.grpc_endpoint();
+        let mut reporter = trace_reporter(&options(&endpoint, protocol, &[("retry.timeout", "1 ms")]));
+        let start = Instant::now();
+        reporter.report(&trees(1), &Deadline::unlimited()).unwrap_err();
+        assert!(start.elapsed() >= Duration::from_secs(1));
+        assert_eq!(collector.requests().len(), 2);
+        let deadline = Deadline::unlimited();
+        deadline.set(Instant::now() + Duration::from_millis(600));
+        (0..3).for_each(|_| drop(reporter.report(&trees(1), &deadline).unwrap_err()));
+        assert_eq!(collector.requests().len(), 3, "{protocol}");
     }
 }

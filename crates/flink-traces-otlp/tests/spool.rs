@@ -1,4 +1,4 @@
-//! Reporters with a spool: outages, restarts, disks that fail.
+//! Reporters with a spool: outages, restarts, failing disks.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use flink_traces_api::{BufferStats, Deadline, ReporterMeter, TraceReporter};
 use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
-use support::{PROTOCOLS, dead_spans, no_orphans, options, trace_reporter, tree, try_trace_reporter, wide_tree};
+use support::{PROTOCOLS, dead_spans, no_orphans, options, trace_reporter, tree, wide_tree};
 use tempfile::TempDir;
 
 /// Longer than any of this may take.
@@ -20,11 +20,13 @@ fn spooled(endpoint: &str, protocol: &str, directory: &Path, more: &[(&str, &str
     trace_reporter(&options(endpoint, protocol, &[&spool, more].concat()))
 }
 
-/// What `cursor.json` says: delivered, rejected, dropped.
+/// Returns the delivered, rejected and dropped records of both logs, by the cursor.
 fn account(directory: &TempDir) -> [u64; 3] {
-    let text = std::fs::read(directory.path().join("traces-otlp/cursor.json")).unwrap();
-    let cursor: serde_json::Value = serde_json::from_slice(&text).unwrap();
-    ["delivered", "rejected", "dropped"].map(|key| cursor[key].as_u64().unwrap())
+    let text = std::fs::read_to_string(directory.path().join("traces-otlp/0/cursor")).unwrap();
+    let cursor: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let sum = |key: &str| ["summary", "detail"].iter().map(|log| cursor[log][key].as_u64().unwrap()).sum::<u64>();
+    let [finalized, delivered, rejected] = ["finalized", "delivered", "rejected"].map(sum);
+    [delivered, rejected, finalized - delivered - rejected]
 }
 
 fn closing(left: Duration) -> Deadline {
@@ -39,7 +41,7 @@ fn numbers(collector: &OtlpCollector) -> BTreeSet<i64> {
 }
 
 #[test]
-fn what_is_stored_while_the_collector_is_away_is_sent_by_the_next_process() {
+fn next_process_sends_stored_records() {
     for protocol in PROTOCOLS {
         let directory = tempfile::tempdir().unwrap();
         let collector = OtlpCollector::start().unwrap();
@@ -64,8 +66,8 @@ fn what_is_stored_while_the_collector_is_away_is_sent_by_the_next_process() {
     }
 }
 
-/// What the reporter tells of its spool: stored, delivered, rejected, dropped, on disk. They are balanced.
-fn told(meter: &ReporterMeter) -> [u64; 5] {
+/// Returns the stored, delivered, rejected, dropped and queued records of the spool.
+fn account_of(meter: &ReporterMeter) -> [u64; 5] {
     let BufferStats { stored, delivered, rejected, dropped, queued, .. } = meter.read().buffer.unwrap();
     assert_eq!(stored, delivered + rejected + dropped + queued);
     [stored, delivered, rejected, dropped, queued]
@@ -76,7 +78,7 @@ fn wire_size(collector: &OtlpCollector) -> u64 {
 }
 
 #[test]
-fn what_the_reporter_tells_is_what_the_collector_has() {
+fn account_matches_the_collector() {
     for protocol in PROTOCOLS {
         let directory = tempfile::tempdir().unwrap();
         let collector = OtlpCollector::start().unwrap();
@@ -86,12 +88,12 @@ fn what_the_reporter_tells_is_what_the_collector_has() {
         let meter = reporter.meter().unwrap();
         for number in 0..5 {
             reporter.report(&[tree(number)], &Deadline::unlimited()).unwrap();
-            assert_eq!(told(&meter), [4 * (number as u64 + 1), 0, 0, 0, 4 * (number as u64 + 1)]);
+            assert_eq!(account_of(&meter), [4 * (number as u64 + 1), 0, 0, 0, 4 * (number as u64 + 1)]);
         }
         assert!(collector.wait_until(LONG, |collector| collector.requests().len() > 3));
         reporter.close(&closing(Duration::ZERO)).unwrap();
         let stats = meter.read();
-        assert_eq!((told(&meter), stats.last_taken), ([20, 0, 0, 0, 20], None));
+        assert_eq!((account_of(&meter), stats.last_taken), ([20, 0, 0, 0, 20], None));
         assert!(stats.bytes_sent > 0 && stats.bytes_sent <= wire_size(&collector));
         assert!(stats.buffer.unwrap().bytes > 500);
 
@@ -104,7 +106,7 @@ fn what_the_reporter_tells_is_what_the_collector_has() {
         reporter.report(&[tree(7)], &Deadline::unlimited()).unwrap();
         reporter.close(&closing(LONG)).unwrap();
         let stats = meter.read();
-        assert_eq!(told(&meter), [24, 23, 1, 0, 0]);
+        assert_eq!(account_of(&meter), [24, 23, 1, 0, 0]);
         assert_eq!((collector.spans().len(), stats.buffer.unwrap().bytes), (23, 0));
         assert_eq!(stats.bytes_sent, wire_size(&collector) - before);
         assert!(stats.last_taken.is_some());
@@ -114,7 +116,7 @@ fn what_the_reporter_tells_is_what_the_collector_has() {
 }
 
 #[test]
-fn a_report_does_not_wait_for_the_collector() {
+fn report_does_not_wait_for_the_collector() {
     let directory = tempfile::tempdir().unwrap();
     let collector = OtlpCollector::start().unwrap();
     collector.answer_by(|_| Answer::Hang);
@@ -130,7 +132,7 @@ fn a_report_does_not_wait_for_the_collector() {
 }
 
 #[test]
-fn what_the_collector_refuses_is_a_dead_letter_in_the_spool_and_does_not_block_it() {
+fn rejected_record_does_not_block_the_spool() {
     for protocol in ["grpc", "http"] {
         let directory = tempfile::tempdir().unwrap();
         let collector = OtlpCollector::start().unwrap();
@@ -151,22 +153,75 @@ fn what_the_collector_refuses_is_a_dead_letter_in_the_spool_and_does_not_block_i
     }
 }
 
+/// Scenario: two reporters share a directory, and both leave records. Guarantees: each has a slot
+/// of its own, and the next process sends what is in both and removes the second.
 #[test]
-fn a_directory_that_another_uses_is_an_error_that_names_it() {
+fn slots_of_two_reporters_are_drained_by_the_next() {
     let directory = tempfile::tempdir().unwrap();
-    let spool = [("spool.directory", directory.path().to_str().unwrap())];
-    let config = options("http://127.0.0.1:1", "grpc", &spool);
-    let reporter = trace_reporter(&config);
-    let error = try_trace_reporter(&config).err().unwrap().to_string();
-    assert!(error.ends_with(&format!("traces-otlp is used by process {}", std::process::id())), "{error}");
-    drop(reporter);
-    trace_reporter(&config);
+    let root = directory.path().join("traces-otlp");
+    let collector = OtlpCollector::start().unwrap();
+    collector.answer_by(|_| HttpAnswer::new(503).into());
+    let endpoint = collector.grpc_endpoint();
+    let log = support::logged("flink_traces_otlp", || {
+        let mut first = spooled(&endpoint, "grpc", directory.path(), &[]);
+        let mut second = spooled(&endpoint, "grpc", directory.path(), &[]);
+        first.report(&[tree(1)], &Deadline::unlimited()).unwrap();
+        second.report(&[tree(2)], &Deadline::unlimited()).unwrap();
+        [first, second].into_iter().for_each(|reporter| reporter.close(&closing(Duration::ZERO)).unwrap());
+    });
+    let holder = std::process::id();
+    let line = format!(
+        "INFO flink_traces_otlp: spool slot in use, taking the next reporter=\"otlp\" slot=0 holder=\"{holder}\""
+    );
+    assert_eq!(log.matches(&line).count(), 1, "{line}: {log}");
+    assert!(root.join("1/cursor").exists());
+
+    collector.answer_by(|_| Answer::Accept);
+    let reporter = spooled(&endpoint, "grpc", directory.path(), &[]);
+    let meter = reporter.meter().unwrap();
+    assert!(collector.wait_until(LONG, |collector| numbers(collector).len() == 2));
+    reporter.close(&closing(LONG)).unwrap();
+    assert_eq!(account_of(&meter), [8, 8, 0, 0, 0]);
+    assert!(root.join("0/cursor").exists() && !root.join("1").exists());
 }
 
-/// Scenario: the directory cannot be written, and later it can. Guarantees: everything is delivered, from memory meanwhile, one line when
-/// the disk is lost and one when it is back.
+/// Scenario: one request never gets a response, while others are taken. Guarantees: it holds back
+/// its own tree only, becomes a dead letter after `retry.timeout`, and the rest is delivered.
 #[test]
-fn without_a_disk_it_delivers_from_memory_and_returns_to_the_disk() {
+fn unanswered_request_becomes_a_dead_letter() {
+    for (protocol, concurrency) in [("grpc", "4"), ("http", "4"), ("grpc", "1")] {
+        let directory = tempfile::tempdir().unwrap();
+        let collector = OtlpCollector::start().unwrap();
+        let poison = b"number\x12\x02\x18\x05";
+        collector.answer_by(move |request| match request.message.windows(poison.len()).any(|bytes| bytes == poison) {
+            true => Answer::Close,
+            false => Answer::Accept,
+        });
+        let endpoint = collector.grpc_endpoint();
+        let more = [("exporter.concurrency", concurrency), ("retry.timeout", "400 ms"), ("batch.bytes", "1 kb")];
+        let mut reporter = spooled(&endpoint, protocol, directory.path(), &more);
+        for number in 4..7 {
+            reporter.report(&[wide_tree(number, 20)], &Deadline::unlimited()).unwrap();
+        }
+        let meter = reporter.meter().unwrap();
+        let deadline = closing(LONG);
+        while account_of(&meter)[4] > 0 {
+            assert!(deadline.sleep(Duration::from_millis(5)));
+        }
+        let [stored, delivered, rejected, dropped, _] = account_of(&meter);
+        assert_eq!((stored, dropped), (63, 0));
+        let dead = dead_spans(&directory.path().join("traces-otlp/dead-letter"));
+        assert!(rejected > 0 && rejected < 21 && dead.len() as u64 == rejected, "{rejected} {dead:?}");
+        let ids: BTreeSet<_> = collector.spans().into_iter().map(|span| span.span_id().to_vec()).collect();
+        assert_eq!((ids.len() as u64, numbers(&collector).len()), (delivered, 2));
+        reporter.close(&closing(LONG)).unwrap();
+    }
+}
+
+/// Scenario: the directory cannot be written, and later it can. Guarantees: everything is
+/// delivered, from memory meanwhile, with one log line for each change.
+#[test]
+fn without_disk_delivers_from_memory_and_returns() {
     for protocol in PROTOCOLS {
         let place = tempfile::tempdir().unwrap();
         let directory = place.path().join("spool");
@@ -190,14 +245,14 @@ fn without_a_disk_it_delivers_from_memory_and_returns_to_the_disk() {
         let count = |line: &str| log.matches(line).count();
         assert_eq!(count("spool unavailable, delivering from memory"), 1, "{log}");
         assert_eq!(count("spool available again"), 1, "{log}");
-        assert!(directory.join("traces-otlp/cursor.json").exists());
+        assert!(directory.join("traces-otlp/0/cursor").exists());
     }
 }
 
-/// Scenario: neither the disk nor the collector can be used, for longer than `retry.timeout`. Guarantees: a report waits until one of them
-/// can, and is there once.
+/// Scenario: neither the disk nor the collector can be used, for longer than `retry.timeout`.
+/// Guarantees: a report waits until one of them can, and arrives once.
 #[test]
-fn without_disk_and_collector_a_report_waits_for_whichever_comes_first() {
+fn without_disk_and_collector_a_report_waits() {
     for (disk_comes_first, protocol) in [(true, "grpc"), (false, "grpc"), (true, "http"), (false, "http")] {
         let place = tempfile::tempdir().unwrap();
         let directory = place.path().join("spool");
@@ -223,7 +278,7 @@ fn without_disk_and_collector_a_report_waits_for_whichever_comes_first() {
         reporter.report(&[wide_tree(1, 60)], &Deadline::unlimited()).unwrap();
         let taken = collector.spans().len();
         if disk_comes_first {
-            let [stored, .., queued] = told(&meter);
+            let [stored, .., queued] = account_of(&meter);
             assert!(taken > 0 && stored == 61 - taken as u64 && queued == stored, "{taken}, {stored}");
             collector.answer_by(|_| Answer::Accept);
         } else {
@@ -237,7 +292,7 @@ fn without_disk_and_collector_a_report_waits_for_whichever_comes_first() {
 }
 
 #[test]
-fn a_full_spool_drops_counts_and_says_so() {
+fn full_spool_drops_and_counts() {
     let directory = tempfile::tempdir().unwrap();
     let collector = OtlpCollector::start().unwrap();
     collector.answer_by(|_| HttpAnswer::new(503).into());
@@ -251,7 +306,7 @@ fn a_full_spool_drops_counts_and_says_so() {
         collector.answer_by(|_| Answer::Accept);
         let meter = reporter.meter().unwrap();
         reporter.close(&closing(LONG)).unwrap();
-        let [stored, delivered, rejected, dropped, queued] = told(&meter);
+        let [stored, delivered, rejected, dropped, queued] = account_of(&meter);
         assert_eq!((stored, rejected, queued), (10 * 2_001, 0, 0));
         assert_eq!([delivered, 0, dropped], account(&directory));
     });
@@ -264,7 +319,7 @@ fn a_full_spool_drops_counts_and_says_so() {
     assert_eq!((ids.len() as u64, rejected), (delivered, 0));
     assert_eq!(delivered + dropped, 10 * 2_001);
     assert!(dropped > 0);
-    assert_eq!(log.matches("The spool is full, dropping the oldest").count(), 1, "{log}");
+    assert_eq!(log.matches("spool full, dropping oldest records").count(), 1, "{log}");
 
     // The next process has room again, and says how much was dropped.
     let log = support::logged("flink_traces_otlp", || {
@@ -277,15 +332,15 @@ fn a_full_spool_drops_counts_and_says_so() {
         collector.answer_by(|_| Answer::Accept);
         // Each look is at what the last answer changed, which is not when its request arrived.
         let deadline = closing(LONG);
-        while told(&meter)[4] > 0 {
+        while account_of(&meter)[4] > 0 {
             assert!(deadline.sleep(Duration::from_millis(1)));
         }
         reporter.report(&[tree(20)], &Deadline::unlimited()).unwrap();
         reporter.close(&closing(LONG)).unwrap();
     });
-    assert_eq!(log.matches("The spool is full, dropping the oldest").count(), 1, "{log}");
+    assert_eq!(log.matches("spool full, dropping oldest records").count(), 1, "{log}");
     let [_, _, dropped] = account(&directory);
-    let line = format!("The spool has room again reporter=\"otlp\" dropped={dropped}");
+    let line = format!("spool has room again reporter=\"otlp\" dropped={dropped}");
     assert_eq!(log.matches(&line).count(), 1, "{line}: {log}");
     assert_eq!(numbers(&collector).len(), 21);
 }

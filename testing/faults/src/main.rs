@@ -41,7 +41,7 @@ const FAULTS: &[Fault] = &[
     ("15: fsync fails from then on", |setup| failing_calls(setup, &["fsync"], "EIO", "3+", SPOOL_FAILS)),
     ("15: a segment cannot be written, for lack of space", full_segment),
     ("15: the cursor cannot be renamed", |setup| {
-        failing_calls(setup, &["rename", "renameat", "renameat2"], "EIO", "2+", "cannot persist delivery progress")
+        failing_calls(setup, &["rename", "renameat", "renameat2"], "EIO", "3+", "cannot persist delivery progress")
     }),
     ("20: the clock jumps by two days, forward", |setup| system::clock(setup, "+2d")),
     ("20: the clock jumps by two days, back", |setup| system::clock(setup, "-2d")),
@@ -189,7 +189,7 @@ fn failing_calls(setup: &Setup, calls: &[&str], error: &str, when: &str, message
 }
 
 fn full_segment(setup: &Setup) -> Result<()> {
-    let segment = setup.folder.join("spool-strace/traces-otlp/00000000000000000001.seg");
+    let segment = setup.folder.join("spool-strace/traces-otlp/0/summary-00000000000000000000.seg");
     let inject = "--inject=write:error=ENOSPC:when=3+".to_owned();
     strace(setup, &["--trace=write".to_owned(), inject, format!("--trace-path={}", segment.display())], SPOOL_FAILS)
 }

@@ -185,6 +185,15 @@ fn in_halves(chunk: Chunk) -> Vec<Chunk> {
     }
 }
 
+/// Returns the chunks that are finalized before one is sent.
+fn waits_for(chunks: &[Chunk], index: usize) -> Vec<usize> {
+    let is_summary = |at: &usize| chunks[*at].role != Role::Detail;
+    match (0..index).rfind(is_summary).filter(|_| chunks[index].role != Role::Root) {
+        Some(last) => [waits_for(chunks, last), vec![last]].concat(),
+        None => Vec::new(),
+    }
+}
+
 fn ids(chunk: &Chunk) -> Vec<Vec<u8>> {
     decoded(chunk).into_iter().map(|(_, span)| span.span_id).collect()
 }
@@ -224,12 +233,11 @@ fn small_trees_are_independent_large_ones_are_not() {
     let small: Vec<_> = (0..40).map(|_| wide(2)).collect();
     let chunks = chunks(&small, 4 << 10);
     assert!(chunks.len() > 5);
-    assert!(chunks.iter().all(|chunk| chunk.overtakes == u32::MAX && !chunk.is_leaf));
+    assert!(chunks.iter().all(|chunk| chunk.role == Role::Root));
     let large = super::Chunks::new(span_records(&[wide(500)]), 501, resource(), 4 << 10).collect::<Vec<_>>();
-    let waits: Vec<_> = (0..).zip(&large).map(|(index, chunk)| index - chunk.overtakes.min(index)).collect();
     // The first chunk holds the tasks.
-    assert!(large.len() > 20 && waits[1..].iter().all(|wait| *wait == 1), "{waits:?}");
-    assert!(!large[0].is_leaf && large[1..].iter().all(|chunk| chunk.is_leaf));
+    assert!(large.len() > 20 && large[0].role == Role::Root);
+    assert!(large[1..].iter().all(|chunk| chunk.role == Role::Detail));
 }
 
 proptest! {
@@ -244,8 +252,8 @@ proptest! {
         prop_assert!(chunks.iter().all(|chunk| chunk.records == 1 || chunk.message.len() <= limit));
 
         for (index, chunk) in chunks.iter().enumerate() {
-            let known = index.saturating_sub(chunk.overtakes as usize);
-            let ids: HashSet<_> = chunks[..known].iter().chain([chunk]).flat_map(ids).collect();
+            let sent = waits_for(&chunks, index).into_iter().chain([index]);
+            let ids: HashSet<_> = sent.flat_map(|index| ids(&chunks[index])).collect();
             let is_known = |(_, span): &(String, proto::Span)| {
                 span.parent_span_id.is_empty() || ids.contains(&span.parent_span_id)
             };

@@ -1,467 +1,273 @@
-//! What is stored is there, whatever happens to the files.
+//! Stored chunks are there, whatever happens to the files.
+
+mod damage;
+pub(super) mod disk;
+mod format;
+mod history;
+mod power;
+mod room;
+mod slots;
+
+use std::fs;
 
 use super::*;
+use disk::{Op, with_fault};
+use history::History;
+use proptest::prelude::*;
 
 const LIMIT: u64 = 1 << 20;
 
-fn chunk(text: &str, records: usize, is_leaf: bool) -> Chunk {
-    Chunk { message: text.as_bytes().to_vec().into(), records, overtakes: u32::MAX, is_leaf }
+fn chunk(text: &str, records: usize, role: Role) -> Chunk {
+    Chunk { message: text.as_bytes().to_vec().into(), records, role }
 }
 
-fn open(directory: &Path) -> Spool {
-    Spool::open(directory, LIMIT).unwrap()
+fn root(text: &str) -> Chunk {
+    chunk(text, 1, Role::Root)
 }
 
-/// Everything that waits, in order; it stays.
-fn waiting(spool: &mut Spool) -> Vec<String> {
-    let mut taken = Vec::new();
-    while let Some((number, chunk)) = spool.next() {
-        taken.push((number, String::from_utf8(chunk.message.to_vec()).unwrap()));
-    }
-    for (number, _) in &taken {
-        spool.give_up(*number, Outcome::default());
-    }
-    taken.into_iter().map(|(_, text)| text).collect()
+fn detail(text: &str) -> Chunk {
+    chunk(text, 1, Role::Detail)
 }
 
-/// Takes the oldest chunk, and says that it was delivered.
+fn open(directory: &Path, limit: u64) -> Spool {
+    Spool::open_first(directory, limit).unwrap()
+}
+
+fn text_of(chunk: &Chunk) -> String {
+    String::from_utf8(chunk.message.to_vec()).unwrap()
+}
+
+/// Returns all chunks that may be sent now, and leaves them pending.
+fn pending(spool: &mut Spool) -> Vec<String> {
+    let taken: Vec<_> = std::iter::from_fn(|| spool.next()).collect();
+    taken.iter().for_each(|(ticket, _)| spool.abandon(*ticket, Counts::default()));
+    taken.iter().map(|(_, chunk)| text_of(chunk)).collect()
+}
+
+/// Delivers the next chunk.
 fn deliver(spool: &mut Spool) -> Option<String> {
-    let (number, chunk) = spool.next()?;
-    spool.settle(number, Outcome { delivered: chunk.records, ..Outcome::default() });
-    Some(String::from_utf8(chunk.message.to_vec()).unwrap())
+    let (ticket, chunk) = spool.next()?;
+    spool.finalize(ticket, Counts { delivered: chunk.records as u64, ..Counts::default() });
+    Some(text_of(&chunk))
 }
 
+/// Delivers everything, and returns it in the order in which it was sent.
+fn drain(spool: &mut Spool) -> Vec<String> {
+    std::iter::from_fn(|| deliver(spool)).collect()
+}
+
+fn counts(delivered: u64, rejected: u64, dropped: u64) -> Counts {
+    Counts { delivered, rejected, dropped }
+}
+
+/// Returns the segments of the first slot.
 fn segments(directory: &Path) -> Vec<PathBuf> {
-    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let paths = fs::read_dir(directory.join("0")).unwrap().map(|entry| entry.unwrap().path());
     let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|extension| extension == "seg")).collect();
     paths.sort();
     paths
 }
 
 #[test]
-fn what_is_stored_is_there_at_the_next_start_and_what_is_settled_is_not() {
+fn stored_chunks_survive_restart() {
     let directory = tempfile::tempdir().unwrap();
-    let mut spool = open(directory.path());
-    spool.append(&[chunk("one", 1, false), chunk("two", 2, true), chunk("three", 3, true)]).unwrap();
-    spool.append(&[chunk("four", 4, false)]).unwrap();
+    let mut spool = open(directory.path(), LIMIT);
+    spool.append(&[root("one"), chunk("two", 2, Role::Detail), chunk("three", 3, Role::Detail)]).unwrap();
+    spool.append(&[chunk("four", 4, Role::Root)]).unwrap();
     assert_eq!(deliver(&mut spool).unwrap(), "one");
     drop(spool);
-    let mut spool = open(directory.path());
-    assert_eq!(spool.account(), Account { delivered: 1, queued: 9, ..Account::default() });
-    assert_eq!(waiting(&mut spool), ["two", "three", "four"]);
-    let (number, _) = spool.next().unwrap();
-    spool.settle(number, Outcome { delivered: 1, rejected: 1, lost: 0 });
-    let (number, _) = spool.next().unwrap();
-    spool.settle(number, Outcome { delivered: 0, rejected: 0, lost: 3 });
+    let mut spool = open(directory.path(), LIMIT);
+    assert_eq!((spool.counts(), spool.queued()), (counts(1, 0, 0), 9));
+    assert_eq!(pending(&mut spool), ["four", "two", "three"]);
     assert_eq!(deliver(&mut spool).unwrap(), "four");
-    assert_eq!(spool.account(), Account { delivered: 6, rejected: 1, dropped: 3, queued: 0 });
+    let (ticket, _) = spool.next().unwrap();
+    spool.finalize(ticket, counts(1, 1, 0));
+    let (ticket, _) = spool.next().unwrap();
+    spool.finalize(ticket, counts(0, 0, 3));
+    assert_eq!((spool.counts(), spool.queued()), (counts(6, 1, 3), 0));
     assert!(segments(directory.path()).is_empty());
     drop(spool);
-    let mut spool = open(directory.path());
-    spool.append(&[chunk("five", 5, false)]).unwrap();
-    assert_eq!(waiting(&mut spool), ["five"]);
-    assert_eq!(spool.account(), Account { delivered: 6, rejected: 1, dropped: 3, queued: 5 });
+    let mut spool = open(directory.path(), LIMIT);
+    spool.append(&[chunk("five", 5, Role::Root)]).unwrap();
+    assert_eq!(pending(&mut spool), ["five"]);
+    assert_eq!((spool.counts(), spool.queued()), (counts(6, 1, 3), 5));
 }
 
 #[test]
-fn what_is_settled_out_of_order_is_sent_again_after_a_crash() {
+fn finalized_out_of_order_is_sent_again_after_restart() {
     let directory = tempfile::tempdir().unwrap();
-    let mut spool = open(directory.path());
-    spool.append(&[chunk("one", 1, false), chunk("two", 1, false)]).unwrap();
+    let mut spool = open(directory.path(), LIMIT);
+    spool.append(&[root("one"), root("two")]).unwrap();
     let (_, (second, _)) = (spool.next().unwrap(), spool.next().unwrap());
-    spool.settle(second, Outcome { delivered: 1, ..Outcome::default() });
-    assert_eq!(spool.account(), Account { queued: 2, ..Account::default() });
+    spool.finalize(second, counts(1, 0, 0));
+    assert_eq!((spool.counts(), spool.queued()), (counts(0, 0, 0), 2));
     drop(spool);
-    assert_eq!(waiting(&mut open(directory.path())), ["one", "two"]);
+    assert_eq!(pending(&mut open(directory.path(), LIMIT)), ["one", "two"]);
 }
 
 #[test]
-fn a_chunk_waits_until_those_with_its_parents_are_settled() {
+fn chunk_waits_for_its_predecessor_only() {
     let directory = tempfile::tempdir().unwrap();
-    let mut spool = open(directory.path());
-    let child = |text, overtakes| Chunk { overtakes, ..chunk(text, 1, true) };
-    spool.append(&[chunk("whole", 1, false), child("part", 0), child("another", 1)]).unwrap();
-    // Other trees depend on nothing.
-    spool.append(&[chunk("other", 1, false)]).unwrap();
-    let (whole, _) = spool.next().unwrap();
-    assert_eq!(spool.next(), None);
-    spool.settle(whole, Outcome { delivered: 1, ..Outcome::default() });
-    assert_eq!(waiting(&mut spool), ["part", "another", "other"]);
+    let mut spool = open(directory.path(), LIMIT);
+    let more = chunk("more", 1, Role::Continuation);
+    spool.append(&[root("root"), detail("early detail"), more, detail("detail")]).unwrap();
+    spool.append(&[root("other"), detail("other detail")]).unwrap();
+    let mut take = || spool.next().map(|(ticket, chunk)| (ticket, text_of(&chunk)));
+    let (first, text) = take().unwrap();
+    assert_eq!(text, "root");
+    let (other, text) = take().unwrap();
+    assert_eq!(text, "other");
+    assert_eq!(take(), None);
+    spool.finalize(other, counts(1, 0, 0));
+    assert_eq!(pending(&mut spool), ["other detail"]);
+    spool.finalize(first, counts(0, 1, 0));
+    assert_eq!(pending(&mut spool), ["more", "early detail", "other detail"]);
     drop(spool);
-    // It is known after a crash too.
-    let mut spool = open(directory.path());
-    assert_eq!(waiting(&mut spool), ["part", "another", "other"]);
+    // The next process knows the same.
+    let found = drain(&mut open(directory.path(), LIMIT));
+    assert_eq!(found, ["more", "other", "early detail", "detail", "other detail"]);
 }
 
-/// A span of a tree of a whole with 60 parts, as chunks with few spans each.
-fn tree() -> Vec<Chunk> {
-    use std::sync::Arc;
-
-    use flink_traces_api::{ReportContext, ReportedSpan, Span, SystemClock};
-
-    use crate::encode::{Chunks, span_records};
-
-    let part = |place| Span::builder("s", "part").attribute("place", place).child(Span::builder("s", "in it"));
-    let whole = Span::builder("s", "whole").children((0..60_i64).map(part)).build(&SystemClock);
-    let context = Arc::new(ReportContext::default());
-    let tree = [ReportedSpan::new(Arc::new(whole), context)];
-    let chunks: Vec<_> = Chunks::new(span_records(&tree), tree[0].span_count(), Bytes::new(), 1_000).collect();
-    assert!(chunks.len() > 5);
-    chunks
+#[test]
+fn unanswered_chunk_holds_back_its_tree_and_64_chunks() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut spool = open(directory.path(), LIMIT);
+    spool.append(&[root("poison"), chunk("its child", 1, Role::Continuation), detail("its detail")]).unwrap();
+    (0..100).for_each(|number| spool.append(&[root(&format!("{number}")), detail(&format!("d{number}"))]).unwrap());
+    let (poison, _) = spool.next().unwrap();
+    let sent = drain(&mut spool);
+    let summaries = sent.iter().filter(|text| text.parse::<u64>().is_ok()).count();
+    // One place is the poison's, and one that of its child.
+    assert_eq!((summaries, sent.len()), (MAX_AHEAD - 2, 2 * (MAX_AHEAD - 2)));
+    assert!(!sent.iter().any(|text| text.starts_with("its")));
+    spool.finalize(poison, counts(0, 1, 0));
+    assert_eq!(drain(&mut spool).len(), 202 - sent.len());
 }
 
-/// Takes all chunks that may go as the sender does; answers how many records may be sent and how many must not. Those that may are
-/// settled as delivered.
-fn send_all(spool: &mut Spool) -> (usize, usize) {
-    let (mut sent, mut orphans) = (0, 0);
-    while let Some((number, chunk)) = spool.next() {
-        let first = spool.first_of(number);
-        let parts = spool.with_withheld(|withheld| chunk.without_orphans(withheld, first, number));
-        let kept = parts.map_or(0, |[_, orphans]| orphans.records);
-        let outcome = Outcome { delivered: chunk.records - kept, rejected: kept, lost: 0 };
-        sent += outcome.delivered;
-        orphans += kept;
-        spool.settle(number, outcome);
+/// Scenario: chunks are delivered, and the process crashes. Guarantees: the next one sends at most
+/// 64 chunks of each log again.
+#[test]
+fn crash_sends_at_most_64_chunks_of_a_log_again() {
+    let (directory, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut spool = open(directory.path(), LIMIT);
+    (0..300).for_each(|_| spool.append(&[root("x"), detail("y")]).unwrap());
+    for delivered in 1..600 {
+        deliver(&mut spool).unwrap();
+        if delivered % 7 == 0 {
+            copy(&directory.path().join("0"), &crashed.path().join("0"));
+            let again = open(crashed.path(), LIMIT).queued();
+            assert!(again - spool.queued() <= 2 * MAX_AHEAD as u64, "{again} after {delivered}");
+            fs::remove_dir_all(crashed.path().join("0")).unwrap();
+        }
     }
-    (sent, orphans)
 }
 
-/// Scenario: a span is refused, and the process is killed before what it contains was. Guarantees: the next process does not send that
-/// either, but what else there is; and the same span may come again.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for path in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
 #[test]
-fn what_is_part_of_a_refused_span_is_not_sent_by_the_next_process() {
+fn failed_write_stores_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let chunks = tree();
-    let records: usize = chunks.iter().map(|chunk| chunk.records).sum();
-    let mut spool = open(directory.path());
-    spool.append(&chunks).unwrap();
-    let (number, chunk) = spool.next().unwrap();
-    spool.with_withheld(|withheld| chunk.withhold(withheld, number));
-    spool.settle(number, Outcome { rejected: chunk.records, ..Outcome::default() });
-    assert!(directory.path().join("withheld").exists());
-    drop(spool);
-
-    // Torn, as a crash may leave it.
-    let mut file = open_to_append(&directory.path().join("withheld")).unwrap();
-    file.write_all(&[7; WITHHELD - 1]).unwrap();
-    let mut spool = open(directory.path());
-    spool.append(&[Chunk { overtakes: 0, ..chunks[0].clone() }]).unwrap();
-    let (sent, orphans) = send_all(&mut spool);
-    assert_eq!((sent, orphans), (chunks[0].records, records - chunks[0].records));
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "the lock and the cursor");
-
-    // The same tree again, which is taken this time.
-    spool.append(&chunks).unwrap();
-    assert_eq!(send_all(&mut spool), (records, 0));
-}
-
-/// Scenario: a chunk was refused, but that it is settled was not written down. Guarantees: it is sent again, and if it is taken now, so is
-/// what its spans contain.
-#[test]
-fn what_is_sent_again_is_not_withheld() {
-    let directory = tempfile::tempdir().unwrap();
-    let chunks = tree();
-    let mut spool = open(directory.path());
-    spool.append(&chunks).unwrap();
-    let (number, chunk) = spool.next().unwrap();
-    spool.with_withheld(|withheld| chunk.withhold(withheld, number));
-    spool.write_withheld().unwrap();
-    drop(spool);
-    let records = chunks.iter().map(|chunk| chunk.records).sum();
-    assert_eq!(send_all(&mut open(directory.path())), (records, 0));
-}
-
-/// Scenario: chunks were dropped to make room, and the process is killed. Guarantees: the next one has the same account, sends nothing
-/// whose parent was dropped, and goes on.
-#[test]
-fn after_dropping_the_next_process_goes_on_with_the_same_account() {
-    for is_leaf in [true, false] {
-        let directory = tempfile::tempdir().unwrap();
-        let mut spool = open(directory.path());
-        let large = "x".repeat(100_000);
-        // What is large is dropped: parts, or what has them.
-        let [head_text, part_text] = if is_leaf { ["", large.as_str()] } else { [large.as_str(), ""] };
-        let mut number = 0;
-        let mut report = |spool: &mut Spool| {
-            let head = chunk(&format!("head {number} {head_text}"), 1, false);
-            let part = Chunk { overtakes: 0, ..chunk(&format!("part {number} {part_text}"), 10, true) };
-            spool.append(&[head, part]).unwrap();
-            number += 1;
+    let mut spool = open(directory.path(), LIMIT);
+    spool.append(&[root("one"), detail("two")]).unwrap();
+    // Each write and synchronization of a report fails once.
+    for fails in 0..6 {
+        let mut count = 0;
+        let fault = move |op: &Op| {
+            count += usize::from(matches!(op, Op::Write(..) | Op::Sync(_)));
+            matches!(op, Op::Write(..) | Op::Sync(_)) && count == fails + 1
         };
-        (0..20).for_each(|_| report(&mut spool));
-        let before = spool.account();
-        assert_eq!(spool.notices, [Notice::Drops]);
-        assert!(before.dropped > 0);
-        drop(spool);
-
-        let mut spool = open(directory.path());
-        assert_eq!((spool.account(), &spool.notices[..]), (before, &[][..]));
-        (0..5).for_each(|_| report(&mut spool));
-        assert_eq!(spool.notices, [Notice::Drops]);
-        let mut heads = BTreeSet::new();
-        let mut parts = BTreeSet::new();
-        while let Some(text) = deliver(&mut spool) {
-            let [kind, number] = text.split(' ').take(2).collect::<Vec<_>>()[..] else { panic!("{text}") };
-            if kind == "head" { &mut heads } else { &mut parts }.insert(number.parse::<u32>().unwrap());
-        }
-        assert!(parts.is_subset(&heads), "{parts:?} of {heads:?}");
-        // The oldest parts are gone, and all that has them is there, if these take the room.
-        assert_eq!((heads.len() == 25, heads.last()), (is_leaf, Some(&24)));
-        let oldest = parts.first().unwrap();
-        assert!(*oldest > 0 && parts.iter().copied().eq(*oldest..25), "{parts:?}");
-        let account = spool.account();
-        assert_eq!((account.delivered, account.queued), ((heads.len() + 10 * parts.len()) as u64, 0));
-        assert_eq!(account.delivered + account.dropped, 25 * 11);
-        drop(spool);
-        assert_eq!(open(directory.path()).account(), account);
+        let result = with_fault(fault, || spool.append(&[root("never"), detail("never")]));
+        result.unwrap_err();
+        assert_eq!(spool.queued(), 2);
     }
-}
-
-/// A spool of three chunks in one segment; the segment's bytes.
-fn three(directory: &Path) -> Vec<u8> {
-    let mut spool = open(directory);
-    spool.append(&[chunk("one", 1, false), chunk("two", 1, false), chunk("three", 1, false)]).unwrap();
+    spool.append(&[root("three")]).unwrap();
+    assert_eq!(segments(directory.path()).len(), 3);
+    assert_eq!(pending(&mut spool), ["one", "three"]);
     drop(spool);
-    let [segment] = &segments(directory)[..] else { panic!("one segment") };
-    fs::read(segment).unwrap()
+    assert_eq!(drain(&mut open(directory.path(), LIMIT)), ["one", "three", "two"]);
 }
 
-/// Opens a spool of which one segment has those bytes; answers what is in it, after checking that the rest is in quarantine and that the
-/// next start finds the same, without damage.
-fn recovered(directory: &Path, bytes: &[u8]) -> Vec<String> {
-    let path = directory.join(format!("{:020}.seg", 1));
-    let _ = fs::remove_dir_all(directory.join("quarantine"));
-    fs::write(&path, bytes).unwrap();
-    let mut spool = open(directory);
-    let found = waiting(&mut spool);
-    let put_aside: u64 = spool
-        .notices
-        .iter()
-        .map(|notice| match notice {
-            Notice::Quarantined(_, bytes) => *bytes,
-            other => panic!("{other:?}"),
-        })
-        .sum();
-    let kept = fs::read_dir(directory.join("quarantine"))
-        .map_or(0, |files| files.map(|file| file.unwrap().metadata().unwrap().len()).sum());
-    let left = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-    assert_eq!(put_aside, kept);
-    assert!(left + kept == bytes.len() as u64 || found.is_empty());
-    spool.append(&[chunk("new", 1, false)]).unwrap();
-    drop(spool);
-    let mut spool = open(directory);
-    assert_eq!(waiting(&mut spool), [&found[..], &["new".to_owned()]].concat());
-    assert_eq!(spool.notices, []);
-    while deliver(&mut spool).is_some() {}
-    fs::remove_file(directory.join("cursor.json")).unwrap();
-    found
-}
-
+/// Scenario: what was written cannot be taken back. Guarantees: no report is stored before it is.
 #[test]
-fn a_segment_cut_anywhere_keeps_what_is_before_the_cut() {
+fn failed_undo_is_repeated_before_the_next_report() {
     let directory = tempfile::tempdir().unwrap();
-    let bytes = three(directory.path());
-    let ends = [3, 3, 5].iter().scan(HEADER as usize, |end, length| {
-        *end += HEAD + length;
-        Some(*end)
+    let mut spool = open(directory.path(), LIMIT);
+    spool.append(&[root("one")]).unwrap();
+    let fault = |op: &Op| matches!(op, Op::Sync(_) | Op::Truncate(..) | Op::Remove(_));
+    let result = with_fault(fault, || {
+        spool.append(&[root("never"), detail("never")]).unwrap_err();
+        spool.append(&[root("neither")])
     });
-    let ends: Vec<_> = ends.collect();
-    assert_eq!(bytes.len(), ends[2]);
-    for length in 0..=bytes.len() {
-        let whole = ends.iter().filter(|end| **end <= length).count();
-        let found = recovered(directory.path(), &bytes[..length]);
-        assert_eq!(found, ["one", "two", "three"][..whole], "{length}");
-    }
+    result.unwrap_err();
+    spool.append(&[root("two"), detail("three")]).unwrap();
+    assert_eq!(drain(&mut spool), ["one", "two", "three"]);
+}
+
+/// Scenario: a report is written while a chunk of its segments is finalized, and cannot be
+/// synchronized. Guarantees: nothing else is lost.
+#[test]
+fn failed_sync_takes_nothing_else_along() {
+    let (directory, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut spool = open(directory.path(), LIMIT);
+    spool.append(&[root("parent"), detail("child")]).unwrap();
+    let begun = spool.begin(&[root("begun")]).unwrap();
+    assert_eq!(deliver(&mut spool).unwrap(), "parent");
+    assert!(spool.end(begun, Err(io::Error::other("no disk"))).is_err());
+    copy(&directory.path().join("0"), &crashed.path().join("0"));
+    assert_eq!(pending(&mut spool), ["child"]);
+    assert_eq!(drain(&mut open(crashed.path(), LIMIT)), ["parent", "child"]);
 }
 
 #[test]
-fn a_flipped_bit_anywhere_never_yields_something_else() {
+fn segments_stay_until_the_cursor_is_written() {
     let directory = tempfile::tempdir().unwrap();
-    let bytes = three(directory.path());
-    for place in 0..bytes.len() {
-        let mut damaged = bytes.clone();
-        damaged[place] ^= 1 << (place % 8);
-        let found = recovered(directory.path(), &damaged);
-        let whole = [HEADER as usize, HEADER as usize + HEAD + 3, HEADER as usize + 2 * (HEAD + 3)];
-        let whole = whole.iter().filter(|start| **start <= place).count().saturating_sub(1);
-        // A segment whose first bytes say something else is none.
-        assert_eq!(found, ["one", "two", "three"][..if place < HEADER as usize { 0 } else { whole }], "{place}");
-    }
-}
-
-#[test]
-fn what_is_no_segment_does_not_keep_it_from_starting() {
-    let directory = tempfile::tempdir().unwrap();
-    let bytes = three(directory.path());
-    let write = |name: &str, bytes: &[u8]| fs::write(directory.path().join(name), bytes).unwrap();
-    let mut newer = bytes.clone();
-    newer[8] = 2;
-    write(&format!("{:020}.seg", 2), &newer);
-    write(&format!("{:020}.seg", 3), b"something else, of somebody else");
-    write(&format!("{:020}.seg", 4), b"");
-    write("notes.txt", b"mine");
-    fs::create_dir(directory.path().join(format!("{:020}.seg", 5))).unwrap();
-    let mut spool = open(directory.path());
-    assert_eq!(waiting(&mut spool), ["one", "two", "three"]);
-    assert_eq!(spool.notices.len(), 2);
-    assert_eq!(fs::read_dir(directory.path().join("quarantine")).unwrap().count(), 2);
-}
-
-#[test]
-fn what_depends_on_damage_is_dropped_and_counted() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut spool = open(directory.path());
-    let child = |text| Chunk { overtakes: 0, ..chunk(text, 3, true) };
-    spool.append(&[chunk("whole", 1, false), child("part")]).unwrap();
-    spool.append(&[chunk("other", 1, false), child("its part")]).unwrap();
-    drop(spool);
-    let heads = &segments(directory.path())[0];
-    let file = fs::OpenOptions::new().write(true).open(heads).unwrap();
-    file.set_len(HEADER + (HEAD + "whole".len()) as u64 + 5).unwrap();
-    let mut spool = open(directory.path());
-    assert_eq!(spool.account(), Account { queued: 7, ..Account::default() });
-    let found: Vec<_> = std::iter::from_fn(|| deliver(&mut spool)).collect();
-    assert_eq!(found, ["whole", "part"]);
-    assert_eq!(spool.account(), Account { delivered: 4, dropped: 3, ..Account::default() });
-}
-
-#[test]
-fn without_a_cursor_everything_is_sent_again() {
-    let directory = tempfile::tempdir().unwrap();
-    three(directory.path());
-    let mut spool = open(directory.path());
-    deliver(&mut spool).unwrap();
-    drop(spool);
-    fs::write(directory.path().join("cursor.json"), "{\"settled\":").unwrap();
-    let mut spool = open(directory.path());
-    assert_eq!(spool.notices, [Notice::Quarantined("cursor.json".to_owned(), 11)]);
-    assert_eq!(waiting(&mut spool), ["one", "two", "three"]);
-}
-
-#[test]
-fn a_full_spool_drops_the_oldest_leaves_first_and_never_leaves_an_orphan() {
-    const REPORTS: usize = 60;
-    let directory = tempfile::tempdir().unwrap();
-    let mut spool = open(directory.path());
-    let large = "x".repeat(20_000);
-    for number in 0..REPORTS {
-        let head = chunk(&format!("head {number} {}", &large[..4_000]), 1, false);
-        let leaves =
-            (0..3).map(|place| Chunk { overtakes: place, ..chunk(&format!("leaf {number} {large}"), 10, true) });
-        spool.append(&[head].into_iter().chain(leaves).collect::<Vec<_>>()).unwrap();
-        let size: u64 = segments(directory.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
-        assert!(size <= LIMIT, "{size}");
-    }
-    assert_eq!(spool.notices, [Notice::Drops]);
-    let mut heads = BTreeSet::new();
-    let mut delivered = 0;
-    while let Some(text) = deliver(&mut spool) {
-        let [kind, number] = text.split(' ').take(2).collect::<Vec<_>>()[..] else { panic!("{text}") };
-        match kind {
-            "head" => assert!(heads.insert(number.to_owned())),
-            _ => assert!(heads.contains(number), "an orphan of {number}"),
-        }
-        delivered += if kind == "head" { 1 } else { 10 };
-    }
-    // Roots are small: all of them are there, and the newest leaves.
-    assert_eq!(heads.len(), REPORTS);
-    let account = spool.account();
-    assert_eq!((account.delivered, account.queued), (delivered, 0));
-    assert_eq!(account.delivered + account.dropped, REPORTS as u64 * 31);
-    assert!(account.dropped > 0);
-    spool.append(&[chunk("new", 1, false)]).unwrap();
-    assert_eq!(spool.notices, [Notice::Drops, Notice::HasRoom(account.dropped)]);
-}
-
-#[test]
-fn when_heads_are_dropped_their_parts_go_too() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut spool = open(directory.path());
-    let large = "x".repeat(100_000);
-    for number in 0..20 {
-        let head = chunk(&format!("head {number} {large}"), 1, false);
-        let leaf = Chunk { overtakes: 0, ..chunk(&format!("leaf {number}"), 1, true) };
-        spool.append(&[head, leaf]).unwrap();
-    }
-    let found: Vec<_> = std::iter::from_fn(|| deliver(&mut spool)).collect();
-    let number = |text: &String| text.split(' ').nth(1).unwrap().to_owned();
-    let heads: Vec<_> = found.iter().filter(|text| text.starts_with("head")).map(number).collect();
-    assert!(!heads.is_empty() && heads.len() < 20);
-    assert!(found.iter().filter(|text| text.starts_with("leaf")).all(|leaf| heads.contains(&number(leaf))));
-    let account = spool.account();
-    assert_eq!((account.delivered + account.dropped, account.queued), (40, 0));
-    assert_eq!(account.delivered, found.len() as u64);
-}
-
-#[test]
-fn what_does_not_fit_at_all_is_not_taken() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut spool = open(directory.path());
-    let error = spool.append(&[chunk(&"x".repeat(LIMIT as usize), 1, false)]).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
-    assert_eq!(spool.account(), Account::default());
-}
-
-#[test]
-fn a_directory_has_one_user_who_is_named() {
-    let directory = tempfile::tempdir().unwrap();
-    let spool = open(directory.path());
-    match Spool::open(directory.path(), LIMIT) {
-        Err(OpenError::InUse(holder)) => assert_eq!(holder, std::process::id().to_string()),
-        other => panic!("{other:?}"),
-    }
-    drop(spool);
-    open(directory.path());
-}
-
-/// Scenario: writing fails after some bytes, or synchronizing does. Guarantees: the report is not stored, what was stored before is, and
-/// the next one goes into another file.
-#[test]
-fn a_file_that_cannot_be_written_is_not_trusted_again() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut spool = open(directory.path());
-    spool.append(&[chunk("one", 1, false)]).unwrap();
-    let [first] = &segments(directory.path())[..] else { panic!("one segment") };
-    if let Some(tail) = &mut spool.tails[0] {
-        tail.file = File::open(first).unwrap();
-    }
-    spool.append(&[chunk("two", 1, false)]).unwrap_err();
-    spool.append(&[chunk("three", 1, false)]).unwrap();
+    let mut spool = open(directory.path(), LIMIT);
+    spool.append(&[root("r"), detail("l")]).unwrap();
+    let cursor = directory.path().join("0/cursor");
+    let before = fs::read(&cursor).unwrap();
+    fs::create_dir(directory.path().join("0/cursor.new")).unwrap();
+    assert_eq!(drain(&mut spool), ["r", "l"]);
     assert_eq!(segments(directory.path()).len(), 2);
-    assert_eq!(waiting(&mut spool), ["one", "three"]);
+    assert!(matches!(&spool.notices[..], [Notice::NoCursor(_)]), "{:?}", spool.notices);
     drop(spool);
-    assert_eq!(waiting(&mut open(directory.path())), ["one", "three"]);
+    fs::remove_dir(directory.path().join("0/cursor.new")).unwrap();
+    assert_eq!(fs::read(&cursor).unwrap(), before);
+    let mut spool = open(directory.path(), LIMIT);
+    assert_eq!(drain(&mut spool), ["r", "l"]);
+    assert_eq!((spool.counts(), segments(directory.path()).len()), (counts(2, 0, 0), 0));
 }
 
 #[cfg(unix)]
-/// The parent's segment goes with what could not be synchronized, before enough is settled for the cursor to be written.
 #[test]
-fn what_cannot_be_synchronized_takes_nothing_else_with_it() {
-    let (directory, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut spool = open(directory.path());
-    let child = Chunk { overtakes: 0, ..chunk("child", 1, true) };
-    spool.append(&[chunk("parent", 1, false), child]).unwrap();
-    let begun = spool.begin(&[chunk("begun", 1, false)]).unwrap();
-    assert_eq!(deliver(&mut spool).unwrap(), "parent");
-    assert!(spool.end(begun, Err(io::Error::other("no disk"))).is_err());
-    for path in segments(directory.path()).into_iter().chain([directory.path().join("cursor.json")]) {
-        let _ = fs::copy(&path, crashed.path().join(path.file_name().unwrap()));
-    }
-    assert_eq!(waiting(&mut spool), ["child"]);
-    assert_eq!(waiting(&mut open(crashed.path())), ["child"]);
-}
-
-#[test]
-fn files_are_for_their_owner_only() {
+fn files_are_private() {
     use std::os::unix::fs::PermissionsExt;
 
     let directory = tempfile::tempdir().unwrap();
-    let spool = directory.path().join("a/spool");
-    three(&spool);
-    deliver(&mut open(&spool)).unwrap();
+    let root_directory = directory.path().join("a/spool");
+    let mut spool = open(&root_directory, LIMIT);
+    spool.append(&[root("one"), root("two")]).unwrap();
+    deliver(&mut spool).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&spool), 0o700);
-    for file in fs::read_dir(&spool).unwrap().map(|entry| entry.unwrap().path()) {
+    assert_eq!([mode(&root_directory), mode(&root_directory.join("0"))], [0o700; 2]);
+    let files: Vec<_> = fs::read_dir(root_directory.join("0")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 4);
+    for file in files {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn random_histories_match_the_model(seed: u64, limit in prop_oneof![Just(2_500_u64), Just(1 << 20)], steps in 1..120) {
+        let directory = power::scratch();
+        let mut history = History::new(directory.path(), limit, seed);
+        (0..steps).for_each(|_| history.step());
+        history.drain();
     }
 }

@@ -433,10 +433,11 @@ flink-traces.rest.bearer-token: canary-in-token
     assert_eq!(headers, BTreeSet::from(["Bearer canary-in-header".to_owned()]));
 }
 
-/// Scenario: two processes use one spool. Guarantees: the second names the first, and exits with
-/// the code for an invalid configuration. The first delivers undisturbed. `check` needs no spool.
+/// Scenario: two processes use one spool directory. Guarantees: each has a slot of its own, the
+/// second says so, and both deliver. The slot of the second is gone when it ends. `check` needs no
+/// spool.
 #[test]
-fn spool_in_use_names_the_other_process() {
+fn second_process_takes_the_next_spool_slot() {
     let flink = FakeFlink::start(session::answers());
     let collector = OtlpCollector::start().unwrap();
     let place = Place::new();
@@ -444,14 +445,19 @@ fn spool_in_use_names_the_other_process() {
     let common = ["--flink", &url, "--otlp", &endpoint, OFTEN, "-Dtraces.reporter.otlp.spool.directory=spool"];
     place.run(&[&["check"], &common[..]].concat()).expect_code(0);
     assert_eq!(place.names(), [""; 0]);
-    let running = place.start(&[&["run"], &common[..]].concat());
+    let first = place.start(&[&["run"], &common[..]].concat());
     wait_for_checkpoints(&collector, 2);
-    let holder = place.read("spool/traces-otlp/lock");
-    let refused = place.run(&[&["run"], &common[..]].concat()).expect_code(78);
-    let expected = format!("the spool spool/traces-otlp is used by process {}\n", holder.trim());
-    assert!(refused.stderr.ends_with(&expected), "{}", refused.stderr);
-    running.signal("TERM");
-    running.finish().expect_code(0);
-    let cursor = place.read("spool/traces-otlp/cursor.json");
-    assert!(cursor.contains(r#""dropped":0"#) && cursor.contains(r#""rejected":0"#), "{cursor}");
+    let second = place.start(&[&["run"], &common[..]].concat());
+    let delivered = collector.wait_until(LONG, |_| place.path("spool/traces-otlp/1/cursor").exists());
+    assert!(delivered);
+    second.signal("TERM");
+    let stopped = second.finish().expect_code(0);
+    assert!(stopped.stderr.contains("spool slot in use, taking the next"), "{}", stopped.stderr);
+    assert!(!place.path("spool/traces-otlp/1").exists());
+    first.signal("TERM");
+    first.finish().expect_code(0);
+    let cursor = place.read("spool/traces-otlp/0/cursor");
+    let cursor: serde_json::Value = serde_json::from_str(cursor.lines().next().unwrap()).unwrap();
+    let summary = &cursor["summary"];
+    assert!(summary["delivered"] == summary["finalized"] && summary["rejected"] == 0, "{cursor}");
 }

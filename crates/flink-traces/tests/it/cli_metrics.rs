@@ -158,7 +158,7 @@ fn spool_account_continues_in_next_process() {
     for (signal, count) in ["traces", "events"].into_iter().zip(stored) {
         let [found, delivered, rejected, dropped, queued, bytes] = spool(&told, signal);
         assert_eq!([found, delivered, rejected, dropped, queued], [count, 0, 0, 0, count]);
-        let files = std::fs::read_dir(place.path(&format!("spool/{signal}-otlp"))).unwrap();
+        let files = std::fs::read_dir(place.path(&format!("spool/{signal}-otlp/0"))).unwrap();
         let segments =
             files.map(|file| file.unwrap()).filter(|file| file.path().extension().is_some_and(|end| end == "seg"));
         assert_eq!(bytes, segments.map(|file| file.metadata().unwrap().len()).sum::<u64>());

@@ -119,14 +119,14 @@ fn secret_canaries_are_sent_and_never_shown() {
     shows_nothing("pages", &pages);
     running.signal("TERM");
     let stopped = running.finish();
-    assert!(stopped.stderr.contains("TRACE") && stopped.stderr.contains("The collector refuses the credentials"));
+    assert!(stopped.stderr.contains("TRACE") && stopped.stderr.contains("credentials refused"));
     shows_nothing("standard error", &stopped.stderr);
     shows_nothing("standard output", &stopped.stdout);
     let authorizations = flink.authorizations();
     assert!(authorizations.iter().flatten().any(|value| value.starts_with("Basic ")), "{authorizations:?}");
 
     let files = files_below(&place.path("spool"));
-    for kind in ["cursor.json", ".seg", "dead-letter/events-token.jsonl", "lock"] {
+    for kind in ["0/cursor", "0/slot.json", ".seg", "dead-letter/events-token.jsonl", "lock"] {
         assert!(files.iter().any(|path| path.display().to_string().ends_with(kind)), "{kind}: {files:?}");
     }
     // `token` is a variable of the events, which the user configured to be sent.

@@ -1,0 +1,100 @@
+//! The queues that chunks come from, and the counts of what became of their records.
+
+use std::iter::Peekable;
+use std::ops::AddAssign;
+
+use crate::encode::{Chunk, Role};
+
+/// The number of records by their end, from one response up to a reporter's metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) delivered: u64,
+    pub(crate) rejected: u64,
+    pub(crate) dropped: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.delivered += other.delivered;
+        self.rejected += other.rejected;
+        self.dropped += other.dropped;
+    }
+}
+
+/// A source of chunks, which takes back what became of them.
+pub(crate) trait ChunkQueue {
+    /// A name for a chunk that is in flight.
+    type Ticket: Copy;
+
+    /// Returns a chunk whose request may start now. `None` if the queue is empty, or if each of
+    /// its chunks waits for one that is in flight.
+    fn next(&mut self) -> Option<(Self::Ticket, Chunk)>;
+
+    /// Ends a chunk. `counts` covers all its records.
+    fn finalize(&mut self, ticket: Self::Ticket, counts: Counts);
+
+    /// Returns a chunk that is not finalized. `counts` covers the records that are.
+    fn abandon(&mut self, ticket: Self::Ticket, counts: Counts);
+}
+
+/// The chunks of one report, sent from memory in the report's order.
+pub(crate) struct ReportQueue<I: Iterator<Item = Chunk>> {
+    chunks: Peekable<I>,
+    /// The number of chunks that were taken.
+    taken: usize,
+    /// The last summary chunk that was taken.
+    last_summary: usize,
+    /// The summary chunks in flight.
+    in_flight: Vec<usize>,
+    /// The chunks that are finalized, by their position in the report, in no order.
+    pub(crate) finalized: Vec<usize>,
+    /// The records of finalized chunks.
+    pub(crate) counts: Counts,
+    /// The finalized records of other chunks.
+    pub(crate) partial: Counts,
+}
+
+impl<I: Iterator<Item = Chunk>> ReportQueue<I> {
+    pub(crate) fn new(chunks: I) -> Self {
+        Self {
+            chunks: chunks.peekable(),
+            taken: 0,
+            last_summary: 0,
+            in_flight: Vec::new(),
+            finalized: Vec::new(),
+            counts: Counts::default(),
+            partial: Counts::default(),
+        }
+    }
+}
+
+impl<I: Iterator<Item = Chunk>> ChunkQueue for ReportQueue<I> {
+    type Ticket = usize;
+
+    fn next(&mut self) -> Option<(usize, Chunk)> {
+        let Self { in_flight, last_summary, .. } = self;
+        let chunk = self.chunks.next_if(|chunk| match chunk.role {
+            Role::Root => true,
+            // In requests that were encoded elsewhere, the parents may be in any of them.
+            Role::Continuation => in_flight.is_empty(),
+            Role::Detail => !in_flight.contains(last_summary),
+        })?;
+        let number = self.taken;
+        self.taken += 1;
+        if chunk.role != Role::Detail {
+            self.last_summary = number;
+            self.in_flight.push(number);
+        }
+        Some((number, chunk))
+    }
+
+    fn finalize(&mut self, number: usize, counts: Counts) {
+        self.in_flight.retain(|open| *open != number);
+        self.finalized.push(number);
+        self.counts += counts;
+    }
+
+    fn abandon(&mut self, _: usize, counts: Counts) {
+        self.partial += counts;
+    }
+}

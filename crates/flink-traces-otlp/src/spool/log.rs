@@ -1,0 +1,333 @@
+//! One of the two logs of a spool.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::append::Append;
+use super::cursor::Progress;
+use super::disk::{self, Appender};
+use super::record::Head;
+use super::segment::{Class, HEADER, Segment};
+use super::{MAX_AHEAD, Notice};
+use crate::delivery::Counts;
+use crate::encode::Chunk;
+use crate::files::is_passing;
+
+/// The chunks of one class, in the order in which they were taken.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) class: Class,
+    pub(super) directory: PathBuf,
+    /// The size of each segment in bytes, by its first number.
+    pub(super) segments: BTreeMap<u64, u64>,
+    /// The size at which a segment is full.
+    pub(super) segment_size: u64,
+    /// The last segment, if it can be appended to.
+    pub(super) tail: Option<(u64, Arc<Appender>)>,
+    /// The number of the next chunk: the records that were taken.
+    pub(super) taken: u64,
+    /// The same, with those that are being stored.
+    pub(super) written: u64,
+    pub(super) progress: Progress,
+    /// The end of the finalized chunks in the cursor on disk.
+    pub(super) persisted: u64,
+    /// The number of chunks that were finalized since.
+    pub(super) unpersisted: usize,
+    /// The number of the next chunk to look at, and its segment and offset if they are known.
+    pub(super) next: u64,
+    at: Option<(u64, u64)>,
+    /// The chunks from the finalized ones to `next`.
+    window: VecDeque<Entry>,
+    /// The chunks in flight whose segments are gone: number and records.
+    evicted: Vec<(u64, u64)>,
+    /// The segments with damage, which are in quarantine.
+    damaged: BTreeSet<u64>,
+    pub(super) notices: Vec<Notice>,
+}
+
+/// A chunk, or numbers without one, in the window.
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    end: u64,
+    after: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Pending { segment: u64, offset: u64, head: Head },
+    InFlight { segment: u64, offset: u64, head: Head },
+    Finalized(Counts),
+}
+
+impl Log {
+    pub(super) fn new(class: Class, directory: &Path, segment_size: u64, progress: Progress) -> Self {
+        Self {
+            class,
+            directory: directory.to_owned(),
+            segments: BTreeMap::new(),
+            segment_size,
+            tail: None,
+            taken: progress.finalized,
+            written: progress.finalized,
+            progress,
+            persisted: progress.finalized,
+            unpersisted: 0,
+            next: progress.finalized,
+            at: None,
+            window: VecDeque::new(),
+            evicted: Vec::new(),
+            damaged: BTreeSet::new(),
+            notices: Vec::new(),
+        }
+    }
+
+    pub(super) fn path(&self, first: u64) -> PathBuf {
+        self.directory.join(self.class.file_name(first))
+    }
+
+    /// Returns the number of bytes that all segments take.
+    pub(super) fn size(&self) -> u64 {
+        self.segments.values().sum()
+    }
+
+    /// Returns the number of records that are not finalized.
+    pub(super) fn queued(&self) -> u64 {
+        self.taken - self.progress.finalized + self.evicted.iter().map(|(_, records)| records).sum::<u64>()
+    }
+
+    /// Returns the records that were finalized. Chunks in flight whose segments are gone may still
+    /// be delivered.
+    pub(super) fn counts(&self) -> Counts {
+        let mut counts = self.progress.counts();
+        let in_flight = self.evicted.iter().map(|(_, records)| records).sum();
+        counts.dropped = counts.dropped.saturating_sub(in_flight);
+        counts
+    }
+
+    /// Returns `true` if there are chunks to send that are not in flight.
+    pub(super) fn has_pending(&self) -> bool {
+        self.next < self.taken || self.window.iter().any(|entry| matches!(entry.state, State::Pending { .. }))
+    }
+
+    /// Returns the number of the first chunk behind a segment.
+    fn end_of(&self, first: u64) -> u64 {
+        self.segments.range(first + 1..).next().map_or(self.written, |(next, _)| *next)
+    }
+
+    /// Writes a record to the last segment, or to a new one. Some chunks may not begin one.
+    pub(super) fn append(&mut self, chunk: &Chunk, after: u64, may_begin: bool, append: &mut Append) -> io::Result<()> {
+        let head = Head::new(self.written, after, chunk)?;
+        let size = self.tail.as_ref().and_then(|(first, _)| self.segments.get(first)).copied();
+        let is_full = |size| size > HEADER && size + head.size() > self.segment_size;
+        if size.is_none_or(|size| may_begin && is_full(size)) {
+            self.begin_segment(append)?;
+        }
+        let Some((first, file)) = &self.tail else { return Ok(()) };
+        let Some(size) = self.segments.get_mut(first) else { return Ok(()) };
+        append.touch(self.class, *first, *size, file);
+        file.write(&head.to_bytes())?;
+        file.write(&chunk.message)?;
+        *size += head.size();
+        self.written = head.end();
+        Ok(())
+    }
+
+    fn begin_segment(&mut self, append: &mut Append) -> io::Result<()> {
+        let first = self.written;
+        let path = self.path(first);
+        append.create(self.class, first);
+        let file = Appender::open(&path)?;
+        file.write(&self.class.header())?;
+        disk::sync_directory(&self.directory)?;
+        self.segments.insert(first, HEADER);
+        self.tail = Some((first, Arc::new(file)));
+        Ok(())
+    }
+
+    /// Returns `true` if a chunk with this `after` has to wait for a chunk of this log.
+    fn blocks(&self, after: u64) -> bool {
+        let is_open = |entry: &Entry| entry.end == after && !matches!(entry.state, State::Finalized(_));
+        // What damage took will not come any more.
+        after.min(self.taken) > self.next
+            || self.window.iter().any(is_open)
+            || self.evicted.iter().any(|(number, records)| number + records == after)
+    }
+
+    /// Takes the first chunk that may be sent now. Chunks wait for those of `order`, which is this
+    /// log if there is none.
+    pub(super) fn take(&mut self, order: Option<&Log>) -> io::Result<Option<(u64, Chunk)>> {
+        let mut index = 0;
+        loop {
+            let Some(entry) = self.window.get(index) else {
+                if self.window.len() >= MAX_AHEAD || !self.look_ahead()? {
+                    return Ok(None);
+                }
+                // Numbers without chunks may have left the window.
+                index = index.min(self.window.len().saturating_sub(1));
+                continue;
+            };
+            if let State::Pending { segment, offset, head } = entry.state
+                && !order.unwrap_or(self).blocks(entry.after)
+            {
+                let message = match Segment::open(&self.path(segment), self.class) {
+                    Ok(Some(mut file)) => file.message(offset, &head),
+                    Ok(None) => Ok(None),
+                    Err(error) => Err(error),
+                };
+                match message {
+                    Err(error) if is_passing(&error) => return Err(error),
+                    Ok(Some(message)) => {
+                        self.window[index].state = State::InFlight { segment, offset, head };
+                        return Ok(Some((head.number, Chunk::stored(message, head.records as usize))));
+                    }
+                    Ok(None) | Err(_) => {
+                        self.window[index].state = State::Finalized(Counts::default());
+                        self.note_damage(segment, head.size());
+                        self.advance();
+                        index = 0;
+                        continue;
+                    }
+                }
+            }
+            index += 1;
+        }
+    }
+
+    /// Adds the next chunk to the window. Returns `false` if there is none.
+    fn look_ahead(&mut self) -> io::Result<bool> {
+        if self.next >= self.taken {
+            return Ok(false);
+        }
+        let Some((&first, _)) = self.segments.range(..=self.next).next_back() else {
+            let end = self.segments.first_key_value().map_or(self.taken, |(first, _)| (*first).min(self.taken));
+            self.skip(end);
+            return Ok(true);
+        };
+        let end = self.end_of(first).min(self.taken);
+        let mut offset = self.at.filter(|(segment, _)| *segment == first).map_or(HEADER, |(_, offset)| offset);
+        let mut segment = match Segment::open(&self.path(first), self.class) {
+            Err(error) if is_passing(&error) => return Err(error),
+            segment => segment.unwrap_or_default(),
+        };
+        while let Some(file) = &mut segment {
+            match file.head(offset) {
+                Err(error) if is_passing(&error) => return Err(error),
+                // Finalized before the start.
+                Ok(Some(head)) if head.end() <= self.next => offset += head.size(),
+                Ok(Some(head)) if head.number == self.next && head.end() <= end => {
+                    self.next = head.end();
+                    self.at = Some((first, offset + head.size()));
+                    let state = State::Pending { segment: first, offset, head };
+                    let Head { number, after, .. } = head;
+                    self.window.push_back(Entry { number, end: self.next, after, state });
+                    return Ok(true);
+                }
+                _ => break,
+            }
+        }
+        let size = self.segments.get(&first).copied().unwrap_or(0);
+        self.note_damage(first, size.saturating_sub(offset));
+        self.skip(end);
+        Ok(true)
+    }
+
+    /// Gives up the numbers up to `end`.
+    fn skip(&mut self, end: u64) {
+        let (number, state) = (mem::replace(&mut self.next, end), State::Finalized(Counts::default()));
+        self.window.push_back(Entry { number, end, after: 0, state });
+        self.advance();
+    }
+
+    fn note_damage(&mut self, segment: u64, bytes: u64) {
+        self.tail.take_if(|(first, _)| *first == segment);
+        if self.damaged.insert(segment) {
+            let path = self.path(segment);
+            // The link stays when the segment is removed.
+            let _ = super::quarantine_path(&path).and_then(|kept| std::fs::hard_link(path, kept));
+        }
+        self.notices.push(Notice::Quarantined(self.class.file_name(segment), bytes));
+    }
+
+    /// Ends a chunk that is in flight.
+    pub(super) fn finalize(&mut self, number: u64, counts: Counts) {
+        if let Some(index) = self.evicted.iter().position(|(known, _)| *known == number) {
+            self.evicted.swap_remove(index);
+            self.progress.count(counts);
+        } else if let Some(entry) = self.window.iter_mut().find(|entry| entry.number == number) {
+            entry.state = State::Finalized(counts);
+            self.advance();
+        }
+    }
+
+    /// Makes a chunk that was in flight pending again. One whose segment is gone is dropped.
+    pub(super) fn abandon(&mut self, number: u64) {
+        self.evicted.retain(|(known, _)| *known != number);
+        if let Some(entry) = self.window.iter_mut().find(|entry| entry.number == number)
+            && let State::InFlight { segment, offset, head } = entry.state
+        {
+            entry.state = State::Pending { segment, offset, head };
+        }
+    }
+
+    /// Moves the end of the finalized chunks as far as possible.
+    fn advance(&mut self) {
+        while let Some(Entry { state: State::Finalized(counts), end, .. }) = self.window.front() {
+            self.progress.finalized = *end;
+            self.progress.count(*counts);
+            self.unpersisted += 1;
+            self.window.pop_front();
+        }
+    }
+
+    /// Returns the number of chunks that a crash would have sent again.
+    pub(super) fn ahead(&self) -> usize {
+        let is_ahead = |entry: &&Entry| !matches!(entry.state, State::Pending { .. });
+        self.unpersisted + self.window.iter().filter(is_ahead).count()
+    }
+
+    /// Gives up the oldest segment and returns its number. Its chunks in flight go on.
+    pub(super) fn evict(&mut self) -> Option<u64> {
+        let (&first, _) = self.segments.first_key_value()?;
+        let end = self.end_of(first);
+        let behind = self.window.iter().position(|entry| entry.number >= end).unwrap_or(self.window.len());
+        for entry in self.window.drain(..behind) {
+            match entry.state {
+                State::Pending { .. } => {}
+                State::InFlight { .. } => self.evicted.push((entry.number, entry.end - entry.number)),
+                State::Finalized(counts) => self.progress.count(counts),
+            }
+        }
+        self.next = self.next.max(end);
+        self.progress.finalized = self.progress.finalized.max(end);
+        self.advance();
+        Some(first)
+    }
+
+    /// Returns `true` if the first segment can go as soon as the cursor is written.
+    pub(super) fn has_finalized_segment(&self) -> bool {
+        self.segments.keys().next().is_some_and(|first| self.end_of(*first) <= self.progress.finalized)
+    }
+
+    /// Removes the segments that hold nothing but chunks below the cursor.
+    pub(super) fn remove_finalized(&mut self) {
+        while let Some((&first, _)) = self.segments.first_key_value() {
+            if self.end_of(first) > self.persisted {
+                return;
+            }
+            self.remove(first);
+        }
+    }
+
+    /// Removes a segment.
+    pub(super) fn remove(&mut self, first: u64) {
+        self.tail.take_if(|(tail, _)| *tail == first);
+        self.segments.remove(&first);
+        // A file that stays is recognized as finalized at the next start.
+        let _ = disk::remove(&self.path(first));
+    }
+}

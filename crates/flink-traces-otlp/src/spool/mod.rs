@@ -1,0 +1,369 @@
+//! Chunks on disk, so that neither an outage nor a crash loses what a reporter stored.
+//!
+//! # Constraints
+//!
+//! - `report` returns `Ok` once its chunks are on disk. From then on they are delivered, rejected
+//!   or dropped, and counted.
+//! - A request starts only after each earlier request that holds an ancestor of its spans was
+//!   answered or dropped. A chunk that was rejected, dropped or cannot be read withholds nothing.
+//! - A start takes milliseconds at any size. It fails only if the directory cannot be used.
+//! - A stored chunk takes no memory.
+//!
+//! # On disk
+//!
+//! ```text
+//! <signal>-<name>/<n>/lock                        held by the process that uses the slot
+//! <signal>-<name>/<n>/slot.json                   the endpoint and the protocol it is for
+//! <signal>-<name>/<n>/cursor                      the end of the finalized chunks of both logs
+//! <signal>-<name>/<n>/summary-<number>.seg        chunks that others may depend on
+//! <signal>-<name>/<n>/detail-<number>.seg         chunks of childless child spans
+//! <signal>-<name>/quarantine/                     unreadable parts of segments
+//! <signal>-<name>/dead-letter/                    chunks that the collector rejected
+//! ```
+//!
+//! Each process uses a [slot](slots) of its own. A slot holds two [logs](log::Log): summary and
+//! detail. A log is a sequence of [segments](segment), and a segment is a sequence of
+//! [records](record). The number of a chunk is the count of spans or events that the log took
+//! before it. A segment is named by the number of its first chunk. Thus `taken - finalized` is the
+//! number of queued records, and `finalized - delivered - rejected` is the number of dropped ones.
+//!
+//! # Order
+//!
+//! The order of requests is one number of each chunk, `after`: the end of the summary chunk that
+//! has to be finalized first. A chunk that begins with a root has none. A later summary chunk of a
+//! tree waits for the one before it, and detail waits for the last summary chunk of its tree so
+//! far. Each of these waited for its own predecessor, so no other check is needed.
+//!
+//! # Writing
+//!
+//! A report is appended to both logs, and the files are synchronized without a lock
+//! ([`append::Append`]). If that fails, all of it is taken back, and both logs continue in a new
+//! segment. The summary chunks of one tree lie in one segment.
+//!
+//! # Sending
+//!
+//! At most [`MAX_AHEAD`] chunks of each log are in flight, or finalized but not in the cursor on
+//! disk. These alone are sent twice after a crash. A chunk that cannot be sent yet is passed over.
+//!
+//! # Making room
+//!
+//! If a report does not fit, the oldest segment of detail is removed, and if there is none, the
+//! oldest segment of summaries. Chunks of it that are in flight go on in memory. Children are
+//! evicted before their parents, because a parent is never detail.
+//!
+//! # Starting
+//!
+//! A [start](recovery) reads names, the cursor and the last segment of each log. It cuts off an
+//! incomplete record at the end. Detail that depends on summaries that are not there was never
+//! acknowledged, and is cut off, too. Without a valid cursor everything is sent again. Damage in
+//! other segments is found when they are read: it costs one chunk, or the rest of its segment if
+//! the head of a record is damaged. The segment goes to quarantine.
+
+mod append;
+mod cursor;
+mod disk;
+mod forwarder;
+mod log;
+mod record;
+mod recovery;
+mod segment;
+mod slots;
+
+use std::io;
+use std::mem;
+use std::path::{Path, PathBuf};
+
+use flink_traces_api::BufferStats;
+
+use crate::delivery::{ChunkQueue, Counts};
+use crate::encode::{Chunk, Role};
+use append::{Append, Undo};
+pub(crate) use disk::create_directory;
+pub(crate) use forwarder::Forwarder;
+use log::Log;
+use segment::{Class, HEADER};
+use slots::Slot;
+pub(crate) use slots::{Destination, Slots};
+
+/// The version of all formats of a spool. Version 1 was never released.
+const FORMAT: u16 = 2;
+/// The number of chunks of a log that may be sent twice after a crash.
+const MAX_AHEAD: usize = 64;
+/// The number of finalized chunks after which the cursor is written, at the latest.
+const MAX_UNPERSISTED: usize = MAX_AHEAD / 2;
+
+/// The spool in one slot.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    slot: Slot,
+    /// The maximum size of all segments, in bytes.
+    limit: u64,
+    logs: [Log; 2],
+    undo: Undo,
+    /// The records that were finalized before the start, and how.
+    found: Counts,
+    /// Notices for the log, oldest first.
+    notices: Vec<Notice>,
+    is_dropping: bool,
+    cannot_persist: bool,
+}
+
+/// An event that operators should know of.
+#[derive(Debug, PartialEq, Eq)]
+enum Notice {
+    /// So many bytes of a file are unreadable.
+    Quarantined(String, u64),
+    /// The cursor is unreadable, so everything is sent again.
+    NoProgress,
+    /// The spool is full, and the oldest chunks are dropped.
+    Drops,
+    /// The spool has room again. Holds the number of records that were dropped so far.
+    HasRoom(u64),
+    /// The cursor cannot be written.
+    NoCursor(String),
+}
+
+/// The name of a chunk that is in flight: its log and its number.
+pub(crate) type Ticket = (Class, u64);
+
+impl Spool {
+    /// Opens the spool in a slot, and finds out what is in it.
+    fn open(slot: Slot, limit: u64) -> io::Result<Self> {
+        const MAX_SEGMENT: u64 = 8 << 20;
+        let (logs, notices) = recovery::recover(&slot.directory, (limit / 8).min(MAX_SEGMENT))?;
+        let mut spool = Self {
+            slot,
+            limit,
+            logs,
+            undo: Undo::default(),
+            found: Counts::default(),
+            notices,
+            is_dropping: false,
+            cannot_persist: false,
+        };
+        spool.found = spool.counts();
+        cursor::write_cursor(&spool.slot.directory, &spool.logs)?;
+        for log in &mut spool.logs {
+            log.persisted = log.progress.finalized;
+            log.remove_finalized();
+        }
+        Ok(spool)
+    }
+
+    /// Returns the records that were finalized since the spool was created.
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        self.logs.iter().for_each(|log| counts += log.counts());
+        counts
+    }
+
+    /// Returns the number of records that are not finalized.
+    fn queued(&self) -> u64 {
+        self.logs.iter().map(Log::queued).sum()
+    }
+
+    fn size(&self) -> u64 {
+        self.logs.iter().map(Log::size).sum()
+    }
+
+    fn has_pending(&self) -> bool {
+        self.logs.iter().any(Log::has_pending)
+    }
+
+    /// Adds the records that were found at the start or stored since.
+    fn add_to(&self, stats: &mut BufferStats) {
+        let (counts, queued) = (self.counts(), self.queued());
+        let since = |now: u64, before: u64| now.saturating_sub(before);
+        let delivered = since(counts.delivered, self.found.delivered);
+        let rejected = since(counts.rejected, self.found.rejected);
+        let dropped = since(counts.dropped, self.found.dropped);
+        stats.stored += delivered + rejected + dropped + queued;
+        stats.delivered += delivered;
+        stats.rejected += rejected;
+        stats.dropped += dropped;
+        stats.queued += queued;
+        stats.bytes += self.size();
+    }
+
+    /// Writes the chunks of one report. They are stored after [`Append::sync`] and
+    /// [`end`](Self::end), and no other report may begin before. Drops the oldest chunks if
+    /// there is no room.
+    fn begin(&mut self, chunks: &[Chunk]) -> io::Result<Append> {
+        self.undo.run()?;
+        let size = |chunk: &Chunk| record::HEAD as u64 + chunk.message.len() as u64 + HEADER;
+        let needed = chunks.iter().map(size).sum::<u64>() + HEADER;
+        if needed > self.limit {
+            let error = format!("{needed} bytes do not fit into a spool of {}", self.limit);
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, error));
+        }
+        self.make_room(needed);
+        let mut append = Append::default();
+        match self.write(chunks, &mut append) {
+            Ok(()) => Ok(append),
+            Err(error) => {
+                append.undo(&mut self.logs, &mut self.undo);
+                Err(error)
+            }
+        }
+    }
+
+    fn write(&mut self, chunks: &[Chunk], append: &mut Append) -> io::Result<()> {
+        let [summary, detail] = &mut self.logs;
+        let mut last_summary = 0;
+        for chunk in chunks {
+            let after = if chunk.role == Role::Root { 0 } else { last_summary };
+            if chunk.role == Role::Detail {
+                detail.append(chunk, after, true, append)?;
+            } else {
+                summary.append(chunk, after, after == 0, append)?;
+                last_summary = summary.written;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes chunks stored that were synchronized, or takes them back.
+    fn end(&mut self, append: Append, synced: io::Result<()>) -> io::Result<()> {
+        if let Err(error) = synced {
+            append.undo(&mut self.logs, &mut self.undo);
+            return Err(error);
+        }
+        self.logs.iter_mut().for_each(|log| log.taken = log.written);
+        if self.is_dropping && self.size() <= self.limit / 2 {
+            self.is_dropping = false;
+            self.notices.push(Notice::HasRoom(self.counts().dropped));
+        }
+        Ok(())
+    }
+
+    /// Removes the oldest segments, detail first, until `needed` more bytes fit.
+    fn make_room(&mut self, needed: u64) {
+        while self.size() + needed > self.limit {
+            let index = usize::from(!self.logs[1].segments.is_empty());
+            let Some(oldest) = self.logs[index].evict() else { return };
+            if !mem::replace(&mut self.is_dropping, true) {
+                self.notices.push(Notice::Drops);
+            }
+            self.persist();
+            self.logs[index].remove(oldest);
+        }
+    }
+
+    /// Writes the cursor, and removes the segments below it. If that fails, they stay.
+    fn persist(&mut self) {
+        let written = cursor::write_cursor(&self.slot.directory, &self.logs);
+        for log in &mut self.logs {
+            log.unpersisted = 0;
+            if written.is_ok() {
+                log.persisted = log.progress.finalized;
+                log.remove_finalized();
+            }
+        }
+        let is_known = mem::replace(&mut self.cannot_persist, written.is_err());
+        if let Err(error) = written
+            && !is_known
+        {
+            self.notices.push(Notice::NoCursor(error.to_string()));
+        }
+    }
+
+    /// Writes the cursor if it is due. That takes as long as sending a chunk, so it is not done for
+    /// each.
+    fn persist_if_due(&mut self) {
+        let is_due = |log: &Log| {
+            log.unpersisted >= MAX_UNPERSISTED
+                || log.has_finalized_segment()
+                || (log.unpersisted > 0 && log.ahead() >= MAX_AHEAD)
+        };
+        if self.logs.iter().any(is_due) {
+            self.persist();
+        }
+    }
+
+    /// Removes the slot, if nothing is in it.
+    fn remove_if_empty(self) {
+        if self.queued() == 0 && self.logs.iter().all(|log| log.segments.is_empty()) {
+            self.slot.remove();
+        }
+    }
+}
+
+impl ChunkQueue for Spool {
+    type Ticket = Ticket;
+
+    fn next(&mut self) -> Option<(Ticket, Chunk)> {
+        let mut found = None;
+        for class in Class::ALL {
+            let [summary, detail] = &mut self.logs;
+            let (log, order) = match class {
+                Class::Summary => (summary, None),
+                Class::Detail => (detail, Some(&*summary)),
+            };
+            if log.ahead() >= MAX_AHEAD {
+                continue;
+            }
+            // What cannot be read now may be later.
+            if let Ok(Some((number, chunk))) = log.take(order) {
+                found = Some(((class, number), chunk));
+            }
+            self.notices.append(&mut self.logs[class as usize].notices);
+            if found.is_some() {
+                break;
+            }
+        }
+        self.persist_if_due();
+        found
+    }
+
+    fn finalize(&mut self, (class, number): Ticket, counts: Counts) {
+        self.logs[class as usize].finalize(number, counts);
+        self.persist_if_due();
+    }
+
+    fn abandon(&mut self, (class, number): Ticket, _: Counts) {
+        self.logs[class as usize].abandon(number);
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        if self.logs.iter().any(|log| log.unpersisted > 0) {
+            self.persist();
+        }
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl Spool {
+    /// Opens the first free slot of a directory.
+    pub(crate) fn open_first(directory: &Path, limit: u64) -> io::Result<Self> {
+        let destination = Destination { endpoint: "http://collector:4317".to_owned(), protocol: "grpc" };
+        Self::open(Slots::open(directory, destination, "test")?.take()?, limit)
+    }
+
+    /// Stores the chunks of one report.
+    pub(crate) fn append(&mut self, chunks: &[Chunk]) -> io::Result<()> {
+        let append = self.begin(chunks)?;
+        let synced = append.sync();
+        self.end(append, synced)
+    }
+}
+
+/// Returns a free path in quarantine for a file of a slot.
+fn quarantine_path(path: &Path) -> io::Result<PathBuf> {
+    let slot = path.parent().unwrap_or(Path::new(""));
+    let directory = slot.with_file_name("quarantine");
+    disk::create_directory(&directory)?;
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = format!("{}-{}", name(slot), name(path));
+    let mut paths = (0..).map(|count: u64| directory.join(format!("{name}.{count}")));
+    paths.find(|path| !path.exists()).ok_or_else(|| io::ErrorKind::AlreadyExists.into())
+}
+
+/// Moves a file of a slot to quarantine.
+fn quarantine(path: &Path) -> io::Result<()> {
+    disk::rename(path, &quarantine_path(path)?)
+}
+
+#[cfg(test)]
+mod tests;

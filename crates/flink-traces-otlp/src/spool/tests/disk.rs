@@ -1,0 +1,216 @@
+//! A record of what a spool does to its files, from which the states after a loss of power follow.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// An operation on a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::spool) enum Op {
+    Create(PathBuf),
+    Write(PathBuf, Vec<u8>),
+    Truncate(PathBuf, u64),
+    Sync(PathBuf),
+    Rename(PathBuf, PathBuf),
+    Remove(PathBuf),
+    CreateDirectory(PathBuf),
+    SyncDirectory(PathBuf),
+}
+
+type Fault = Box<dyn FnMut(&Op) -> bool>;
+
+thread_local! {
+    static RECORD: RefCell<Option<Vec<Op>>> = const { RefCell::new(None) };
+    static FAULT: RefCell<Option<Fault>> = const { RefCell::new(None) };
+}
+
+/// Records an operation of this thread, or lets it fail.
+pub(in crate::spool) fn note(op: Op) -> io::Result<()> {
+    if FAULT.with_borrow_mut(|fault| fault.as_mut().is_some_and(|fault| fault(&op))) {
+        return Err(io::Error::other("injected"));
+    }
+    RECORD.with_borrow_mut(|record| record.iter_mut().for_each(|record| record.push(op.clone())));
+    Ok(())
+}
+
+/// Runs `work` while operations fail for which `fault` returns `true`.
+pub(super) fn with_fault<R>(fault: impl FnMut(&Op) -> bool + 'static, work: impl FnOnce() -> R) -> R {
+    FAULT.set(Some(Box::new(fault)));
+    let result = work();
+    FAULT.set(None);
+    result
+}
+
+pub(super) fn start_recording() {
+    RECORD.set(Some(Vec::new()));
+}
+
+/// Returns the number of operations so far.
+pub(super) fn recorded() -> usize {
+    RECORD.with_borrow(|record| record.as_ref().map_or(0, Vec::len))
+}
+
+pub(super) fn stop_recording() -> Vec<Op> {
+    RECORD.take().unwrap_or_default()
+}
+
+/// The effect of an operation, with inodes instead of names of files.
+#[derive(Debug, Clone)]
+enum Effect {
+    Link(PathBuf, usize),
+    Unlink(PathBuf),
+    Rename(PathBuf, PathBuf),
+    Write(usize, usize, Vec<u8>),
+    Truncate(usize, usize),
+    CreateDirectory(PathBuf),
+}
+
+/// Recorded operations, as a file system that keeps only what it has to sees them.
+pub(super) struct Replay {
+    /// The effects, each with its operation and the operation that makes it durable.
+    effects: Vec<(Effect, usize, usize)>,
+}
+
+/// The files after a crash.
+pub(super) type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+impl Replay {
+    pub(super) fn new(ops: &[Op]) -> Self {
+        let mut names: BTreeMap<&Path, usize> = BTreeMap::new();
+        let mut lengths: Vec<usize> = Vec::new();
+        let mut effects: Vec<(Effect, usize, usize)> = Vec::new();
+        for (index, op) in ops.iter().enumerate() {
+            let effect = match op {
+                Op::Create(path) if names.contains_key(&**path) => None,
+                Op::Create(path) => {
+                    names.insert(path, lengths.len());
+                    lengths.push(0);
+                    Some(Effect::Link(path.clone(), lengths.len() - 1))
+                }
+                Op::Write(path, bytes) => {
+                    let inode = names[&**path];
+                    lengths[inode] += bytes.len();
+                    Some(Effect::Write(inode, lengths[inode] - bytes.len(), bytes.clone()))
+                }
+                Op::Truncate(path, length) => {
+                    let inode = names[&**path];
+                    lengths[inode] = usize::try_from(*length).unwrap();
+                    Some(Effect::Truncate(inode, lengths[inode]))
+                }
+                Op::Rename(from, to) => {
+                    let inode = names.remove(&**from);
+                    inode.and_then(|inode| names.insert(to, inode));
+                    inode.map(|_| Effect::Rename(from.clone(), to.clone()))
+                }
+                Op::Remove(path) => names.remove(&**path).map(|_| Effect::Unlink(path.clone())),
+                Op::CreateDirectory(path) => Some(Effect::CreateDirectory(path.clone())),
+                Op::Sync(path) => {
+                    let inode = names[&**path];
+                    let is_of = |effect: &Effect| matches!(effect, Effect::Write(known, ..) | Effect::Truncate(known, _) if *known == inode);
+                    effects
+                        .iter_mut()
+                        .filter(|effect| is_of(&effect.0))
+                        .for_each(|effect| effect.2 = effect.2.min(index));
+                    None
+                }
+                Op::SyncDirectory(path) => {
+                    let is_in = |effect: &Effect| match effect {
+                        Effect::Link(name, _)
+                        | Effect::Unlink(name)
+                        | Effect::Rename(_, name)
+                        | Effect::CreateDirectory(name) => name.parent() == Some(path),
+                        _ => false,
+                    };
+                    effects
+                        .iter_mut()
+                        .filter(|effect| is_in(&effect.0))
+                        .for_each(|effect| effect.2 = effect.2.min(index));
+                    None
+                }
+            };
+            effects.extend(effect.map(|effect| (effect, index, usize::MAX)));
+        }
+        Self { effects }
+    }
+
+    /// Returns the effects that may be missing if the power fails before operation `end`.
+    fn loose(&self, end: usize) -> Vec<usize> {
+        let effects = self.effects.iter().enumerate();
+        let loose = effects.filter(|(_, (_, at, durable))| *at < end && *durable >= end);
+        loose.map(|(index, _)| index).collect()
+    }
+
+    /// Returns the files if the power fails before operation `end`, some effects are missing, and
+    /// some are there by half.
+    fn files(&self, end: usize, missing: &BTreeSet<usize>, torn: Option<usize>) -> Files {
+        let mut names: BTreeMap<PathBuf, usize> = BTreeMap::new();
+        let mut contents: Vec<Vec<u8>> = Vec::new();
+        let mut lost_directories = Vec::new();
+        let effects = self.effects.iter().enumerate().take_while(|(_, (_, at, _))| *at < end);
+        for (index, (effect, ..)) in effects {
+            if let Effect::Link(_, inode) = effect {
+                contents.resize(contents.len().max(inode + 1), Vec::new());
+            }
+            if missing.contains(&index) {
+                if let Effect::CreateDirectory(path) = effect {
+                    lost_directories.push(path);
+                }
+                continue;
+            }
+            match effect {
+                Effect::Link(path, inode) => drop(names.insert(path.clone(), *inode)),
+                Effect::Unlink(path) => drop(names.remove(path)),
+                Effect::Rename(from, to) => {
+                    if let Some(inode) = names.remove(from) {
+                        names.insert(to.clone(), inode);
+                    }
+                }
+                Effect::Write(inode, offset, bytes) => {
+                    let bytes = if torn == Some(index) { &bytes[..bytes.len() / 2] } else { bytes };
+                    let content = &mut contents[*inode];
+                    content.resize(content.len().max(offset + bytes.len()), 0);
+                    content[*offset..offset + bytes.len()].copy_from_slice(bytes);
+                }
+                Effect::Truncate(inode, length) => contents[*inode].resize(*length, 0),
+                Effect::CreateDirectory(_) => {}
+            }
+        }
+        let is_there = |path: &Path| !lost_directories.iter().any(|lost| path.starts_with(lost));
+        names
+            .into_iter()
+            .filter(|(path, _)| is_there(path))
+            .map(|(path, inode)| (path, contents[inode].clone()))
+            .collect()
+    }
+
+    /// Returns the possible states if the power fails before operation `end`: everything is there,
+    /// or of what was not synchronized each effect alone is missing, all are, or one of `subsets`,
+    /// which choose by the position. The last effect may also be torn.
+    pub(super) fn states(&self, end: usize, subsets: impl Iterator<Item = u64>) -> BTreeSet<Files> {
+        let loose = self.loose(end);
+        let mut states = BTreeSet::new();
+        states.insert(self.files(end, &BTreeSet::new(), None));
+        states.insert(self.files(end, &loose.iter().copied().collect(), None));
+        for index in &loose {
+            states.insert(self.files(end, &BTreeSet::from([*index]), None));
+        }
+        states.insert(self.files(end, &BTreeSet::new(), loose.last().copied()));
+        if loose.len() > 1 {
+            for subset in subsets {
+                let missing = loose.iter().enumerate().filter(|(place, _)| subset >> (place % 64) & 1 == 1);
+                states.insert(self.files(end, &missing.map(|(_, index)| *index).collect(), None));
+            }
+        }
+        states
+    }
+}
+
+/// Writes files into a directory; their paths begin with `origin`.
+pub(super) fn materialize(files: &Files, origin: &Path, directory: &Path) {
+    for (path, content) in files {
+        let path = directory.join(path.strip_prefix(origin).unwrap());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+}

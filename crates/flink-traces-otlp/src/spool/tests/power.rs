@@ -1,0 +1,86 @@
+//! Loss of power. Each prefix of the file operations of random histories, with what was not
+//! synchronized missing: each operation alone, all of them, and 100 random subsets.
+//!
+//! `SPOOL_HISTORIES=10000 SPOOL_SEED=7 cargo test -p flink-traces-otlp --lib loss_of_power` runs
+//! that many histories from a seed.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+
+use super::disk::{Files, Op, Replay, materialize, start_recording, stop_recording};
+use super::history::{History, Random};
+use super::*;
+
+const HISTORIES: u64 = 200;
+const STEPS: u64 = 8;
+const SUBSETS: usize = 100;
+
+fn variable(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap())
+}
+
+/// Returns a directory in memory, if there is one: only the recorded operations matter.
+pub(super) fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    directory.unwrap()
+}
+
+#[test]
+fn loss_of_power_loses_nothing_acknowledged() {
+    let (histories, seed) = (variable("SPOOL_HISTORIES", HISTORIES), variable("SPOOL_SEED", 1));
+    let mut states_checked = 0;
+    for number in 0..histories {
+        let mut random = Random(seed.wrapping_mul(1 << 32) ^ number);
+        let place = scratch();
+        let directory = place.path().join("spool");
+        let limit = if random.below(2) == 0 { 2_500 } else { LIMIT };
+        start_recording();
+        let mut history = History::new(&directory, limit, random.next());
+        (0..STEPS).for_each(|_| history.step());
+        let ops = stop_recording();
+        let replay = Replay::new(&ops);
+        let mut subsets: Vec<_> = (0..SUBSETS).map(|_| (random.below(ops.len() as u64 + 1), random.next())).collect();
+        subsets.sort_unstable();
+        let mut checked = HashSet::new();
+        for end in 0..=ops.len() {
+            let here = subsets.iter().filter(|(at, _)| *at == end as u64);
+            for files in replay.states(end, here.map(|(_, subset)| *subset)) {
+                // Most states are those of the operation before.
+                let mut hasher = DefaultHasher::new();
+                (&files, history.expectation(end)).hash(&mut hasher);
+                if checked.insert(hasher.finish()) {
+                    check(&history, &files, &directory, end);
+                    states_checked += 1;
+                }
+            }
+        }
+    }
+    println!("{histories} histories from seed {seed}: {states_checked} states");
+    assert!(states_checked > histories * 20);
+}
+
+/// Checks what a process finds that starts with these files.
+fn check(history: &History, files: &Files, directory: &Path, end: usize) {
+    let crashed = scratch();
+    materialize(files, directory, crashed.path());
+    let mut spool = open(crashed.path(), LIMIT);
+    // The cursor costs time, and nothing is read after this.
+    let is_cursor = |op: &Op| matches!(op, Op::Create(path) if path.ends_with("cursor.new"));
+    let found = with_fault(is_cursor, || drain(&mut spool));
+    history.check_crash(end, &found);
+}
+
+/// A crash leaves a directory only if its own name was synchronized into the one above.
+#[test]
+fn names_of_new_directories_are_synchronized() {
+    let directory = tempfile::tempdir().unwrap();
+    start_recording();
+    drop(open(&directory.path().join("a/b"), LIMIT));
+    let ops = stop_recording();
+    for path in ["a", "a/b", "a/b/0"].map(|path| directory.path().join(path)) {
+        let created = ops.iter().position(|op| *op == Op::CreateDirectory(path.clone())).unwrap();
+        assert_eq!(ops[created + 1], Op::SyncDirectory(path.parent().unwrap().to_owned()));
+    }
+}
