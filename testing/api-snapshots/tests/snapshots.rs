@@ -44,8 +44,10 @@ fn document(root: &Path, crates: &[&str]) {
     doc.env("RUSTDOC", env!("CARGO_BIN_EXE_rustdoc-json"));
     doc.env("RUSTDOCFLAGS", "-Zunstable-options --output-format json --cap-lints allow");
     // The variables that cargo sets for the test would make it rebuild some dependencies.
-    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_")) {
-        doc.env_remove(name);
+    for (name, _) in env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
+            doc.env_remove(name);
+        }
     }
     assert!(doc.status().unwrap().success(), "cargo doc failed");
 }

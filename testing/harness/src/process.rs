@@ -63,9 +63,10 @@ pub fn build(package: &str) -> Result<PathBuf> {
         build.arg("--release");
     }
     // The variables that cargo sets for the harness would make it rebuild some dependencies.
-    let names = env::vars_os().map(|(name, _)| name);
-    for name in names.filter(|name| name.to_string_lossy().starts_with("CARGO_PKG_")) {
-        build.env_remove(name);
+    for (name, _) in env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
+            build.env_remove(name);
+        }
     }
     run(&mut build)?;
     // Cargo puts both programs of one profile into the same folder.
