@@ -3,6 +3,8 @@
 //! Run it with `cargo run --example check_configuration [PATH]`. `PATH` is a configuration file or
 //! its directory. Without it, the example checks a small file with mistakes.
 
+#![allow(clippy::print_stdout, reason = "the output of the example")]
+
 use std::error::Error;
 use std::path::PathBuf;
 

@@ -2,6 +2,8 @@
 //!
 //! Run it with `cargo run --example serve_job --features rest`.
 
+#![allow(clippy::print_stdout, reason = "the output of the example")]
+
 use std::error::Error;
 use std::sync::Arc;
 

@@ -2,6 +2,8 @@
 //!
 //! Run it with `cargo run --example track_checkpoint`.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the output of the example")]
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;

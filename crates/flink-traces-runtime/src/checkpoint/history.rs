@@ -53,7 +53,7 @@ pub struct TrackedCheckpoint {
     checkpoint_type: CheckpointType,
     state: State,
     tasks: Vec<Arc<TrackedTask>>,
-    places: Arc<HashMap<String, usize>>,
+    positions: Arc<HashMap<String, usize>>,
     acknowledged: u64,
     latest_ack_timestamp: Option<i64>,
     state_size: i64,
@@ -77,14 +77,14 @@ impl TrackedCheckpoint {
         checkpoint_type: CheckpointType,
         tasks: &[CheckpointTask],
     ) -> Result<Self, TrackerError> {
-        let mut places = HashMap::with_capacity(tasks.len());
-        for (place, task) in tasks.iter().enumerate() {
+        let mut positions = HashMap::with_capacity(tasks.len());
+        for (position, task) in tasks.iter().enumerate() {
             let job_vertex_id = || task.job_vertex_id.clone();
             if task.parallelism > MAX_PARALLELISM {
                 let (parallelism, maximum) = (task.parallelism, MAX_PARALLELISM);
                 return Err(TrackerError::Parallelism { job_vertex_id: job_vertex_id(), parallelism, maximum });
             }
-            if places.insert(job_vertex_id(), place).is_some() {
+            if positions.insert(job_vertex_id(), position).is_some() {
                 return Err(TrackerError::DuplicateTask { checkpoint_id, job_vertex_id: job_vertex_id() });
             }
         }
@@ -94,7 +94,7 @@ impl TrackedCheckpoint {
             checkpoint_type,
             state: State::InProgress,
             tasks: tasks.iter().map(|task| Arc::new(TrackedTask::new(task.clone()))).collect(),
-            places: Arc::new(places),
+            positions: Arc::new(positions),
             acknowledged: 0,
             latest_ack_timestamp: None,
             state_size: 0,
@@ -136,7 +136,7 @@ impl TrackedCheckpoint {
 
     /// Returns the task of a job vertex.
     pub fn task(&self, job_vertex_id: &str) -> Option<&TrackedTask> {
-        self.places.get(job_vertex_id).map(|place| self.tasks[*place].as_ref())
+        self.positions.get(job_vertex_id).map(|position| self.tasks[*position].as_ref())
     }
 
     /// Returns the number of subtasks of all tasks.
@@ -248,10 +248,10 @@ impl TrackedCheckpoint {
 
     fn report_subtask(&mut self, job_vertex_id: &str, subtask: SubtaskStats) -> Result<(), TrackerError> {
         let checkpoint_id = self.checkpoint_id;
-        let Some(place) = self.places.get(job_vertex_id) else {
+        let Some(position) = self.positions.get(job_vertex_id) else {
             return Err(TrackerError::UnknownTask { checkpoint_id, job_vertex_id: job_vertex_id.to_owned() });
         };
-        let task = &mut self.tasks[*place];
+        let task = &mut self.tasks[*position];
         let slot = task.free_slot(checkpoint_id, subtask.index)?;
 
         let add = |total: &mut i64, metric| {
@@ -367,7 +367,7 @@ impl TrackedTask {
 #[derive(Debug)]
 pub(super) struct CheckpointStatsHistory {
     size: u64,
-    next_place: u64,
+    next_position: u64,
     checkpoints: BTreeMap<u64, Arc<TrackedCheckpoint>>,
     latest_completed: Option<u64>,
     latest_savepoint: Option<u64>,
@@ -378,7 +378,7 @@ impl CheckpointStatsHistory {
     pub(super) fn new(size: usize) -> Self {
         Self {
             size: u64::try_from(size).unwrap_or(u64::MAX),
-            next_place: 0,
+            next_position: 0,
             checkpoints: BTreeMap::new(),
             latest_completed: None,
             latest_savepoint: None,
@@ -391,9 +391,9 @@ impl CheckpointStatsHistory {
         if self.checkpoints.values().any(|known| known.is_in_progress(checkpoint_id)) {
             return Err(TrackerError::AlreadyInProgress { checkpoint_id });
         }
-        self.checkpoints.insert(self.next_place, Arc::new(pending));
-        self.next_place += 1;
-        if let Some(forgotten) = self.next_place.checked_sub(self.size.saturating_add(1)) {
+        self.checkpoints.insert(self.next_position, Arc::new(pending));
+        self.next_position += 1;
+        if let Some(forgotten) = self.next_position.checked_sub(self.size.saturating_add(1)) {
             self.release(forgotten);
         }
         Ok(())
@@ -405,14 +405,14 @@ impl CheckpointStatsHistory {
         job_vertex_id: &str,
         subtask: SubtaskStats,
     ) -> Result<(), TrackerError> {
-        let open = self.place_of(checkpoint_id).filter(|place| match self.checkpoints[place].state {
+        let open = self.position_of(checkpoint_id).filter(|position| match self.checkpoints[position].state {
             // The coordinator itself reports acknowledgements. A report of an aborted snapshot must
             // find its checkpoint in the history, as in Flink.
-            State::InProgress => subtask.is_completed || self.is_remembered(*place),
-            State::Failed(_) => self.is_remembered(*place),
+            State::InProgress => subtask.is_completed || self.is_remembered(*position),
+            State::Failed(_) => self.is_remembered(*position),
             State::Completed { .. } => false,
         });
-        let checkpoint = open.and_then(|place| self.checkpoints.get_mut(&place));
+        let checkpoint = open.and_then(|position| self.checkpoints.get_mut(&position));
         let checkpoint = checkpoint.ok_or(TrackerError::NotOpen { checkpoint_id })?;
         Arc::make_mut(checkpoint).report_subtask(job_vertex_id, subtask)
     }
@@ -424,7 +424,7 @@ impl CheckpointStatsHistory {
         metadata_size: Option<i64>,
     ) -> Result<Arc<TrackedCheckpoint>, TrackerError> {
         let state = State::Completed { external_path, metadata_size, is_discarded: false };
-        let (place, completed) = self.end(checkpoint_id, state)?;
+        let (position, completed) = self.end(checkpoint_id, state)?;
         // A savepoint older than the latest one counts as a checkpoint, as in Flink.
         let latest = if completed.checkpoint_type.is_savepoint() && self.is_later(&completed, self.latest_savepoint) {
             Some(&mut self.latest_savepoint)
@@ -433,8 +433,8 @@ impl CheckpointStatsHistory {
         } else {
             None
         };
-        let before = latest.and_then(|latest| latest.replace(place));
-        self.release_ended(place, before);
+        let before = latest.and_then(|latest| latest.replace(position));
+        self.release_ended(position, before);
         Ok(completed)
     }
 
@@ -443,14 +443,15 @@ impl CheckpointStatsHistory {
         checkpoint_id: i64,
         failure: CheckpointFailure,
     ) -> Result<Arc<TrackedCheckpoint>, TrackerError> {
-        let (place, failed) = self.end(checkpoint_id, State::Failed(failure))?;
-        let before = if self.is_later(&failed, self.latest_failed) { self.latest_failed.replace(place) } else { None };
-        self.release_ended(place, before);
+        let (position, failed) = self.end(checkpoint_id, State::Failed(failure))?;
+        let before =
+            if self.is_later(&failed, self.latest_failed) { self.latest_failed.replace(position) } else { None };
+        self.release_ended(position, before);
         Ok(failed)
     }
 
     pub(super) fn discard(&mut self, checkpoint_id: i64) -> Result<(), TrackerError> {
-        let checkpoint = self.place_of(checkpoint_id).and_then(|place| self.checkpoints.get_mut(&place));
+        let checkpoint = self.position_of(checkpoint_id).and_then(|position| self.checkpoints.get_mut(&position));
         match checkpoint.map(|checkpoint| &mut Arc::make_mut(checkpoint).state) {
             Some(State::Completed { is_discarded, .. }) => {
                 *is_discarded = true;
@@ -462,12 +463,12 @@ impl CheckpointStatsHistory {
 
     /// Returns the last known checkpoint of that id.
     pub(super) fn get(&self, checkpoint_id: i64) -> Option<&Arc<TrackedCheckpoint>> {
-        self.place_of(checkpoint_id).and_then(|place| self.checkpoints.get(&place))
+        self.position_of(checkpoint_id).and_then(|position| self.checkpoints.get(&position))
     }
 
     /// Returns the last `size` checkpoints, the newest first.
     pub(super) fn newest_first(&self) -> impl Iterator<Item = &Arc<TrackedCheckpoint>> {
-        self.checkpoints.range(self.next_place.saturating_sub(self.size)..).rev().map(|(_, checkpoint)| checkpoint)
+        self.checkpoints.range(self.next_position.saturating_sub(self.size)..).rev().map(|(_, checkpoint)| checkpoint)
     }
 
     pub(super) fn latest_completed(&self) -> Option<Arc<TrackedCheckpoint>> {
@@ -482,46 +483,48 @@ impl CheckpointStatsHistory {
         self.shared(self.latest_failed)
     }
 
-    fn shared(&self, place: Option<u64>) -> Option<Arc<TrackedCheckpoint>> {
-        place.and_then(|place| self.checkpoints.get(&place)).cloned()
+    fn shared(&self, position: Option<u64>) -> Option<Arc<TrackedCheckpoint>> {
+        position.and_then(|position| self.checkpoints.get(&position)).cloned()
     }
 
     fn end(&mut self, checkpoint_id: i64, state: State) -> Result<(u64, Arc<TrackedCheckpoint>), TrackerError> {
         let mut newest_first = self.checkpoints.iter_mut().rev();
-        let (place, checkpoint) = newest_first
+        let (position, checkpoint) = newest_first
             .find(|(_, checkpoint)| checkpoint.is_in_progress(checkpoint_id))
             .ok_or(TrackerError::NotInProgress { checkpoint_id })?;
         Arc::make_mut(checkpoint).state = state;
-        Ok((*place, Arc::clone(checkpoint)))
+        Ok((*position, Arc::clone(checkpoint)))
     }
 
     /// Searches backwards, because checkpoints in progress were triggered recently.
-    fn place_of(&self, checkpoint_id: i64) -> Option<u64> {
+    fn position_of(&self, checkpoint_id: i64) -> Option<u64> {
         let mut newest_first = self.checkpoints.iter().rev();
-        newest_first.find(|(_, checkpoint)| checkpoint.checkpoint_id == checkpoint_id).map(|(place, _)| *place)
+        newest_first.find(|(_, checkpoint)| checkpoint.checkpoint_id == checkpoint_id).map(|(position, _)| *position)
     }
 
     fn is_later(&self, checkpoint: &TrackedCheckpoint, latest: Option<u64>) -> bool {
-        latest.is_none_or(|place| checkpoint.checkpoint_id > self.checkpoints[&place].checkpoint_id)
+        latest.is_none_or(|position| checkpoint.checkpoint_id > self.checkpoints[&position].checkpoint_id)
     }
 
-    fn is_remembered(&self, place: u64) -> bool {
-        self.next_place - place <= self.size
+    fn is_remembered(&self, position: u64) -> bool {
+        self.next_position - position <= self.size
     }
 
-    /// Releases the checkpoint at `place`, which ended, and the latest one that it replaced.
-    fn release_ended(&mut self, place: u64, before: Option<u64>) {
-        self.release(place);
+    /// Releases the checkpoint at `position`, which ended, and the latest one that it replaced.
+    fn release_ended(&mut self, position: u64, before: Option<u64>) {
+        self.release(position);
         before.into_iter().for_each(|before| self.release(before));
     }
 
-    /// Removes the checkpoint at `place`, unless there is a reason to keep it.
-    fn release(&mut self, place: u64) {
-        let is_latest = [self.latest_completed, self.latest_savepoint, self.latest_failed].contains(&Some(place));
-        let is_in_progress =
-            self.checkpoints.get(&place).is_some_and(|checkpoint| checkpoint.status() == CheckpointStatus::InProgress);
-        if !is_latest && !is_in_progress && !self.is_remembered(place) {
-            self.checkpoints.remove(&place);
+    /// Removes the checkpoint at `position`, unless there is a reason to keep it.
+    fn release(&mut self, position: u64) {
+        let is_latest = [self.latest_completed, self.latest_savepoint, self.latest_failed].contains(&Some(position));
+        let is_in_progress = self
+            .checkpoints
+            .get(&position)
+            .is_some_and(|checkpoint| checkpoint.status() == CheckpointStatus::InProgress);
+        if !is_latest && !is_in_progress && !self.is_remembered(position) {
+            self.checkpoints.remove(&position);
         }
     }
 }

@@ -56,7 +56,7 @@ struct Vertices {
 
 impl Vertices {
     /// Returns the index of the job vertex, or the index at which to insert it.
-    fn place_of(&mut self, job_vertex_id: &str) -> Result<usize, usize> {
+    fn index_of(&mut self, job_vertex_id: &str) -> Result<usize, usize> {
         if self.list.get(self.last).is_none_or(|(id, _)| id != job_vertex_id) {
             self.last = self.list.binary_search_by(|(id, _)| id.as_str().cmp(job_vertex_id))?;
         }
@@ -106,9 +106,9 @@ impl JobInitializationMetricsBuilder {
         let mut vertices = Vertices::default();
         for ExecutionAttemptId { job_vertex_id, subtask_index, attempt_number } in attempts {
             let attempt = Attempt { subtask_index, attempt_number, has_reported: false, report: None };
-            match vertices.place_of(&job_vertex_id) {
-                Ok(place) => vertices.list[place].1.push(attempt),
-                Err(place) => vertices.list.insert(place, (job_vertex_id, vec![attempt])),
+            match vertices.index_of(&job_vertex_id) {
+                Ok(index) => vertices.list[index].1.push(attempt),
+                Err(index) => vertices.list.insert(index, (job_vertex_id, vec![attempt])),
             }
         }
         for (_, attempts) in &mut vertices.list {
@@ -229,16 +229,16 @@ impl JobInitializationMetricsBuilder {
     }
 
     fn attempt(&mut self, id: &ExecutionAttemptId) -> Option<&mut Attempt> {
-        let vertex = self.vertices.place_of(&id.job_vertex_id).ok()?;
+        let vertex = self.vertices.index_of(&id.job_vertex_id).ok()?;
         let (_, attempts) = self.vertices.list.get_mut(vertex)?;
         let key = (id.subtask_index, id.attempt_number);
         // If all subtasks start, each attempt is at its own index.
         let direct = id.subtask_index as usize;
-        let place = match attempts.get(direct) {
+        let index = match attempts.get(direct) {
             Some(attempt) if attempt.key() == key => direct,
             _ => attempts.binary_search_by_key(&key, Attempt::key).ok()?,
         };
-        attempts.get_mut(place)
+        attempts.get_mut(index)
     }
 
     fn missing(&self) -> Vec<ExecutionAttemptId> {
@@ -261,18 +261,18 @@ impl JobInitializationMetricsBuilder {
             self.stats.status = InitializationStatus::Failed;
         }
         self.stats.end_timestamp = self.stats.end_timestamp.max(report.end_timestamp());
-        for (place, (name, value)) in report.named_metrics().iter().enumerate() {
-            self.add(place, name, *value);
+        for (index, (name, value)) in report.named_metrics().iter().enumerate() {
+            self.add(index, name, *value);
         }
     }
 
     /// Adds `value` to the metric `name`.
     ///
-    /// Subtasks mostly report the same names in the same order, so `place` is checked first.
-    fn add(&mut self, place: usize, name: &Text, value: i64) {
+    /// Subtasks mostly report the same names in the same order, so `index` is checked first.
+    fn add(&mut self, index: usize, name: &Text, value: i64) {
         let metrics = &mut self.metrics;
-        let place = match metrics.get(place) {
-            Some(metric) if is_same(&metric.name, name) => place,
+        let index = match metrics.get(index) {
+            Some(metric) if is_same(&metric.name, name) => index,
             _ => metrics.iter().position(|metric| is_same(&metric.name, name)).unwrap_or_else(|| {
                 metrics.push(Metric { name: name.clone(), max: 0, sum: 0 });
                 metrics.len() - 1
@@ -280,7 +280,7 @@ impl JobInitializationMetricsBuilder {
         };
         // In Flink, −1 means that the metric was left unset.
         if value != -1 {
-            let metric = &mut metrics[place];
+            let metric = &mut metrics[index];
             metric.max = metric.max.max(value);
             metric.sum = metric.sum.saturating_add(value);
         }

@@ -100,8 +100,8 @@ pub fn checkpoint_span(job: JobIdentity<'_>, stats: &CheckpointStats, detail: Sp
     }
     span = span.attribute("checkpointType", stats.checkpoint_type.name());
 
-    for (place, names) in NAMES.iter().enumerate() {
-        let Some(values) = tasks.iter().map(|task| task.metrics[place]).collect::<Option<Vec<_>>>() else { continue };
+    for (index, names) in NAMES.iter().enumerate() {
+        let Some(values) = tasks.iter().map(|task| task.metrics[index]).collect::<Option<Vec<_>>>() else { continue };
         if values.is_empty() {
             continue;
         }

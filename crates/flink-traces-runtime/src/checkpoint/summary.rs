@@ -87,13 +87,13 @@ impl StatsSummary {
 }
 
 fn legacy_quantile(sorted: &[i64], quantile: f64) -> f64 {
-    let at = |place: usize| sorted.get(place).map(|value| *value as f64);
+    let at = |index: usize| sorted.get(index).map(|value| *value as f64);
     let count = sorted.len() as f64;
     // Flink converts to percent and back, and this affects the last digits.
     let position = (quantile * 100.0 / 100.0 * (count + 1.0)).max(1.0).min(count);
     let floor = position.floor();
-    let place = floor as usize;
-    match (at(place.saturating_sub(1)), at(place)) {
+    let index = floor as usize;
+    match (at(index.saturating_sub(1)), at(index)) {
         (Some(lower), Some(upper)) => lower + (position - floor) * (upper - lower),
         (Some(last), None) => last,
         (None, _) => f64::NAN,

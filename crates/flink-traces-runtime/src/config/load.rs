@@ -31,14 +31,14 @@ impl Configuration {
         if let Some(path) = path {
             collector.file(path);
         }
-        for (place, (argument, property)) in arguments.iter().enumerate() {
+        for (index, (argument, property)) in arguments.iter().enumerate() {
             collector.source = (*argument).into();
             match property.split_once('=') {
                 Some((key, value)) if !key.trim().is_empty() => {
                     collector.set(key.trim(), RawValue::Text(value.to_owned()), 0, 0);
                 }
                 // The argument may contain a secret, so the message does not quote it.
-                _ => collector.report(0, 0, Problem::error(format!("argument {} is not key=value", place + 1))),
+                _ => collector.report(0, 0, Problem::error(format!("argument {} is not key=value", index + 1))),
             }
         }
         Self::from_collector(collector)

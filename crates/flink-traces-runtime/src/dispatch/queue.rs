@@ -353,9 +353,9 @@ impl<R: QueueItem> Shared<R> {
         }
     }
 
-    fn work<P: Reporter<R>>(&self, place: &mut Option<P>, create: impl FnOnce() -> Result<P, ConfigError>) {
+    fn work<P: Reporter<R>>(&self, slot: &mut Option<P>, create: impl FnOnce() -> Result<P, ConfigError>) {
         let reporter = match create() {
-            Ok(reporter) => place.insert(reporter),
+            Ok(reporter) => slot.insert(reporter),
             Err(error) => return self.enter(Phase::Ended, Some(error)),
         };
         let meter = reporter.meter();
@@ -366,7 +366,7 @@ impl<R: QueueItem> Shared<R> {
             let result = reporter.report(batch.make_contiguous(), &self.deadline);
             self.finalize(&mut batch, result);
         }
-        if let Some(reporter) = place.take()
+        if let Some(reporter) = slot.take()
             && let Err(error) = reporter.close(&self.deadline)
         {
             let error = with_causes(&error);

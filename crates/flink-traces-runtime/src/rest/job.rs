@@ -56,13 +56,13 @@ pub(super) struct Subtask {
     pub(super) attempt_number: u32,
     pub(super) state: ExecutionState,
     pub(super) timestamps: BTreeMap<ExecutionState, i64>,
-    pub(super) place: DeployedTask,
+    pub(super) task: DeployedTask,
 }
 
 impl Subtask {
     fn new(attempt_number: u32, ts_millis: i64) -> Self {
         let state = ExecutionState::Created;
-        Self { attempt_number, state, timestamps: BTreeMap::from([(state, ts_millis)]), place: DeployedTask::default() }
+        Self { attempt_number, state, timestamps: BTreeMap::from([(state, ts_millis)]), task: DeployedTask::default() }
     }
 
     pub(super) fn at(&self, states: &[ExecutionState]) -> i64 {
@@ -145,9 +145,9 @@ impl TrackedJob {
     }
 
     /// Reports that an attempt was deployed.
-    pub fn report_deployed(&self, attempt: &ExecutionAttemptId, place: DeployedTask, ts_millis: i64) {
+    pub fn report_deployed(&self, attempt: &ExecutionAttemptId, task: DeployedTask, ts_millis: i64) {
         if let Some(subtask) = self.current(&mut self.lock(), attempt, ts_millis) {
-            subtask.place = place;
+            subtask.task = task;
         }
     }
 
@@ -155,16 +155,16 @@ impl TrackedJob {
     pub fn report_failure(&self, failure: &FailureHandlingResult<'_>) {
         let mut state = self.lock();
         let attempt = failure.failed_execution;
-        let place = attempt.and_then(|attempt| self.subtask(&state, attempt)).map(|subtask| subtask.place.clone());
-        let place = place.unwrap_or_default();
-        let name = attempt.and_then(|attempt| self.task_name(attempt, place.task_name.as_deref()));
+        let task = attempt.and_then(|attempt| self.subtask(&state, attempt)).map(|subtask| subtask.task.clone());
+        let task = task.unwrap_or_default();
+        let name = attempt.and_then(|attempt| self.task_name(attempt, task.task_name.as_deref()));
         let mut exception = ExceptionInfo::new(failure.timestamp);
         exception.exception_name = failure.error_type.unwrap_or_default().to_owned();
         exception.stacktrace = stacktrace(failure);
         exception.failure_labels = Some(failure.labels.iter().cloned().collect());
         exception.task_name = name;
-        exception.endpoint = place.endpoint;
-        exception.task_manager_id = place.task_manager_id;
+        exception.endpoint = task.endpoint;
+        exception.task_manager_id = task.task_manager_id;
         exception.concurrent_exceptions = Some(Vec::new());
         state.failures.push_front(exception);
         state.is_truncated |= state.failures.len() > EXCEPTION_HISTORY_SIZE;
@@ -181,12 +181,12 @@ impl TrackedJob {
         let mut workers = BTreeMap::<_, Vec<_>>::new();
         // An engine need not report the subtasks of a job that has ended.
         let vertices = state.subtasks.iter().enumerate().filter(|_| !state.status.is_terminal());
-        for (place, subtasks) in vertices {
+        for (vertex, subtasks) in vertices {
             for subtask in subtasks.iter().filter(|subtask| !subtask.state.is_terminal()) {
-                if let Some(id) = &subtask.place.task_manager_id {
+                if let Some(id) = &subtask.task.task_manager_id {
                     let counts = workers.entry(id.clone()).or_default();
                     counts.resize(state.subtasks.len(), 0);
-                    counts[place] += 1;
+                    counts[vertex] += 1;
                 }
             }
         }
@@ -201,12 +201,12 @@ impl TrackedJob {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn place_of(&self, job_vertex_id: &str) -> Option<usize> {
+    pub(super) fn vertex_index(&self, job_vertex_id: &str) -> Option<usize> {
         self.info.vertices.iter().position(|vertex| vertex.job_vertex_id == job_vertex_id)
     }
 
     fn subtask<'a>(&self, state: &'a State, attempt: &ExecutionAttemptId) -> Option<&'a Subtask> {
-        let subtask = state.subtasks[self.place_of(&attempt.job_vertex_id)?].get(attempt.subtask_index as usize)?;
+        let subtask = state.subtasks[self.vertex_index(&attempt.job_vertex_id)?].get(attempt.subtask_index as usize)?;
         (subtask.attempt_number == attempt.attempt_number).then_some(subtask)
     }
 
@@ -217,11 +217,11 @@ impl TrackedJob {
         attempt: &ExecutionAttemptId,
         ts_millis: i64,
     ) -> Option<&'a mut Subtask> {
-        let (place, index) = (self.place_of(&attempt.job_vertex_id)?, attempt.subtask_index as usize);
-        let subtask = state.subtasks[place].get_mut(index)?;
+        let (vertex, index) = (self.vertex_index(&attempt.job_vertex_id)?, attempt.subtask_index as usize);
+        let subtask = state.subtasks[vertex].get_mut(index)?;
         if subtask.attempt_number < attempt.attempt_number {
             let replaced = std::mem::replace(subtask, Subtask::new(attempt.attempt_number, ts_millis));
-            let earlier = state.earlier.entry((place, index)).or_default();
+            let earlier = state.earlier.entry((vertex, index)).or_default();
             earlier.push_front(replaced);
             earlier.truncate(ATTEMPTS_HISTORY_SIZE);
         }
@@ -230,7 +230,7 @@ impl TrackedJob {
 
     /// Returns the name in Flink's exception history.
     fn task_name(&self, attempt: &ExecutionAttemptId, known: Option<&str>) -> Option<String> {
-        let vertex = &self.info.vertices[self.place_of(&attempt.job_vertex_id)?];
+        let vertex = &self.info.vertices[self.vertex_index(&attempt.job_vertex_id)?];
         let (index, number) = (attempt.subtask_index + 1, attempt.attempt_number);
         let name = match known {
             Some(name) => name.to_owned(),

@@ -74,7 +74,7 @@ impl TrackedJob {
     pub(super) fn details_info(&self, now: i64) -> JobDetailsInfo {
         let state = self.lock();
         let vertices: Vec<_> =
-            (0..self.info.vertices.len()).map(|place| self.vertex_info(&state, place, now)).collect();
+            (0..self.info.vertices.len()).map(|index| self.vertex_info(&state, index, now)).collect();
         let mut status_counts: BTreeMap<_, _> = ExecutionState::ALL.map(|wanted| (wire_state(wanted), 0)).into();
         for vertex in &vertices {
             *status_counts.entry(vertex.status.clone()).or_default() += 1;
@@ -100,10 +100,10 @@ impl TrackedJob {
         details
     }
 
-    fn vertex_info(&self, state: &State, place: usize, now: i64) -> JobDetailsVertexInfo {
-        let vertex = &self.info.vertices[place];
-        let Combined { status, start_time, end_time, counts } = Combined::of(state.subtasks[place].iter());
-        let mut info = JobDetailsVertexInfo::new(self.vertex_ids[place].clone(), status);
+    fn vertex_info(&self, state: &State, index: usize, now: i64) -> JobDetailsVertexInfo {
+        let vertex = &self.info.vertices[index];
+        let Combined { status, start_time, end_time, counts } = Combined::of(state.subtasks[index].iter());
+        let mut info = JobDetailsVertexInfo::new(self.vertex_ids[index].clone(), status);
         info.name = vertex.name.clone();
         info.parallelism = vertex.parallelism.into();
         info.max_parallelism = Some(vertex.max_parallelism.map_or(UNSET, i64::from));
@@ -185,13 +185,14 @@ impl TrackedJob {
     }
 
     pub(super) fn vertex(&self, vertex: &JobVertexId, now: i64) -> Option<JobVertexDetailsInfo> {
-        let place = self.place_of(vertex.as_str())?;
+        let vertex_index = self.vertex_index(vertex.as_str())?;
         let state = self.lock();
-        let subtasks = state.subtasks[place].iter().zip(0..).map(|(subtask, index)| attempt_info(subtask, index, now));
+        let subtasks =
+            state.subtasks[vertex_index].iter().zip(0..).map(|(subtask, index)| attempt_info(subtask, index, now));
         let mut info = JobVertexDetailsInfo::new(vertex.clone(), subtasks.collect());
-        info.name = self.info.vertices[place].name.clone();
-        info.parallelism = self.info.vertices[place].parallelism.into();
-        info.max_parallelism = Some(self.info.vertices[place].max_parallelism.map_or(UNSET, i64::from));
+        info.name = self.info.vertices[vertex_index].name.clone();
+        info.parallelism = self.info.vertices[vertex_index].parallelism.into();
+        info.max_parallelism = Some(self.info.vertices[vertex_index].max_parallelism.map_or(UNSET, i64::from));
         info.now = now;
         Some(info)
     }
@@ -200,10 +201,10 @@ impl TrackedJob {
     ///
     /// Subtasks that are not deployed belong to an entry without a location.
     pub(super) fn vertex_task_managers(&self, vertex: &JobVertexId, now: i64) -> Option<JobVertexTaskManagersInfo> {
-        let place = self.place_of(vertex.as_str())?;
+        let vertex_index = self.vertex_index(vertex.as_str())?;
         let state = self.lock();
         let mut workers = BTreeMap::<_, Vec<_>>::new();
-        for subtask in &state.subtasks[place] {
+        for subtask in &state.subtasks[vertex_index] {
             workers.entry((task_manager_id(subtask), endpoint(subtask))).or_default().push(subtask);
         }
         let workers = workers.into_iter().map(|((task_manager_id, endpoint), subtasks)| {
@@ -220,20 +221,20 @@ impl TrackedJob {
         });
         let taskmanagers = workers.collect();
         let mut info = JobVertexTaskManagersInfo::new(vertex.clone(), taskmanagers);
-        info.name = self.info.vertices[place].name.clone();
+        info.name = self.info.vertices[vertex_index].name.clone();
         info.now = now;
         Some(info)
     }
 
     pub(super) fn subtasks_accumulators(&self, vertex: &JobVertexId) -> Option<SubtasksAllAccumulatorsInfo> {
-        let place = self.place_of(vertex.as_str())?;
+        let vertex_index = self.vertex_index(vertex.as_str())?;
         let state = self.lock();
-        let subtasks = state.subtasks[place].iter().zip(0..).map(|(subtask, index)| {
+        let subtasks = state.subtasks[vertex_index].iter().zip(0..).map(|(subtask, index)| {
             let mut accumulators = SubtaskAccumulatorsInfo::new(index, subtask.attempt_number.into(), Vec::new());
             accumulators.other = [("endpoint".to_owned(), endpoint(subtask).into())].into_iter().collect();
             accumulators
         });
-        let parallelism = self.info.vertices[place].parallelism.into();
+        let parallelism = self.info.vertices[vertex_index].parallelism.into();
         let (id, subtasks) = (vertex.clone(), subtasks.collect());
         Some(SubtasksAllAccumulatorsInfo::new(id, parallelism, subtasks))
     }
@@ -245,20 +246,20 @@ impl TrackedJob {
         attempt: Option<i64>,
         now: i64,
     ) -> Option<SubtaskExecutionAttemptDetailsInfo> {
-        let place = self.place_of(vertex.as_str())?;
+        let vertex_index = self.vertex_index(vertex.as_str())?;
         let state = self.lock();
         let position = usize::try_from(index).ok()?;
-        let current = state.subtasks[place].get(position)?;
-        let earlier = state.earlier.get(&(place, position)).into_iter().flatten();
+        let current = state.subtasks[vertex_index].get(position)?;
+        let earlier = state.earlier.get(&(vertex_index, position)).into_iter().flatten();
         let mut all = [current].into_iter().chain(earlier);
         let found = all.find(|known| attempt.is_none_or(|attempt| attempt == i64::from(known.attempt_number)))?;
         Some(attempt_info(found, index, now))
     }
 
     pub(super) fn subtask_times(&self, vertex: &JobVertexId, now: i64) -> Option<SubtasksTimesInfo> {
-        let place = self.place_of(vertex.as_str())?;
+        let vertex_index = self.vertex_index(vertex.as_str())?;
         let state = self.lock();
-        let subtasks = state.subtasks[place].iter().zip(0..).map(|(subtask, index)| {
+        let subtasks = state.subtasks[vertex_index].iter().zip(0..).map(|(subtask, index)| {
             let entered = |state| (wire_state(state), subtask.timestamps.get(&state).copied().unwrap_or(0));
             let mut times = SubtaskTimeInfo::new(index, ExecutionState::ALL.map(entered).into());
             times.endpoint = Some(endpoint(subtask));
@@ -266,7 +267,7 @@ impl TrackedJob {
             times
         });
         let mut times = SubtasksTimesInfo::new(vertex.clone(), subtasks.collect());
-        times.name = self.info.vertices[place].name.clone();
+        times.name = self.info.vertices[vertex_index].name.clone();
         times.now = now;
         Some(times)
     }
@@ -314,11 +315,11 @@ fn duration(start: i64, end: i64, now: i64) -> i64 {
 }
 
 fn endpoint(subtask: &Subtask) -> String {
-    subtask.place.endpoint.clone().unwrap_or_else(|| UNASSIGNED.to_owned())
+    subtask.task.endpoint.clone().unwrap_or_else(|| UNASSIGNED.to_owned())
 }
 
 fn task_manager_id(subtask: &Subtask) -> String {
-    subtask.place.task_manager_id.clone().unwrap_or_else(|| UNASSIGNED.to_owned())
+    subtask.task.task_manager_id.clone().unwrap_or_else(|| UNASSIGNED.to_owned())
 }
 
 fn attempt_info(subtask: &Subtask, index: i64, now: i64) -> SubtaskExecutionAttemptDetailsInfo {
