@@ -382,6 +382,8 @@ macro_rules! endpoints {
 }
 
 // The documentation is also the description in the endpoint's `Declaration`. Where two paths fit a request, the first one is taken.
+// Exhaustive: without a query, the fields are the parameters of a path, and another path is
+// another endpoint.
 endpoints! {
 resources {
     /// What the web UI needs to know, Flink's version with it.
