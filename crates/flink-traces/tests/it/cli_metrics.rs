@@ -150,7 +150,8 @@ fn spool_account_continues_in_next_process() {
             "-Devents.reporter.otlp.spool.directory=spool",
         ])
     };
-    let running = start(&away.url());
+    let endpoint = away.url();
+    let running = start(&endpoint);
     let stored = [SPANS, EVENTS].map(|count| count as u64);
     let told = wait_for_spool_page(&address(&running), |samples| {
         ["traces", "events"].map(|signal| spool(samples, signal)[0]) == stored
@@ -168,8 +169,11 @@ fn spool_account_continues_in_next_process() {
     let said = format!("  spool: {SPANS} stored = 0 delivered + 0 rejected + 0 dropped + {SPANS} on disk, ");
     assert!(stopped.stderr.contains(&said), "{}", stopped.stderr);
 
-    let collector = OtlpCollector::start().unwrap();
-    let running = start(&collector.grpc_endpoint());
+    // The next process adopts nothing that is for another endpoint.
+    let port: u16 = endpoint.rsplit(':').next().unwrap().parse().unwrap();
+    drop(away);
+    let collector = OtlpCollector::start_on(port).unwrap();
+    let running = start(&endpoint);
     // The cluster still has the same checkpoints, so they are reported twice: from the spool and
     // again.
     let all = stored.map(|count| 2 * count);
