@@ -1,12 +1,12 @@
-//! Text that comes from a job, made safe for one line.
+//! The escaping of text from jobs, so that it fits into one line.
 
 use std::borrow::Cow;
 
 use flink_traces_api::is_unsafe_to_print;
 
-/// The text with what is [unsafe to print](is_unsafe_to_print) escaped as in a Rust literal.
+/// Returns the text with [unsafe](is_unsafe_to_print) characters escaped as in a Rust literal.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
-    // Most text is plain ASCII, which is quickly told.
+    // Most text is plain ASCII, which is fast to check.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.contains(is_unsafe_to_print) {
         return Cow::Borrowed(text);
     }
@@ -17,7 +17,9 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// A word as it is; anything else in double quotes, with quotes, backslashes and what is unsafe to print escaped.
+/// Returns a word as it is, and other text in double quotes.
+///
+/// In quotes, quotes, backslashes and unsafe characters are escaped.
 pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
     let needs_quotes = |c: char| c.is_whitespace() || matches!(c, '"' | '=' | '\\') || is_unsafe_to_print(c);
     if !text.is_empty() && !text.contains(needs_quotes) {
@@ -32,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_unsafe_is_escaped() {
+    fn only_unsafe_characters_are_escaped() {
         for (text, expected) in [
             ("Source: gen -> ä{}\\", "Source: gen -> ä{}\\"),
             ("a\nb\r\t\0", r"a\nb\r\t\u{0}"),
@@ -44,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_no_word_is_quoted() {
+    fn text_that_is_not_a_word_is_quoted() {
         for (text, expected) in [
             ("org.apache.flink.Job$1", "org.apache.flink.Job$1"),
             ("", r#""""#),

@@ -1,27 +1,33 @@
-//! The text of Flink's own reporters, `Slf4jTraceReporter` and `Slf4jEventReporter`, in the shape of 2.2 and later.
+//! The text of Flink's own reporters, `Slf4jTraceReporter` and `Slf4jEventReporter`, of 2.2 and
+//! later.
 
 use flink_traces_api::{Compatibility, ReportedEvent, ReportedSpan, SpanRef, ValueRef};
 
 use crate::escape::escaped;
 
-/// What Flink logs for a span: `Reported span: SimpleSpan{scope=…, children=[…]}`, the whole tree on one line, attributes in the
-/// order of Java's `HashMap`, numbers as Java writes them.
+/// Returns the text that Flink logs for a span tree: `Reported span: SimpleSpan{scope=…,
+/// children=[…]}`.
 ///
-/// Control characters and marks that reorder text are escaped (`\n`, `\u{1b}`), or a job's name could forge lines. Under
-/// `compatibility: flink` they are not, and the text is Flink's byte for byte. As in Flink, nothing else is escaped.
+/// The whole tree is on one line. Attributes have the order of Java's `HashMap`, and numbers are
+/// written as in Java.
 ///
-/// Two orders are left to Java: that of more than seven attributes whose hashes collide, and that of a span with no attributes
-/// but variables, whose map has another size in each Java version.
+/// Control characters and marks that reorder text are escaped (`\n`, `\u{1b}`), because the name of
+/// a job could otherwise forge lines. Under `compatibility: flink` they are not escaped, and the
+/// text is Flink's byte for byte. As in Flink, nothing else is escaped.
+///
+/// Two orders depend on the Java runtime and may differ. One is that of more than seven attributes
+/// whose hashes collide. The other is that of a span whose only attributes are variables, since the
+/// size of its map differs between Java versions.
 pub fn flink_span_text(span: &ReportedSpan) -> String {
     let mut text = "Reported span: ".to_owned();
     write_span(&mut text, span.root());
     made_safe(text, span.context().compatibility)
 }
 
-/// An event in the form that [`flink_span_text`] gives a span: `Reported event: SimpleEvent{scope=…, attributes={…}}`.
+/// Returns the text for an event in the form of [`flink_span_text`].
 ///
-/// This is no text of Flink's: its event class has none, so its reporter logs `SimpleEvent@` and a number, which says
-/// nothing.
+/// It is `Reported event: SimpleEvent{scope=…, attributes={…}}`. Flink does not log this text. Its
+/// event class has no text of its own, so its reporter logs only `SimpleEvent@` and a number.
 pub fn flink_event_text(event: &ReportedEvent) -> String {
     let mut text = "Reported event: ".to_owned();
     write_event(&mut text, event);
@@ -78,7 +84,7 @@ fn write_attributes(text: &mut String, mut attributes: Vec<(&str, ValueRef<'_>)>
     *text += "}";
 }
 
-/// Java iterates a `HashMap` by bucket, inside a bucket by insertion.
+/// Sorts as Java iterates a `HashMap`, which is by bucket and then by order of insertion.
 fn sort_like_hash_map<V>(entries: &mut [(&str, V)]) {
     let mut buckets = 16;
     while entries.len() > buckets / 4 * 3 {
@@ -87,13 +93,15 @@ fn sort_like_hash_map<V>(entries: &mut [(&str, V)]) {
     entries.sort_by_cached_key(|(key, _)| spread_hash(key) as usize & (buckets - 1));
 }
 
-/// `String.hashCode`, with its upper half mixed into the lower as `HashMap` does.
+/// Returns `String.hashCode` with its upper half mixed into the lower, as `HashMap` does.
 fn spread_hash(text: &str) -> u32 {
     let hash = text.encode_utf16().fold(0u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
     hash ^ (hash >> 16)
 }
 
-/// A double as Java's `Double.toString` since version 19: the fewest digits that read back as it, but at least two.
+/// Formats a double as Java's `Double.toString` since version 19.
+///
+/// The text has the fewest digits that parse back to the number, but at least two.
 fn java_double(number: f64) -> String {
     match number.abs() {
         0.0 | 1e-3..1e7 => format!("{number:?}"),
@@ -120,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn doubles_are_written_as_in_java() {
+    fn doubles_have_java_text() {
         let cases = [
             (0.0, "0.0"),
             (-0.0, "-0.0"),
@@ -147,16 +155,17 @@ mod tests {
     }
 
     #[test]
-    fn strings_hash_as_in_java() {
-        // "polygenelubricants".hashCode() is Integer.MIN_VALUE; the crab is two UTF-16 units.
+    fn strings_have_java_hash() {
+        // "polygenelubricants".hashCode() is Integer.MIN_VALUE. The crab is two UTF-16 units.
         for (text, hash) in [("", 0), ("a", 97), ("polygenelubricants", 0x8000_0000), ("🦀", 0xd83e * 31 + 0xdd80)] {
             assert_eq!(spread_hash(text), hash ^ (hash >> 16), "{text}");
         }
     }
 
     #[test]
-    fn a_map_doubles_with_its_thirteenth_entry() {
-        // Java hashes "p" to 112: bucket 0 of 16, but 16 of 32; "a" to "l" lie in buckets 1 to 12 of either.
+    fn map_doubles_with_its_thirteenth_entry() {
+        // Java hashes "p" to 112, which is bucket 0 of 16 but 16 of 32. The keys "a" to "l" are in
+        // the buckets 1 to 12 of both.
         for (keys, sorted) in
             [("pabcdefghijk", "pabcdefghijk"), ("pabcdefghijkl", "abcdefghijklp"), ("qa", "qa"), ("aq", "aq")]
         {

@@ -1,4 +1,75 @@
-#![doc = include_str!("../README.md")]
+//! Reporters that log Flink spans and events as `tracing` events.
+//!
+//! [`register`] registers both reporters under the names of Flink's own factories, so Flink's
+//! configuration selects them:
+//!
+//! ```yaml
+//! traces.reporters: log
+//! traces.reporter.log.factory.class: org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory
+//! events.reporters: log
+//! events.reporter.log.factory.class: org.apache.flink.events.slf4j.Slf4jEventReporterFactory
+//! ```
+//!
+//! The `tracing` subscriber of the program decides where the lines go. The targets are the names of
+//! Flink's loggers, [`TRACE_TARGET`] and [`EVENT_TARGET`].
+//!
+//! # Formats
+//!
+//! The option `format` selects the form of a record:
+//!
+//! - `fields` (the default) logs one `tracing` event for each span, with children after their
+//!   parent. Its fields are `name`, `scope`, `start`, `end`, `duration_ms`, `trace_id`, `span_id`,
+//!   `parent_span_id`, `links`, `failure` and `attributes`. The fields of an event are `name`,
+//!   `scope`, `ts`, `severity`, `body` and `attributes`.
+//! - `flink` logs Flink's message, with the whole tree on one line:
+//!   `Reported span: SimpleSpan{scope=…, children=[…]}` or
+//!   `Reported event: SimpleEvent{scope=…, attributes={…}}`.
+//!
+//! The level is `INFO`. A failed span is logged as `ERROR`, and an event at the level of its
+//! severity. Under `compatibility: flink` every record is `INFO`, as in Flink.
+//!
+//! # Differences from Flink
+//!
+//! A record is always one line. Control characters and marks that reorder text are escaped, so the
+//! name of a job cannot forge a log line or color a terminal.
+//!
+//! - The format `flink` escapes these characters, too. Under `compatibility: flink` it does not,
+//!   and the text is Flink's byte for byte.
+//! - Flink's reporter logs only `org.apache.flink.events.SimpleEvent@` and a number for an event.
+//!   Here the content is logged.
+//!
+//! # Text without a subscriber
+//!
+//! [`flink_span_text`] and [`flink_event_text`] return Flink's text. [`span_line`] and
+//! [`event_line`] return short lines for people:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use flink_traces_api::{Event, ReportContext, ReportedEvent, SystemClock};
+//! use flink_traces_log::{event_line, flink_event_text};
+//!
+//! let event = Event::builder("com.example.Compactor", "CompactionSkipped")
+//!     .observed_ts_millis(1_795_230_918_389)
+//!     .severity("WARN")
+//!     .attribute("reason", "nothing to do")
+//!     .build(&SystemClock);
+//! let context = Arc::new(ReportContext::default());
+//! let event = ReportedEvent::new(Arc::new(event), 1_795_230_918_394, context);
+//! assert!(event_line(&event).starts_with("2026-11-21T03:15:18.389Z  CompactionSkipped "));
+//! assert_eq!(
+//!     flink_event_text(&event),
+//!     "Reported event: SimpleEvent{scope=com.example.Compactor, name=CompactionSkipped, \
+//!      observedTsMillis=1795230918389, severity=WARN, body=, attributes={reason=nothing to do}}"
+//! );
+//! ```
+//!
+//! # Errors
+//!
+//! A factory fails if `format` is invalid. A report never fails, because a reporter cannot know
+//! what the subscriber does with an event.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod escape;
 mod flink_text;
@@ -14,13 +85,13 @@ use tracing::Level;
 pub use flink_text::{flink_event_text, flink_span_text};
 pub use line::{event_line, span_line};
 
-/// The `factory.class` of the trace reporter, Flink's.
+/// The `factory.class` of the trace reporter, which is Flink's.
 pub const TRACE_FACTORY: &str = "org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory";
-/// The `factory.class` of the event reporter, Flink's.
+/// The `factory.class` of the event reporter, which is Flink's.
 pub const EVENT_FACTORY: &str = "org.apache.flink.events.slf4j.Slf4jEventReporterFactory";
-/// The `tracing` target of all spans, the name of Flink's logger.
+/// The `tracing` target of all spans, which is the name of Flink's logger.
 pub const TRACE_TARGET: &str = "org.apache.flink.traces.slf4j.Slf4jTraceReporter";
-/// The `tracing` target of all events, the name of Flink's logger.
+/// The `tracing` target of all events, which is the name of Flink's logger.
 pub const EVENT_TARGET: &str = "org.apache.flink.events.slf4j.Slf4jEventReporter";
 
 const FORMAT: ConfigOption<Format> = ConfigOption::parsed(
@@ -82,7 +153,7 @@ impl EventReporterFactory for LogReporterFactory {
     }
 }
 
-/// `tracing` takes targets, levels and field names as constants only; this picks the level at run time.
+/// Logs at a level that is known only at run time. `tracing` itself needs constants.
 macro_rules! log {
     ($level:expr, $target:expr, $($event:tt)+) => {
         match $level {
@@ -95,8 +166,9 @@ macro_rules! log {
     };
 }
 
-/// Reports to whatever `tracing` subscriber is active on the calling thread. It cannot know what that does with an event,
-/// so it never fails.
+/// A reporter for the `tracing` subscriber of the calling thread.
+///
+/// It cannot know what the subscriber does with an event, so it never fails.
 struct LogReporter {
     format: Format,
 }
@@ -135,7 +207,7 @@ impl EventReporter for LogReporter {
     }
 }
 
-/// Logs a span, then its children.
+/// Logs a span and then its children.
 fn log_fields(span: SpanRef<'_>) {
     log!(
         span_level(span),
@@ -156,13 +228,13 @@ fn log_fields(span: SpanRef<'_>) {
     span.children().for_each(log_fields);
 }
 
-/// The root spans that it follows from, as `trace_id:span_id`.
+/// Returns the linked root spans as `trace_id:span_id`.
 fn links(span: SpanRef<'_>) -> Option<String> {
     let links: Vec<_> = span.links().map(|(trace_id, span_id)| format!("{trace_id}:{span_id}")).collect();
     (!links.is_empty()).then(|| links.join(" "))
 }
 
-/// Flink logs all spans alike; a failure is shown under `compatibility: standard` only.
+/// Returns the level of a span. Only `compatibility: standard` shows failures.
 fn span_level(span: SpanRef<'_>) -> Level {
     match span.failure() {
         Some(_) => Level::ERROR,
@@ -182,3 +254,7 @@ fn event_level(event: &ReportedEvent) -> Level {
         _ => Level::INFO,
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

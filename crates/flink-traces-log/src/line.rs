@@ -1,4 +1,4 @@
-//! One line of text for people.
+//! Single lines of text for people.
 
 use flink_traces_api::{ReportedEvent, SpanRef, ValueRef, strip_angle_brackets};
 
@@ -6,18 +6,20 @@ use crate::escape::{escaped, quoted};
 
 type Attribute<'a> = (&'a str, ValueRef<'a>);
 
-/// A span, without its children, as one line for people:
-/// `2026-11-21T03:15:21.331Z  Checkpoint  23 ms  orders  checkpointId=4 fullSize=426B checkpointStatus=COMPLETED (+4 child spans)`.
+/// Returns a span without its children as one line for people.
 ///
-/// Columns are padded, nothing is coloured, and whatever is unsafe to print is escaped. Variables and the many `max…`, `sum…`
-/// and `perTask…` attributes are left out.
+/// An example is `2026-11-21T03:15:21.331Z  Checkpoint  23 ms  orders  checkpointId=4
+/// fullSize=426B`.
+///
+/// Columns are padded, nothing is colored, and characters that are unsafe to print are escaped.
+/// Variables and the many `max…`, `sum…` and `perTask…` attributes are left out.
 pub fn span_line(span: SpanRef<'_>) -> String {
     let duration = duration_millis(span).map_or_else(|| "-".to_owned(), readable_duration);
     let mut details = match span.failure() {
         Some(failure) => format!(" failure={}", quoted(&failure.message)),
         None => String::new(),
     };
-    details += &telling(span.attributes());
+    details += &summary(span.attributes());
     match descendants(span) {
         0 => {}
         1 => details += " (+1 child span)",
@@ -26,24 +28,27 @@ pub fn span_line(span: SpanRef<'_>) -> String {
     line(span.start_ts_millis(), span.name(), &duration, job(span.attributes()), &details)
 }
 
-/// An event as one line for people, in the columns of [`span_line`], its severity in place of the duration:
+/// Returns an event as one line for people.
+///
+/// The columns are those of [`span_line`], with the severity instead of the duration. An example is
 /// `2026-11-21T03:15:18.389Z  JobStatusChangeEvent  INFO  orders  newJobStatus=RUNNING`.
 pub fn event_line(event: &ReportedEvent) -> String {
     let mut details = match event.body() {
         "" => String::new(),
         body => format!(" body={}", quoted(body)),
     };
-    details += &telling(event.attributes());
+    details += &summary(event.attributes());
     line(event.ts_millis(), event.name(), event.severity(), job(event.attributes()), &details)
 }
 
-/// All attributes as `key=value key=value`, angle brackets stripped.
+/// Returns all attributes as `key=value key=value`, without angle brackets.
 pub(crate) fn pairs<'a>(attributes: impl Iterator<Item = Attribute<'a>>) -> String {
     let pairs = attributes.map(|(key, value)| pair(strip_angle_brackets(key), value));
     pairs.collect::<Vec<_>>().join(" ")
 }
 
-/// Milliseconds since the epoch as RFC 3339 in UTC; as they are where they are no moment, such as −1.
+/// Formats milliseconds since the epoch as RFC 3339 in UTC. Other numbers, such as −1, stay
+/// numbers.
 pub(crate) fn moment(millis: i64) -> String {
     match jiff::Timestamp::from_millisecond(millis) {
         Ok(moment) if millis >= 0 => format!("{moment:.3}"),
@@ -51,7 +56,7 @@ pub(crate) fn moment(millis: i64) -> String {
     }
 }
 
-/// How long the span took; `None` where Flink leaves the end unset.
+/// Returns the duration of the span, or `None` if Flink leaves the end unset.
 pub(crate) fn duration_millis(span: SpanRef<'_>) -> Option<i64> {
     span.end_ts_millis().checked_sub(span.start_ts_millis()).filter(|millis| *millis >= 0)
 }
@@ -62,7 +67,7 @@ fn line(ts_millis: i64, name: &str, duration_or_severity: &str, job: &str, detai
     line.trim_end().to_owned()
 }
 
-/// The job's name, or else its id.
+/// Returns the name of the job, or else its id.
 fn job<'a>(attributes: impl Iterator<Item = Attribute<'a>>) -> &'a str {
     let mut job = "-";
     for attribute in attributes {
@@ -75,10 +80,10 @@ fn job<'a>(attributes: impl Iterator<Item = Attribute<'a>>) -> &'a str {
     job
 }
 
-/// The attributes that are worth a look at a glance, each after a blank.
-fn telling<'a>(attributes: impl Iterator<Item = Attribute<'a>>) -> String {
+/// Returns the attributes that are worth showing in a summary, each after a blank.
+fn summary<'a>(attributes: impl Iterator<Item = Attribute<'a>>) -> String {
     let mut text = String::new();
-    for (key, value) in attributes.filter(|(key, value)| is_telling(key, *value)) {
+    for (key, value) in attributes.filter(|(key, value)| is_notable(key, *value)) {
         text += " ";
         match value {
             ValueRef::Long(bytes @ 0..) if is_size(key) => text += &format!("{}={}", quoted(key), readable_size(bytes)),
@@ -88,8 +93,8 @@ fn telling<'a>(attributes: impl Iterator<Item = Attribute<'a>>) -> String {
     text
 }
 
-/// Whether an attribute is neither a variable nor a statistic nor an unset size.
-fn is_telling(key: &str, value: ValueRef<'_>) -> bool {
+/// Returns `true` for an attribute that is not a variable, a statistic or an unset size.
+fn is_notable(key: &str, value: ValueRef<'_>) -> bool {
     let is_unset = is_size(key) && value == ValueRef::Long(-1);
     let is_statistic = ["max", "sum", "perTask"]
         .iter()

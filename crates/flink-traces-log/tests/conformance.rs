@@ -1,4 +1,4 @@
-//! The reporter keeps what every reporter has to keep, as far as it reads in the lines of a plain subscriber.
+//! The conformance suite, on the lines that a plain subscriber prints.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -14,7 +14,8 @@ thread_local! {
     static CAPTURED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Keeps what is logged on its thread; each rule of the suite has its own.
+/// A writer that captures the log of its thread. Each rule of the suite runs on a thread of its
+/// own.
 struct Capture;
 
 impl Write for Capture {
@@ -44,7 +45,7 @@ impl Destination for Lines {
     }
 }
 
-/// `LEVEL target: Reported span key=value … attributes=key=value …`
+/// Reads `LEVEL target: Reported span key=value … attributes=key=value …`.
 fn line(line: &str) -> Received {
     let (_, rest) = line.split_once(": Reported ").unwrap();
     let (_, rest) = rest.split_once(' ').unwrap();
@@ -67,7 +68,8 @@ fn line(line: &str) -> Received {
     }
 }
 
-/// `key=value key="quoted value"`; of a key that is there twice, such as `host` and the variable `<host>`, the last counts.
+/// Reads `key=value key="quoted value"`. If a key is repeated, such as `host` and `<host>`, the
+/// last wins.
 fn pairs(mut text: &str) -> BTreeMap<String, String> {
     let mut pairs = BTreeMap::new();
     while !text.is_empty() {
@@ -80,7 +82,7 @@ fn pairs(mut text: &str) -> BTreeMap<String, String> {
     pairs
 }
 
-/// Takes a word, or what stands in quotes, from the beginning.
+/// Takes a word or a quoted text from the beginning.
 fn word(text: &mut &str) -> String {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([' ', '=']).unwrap_or(text.len());
@@ -112,7 +114,7 @@ fn word(text: &mut &str) -> String {
 }
 
 #[test]
-fn the_reporters_conform() {
+fn reporters_conform() {
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| Capture);
     subscriber.with_ansi(false).without_time().init();
     let mut registry = Registry::new();

@@ -1,4 +1,4 @@
-//! What reaches a subscriber, and the text lines.
+//! The log events of the reporters, and the lines of text.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -70,7 +70,7 @@ thread_local! {
     static CAPTURED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Keeps what is logged on its thread, where each test has its own.
+/// A writer that captures the log of its thread. Each test runs on a thread of its own.
 struct Capture;
 
 impl Write for Capture {
@@ -83,11 +83,13 @@ impl Write for Capture {
     }
 }
 
-/// What a plain subscriber prints while reporters of that configuration get one span and one event. The blank that aligns
-/// levels is left out.
+/// Returns what a plain subscriber prints while configured reporters get one span and one event.
+///
+/// The blank that aligns levels is removed.
 fn logged(options: &[(&str, &str)], span: &ReportedSpan, event: &ReportedEvent) -> String {
     static SUBSCRIBER: Once = Once::new();
-    // One for all tests: with one for each, `tracing` may switch events off that another thread has just switched on.
+    // All tests share one, because with one for each test `tracing` may disable events that another
+    // thread has just enabled.
     SUBSCRIBER.call_once(|| {
         let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| Capture);
         subscriber.with_ansi(false).without_time().init();
@@ -103,7 +105,7 @@ fn logged(options: &[(&str, &str)], span: &ReportedSpan, event: &ReportedEvent) 
     text.split_inclusive('\n').map(|line| line.strip_prefix(' ').unwrap_or(line)).collect()
 }
 
-/// Reads Flink's text back into the span that it shows.
+/// A parser of Flink's text, which returns the span that it shows.
 struct FlinkSpanParser<'a>(&'a str);
 
 impl<'a> FlinkSpanParser<'a> {
@@ -141,7 +143,8 @@ impl<'a> FlinkSpanParser<'a> {
     }
 }
 
-/// When Flink sets an attribute, as far as it shows: in the order of keys that share a bucket.
+/// Returns the position at which Flink sets an attribute, as far as the order within a bucket shows
+/// it.
 fn set_by_flink(key: &str) -> usize {
     const ORDER: [&str; 17] = [
         "Mailbox",
@@ -166,7 +169,7 @@ fn set_by_flink(key: &str) -> usize {
 }
 
 #[test]
-fn flinks_own_lines_are_reproduced() {
+fn recorded_flink_lines_are_reproduced() {
     let lines = include_str!("data/flink-2.3.0-spans.txt");
     for line in lines.lines() {
         let span = FlinkSpanParser(line.strip_prefix("Reported span: ").unwrap()).span();
@@ -185,7 +188,7 @@ fn flinks_own_lines_are_reproduced() {
 }
 
 #[test]
-fn the_format_fields_logs_each_span_and_event_with_its_level() {
+fn fields_format_logs_records_with_their_level() {
     let check = |compatibility, expected: Expect| {
         let context = context("orders 2", compatibility);
         let span = reported_span(failed_checkpoint(), context.clone());
@@ -214,7 +217,7 @@ fn the_format_fields_logs_each_span_and_event_with_its_level() {
 }
 
 #[test]
-fn the_format_flink_logs_flinks_text() {
+fn flink_format_logs_flink_text() {
     let check = |compatibility, expected: Expect| {
         let context = context("evil\n\u{1b}[31m", compatibility);
         let span = reported_span(failed_checkpoint(), context.clone());
@@ -242,7 +245,7 @@ fn the_format_flink_logs_flinks_text() {
 }
 
 #[test]
-fn every_kind_of_attribute_has_its_text() {
+fn every_kind_of_attribute_has_a_text() {
     let attributes = |event: EventBuilder| {
         event
             .attribute("text", "a b")
@@ -257,7 +260,7 @@ fn every_kind_of_attribute_has_its_text() {
 }
 
 #[test]
-fn lines_for_people() {
+fn summary_lines() {
     let check = |span: SpanBuilder, compatibility, expected: Expect| {
         expected.assert_eq(&span_line(reported_span(span, context("orders", compatibility)).root()));
     };
@@ -307,7 +310,7 @@ fn lines_for_people() {
 }
 
 #[test]
-fn no_text_makes_one_record_look_like_several() {
+fn hostile_text_stays_on_one_line() {
     for hostile in ["\nINFO forged", "\r\n", "\u{1b}[2J", "\0", "\u{85}", "\u{2028}", "\u{202e}gpj.exe"] {
         let context = context(hostile, Compatibility::Standard);
         let text = || hostile.to_owned();
@@ -330,7 +333,7 @@ fn no_text_makes_one_record_look_like_several() {
 }
 
 #[test]
-fn a_name_of_a_megabyte_stays_whole() {
+fn megabyte_name_is_logged_whole() {
     let name = "x".repeat(1 << 20);
     let span = reported_span(Span::builder("s", name.clone()).start_ts_millis(0), Arc::default());
     for line in [flink_span_text(&span), span_line(span.root())] {
@@ -339,7 +342,7 @@ fn a_name_of_a_megabyte_stays_whole() {
 }
 
 #[test]
-fn a_wrong_format_is_refused_with_its_place() {
+fn invalid_format_is_refused_with_location() {
     let mut registry = Registry::new();
     register(&mut registry).unwrap();
     let config = ReporterConfig::from_pairs("log", [("format", "json")]);
