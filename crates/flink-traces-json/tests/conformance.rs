@@ -58,7 +58,7 @@ impl Destination for Files {
             Behavior::Take => fs::rename(away, there).is_ok(),
             // Some platforms cannot move directories with open files.
             Behavior::BeAway => fs::rename(there, away).is_ok(),
-            Behavior::Refuse => false,
+            _ => false,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Spans and events become the SDK's.
+//! The conversion of spans and events to the types of the SDK.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,12 +12,12 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-/// How many names of events are kept for as long as the program runs; further ones go without.
+/// The maximum number of event names that are kept until the program ends. Others are left out.
 const MAX_EVENT_NAMES: usize = 64;
-/// The longest of them, in bytes.
+/// The maximum length of such a name in bytes.
 const MAX_EVENT_NAME: usize = 256;
 
-/// The severities of OpenTelemetry, by their numbers from 1.
+/// OpenTelemetry's severities, by their numbers from 1.
 const SEVERITIES: [Severity; 24] = [
     Severity::Trace,
     Severity::Trace2,
@@ -45,13 +45,13 @@ const SEVERITIES: [Severity; 24] = [
     Severity::Fatal4,
 ];
 
-/// The resource of those attributes and no others.
+/// Returns the resource with exactly those attributes.
 pub(crate) fn resource(attributes: &[(String, String)]) -> Resource {
     let attributes = attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
     Resource::builder_empty().with_attributes(attributes).build()
 }
 
-/// The spans of the trees, each before its parts.
+/// Returns the spans of all trees, with parents before their children.
 pub(crate) fn spans(trees: &[ReportedSpan]) -> Vec<SpanData> {
     let spans = |tree: &ReportedSpan| {
         let compatibility = tree.context().compatibility;
@@ -95,9 +95,9 @@ fn span_context(trace_id: api::TraceId, span_id: api::SpanId) -> SpanContext {
     SpanContext::new(trace_id, span_id, TraceFlags::default(), false, TraceState::NONE)
 }
 
-/// Makes the SDK's log records, which want some texts for ever.
+/// A converter of events to the SDK's log records, which need some texts with a static lifetime.
 pub(crate) struct LogRecords {
-    /// Nobody else can make an empty record.
+    /// The only source of empty records that the SDK offers.
     logger: SdkLogger,
     names: BTreeSet<&'static str>,
 }
@@ -107,7 +107,7 @@ impl LogRecords {
         Self { logger, names: BTreeSet::new() }
     }
 
-    /// The event as a log record of a scope.
+    /// Returns the event as a log record and its scope.
     pub(crate) fn record(&mut self, event: &ReportedEvent) -> (SdkLogRecord, InstrumentationScope) {
         let (happened, observed) = event_times(event);
         let mut record = self.logger.create_log_record();
@@ -116,12 +116,12 @@ impl LogRecords {
         }
         record.set_observed_timestamp(time(observed));
         let number = usize::from(severity_number(event.severity()));
-        if let Some(severity) = number.checked_sub(1).and_then(|place| SEVERITIES.get(place)) {
+        if let Some(severity) = number.checked_sub(1).and_then(|index| SEVERITIES.get(index)) {
             record.set_severity_number(*severity);
             record.set_severity_text(severity.name());
         }
         if event.context().compatibility == Compatibility::Standard
-            && let Some(name) = self.kept(event.name())
+            && let Some(name) = self.leaked(event.name())
         {
             record.set_event_name(name);
         }
@@ -132,18 +132,19 @@ impl LogRecords {
         (record, scope(event_scope(event.scope())))
     }
 
-    /// The name, for as long as the program runs: that is how the SDK wants it. There are few names of events; whoever makes up many
-    /// must not fill the memory.
-    fn kept(&mut self, name: &str) -> Option<&'static str> {
+    /// Returns the name with a static lifetime, which the SDK needs, by leaking its memory.
+    ///
+    /// Events have few names. Limits keep a program with many from filling the memory.
+    fn leaked(&mut self, name: &str) -> Option<&'static str> {
         if let Some(known) = self.names.get(name) {
             return Some(known);
         }
         if self.names.len() >= MAX_EVENT_NAMES || name.len() > MAX_EVENT_NAME {
             return None;
         }
-        let kept: &'static str = name.to_owned().leak();
-        self.names.insert(kept);
-        Some(kept)
+        let leaked: &'static str = name.to_owned().leak();
+        self.names.insert(leaked);
+        Some(leaked)
     }
 }
 
@@ -188,12 +189,12 @@ mod tests {
     }
 
     #[test]
-    fn the_names_that_are_kept_are_bounded() {
+    fn leaked_event_names_are_bounded() {
         let mut records = LogRecords::new(SdkLoggerProvider::builder().build().logger(""));
-        assert_eq!(records.kept(&"n".repeat(MAX_EVENT_NAME + 1)), None);
+        assert_eq!(records.leaked(&"n".repeat(MAX_EVENT_NAME + 1)), None);
         for number in 0..MAX_EVENT_NAMES {
-            assert_eq!(records.kept(&number.to_string()), Some(number.to_string().as_str()));
+            assert_eq!(records.leaked(&number.to_string()), Some(number.to_string().as_str()));
         }
-        assert_eq!((records.kept("0"), records.kept("one more")), (Some("0"), None));
+        assert_eq!((records.leaked("0"), records.leaked("one more")), (Some("0"), None));
     }
 }

@@ -1,4 +1,4 @@
-//! Reporters around exporters.
+//! Reporters that wrap an exporter.
 
 use std::future::Future;
 use std::pin::pin;
@@ -18,14 +18,39 @@ use tokio::time::timeout;
 
 use crate::convert::{self, LogRecords};
 
-/// How many spans or log records an exporter is given at once: what the SDK's own batch processors give it by default.
-const BATCH: usize = 512;
-/// How long it takes at the most to notice that the time is over.
-const ATTENTION: Duration = Duration::from_millis(100);
-/// How long a shutdown may take that nobody limits.
-const SHUTDOWN: Duration = Duration::from_secs(5);
+/// The number of records that an exporter gets at once, which is the default of the SDK's
+/// processors.
+const BATCH_SIZE: usize = 512;
+/// The maximum time until a deadline that is set meanwhile is noticed.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// The maximum duration of a shutdown without a deadline.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes trace reporters of an `opentelemetry_sdk` span exporter.
+/// A factory of trace reporters that wrap an `opentelemetry_sdk` span exporter.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_api::{Registry, ReporterConfig};
+/// use flink_traces_opentelemetry::SpanExporterFactory;
+/// use opentelemetry_sdk::error::OTelSdkResult;
+/// use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+///
+/// #[derive(Debug)]
+/// struct Names;
+///
+/// impl SpanExporter for Names {
+///     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+///         batch.iter().for_each(|span| println!("{}", span.name));
+///         Ok(())
+///     }
+/// }
+///
+/// let mut registry = Registry::new();
+/// let factory = SpanExporterFactory::new(&[], |_: &ReporterConfig| Ok(Names));
+/// registry.register_trace("names", factory)?;
+/// # Ok::<(), flink_traces_api::AlreadyRegistered>(())
+/// ```
 pub struct SpanExporterFactory<F> {
     create: F,
     options: &'static [OptionDoc],
@@ -36,9 +61,11 @@ where
     F: Fn(&ReporterConfig) -> Result<E, ConfigError> + Send + Sync,
     E: SpanExporter + 'static,
 {
-    /// `create` makes the exporter that a configuration describes, reading `options` beside the resource's
-    /// ([`otel::resource`]). It is called on the thread of the reporter, inside of a Tokio runtime that lives as long as the
-    /// exporter.
+    /// Creates a factory that wraps the exporters of `create`.
+    ///
+    /// `create` returns the exporter that a configuration describes. It reads `options`, and the
+    /// resource is added ([`otel::resource`]). It is called on the thread of the reporter, inside a
+    /// Tokio runtime that lives as long as the exporter.
     pub fn new(options: &'static [OptionDoc], create: F) -> Self {
         Self { create, options }
     }
@@ -51,12 +78,12 @@ where
 {
     fn create_trace_reporter(&self, config: &ReporterConfig) -> Result<Box<dyn TraceReporter>, ConfigError> {
         let resource = convert::resource(&otel::resource(config, Signal::Traces)?);
-        let held = Held::create(|| {
+        let handle = ExporterHandle::create(|| {
             let mut exporter = (self.create)(config)?;
             exporter.set_resource(&resource);
             Ok(exporter)
         });
-        Ok(Box::new(SpanExporterReporter(held?)))
+        Ok(Box::new(SpanExporterReporter(handle?)))
     }
 
     fn options(&self) -> &'static [OptionDoc] {
@@ -64,7 +91,7 @@ where
     }
 }
 
-/// Makes event reporters of an `opentelemetry_sdk` log exporter.
+/// A factory of event reporters that wrap an `opentelemetry_sdk` log exporter.
 pub struct LogExporterFactory<F> {
     create: F,
     options: &'static [OptionDoc],
@@ -75,7 +102,7 @@ where
     F: Fn(&ReporterConfig) -> Result<E, ConfigError> + Send + Sync,
     E: LogExporter + 'static,
 {
-    /// As [`SpanExporterFactory::new`].
+    /// Creates a factory as [`SpanExporterFactory::new`] does.
     pub fn new(options: &'static [OptionDoc], create: F) -> Self {
         Self { create, options }
     }
@@ -88,13 +115,13 @@ where
 {
     fn create_event_reporter(&self, config: &ReporterConfig) -> Result<Box<dyn EventReporter>, ConfigError> {
         let resource = convert::resource(&otel::resource(config, Signal::Events)?);
-        let held = Held::create(|| {
+        let handle = ExporterHandle::create(|| {
             let mut exporter = (self.create)(config)?;
             exporter.set_resource(&resource);
             Ok(exporter)
         });
         let records = LogRecords::new(SdkLoggerProvider::builder().build().logger(""));
-        Ok(Box::new(LogExporterReporter { held: held?, records }))
+        Ok(Box::new(LogExporterReporter { handle: handle?, records }))
     }
 
     fn options(&self) -> &'static [OptionDoc] {
@@ -102,14 +129,14 @@ where
     }
 }
 
-/// An exporter in the runtime that it was made in.
-struct Held<E> {
-    /// Gone only while this is dropped.
+/// An exporter and the runtime in which it was created.
+struct ExporterHandle<E> {
+    /// The exporter, which is `None` only while this is dropped.
     exporter: Option<E>,
     runtime: Runtime,
 }
 
-impl<E> Held<E> {
+impl<E> ExporterHandle<E> {
     fn create(create: impl FnOnce() -> Result<E, ConfigError>) -> Result<Self, ConfigError> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| ConfigError::Setup(error.into()))?;
@@ -123,14 +150,14 @@ impl<E> Held<E> {
         shutdown: impl FnOnce(&E, Duration) -> OTelSdkResult,
     ) -> Result<(), ReportError> {
         let Some(exporter) = &self.exporter else { return Ok(()) };
-        let time = deadline.remaining().unwrap_or(SHUTDOWN);
+        let time = deadline.remaining().unwrap_or(SHUTDOWN_TIMEOUT);
         within(&self.runtime, || shutdown(exporter, time)).map_err(|error| ReportError::from_dropped(0, false, error))
     }
 }
 
-impl<E> Drop for Held<E> {
+impl<E> Drop for ExporterHandle<E> {
     fn drop(&mut self) {
-        // What it does when it is dropped may need the runtime too.
+        // The exporter may need the runtime while it is dropped.
         within(&self.runtime, || drop(self.exporter.take()));
     }
 }
@@ -140,13 +167,13 @@ fn within<T>(runtime: &Runtime, act: impl FnOnce() -> T) -> T {
     act()
 }
 
-struct SpanExporterReporter<E>(Held<E>);
+struct SpanExporterReporter<E>(ExporterHandle<E>);
 
 impl<E: SpanExporter> TraceReporter for SpanExporterReporter<E> {
     fn report(&mut self, trees: &[ReportedSpan], deadline: &Deadline) -> Result<(), ReportError> {
         let spans = convert::spans(trees);
-        let Held { exporter: Some(exporter), runtime } = &self.0 else { return Ok(()) };
-        let batches = spans.chunks(BATCH).map(|batch| (batch.len(), move || exporter.export(batch.to_vec())));
+        let ExporterHandle { exporter: Some(exporter), runtime } = &self.0 else { return Ok(()) };
+        let batches = spans.chunks(BATCH_SIZE).map(|batch| (batch.len(), move || exporter.export(batch.to_vec())));
         deliver(runtime, deadline, batches)
     }
 
@@ -156,7 +183,7 @@ impl<E: SpanExporter> TraceReporter for SpanExporterReporter<E> {
 }
 
 struct LogExporterReporter<E> {
-    held: Held<E>,
+    handle: ExporterHandle<E>,
     records: LogRecords,
 }
 
@@ -165,17 +192,18 @@ impl<E: LogExporter> EventReporter for LogExporterReporter<E> {
         let records: Vec<_> = events.iter().map(|event| self.records.record(event)).collect();
         let borrowed: Vec<(&SdkLogRecord, &InstrumentationScope)> =
             records.iter().map(|(record, scope)| (record, scope)).collect();
-        let Held { exporter: Some(exporter), runtime } = &self.held else { return Ok(()) };
-        let batches = borrowed.chunks(BATCH).map(|batch| (batch.len(), move || exporter.export(LogBatch::new(batch))));
+        let ExporterHandle { exporter: Some(exporter), runtime } = &self.handle else { return Ok(()) };
+        let batches =
+            borrowed.chunks(BATCH_SIZE).map(|batch| (batch.len(), move || exporter.export(LogBatch::new(batch))));
         deliver(runtime, deadline, batches)
     }
 
     fn close(self: Box<Self>, deadline: &Deadline) -> Result<(), ReportError> {
-        self.held.close(deadline, E::shutdown_with_timeout)
+        self.handle.close(deadline, E::shutdown_with_timeout)
     }
 }
 
-/// Exports batch by batch, the next also if one failed, until the time is over; counts what was not.
+/// Exports all batches until the deadline, even if one fails, and counts the records that fail.
 fn deliver<F: Future<Output = OTelSdkResult>>(
     runtime: &Runtime,
     deadline: &Deadline,
@@ -187,7 +215,7 @@ fn deliver<F: Future<Output = OTelSdkResult>>(
             Err(ReportError::from_dropped(count, true, "no time is left"))
         } else {
             // Exporters do not say whether a retry could succeed.
-            let exported = runtime.block_on(in_time(export(), deadline));
+            let exported = runtime.block_on(before_deadline(export(), deadline));
             exported.map_err(|error| ReportError::from_dropped(count, true, error))
         };
         result = match (result, exported) {
@@ -199,11 +227,11 @@ fn deliver<F: Future<Output = OTelSdkResult>>(
     result
 }
 
-/// Waits for an export, but not beyond the deadline, which may be set meanwhile.
-async fn in_time(export: impl Future<Output = OTelSdkResult>, deadline: &Deadline) -> OTelSdkResult {
+/// Waits for an export until the deadline, which may be set meanwhile.
+async fn before_deadline(export: impl Future<Output = OTelSdkResult>, deadline: &Deadline) -> OTelSdkResult {
     let mut export = pin!(export);
     loop {
-        let wait = deadline.remaining().map_or(ATTENTION, |left| left.min(ATTENTION));
+        let wait = deadline.remaining().map_or(POLL_INTERVAL, |left| left.min(POLL_INTERVAL));
         match timeout(wait, &mut export).await {
             Ok(result) => return result,
             Err(_) if deadline.is_over() => return Err(OTelSdkError::Timeout(wait)),

@@ -1,4 +1,4 @@
-//! The ready choice keeps what every reporter has to keep, as far as exporters tell what became of a batch.
+//! The conformance suite with the exporters of `opentelemetry-otlp`.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use flink_traces_api::Registry;
@@ -6,8 +6,10 @@ use flink_traces_opentelemetry::{FACTORY, register};
 use flink_traces_testkit::OtlpCollector;
 use flink_traces_testkit::conformance::{Conformance, Destination, Received};
 
-/// It takes everything: an exporter does not tell a refusal from an accident, and may go on sending what it was given when its time was
-/// over. `exporters.rs` has what is promised there.
+/// A collector that accepts every request.
+///
+/// An exporter does not distinguish a rejection from a failure, and it may continue to send after
+/// the deadline. `exporters.rs` tests the behavior in these cases.
 struct Collector(OtlpCollector);
 
 fn pair(key: &str, value: &str) -> (String, String) {
@@ -23,7 +25,7 @@ impl Destination for Collector {
         let spans = self.0.spans().into_iter().map(Received::from);
         let logs = self.0.events().into_iter().map(|log| {
             let received = Received::from(log);
-            // The SDK has no place for severities of one's own.
+            // The SDK has no place for custom severities.
             Received { severity: received.severity.filter(|severity| !severity.is_empty()), ..received }
         });
         spans.chain(logs).collect()
@@ -35,7 +37,7 @@ impl Destination for Collector {
 }
 
 #[test]
-fn the_reporters_conform() {
+fn reporters_conform() {
     let mut registry = Registry::new();
     register(&mut registry).unwrap();
     let suite = || Conformance::new(|| Collector(OtlpCollector::start().unwrap()));

@@ -1,4 +1,4 @@
-//! Exporters of all kinds as reporters.
+//! Reporters with exporters that fail, hang and refuse to shut down.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
@@ -17,7 +17,7 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::{LogBatch, LogExporter, SdkLogRecord};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-/// What an exporter was given and what it does with it.
+/// An exporter that records its input and fails on demand.
 #[derive(Debug, Clone, Default)]
 struct Destination {
     spans: Arc<Mutex<Vec<Vec<SpanData>>>>,
@@ -26,7 +26,7 @@ struct Destination {
     closed: Arc<Mutex<bool>>,
     /// The batches that fail, counted from 0.
     failing: Vec<usize>,
-    /// Ends the time of whoever waits, and hangs.
+    /// A deadline that the exporter sets before it hangs.
     ends: Option<Deadline>,
 }
 
@@ -82,7 +82,7 @@ fn context() -> Arc<ReportContext> {
     Arc::new(context.with_job_id("4711").with_variables([("<host>", "jm")]))
 }
 
-/// A tree of that many spans: a root, and parts with a part each.
+/// Returns a tree of that many spans with a root, children and grandchildren.
 fn tree(spans: usize) -> ReportedSpan {
     let part = |number: usize| Span::builder("scope", format!("part {number}")).start_ts_millis(2).end_ts_millis(3);
     let parts = (0..(spans - 1) / 2).map(|number| part(number).child(part(number).attribute("deep", true)));
@@ -114,7 +114,7 @@ fn report_spans(destination: &Destination, trees: &[ReportedSpan], deadline: &De
 }
 
 #[test]
-fn a_tree_arrives_whole_with_parents_first() {
+fn tree_arrives_whole_with_parents_first() {
     let destination = Destination::default();
     report_spans(&destination, &[tree(2_001), tree(1)], &Deadline::unlimited()).unwrap();
     let batches = destination.spans.lock().unwrap();
@@ -136,7 +136,7 @@ fn a_tree_arrives_whole_with_parents_first() {
 }
 
 #[test]
-fn what_fails_is_counted_and_the_rest_is_tried() {
+fn failed_batches_are_counted_and_others_exported() {
     for (failing, lost) in [(vec![], 0), (vec![0], 512), (vec![1, 3], 512 + 465), (vec![0, 1, 2, 3], 2_001)] {
         let destination = Destination { failing, ..Destination::default() };
         let result = report_spans(&destination, &[tree(2_001)], &Deadline::unlimited());
@@ -148,7 +148,7 @@ fn what_fails_is_counted_and_the_rest_is_tried() {
 }
 
 #[test]
-fn an_exporter_that_hangs_ends_with_the_time() {
+fn hanging_exporter_stops_at_the_deadline() {
     let deadline = Deadline::unlimited();
     let destination = Destination { ends: Some(deadline.clone()), ..Destination::default() };
     let error = report_spans(&destination, &[tree(2_001)], &deadline).unwrap_err();
@@ -157,7 +157,7 @@ fn an_exporter_that_hangs_ends_with_the_time() {
 }
 
 #[test]
-fn an_exporter_is_shut_down_and_its_complaint_is_told() {
+fn shutdown_error_of_exporter_is_returned() {
     let destination = Destination::default();
     let made = destination.clone();
     let factory = SpanExporterFactory::new(&[], move |_| Ok(made.clone()));
@@ -167,7 +167,7 @@ fn an_exporter_is_shut_down_and_its_complaint_is_told() {
 }
 
 #[test]
-fn events_carry_what_the_sdk_has_room_for() {
+fn events_have_all_fields_of_the_sdk() {
     let destination = Destination::default();
     let made = destination.clone();
     let factory = LogExporterFactory::new(&[], move |_| Ok(made.clone()));
@@ -191,6 +191,6 @@ fn events_carry_what_the_sdk_has_room_for() {
     let (name, number, text, found) = shown(&batches[0][0]);
     assert_eq!((name, number, text), (Some("Something"), Some(15), Some("WARN3")));
     assert_eq!(found, attributes);
-    // The SDK takes no other text for it.
+    // The SDK does not accept another text here.
     assert_eq!(shown(&batches[0][1]).2, None);
 }

@@ -1,37 +1,41 @@
-//! What the collector answers.
+//! The answers of the collector.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
 
-/// What the collector does with a request.
+/// The reaction of the collector to a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Answer {
-    /// Takes all records.
+    /// Accepts all records.
     #[default]
     Accept,
-    /// Takes all records but the last `rejected` ones, and says so in a partial success.
+    /// Accepts all records but the last `rejected` ones, which a partial success reports.
     PartialSuccess {
-        /// How many it refuses.
+        /// The number of rejected records, which may be 0.
         rejected: usize,
-        /// Why; may be given without refusing any.
+        /// The reason.
         message: String,
     },
-    /// Answers with a gRPC status; nothing is taken unless it is 0. A request over HTTP gets a 500.
+    /// Answers with a gRPC status, and accepts records only if it is 0. A request over HTTP gets a
+    /// 500.
     Grpc(GrpcStatus),
-    /// Answers with this, over gRPC too, as a proxy in between would. Records are taken if the status is 2xx.
+    /// Answers with an HTTP response, and accepts records if its status is 2xx.
+    ///
+    /// A request over gRPC gets it, too, as from a proxy.
     Http(HttpAnswer),
-    /// Takes nothing and never answers.
+    /// Accepts nothing and never answers.
     Hang,
-    /// Takes nothing and closes the connection without an answer.
+    /// Accepts nothing and closes the connection without an answer.
     Close,
-    /// Takes all records and closes the connection in the middle of the answer's body.
+    /// Accepts all records and closes the connection in the middle of the body of the answer.
     CloseInAnswer,
 }
 
 impl Answer {
-    /// How many of `records` it takes.
+    /// Returns the number of accepted records out of `records`.
     pub(crate) fn takes(&self, records: usize) -> usize {
         match self {
             Self::Accept | Self::CloseInAnswer => records,
@@ -64,12 +68,12 @@ pub struct GrpcStatus {
 }
 
 impl GrpcStatus {
-    /// The status with that number, such as 14 for `UNAVAILABLE`.
+    /// Creates the status with that number, such as 14 for `UNAVAILABLE`.
     pub fn new(code: u8, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), details: Vec::new() }
     }
 
-    /// Adds a `google.rpc.RetryInfo` that asks for that delay.
+    /// Adds a `google.rpc.RetryInfo` with that delay.
     #[must_use]
     pub fn retry_delay(mut self, delay: Duration) -> Self {
         let retry_info = RetryInfo {
@@ -86,7 +90,7 @@ impl GrpcStatus {
     }
 }
 
-/// An HTTP answer.
+/// An HTTP response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpAnswer {
     pub(crate) status: u16,
@@ -95,7 +99,7 @@ pub struct HttpAnswer {
 }
 
 impl HttpAnswer {
-    /// An answer with that status, no headers and no body.
+    /// Creates a response with that status, without headers and body.
     pub fn new(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: Bytes::new() }
     }
@@ -115,7 +119,7 @@ impl HttpAnswer {
     }
 }
 
-/// `google.rpc.Status`.
+/// The message `google.rpc.Status`.
 #[derive(Clone, PartialEq, Message)]
 struct RpcStatus {
     #[prost(int32, tag = "1")]
@@ -126,7 +130,7 @@ struct RpcStatus {
     details: Vec<Any>,
 }
 
-/// `google.protobuf.Any`.
+/// The message `google.protobuf.Any`.
 #[derive(Clone, PartialEq, Message)]
 struct Any {
     #[prost(string, tag = "1")]
@@ -135,14 +139,14 @@ struct Any {
     value: Vec<u8>,
 }
 
-/// `google.rpc.RetryInfo`.
+/// The message `google.rpc.RetryInfo`.
 #[derive(Clone, PartialEq, Message)]
 struct RetryInfo {
     #[prost(message, optional, tag = "1")]
     retry_delay: Option<ProtoDuration>,
 }
 
-/// `google.protobuf.Duration`.
+/// The message `google.protobuf.Duration`.
 #[derive(Clone, PartialEq, Message)]
 struct ProtoDuration {
     #[prost(int64, tag = "1")]

@@ -1,23 +1,40 @@
-//! The collector as a test sees it.
+//! The collector.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::otlp::Records;
+use crate::state::Shared;
 use crate::{Answer, ReceivedEvent, ReceivedRequest, ReceivedSpan, server};
 
-/// An OTLP collector on the loopback interface that remembers what it received. Dropping it closes all connections.
+/// An OTLP collector on the loopback interface that records what it receives.
+///
+/// It serves gRPC and HTTP on one port, on a thread of its own. Dropping it closes all connections.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_testkit::{GrpcStatus, OtlpCollector};
+///
+/// let collector = OtlpCollector::start()?;
+/// // The first request fails, and the next one is accepted.
+/// collector.answer(GrpcStatus::new(14, "try again"));
+///
+/// let endpoint = collector.grpc_endpoint();
+/// // Point a reporter at `endpoint` and report spans.
+/// assert!(endpoint.starts_with("http://127.0.0.1:"));
+/// assert!(collector.spans().is_empty());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct OtlpCollector {
     address: SocketAddr,
     shared: Arc<Shared>,
-    /// Dropped, it ends the thread.
+    /// The channel whose end stops the thread.
     cuts: Option<mpsc::Sender<oneshot::Sender<()>>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -26,15 +43,15 @@ impl OtlpCollector {
     /// Starts a collector on a free port.
     ///
     /// # Errors
-    /// When no port or no thread can be had.
+    /// Fails if there is no free port or no thread.
     pub fn start() -> io::Result<Self> {
         Self::start_on(0)
     }
 
-    /// Starts a collector on that port, such as the one that an earlier collector had.
+    /// Starts a collector on that port, for example the port of an earlier one.
     ///
     /// # Errors
-    /// When the port is taken or no thread can be had.
+    /// Fails if the port is in use or there is no thread.
     pub fn start_on(port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         listener.set_nonblocking(true)?;
@@ -49,33 +66,38 @@ impl OtlpCollector {
         Ok(Self { address, shared, cuts: Some(cuts), thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// Returns the address at which the collector listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What `exporter.endpoint` needs for `exporter.protocol: grpc`.
+    /// Returns the value of `exporter.endpoint` for `exporter.protocol: grpc`.
     pub fn grpc_endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What `exporter.endpoint` needs for `exporter.protocol: http`: the URL without a signal's path.
+    /// Returns the value of `exporter.endpoint` for `exporter.protocol: http`, without a signal's
+    /// path.
     pub fn http_endpoint(&self) -> String {
         self.grpc_endpoint()
     }
 
-    /// Answers the next request with `answer`; called again before it came, the one after it, and so on. Requests that it cannot
-    /// understand get their 400 or 404 and use up none.
+    /// Answers the next request with `answer`.
+    ///
+    /// Several calls queue answers for several requests. Requests that the collector cannot decode
+    /// get a 400 or 404 and use up no answer.
     pub fn answer(&self, answer: impl Into<Answer>) {
         self.shared.lock().script.push_back(answer.into());
     }
 
-    /// Lets `rule` decide all requests that [`answer`](Self::answer) leaves. It is called on the collector's thread.
+    /// Answers all requests for which no [`answer`](Self::answer) is queued by calling `rule`.
+    ///
+    /// It is called on the thread of the collector.
     pub fn answer_by(&self, rule: impl FnMut(&ReceivedRequest) -> Answer + Send + 'static) {
         self.shared.lock().rule = Some(Box::new(rule));
     }
 
-    /// Closes all connections. What is on its way on one of them has not arrived when this returns, and never will.
+    /// Closes all connections. Requests that are in flight when this is called never arrive.
     pub fn cut_connections(&self) {
         let (done, is_done) = oneshot::channel();
         if self.cuts.as_ref().is_some_and(|cuts| cuts.blocking_send(done).is_ok()) {
@@ -83,18 +105,20 @@ impl OtlpCollector {
         }
     }
 
-    /// All requests so far, in the order in which they arrived.
+    /// Returns all requests in the order in which they arrived.
     pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.shared.lock().requests.clone()
     }
 
-    /// All spans that were taken, in the order in which they arrived.
+    /// Returns all spans that were accepted, in the order in which they arrived.
     pub fn spans(&self) -> Vec<ReceivedSpan> {
         self.shared.lock().spans.clone()
     }
 
-    /// All spans that were taken since the last call, in the order in which they arrived. The collector forgets them, and all requests: for
-    /// more than fits into memory.
+    /// Returns all spans that were accepted since the last call, in the order in which they
+    /// arrived.
+    ///
+    /// The collector forgets these spans and all requests, so more can pass than fit into memory.
     pub fn take_spans(&self) -> Vec<ReceivedSpan> {
         let mut state = self.shared.lock();
         state.requests.clear();
@@ -106,7 +130,9 @@ impl OtlpCollector {
         self.shared.lock().events.clone()
     }
 
-    /// Waits until `condition` holds, which is looked at after each request; answers whether it came to hold in time.
+    /// Waits until `condition` is true, which is evaluated after each request.
+    ///
+    /// Returns `false` if that did not happen within `timeout`.
     pub fn wait_until(&self, timeout: Duration, mut condition: impl FnMut(&Self) -> bool) -> bool {
         let end = Instant::now() + timeout;
         loop {
@@ -130,60 +156,5 @@ impl Drop for OtlpCollector {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-    }
-}
-
-/// What the collector's thread and the test share.
-#[derive(Default)]
-pub(crate) struct Shared {
-    state: Mutex<State>,
-    arrived: Condvar,
-}
-
-type Rule = Box<dyn FnMut(&ReceivedRequest) -> Answer + Send>;
-
-#[derive(Default)]
-struct State {
-    script: VecDeque<Answer>,
-    rule: Option<Rule>,
-    requests: Vec<ReceivedRequest>,
-    spans: Vec<ReceivedSpan>,
-    events: Vec<ReceivedEvent>,
-}
-
-impl Shared {
-    /// Decides on a request and remembers it, with what of it was taken.
-    pub(crate) fn receive(&self, mut request: ReceivedRequest, records: Records) -> Answer {
-        request.records = records.len();
-        let mut state = self.lock();
-        let answer = match state.script.pop_front() {
-            Some(answer) => answer,
-            None => state.rule.as_mut().map(|rule| rule(&request)).unwrap_or_default(),
-        };
-        request.taken = answer.takes(request.records);
-        match records {
-            Records::Spans(spans) => state.spans.extend(spans.into_iter().take(request.taken)),
-            Records::Events(events) => state.events.extend(events.into_iter().take(request.taken)),
-        }
-        state.requests.push(request);
-        self.arrived.notify_all();
-        answer
-    }
-
-    /// Remembers a request that could not be understood.
-    pub(crate) fn refuse(&self, request: ReceivedRequest) {
-        self.lock().requests.push(request);
-        self.arrived.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let state = self.lock();
-        f.debug_struct("Shared").field("requests", &state.requests.len()).finish_non_exhaustive()
     }
 }

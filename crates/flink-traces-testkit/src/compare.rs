@@ -1,5 +1,8 @@
-//! Compares what Flink's own reporters sent with what was made of the REST API of the same cluster. Pure: records in, a table and a
-//! list of differences out.
+//! The comparison of Flink's own records with those of another source.
+//!
+//! One side is what Flink's own reporters sent. The other side is derived from the REST API of the
+//! same cluster, which is less exact, so the comparison has tolerances. It does no I/O: records go
+//! in, and a table and a list of differences come out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,39 +10,43 @@ use std::fmt;
 use crate::{ReceivedEvent, ReceivedSpan};
 use serde_json::Value;
 
-/// The attributes that tell one record of a job and a kind from another, where it has them.
+/// The attributes that identify a record among those of its job and kind, if it has them.
 const IDENTITY: &[&str] = &["checkpointId", "jobVertexId", "subtaskId", "newJobStatus", "status"];
 
-/// The attributes that name a record's job: roots and events have the first, since Flink 2.1 all have the second.
+/// The attributes that name the job of a record.
+///
+/// Roots and events have the first. Since Flink 2.1 all records have the second.
 const JOB: &[&str] = &["jobId", "job_id"];
 
-/// The most that the coordinators of the session's job have to remember.
+/// The maximum size of the state of the operator coordinators in the compared sessions.
 const COORDINATOR_BYTES: i64 = 64;
 
-/// What distinguishes a span from the other spans of its trace: trace id and span id.
+/// A trace id and a span id.
 type SpanId = (Vec<u8>, Vec<u8>);
 
-/// A span or an event, in the shape that both are compared in.
+/// A span or an event in the form in which it is compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
-    /// The span's or the event's name.
+    /// The name of the span or event.
     kind: String,
-    /// The values of its [`IDENTITY`] attributes.
+    /// The values of the [`IDENTITY`] attributes.
     key: String,
-    /// When an event was observed.
+    /// The start of a span, or the time at which an event was observed.
     start_nanos: i64,
-    /// Events have none.
+    /// The end of a span.
     end_nanos: Option<i64>,
-    /// Attributes, and whatever else must be the same, named in parentheses.
+    /// The attributes and other compared fields, whose names are in parentheses.
     properties: BTreeMap<String, Value>,
-    /// Events have none.
+    /// The ids of a span.
     id: Option<SpanId>,
-    /// Whether it is about a checkpoint that failed: which reports of subtasks came before the failure, and so are in Flink's
-    /// own span, the REST API does not tell.
+    /// `true` for a record of a failed checkpoint.
+    ///
+    /// Flink's own span has the reports of subtasks that arrived before the failure. The REST API
+    /// does not show which ones these are.
     of_failed: bool,
 }
 
-/// Brings what a collector received into the shape that is compared.
+/// Converts the received records to the form in which they are compared.
 pub fn records(spans: &[ReceivedSpan], logs: &[ReceivedEvent]) -> Vec<Record> {
     let names: BTreeMap<_, _> = spans.iter().map(|span| (span_id(span), name_of_span(span))).collect();
     let all = spans.iter().map(|span| of_span(span, &names)).chain(logs.iter().map(of_log));
@@ -110,17 +117,19 @@ fn key(attributes: &BTreeMap<String, Value>) -> String {
 }
 
 impl Record {
-    /// The span's or the event's name.
+    /// Returns the name of the span or event.
     pub fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// The id of the job that it is about.
+    /// Returns the id of the job.
     pub fn job(&self) -> Option<&str> {
         JOB.iter().find_map(|name| self.properties.get(*name))?.as_str()
     }
 
-    /// Job and id of the checkpoint that it is a part of; the restored one of a `JobInitialization` is none.
+    /// Returns the job and the id of the checkpoint that the record belongs to.
+    ///
+    /// The restored checkpoint of a `JobInitialization` does not count.
     pub fn checkpoint(&self) -> Option<(&str, i64)> {
         let id = self.properties.get("checkpointId")?.as_i64()?;
         self.kind.starts_with("Checkpoint").then_some((self.job()?, id))
@@ -130,34 +139,37 @@ impl Record {
         (&self.kind, &self.key) == (&other.kind, &other.key)
     }
 
-    /// How far start and end may be from Flink's own, in milliseconds. Zero wherever the REST API has the very number.
+    /// Returns the tolerances for start and end in milliseconds.
+    ///
+    /// They are zero if the REST API shows the exact number.
     fn tolerance(&self) -> (u64, u64) {
         match self.kind.as_str() {
-            // A fresh start is only known by when the job went to RUNNING; the end is the TaskManager's clock natively and
-            // the JobManager's over REST.
+            // Without a restored checkpoint, the start is derived from the transition to RUNNING.
+            // The end is measured by the TaskManager in Flink and by the JobManager over REST.
             "JobInitialization" if self.properties.contains_key("checkpointId") => (5, 75),
             "JobInitialization" => (104, 75),
             "AllSubtasksStatusChangeEvent" => (2, 0),
-            // The failure that ends a job is known by when the job went to FAILING.
+            // The failure that ends a job is derived from the transition to FAILING.
             "JobFailureEvent" if self.properties.get("canRestart").is_some_and(|value| value == "false") => (1, 0),
-            // The first subtask to report decides.
+            // The first acknowledging subtask determines the start.
             "Checkpoint_Task" if self.of_failed => (u64::MAX, 0),
             _ => (0, 0),
         }
     }
 
-    /// Whether this property may differ so: the REST API does not tell it, or tells a little less.
+    /// Returns `true` if the property may differ because the REST API does not show it or shows
+    /// less.
     fn may_differ(&self, property: &str, native: Option<&Value>, ours: Option<&Value>) -> bool {
         let is_aggregate = property.starts_with("max") || property.starts_with("sum");
         match (self.kind.as_str(), property) {
             (_, "host" | "metadataSize") => true,
-            // Natively the size of what was restored, with the state of operator coordinators such as the source's; over REST
-            // that of what the subtasks acknowledged.
+            // Flink's own value includes the state of operator coordinators, such as that of the
+            // source. The REST API shows the sizes that the subtasks acknowledged.
             ("JobInitialization", "fullSize") => {
                 let [native, ours] = [native, ours].map(|value| value.and_then(Value::as_i64));
                 native.zip(ours).is_some_and(|(native, ours)| (0..=COORDINATOR_BYTES).contains(&(native - ours)))
             }
-            // Durations and restored bytes.
+            // These are durations and restored bytes.
             ("JobInitialization", _) => is_aggregate && ours.is_none(),
             (_, "fullSize" | "checkpointedSize") => self.of_failed && self.kind != "Checkpoint_Subtask",
             _ => self.of_failed && is_aggregate,
@@ -168,7 +180,7 @@ impl Record {
         self.of_failed && self.kind == "Checkpoint_Subtask"
     }
 
-    /// In what `ours` differs from this native record, beyond what must be expected.
+    /// Returns the unexpected differences between this native record and `ours`.
     fn differences(&self, ours: &Self) -> Vec<String> {
         let mut differences = Vec::new();
         let (start_tolerance, end_tolerance) = self.tolerance();
@@ -192,7 +204,8 @@ impl Record {
         differences
     }
 
-    /// Whether `ours` would differ from this native record if the checkpoint had not failed.
+    /// Returns `true` if `ours` differs from this native record only in ways that the failure
+    /// explains.
     fn differs_by_failure(&self, ours: &Self) -> bool {
         self.of_failed && !Self { of_failed: false, ..self.clone() }.differences(ours).is_empty()
     }
@@ -208,7 +221,8 @@ impl fmt::Display for Record {
     }
 }
 
-/// Leaves of `ours` what Flink of that version reports at all: the kinds that are in `native`, and of each kind the attributes.
+/// Removes the kinds and attributes from `ours` that the version of Flink in `native` does not
+/// report.
 pub fn restrict(ours: Vec<Record>, native: &[Record]) -> Vec<Record> {
     let mut known: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for record in native {
@@ -223,28 +237,29 @@ pub fn restrict(ours: Vec<Record>, native: &[Record]) -> Vec<Record> {
         .collect()
 }
 
-/// The outcome.
+/// The result of a comparison.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Comparison {
     rows: BTreeMap<String, Row>,
-    /// One line each.
+    /// The differences, with one line each.
     pub differences: Vec<String>,
 }
 
-/// Counts for one kind of record.
+/// The counts for one kind of record.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Row {
     native: usize,
     ours: usize,
-    /// How often one of ours came again.
+    /// The number of our records that arrived again.
     resent: usize,
-    /// How many differ as those of failed checkpoints may.
-    untold: usize,
+    /// The number of records that differ as failed checkpoints may.
+    unknown: usize,
     different: usize,
 }
 
 impl Comparison {
-    /// How many records of that name Flink's own reporters sent.
+    /// Returns the number of records of that name that Flink's own reporters sent.
     pub fn native_count(&self, kind: &str) -> usize {
         self.rows.get(kind).map_or(0, |row| row.native)
     }
@@ -259,7 +274,7 @@ impl Comparison {
     }
 
     fn miss(&mut self, record: &Record, message: &str) {
-        if record.may_be_missing() { self.row(record).untold += 1 } else { self.differ(record, message) }
+        if record.may_be_missing() { self.row(record).unknown += 1 } else { self.differ(record, message) }
     }
 
     fn pair(&mut self, native: &Record, ours: &Record) {
@@ -267,7 +282,7 @@ impl Comparison {
         if !differences.is_empty() {
             self.differ(native, &differences.join("; "));
         } else if native.differs_by_failure(ours) {
-            self.row(native).untold += 1;
+            self.row(native).unknown += 1;
         }
     }
 }
@@ -277,16 +292,16 @@ impl fmt::Display for Comparison {
         writeln!(
             f,
             "{:30} {:>7} {:>7} {:>7} {:>7} {:>9}",
-            "record", "native", "ours", "resent", "untold", "different"
+            "record", "native", "ours", "resent", "unknown", "different"
         )?;
-        for (kind, Row { native, ours, resent, untold, different }) in &self.rows {
-            writeln!(f, "{kind:30} {native:>7} {ours:>7} {resent:>7} {untold:>7} {different:>9}")?;
+        for (kind, Row { native, ours, resent, unknown, different }) in &self.rows {
+            writeln!(f, "{kind:30} {native:>7} {ours:>7} {resent:>7} {unknown:>7} {different:>9}")?;
         }
         self.differences.iter().try_for_each(|difference| writeln!(f, "{difference}"))
     }
 }
 
-/// Pairs every native record with the one of ours that has its name and identity and lies next to it in time.
+/// Pairs each native record with ours of the same name and identity that is nearest in time.
 pub fn compare(native: &[Record], ours: &[Record]) -> Comparison {
     let mut comparison = Comparison::default();
     let mut unpaired = without_resent(ours, &mut comparison);
@@ -309,7 +324,9 @@ pub fn compare(native: &[Record], ours: &[Record]) -> Comparison {
     comparison
 }
 
-/// Each of ours once. A span may come again, but only as what it was: that is what lets a store remove duplicates.
+/// Returns each of our records once.
+///
+/// A span may arrive again only unchanged, so that a store can remove duplicates.
 fn without_resent<'a>(ours: &'a [Record], comparison: &mut Comparison) -> Vec<&'a Record> {
     let mut kept: Vec<&Record> = Vec::new();
     for record in ours {
@@ -337,7 +354,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// A checkpoint's root with one task, both as OTLP/JSON has them.
+    /// Returns the root of a checkpoint with one task, as in OTLP/JSON.
     fn checkpoint(trace: &str) -> [Value; 2] {
         let attributes = json!([
             {"key": "checkpointId", "value": {"intValue": "7"}},
@@ -417,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_checkpoint_of_another_job_is_another() {
+    fn checkpoint_of_another_job_is_another_record() {
         let other = checkpoint("0a").map(|mut span| {
             span["attributes"][2]["value"]["stringValue"] = "another".into();
             span
@@ -428,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_differs_is_named() {
+    fn every_other_difference_is_listed() {
         type Change = fn(&mut Value);
         let cases: [(&str, Change, &str); 5] = [
             ("start", |span| span["startTimeUnixNano"] = "999000000".into(), "start is -1 ms off, 0 ms are tolerated"),
@@ -463,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_hangs_below_the_same_parent() {
+    fn child_must_have_the_same_parent() {
         let mut ours = checkpoint("0a");
         ours[1]["parentSpanId"] = "00000000000000ff".into();
         let outcome = compare(&of_spans(&checkpoint("0b")), &of_spans(&ours));
@@ -483,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_may_come_again_as_itself_only() {
+    fn span_may_arrive_again_only_unchanged() {
         let native = of_spans(&checkpoint("0b"));
         let twice = |again: &[Value]| compare(&native, &[of_spans(&checkpoint("0a")), of_spans(again)].concat());
         let outcome = twice(&checkpoint("0a"));
@@ -503,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_failed_checkpoint_what_subtasks_reported_is_not_told() {
+    fn failed_checkpoint_may_lack_subtask_reports() {
         let failed = |trace: &str| {
             let status = json!({"key": "checkpointStatus", "value": {"stringValue": "FAILED"}});
             let [mut root, mut task] = checkpoint(trace);
@@ -529,9 +546,9 @@ mod tests {
             (|spans| spans[2]["attributes"][0]["value"] = json!({"intValue": "8"}), "Checkpoint_Subtask"),
         ] {
             let outcome = compared(change);
-            assert_eq!(outcome.rows[kind].untold, 1, "{outcome}");
+            assert_eq!(outcome.rows[kind].unknown, 1, "{outcome}");
         }
-        assert_eq!(compared(|_| ()).rows["Checkpoint"].untold, 0);
+        assert_eq!(compared(|_| ()).rows["Checkpoint"].unknown, 0);
         let outcome = compared(|spans| spans[0]["startTimeUnixNano"] = "999000000".into());
         assert_eq!(outcome.rows["Checkpoint"].different, 1, "{outcome}");
         let outcome = compared(|spans| spans[2]["endTimeUnixNano"] = "2001000000".into());
@@ -539,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_the_rest_api_tells_roughly_have_a_tolerance() {
+    fn inexact_rest_times_have_a_tolerance() {
         type Make = fn(i64, i64) -> Vec<Record>;
         let fresh: Make = |start, end| of_spans(&[initialization(5000 + start, 6000 + end, None)]);
         let restored: Make = |start, end| of_spans(&[initialization(5000 + start, 6000 + end, Some(1000))]);
@@ -564,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_restored_may_natively_include_the_coordinators() {
+    fn native_restored_size_may_include_coordinators() {
         let restored = |size| of_spans(&[initialization(0, 0, Some(size))]);
         for (size, expected) in [(1000, true), (984, true), (935, false), (1001, false)] {
             let outcome = compare(&restored(1000), &restored(size));
@@ -575,7 +592,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_of_an_initialization_may_be_absent_but_not_wrong() {
+    fn initialization_durations_may_be_absent_not_wrong() {
         let lasting = |millis: Option<&str>| {
             let mut span = initialization(0, 0, None);
             let attribute = |millis| json!({"key": "maxMailboxStartDurationMs", "value": {"intValue": millis}});
@@ -589,7 +606,7 @@ mod tests {
     }
 
     #[test]
-    fn of_events_that_look_alike_the_nearest_are_paired() {
+    fn similar_events_are_paired_with_the_nearest() {
         let at = |observed: [i64; 2]| {
             of_events(
                 &observed.map(|ms| event("AllSubtasksStatusChangeEvent", ms, ("status", "ALL_RUNNING_OR_FINISHED"))),

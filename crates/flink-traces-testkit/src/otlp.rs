@@ -1,4 +1,4 @@
-//! Requests as they arrive, and what is in them.
+//! Received requests and their records.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,39 +17,39 @@ use serde::de::DeserializeOwned;
 
 use crate::Answer;
 
-/// How a request's message was encoded and carried.
+/// The encoding and the protocol of a request.
 // Exhaustive: OTLP has these three encodings, and a test chooses among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// Protobuf in a unary gRPC call.
+    /// The message is protobuf in a unary gRPC call.
     Grpc,
-    /// Protobuf in an HTTP body.
+    /// The message is protobuf in an HTTP body.
     HttpProtobuf,
-    /// JSON in an HTTP body.
+    /// The message is JSON in an HTTP body.
     HttpJson,
 }
 
-/// A request that arrived, taken or not.
+/// A request that arrived, whether it was accepted or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReceivedRequest {
-    /// The path of its URL, with the query.
+    /// The path of the URL, with the query.
     pub path: String,
-    /// Its headers, names in lower case; several values of one name joined by `, `.
+    /// The headers, with lower-case names. Several values of one name are joined with `, `.
     pub headers: BTreeMap<String, String>,
-    /// How it was encoded.
+    /// The encoding.
     pub encoding: Encoding,
-    /// Whether its message was compressed.
+    /// `true` if the message was compressed.
     pub gzip: bool,
-    /// The size of its body on the wire, in bytes.
+    /// The size of the body as received, in bytes.
     pub wire_size: usize,
-    /// Its message, decompressed.
+    /// The decompressed message.
     pub message: Bytes,
-    /// How many spans or log records it holds.
+    /// The number of spans or events in the message.
     pub records: usize,
-    /// How many of them the collector took.
+    /// The number of accepted records.
     pub taken: usize,
-    /// Why it could not be understood, if so.
+    /// The reason why the message could not be decoded, if so.
     pub error: Option<String>,
 }
 
@@ -62,10 +62,10 @@ pub struct ReceivedSpan {
 }
 
 impl ReceivedSpan {
-    /// Reads OTLP/JSON: a `TracesData`, such as a line of a file.
+    /// Decodes OTLP/JSON, which is a `TracesData` message such as a line of a file.
     ///
     /// # Errors
-    /// When it is none: why.
+    /// Fails with a reason if the text is something else.
     pub fn read_json(text: &str) -> Result<Vec<Self>, String> {
         decode(Encoding::HttpJson, text.as_bytes()).map(spans)
     }
@@ -112,8 +112,8 @@ impl ReceivedSpan {
 
     /// Returns the attributes by key, with values as in plain JSON.
     ///
-    /// A floating point number that is not finite becomes text. Values of other kinds, which Flink never
-    /// sends, become Rust's debug text.
+    /// A floating point number that is not finite becomes text. Values of other kinds, which Flink
+    /// never sends, become Rust's debug text.
     pub fn attributes(&self) -> BTreeMap<String, serde_json::Value> {
         attributes(&self.span.attributes)
     }
@@ -133,10 +133,10 @@ pub struct ReceivedEvent {
 }
 
 impl ReceivedEvent {
-    /// Reads OTLP/JSON: a `LogsData`, such as a line of a file.
+    /// Decodes OTLP/JSON, which is a `LogsData` message such as a line of a file.
     ///
     /// # Errors
-    /// When it is none: why.
+    /// Fails with a reason if the text is something else.
     pub fn read_json(text: &str) -> Result<Vec<Self>, String> {
         decode(Encoding::HttpJson, text.as_bytes()).map(logs)
     }
@@ -244,7 +244,7 @@ impl Records {
     }
 }
 
-/// The message of a successful answer, partial if `answer` says so.
+/// Returns the message of a successful answer, with a partial success if `answer` demands one.
 pub(crate) fn success(signal: Signal, encoding: Encoding, answer: &Answer) -> Bytes {
     let partial_success = match answer {
         Answer::PartialSuccess { rejected, message } => Some(PartialSuccess {
@@ -269,14 +269,15 @@ pub(crate) fn success(signal: Signal, encoding: Encoding, answer: &Answer) -> By
     answer.to_string().into()
 }
 
-/// `ExportTraceServiceResponse` and `ExportLogsServiceResponse`, which are the same on the wire.
+/// The messages `ExportTraceServiceResponse` and `ExportLogsServiceResponse`, which have one
+/// encoding.
 #[derive(Clone, PartialEq, Message)]
 struct Response {
     #[prost(message, optional, tag = "1")]
     partial_success: Option<PartialSuccess>,
 }
 
-/// `ExportTracePartialSuccess` and `ExportLogsPartialSuccess`.
+/// The messages `ExportTracePartialSuccess` and `ExportLogsPartialSuccess`.
 #[derive(Clone, PartialEq, Message)]
 struct PartialSuccess {
     #[prost(int64, tag = "1")]

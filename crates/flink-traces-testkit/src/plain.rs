@@ -1,4 +1,4 @@
-//! Everything that a received record says, as plain JSON: for a comparison with what another decoder made of the same bytes.
+//! Received records as plain JSON, for comparison with the output of another decoder.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
@@ -8,8 +8,11 @@ use crate::otlp::{attributes, value};
 use crate::{ReceivedEvent, ReceivedSpan};
 
 impl ReceivedSpan {
-    /// The span with its resource and its scope: field names as in OTLP/JSON, ids in hexadecimal, numbers as numbers, and every field
-    /// there, also where it is unset. Attributes are as [`attributes`](Self::attributes) returns them, preceded by their number.
+    /// Returns the span with its resource and scope as plain JSON.
+    ///
+    /// Fields have the names of OTLP/JSON and are present even if unset. Ids are hexadecimal, and
+    /// numbers are numbers. The member `attributes` is their number and the
+    /// [`attributes`](Self::attributes).
     pub fn plain(&self) -> Value {
         let span = &self.span;
         let status = span.status.clone().unwrap_or_default();
@@ -37,7 +40,7 @@ impl ReceivedSpan {
 }
 
 impl ReceivedEvent {
-    /// The log record with its resource and its scope, as [`ReceivedSpan::plain`] shows a span.
+    /// Returns the event with its resource and scope, as [`ReceivedSpan::plain`] does.
     pub fn plain(&self) -> Value {
         let log = &self.log;
         json!({
@@ -78,7 +81,7 @@ fn link(link: &Link) -> Value {
     })
 }
 
-/// By key, and how many there are: a key that comes twice shows.
+/// Returns the number of attributes and the attributes by key, so that a repeated key is visible.
 fn listed(list: &[KeyValue]) -> Value {
     json!([list.len(), attributes(list)])
 }

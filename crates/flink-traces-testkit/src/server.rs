@@ -1,4 +1,4 @@
-//! The collector's thread: connections, HTTP and gRPC.
+//! The thread of the collector, which serves HTTP and gRPC.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -27,8 +27,8 @@ use hyper_util::server::conn::auto;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::collector::Shared;
 use crate::otlp::{Records, signal_of_path, success};
+use crate::state::Shared;
 use crate::{Answer, Encoding, GrpcStatus, HttpAnswer, ReceivedRequest};
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -36,8 +36,10 @@ type Body = UnsyncBoxBody<Bytes, io::Error>;
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
-/// Serves until nobody can give commands any more. Each command cuts all connections, also those that wait to be accepted, and is
-/// answered when that is done. Connections are tasks of the caller's runtime and end with it.
+/// Serves connections until the sender of `cuts` is dropped.
+///
+/// Each command closes all connections, including those that are not accepted yet, and is answered
+/// when that is done. Connections are tasks of the caller's runtime and end with it.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut cuts: mpsc::Receiver<oneshot::Sender<()>>) {
     let Ok(waiting) = listener.try_clone() else { return };
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
@@ -53,7 +55,8 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut cuts: 
             Some(_) = connections.join_next() => {}
             cut = cuts.recv() => {
                 let Some(done) = cut else { return };
-                // A stream of HTTP/2 is a task of its own, which may have its request already.
+                // A stream of HTTP/2 is a task of its own, which may have received its request
+                // already.
                 epoch.fetch_add(1, Ordering::Relaxed);
                 connections.shutdown().await;
                 while waiting.accept().is_ok() {}
@@ -63,9 +66,9 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut cuts: 
     }
 }
 
-/// Serves one connection, HTTP/1.1 or HTTP/2 as the client begins, until one side closes it.
+/// Serves one connection until one side closes it. The client chooses between HTTP/1.1 and HTTP/2.
 async fn connection(stream: tokio::net::TcpStream, shared: Arc<Shared>, epoch: Arc<AtomicU64>) {
-    // An answer must not wait for the peer's delayed acknowledgement.
+    // Without this, an answer waits for the peer's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     let close = Arc::new(Notify::new());
     let began = epoch.load(Ordering::Relaxed);
@@ -76,7 +79,7 @@ async fn connection(stream: tokio::net::TcpStream, shared: Arc<Shared>, epoch: A
     });
     let builder = auto::Builder::new(TokioExecutor::new());
     tokio::select! {
-        // How the client leaves is its own affair.
+        // An error of the connection is of no interest here.
         _ = builder.serve_connection(TokioIo::new(stream), service) => {}
         () = close.notified() => {}
     }
@@ -127,14 +130,14 @@ async fn respond(
     }
 }
 
-/// Why a request is refused that no test asked to be refused.
+/// The answer to a request that cannot be decoded.
 struct Refusal {
     http: u16,
     grpc: u8,
     reason: String,
 }
 
-/// What a request says; notes in `request` how it was packed.
+/// Decodes a request and sets the fields of `request` that depend on the body.
 fn understand(request: &mut ReceivedRequest, head: &Parts, body: Bytes) -> Result<(Signal, Records), Refusal> {
     let invalid = |reason: String| Refusal { http: 400, grpc: 3, reason };
     let signal = signal_of_path(head.uri.path(), request.encoding).ok_or_else(|| Refusal {
@@ -148,7 +151,7 @@ fn understand(request: &mut ReceivedRequest, head: &Parts, body: Bytes) -> Resul
     Ok((signal, records))
 }
 
-/// The message of a request's body, and whether it was compressed.
+/// Returns the message in the body of a request, and `true` if it was compressed.
 fn unpack(encoding: Encoding, headers: &HeaderMap, body: Bytes) -> io::Result<(bool, Bytes)> {
     let (gzip, message) = match encoding {
         Encoding::Grpc => {
@@ -196,7 +199,7 @@ fn encode(encoding: Encoding, signal: Signal, answer: &Answer) -> Response<Body>
     response
 }
 
-/// An answer that is only a gRPC status.
+/// Returns a response that is only a gRPC status.
 fn grpc(status: &GrpcStatus) -> Response<Body> {
     let mut response = Response::new(Body::default());
     *response.headers_mut() = grpc_trailers(status);
@@ -215,7 +218,7 @@ fn http(answer: &HttpAnswer) -> Response<Body> {
     response
 }
 
-/// An uncompressed gRPC message.
+/// Returns an uncompressed gRPC message with its prefix.
 fn framed(message: &[u8]) -> Bytes {
     let mut framed = BytesMut::with_capacity(5 + message.len());
     framed.put_u8(0);
@@ -238,7 +241,7 @@ fn grpc_trailers(status: &GrpcStatus) -> HeaderMap {
     trailers
 }
 
-/// One character, encoded where gRPC's `grpc-message` wants it.
+/// Returns a character of `grpc-message`, percent-encoded if gRPC demands it.
 fn percent_encoded(byte: u8) -> String {
     match byte {
         b' '..=b'~' if byte != b'%' => char::from(byte).to_string(),
@@ -259,7 +262,7 @@ fn full(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// A body that ends in an error, at which hyper closes the connection (HTTP/1.1) or resets the stream (HTTP/2).
+/// A body that ends in an error, at which hyper closes the connection or resets the HTTP/2 stream.
 struct Cut(Option<Bytes>);
 
 impl hyper::body::Body for Cut {

@@ -1,4 +1,4 @@
-//! The collector as an HTTP/1.1 client meets it; gRPC is tested by the reporter that speaks it.
+//! The collector with an HTTP/1.1 client. The tests of the OTLP reporter cover gRPC.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use serde_json::json;
 const TWO_SPANS: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"a","value":{"intValue":"7"}}]},
     "scopeSpans":[{"scope":{"name":"s"},"spans":[{"name":"first"},{"name":"second"}]}]}]}"#;
 
-/// What comes back until the connection is closed.
+/// Sends a request and returns everything that arrives until the connection is closed.
 fn post(collector: &OtlpCollector, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(collector.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -24,7 +24,7 @@ fn post(collector: &OtlpCollector, path: &str, body: &str) -> String {
 }
 
 #[test]
-fn it_takes_what_its_answer_says() {
+fn accepted_records_follow_the_answer() {
     let partial = Answer::PartialSuccess { rejected: 1, message: "full".to_owned() };
     let redirect = HttpAnswer::new(307).header("location", "http://elsewhere/").into();
     let cases = [
@@ -48,7 +48,7 @@ fn it_takes_what_its_answer_says() {
 }
 
 #[test]
-fn what_it_cannot_understand_it_refuses_and_shows() {
+fn undecodable_request_is_refused_and_recorded() {
     let collector = OtlpCollector::start().unwrap();
     collector.answer(Answer::Close);
     for (path, body, status) in [("/v1/traces", "{", "400"), ("/v1/traces/", TWO_SPANS, "404"), ("/", "{}", "404")] {
@@ -61,7 +61,7 @@ fn what_it_cannot_understand_it_refuses_and_shows() {
 }
 
 #[test]
-fn a_test_can_wait_for_what_arrives() {
+fn wait_until_sees_arriving_requests() {
     let collector = OtlpCollector::start().unwrap();
     assert!(!collector.wait_until(Duration::ZERO, |collector| !collector.spans().is_empty()));
     std::thread::scope(|scope| {
@@ -71,7 +71,7 @@ fn a_test_can_wait_for_what_arrives() {
 }
 
 #[test]
-fn what_is_on_its_way_when_connections_are_cut_never_arrives() {
+fn request_in_flight_never_arrives_after_a_cut() {
     let collector = OtlpCollector::start().unwrap();
     for _ in 0..20 {
         let mut stream = TcpStream::connect(collector.address()).unwrap();
@@ -88,7 +88,7 @@ fn what_is_on_its_way_when_connections_are_cut_never_arrives() {
 }
 
 #[test]
-fn a_stopped_collector_frees_its_port_and_closes_its_connections() {
+fn stopped_collector_frees_port_and_connections() {
     let collector = OtlpCollector::start().unwrap();
     collector.answer(Answer::Hang);
     let port = collector.address().port();
@@ -106,7 +106,7 @@ fn a_stopped_collector_frees_its_port_and_closes_its_connections() {
 }
 
 #[test]
-fn every_field_shows_in_plain_json() {
+fn plain_json_has_every_field() {
     let span = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"a","value":{"intValue":"7"}}]},"scopeSpans":[{"scope":{"name":"s"},
         "spans":[{"traceId":"01","spanId":"02","parentSpanId":"ff","traceState":"t","flags":1,"name":"n","kind":2,
         "startTimeUnixNano":"3","endTimeUnixNano":"4","attributes":[{"key":"k","value":{"stringValue":"v"}},{"key":"k","value":{"boolValue":true}}],

@@ -1,4 +1,4 @@
-//! Reports Flink's spans as the lines of a text file.
+//! A reporter that writes Flink's spans as the lines of a text file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -49,7 +49,7 @@ impl TraceReporter for TextFileReporter {
 }
 
 impl TextFileReporter {
-    /// All or nothing, and on the disk when it returns.
+    /// Writes all lines to disk before it returns, or none of them.
     fn append(&mut self, lines: &str) -> io::Result<()> {
         let end = self.0.metadata()?.len();
         let written = self.0.write_all(lines.as_bytes()).and_then(|()| self.0.sync_data());

@@ -1,4 +1,4 @@
-//! The reporter keeps what every reporter has to keep.
+//! The conformance suite.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
@@ -8,7 +8,7 @@ use flink_traces_testkit::conformance::{Conformance, Destination, Received};
 use tempfile::TempDir;
 use text_file_reporter::{FACTORY, register};
 
-/// A folder for one file.
+/// A directory for one file.
 struct TextFile(TempDir);
 
 impl Destination for TextFile {
@@ -22,7 +22,7 @@ impl Destination for TextFile {
     }
 }
 
-/// Reads a line: an id, the name, then keys and values in turn.
+/// Reads a line, which has an id, the name, and then keys and values in turn.
 fn read(line: &str) -> Received {
     let (_id, texts) = line.split_once(' ').unwrap();
     let mut texts = unquoted(texts).into_iter();
@@ -33,7 +33,7 @@ fn read(line: &str) -> Received {
     received
 }
 
-/// What stands between quotes, as Rust writes it.
+/// Returns all quoted texts of the line, which are escaped as in Rust.
 fn unquoted(mut line: &str) -> Vec<String> {
     let mut texts = Vec::new();
     while let Some((_, quoted)) = line.split_once('"') {
@@ -63,7 +63,7 @@ fn unquoted(mut line: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_reporter_conforms() {
+fn reporter_conforms() {
     let mut registry = Registry::new();
     register(&mut registry).unwrap();
     let suite = Conformance::new(|| TextFile(tempfile::tempdir().unwrap()));

@@ -55,6 +55,7 @@ impl Destination for Collector {
             Behavior::Take => self.collector.answer_by(|_| Default::default()),
             Behavior::BeAway => self.collector.answer_by(|_| HttpAnswer::new(503).into()),
             Behavior::Refuse => self.collector.answer_by(|_| HttpAnswer::new(400).into()),
+            _ => return false,
         }
         true
     }

@@ -1,4 +1,4 @@
-//! One rule's run: a reporter's factory, a destination, and what was sent there.
+//! The run of one rule, with a reporter's factory, a destination and the records that were sent.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(super) struct Case<'a, S: Subject, D> {
     context: ReportContext,
     number: i64,
     sent: Vec<Expected>,
-    /// How many of those were told as rejected or lost.
+    /// The number of those that were counted as rejected or dropped.
     missing: usize,
 }
 
@@ -26,7 +26,7 @@ impl<'a, S: Subject, D: Destination> Case<'a, S, D> {
         Self { subject, destination, context, number: 0, sent: Vec::new(), missing: 0 }
     }
 
-    /// From now on records are to be reported as Flink would.
+    /// Reports later records under `compatibility: flink`.
     pub(super) fn be_flinks(&mut self) {
         self.context.compatibility = Compatibility::Flink;
     }
@@ -35,7 +35,7 @@ impl<'a, S: Subject, D: Destination> Case<'a, S, D> {
         self.subject.options()
     }
 
-    /// The destination's options and, in their place or beside them, `more`.
+    /// Returns the options of the destination, to which `more` adds others or other values.
     pub(super) fn config(&self, more: &[(&str, &str)]) -> ReporterConfig {
         let mut options = self.destination.options();
         options.retain(|(key, _)| more.iter().all(|(other, _)| other != key));
@@ -47,12 +47,13 @@ impl<'a, S: Subject, D: Destination> Case<'a, S, D> {
         self.subject.create(config)
     }
 
-    /// A reporter for the destination.
+    /// Creates a reporter for the destination.
     pub(super) fn open(&self, more: &[(&str, &str)]) -> Result<S::Reporter, String> {
         self.create(&self.config(more)).map_err(|error| format!("no reporter can be made: {error}"))
     }
 
-    /// Reports `samples` in one batch, which must succeed, and checks that all that was ever sent is there.
+    /// Reports `samples` in one batch, which must succeed, and checks that all sent records
+    /// arrived.
     pub(super) fn deliver(&mut self, reporter: &mut S::Reporter, samples: Vec<Sample>) -> Result<(), String> {
         let given = samples.len();
         let result = self.report(reporter, samples, &Deadline::unlimited())?;
@@ -60,7 +61,8 @@ impl<'a, S: Subject, D: Destination> Case<'a, S, D> {
         self.check()
     }
 
-    /// Reports `samples` in one batch, and checks that the account is right: what is not told as rejected or lost has arrived.
+    /// Reports `samples` in one batch, and checks that all records arrived that are not counted as
+    /// rejected or dropped.
     pub(super) fn report(
         &mut self,
         reporter: &mut S::Reporter,
@@ -86,7 +88,7 @@ impl<'a, S: Subject, D: Destination> Case<'a, S, D> {
         Ok(result)
     }
 
-    /// Checks that all that was sent is there, but for what was told as rejected or lost.
+    /// Checks that all records arrived that are not counted as rejected or dropped.
     pub(super) fn check(&self) -> Result<(), String> {
         let arrival = match self.missing {
             0 => Arrival::Whole,
@@ -96,7 +98,7 @@ impl<'a, S: Subject, D: Destination> Case<'a, S, D> {
         compare(&self.sent, &self.destination.received(), arrival, is_flinks)
     }
 
-    /// Closes the reporter, which must succeed and change nothing.
+    /// Closes the reporter, which must succeed and deliver nothing.
     pub(super) fn close(&self, reporter: S::Reporter) -> Result<(), String> {
         S::close(reporter, &Deadline::unlimited()).map_err(|error| format!("close failed: {}", with_causes(&error)))?;
         self.check().map_err(|problem| format!("after close: {problem}"))

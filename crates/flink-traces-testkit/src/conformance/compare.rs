@@ -1,4 +1,4 @@
-//! Whether what arrived is what was sent.
+//! The comparison of sent and received records.
 
 use std::collections::HashMap;
 
@@ -7,21 +7,21 @@ use flink_traces_api::{AttributeValue, ReportedEvent, SpanRef, ValueRef, strip_a
 use super::received::Received;
 use super::subject::NUMBER;
 
-/// The years from 1970 to 2262, which every format can tell in nanoseconds.
+/// The years from 1970 to 2262, which every format can represent in nanoseconds.
 const USUAL: std::ops::RangeInclusive<i64> = 1..=9_000_000_000_000;
 
-/// One span or event as it has to arrive.
+/// A span or an event in the form in which it must arrive.
 #[derive(Debug, Clone)]
 pub(super) struct Expected {
     number: i64,
     name: String,
-    /// Keys without angle brackets, each once.
+    /// The attributes, with each key once and without angle brackets.
     attributes: Vec<(String, AttributeValue)>,
-    /// A span's own and its parent's.
+    /// The id of the span and that of its parent.
     ids: Option<(String, Option<String>)>,
     start: i64,
     end: Option<i64>,
-    /// Severity and body of an event.
+    /// The severity and the body of an event.
     said: Option<(String, String)>,
 }
 
@@ -44,7 +44,8 @@ impl Expected {
         let mut last: Vec<(String, AttributeValue)> = Vec::new();
         for (key, value) in attributes {
             let key = strip_angle_brackets(key);
-            // What is only a bracket, or has the name of something else of the record, is nothing that all formats can tell.
+            // Not all formats can represent an empty key, or one that has the name of another
+            // field.
             if key.is_empty() || key == "name" {
                 continue;
             }
@@ -71,7 +72,7 @@ impl Expected {
         }
     }
 
-    /// Whether it is the root of a span tree, or an event.
+    /// Returns `true` for an event or the root of a span tree.
     fn is_root(&self) -> bool {
         self.ids.as_ref().is_none_or(|(_, parent)| parent.is_none())
     }
@@ -81,12 +82,12 @@ impl Expected {
         let differs = |what: &str, sent: &dyn std::fmt::Debug, found: &dyn std::fmt::Debug| {
             Err(format!("record {number} ({}): {what} was {}, arrived as {}", short(name), short(sent), short(found)))
         };
-        // Some formats have a text of their own for names that are none.
+        // Some formats replace a blank name.
         if !name.trim_matches(|c: char| c <= ' ').is_empty() && received.name != *name {
             return differs("its name", name, &received.name);
         }
         for (key, sent) in &self.attributes {
-            // Flink drops truth values of spans.
+            // Flink drops booleans of spans.
             if is_flinks && matches!(sent, AttributeValue::Bool(_)) {
                 continue;
             }
@@ -105,7 +106,7 @@ impl Expected {
         {
             if let (Some(sent), Some(found)) = (sent.filter(|sent| USUAL.contains(sent)), found)
                 && sent != found
-                // Of events, Flink's reporter tells when they were reported.
+                // Flink's reporter sends the time at which an event was reported.
                 && !(is_flinks && self.said.is_some())
             {
                 return differs(what, &sent, &found);
@@ -124,16 +125,16 @@ impl Expected {
     }
 }
 
-/// How what was sent must compare with what arrived.
+/// The number of sent records that must have arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrival {
-    /// All of it has.
+    /// All of them.
     Whole,
-    /// So many have, whichever; the others were told as rejected or lost.
+    /// A part of them. The others were counted as rejected or dropped.
     Only(usize),
 }
 
-/// Compares; the first difference is told.
+/// Compares sent and received records and returns the first difference.
 pub(super) fn compare(
     sent: &[Expected],
     received: &[Received],
@@ -178,7 +179,7 @@ fn number_of(value: &AttributeValue) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
-/// Formats without types have text, and numbers that are not finite have none in others.
+/// Compares two values. Formats without types have text, and so have others for non-finite numbers.
 fn is_same(sent: &AttributeValue, found: &AttributeValue) -> bool {
     use AttributeValue::{Bool, Double, Long, String};
     let same = |sent: f64, found: f64| sent == found || (sent.is_nan() && found.is_nan());
@@ -194,7 +195,7 @@ fn is_same(sent: &AttributeValue, found: &AttributeValue) -> bool {
     }
 }
 
-/// The debug text, cut where it is long.
+/// Returns the debug text, truncated if it is long.
 fn short(value: impl std::fmt::Debug) -> String {
     const LONGEST: usize = 200;
     let text = format!("{value:?}");

@@ -1,23 +1,26 @@
-//! What every reporter keeps, whatever it delivers to: the contract of `TraceReporter`, `EventReporter` and their factories as rules
-//! that a reporter's own tests run.
+//! The contract of `TraceReporter`, `EventReporter` and their factories as a test suite for any
+//! reporter.
 //!
-//! A reporter's author says with a [`Destination`] how to lead a reporter somewhere and what has arrived there:
+//! To run the suite, implement [`Destination`] for the place to which a reporter delivers:
 //!
 //! ```
 //! use std::sync::{Arc, Mutex};
 //!
 //! use flink_traces_api::{
-//!     AttributeValue, ConfigError, Deadline, EventReporter, EventReporterFactory, OptionDoc, ReportError, ReportedEvent,
-//!     ReporterConfig, ValueRef,
+//!     AttributeValue, ConfigError, Deadline, EventReporter, EventReporterFactory, OptionDoc,
+//!     ReportError, ReportedEvent, ReporterConfig, ValueRef,
 //! };
 //! use flink_traces_testkit::conformance::{Conformance, Destination, Received};
 //!
-//! /// A reporter that keeps what it is given in memory, and its factory in one.
+//! /// A reporter that stores events in memory, which is also its factory.
 //! #[derive(Clone, Default)]
 //! struct Memory(Arc<Mutex<Vec<Received>>>);
 //!
 //! impl EventReporterFactory for Memory {
-//!     fn create_event_reporter(&self, _: &ReporterConfig) -> Result<Box<dyn EventReporter>, ConfigError> {
+//!     fn create_event_reporter(
+//!         &self,
+//!         _: &ReporterConfig,
+//!     ) -> Result<Box<dyn EventReporter>, ConfigError> {
 //!         Ok(Box::new(self.clone()))
 //!     }
 //!
@@ -34,17 +37,21 @@
 //!             ValueRef::Double(number) => number.into(),
 //!             ValueRef::Bool(flag) => flag.into(),
 //!         };
-//!         let received = events.iter().map(|event| Received {
-//!             name: event.name().to_owned(),
-//!             attributes: event.attributes().map(|(key, value)| (key.to_owned(), owned(value))).collect(),
-//!             ..Received::default()
+//!         let received = events.iter().map(|event| {
+//!             let attributes = event.attributes();
+//!             let attributes = attributes.map(|(key, value)| (key.to_owned(), owned(value)));
+//!             Received {
+//!                 name: event.name().to_owned(),
+//!                 attributes: attributes.collect(),
+//!                 ..Received::default()
+//!             }
 //!         });
 //!         self.0.lock().unwrap().extend(received);
 //!         Ok(())
 //!     }
 //! }
 //!
-//! /// The same as a place to look at.
+//! /// The same memory as a destination.
 //! impl Destination for Memory {
 //!     fn options(&self) -> Vec<(String, String)> {
 //!         Vec::new()
@@ -65,8 +72,34 @@
 //! # Ok::<(), flink_traces_testkit::conformance::Breaches>(())
 //! ```
 //!
-//! It checks what the documentation of the traits promises and nothing that is a reporter's own affair, such as its format. A destination
-//! may leave out what its format has no place for; then that is not compared.
+//! The suite checks the promises of the traits and nothing that is specific to a reporter, such as
+//! its format. If a format has no place for a field, the destination leaves it out, and it is not
+//! compared.
+//!
+//! # Rules
+//!
+//! - each option is declared once, with a default that the factory accepts
+//! - unknown options are ignored
+//! - a missing option is named
+//! - an invalid value is refused with its key, and masked if it may be a secret
+//! - no value of an option causes more than an error
+//! - an empty report delivers nothing
+//! - records have arrived once and in order when report returns
+//! - children arrive once, with the right parent
+//! - attributes of every type and variables arrive
+//! - hostile text arrives unchanged
+//! - unusual timestamps are accepted
+//! - events of every severity arrive
+//! - failures, links and extensions do no harm
+//! - a batch of thousands arrives whole
+//! - all records arrive under compatibility: flink
+//! - the next reporter appends to existing records
+//! - a reporter that is dropped without close has delivered everything
+//! - after the deadline, undelivered records are counted
+//! - an unavailable destination costs only counted records, and recovers
+//! - refused records are counted as rejected
+//! - a reporter can be created while its destination is unavailable, unless setup is impossible
+//! - close after a failure delivers no dropped records
 
 mod case;
 mod compare;
@@ -89,44 +122,54 @@ use case::Case;
 pub use received::Received;
 use subject::{Events, Subject, Traces};
 
-/// Where a reporter under test delivers to. Made anew for each rule, and used on one thread with the reporter.
+/// A place to which a reporter under test delivers.
+///
+/// A new one is created for each rule and used on one thread with the reporter.
 pub trait Destination {
-    /// The options that lead a reporter here. Whatever names a place (a path, an address) has to be among them: the suite tries
-    /// unlikely values for all other options.
+    /// Returns the options that lead a reporter here.
+    ///
+    /// All options that name a place, such as a path or an address, must be among them. The suite
+    /// tries unlikely values for all other options.
     fn options(&self) -> Vec<(String, String)>;
 
-    /// All spans or events that have arrived so far, in the order in which they did.
+    /// Returns all spans or events that have arrived so far, in the order in which they did.
     fn received(&self) -> Vec<Received>;
 
-    /// Options with values that the reporter has to refuse, each to be set beside [`options`](Self::options) or in place of one of them.
+    /// Returns options with invalid values, each of which is added to [`options`](Self::options) or
+    /// replaces one of them.
     fn wrong_options(&self) -> Vec<(String, String)> {
         Vec::new()
     }
 
-    /// Behaves so from now on; answers whether it can. Rules about what it cannot do are passed over. What was sent before must not
-    /// arrive later, or it would be taken for lost and delivered.
+    /// Changes the behavior and returns `true`, or returns `false` if that is not possible.
+    ///
+    /// Rules that need an impossible behavior are skipped. Records that were sent before must not
+    /// arrive later, or they would be counted both as dropped and as delivered.
     fn behave(&self, behavior: Behavior) -> bool {
         behavior == Behavior::Take
     }
 }
 
-/// How a [`Destination`] meets a reporter.
+/// The behavior of a [`Destination`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Behavior {
-    /// It takes everything, as when it was made.
+    /// It accepts everything. This is the initial behavior.
     Take,
-    /// It is away or does not answer. It takes nothing, and may later.
+    /// It is unavailable, or does not respond. It accepts nothing now, but may do so later.
     BeAway,
-    /// It answers, and refuses everything for good.
+    /// It responds and rejects everything for good.
     Refuse,
 }
 
-/// The suite, for reporters that deliver to one kind of destination.
+/// The conformance suite for the reporters of one kind of destination.
+///
+/// The [module](self) has an example.
 #[derive(Debug, Clone)]
 pub struct Conformance<F> {
     new_destination: Arc<F>,
     patience: Duration,
-    /// All, if it is not set.
+    /// The only rule to check, or `None` for all rules.
     rule: Option<&'static str>,
 }
 
@@ -135,37 +178,38 @@ where
     F: Fn() -> D + Send + Sync + 'static,
     D: Destination + 'static,
 {
-    /// A suite that calls `new_destination` for a place without anything in it, once for each rule, one rule after the other.
+    /// Creates a suite that calls `new_destination` once for each rule. It must return an empty
+    /// place.
     pub fn new(new_destination: F) -> Self {
         Self { new_destination: Arc::new(new_destination), patience: Duration::from_secs(60), rule: None }
     }
 
-    /// Checks nothing but `rule`, one of [`rules`], to look into it.
+    /// Restricts the suite to `rule`, which is one of [`rules`].
     #[must_use]
     pub fn only(mut self, rule: &'static str) -> Self {
         self.rule = Some(rule);
         self
     }
 
-    /// Sets how long a rule may take until it counts as broken by a reporter that hangs; 60 s unless set.
+    /// Sets the time after which a rule fails because the reporter hangs. The default is 60 s.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Checks the trace reporters that `factory` makes.
+    /// Checks the trace reporters that `factory` creates.
     ///
     /// # Errors
-    /// When a rule is broken: all of them.
+    /// Fails with all broken rules.
     pub fn check_traces(&self, factory: Arc<dyn TraceReporterFactory>) -> Result<(), Breaches> {
         self.check(Arc::new(Traces(factory)))
     }
 
-    /// Checks the event reporters that `factory` makes.
+    /// Checks the event reporters that `factory` creates.
     ///
     /// # Errors
-    /// When a rule is broken: all of them.
+    /// Fails with all broken rules.
     pub fn check_events(&self, factory: Arc<dyn EventReporterFactory>) -> Result<(), Breaches> {
         self.check(Arc::new(Events(factory)))
     }
@@ -188,7 +232,7 @@ where
     }
 }
 
-/// What `run` says on a thread of its own, as a reporter has one; what panics or does not return has a problem as well.
+/// Returns the result of `run` on a thread of its own. A panic and a timeout are errors.
 fn within(patience: Duration, run: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<(), String> {
     let (tell, told) = sync_channel(1);
     let spawned = thread::Builder::new().name("conformance".to_owned()).spawn(move || {
@@ -197,7 +241,7 @@ fn within(patience: Duration, run: impl FnOnce() -> Result<(), String> + Send + 
             let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
             Err(format!("panicked: {}", text.unwrap_or("no message")))
         });
-        // Nobody listens once the patience is over.
+        // The receiver is gone after a timeout.
         let _ = tell.send(result);
     });
     spawned.map_err(|error| format!("no thread: {error}"))?;
@@ -207,21 +251,22 @@ fn within(patience: Duration, run: impl FnOnce() -> Result<(), String> + Send + 
     })
 }
 
-/// The names of all rules, in the order in which they are checked.
+/// Returns the names of all rules in the order in which they are checked.
 pub fn rules() -> impl Iterator<Item = &'static str> {
     rules::NAMES.iter().copied()
 }
 
-/// A rule that a reporter broke.
+/// A broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Breach {
-    /// Its name, one of [`rules`].
+    /// The name, which is one of [`rules`].
     pub rule: &'static str,
-    /// What was found.
+    /// The finding.
     pub problem: String,
 }
 
-/// All rules that a reporter broke, never none.
+/// The broken rules of a reporter, of which there is at least one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Breaches(pub Vec<Breach>);
 
@@ -232,7 +277,7 @@ impl fmt::Display for Breaches {
     }
 }
 
-/// As [`Display`](fmt::Display), for `unwrap` in tests.
+/// Formats as [`Display`](fmt::Display), for `unwrap` in tests.
 impl fmt::Debug for Breaches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -1,4 +1,4 @@
-//! What a destination shows of a span or an event.
+//! A record as a destination shows it.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,29 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 
 use crate::{ReceivedEvent, ReceivedSpan};
 
-/// A span or an event as it arrived, children as spans of their own. `None` stands for what the destination's format has no place for.
+/// A span or an event as it arrived. Children are separate records.
+///
+/// `None` and empty values stand for fields that the format of the destination does not have.
+// Exhaustive: destinations build it, with `..Received::default()` for the fields that they lack.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Received {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its attributes, variables among them, with or without angle brackets. A format without types has them all as text.
+    /// The attributes, including variables, with or without angle brackets.
+    ///
+    /// A format without types has text for all of them.
     pub attributes: BTreeMap<String, AttributeValue>,
-    /// A span's own id, in hexadecimal.
+    /// The id of a span, in hexadecimal.
     pub span_id: Option<String>,
-    /// The id of the span that this one is a part of; `None` for roots too.
+    /// The id of the parent, which is `None` for roots, too.
     pub parent_span_id: Option<String>,
-    /// When a span began or an event happened, in milliseconds since the epoch.
+    /// The start of a span or the time of an event, in milliseconds since the epoch.
     pub start_ts_millis: Option<i64>,
-    /// When a span ended, in milliseconds since the epoch.
+    /// The end of a span, in milliseconds since the epoch.
     pub end_ts_millis: Option<i64>,
-    /// An event's severity.
+    /// The severity of an event.
     pub severity: Option<String>,
-    /// An event's text.
+    /// The text of an event.
     pub body: Option<String>,
 }
 
@@ -44,7 +49,7 @@ impl From<ReceivedSpan> for Received {
     }
 }
 
-/// The name is the event's, or in the attribute `name`, where Flink's reporter has it.
+/// The name is that of the event, or else the attribute `name`, as in Flink's reporter.
 impl From<ReceivedEvent> for Received {
     fn from(received: ReceivedEvent) -> Self {
         let log = received.log;
@@ -71,7 +76,7 @@ fn attributes(list: Vec<KeyValue>) -> BTreeMap<String, AttributeValue> {
         Some(Value::IntValue(number)) => number.into(),
         Some(Value::DoubleValue(number)) => number.into(),
         Some(Value::BoolValue(flag)) => flag.into(),
-        // No reporter of Flink's sends others, so none is expected.
+        // Flink's reporters send no others, so none is expected.
         other => format!("{other:?}").into(),
     };
     list.into_iter().map(|attribute| (attribute.key, read(attribute.value))).collect()

@@ -1,4 +1,4 @@
-//! The rules, one function each.
+//! The rules, with one function for each.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::sample::{self, Sample};
 use super::subject::Subject;
 use super::{Behavior, Destination};
 
-/// What a rule finds: the first breach.
+/// The result of a rule, which is an error at the first breach.
 type Found = Result<(), String>;
 type Rule<S, D> = fn(&mut Case<'_, S, D>) -> Found;
 
@@ -19,7 +19,7 @@ macro_rules! rules {
         /// The names of all rules, in order.
         pub(super) const NAMES: &[&str] = &[$($name),+];
 
-        /// All rules, for one kind of reporter and destination.
+        /// Returns all rules for one kind of reporter and destination.
         pub(super) fn all<S: Subject, D: Destination>() -> Vec<(&'static str, Rule<S, D>)> {
             vec![$(($name, $rule::<S, D>)),+]
         }
@@ -27,31 +27,31 @@ macro_rules! rules {
 }
 
 rules! {
-    options_are_declared: "each option is declared once, with a default that the factory takes",
-    other_options: "options of others do not matter",
-    missing_options: "an option that is missing is named",
-    wrong_options: "a value that is wrong is refused, with its key, and not shown if it may be a secret",
-    unlikely_options: "no value of an option does worse than an error",
-    nothing: "nothing reported is nothing delivered",
-    delivery: "what is reported has arrived when report returns, once and in order",
-    trees: "children arrive, once each, under their parents",
-    attributes: "attributes of every type arrive, variables too",
-    hostile_text: "text is text, whatever it says",
-    odd_times: "no timestamp is too odd",
+    options_are_declared: "each option is declared once, with a default that the factory accepts",
+    other_options: "unknown options are ignored",
+    missing_options: "a missing option is named",
+    wrong_options: "an invalid value is refused with its key, and masked if it may be a secret",
+    unlikely_options: "no value of an option causes more than an error",
+    nothing: "an empty report delivers nothing",
+    delivery: "records have arrived once and in order when report returns",
+    trees: "children arrive once, with the right parent",
+    attributes: "attributes of every type and variables arrive",
+    hostile_text: "hostile text arrives unchanged",
+    odd_times: "unusual timestamps are accepted",
     severities: "events of every severity arrive",
-    extensions: "failures, links and what Flink would not tell do not get in the way",
+    extensions: "failures, links and extensions do no harm",
     large_batch: "a batch of thousands arrives whole",
-    compatibility: "nothing is lost under compatibility: flink",
-    restart: "the next reporter adds to what is there",
-    dropped: "a reporter that is dropped without close has delivered all",
-    deadline_over: "when the deadline is over, what is not delivered is counted",
-    away: "a destination that is away costs what is counted, and no more once it is back",
-    refusal: "what a destination refuses is counted as rejected",
-    made_while_away: "a destination that is away is no reason not to be made, unless nothing can be set up there",
-    close_after_failure: "close after a failure delivers nothing in secret",
+    compatibility: "all records arrive under compatibility: flink",
+    restart: "the next reporter appends to existing records",
+    dropped: "a reporter that is dropped without close has delivered everything",
+    deadline_over: "after the deadline, undelivered records are counted",
+    away: "an unavailable destination costs only counted records, and recovers",
+    refusal: "refused records are counted as rejected",
+    made_while_away: "a reporter can be created while its destination is unavailable, unless setup is impossible",
+    close_after_failure: "close after a failure delivers no dropped records",
 }
 
-/// How long a reporter may try where it cannot succeed.
+/// The time limit of reports that cannot succeed.
 const SOON: Duration = Duration::from_millis(200);
 
 fn soon() -> Deadline {
@@ -82,7 +82,7 @@ fn options_are_declared<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -
     case.close(reporter)
 }
 
-/// Whether `options` have the key, or one below it.
+/// Returns `true` if `options` have the key or one below it.
 fn is_set(options: &[(String, String)], key: &str) -> bool {
     options.iter().any(|(set, _)| set == key || set.starts_with(&format!("{key}.")))
 }
@@ -138,10 +138,10 @@ fn wrong_options<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -> Found
 
 fn unlikely_options<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -> Found {
     let long = "x".repeat(70_000);
-    // Few, for there are reporters that are slow to make.
+    // There are few values, because some reporters take long to create.
     let unlikely = ["", "-1", "0", "18446744073709551616", "\u{0}", "\u{1b}[31mä 🦀\n", "a:b:c,,;'\"[{", &long];
     let options = case.destination.options();
-    // Who tries places makes files there.
+    // A reporter that is created may create files here.
     let names_a_place = |key: &str| ["directory", "dir", "path", "file"].iter().any(|end| key.ends_with(end));
     let docs = case.option_docs().iter().filter(|doc| !is_set(&options, doc.key) && !names_a_place(doc.key));
     for doc in docs {
@@ -249,7 +249,7 @@ fn deadline_over<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -> Found
     let deadline = Deadline::unlimited();
     deadline.set(Instant::now());
     let _ = case.report(&mut reporter, sample::plain(3), &deadline)?;
-    // Releasing may fail when there is no time for it, but it delivers nothing.
+    // Without time, releasing may fail, but it must not deliver anything.
     let _ = S::close(reporter, &deadline);
     case.check()
 }
@@ -275,7 +275,7 @@ fn refusal<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -> Found {
     if !case.destination.behave(Behavior::Refuse) {
         return Ok(());
     }
-    // What is refused for good needs no other attempt, so there is no deadline.
+    // A permanent rejection needs no retry, so there is no deadline.
     let error = failure(case.report(&mut reporter, sample::plain(3), &Deadline::unlimited())?)?;
     if error.rejected() == 0 {
         return Err(format!("3 were refused for good, and it counts: {error}"));
@@ -312,7 +312,7 @@ fn close_after_failure<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) ->
     case.check()
 }
 
-/// The error of a report that cannot have succeeded.
+/// Returns the error of a report that cannot have succeeded.
 fn failure(result: Result<(), ReportError>) -> Result<ReportError, String> {
     result.err().ok_or_else(|| "nothing could be delivered, and it says that all was".to_owned())
 }

@@ -1,31 +1,31 @@
-//! What reporters are given to report.
+//! The records that the suite reports.
 
 use flink_traces_api::{AttributeValue, Text};
 
-/// A span or an event to be: each signal takes what it has a place for.
+/// A template of a span or an event, from which each signal takes the fields that it has.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sample {
     pub(super) name: String,
     pub(super) attributes: Vec<(Text, AttributeValue)>,
-    /// Unset: now.
+    /// The start. The default is now.
     pub(super) start: Option<i64>,
-    /// Unset: the start. Of spans only.
+    /// The end, for spans. The default is the start.
     pub(super) end: Option<i64>,
-    /// Of events only.
+    /// The severity, for events.
     pub(super) severity: String,
-    /// Of events only.
+    /// The body, for events.
     pub(super) body: String,
-    /// A failed span with a link, an event with what Flink would not tell.
+    /// `true` for a failed span with a link, or for an event with extensions.
     pub(super) is_extended: bool,
-    /// Of spans only.
+    /// The children, for spans.
     pub(super) children: Vec<Sample>,
 }
 
-/// The 21st of November 2026.
+/// A time on November 21, 2026.
 const START: i64 = 1_795_230_917_019;
 
 impl Sample {
-    /// An ordinary one.
+    /// Creates an ordinary record.
     pub(super) fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -67,12 +67,12 @@ impl Sample {
     }
 }
 
-/// `count` ordinary ones.
+/// Returns `count` ordinary records.
 pub(super) fn plain(count: usize) -> Vec<Sample> {
     (0..count).map(|place| Sample::new(format!("Plain{place}"))).collect()
 }
 
-/// A checkpoint with tasks and subtasks.
+/// Returns a checkpoint with tasks and subtasks.
 pub(super) fn tree(tasks: usize, subtasks: usize) -> Sample {
     let task = |task: usize| {
         let subtasks = (0..subtasks).map(|subtask| Sample::new(format!("Subtask{task}.{subtask}")));
@@ -81,13 +81,13 @@ pub(super) fn tree(tasks: usize, subtasks: usize) -> Sample {
     Sample::new("Checkpoint").children((0..tasks).map(task))
 }
 
-/// A chain in which each is the child of the one before.
+/// Returns a chain in which each span is the child of the one before.
 pub(super) fn chain(depth: usize) -> Sample {
     let link = |child: Sample, depth: usize| Sample::new(format!("Depth{depth}")).children([child]);
     (0..depth).rev().fold(Sample::new("Deepest"), link)
 }
 
-/// Attributes of every type, the extremes included.
+/// Returns a record with attributes of every type, including the extremes.
 pub(super) fn all_types() -> Sample {
     Sample::new("AllTypes")
         .attribute("text", "Source: gen -> map")
@@ -109,12 +109,12 @@ pub(super) fn all_types() -> Sample {
         .attribute("no", false)
 }
 
-/// More attributes than Flink's exporter would take.
+/// Returns a record with more attributes than Flink's exporter accepts.
 pub(super) fn many_attributes() -> Sample {
     (0..200_i64).fold(Sample::new("ManyAttributes"), |sample, place| sample.attribute(format!("key{place}"), place))
 }
 
-/// Text that may be taken for something else than text.
+/// Texts that could be mistaken for something other than text.
 const HOSTILE: &[&str] = &[
     "",
     " ",
@@ -138,7 +138,7 @@ const HOSTILE: &[&str] = &[
     "\u{feff}\u{ffff}\u{10ffff}",
 ];
 
-/// One for each hostile text, which stands wherever text can stand.
+/// Returns a record for each hostile text, which occurs in every field with text.
 pub(super) fn hostile() -> Vec<Sample> {
     let of = |text: &&str| {
         Sample::new(*text)
@@ -151,20 +151,20 @@ pub(super) fn hostile() -> Vec<Sample> {
     HOSTILE.iter().map(of).collect()
 }
 
-/// Keys that are hardly any.
+/// Returns a record with unusual keys.
 pub(super) fn hostile_keys() -> Sample {
     let keys = ["", "<>", "<host>", "host", "name", "scope", "attributes", "=", "\n"];
     keys.into_iter().fold(Sample::new("HostileKeys"), |sample, key| sample.attribute(key, "value"))
 }
 
-/// Moments that Flink or a user may leave unset, or set to whatever.
+/// Returns records with times that Flink or a user may leave unset or set to any value.
 pub(super) fn odd_times() -> Vec<Sample> {
     let moments = [None, Some(-1), Some(0), Some(START), Some(i64::MIN), Some(i64::MAX), Some(253_402_300_800_000)];
     let pairs = moments.into_iter().flat_map(|start| moments.map(|end| (start, end)));
     pairs.map(|(start, end)| Sample::new("OddTimes").times(start, end)).collect()
 }
 
-/// Every severity that has a number, and some that have none.
+/// Returns a record for each severity that has a number, and for some that have none.
 pub(super) fn severities() -> Vec<Sample> {
     let names = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
     let numbered = names.into_iter().flat_map(|name| ["", "2", "3", "4"].map(|step| format!("{name}{step}")));

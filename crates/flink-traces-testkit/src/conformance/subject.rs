@@ -1,4 +1,4 @@
-//! Either kind of reporter, as one.
+//! One interface to trace reporters and event reporters.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use flink_traces_api::{
 use super::compare::Expected;
 use super::sample::Sample;
 
-/// The attribute by which the suite tells records apart.
+/// The attribute that identifies a record.
 pub(super) const NUMBER: &str = "number";
 const SCOPE: &str = "org.example.Conformance";
 
-/// What the suite does with the factory of either kind of reporter.
+/// The operations of the suite on a factory and its reporters.
 pub(super) trait Subject: Send + Sync + 'static {
     type Record;
     type Reporter;
@@ -24,9 +24,9 @@ pub(super) trait Subject: Send + Sync + 'static {
     fn create(&self, config: &ReporterConfig) -> Result<Self::Reporter, ConfigError>;
     fn report(reporter: &mut Self::Reporter, records: &[Self::Record], deadline: &Deadline) -> Result<(), ReportError>;
     fn close(reporter: Self::Reporter, deadline: &Deadline) -> Result<(), ReportError>;
-    /// The record that `sample` becomes; `number` counts on with each part of it.
+    /// Returns the record of `sample` and adds the number of its spans to `number`.
     fn record(sample: Sample, number: &mut i64, context: Arc<ReportContext>) -> Self::Record;
-    /// What has to arrive of it.
+    /// Returns the records that must arrive.
     fn expected(record: &Self::Record) -> Vec<Expected>;
 }
 
