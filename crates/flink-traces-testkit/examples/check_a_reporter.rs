@@ -1,4 +1,4 @@
-//! Runs the conformance suite on a reporter that forgets the second span of each batch.
+//! Runs the conformance suite on a reporter that forgets the second event of each batch.
 //!
 //! Run it with `cargo run -p flink-traces-testkit --example check_a_reporter`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example shows its result")]
