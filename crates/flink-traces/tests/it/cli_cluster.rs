@@ -272,7 +272,7 @@ fn undrained_records_are_counted() {
     let arguments =
         ["run", "--flink", &flink.url(), "--otlp", &port.url(), OFTEN, "-Dflink-traces.shutdown-timeout=50 ms"];
     let running = place.start(&arguments);
-    running.wait_for_stderr("trying again");
+    running.wait_for_stderr("collector failing, retrying");
     flink.wait_for_requests(OVERVIEW, 2);
     running.signal("TERM");
     let stopped = running.finish().expect_code(1);
