@@ -45,7 +45,7 @@ pub(super) fn stopped_collector(setup: &Setup) -> Result<()> {
     signal("-STOP")?;
     // A failure before SIGCONT would leave the collector stopped.
     let running = Program::play(setup, "stopped", &endpoint, &[]).start();
-    let message = running.as_ref().ok().map(|running| running.wait_for("no answer within 1s"));
+    let message = running.as_ref().ok().map(|running| running.wait_for("no response within 1s"));
     signal("-CONT")?;
     message.transpose()?;
     running?.finish()?;
