@@ -99,7 +99,7 @@ pub struct HttpAnswer {
 }
 
 impl HttpAnswer {
-    /// Creates a response with that status, without headers and body.
+    /// Creates a response with that status, without headers or a body.
     pub fn new(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: Bytes::new() }
     }

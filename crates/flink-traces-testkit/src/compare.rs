@@ -26,7 +26,7 @@ type SpanId = (Vec<u8>, Vec<u8>);
 
 /// A span or an event in the form in which it is compared.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Record {
+pub struct Comparable {
     /// The name of the span or event.
     kind: String,
     /// The values of the [`IDENTITY`] attributes.
@@ -47,13 +47,13 @@ pub struct Record {
 }
 
 /// Converts the received records to the form in which they are compared.
-pub fn records(spans: &[ReceivedSpan], logs: &[ReceivedEvent]) -> Vec<Record> {
+pub fn records(spans: &[ReceivedSpan], logs: &[ReceivedEvent]) -> Vec<Comparable> {
     let names: BTreeMap<_, _> = spans.iter().map(|span| (span_id(span), name_of_span(span))).collect();
     let all = spans.iter().map(|span| of_span(span, &names)).chain(logs.iter().map(of_log));
-    let mut records: Vec<Record> = all.collect();
+    let mut records: Vec<Comparable> = all.collect();
     let is_failed =
-        |record: &&Record| record.properties.get("checkpointStatus").is_some_and(|status| status == "FAILED");
-    let checkpoint = |record: &Record| record.checkpoint().map(|(job, id)| (job.to_owned(), id));
+        |record: &&Comparable| record.properties.get("checkpointStatus").is_some_and(|status| status == "FAILED");
+    let checkpoint = |record: &Comparable| record.checkpoint().map(|(job, id)| (job.to_owned(), id));
     let failed: BTreeSet<_> = records.iter().filter(is_failed).filter_map(checkpoint).collect();
     for record in &mut records {
         record.of_failed = checkpoint(record).is_some_and(|checkpoint| failed.contains(&checkpoint));
@@ -61,7 +61,7 @@ pub fn records(spans: &[ReceivedSpan], logs: &[ReceivedEvent]) -> Vec<Record> {
     records
 }
 
-fn of_span(received: &ReceivedSpan, names: &BTreeMap<SpanId, String>) -> Record {
+fn of_span(received: &ReceivedSpan, names: &BTreeMap<SpanId, String>) -> Comparable {
     let span = &received.span;
     let parent = match span.parent_span_id.as_slice() {
         [] => "none",
@@ -76,7 +76,7 @@ fn of_span(received: &ReceivedSpan, names: &BTreeMap<SpanId, String>) -> Record 
         ("(status)".to_owned(), span.status.as_ref().map_or(0, |status| status.code).into()),
         ("(links)".to_owned(), span.links.len().into()),
     ]);
-    Record {
+    Comparable {
         kind: span.name.clone(),
         key,
         start_nanos: span.start_time_unix_nano.cast_signed(),
@@ -87,7 +87,7 @@ fn of_span(received: &ReceivedSpan, names: &BTreeMap<SpanId, String>) -> Record 
     }
 }
 
-fn of_log(received: &ReceivedEvent) -> Record {
+fn of_log(received: &ReceivedEvent) -> Comparable {
     let log = &received.log;
     let mut properties = received.attributes();
     let kind = properties.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -99,7 +99,7 @@ fn of_log(received: &ReceivedEvent) -> Record {
         ("(body)".to_owned(), format!("{:?}", log.body).into()),
     ]);
     let start_nanos = log.observed_time_unix_nano.cast_signed();
-    Record { kind, key, start_nanos, end_nanos: None, properties, id: None, of_failed: false }
+    Comparable { kind, key, start_nanos, end_nanos: None, properties, id: None, of_failed: false }
 }
 
 fn span_id(received: &ReceivedSpan) -> SpanId {
@@ -116,7 +116,7 @@ fn key(attributes: &BTreeMap<String, Value>) -> String {
     job.into_iter().chain(known).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 
-impl Record {
+impl Comparable {
     /// Returns the name of the span or event.
     pub fn kind(&self) -> &str {
         &self.kind
@@ -204,8 +204,7 @@ impl Record {
         differences
     }
 
-    /// Returns `true` if `ours` differs from this native record only in ways that the failure
-    /// explains.
+    /// Returns `true` if `ours` would differ from this native record had the checkpoint not failed.
     fn differs_by_failure(&self, ours: &Self) -> bool {
         self.of_failed && !Self { of_failed: false, ..self.clone() }.differences(ours).is_empty()
     }
@@ -215,7 +214,7 @@ fn show(value: Option<&Value>) -> String {
     value.map_or_else(|| "absent".to_owned(), Value::to_string)
 }
 
-impl fmt::Display for Record {
+impl fmt::Display for Comparable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} at {} ms", self.kind, self.key, self.start_nanos / 1_000_000)
     }
@@ -223,7 +222,7 @@ impl fmt::Display for Record {
 
 /// Removes the kinds and attributes from `ours` that the version of Flink in `native` does not
 /// report.
-pub fn restrict(ours: Vec<Record>, native: &[Record]) -> Vec<Record> {
+pub fn restrict(ours: Vec<Comparable>, native: &[Comparable]) -> Vec<Comparable> {
     let mut known: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for record in native {
         known.entry(&record.kind).or_default().extend(record.properties.keys().map(String::as_str));
@@ -264,20 +263,20 @@ impl Comparison {
         self.rows.get(kind).map_or(0, |row| row.native)
     }
 
-    fn row(&mut self, record: &Record) -> &mut Row {
+    fn row(&mut self, record: &Comparable) -> &mut Row {
         self.rows.entry(record.kind.clone()).or_default()
     }
 
-    fn differ(&mut self, record: &Record, message: &str) {
+    fn differ(&mut self, record: &Comparable, message: &str) {
         self.row(record).different += 1;
         self.differences.push(format!("{record}: {message}"));
     }
 
-    fn miss(&mut self, record: &Record, message: &str) {
+    fn miss(&mut self, record: &Comparable, message: &str) {
         if record.may_be_missing() { self.row(record).unknown += 1 } else { self.differ(record, message) }
     }
 
-    fn pair(&mut self, native: &Record, ours: &Record) {
+    fn pair(&mut self, native: &Comparable, ours: &Comparable) {
         let differences = native.differences(ours);
         if !differences.is_empty() {
             self.differ(native, &differences.join("; "));
@@ -292,7 +291,7 @@ impl fmt::Display for Comparison {
         writeln!(
             f,
             "{:30} {:>7} {:>7} {:>7} {:>7} {:>9}",
-            "record", "native", "ours", "resent", "unknown", "different"
+            "record", "native", "ours", "resent", "untold", "different"
         )?;
         for (kind, Row { native, ours, resent, unknown, different }) in &self.rows {
             writeln!(f, "{kind:30} {native:>7} {ours:>7} {resent:>7} {unknown:>7} {different:>9}")?;
@@ -302,7 +301,7 @@ impl fmt::Display for Comparison {
 }
 
 /// Pairs each native record with ours of the same name and identity that is nearest in time.
-pub fn compare(native: &[Record], ours: &[Record]) -> Comparison {
+pub fn compare(native: &[Comparable], ours: &[Comparable]) -> Comparison {
     let mut comparison = Comparison::default();
     let mut unpaired = without_resent(ours, &mut comparison);
     for record in native {
@@ -327,10 +326,10 @@ pub fn compare(native: &[Record], ours: &[Record]) -> Comparison {
 /// Returns each of our records once.
 ///
 /// A span may arrive again only unchanged, so that a store can remove duplicates.
-fn without_resent<'a>(ours: &'a [Record], comparison: &mut Comparison) -> Vec<&'a Record> {
-    let mut kept: Vec<&Record> = Vec::new();
+fn without_resent<'a>(ours: &'a [Comparable], comparison: &mut Comparison) -> Vec<&'a Comparable> {
+    let mut kept: Vec<&Comparable> = Vec::new();
     for record in ours {
-        let is_same = |earlier: &Record| {
+        let is_same = |earlier: &Comparable| {
             earlier.has_key_of(record) && (record.id.is_some() || earlier.start_nanos == record.start_nanos)
         };
         let Some(earlier) = kept.iter().find(|earlier| is_same(earlier)) else {
@@ -397,7 +396,7 @@ mod tests {
         })
     }
 
-    fn of_spans(spans: &[Value]) -> Vec<Record> {
+    fn of_spans(spans: &[Value]) -> Vec<Comparable> {
         let spans: Vec<_> = spans
             .iter()
             .map(|span| ReceivedSpan {
@@ -409,7 +408,7 @@ mod tests {
         records(&spans, &[])
     }
 
-    fn of_events(events: &[Value]) -> Vec<Record> {
+    fn of_events(events: &[Value]) -> Vec<Comparable> {
         let logs: Vec<_> = events
             .iter()
             .map(|event| ReceivedEvent {
@@ -557,7 +556,7 @@ mod tests {
 
     #[test]
     fn inexact_rest_times_have_a_tolerance() {
-        type Make = fn(i64, i64) -> Vec<Record>;
+        type Make = fn(i64, i64) -> Vec<Comparable>;
         let fresh: Make = |start, end| of_spans(&[initialization(5000 + start, 6000 + end, None)]);
         let restored: Make = |start, end| of_spans(&[initialization(5000 + start, 6000 + end, Some(1000))]);
         let tasks: Make =

@@ -27,7 +27,7 @@ impl<'a, S: Subject, D: Destination> Case<'a, S, D> {
     }
 
     /// Reports later records under `compatibility: flink`.
-    pub(super) fn be_flinks(&mut self) {
+    pub(super) fn use_flink_compatibility(&mut self) {
         self.context.compatibility = Compatibility::Flink;
     }
 
@@ -49,7 +49,7 @@ impl<'a, S: Subject, D: Destination> Case<'a, S, D> {
 
     /// Creates a reporter for the destination.
     pub(super) fn open(&self, more: &[(&str, &str)]) -> Result<S::Reporter, String> {
-        self.create(&self.config(more)).map_err(|error| format!("no reporter can be made: {error}"))
+        self.create(&self.config(more)).map_err(|error| format!("no reporter can be created: {error}"))
     }
 
     /// Reports `samples` in one batch, which must succeed, and checks that all sent records
@@ -77,11 +77,15 @@ impl<'a, S: Subject, D: Destination> Case<'a, S, D> {
         let given = self.sent.len() - before;
         let result = S::report(reporter, &records, deadline);
         if let Err(error) = &result {
-            let (rejected, lost) = (error.rejected(), error.dropped());
-            match rejected.checked_add(lost) {
-                Some(0) => return Err("failed, but counts nothing as rejected or lost".to_owned()),
+            let (rejected, dropped) = (error.rejected(), error.dropped());
+            match rejected.checked_add(dropped) {
+                Some(0) => return Err("the report failed without rejected or dropped records".to_owned()),
                 Some(missing) if missing <= given => self.missing += missing,
-                _ => return Err(format!("of {given} given it counts {rejected} rejected and {lost} lost")),
+                _ => {
+                    return Err(format!(
+                        "expected at most {given} records, found {rejected} rejected and {dropped} dropped"
+                    ));
+                }
             }
         }
         self.check()?;
@@ -94,8 +98,8 @@ impl<'a, S: Subject, D: Destination> Case<'a, S, D> {
             0 => Arrival::Whole,
             missing => Arrival::Only(self.sent.len() - missing),
         };
-        let is_flinks = self.context.compatibility == Compatibility::Flink;
-        compare(&self.sent, &self.destination.received(), arrival, is_flinks)
+        let is_flink_compatible = self.context.compatibility == Compatibility::Flink;
+        compare(&self.sent, &self.destination.received(), arrival, is_flink_compatible)
     }
 
     /// Closes the reporter, which must succeed and deliver nothing.

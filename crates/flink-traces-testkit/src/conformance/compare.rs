@@ -22,7 +22,7 @@ pub(super) struct Expected {
     start: i64,
     end: Option<i64>,
     /// The severity and the body of an event.
-    said: Option<(String, String)>,
+    severity_and_body: Option<(String, String)>,
 }
 
 impl Expected {
@@ -36,8 +36,8 @@ impl Expected {
     }
 
     pub(super) fn of_event(event: &ReportedEvent) -> Self {
-        let said = Some((event.severity().to_owned(), event.body().to_owned()));
-        Self { said, ..Self::new(event.name(), event.ts_millis(), event.attributes()) }
+        let severity_and_body = Some((event.severity().to_owned(), event.body().to_owned()));
+        Self { severity_and_body, ..Self::new(event.name(), event.ts_millis(), event.attributes()) }
     }
 
     fn new<'a>(name: &str, start: i64, attributes: impl Iterator<Item = (&'a str, ValueRef<'a>)>) -> Self {
@@ -68,7 +68,7 @@ impl Expected {
             ids: None,
             start,
             end: None,
-            said: None,
+            severity_and_body: None,
         }
     }
 
@@ -77,7 +77,7 @@ impl Expected {
         self.ids.as_ref().is_none_or(|(_, parent)| parent.is_none())
     }
 
-    fn compare(&self, received: &Received, is_flinks: bool) -> Result<(), String> {
+    fn compare(&self, received: &Received, is_flink_compatible: bool) -> Result<(), String> {
         let Self { number, name, .. } = self;
         let differs = |what: &str, sent: &dyn std::fmt::Debug, found: &dyn std::fmt::Debug| {
             Err(format!("record {number} ({}): {what} was {}, arrived as {}", short(name), short(sent), short(found)))
@@ -88,7 +88,7 @@ impl Expected {
         }
         for (key, sent) in &self.attributes {
             // Flink drops booleans of spans.
-            if is_flinks && matches!(sent, AttributeValue::Bool(_)) {
+            if is_flink_compatible && matches!(sent, AttributeValue::Bool(_)) {
                 continue;
             }
             let found = received.attributes.get(&format!("<{key}>")).or_else(|| received.attributes.get(key));
@@ -107,12 +107,12 @@ impl Expected {
             if let (Some(sent), Some(found)) = (sent.filter(|sent| USUAL.contains(sent)), found)
                 && sent != found
                 // Flink's reporter sends the time at which an event was reported.
-                && !(is_flinks && self.said.is_some())
+                && !(is_flink_compatible && self.severity_and_body.is_some())
             {
                 return differs(what, &sent, &found);
             }
         }
-        if let Some((severity, body)) = &self.said {
+        if let Some((severity, body)) = &self.severity_and_body {
             for (what, sent, found) in
                 [("its severity", severity, &received.severity), ("its body", body, &received.body)]
             {
@@ -139,7 +139,7 @@ pub(super) fn compare(
     sent: &[Expected],
     received: &[Received],
     arrival: Arrival,
-    is_flinks: bool,
+    is_flink_compatible: bool,
 ) -> Result<(), String> {
     let by_number: HashMap<i64, &Expected> = sent.iter().map(|expected| (expected.number, expected)).collect();
     let mut seen: HashMap<i64, usize> = HashMap::new();
@@ -147,14 +147,14 @@ pub(super) fn compare(
     for record in received {
         let number = record.attributes.get(NUMBER).and_then(number_of);
         let Some(expected) = number.and_then(|number| by_number.get(&number)) else {
-            return Err(format!("what arrived was never sent: {}", short(record)));
+            return Err(format!("a record arrived that was never sent: {}", short(record)));
         };
         let count = seen.entry(expected.number).or_default();
         *count += 1;
         if *count > 1 {
             return Err(format!("record {} ({}) arrived twice", expected.number, short(&expected.name)));
         }
-        expected.compare(record, is_flinks)?;
+        expected.compare(record, is_flink_compatible)?;
         if expected.is_root() {
             if expected.number < last_root {
                 return Err(format!("record {} arrived after record {last_root}", expected.number));

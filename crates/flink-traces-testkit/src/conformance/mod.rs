@@ -78,28 +78,28 @@
 //!
 //! # Rules
 //!
-//! - each option is declared once, with a default that the factory accepts
-//! - unknown options are ignored
-//! - a missing option is named
-//! - an invalid value is refused with its key, and masked if it may be a secret
-//! - no value of an option causes more than an error
-//! - an empty report delivers nothing
-//! - records have arrived once and in order when report returns
-//! - children arrive once, with the right parent
-//! - attributes of every type and variables arrive
-//! - hostile text arrives unchanged
-//! - unusual timestamps are accepted
+//! - each option is declared once, with a default that the factory takes
+//! - options of others do not matter
+//! - an option that is missing is named
+//! - a value that is wrong is refused, with its key, and not shown if it may be a secret
+//! - no value of an option does worse than an error
+//! - nothing reported is nothing delivered
+//! - what is reported has arrived when report returns, once and in order
+//! - children arrive, once each, under their parents
+//! - attributes of every type arrive, variables too
+//! - text is text, whatever it says
+//! - no timestamp is too odd
 //! - events of every severity arrive
-//! - failures, links and extensions do no harm
+//! - failures, links and what Flink would not tell do not get in the way
 //! - a batch of thousands arrives whole
-//! - all records arrive under compatibility: flink
-//! - the next reporter appends to existing records
-//! - a reporter that is dropped without close has delivered everything
-//! - after the deadline, undelivered records are counted
-//! - an unavailable destination costs only counted records, and recovers
-//! - refused records are counted as rejected
-//! - a reporter can be created while its destination is unavailable, unless setup is impossible
-//! - close after a failure delivers no dropped records
+//! - nothing is lost under compatibility: flink
+//! - the next reporter adds to what is there
+//! - a reporter that is dropped without close has delivered all
+//! - when the deadline is over, what is not delivered is counted
+//! - a destination that is away costs what is counted, and no more once it is back
+//! - what a destination refuses is counted as rejected
+//! - a destination that is away is no reason not to be made, unless nothing can be set up there
+//! - close after a failure delivers nothing in secret
 
 mod case;
 mod compare;
@@ -135,8 +135,10 @@ pub trait Destination {
     /// Returns all spans or events that have arrived so far, in the order in which they did.
     fn received(&self) -> Vec<Received>;
 
-    /// Returns options with invalid values, each of which is added to [`options`](Self::options) or
-    /// replaces one of them.
+    /// Returns options with invalid values, which the reporter must refuse.
+    ///
+    /// The suite tries one at a time. It is added to [`options`](Self::options) or replaces one of
+    /// them.
     fn wrong_options(&self) -> Vec<(String, String)> {
         Vec::new()
     }
@@ -164,7 +166,7 @@ pub enum Behavior {
 
 /// The conformance suite for the reporters of one kind of destination.
 ///
-/// The [module](self) has an example.
+/// The [module documentation](self) has an example.
 #[derive(Debug, Clone)]
 pub struct Conformance<F> {
     new_destination: Arc<F>,
@@ -178,13 +180,14 @@ where
     F: Fn() -> D + Send + Sync + 'static,
     D: Destination + 'static,
 {
-    /// Creates a suite that calls `new_destination` once for each rule. It must return an empty
-    /// place.
+    /// Creates a suite that calls `new_destination` for an empty destination, once for each rule.
+    ///
+    /// The suite checks one rule after the other.
     pub fn new(new_destination: F) -> Self {
         Self { new_destination: Arc::new(new_destination), patience: Duration::from_secs(60), rule: None }
     }
 
-    /// Restricts the suite to `rule`, which is one of [`rules`].
+    /// Restricts the suite to `rule`, which is one of [`rules`], for debugging.
     #[must_use]
     pub fn only(mut self, rule: &'static str) -> Self {
         self.rule = Some(rule);
@@ -234,7 +237,7 @@ where
 
 /// Returns the result of `run` on a thread of its own. A panic and a timeout are errors.
 fn within(patience: Duration, run: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<(), String> {
-    let (tell, told) = sync_channel(1);
+    let (sender, receiver) = sync_channel(1);
     let spawned = thread::Builder::new().name("conformance".to_owned()).spawn(move || {
         let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<&str>().copied();
@@ -242,12 +245,12 @@ fn within(patience: Duration, run: impl FnOnce() -> Result<(), String> + Send + 
             Err(format!("panicked: {}", text.unwrap_or("no message")))
         });
         // The receiver is gone after a timeout.
-        let _ = tell.send(result);
+        let _ = sender.send(result);
     });
     spawned.map_err(|error| format!("no thread: {error}"))?;
-    told.recv_timeout(patience).unwrap_or_else(|error| match error {
+    receiver.recv_timeout(patience).unwrap_or_else(|error| match error {
         RecvTimeoutError::Timeout => Err(format!("did not return within {patience:?}")),
-        RecvTimeoutError::Disconnected => Err("ended its thread".to_owned()),
+        RecvTimeoutError::Disconnected => Err("the thread ended without a result".to_owned()),
     })
 }
 

@@ -49,7 +49,7 @@ impl From<ReceivedSpan> for Received {
     }
 }
 
-/// The name is that of the event, or else the attribute `name`, as in Flink's reporter.
+/// Takes the name from the event, or from the attribute `name`, where Flink's reporter puts it.
 impl From<ReceivedEvent> for Received {
     fn from(received: ReceivedEvent) -> Self {
         let log = received.log;

@@ -27,28 +27,28 @@ macro_rules! rules {
 }
 
 rules! {
-    options_are_declared: "each option is declared once, with a default that the factory accepts",
-    other_options: "unknown options are ignored",
-    missing_options: "a missing option is named",
-    wrong_options: "an invalid value is refused with its key, and masked if it may be a secret",
-    unlikely_options: "no value of an option causes more than an error",
-    nothing: "an empty report delivers nothing",
-    delivery: "records have arrived once and in order when report returns",
-    trees: "children arrive once, with the right parent",
-    attributes: "attributes of every type and variables arrive",
-    hostile_text: "hostile text arrives unchanged",
-    odd_times: "unusual timestamps are accepted",
+    options_are_declared: "each option is declared once, with a default that the factory takes",
+    other_options: "options of others do not matter",
+    missing_options: "an option that is missing is named",
+    wrong_options: "a value that is wrong is refused, with its key, and not shown if it may be a secret",
+    unlikely_options: "no value of an option does worse than an error",
+    nothing: "nothing reported is nothing delivered",
+    delivery: "what is reported has arrived when report returns, once and in order",
+    trees: "children arrive, once each, under their parents",
+    attributes: "attributes of every type arrive, variables too",
+    hostile_text: "text is text, whatever it says",
+    odd_times: "no timestamp is too odd",
     severities: "events of every severity arrive",
-    extensions: "failures, links and extensions do no harm",
+    extensions: "failures, links and what Flink would not tell do not get in the way",
     large_batch: "a batch of thousands arrives whole",
-    compatibility: "all records arrive under compatibility: flink",
-    restart: "the next reporter appends to existing records",
-    dropped: "a reporter that is dropped without close has delivered everything",
-    deadline_over: "after the deadline, undelivered records are counted",
-    away: "an unavailable destination costs only counted records, and recovers",
-    refusal: "refused records are counted as rejected",
-    made_while_away: "a reporter can be created while its destination is unavailable, unless setup is impossible",
-    close_after_failure: "close after a failure delivers no dropped records",
+    compatibility: "nothing is lost under compatibility: flink",
+    restart: "the next reporter adds to what is there",
+    dropped: "a reporter that is dropped without close has delivered all",
+    deadline_over: "when the deadline is over, what is not delivered is counted",
+    away: "a destination that is away costs what is counted, and no more once it is back",
+    refusal: "what a destination refuses is counted as rejected",
+    made_while_away: "a destination that is away is no reason not to be made, unless nothing can be set up there",
+    close_after_failure: "close after a failure delivers nothing in secret",
 }
 
 /// The time limit of reports that cannot succeed.
@@ -65,14 +65,17 @@ fn options_are_declared<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -
     let mut keys = BTreeSet::new();
     for doc in docs {
         if !keys.insert(doc.key) || doc.key.is_empty() || doc.description.is_empty() || doc.expected.is_empty() {
-            return Err(format!("'{}' is declared twice, or without key, description or form", doc.key));
+            return Err(format!(
+                "option '{}' is declared twice, or lacks a key, a description or an expected form",
+                doc.key
+            ));
         }
     }
     let options = case.destination.options();
     for (key, _) in &options {
         let declares = |doc: &&str| key == doc || key.starts_with(&format!("{doc}."));
         if !keys.iter().any(declares) && key != flink_traces_api::COMPATIBILITY.key() {
-            return Err(format!("'{key}' is an option that it does not declare"));
+            return Err(format!("option '{key}' is not declared"));
         }
     }
     let defaults = docs.iter().filter(|doc| !is_set(&options, doc.key));
@@ -122,12 +125,12 @@ fn wrong_options<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -> Found
         let full_key = config.key(&key);
         let is_named = |named: &str| full_key == named || full_key.starts_with(&format!("{named}."));
         let error = match case.create(&config) {
-            Ok(_) => return Err(format!("'{key}: {value}' is taken")),
+            Ok(_) => return Err(format!("'{key}: {value}' is accepted")),
             Err(error) => error,
         };
         match &error {
             ConfigError::Invalid { key: named, .. } if is_named(named) => {}
-            error => return Err(format!("'{key}: {value}' is refused otherwise than by its key: {error:?}")),
+            error => return Err(format!("'{key}: {value}': expected an error with this key, found {error:?}")),
         }
         if is_sensitive(&full_key) && !value.is_empty() && error.to_string().contains(&value) {
             return Err(format!("the value of '{key}', which may be a secret, is shown"));
@@ -150,7 +153,7 @@ fn unlikely_options<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -> Fo
             match case.create(&config) {
                 Ok(reporter) => drop(reporter),
                 Err(ConfigError::Invalid { key, .. } | ConfigError::Missing { key }) if key != config.key(doc.key) => {
-                    return Err(format!("'{}' is wrong, and '{key}' is named", doc.key));
+                    return Err(format!("an invalid '{}' is reported as '{key}'", doc.key));
                 }
                 Err(_) => {}
             }
@@ -220,7 +223,7 @@ fn large_batch<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -> Found {
 }
 
 fn compatibility<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -> Found {
-    case.be_flinks();
+    case.use_flink_compatibility();
     let mut reporter = case.open(&[(flink_traces_api::COMPATIBILITY.key(), "flink")])?;
     let flag = Sample::new("Flag").attribute("flag", true);
     let failed = Sample::new("Failed").extended().times(Some(1_795_230_917_019), Some(-1));
@@ -278,7 +281,7 @@ fn refusal<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -> Found {
     // A permanent rejection needs no retry, so there is no deadline.
     let error = failure(case.report(&mut reporter, sample::plain(3), &Deadline::unlimited())?)?;
     if error.rejected() == 0 {
-        return Err(format!("3 were refused for good, and it counts: {error}"));
+        return Err(format!("expected rejected records, found: {error}"));
     }
     return_to_work(case)?;
     case.deliver(&mut reporter, sample::plain(2))?;
@@ -297,7 +300,7 @@ fn made_while_away<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) -> Fou
             case.close(reporter)
         }
         Err(ConfigError::Setup(_)) => Ok(()),
-        Err(error) => Err(format!("the options were right, and it says {error:?}")),
+        Err(error) => Err(format!("expected a reporter or a setup error, found {error:?}")),
     }
 }
 
@@ -314,13 +317,13 @@ fn close_after_failure<S: Subject, D: Destination>(case: &mut Case<'_, S, D>) ->
 
 /// Returns the error of a report that cannot have succeeded.
 fn failure(result: Result<(), ReportError>) -> Result<ReportError, String> {
-    result.err().ok_or_else(|| "nothing could be delivered, and it says that all was".to_owned())
+    result.err().ok_or_else(|| "the report succeeded although nothing could be delivered".to_owned())
 }
 
 fn return_to_work<S: Subject, D: Destination>(case: &Case<'_, S, D>) -> Found {
     if case.destination.behave(Behavior::Take) {
         Ok(())
     } else {
-        Err("the destination does not come back, which is no fault of the reporter".to_owned())
+        Err("the destination does not recover, which is not the reporter's fault".to_owned())
     }
 }

@@ -69,7 +69,7 @@ impl Sample {
 
 /// Returns `count` ordinary records.
 pub(super) fn plain(count: usize) -> Vec<Sample> {
-    (0..count).map(|place| Sample::new(format!("Plain{place}"))).collect()
+    (0..count).map(|index| Sample::new(format!("Plain{index}"))).collect()
 }
 
 /// Returns a checkpoint with tasks and subtasks.
@@ -111,7 +111,7 @@ pub(super) fn all_types() -> Sample {
 
 /// Returns a record with more attributes than Flink's exporter accepts.
 pub(super) fn many_attributes() -> Sample {
-    (0..200_i64).fold(Sample::new("ManyAttributes"), |sample, place| sample.attribute(format!("key{place}"), place))
+    (0..200_i64).fold(Sample::new("ManyAttributes"), |sample, index| sample.attribute(format!("key{index}"), index))
 }
 
 /// Texts that could be mistaken for something other than text.

@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 use flink_traces_observer::Observation;
 use flink_traces_observer::recording::RecordingReader;
 use flink_traces_observer::replay::replay;
-use flink_traces_testkit::compare::{Comparison, Record, compare, records, restrict};
+use flink_traces_testkit::compare::{Comparable, Comparison, compare, records, restrict};
 use flink_traces_testkit::{OtlpCollector, ReceivedEvent, ReceivedSpan};
 use serde_json::Value;
 
@@ -58,7 +58,7 @@ fn played(session: &str, protocol: &str) -> (Vec<ReceivedSpan>, Vec<ReceivedEven
 }
 
 /// Returns the records that Flink's own reporters sent.
-fn native(session: &str) -> Vec<Record> {
+fn native(session: &str) -> Vec<Comparable> {
     let (mut spans, mut logs) = (Vec::new(), Vec::new());
     for line in lines(&format!("flink-{session}.native-otlp.jsonl.gz")) {
         // Each line has one signal.
@@ -111,11 +111,11 @@ fn compared(session: &str, protocol: &str) -> Comparison {
     let shown = shown(session);
     // Omitted are checkpoints that were missed in the last second of the cluster, and a span that
     // later versions report as an event.
-    let is_comparable = |record: &Record| {
+    let is_comparable = |record: &Comparable| {
         let checkpoint = record.checkpoint().map(|(job, id)| (job.to_owned(), id));
         checkpoint.is_none_or(|checkpoint| shown.contains(&checkpoint)) && record.kind() != "JobFailure"
     };
-    let native: Vec<Record> = native(session).into_iter().filter(is_comparable).collect();
+    let native: Vec<Comparable> = native(session).into_iter().filter(is_comparable).collect();
     let comparison = compare(&native, &restrict(records(&spans, &logs), &native));
     expect_file![format!("golden/flink-{session}.txt")].assert_eq(&comparison.to_string());
     comparison

@@ -1,5 +1,4 @@
 //! The collector with an HTTP/1.1 client. The tests of the OTLP reporter cover gRPC.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
