@@ -1,4 +1,4 @@
-//! Bodies: decoded, or why not.
+//! Decoding of bodies and its errors.
 
 use std::fmt;
 
@@ -7,15 +7,30 @@ use serde::de::DeserializeOwned;
 
 use crate::text::escaped;
 
-/// Characters of a foreign text in a message.
-const SHOWN: usize = 300;
-/// Bytes of the body on either side of what is wrong with it.
-const CONTEXT: usize = 60;
+/// The maximum number of characters of a foreign text in a message.
+const MAX_TEXT_CHARS: usize = 300;
+/// The number of bytes shown on either side of a problem in a body.
+const CONTEXT_BYTES: usize = 60;
 
-/// Reads a body as `T`. What is not Unicode in it, such as half a surrogate pair in the name of a job, is replaced.
+/// Decodes a JSON body.
+///
+/// Anything that is not Unicode, such as half a surrogate pair in the name of a job, becomes
+/// U+FFFD.
 ///
 /// # Errors
-/// When it is no `T`.
+///
+/// Returns an error if the body is not JSON or is not a `T`.
+///
+/// # Examples
+///
+/// ```
+/// use flink_rest::types::MultipleJobsDetails;
+///
+/// let body = br#"{"jobs":[{"jid":"abc","start-time":1,"state":"RUNNING"}]}"#;
+/// let overview: MultipleJobsDetails = flink_rest::decode(body)?;
+/// assert_eq!(overview.jobs[0].jid.as_str(), "abc");
+/// # Ok::<(), flink_rest::BodyError>(())
+/// ```
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
     decode_strictly(body).or_else(|error| match repaired(body) {
         Some(body) => decode_strictly(&body),
@@ -23,33 +38,33 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
     })
 }
 
-/// The body with what is not Unicode replaced; `None` if all of it is.
+/// Replaces anything that is not Unicode; returns `None` if nothing needs to be replaced.
 fn repaired(body: &[u8]) -> Option<Vec<u8>> {
     let mut text = String::from_utf8_lossy(body).into_owned().into_bytes();
     let mut is_changed = text != body;
-    let mut place = 0;
-    while let Some(offset) = text.get(place..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
-        place += offset;
+    let mut position = 0;
+    while let Some(offset) = text.get(position..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+        position += offset;
         let unit = |at: usize| {
             let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
             u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
         };
-        match (unit(place), unit(place + 6)) {
-            (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => place += 12,
+        match (unit(position), unit(position + 6)) {
+            (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => position += 12,
             (Some(0xd800..0xe000), _) => {
-                text[place..place + 6].copy_from_slice(b"\\ufffd");
+                text[position..position + 6].copy_from_slice(b"\\ufffd");
                 is_changed = true;
-                place += 6;
+                position += 6;
             }
-            // Any other escape, of which the second byte may be a backslash.
-            _ => place += 2,
+            // Any other escape. Its second byte may be a backslash.
+            _ => position += 2,
         }
     }
     is_changed.then_some(text)
 }
 
 fn decode_strictly<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
-    // Keeping track of where it is doubles what reading takes, and only an error tells it.
+    // Tracking the path doubles the time, and only an error needs it.
     if let Ok(value) = serde_json::from_slice(body) {
         return Ok(value);
     }
@@ -60,28 +75,28 @@ fn decode_strictly<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
     decoded.map_err(|(path, error)| BodyError::new(body, &path, &error))
 }
 
-/// A body that is not what the endpoint answers. All text in it is cut and escaped.
+/// An error of decoding a body. All foreign text in it is truncated and escaped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// A page for people: of a proxy, a login, another program.
-    #[error("answered HTML, is this Flink's REST address? It begins: {excerpt}")]
+    /// The body is HTML, as from a proxy, a login page or another program.
+    #[error("expected JSON, found HTML (is this Flink's REST address?): {excerpt}")]
     Html {
         /// The beginning of the page.
         excerpt: String,
     },
-    /// Not JSON, or not of the expected form.
+    /// The body is not JSON, or not of the expected form.
     #[error("{problem} at {path}, line {line}, column {column}: {excerpt}")]
     Undecodable {
-        /// Where in the answer, such as `jobs[3].jid`; `.` is all of it.
+        /// The path of the problem, such as `jobs[3].jid`; `.` is the whole body.
         path: String,
         /// The line, from 1.
         line: usize,
-        /// The byte of the line, from 1; where something is missing, the end of what it is missing in.
+        /// The column in bytes, from 1. For a missing field it is the end of the object.
         column: usize,
-        /// What is wrong.
+        /// The problem.
         problem: String,
-        /// The body around that.
+        /// The body around the problem.
         excerpt: String,
     },
 }
@@ -89,15 +104,17 @@ pub enum BodyError {
 impl BodyError {
     fn new(body: &[u8], path: &str, error: &serde_json::Error) -> Self {
         if is_html(body) {
-            return Self::Html { excerpt: escaped(&String::from_utf8_lossy(first(body, CONTEXT * 2)), SHOWN) };
+            return Self::Html {
+                excerpt: escaped(&String::from_utf8_lossy(first(body, CONTEXT_BYTES * 2)), MAX_TEXT_CHARS),
+            };
         }
         let problem = error.to_string();
         let problem = problem.rsplit_once(" at line ").map_or(problem.as_str(), |(problem, _)| problem);
         Self::Undecodable {
-            path: escaped(path, SHOWN),
+            path: escaped(path, MAX_TEXT_CHARS),
             line: error.line(),
             column: error.column(),
-            problem: escaped(problem, SHOWN),
+            problem: escaped(problem, MAX_TEXT_CHARS),
             excerpt: around(body, error.line(), error.column()),
         }
     }
@@ -114,15 +131,15 @@ fn first(bytes: &[u8], length: usize) -> &[u8] {
 
 fn around(body: &[u8], line: usize, column: usize) -> String {
     let lines_before = body.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1));
-    let place = (lines_before.map(<[u8]>::len).sum::<usize>() + column).min(body.len());
-    let start = place.saturating_sub(CONTEXT);
-    let excerpt = escaped(&String::from_utf8_lossy(first(&body[start..], CONTEXT * 2)), SHOWN);
+    let position = (lines_before.map(<[u8]>::len).sum::<usize>() + column).min(body.len());
+    let start = position.saturating_sub(CONTEXT_BYTES);
+    let excerpt = escaped(&String::from_utf8_lossy(first(&body[start..], CONTEXT_BYTES * 2)), MAX_TEXT_CHARS);
     let before = if start > 0 { "…" } else { "" };
-    let after = if start + CONTEXT * 2 < body.len() { "…" } else { "" };
+    let after = if start + CONTEXT_BYTES * 2 < body.len() { "…" } else { "" };
     format!("{before}{excerpt}{after}")
 }
 
-/// An answer whose status says that it is not what was asked for.
+/// A response with an error status.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StatusError {
     status: u16,
@@ -130,65 +147,73 @@ pub struct StatusError {
     errors: Vec<String>,
 }
 
-/// What Flink answers instead.
+/// The body of an error response of Flink.
 #[derive(Deserialize)]
 struct ErrorResponseBody {
     errors: Vec<String>,
 }
 
 impl StatusError {
-    /// The error that an answer is; `None` if it is a success. For bodies that came another way than by this crate's client.
+    /// Returns the error of a response with that status and body; `None` for a success.
+    ///
+    /// It is meant for responses that did not come through the client of this crate.
     pub fn of(status: u16, body: &[u8]) -> Option<Self> {
         if (200..300).contains(&status) {
             return None;
         }
         let errors = serde_json::from_slice(body).map(|ErrorResponseBody { errors }| errors).unwrap_or_default();
-        let message = errors.iter().flat_map(|error| error.lines()).find(|line| is_telling(line));
+        let message = errors.iter().flat_map(|error| error.lines()).find(|line| is_relevant(line));
         let message = match message {
-            Some(message) => escaped(message, SHOWN),
-            None if is_html(body) => {
-                BodyError::Html { excerpt: escaped(&String::from_utf8_lossy(first(body, CONTEXT * 2)), SHOWN) }
-                    .to_string()
+            Some(message) => escaped(message, MAX_TEXT_CHARS),
+            None if is_html(body) => BodyError::Html {
+                excerpt: escaped(&String::from_utf8_lossy(first(body, CONTEXT_BYTES * 2)), MAX_TEXT_CHARS),
             }
-            None => escaped(&String::from_utf8_lossy(first(body, SHOWN)), SHOWN),
+            .to_string(),
+            None => escaped(&String::from_utf8_lossy(first(body, MAX_TEXT_CHARS)), MAX_TEXT_CHARS),
         };
         Some(Self { status, message, errors })
     }
 
-    /// A redirect, which the client does not follow.
+    /// Returns the error for a redirect, which the client does not follow.
     #[cfg(feature = "client")]
     pub(crate) fn redirect(status: u16, location: &str) -> Self {
         let message = format!("redirects to {}, which is not followed", crate::text::redacted(location));
         Self { status, message, errors: Vec::new() }
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The first line that says what happened, cut and escaped: since 1.13 Flink sends whole stack traces.
+    /// Returns the first line with the actual error, truncated and escaped.
+    ///
+    /// Since 1.13, Flink sends whole stack traces.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// All that Flink says went wrong, as it sent it: often whole stack traces, with whatever a user's exception holds. Empty if the
-    /// answer is not Flink's.
+    /// Returns the errors as Flink sent them; empty if the response is not from Flink.
+    ///
+    /// They are often whole stack traces and may contain any text of a user's exception.
     pub fn errors(&self) -> &[String] {
         &self.errors
     }
 
-    /// Whether the job, vertex, checkpoint or attempt is not there, or the endpoint.
+    /// Returns `true` if the job, vertex, checkpoint, attempt or endpoint does not exist.
     pub fn is_not_found(&self) -> bool {
         self.status == 404
     }
 
-    /// Whether it is the endpoint that is not there, since this version of Flink lacks it.
+    /// Returns `true` if this version of Flink lacks the endpoint.
     pub fn is_missing_endpoint(&self) -> bool {
         self.is_not_found() && self.message.contains("Unable to load requested file")
     }
 
-    /// Whether the same question may be answered later: no JobManager leads, the job is initializing, a proxy has nobody to ask.
+    /// Returns `true` if the same request may succeed later.
+    ///
+    /// This is so during a leader election, while the job initializes, and if a proxy has no
+    /// upstream.
     pub fn is_temporary(&self) -> bool {
         matches!(self.status, 408 | 429 | 502..=504) || (self.status == 500 && self.is_initializing())
     }
@@ -198,7 +223,7 @@ impl StatusError {
     }
 }
 
-/// Without the errors as they came, which may be long and hold anything.
+/// Omits the original errors, which may be long and may contain secrets.
 impl fmt::Debug for StatusError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("StatusError");
@@ -206,14 +231,14 @@ impl fmt::Debug for StatusError {
     }
 }
 
-/// The first line of a stack trace that says what happened, cut and escaped.
+/// Returns the first line of a stack trace with the actual error, truncated and escaped.
 #[cfg(feature = "client")]
 pub(crate) fn first_relevant_line(text: &str) -> String {
-    escaped(text.lines().find(|line| is_telling(line)).unwrap_or_default(), SHOWN)
+    escaped(text.lines().find(|line| is_relevant(line)).unwrap_or_default(), MAX_TEXT_CHARS)
 }
 
-/// Flink wraps what happened on the JobManager: the message is on the lines after these.
-fn is_telling(line: &str) -> bool {
+/// Returns `false` for the lines with which Flink wraps an error of the JobManager.
+fn is_relevant(line: &str) -> bool {
     let line = line.trim();
     !line.is_empty() && line != "Internal server error." && !line.starts_with("<Exception on server side")
 }
@@ -241,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_is_wrong_and_where() {
+    fn error_names_problem_and_position() {
         let job = r#"{"jid":"a","start-time":1,"state":"RUNNING"}"#;
         check::<MultipleJobsDetails>(b"", expect!["EOF while parsing a value at ., line 1, column 0: "]);
         check::<MultipleJobsDetails>(b"{}", expect!["missing field `jobs` at ., line 1, column 2: {}"]);
@@ -260,7 +285,7 @@ mod tests {
         check::<MultipleJobsDetails>(
             br#"{"jobs":[{"jid":"","start-time":1,"state":"RUNNING"}]}"#,
             expect![[
-                r#""" is no id: an id has 1 to 255 bytes and is none of ["overview", "metrics", ".", ".."] at jobs[0].jid, line 1, column 18: {"jobs":[{"jid":"","start-time":1,"state":"RUNNING"}]}"#
+                r#"invalid id "": expected 1 to 255 bytes and none of ["overview", "metrics", ".", ".."] at jobs[0].jid, line 1, column 18: {"jobs":[{"jid":"","start-time":1,"state":"RUNNING"}]}"#
             ]],
         );
         check::<MultipleJobsDetails>(
@@ -280,13 +305,13 @@ mod tests {
         check::<MultipleJobsDetails>(
             b"\n <!DOCTYPE html><html><head><title>Log in</title>\x1b</head>",
             expect![
-                "answered HTML, is this Flink's REST address? It begins: \\n <!DOCTYPE html><html><head><title>Log in</title>\\u{1b}</head>"
+                "expected JSON, found HTML (is this Flink's REST address?): \\n <!DOCTYPE html><html><head><title>Log in</title>\\u{1b}</head>"
             ],
         );
     }
 
     #[test]
-    fn what_is_not_unicode_costs_one_character() {
+    fn invalid_unicode_is_replaced() {
         for (name, expected) in [
             (&br"a\ud800b"[..], "a\u{fffd}b"),
             (br"a\udc00\ud800", "a\u{fffd}\u{fffd}"),
@@ -294,7 +319,7 @@ mod tests {
             (br"\\ud800 \ud800", "\\ud800 \u{fffd}"),
             (b"a\xffb", "a\u{fffd}b"),
         ] {
-            // Of a field that has a name here, and of one that has none.
+            // A named field and a field in `other`.
             let body = [
                 &br#"{"jobs":[{"jid":"a","start-time":1,"state":"RUNNING","name":""#[..],
                 name,
@@ -308,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_stays_short_however_long_the_body() {
+    fn error_of_a_long_body_is_short() {
         let name = "x".repeat(1_000_000);
         for body in
             [format!(r#"{{"jobs":"{name}"}}"#), format!(r#"{{"jobs":[{{"jid":"{name}"}}]}}"#), format!("<{name}")]
@@ -320,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_told_by_its_first_relevant_line() {
+    fn status_error_shows_the_first_relevant_line() {
         for (status, body, expected, kinds) in [
             (404, r#"{"errors":["Job x not found"]}"#, "status 404: Job x not found", "not found"),
             (
@@ -351,7 +376,7 @@ mod tests {
             (
                 502,
                 "<html><h1>Bad Gateway</h1></html>",
-                "status 502: answered HTML, is this Flink's REST address? It begins: <html><h1>Bad Gateway</h1></html>",
+                "status 502: expected JSON, found HTML (is this Flink's REST address?): <html><h1>Bad Gateway</h1></html>",
                 "temporary",
             ),
             (401, "", "status 401", ""),

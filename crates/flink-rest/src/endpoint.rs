@@ -1,4 +1,4 @@
-//! What an endpoint is: a path with parameters, perhaps a body, and an answer.
+//! Endpoints: a method, a path with parameters, an optional body and a response.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -11,55 +11,59 @@ use crate::body::{BodyError, decode};
 use crate::text::escaped;
 use crate::types::File;
 
-/// What stays as it is in a path.
+/// The characters that are encoded in a path: all but ASCII letters, digits, `-` and `_`.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
-/// Characters of a parameter in a message.
-const SHOWN: usize = 100;
+/// The maximum number of characters of a parameter in a message.
+const MAX_VALUE_CHARS: usize = 100;
 pub(crate) const JSON: &str = "application/json; charset=UTF-8";
 
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
 
-/// A question that Flink answers, or an order that it takes, with its parameters; what Flink calls `MessageHeaders`,
-/// `MessageParameters` and the request's body.
+/// A request to an endpoint with its parameters.
 ///
-/// `Client::call` asks any type that has this trait, so a program may declare endpoints that this crate lacks.
+/// Flink splits it into `MessageHeaders`, `MessageParameters` and the body of the request.
+/// `Client::call` takes any type with this trait, so a program may declare endpoints that this
+/// crate lacks.
 pub trait Endpoint: Sized {
     /// The HTTP method.
     const METHOD: &'static str = "GET";
 
-    /// The path as Flink declares it, with `:name` in the places of parameters. Flink takes it with and without `/v1` before it.
+    /// The path as Flink declares it, with `:name` for each parameter.
+    ///
+    /// Flink accepts it with and without the prefix `/v1`.
     const PATH: &'static str;
 
-    /// The HTTP status of an answer that is no error.
+    /// The HTTP status of a success.
     const STATUS: u16 = 200;
 
-    /// What it answers with that status.
+    /// The body of a success.
     type Response: ResponseBody;
 
-    /// The values of the path's parameters, in order; not encoded.
+    /// Returns the parameters of the path in order, not encoded.
     fn parameters(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The query, encoded.
+    /// Returns the encoded query.
     fn query(&self) -> Option<String> {
         None
     }
 
-    /// The body to send.
+    /// Returns the body of the request.
     fn body(&self) -> Option<EncodedBody> {
         None
     }
 
-    /// The endpoint back from its parameters.
+    /// Creates the request from its parameters.
     ///
     /// # Errors
-    /// When one is missing or not of its kind.
+    ///
+    /// Returns an error if a parameter is missing or invalid.
     fn from_parameters(parameters: &mut Parameters<'_>) -> Result<Self, InvalidParameter>;
 
-    /// The path to request, with the query.
+    /// Returns the path of the request, including the query.
     fn path(&self) -> String {
         let mut parameters = self.parameters().into_iter();
         let mut path = String::new();
@@ -77,7 +81,9 @@ pub trait Endpoint: Sized {
         path
     }
 
-    /// The endpoint that `path` asks, with or without `/v1`, query and a slash at its end; `None` if that is not this one.
+    /// Parses a path, which may have the prefix `/v1`, a query and a trailing slash.
+    ///
+    /// Returns `None` if it is not a path of this endpoint.
     fn parse(path: &str) -> Option<Self> {
         let path = RequestPath::new(path)?;
         Self::from_parameters(&mut path.parameters(Self::PATH)?).ok()
@@ -88,7 +94,7 @@ fn segments(template: &'static str) -> impl Iterator<Item = &'static str> {
     template.split('/').skip(1)
 }
 
-/// The path of a request, cut into its segments.
+/// The path of a request, split into segments.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestPath<'a> {
     segments: Vec<&'a str>,
@@ -96,7 +102,7 @@ pub(crate) struct RequestPath<'a> {
 }
 
 impl<'a> RequestPath<'a> {
-    /// `None` if it does not begin with a slash.
+    /// Splits a path; returns `None` if it does not begin with a slash.
     pub(crate) fn new(path: &'a str) -> Option<Self> {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let path = path.strip_prefix("/v1").filter(|path| path.starts_with('/')).unwrap_or(path);
@@ -104,7 +110,7 @@ impl<'a> RequestPath<'a> {
         Some(Self { segments: path.split('/').collect(), query })
     }
 
-    /// Its parameters, if it is a path of `template`.
+    /// Returns the parameters; `None` if the path does not match `template`.
     pub(crate) fn parameters(&self, template: &'static str) -> Option<Parameters<'a>> {
         let mut given = self.segments.iter();
         let mut values = Vec::new();
@@ -125,7 +131,7 @@ impl<'a> RequestPath<'a> {
     }
 }
 
-/// The parameters of a request as they came.
+/// The parameters of a received request.
 #[derive(Debug)]
 pub struct Parameters<'a> {
     values: std::vec::IntoIter<(&'static str, &'a str)>,
@@ -135,36 +141,39 @@ pub struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    /// The same with the request's body.
+    /// Adds the body of the request.
     #[cfg(feature = "service")]
     pub(crate) fn with_body(self, content_type: &'a str, body: &'a [u8]) -> Self {
         Self { content_type, body, ..self }
     }
 
-    /// The path's next parameter, decoded.
+    /// Returns the next parameter of the path, decoded.
     ///
     /// # Errors
-    /// When there is none or it is no `T`.
+    ///
+    /// Returns an error if there is none or if it is not a `T`.
     pub fn take<T: FromStr>(&mut self) -> Result<T, InvalidParameter> {
         let (name, value) = self.values.next().ok_or_else(|| InvalidParameter::new("path", "", ""))?;
         let parsed = decoded(value).and_then(|value| value.parse().ok());
         parsed.ok_or_else(|| InvalidParameter::new("path", name, value))
     }
 
-    /// The query's parameter `key`, decoded.
+    /// Returns the parameter `key` of the query, decoded.
     ///
     /// # Errors
-    /// When it is not of its kind.
+    ///
+    /// Returns an error if the value is not a `T`.
     pub fn query<T: QueryParameter>(&self, key: &str) -> Result<T, InvalidParameter> {
         let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
         let value = pairs.find(|(name, _)| *name == key).map(|(_, value)| value);
         T::from_query(value).ok_or_else(|| InvalidParameter::new("query", key, value.unwrap_or_default()))
     }
 
-    /// The request's body; an empty one is `T`'s default.
+    /// Returns the body of the request. An empty body is the default of `T`.
     ///
     /// # Errors
-    /// When it is no `T`.
+    ///
+    /// Returns an error if the body is not a `T`.
     pub fn body<T: RequestBody>(&self) -> Result<T, InvalidParameter> {
         T::decode(self.content_type, self.body)
     }
@@ -174,14 +183,14 @@ fn decoded(text: &str) -> Option<String> {
     percent_decode_str(text).decode_utf8().ok().map(Into::into)
 }
 
-/// A parameter or body of a request that is not what the endpoint takes. The text is the one that Flink answers with.
+/// An invalid parameter or body of a request. The text is the one that Flink sends.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidParameter(String);
 
 impl InvalidParameter {
     fn new(place: &str, name: &str, value: &str) -> Self {
-        let value = escaped(value, SHOWN);
+        let value = escaped(value, MAX_VALUE_CHARS);
         Self(format!(
             "Bad request, could not parse parameters: Cannot resolve {place} parameter ({name}) from value \"{value}\"."
         ))
@@ -192,12 +201,13 @@ impl InvalidParameter {
     }
 }
 
-/// A value of a query.
+/// The value of a parameter in a query.
 pub trait QueryParameter: Sized {
-    /// The value as it is sent, encoded; `None` leaves the parameter out.
+    /// Returns the encoded value; `None` omits the parameter.
     fn to_query(&self) -> Option<String>;
 
-    /// The value of what was sent, which is `None` for a parameter that is left out; `None` if it is not of this kind.
+    /// Parses a value, which is `None` for an omitted parameter. Returns `None` if the value is
+    /// invalid.
     fn from_query(value: Option<&str>) -> Option<Self>;
 }
 
@@ -211,7 +221,7 @@ impl<T: Display + FromStr> QueryParameter for Option<T> {
     }
 }
 
-/// Items with commas between them; none leaves the parameter out.
+/// Items separated by commas. An empty vector omits the parameter.
 impl<T: Display + FromStr> QueryParameter for Vec<T> {
     fn to_query(&self) -> Option<String> {
         let items: Vec<_> = self.iter().map(|item| encoded(&item.to_string())).collect();
@@ -224,20 +234,20 @@ impl<T: Display + FromStr> QueryParameter for Vec<T> {
     }
 }
 
-/// The query of these keys and values; `None` if all are left out.
+/// Returns the query of these keys and values; `None` if all are omitted.
 pub(crate) fn query_of<'a>(parameters: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Option<String> {
     let given = parameters.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
     let given: Vec<_> = given.collect();
     (!given.is_empty()).then(|| given.join("&"))
 }
 
-/// The body of a request as it is sent.
+/// The encoded body of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EncodedBody {
-    /// Its media type.
+    /// The media type.
     pub content_type: String,
-    /// Its bytes.
+    /// The bytes.
     pub content: Vec<u8>,
 }
 
@@ -248,21 +258,22 @@ impl EncodedBody {
     }
 }
 
-/// What can be the body of a request: whatever can be JSON, and [`Multipart`](crate::Multipart).
+/// The body of a request: any JSON type, or [`Multipart`](crate::Multipart).
 pub trait RequestBody: Sized {
-    /// The body as it is sent.
+    /// Encodes the body.
     fn encode(&self) -> EncodedBody;
 
-    /// The body back.
+    /// Decodes the body.
     ///
     /// # Errors
-    /// When it is not of this kind.
+    ///
+    /// Returns an error if the bytes are not of this type.
     fn decode(content_type: &str, content: &[u8]) -> Result<Self, InvalidParameter>;
 }
 
 impl<T: Serialize + DeserializeOwned + Default> RequestBody for T {
     fn encode(&self) -> EncodedBody {
-        // Only maps with keys that are no text cannot be JSON, and no body has one.
+        // Encoding fails only for maps whose keys are not text, which no body has.
         let content = serde_json::to_vec(self).unwrap_or_default();
         EncodedBody { content_type: JSON.to_owned(), content }
     }
@@ -276,21 +287,23 @@ impl<T: Serialize + DeserializeOwned + Default> RequestBody for T {
     }
 }
 
-/// What can be the body of an answer: whatever can be JSON, and [`File`].
+/// The body of a response: any JSON type, or [`File`].
 pub trait ResponseBody: Sized {
-    /// Its media type.
+    /// The media type.
     const CONTENT_TYPE: &'static str;
 
-    /// The body as it is sent.
+    /// Encodes the body.
     ///
     /// # Errors
-    /// When it cannot be JSON, which no type of this crate is.
+    ///
+    /// Returns an error if the value cannot be encoded as JSON. No type of this crate does.
     fn to_bytes(&self) -> Result<Vec<u8>, fmt::Error>;
 
-    /// The body back.
+    /// Decodes the body.
     ///
     /// # Errors
-    /// When it is not of this kind.
+    ///
+    /// Returns an error if the bytes are not of this type.
     fn from_bytes(content: &[u8]) -> Result<Self, BodyError>;
 }
 

@@ -1,4 +1,4 @@
-//! Ids of jobs and whatever else has a place in a request path.
+//! Ids of jobs and other parameters of paths.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::escaped;
 
-/// As long as a file's name may be, which ids of jars are.
-const LONGEST: usize = 255;
-/// What stands in an id's place in paths of Flink's own (`/jobs/overview`), and what every URL parser removes.
+/// The maximum length in bytes: that of a file name, since ids of jars are file names.
+const MAX_BYTES: usize = 255;
+/// Fixed segments of Flink's paths (`/jobs/overview`), and segments that URL parsers remove.
 const RESERVED: [&str; 4] = ["overview", "metrics", ".", ".."];
 
-/// A text that cannot be the id of anything.
+/// The error for a text that is not a valid id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{id:?} is no id: an id has 1 to {LONGEST} bytes and is none of {RESERVED:?}")]
+#[error("invalid id {id:?}: expected 1 to {MAX_BYTES} bytes and none of {RESERVED:?}")]
 #[non_exhaustive]
 pub struct InvalidId {
     id: String,
 }
 
 fn checked(id: String) -> Result<String, InvalidId> {
-    if id.is_empty() || id.len() > LONGEST || RESERVED.contains(&id.as_str()) {
+    if id.is_empty() || id.len() > MAX_BYTES || RESERVED.contains(&id.as_str()) {
         return Err(InvalidId { id: escaped(&id, 40) });
     }
     Ok(id)
 }
 
-/// What may be joined to a folder's path and stays in it.
+/// Checks that `name` stays in a folder when it is joined to its path.
 fn checked_file_name(name: String) -> Result<String, InvalidId> {
     if name.contains(['/', '\\', '\0']) {
         return Err(InvalidId { id: escaped(&name, 40) });
@@ -42,19 +42,23 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $check:ident) => {
         $(#[$doc])*
         ///
-        /// Any text is taken: in a path, all but ASCII letters, digits, `-` and `_` are percent-encoded. Refused is what could not come
-        /// back out of a path.
+        /// Any text is valid that can be a segment of a path. In a path, all characters but ASCII
+        /// letters, digits, `-` and `_` are percent-encoded.
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
 
         impl $name {
-            /// The id that `id` is.
+            /// Creates an id.
+            ///
+            /// # Errors
+            ///
+            /// Returns an error if the text could not be a segment of a path.
             pub fn new(id: impl Into<String>) -> Result<Self, InvalidId> {
                 $check(id.into()).map(Self)
             }
 
-            /// The id as Flink wrote it.
+            /// Returns the id as Flink writes it.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -91,37 +95,54 @@ macro_rules! id {
 }
 
 id! {
-    /// The id of a job, as `org.apache.flink.api.common.JobID`: 32 hexadecimal digits.
+    /// The id of a job: 32 hexadecimal digits. Flink's `JobID`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flink_rest::JobId;
+    ///
+    /// let job: JobId = "0b1d198cd84d58810f0faf9761017b2f".parse()?;
+    /// assert_eq!(job.as_str(), "0b1d198cd84d58810f0faf9761017b2f");
+    /// assert!(JobId::new("overview").is_err());
+    /// # Ok::<(), flink_rest::InvalidId>(())
+    /// ```
     JobId
 }
 id! {
-    /// The id of a vertex of a job's graph, as `org.apache.flink.runtime.jobgraph.JobVertexID`: 32 hexadecimal digits, the
-    /// same in every run of one program.
+    /// The id of a vertex of a job's graph: 32 hexadecimal digits. Flink's `JobVertexID`.
+    ///
+    /// It is the same in every run of a program.
     JobVertexId
 }
 id! {
-    /// The id of an application, as `ApplicationID`: 32 hexadecimal digits.
+    /// The id of an application: 32 hexadecimal digits. Flink's `ApplicationID`.
     ApplicationId
 }
 id! {
-    /// The id of a TaskManager, as `ResourceID`: 32 hexadecimal digits in 1.9, since then what `taskmanager.resource-id` says or host, port
-    /// and a suffix.
+    /// The id of a TaskManager. Flink's `ResourceID`.
+    ///
+    /// In 1.9 it is 32 hexadecimal digits. Later it is the value of `taskmanager.resource-id`, by
+    /// default host, port and a suffix.
     TaskManagerId
 }
 id! {
-    /// The id of an operation that takes its time, as `TriggerId`: 32 hexadecimal digits.
+    /// The id of an asynchronous operation: 32 hexadecimal digits. Flink's `TriggerId`.
     TriggerId
 }
 id! {
-    /// The id of a jar that was uploaded: a UUID and the file's name. It is no path.
+    /// The id of an uploaded jar: a UUID and the name of the file. It is never a path.
     JarId, checked_file_name
 }
 id! {
-    /// The id of an intermediate result, as `IntermediateDataSetID`: 32 hexadecimal digits.
+    /// The id of an intermediate result: 32 hexadecimal digits. Flink's `IntermediateDataSetID`.
     DataSetId
 }
 id! {
-    /// The id of an operator: up to 1.20 as `OperatorID`, 32 hexadecimal digits, since then the uid that the program gave it.
+    /// The id of an operator.
+    ///
+    /// Up to 1.20 it is 32 hexadecimal digits, Flink's `OperatorID`. Later it is the uid from the
+    /// program.
     OperatorId
 }
 id! {
@@ -129,7 +150,7 @@ id! {
     RescaleId
 }
 id! {
-    /// The name of a log file or of a profiling's. It is no path.
+    /// The name of a log file or a file of a profiling. It is never a path.
     FileName, checked_file_name
 }
 
@@ -138,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_that_cannot_come_back_out_of_a_path_is_refused() {
+    fn id_that_cannot_be_a_segment_is_refused() {
         for id in ["0b1d198cd84d58810f0faf9761017b2f", "C554", "a/../b\n", "...", "é"] {
             assert_eq!(JobId::new(id).map(String::from), Ok(id.to_owned()));
         }
@@ -151,7 +172,7 @@ mod tests {
         assert_eq!(FileName::new("a..b %2F.log").map(String::from), Ok("a..b %2F.log".to_owned()));
         assert_eq!(
             JobId::new("").unwrap_err().to_string(),
-            r#""" is no id: an id has 1 to 255 bytes and is none of ["overview", "metrics", ".", ".."]"#
+            r#"invalid id "": expected 1 to 255 bytes and none of ["overview", "metrics", ".", ".."]"#
         );
     }
 }

@@ -1,11 +1,13 @@
-//! What Java's serialization makes of an exception: Flink's clients read nothing else of a failure.
+//! Java serialization of exceptions, the only form of a failure that Flink's clients read.
 
-/// Ends what a class adds to the stream by itself.
+/// The end of the data that a class adds to the stream.
 const END_OF_BLOCK: u8 = 0x78;
-/// The longest text that a stream may hold in this form, in bytes.
-const LONGEST: usize = u16::MAX as usize;
+/// The maximum length of a text in a stream, in bytes.
+const MAX_TEXT_BYTES: usize = u16::MAX as usize;
 
-/// The stream of an `org.apache.flink.util.SerializedThrowable`, which is the same class in all versions. Fields that are left out are `null`.
+/// Returns the stream of an `org.apache.flink.util.SerializedThrowable`.
+///
+/// The class is the same in all versions. Omitted fields are `null`.
 pub(crate) fn serialized_throwable(class: &str, message: &str, stack_trace: &str) -> Vec<u8> {
     const MAGIC_AND_VERSION: [u8; 4] = [0xac, 0xed, 0, 5];
     const OBJECT: u8 = 0x73;
@@ -18,7 +20,7 @@ pub(crate) fn serialized_throwable(class: &str, message: &str, stack_trace: &str
     describe(&mut stream, "org.apache.flink.util.SerializedThrowable", 7284183123441947635, SERIALIZABLE, &fields);
     describe(&mut stream, "java.lang.Exception", -3387516993124229948, SERIALIZABLE, &[]);
     describe(&mut stream, "java.lang.Throwable", -3042686055658047285, WITH_WRITE_METHOD, &["detailMessage"]);
-    // It has no superclass. The values follow from the topmost class down.
+    // There is no superclass. The values follow, from the topmost class down.
     stream.push(NULL);
     string(&mut stream, message);
     stream.push(END_OF_BLOCK);
@@ -27,7 +29,7 @@ pub(crate) fn serialized_throwable(class: &str, message: &str, stack_trace: &str
     stream
 }
 
-/// A class whose fields are texts; what comes next is its superclass.
+/// Writes the description of a class whose fields are texts. The superclass comes next.
 fn describe(stream: &mut Vec<u8>, name: &str, version: i64, flags: u8, fields: &[&str]) {
     const CLASS: u8 = 0x72;
     stream.push(CLASS);
@@ -49,7 +51,9 @@ fn string(stream: &mut Vec<u8>, content: &str) {
     text(stream, content);
 }
 
-/// In Java's own UTF-8: characters beyond the first 65,536 as two surrogates, and zero in two bytes.
+/// Writes a text in Java's modified UTF-8.
+///
+/// Characters beyond the first 65,536 are two surrogates, and zero takes two bytes.
 fn text(stream: &mut Vec<u8>, content: &str) {
     let mut bytes = Vec::new();
     for unit in content.encode_utf16() {
@@ -58,7 +62,7 @@ fn text(stream: &mut Vec<u8>, content: &str) {
             0 | 0x80..0x800 => vec![0xc0 | (unit >> 6) as u8, 0x80 | (unit & 0x3f) as u8],
             _ => vec![0xe0 | (unit >> 12) as u8, 0x80 | (unit >> 6 & 0x3f) as u8, 0x80 | (unit & 0x3f) as u8],
         };
-        if bytes.len() + encoded.len() > LONGEST {
+        if bytes.len() + encoded.len() > MAX_TEXT_BYTES {
             break;
         }
         bytes.extend(encoded);
@@ -72,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_in_javas_utf_8() {
+    fn text_is_modified_utf_8() {
         for (content, expected) in [
             ("", &[0, 0][..]),
             ("a", &[0, 1, b'a']),
@@ -85,6 +89,6 @@ mod tests {
         }
         let mut stream = Vec::new();
         text(&mut stream, &"\u{20ac}".repeat(30_000));
-        assert_eq!((stream.len(), &stream[..2]), (2 + LONGEST, &[0xff, 0xff][..]));
+        assert_eq!((stream.len(), &stream[..2]), (2 + MAX_TEXT_BYTES, &[0xff, 0xff][..]));
     }
 }

@@ -1,22 +1,23 @@
-//! How values are read that Flink's versions, or what stands between, write differently.
+//! Lenient reading of values that versions of Flink, or proxies, write differently.
 //!
-//! An integer may come as a float. What is missing, `null` or `NaN` is [`UNSET`], Flink's own mark for "not set". A double may
-//! come as an integer or as the text `"NaN"`, which is how Flink writes that one.
+//! An integer may be written as a float. A missing value, `null` or `NaN` is [`UNSET`], Flink's
+//! value for "not set". A double may be written as an integer or as the text `"NaN"`, as Flink
+//! does.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
-/// What Flink writes for a time, a duration or a size that is not set.
+/// Flink's value for a time, a duration or a size that is not set.
 const UNSET: i64 = -1;
 
-/// For fields that are missing.
+/// Returns the default of a missing integer.
 pub(crate) fn unset() -> i64 {
     UNSET
 }
 
-/// For doubles that are missing.
+/// Returns the default of a missing double.
 pub(crate) fn not_a_number() -> f64 {
     f64::NAN
 }
@@ -28,11 +29,11 @@ enum Number {
 }
 
 impl Number {
-    /// Cut to a whole number; `None` if it is not finite.
+    /// Truncates to a whole number; returns `None` if the number is not finite.
     fn integer(self) -> Option<i64> {
         match self {
             Self::Integer(integer) => Some(integer),
-            // A cast from a float ends at the ends of its range.
+            // A cast from a float saturates.
             Self::Double(double) => double.is_finite().then_some(double as i64),
         }
     }
@@ -75,23 +76,23 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-/// An integer that has to be there.
+/// Reads a required integer.
 pub(crate) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let number = Number::deserialize(deserializer)?;
     number.integer().ok_or_else(|| D::Error::custom("a number that is not finite where an integer is expected"))
 }
 
-/// An integer, or [`UNSET`].
+/// Reads an integer or [`UNSET`].
 pub(crate) fn integer_or_unset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     Ok(optional_integer(deserializer)?.unwrap_or(UNSET))
 }
 
-/// An integer that some versions leave out.
+/// Reads an integer that some versions omit.
 pub(crate) fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     Ok(Option::<Number>::deserialize(deserializer)?.and_then(Number::integer))
 }
 
-/// Integers by name.
+/// Reads a map of integers.
 pub(crate) fn integers<'de, K, D>(deserializer: D) -> Result<BTreeMap<K, i64>, D::Error>
 where
     K: Deserialize<'de> + Ord,
@@ -102,7 +103,7 @@ where
     Ok(numbers.into_iter().map(|(key, number)| (key, integer(number))).collect())
 }
 
-/// `null` is the default.
+/// Reads a value; `null` is the default.
 pub(crate) fn or_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: Deserialize<'de> + Default,
@@ -111,17 +112,17 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Text that people wrote; `null` is empty.
+/// Reads a text; `null` is empty.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     or_default(deserializer)
 }
 
-/// The same where some versions leave it out.
+/// Reads a value that some versions omit.
 pub(crate) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Option::deserialize(deserializer)
 }
 
-/// A double with `"NaN"` and the infinities as text, both ways.
+/// Reads and writes doubles, with `"NaN"` and the infinities as text.
 pub(crate) mod double {
     use super::{Deserialize, Deserializer, Number};
     use serde::Serializer;
@@ -144,7 +145,7 @@ pub(crate) mod double {
     }
 }
 
-/// The same where some versions leave it out.
+/// Reads a value that some versions omit.
 pub(crate) mod optional_double {
     use super::{Deserialize, Deserializer, Number, double};
     use serde::Serializer;
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_read_however_they_are_written() {
+    fn variants_of_a_value_are_read() {
         for (given, expected) in [
             (
                 r#"{"needed": 1}"#,
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn another_type_is_an_error() {
+    fn value_of_another_type_is_an_error() {
         for (given, expected) in [
             (r#"{}"#, "missing field `needed`"),
             (r#"{"needed":null}"#, "invalid type: null, expected a number"),

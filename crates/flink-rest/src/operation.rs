@@ -1,4 +1,4 @@
-//! Orders that take their time: Flink answers at once with an id, and whoever gave the order asks after it.
+//! Asynchronous operations: Flink returns an id at once, and the client polls the status.
 
 use crate::endpoint::Endpoint;
 use crate::types::{AsynchronousOperationResult, TriggerResponse};
@@ -7,14 +7,15 @@ use crate::{
     SavepointDisposal, SavepointStatus, StopJob, TriggerCheckpoint, TriggerId, TriggerSavepoint,
 };
 
-/// An order that takes its time, with what to ask after it; what Flink calls an asynchronous operation.
+/// A request that triggers an asynchronous operation, such as a savepoint.
 ///
-/// Flink remembers how one ended for five minutes (`rest.async.store-duration`). `Client::run` does all of it in one call.
+/// Flink keeps the result for five minutes (`rest.async.store-duration`). `Client::run` triggers an
+/// operation and polls its status.
 pub trait Operation: Endpoint<Response = TriggerResponse> {
-    /// The question how it stands.
+    /// The request for the status.
     type Status: Endpoint<Response = AsynchronousOperationResult>;
 
-    /// The question how this one stands, after Flink answered with `trigger`.
+    /// Returns the request for the status of this operation, which Flink named `trigger`.
     fn status(&self, trigger: TriggerId) -> Self::Status;
 }
 

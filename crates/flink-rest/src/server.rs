@@ -1,4 +1,4 @@
-//! The server: HTTP, with limits; what is answered is a [`RestService`]'s.
+//! An HTTP server with limits for a [`RestService`].
 
 use std::future::Future;
 use std::io;
@@ -25,38 +25,46 @@ use tokio::time::{sleep, timeout};
 use crate::endpoints::{Declaration, RestService, dispatch};
 use crate::service::{RestError, ServiceResponse};
 
-/// By which a browser tells whether it is a page of the same site that asks.
+/// The header in which a browser names the relation of a request to its page.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Flink's `rest.port`.
 const PORT: u16 = 8081;
-/// How long a connection may take to end once it shall.
+/// The time limit for closing a connection.
 const GRACE: Duration = Duration::from_secs(5);
-/// The pause after a connection could not be accepted, as when there are too many open files.
+/// The pause after a connection could not be accepted, as with too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// What hyper needs at least to read a head.
-const LEAST_HEADER_BYTES: usize = 8192;
+/// The minimum buffer of hyper for reading a head.
+const MIN_HEADER_BYTES: usize = 8192;
 
-/// How a [`RestServer`] is protected. Times are long enough for people, sizes for Flink's own clients.
+/// The address and the limits of a [`RestServer`].
+///
+/// The defaults allow for people's delays and for the sizes of Flink's own clients.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ServerOptions {
-    /// Where to listen: port 8081 of the loopback interface unless set. Whoever reaches the server may do what the service does, so before
-    /// any other interface something has to ask who they are.
+    /// The address to listen on. Default: port 8081 of the loopback interface.
+    ///
+    /// Any client that reaches the server can use the service. Put authentication in front of any
+    /// other interface.
     pub address: SocketAddr,
-    /// The names by which the server may be asked, besides `localhost` and IP addresses. A page of another site that has its name point
-    /// here asks by that name, and is refused.
+    /// The accepted host names, besides `localhost` and IP addresses.
+    ///
+    /// A page of another site may resolve its own name to this server (DNS rebinding). Its requests
+    /// carry that name and are refused.
     pub hosts: Vec<String>,
-    /// The largest body of a request, in bytes: 1 MiB unless set. As in Flink nothing is unpacked, so what is packed is refused.
+    /// The maximum size of a request's body, in bytes. Default: 1 MiB.
+    ///
+    /// Like Flink, the server does not decompress bodies, so a compressed one is refused.
     pub max_body_bytes: usize,
-    /// The largest head of a request, in bytes: 16 KiB unless set, and at least 8 KiB.
+    /// The maximum size of a request's head, in bytes, at least 8 KiB. Default: 16 KiB.
     pub max_header_bytes: usize,
-    /// How long the head of a request may take: 10 s unless set.
+    /// The time limit for the head of a request. Default: 10 s.
     pub header_timeout: Duration,
-    /// How long the body of a request and its answer may take: 30 s unless set.
+    /// The time limit for the body of a request and the response. Default: 30 s.
     pub request_timeout: Duration,
-    /// How long a connection may last: 10 min unless set. A client makes a new one.
+    /// The maximum age of a connection, after which a client opens a new one. Default: 10 min.
     pub connection_timeout: Duration,
-    /// How many connections there may be: 256 unless set. Others wait.
+    /// The maximum number of connections. Default: 256. Others wait.
     pub max_connections: usize,
 }
 
@@ -82,7 +90,20 @@ impl Default for ServerOptions {
     }
 }
 
-/// Serves a [`RestService`].
+/// A server for a [`RestService`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use flink_rest::{RestServer, RestService, ServerOptions};
+///
+/// async fn serve(service: impl RestService) -> std::io::Result<()> {
+///     let server = RestServer::bind(service, ServerOptions::new(([127, 0, 0, 1], 0))).await?;
+///     println!("listening on {}", server.local_addr()?);
+///     server.serve(std::future::pending()).await;
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct RestServer {
     listener: TcpListener,
@@ -91,40 +112,46 @@ pub struct RestServer {
 }
 
 impl RestServer {
-    /// Listens, but does not answer yet.
+    /// Binds the address without serving requests yet.
     ///
     /// # Errors
-    /// When the address cannot be listened to.
+    ///
+    /// Returns an error if the address cannot be bound.
     pub async fn bind(service: impl RestService, options: ServerOptions) -> io::Result<Self> {
         let listener = TcpListener::bind(options.address).await?;
         Ok(Self::new(listener, router(service, &options), options))
     }
 
-    /// Serves what [`router`] made, with layers of one's own around it, such as one that asks who it is, to whoever comes to `listener`;
-    /// the address of `options` is not looked at. It does not answer yet.
+    /// Creates a server from a listener and a [`router`], without serving requests yet.
+    ///
+    /// The router may have more layers, such as one for authentication. The address in `options` is
+    /// ignored.
     pub fn new(listener: TcpListener, router: Router, options: ServerOptions) -> Self {
         Self { listener, router, options }
     }
 
-    /// Where it listens, with the port that the system chose if it was asked for port 0.
+    /// Returns the bound address, with the actual port if port 0 was requested.
     ///
     /// # Errors
-    /// When the system does not say.
+    ///
+    /// Returns an error if the system does not provide the address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Answers until `shutdown` is ready, and then until requests that have begun are answered, at most 5 s.
+    /// Serves requests until `shutdown` is ready.
+    ///
+    /// It then completes the requests in progress, for at most 5 s.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, router, options } = self;
         let options = Arc::new(options);
-        let places = Arc::new(Semaphore::new(options.max_connections));
+        let permits = Arc::new(Semaphore::new(options.max_connections));
         let (stop, stopped) = watch::channel(());
         let mut shutdown = pin!(shutdown);
         loop {
-            let place = tokio::select! {
+            let permit = tokio::select! {
                 () = &mut shutdown => break,
-                place = places.clone().acquire_owned() => place,
+                permit = permits.clone().acquire_owned() => permit,
             };
             let stream = tokio::select! {
                 () = &mut shutdown => break,
@@ -139,11 +166,11 @@ impl RestServer {
             let connection = connection(stream, router.clone(), options.clone(), stopped.clone());
             tokio::spawn(async move {
                 connection.await;
-                drop(place);
+                drop(permit);
             });
         }
         drop((listener, stopped));
-        // Tells all connections, and waits until the last one has let go of its end.
+        // Stops all connections, and waits until the last one has dropped its receiver.
         let _ = stop.send(());
         let _ = timeout(GRACE, stop.closed()).await;
     }
@@ -154,7 +181,7 @@ async fn connection(stream: TcpStream, router: Router, options: Arc<ServerOption
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)
-        .max_buf_size(options.max_header_bytes.max(LEAST_HEADER_BYTES));
+        .max_buf_size(options.max_header_bytes.max(MIN_HEADER_BYTES));
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
     tokio::select! {
         _ = connection.as_mut() => return,
@@ -165,8 +192,10 @@ async fn connection(stream: TcpStream, router: Router, options: Arc<ServerOption
     let _ = timeout(GRACE, connection).await;
 }
 
-/// What a [`RestServer`] serves, to put layers around it or for a server of one's own. It checks hosts, bodies and how long an answer
-/// takes; heads and connections are up to the server.
+/// Creates the router of a [`RestServer`], to add layers to it or for a server of your own.
+///
+/// The router limits hosts, bodies and the time for a response. The server limits heads and
+/// connections.
 pub fn router(service: impl RestService, options: &ServerOptions) -> Router {
     let state = Arc::new(Shared { service, options: options.clone() });
     Router::new().fallback(handle).with_state(state)
@@ -185,28 +214,29 @@ async fn handle<S: RestService>(State(shared): State<Arc<Shared<S>>>, request: R
         return response(Err(error));
     }
     let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let answered = timeout(options.request_timeout, async {
+    let result = timeout(options.request_timeout, async {
         let body = to_bytes(body, options.max_body_bytes).await.map_err(|error| {
             let is_large =
                 std::error::Error::source(&error).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
-            match is_large {
-                true => RestError::new(413, format!("The body is larger than {} bytes.", options.max_body_bytes)),
-                false => RestError::new(400, "The body broke off."),
+            if is_large {
+                RestError::new(413, format!("The body is larger than {} bytes.", options.max_body_bytes))
+            } else {
+                RestError::new(400, "The body broke off.")
             }
         })?;
         dispatch(&shared.service, head.method.as_str(), path, content_type, &body).await
     });
-    response(answered.await.unwrap_or_else(|_| Err(RestError::new(408, "The request took too long."))))
+    response(result.await.unwrap_or_else(|_| Err(RestError::new(408, "The request took too long."))))
 }
 
-/// Refuses what a page of another site can make a browser send.
+/// Refuses requests that a page of another site can make a browser send.
 fn check_sender(method: &Method, path: &str, headers: &HeaderMap, hosts: &[String]) -> Result<(), RestError> {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(HOST).ok_or_else(|| RestError::new(400, "The request names no host."))?;
     if !is_known_host(host, hosts) {
         return Err(RestError::new(421, "This server is not known by the name of that host."));
     }
-    // Two GETs of Flink's are orders, and answer with another status than those that read.
+    // Two GET requests of Flink are operations, whose status is not that of a read.
     let reads = match *method {
         Method::HEAD => true,
         Method::GET => Declaration::of("GET", path).is_none_or(|endpoint| endpoint.status == 200),
@@ -214,12 +244,12 @@ fn check_sender(method: &Method, path: &str, headers: &HeaderMap, hosts: &[Strin
     };
     let origin = text(ORIGIN).map(|origin| origin.split_once("://").map_or(origin, |(_, authority)| authority));
     let is_elsewhere = origin.is_some_and(|origin| !origin.eq_ignore_ascii_case(host))
-        // What a browser says also of a GET: `none` is a user's own, by the address bar or a bookmark.
+        // A browser also sends it with GET. `none` is the user's own request, as by a bookmark.
         || text(SEC_FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none"));
-    match is_elsewhere && !reads {
-        true => Err(RestError::new(403, "A page of another site must not change anything here.")),
-        false => Ok(()),
+    if is_elsewhere && !reads {
+        return Err(RestError::new(403, "A page of another site must not change anything here."));
     }
+    Ok(())
 }
 
 fn is_known_host(host: &str, hosts: &[String]) -> bool {
@@ -228,7 +258,7 @@ fn is_known_host(host: &str, hosts: &[String]) -> bool {
         _ => host,
     };
     let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    // A name can be made to point here by anyone, an address cannot.
+    // Another site can resolve its name to this server, but it cannot use an address.
     address.parse::<IpAddr>().is_ok()
         || name.eq_ignore_ascii_case("localhost")
         || hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
@@ -250,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_anyone_can_point_here_is_no_host_of_ours() {
+    fn only_known_names_and_addresses_are_hosts() {
         let hosts = ["Jobs.example.com".to_owned()];
         for (host, expected) in [
             ("localhost:8081", true),

@@ -5,7 +5,9 @@ use serde::Serialize;
 use crate::body::StatusError;
 use crate::endpoint::{Endpoint, InvalidParameter, JSON, ResponseBody};
 
-/// An error that a [`RestService`](crate::RestService) returns, sent as Flink sends it: a status and a list of messages.
+/// An error of a [`RestService`](crate::RestService).
+///
+/// It is sent as Flink sends errors: a status and a list of messages.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("status {status}: {}", errors.join("; "))]
 #[non_exhaustive]

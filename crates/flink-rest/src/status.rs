@@ -1,10 +1,10 @@
-//! The words by which Flink names states and kinds.
+//! Flink's names of states and types.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An enum of known words that keeps a word it does not know.
+/// Declares an enum of known words that keeps an unknown word.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
@@ -17,7 +17,7 @@ macro_rules! words {
         }
 
         impl $name {
-            /// The word as Flink writes it.
+            /// Returns the word as Flink writes it.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => $word,)+
@@ -56,84 +56,87 @@ macro_rules! words {
 }
 
 words! {
-    /// The state of a job, as `org.apache.flink.api.common.JobStatus`.
+    /// The state of a job. Flink's `org.apache.flink.api.common.JobStatus`.
     JobStatus {
-        /// The JobMaster is being made; since 1.13.
+        /// The JobMaster is being created; since 1.13.
         Initializing = "INITIALIZING",
         /// Nothing runs yet.
         Created = "CREATED",
-        /// Tasks are scheduled or running; says nothing about whether all of them run.
+        /// Tasks are scheduled or running, though not necessarily all of them.
         Running = "RUNNING",
-        /// Failed, waiting for its tasks to end.
+        /// The job failed and waits for its tasks to end.
         Failing = "FAILING",
         /// Ended by a failure.
         Failed = "FAILED",
-        /// Cancelled, waiting for its tasks to end.
+        /// The job was canceled and waits for its tasks to end.
         Cancelling = "CANCELLING",
-        /// Ended by a user.
+        /// Ended by a cancellation.
         Canceled = "CANCELED",
         /// Ended by itself, or stopped with a savepoint.
         Finished = "FINISHED",
-        /// Between a failure and the next attempt.
+        /// The job is between a failure and the next attempt.
         Restarting = "RESTARTING",
-        /// Its JobManager let go of it; another may take it up.
+        /// The JobManager released the job, and another may take it over.
         Suspended = "SUSPENDED",
-        /// Waits for its tasks to report after a recovery.
+        /// The job waits for its tasks to report after a recovery.
         Reconciling = "RECONCILING",
     }
 }
 
 impl JobStatus {
-    /// Whether the job has ended on every JobManager, as Flink's `isGloballyTerminalState`: no other state follows.
+    /// Returns `true` if no other state follows on any JobManager. Flink's
+    /// `isGloballyTerminalState`.
     pub fn is_globally_terminal(&self) -> bool {
         matches!(self, Self::Failed | Self::Canceled | Self::Finished)
     }
 }
 
 words! {
-    /// The state of a subtask or a vertex, as `org.apache.flink.runtime.execution.ExecutionState`.
+    /// The state of a subtask or a vertex. Flink's
+    /// `org.apache.flink.runtime.execution.ExecutionState`.
     ExecutionState {
         /// Not scheduled yet.
         Created = "CREATED",
-        /// Waits for a slot.
+        /// Waiting for a slot.
         Scheduled = "SCHEDULED",
-        /// On its way to a TaskManager.
+        /// Being sent to a TaskManager.
         Deploying = "DEPLOYING",
-        /// Restores its state; since 1.13.
+        /// Restoring state; since 1.13.
         Initializing = "INITIALIZING",
-        /// Processes records.
+        /// Processing records.
         Running = "RUNNING",
         /// Ended by itself.
         Finished = "FINISHED",
-        /// Told to end.
+        /// Being canceled.
         Canceling = "CANCELING",
-        /// Ended because it was told to.
+        /// Ended by a cancellation.
         Canceled = "CANCELED",
         /// Ended by a failure.
         Failed = "FAILED",
-        /// Waits to be found again after a recovery.
+        /// Waiting to be found again after a recovery.
         Reconciling = "RECONCILING",
     }
 }
 
 words! {
-    /// Where a checkpoint is, as `org.apache.flink.runtime.checkpoint.CheckpointStatsStatus`.
+    /// The status of a checkpoint. Flink's
+    /// `org.apache.flink.runtime.checkpoint.CheckpointStatsStatus`.
     CheckpointStatus {
-        /// Not all subtasks have acknowledged it.
+        /// Not all subtasks have acknowledged the checkpoint.
         InProgress = "IN_PROGRESS",
-        /// Can be restored from.
+        /// The checkpoint is complete and can be restored.
         Completed = "COMPLETED",
-        /// Was given up.
+        /// The checkpoint failed or was aborted.
         Failed = "FAILED",
     }
 }
 
 words! {
-    /// What kind of snapshot a checkpoint is, as `RestAPICheckpointType`; since 1.13.
+    /// The type of a checkpoint; since 1.13. Flink's `RestAPICheckpointType`.
     CheckpointType {
-        /// A checkpoint, periodic or by hand, with aligned barriers.
+        /// A periodic or manual checkpoint with aligned barriers.
         Checkpoint = "CHECKPOINT",
-        /// A checkpoint whose barriers may overtake records; told from the former since 1.17.
+        /// A checkpoint whose barriers may overtake records; a type of its own since 1.17.
         UnalignedCheckpoint = "UNALIGNED_CHECKPOINT",
         /// A savepoint.
         Savepoint = "SAVEPOINT",
@@ -143,21 +146,21 @@ words! {
 }
 
 words! {
-    /// Whether a subtask has acknowledged a checkpoint, as `SubtaskCheckpointStatistics.status`.
+    /// The status of a checkpoint at a subtask. Flink's `SubtaskCheckpointStatistics.status`.
     SubtaskCheckpointStatus {
-        /// It has, and its numbers are there.
+        /// The subtask has acknowledged the checkpoint, and its numbers are known.
         Completed = "completed",
-        /// It has not, yet or ever.
+        /// The subtask has not acknowledged the checkpoint.
         PendingOrFailed = "pending_or_failed",
     }
 }
 
 words! {
-    /// Whether an operation is going on, as `QueueStatus.Id`.
+    /// The status of an operation. Flink's `QueueStatus.Id`.
     QueueStatusId {
-        /// It is.
+        /// The operation is in progress.
         InProgress = "IN_PROGRESS",
-        /// It has ended, well or not.
+        /// The operation succeeded or failed.
         Completed = "COMPLETED",
     }
 }
@@ -168,7 +171,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn words_are_read_and_written_as_they_stand_also_as_keys() {
+    fn words_survive_a_round_trip_even_as_keys() {
         let text = r#"{"RUNNING":"IN_PROGRESS","UNHEARD_OF":"NEW"}"#;
         let read: BTreeMap<JobStatus, CheckpointStatus> = serde_json::from_str(text).unwrap();
         assert_eq!(read[&JobStatus::Running], CheckpointStatus::InProgress);

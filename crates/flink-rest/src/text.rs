@@ -1,11 +1,12 @@
-//! Foreign text made fit for one line of a message.
+//! Foreign text in messages.
 
-/// At most `limit` characters of `text`, with control, format and other invisible characters escaped: what a server sends
-/// must not move a terminal's cursor or start a second log line.
+/// Returns at most `limit` characters of `text`, with invisible characters escaped.
+///
+/// Text from a server must not move the cursor of a terminal or start a second log line.
 pub(crate) fn escaped(text: &str, limit: usize) -> String {
     let mut line = String::new();
-    for (place, character) in text.chars().enumerate() {
-        if place == limit {
+    for (index, character) in text.chars().enumerate() {
+        if index == limit {
             line.push('…');
             break;
         }
@@ -17,7 +18,7 @@ pub(crate) fn escaped(text: &str, limit: usize) -> String {
     line
 }
 
-/// A URL without what may be secret in it: user information, query and fragment.
+/// Returns a URL without possible secrets: user information, query and fragment.
 #[cfg(feature = "client")]
 pub(crate) fn redacted(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
@@ -32,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_stays_one_printable_line() {
+    fn escaped_text_is_one_printable_line() {
         for (text, limit, expected) in [
             ("a \"b\" 'c' \\d é", 100, "a \"b\" 'c' \\d é"),
             ("a\nb\r\t\0", 100, "a\\nb\\r\\t\\0"),
@@ -46,7 +47,7 @@ mod tests {
 
     #[cfg(feature = "client")]
     #[test]
-    fn a_url_is_shown_without_secrets() {
+    fn redacted_url_has_no_secrets() {
         for (url, expected) in [
             ("http://host:8081/base", "http://host:8081/base"),
             ("http://me:se@cret@host/x?token=1#y", "http://******@host/x"),

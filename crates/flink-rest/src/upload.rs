@@ -1,4 +1,4 @@
-//! A jar on its way to the JobManager, read while it is sent.
+//! The upload of a jar, which is read while it is sent.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -12,18 +12,18 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::multipart::{head, tail};
 
-/// What is read and sent at a time.
+/// The size of a piece that is read and sent.
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// A jar to upload.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct JarFile<R> {
-    /// Its name, which ends in `.jar`; Flink makes it part of the jar's id.
+    /// The name, which ends in `.jar`. It becomes part of the jar's id.
     pub name: String,
-    /// Its size, in bytes.
+    /// The size, in bytes.
     pub length: u64,
-    /// Its content.
+    /// The content.
     pub content: R,
 }
 
@@ -34,7 +34,7 @@ impl<R> JarFile<R> {
     }
 }
 
-/// The request's body: head, content, tail.
+/// The body of the request: head, content and tail.
 pub(crate) struct Upload<R, F> {
     head: Option<Bytes>,
     content: R,
@@ -45,9 +45,9 @@ pub(crate) struct Upload<R, F> {
 }
 
 impl<R, F> Upload<R, F> {
-    /// The body and its media type.
+    /// Creates the media type and the body.
     pub(crate) fn new(jar: JarFile<R>, progress: F) -> (String, Self) {
-        // Nothing that is uploaded can know it beforehand.
+        // The content of a jar cannot contain a random boundary on purpose.
         let random = RandomState::new();
         let boundary = format!("flink-rest-{:016x}{:016x}", random.hash_one(0), random.hash_one(1));
         let head = head(&boundary, "jarfile", Some(&jar.name), Some("application/java-archive"));
@@ -95,7 +95,7 @@ impl<R: AsyncRead + Unpin, F: FnMut(u64) + Unpin> Body for Upload<R, F> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let around = |text: &Option<Bytes>| text.as_ref().map_or(0, |text| text.len() as u64);
-        SizeHint::with_exact(around(&self.head) + self.length - self.sent + around(&self.tail))
+        let length_of = |text: &Option<Bytes>| text.as_ref().map_or(0, |text| text.len() as u64);
+        SizeHint::with_exact(length_of(&self.head) + self.length - self.sent + length_of(&self.tail))
     }
 }

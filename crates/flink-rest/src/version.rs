@@ -3,18 +3,27 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A minor version of Flink. Patches change no endpoint.
+/// A minor version of Flink. Patch releases do not change endpoints.
+///
+/// # Examples
+///
+/// ```
+/// use flink_rest::FlinkVersion;
+///
+/// assert!("1.20.5".parse::<FlinkVersion>()? < FlinkVersion::new(2, 3));
+/// # Ok::<(), flink_rest::InvalidVersion>(())
+/// ```
 // Exhaustive: a minor version has two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlinkVersion {
-    /// The first number.
+    /// The major version.
     pub major: u16,
-    /// The second number.
+    /// The minor version.
     pub minor: u16,
 }
 
 impl FlinkVersion {
-    /// Version `major.minor`.
+    /// Creates the version `major.minor`.
     pub const fn new(major: u16, minor: u16) -> Self {
         Self { major, minor }
     }
@@ -26,13 +35,13 @@ impl fmt::Display for FlinkVersion {
     }
 }
 
-/// A text that is no version.
+/// The error for a text that is not a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a version begins with two numbers, such as 1.20.5")]
+#[error("expected a version that begins with two numbers, such as 1.20.5")]
 #[non_exhaustive]
 pub struct InvalidVersion;
 
-/// Of a version as Flink tells it, such as `1.20.5` or `2.4-SNAPSHOT`.
+/// Parses a version as Flink writes it, such as `1.20.5` or `2.4-SNAPSHOT`.
 impl FromStr for FlinkVersion {
     type Err = InvalidVersion;
 
@@ -45,18 +54,20 @@ impl FromStr for FlinkVersion {
     }
 }
 
-/// The versions that have something, among those examined: 1.9, 1.13, 1.15 and 1.17 to 2.3.
+/// A range of versions.
+///
+/// The examined versions are 1.9, 1.13, 1.15 and 1.17 to 2.3.
 // Exhaustive: a range has two ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Versions {
-    /// The first one.
+    /// The first version.
     pub since: FlinkVersion,
-    /// The last one; `None` if all later ones have it.
+    /// The last version; `None` if there is no last one.
     pub until: Option<FlinkVersion>,
 }
 
 impl Versions {
-    /// Whether `version` is one of them.
+    /// Returns `true` if `version` is in the range.
     pub fn contains(&self, version: FlinkVersion) -> bool {
         self.since <= version && self.until.is_none_or(|until| version <= until)
     }
@@ -76,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_is_read_as_flink_tells_it() {
+    fn version_is_parsed() {
         for (text, expected) in [
             ("1.9.3", Some((1, 9))),
             ("2.3.0", Some((2, 3))),
@@ -92,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_compared_by_number() {
+    fn versions_compare_by_number() {
         let versions = Versions { since: FlinkVersion::new(1, 9), until: Some(FlinkVersion::new(1, 20)) };
         for (version, expected) in [((1, 8), false), ((1, 9), true), ((1, 13), true), ((1, 20), true), ((2, 0), false)]
         {

@@ -8,7 +8,8 @@ use crate::body::{BodyError, StatusError};
 
 /// An error of a [`Client`](crate::Client), by the stage that the request reached.
 ///
-/// Neither the text nor the debug form contains a secret. Foreign text in both is truncated and escaped.
+/// Neither the text nor the debug form contains a secret. Foreign text in both is truncated and
+/// escaped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -66,7 +66,8 @@ const MAX_TEXT_CHARS: usize = 300;
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
-    /// The client for plain HTTP without a proxy, the common case: it takes a third less CPU than `http`.
+    /// The client for plain HTTP without a proxy, the common case: it takes a third less CPU than
+    /// `http`.
     direct: Option<legacy::Client<HttpConnector, Full<Bytes>>>,
     headers: HeaderMap,
     base_url: Arc<str>,
@@ -88,7 +89,8 @@ pub struct Response {
 }
 
 impl Client {
-    /// Creates a client of the JobManager at `base_url`, such as `http://localhost:8081`, with default options.
+    /// Creates a client of the JobManager at `base_url`, such as `http://localhost:8081`, with
+    /// default options.
     ///
     /// # Errors
     /// Returns an error if the URL is invalid.
@@ -99,7 +101,8 @@ impl Client {
     /// Starts a client of the JobManager, or the proxy in front of it, at `base_url`.
     ///
     /// A path in the URL becomes the prefix of each request's path.
-    /// User information (`user:password@`) has the effect of [`basic_auth`](ClientBuilder::basic_auth).
+    /// User information (`user:password@`) has the effect of
+    /// [`basic_auth`](ClientBuilder::basic_auth).
     pub fn builder(base_url: &str) -> ClientBuilder {
         ClientBuilder::new(base_url)
     }
@@ -112,7 +115,8 @@ impl Client {
     /// Sends a request to an endpoint and decodes the response.
     ///
     /// # Errors
-    /// Returns [`Error::Status`] for any status but success, and another error if there is no response or it cannot be decoded.
+    /// Returns [`Error::Status`] for any status but success, and another error if there is no
+    /// response or it cannot be decoded.
     ///
     /// # Examples
     ///
@@ -155,12 +159,15 @@ impl Client {
         E::Response::from_bytes(&response.body).map_err(|problem| Error::Body { url: url(), problem })
     }
 
-    /// Triggers an operation, such as [`TriggerSavepoint`](crate::TriggerSavepoint), and waits until it has completed.
+    /// Triggers an operation, such as [`TriggerSavepoint`](crate::TriggerSavepoint), and waits
+    /// until it has completed.
     ///
-    /// The operation is triggered at most once. Polls of its status are repeated after temporary errors.
+    /// The operation is triggered at most once. Polls of its status are repeated after temporary
+    /// errors.
     ///
     /// # Errors
-    /// Returns [`Error::OperationFailed`] if the operation failed, and [`Error::Deadline`] if it takes longer than `within`.
+    /// Returns [`Error::OperationFailed`] if the operation failed, and [`Error::Deadline`] if it
+    /// takes longer than `within`.
     /// After a missed deadline the operation continues on the cluster.
     pub async fn run<O: Operation>(&self, operation: &O, within: Duration) -> Result<OperationInfo, Error> {
         let deadline = Instant::now() + within;
@@ -198,7 +205,8 @@ impl Client {
 
     /// Uploads a jar within a time limit.
     ///
-    /// The content is read while it is sent. After each piece, `progress` gets the number of bytes sent so far.
+    /// The content is read while it is sent. After each piece, `progress` gets the number of bytes
+    /// sent so far.
     /// The jar is sent at most once.
     ///
     /// # Errors
@@ -231,7 +239,8 @@ impl Client {
     /// Sends a GET request to `path` and returns the response, of any status.
     ///
     /// The path begins with a slash and is percent-encoded.
-    /// Two GET requests of Flink are not read-only: `/jobs/:jobid/yarn-cancel` and `/jobs/:jobid/yarn-stop` end the job.
+    /// Two GET requests of Flink are not read-only: `/jobs/:jobid/yarn-cancel` and
+    /// `/jobs/:jobid/yarn-stop` end the job.
     ///
     /// # Errors
     /// Returns an error if there is no complete response.
