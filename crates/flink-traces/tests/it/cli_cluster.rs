@@ -129,7 +129,7 @@ fn login_page_is_not_a_cluster() {
         Answers::from(["/config", OVERVIEW].map(|path| (path.to_owned(), Reply::Strange(LOGIN_PAGE.to_owned()))));
     let flink = FakeFlink::start(pages);
     let url = flink.url();
-    let told = "answered HTML, is this Flink's REST address? It begins: <!DOCTYPE html>";
+    let told = "expected JSON, found HTML (is this Flink's REST address?): <!DOCTYPE html>";
     let refused = place.run(&["once", "--flink", &url]).expect_code(1);
     assert!(refused.stderr.starts_with("error: ") && refused.stderr.contains(told), "{refused:?}");
     let checked = place.run(&["check", "--flink", &url]).expect_code(69);

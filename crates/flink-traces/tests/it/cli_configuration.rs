@@ -51,7 +51,7 @@ error: conf/config.yaml:6:7: traces.reporter.file.path: is not set
 error: conf/config.yaml:7:7: traces.reporter.file.rotate.sizes: unknown key; did you mean traces.reporter.file.rotate.size?
 error: conf/config.yaml:8:1: flink-traces.poll-interval: 'soon' is not a duration from `10 ms` to `1 d`
 error: conf/config.yaml:9:1: flink-traces.rest.timeot: unknown key; did you mean flink-traces.rest.timeout?
-error: conf/config.yaml:11:3: flink-traces.clusters.prod: htp://host cannot be asked: it has to begin with http:// or https://
+error: conf/config.yaml:11:3: flink-traces.clusters.prod: invalid URL htp://host: expected http:// or https://
 ";
     assert_eq!(told, expected);
 }
@@ -156,7 +156,7 @@ fn invalid_clusters_are_rejected() {
     for command in ["run", "once"] {
         for (arguments, expected) in [
             (&[][..], none),
-            (&["--flink", "nonsense"], "error: --flink: nonsense cannot be asked: relative URL without a base\n"),
+            (&["--flink", "nonsense"], "error: --flink: invalid URL nonsense: relative URL without a base\n"),
             (
                 &["--flink", "a=http://h", "--flink", "b=http://h:1", "--flink", "a=http://i"],
                 "error: --flink: two clusters have the name 'a'\n",

@@ -1,4 +1,4 @@
-//! The server, asked by this crate's own client and by clients that behave badly.
+//! The server, with this crate's own client and with misbehaving clients.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -36,15 +36,15 @@ fn job() -> JobId {
     JobId::new(JOB).unwrap()
 }
 
-/// A cluster of one job, which remembers what was asked of it.
+/// A cluster of one job that logs its requests.
 #[derive(Default)]
 struct Cluster {
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Cluster {
     fn note(&self, text: String) {
-        self.asked.lock().unwrap().push(text);
+        self.requests.lock().unwrap().push(text);
     }
 }
 
@@ -73,9 +73,9 @@ impl RestService for Cluster {
 
     async fn savepoint_status(&self, request: SavepointStatus) -> Result<AsynchronousOperationResult, RestError> {
         self.note(format!("status of {}", request.trigger));
-        let asked = self.asked.lock().unwrap().iter().filter(|asked| asked.starts_with("status")).count();
-        // In progress, unavailable, then done.
-        let (id, operation) = match (asked, request.trigger.as_str()) {
+        let requests = self.requests.lock().unwrap().iter().filter(|request| request.starts_with("status")).count();
+        // In progress, unavailable, then completed.
+        let (id, operation) = match (requests, request.trigger.as_str()) {
             (1, _) => (QueueStatusId::InProgress, None),
             (2, _) => return Err(RestError::new(503, "Leader election.")),
             (_, "good") => {
@@ -109,23 +109,23 @@ impl RestService for Cluster {
         Ok(File::new(b"a line\n\xff".to_vec()))
     }
 
-    /// Never ready.
+    /// A response that is never ready.
     async fn rescales_history(&self, _: RescalesHistory) -> Result<JobRescalesHistory, RestError> {
         pending().await
     }
 }
 
-/// A server on a loopback port, until it is dropped.
+/// A server on a loopback port that runs until it is dropped.
 struct Running {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
     _stop: oneshot::Sender<()>,
 }
 
 impl Running {
     async fn start(mut options: ServerOptions) -> Self {
         let service = Cluster::default();
-        let asked = service.asked.clone();
+        let requests = service.requests.clone();
         options.address = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = RestServer::bind(service, options).await.unwrap();
         let address = server.local_addr().unwrap();
@@ -133,33 +133,33 @@ impl Running {
         tokio::spawn(server.serve(async {
             let _ = stopped.await;
         }));
-        Self { address, asked, _stop: stop }
+        Self { address, requests, _stop: stop }
     }
 
     fn client(&self) -> Client {
         Client::new(&format!("http://{}", self.address)).unwrap()
     }
 
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Sends these bytes, and answers with all that comes until the server ends the connection.
+    /// Sends bytes and returns everything up to the end of the connection.
     async fn exchange(&self, request: &[u8]) -> String {
         let mut stream = self.connect().await;
-        // The server may have enough before it has all.
+        // The server may close the connection before it has read everything.
         let _ = stream.write_all(request).await;
         let mut response = Vec::new();
         let _ = stream.read_to_end(&mut response).await;
         String::from_utf8_lossy(&response).into_owned()
     }
 
-    /// The status and body of the answer to a request on a connection of its own.
-    async fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (String, String) {
+    /// Sends a request on a new connection; returns the status and the body of the response.
+    async fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> (String, String) {
         let length = body.len();
         let host = if headers.contains("host:") { String::new() } else { format!("host: {}\r\n", self.address) };
         let request = format!(
@@ -172,7 +172,7 @@ impl Running {
 }
 
 #[tokio::test]
-async fn the_own_client_is_answered() {
+async fn own_client_calls_all_kinds_of_endpoints() {
     let server = Running::start(ServerOptions::default()).await;
     let client = server.client();
     assert_eq!(client.call(&Jobs).await.unwrap().jobs[0].id, job());
@@ -187,12 +187,13 @@ async fn the_own_client_is_answered() {
         "log a b.log".to_owned(),
         "jarfile Some(\"job \\\"1\\\".jar\") 1000 bytes".to_owned(),
     ];
-    assert_eq!(server.asked(), expected);
+    assert_eq!(server.requests(), expected);
 }
 
-/// Guarantees: an order is given once, asked after until it is done, over a server that is away for a moment, and its failure is told.
+/// Guarantees: an operation is triggered once and polled until it completes, even over a temporary
+/// error. Its failure is an error.
 #[tokio::test]
-async fn an_operation_is_one_call() {
+async fn operation_is_triggered_once_and_polled() {
     for (directory, expected) in [
         (Some("file:/savepoints".to_owned()), Ok("file:/savepoints/1")),
         (None, Err("the operation failed: java.lang.IllegalStateException: no default directory")),
@@ -211,15 +212,15 @@ async fn an_operation_is_one_call() {
         let id = if directory.is_some() { "good" } else { "bad" };
         let mut expected = vec![format!("savepoint to {:?}", directory.unwrap_or_default())];
         expected.extend(vec![format!("status of {id}"); 3]);
-        assert_eq!(server.asked(), expected);
+        assert_eq!(server.requests(), expected);
     }
 }
 
 #[tokio::test]
-async fn an_operation_that_takes_too_long_goes_on() {
+async fn operation_continues_after_the_deadline() {
     let server = Running::start(ServerOptions::default()).await;
     let operation = TriggerSavepoint { job: job(), body: SavepointTriggerRequestBody::default() };
-    // The first pause alone is longer.
+    // The first pause is longer than the deadline.
     let error = server.client().run(&operation, Duration::from_millis(90)).await.unwrap_err();
     match error {
         Error::Deadline { trigger, .. } => assert!(trigger.is_none_or(|trigger| trigger.as_str() == "bad")),
@@ -228,33 +229,33 @@ async fn an_operation_that_takes_too_long_goes_on() {
 }
 
 #[tokio::test]
-async fn a_jar_is_uploaded_in_pieces() {
+async fn jar_is_uploaded_in_pieces() {
     const LENGTH: usize = 700_000;
     let server = Running::start(ServerOptions::default()).await;
     let client = server.client();
     let progress = Arc::new(Mutex::new(Vec::new()));
-    let told = progress.clone();
+    let log = progress.clone();
     let content = std::io::Cursor::new(vec![7_u8; LENGTH]);
     let jar = JarFile::new("job.jar", LENGTH as u64, content);
-    let uploaded = client.upload_jar(jar, Duration::from_secs(60), move |sent| told.lock().unwrap().push(sent)).await;
+    let uploaded = client.upload_jar(jar, Duration::from_secs(60), move |sent| log.lock().unwrap().push(sent)).await;
     assert_eq!(uploaded.unwrap().jar().unwrap().as_str(), "0000_job.jar");
-    assert_eq!(server.asked(), [format!("jarfile Some(\"job.jar\") {LENGTH} bytes")]);
+    assert_eq!(server.requests(), [format!("jarfile Some(\"job.jar\") {LENGTH} bytes")]);
     let progress = progress.lock().unwrap().clone();
     assert!(progress.len() > 5 && progress.is_sorted() && progress.last() == Some(&(LENGTH as u64)), "{progress:?}");
 
     let jar = JarFile::new("short.jar", 100, std::io::Cursor::new(vec![7_u8; 99]));
     let error = client.upload_jar(jar, Duration::from_secs(60), |_| {}).await.unwrap_err();
     assert!(error.to_string().contains("the jar ends after 99 of 100 bytes"), "{error}");
-    assert_eq!(server.asked().len(), 1);
+    assert_eq!(server.requests().len(), 1);
 }
 
-/// Guarantees: what the service does not implement is answered as by a version of Flink that lacks it, by every endpoint.
+/// Guarantees: every endpoint that is not implemented returns the error of a version that lacks it.
 #[tokio::test]
-async fn what_is_not_there_is_answered_as_flink_does() {
+async fn unimplemented_endpoint_returns_flinks_404() {
     let server = Running::start(ServerOptions::default()).await;
     let implemented =
         ["/jobs", "/jobs/17/savepoints/17", "/jobmanager/logs/17", "/jobs/17/rescales/history", "/jobs/17/yarn-cancel"];
-    let mut asked = 0;
+    let mut requests = 0;
     for Declaration { method, path, query, .. } in ENDPOINTS.iter().filter(|endpoint| endpoint.method == "GET") {
         let path: Vec<_> = path.split('/').map(|part| if part.starts_with(':') { "17" } else { part }).collect();
         let path = path.join("/");
@@ -262,12 +263,12 @@ async fn what_is_not_there_is_answered_as_flink_does() {
             continue;
         }
         let query = if query.is_empty() { "" } else { "?x=1" };
-        let (status, body) = server.ask(method, &format!("/v1{path}{query}"), "", "{}").await;
+        let (status, body) = server.request(method, &format!("/v1{path}{query}"), "", "{}").await;
         assert_eq!(status, "404 Not Found", "{path}");
         assert_eq!(body, format!("{{\"errors\":[\"Unable to load requested file {path}.\"]}}"));
-        asked += 1;
+        requests += 1;
     }
-    assert!(asked > 60, "{asked}");
+    assert!(requests > 60, "{requests}");
     for (method, path, expected) in [
         ("GET", "/", "404 Not Found {\"errors\":[\"Unable to load requested file /.\"]}"),
         ("GET", "/v2/jobs", "404 Not Found {\"errors\":[\"Unable to load requested file /v2/jobs.\"]}"),
@@ -275,13 +276,13 @@ async fn what_is_not_there_is_answered_as_flink_does() {
         ("DELETE", "/cluster?x", "404 Not Found {\"errors\":[\"Not found: /cluster\"]}"),
         ("HEAD", "/jobs", "404 Not Found "),
     ] {
-        let (status, body) = server.ask(method, path, "", "").await;
+        let (status, body) = server.request(method, path, "", "").await;
         assert_eq!(format!("{status} {body}"), expected, "{method} {path}");
     }
 }
 
 #[tokio::test]
-async fn what_cannot_be_understood_is_refused() {
+async fn invalid_requests_are_refused() {
     let server = Running::start(ServerOptions::default()).await;
     let job = format!("/jobs/{JOB}");
     for (method, path, headers, body, status, problem) in [
@@ -308,7 +309,7 @@ async fn what_cannot_be_understood_is_refused() {
             "content-type: text/html\r\n",
             "<!DOCTYPE html><html></html>",
             "400 Bad Request",
-            "answered HTML",
+            "expected JSON, found HTML",
         ),
         (
             "POST",
@@ -346,7 +347,7 @@ async fn what_cannot_be_understood_is_refused() {
             "query parameter (maxExceptions)",
         ),
         ("PATCH", format!("{job}/rescaling?parallelism=x"), "", "", "400 Bad Request", "query parameter (parallelism)"),
-        // A file's name is no path, however it is written.
+        // The name of a file is not a path, in any encoding.
         (
             "GET",
             "/jobmanager/logs/..%2F..%2Fetc%2Fpasswd".to_owned(),
@@ -371,7 +372,7 @@ async fn what_cannot_be_understood_is_refused() {
             "Unable to load requested file",
         ),
         ("GET", format!("/jobs/{}", "a".repeat(300)), "", "", "400 Bad Request", "path parameter (jobid)"),
-        // Whom a browser sends for someone else.
+        // Requests that a page of another site makes a browser send.
         (
             "GET",
             "/jobs".to_owned(),
@@ -389,7 +390,8 @@ async fn what_cannot_be_understood_is_refused() {
             "another site",
         ),
         ("POST", format!("{job}/savepoints"), "origin: null\r\n", "{}", "403 Forbidden", "another site"),
-        // A GET that is an order: an image's address will do for it, and other pages of this machine are of the same site.
+        // A GET that is an operation: the URL of an image can send it, even from a page of the same
+        // site.
         ("GET", format!("{job}/yarn-cancel"), "sec-fetch-site: cross-site\r\n", "", "403 Forbidden", "another site"),
         ("GET", format!("/v1{job}/yarn-stop/"), "sec-fetch-site: same-site\r\n", "", "403 Forbidden", "another site"),
         (
@@ -401,11 +403,11 @@ async fn what_cannot_be_understood_is_refused() {
             "another site",
         ),
     ] {
-        let (answered, told) = server.ask(method, &path, headers, body).await;
+        let (answered, log) = server.request(method, &path, headers, body).await;
         assert_eq!(answered, status, "{method} {path}");
-        assert!(told.starts_with("{\"errors\":[\"") && told.contains(problem), "{method} {path}: {told}");
+        assert!(log.starts_with("{\"errors\":[\"") && log.contains(problem), "{method} {path}: {log}");
     }
-    assert_eq!(server.asked(), Vec::<String>::new());
+    assert_eq!(server.requests(), Vec::<String>::new());
     let same_site = format!("origin: http://{}\r\n", server.address);
     for (method, path, headers) in [
         ("PATCH", job.clone(), same_site.as_str()),
@@ -414,17 +416,17 @@ async fn what_cannot_be_understood_is_refused() {
         ("GET", format!("{job}/yarn-cancel"), "sec-fetch-site: none\r\n"),
         ("GET", format!("{job}/yarn-cancel"), ""),
     ] {
-        let (status, _) = server.ask(method, &path, headers, "").await;
+        let (status, _) = server.request(method, &path, headers, "").await;
         assert_eq!(status, "202 Accepted", "{method} {path} {headers}");
     }
-    // To read is nobody's harm: the answer is not for that page to see.
-    let (status, _) = server.ask("GET", "/jobs", "sec-fetch-site: cross-site\r\n", "").await;
+    // Reads are harmless, since the page cannot see the response.
+    let (status, _) = server.request("GET", "/jobs", "sec-fetch-site: cross-site\r\n", "").await;
     assert_eq!(status, "200 OK");
 }
 
-/// Guarantees: a parameter is decoded once, so that what comes out of it is no other path.
+/// Guarantees: a parameter is decoded once, so that it cannot become another path.
 #[tokio::test]
-async fn a_parameter_is_decoded_once() {
+async fn parameter_is_decoded_once() {
     let server = Running::start(ServerOptions::default()).await;
     for (method, path, expected) in [
         ("GET", "/v1/jobmanager/logs/a%20b.log/", "log a b.log"),
@@ -433,23 +435,23 @@ async fn a_parameter_is_decoded_once() {
         ("PATCH", "/jobs/%252e%252e", "cancel %2e%2e None"),
         ("PATCH", "/jobs/%2e%2e%2fconfig?mode=%252e", "cancel ../config Some(\"%2e\")"),
     ] {
-        let (status, _) = server.ask(method, path, "", "").await;
+        let (status, _) = server.request(method, path, "", "").await;
         assert!(status.starts_with('2'), "{path}: {status}");
-        assert_eq!(server.asked().last().unwrap(), expected, "{path}");
+        assert_eq!(server.requests().last().unwrap(), expected, "{path}");
     }
 }
 
-/// Guarantees: nothing is unpacked, so a small body that unpacks to a large one is no JSON, and costs as much as it is long.
+/// Guarantees: the server does not decompress bodies, so a decompression bomb is only invalid JSON.
 #[tokio::test]
-async fn a_packed_body_is_not_unpacked() {
+async fn gzip_request_body_is_not_decompressed() {
     let mut options = ServerOptions::default();
     options.max_body_bytes = 1 << 20;
     let server = Running::start(options).await;
-    let bomb = packed(&vec![b' '; 1 << 20]).repeat(200);
+    let bomb = gzip(&vec![b' '; 1 << 20]).repeat(200);
     for (body, status, problem) in [
-        (packed(b"{}"), 400, "expected format SavepointTriggerRequestBody"),
+        (gzip(b"{}"), 400, "expected format SavepointTriggerRequestBody"),
         (bomb, 400, "expected format SavepointTriggerRequestBody"),
-        (packed(b"{}").repeat(1 << 16), 413, "The body is larger than 1048576 bytes."),
+        (gzip(b"{}").repeat(1 << 16), 413, "The body is larger than 1048576 bytes."),
     ] {
         let length = body.len();
         let head = format!(
@@ -459,18 +461,18 @@ async fn a_packed_body_is_not_unpacked() {
         let refused = server.exchange(&[head.into_bytes(), body].concat()).await;
         assert!(refused.starts_with(&format!("HTTP/1.1 {status} ")) && refused.contains(problem), "{refused}");
     }
-    assert_eq!(server.asked(), Vec::<String>::new());
+    assert_eq!(server.requests(), Vec::<String>::new());
 }
 
-fn packed(text: &[u8]) -> Vec<u8> {
+fn gzip(text: &[u8]) -> Vec<u8> {
     let mut packer = GzEncoder::new(Vec::new(), Compression::best());
     packer.write_all(text).unwrap();
     packer.finish().unwrap()
 }
 
-/// Guarantees: who goes before the end of what it sends has ordered nothing.
+/// Guarantees: a request whose body breaks off triggers nothing.
 #[tokio::test]
-async fn a_body_that_breaks_off_is_no_order() {
+async fn truncated_body_triggers_nothing() {
     let server = Running::start(ServerOptions::default()).await;
     let head = format!("POST /jobs/{JOB}/savepoints HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     for begun in [
@@ -487,22 +489,22 @@ async fn a_body_that_breaks_off_is_no_order() {
         let response = String::from_utf8_lossy(&response);
         assert!(response.is_empty() || response.starts_with("HTTP/1.1 400 "), "{begun}: {response}");
     }
-    assert_eq!(server.asked(), Vec::<String>::new());
+    assert_eq!(server.requests(), Vec::<String>::new());
     assert_eq!(server.client().call(&Jobs).await.unwrap().jobs.len(), 1);
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused_before_it_is_read() {
+async fn oversized_request_is_refused_unread() {
     let mut options = ServerOptions::default();
     options.max_body_bytes = 1000;
     let server = Running::start(options).await;
     let savepoints = format!("/jobs/{JOB}/savepoints");
-    let (status, body) = server.ask("POST", &savepoints, "", &" ".repeat(1001)).await;
+    let (status, body) = server.request("POST", &savepoints, "", &" ".repeat(1001)).await;
     assert_eq!(
         (status.as_str(), body.as_str()),
         ("413 Payload Too Large", "{\"errors\":[\"The body is larger than 1000 bytes.\"]}")
     );
-    // 200 MB are announced, or come without an announcement; only what sockets hold is sent in vain.
+    // The body has 200 MB, announced or not. The client can only fill the buffers of the sockets.
     let head = format!("POST {savepoints} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     let announced =
         server.exchange(format!("{head}content-length: 200000000\r\n\r\n{}", " ".repeat(2000)).as_bytes()).await;
@@ -530,13 +532,13 @@ async fn what_is_too_large_is_refused_before_it_is_read() {
     assert!(long.starts_with("HTTP/1.1 414 ") || long.starts_with("HTTP/1.1 431 "), "{long}");
     let plain = server.exchange(b"SSH-2.0-OpenSSH_9.2\r\n\r\n").await;
     assert!(plain.starts_with("HTTP/1.1 400 "), "{plain}");
-    assert_eq!(server.asked(), Vec::<String>::new());
+    assert_eq!(server.requests(), Vec::<String>::new());
     assert_eq!(server.client().call(&Jobs).await.unwrap().jobs.len(), 1);
 }
 
-/// Guarantees: whoever is slow loses the connection, and its place is another's.
+/// Guarantees: a slow client loses its connection, and another one gets its slot.
 #[tokio::test]
-async fn who_is_slow_is_not_waited_for() {
+async fn slow_clients_time_out() {
     let short = Duration::from_millis(200);
     let mut options = ServerOptions::default();
     options.header_timeout = short;
@@ -545,11 +547,11 @@ async fn who_is_slow_is_not_waited_for() {
     let server = Running::start(options).await;
     let head = format!("POST /jobs/{JOB}/savepoints HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     for (begun, expected) in [
-        // The head does not come, does not end, the body does not end.
+        // The head is missing, the head does not end, or the body does not end.
         (String::new(), ""),
         ("GET /jobs HTT".to_owned(), ""),
         (format!("{head}content-length: 10\r\n\r\n{{"), "HTTP/1.1 408 Request Timeout"),
-        // The service is not ready.
+        // The service is never ready.
         (
             format!("GET /jobs/{JOB}/rescales/history HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"),
             "HTTP/1.1 408 Request Timeout",
@@ -558,7 +560,7 @@ async fn who_is_slow_is_not_waited_for() {
         let response = server.exchange(begun.as_bytes()).await;
         assert_eq!(response.lines().next().unwrap_or_default(), expected, "{begun}");
     }
-    // Each byte comes soon after the one before, and the last one never: it is the whole that has its time.
+    // Each byte comes in time, but the last one never: the limit is for the whole.
     for begun in [
         "G".to_owned(),
         "GET /jobs HTTP/1.1\r\nx: ".to_owned(),
@@ -574,19 +576,20 @@ async fn who_is_slow_is_not_waited_for() {
             }
         };
         let mut response = Vec::new();
-        // What was on its way to the server may reset the connection before its answer is read.
+        // Bytes in flight may reset the connection before the client reads the response.
         tokio::join!(drip, async {
             let _ = reader.read_to_end(&mut response).await;
         });
         assert!(response.is_empty() || response.starts_with(b"HTTP/1.1 408 "), "{begun}");
     }
     assert_eq!(server.client().call(&Jobs).await.unwrap().jobs.len(), 1);
-    assert_eq!(server.asked(), Vec::<String>::new());
+    assert_eq!(server.requests(), Vec::<String>::new());
 }
 
-/// Guarantees: what stands beside the endpoints, here a file of the web UI, is answered; all else is as without it.
+/// Guarantees: a route beside the endpoints, such as a file of the web UI, is served, and all else
+/// is unchanged.
 #[tokio::test]
-async fn files_may_stand_beside_the_endpoints() {
+async fn router_takes_routes_beside_the_endpoints() {
     let options = ServerOptions::default();
     let router = router(Cluster::default(), &options).route("/index.html", get(async || "<html></html>"));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -598,26 +601,26 @@ async fn files_may_stand_beside_the_endpoints() {
 }
 
 #[test]
-fn who_says_nothing_else_listens_to_this_machine_only() {
+fn default_address_is_loopback() {
     assert!(ServerOptions::default().address.ip().is_loopback());
 }
 
-/// Guarantees: a connection has its time, also if nobody uses it.
+/// Guarantees: a connection ends at its maximum age, even while idle.
 #[tokio::test]
-async fn a_connection_does_not_last_for_ever() {
+async fn connection_ends_at_its_maximum_age() {
     let mut options = ServerOptions::default();
     options.connection_timeout = Duration::from_millis(200);
     options.header_timeout = Duration::from_secs(600);
     let server = Running::start(options).await;
-    let asked = server.exchange(b"GET /jobs HTTP/1.1\r\nhost: localhost\r\n\r\n");
-    let kept_alive = timeout(Duration::from_secs(60), asked).await.unwrap();
+    let requests = server.exchange(b"GET /jobs HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let kept_alive = timeout(Duration::from_secs(60), requests).await.unwrap();
     assert!(kept_alive.starts_with("HTTP/1.1 200 OK"), "{kept_alive}");
     assert_eq!(server.client().call(&Jobs).await.unwrap().jobs.len(), 1);
 }
 
-/// Guarantees: a server that is stopped answers nobody any more, and ends though a connection is idle.
+/// Guarantees: a stopped server accepts no more requests, and ends despite an idle connection.
 #[tokio::test]
-async fn a_server_that_is_stopped_ends() {
+async fn stopped_server_ends() {
     let options = ServerOptions::new(([127, 0, 0, 1], 0));
     let server = RestServer::bind(Cluster::default(), options).await.unwrap();
     let address = server.local_addr().unwrap();
@@ -632,11 +635,11 @@ async fn a_server_that_is_stopped_ends() {
     assert!(client.call(&Jobs).await.unwrap_err().is_temporary());
 }
 
-/// Guarantees: a layer around the service, here one that asks who it is, comes before it, on any listener.
+/// Guarantees: a layer around the service, such as authentication, runs before it, on any listener.
 #[tokio::test]
-async fn a_layer_may_ask_who_it_is() {
+async fn router_layer_authenticates() {
     let service = Cluster::default();
-    let asked = service.asked.clone();
+    let requests = service.requests.clone();
     let options = ServerOptions::default();
     let known = async |request: Request, next: Next| match request.headers().get(AUTHORIZATION) {
         Some(token) if token == "Bearer of-us" => Ok(next.run(request).await),
@@ -649,7 +652,7 @@ async fn a_layer_may_ask_who_it_is() {
     let cancel = CancelJob::new(job());
     let stranger = Client::new(&url).unwrap().call(&cancel).await.unwrap_err();
     assert!(matches!(&stranger, Error::Status { problem, .. } if problem.status() == 401), "{stranger}");
-    assert_eq!(*asked.lock().unwrap(), Vec::<String>::new());
+    assert_eq!(*requests.lock().unwrap(), Vec::<String>::new());
     Client::builder(&url).bearer_auth("of-us").build().unwrap().call(&cancel).await.unwrap();
-    assert_eq!(*asked.lock().unwrap(), [format!("cancel {JOB} None")]);
+    assert_eq!(*requests.lock().unwrap(), [format!("cancel {JOB} None")]);
 }

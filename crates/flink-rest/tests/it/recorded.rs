@@ -1,4 +1,4 @@
-//! What real clusters answered, 1.9.3 to 2.3.0: read, told in short, and written back.
+//! Recorded responses of real clusters, 1.9.3 to 2.3.0: decoded, summarized and encoded again.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -9,7 +9,7 @@ use std::io::Read as _;
 use expect_test::expect_file;
 use flate2::read::GzDecoder;
 use flink_rest::types::{self, CheckpointStatistics, ExceptionInfo, SubtaskExecutionAttemptDetailsInfo};
-use flink_rest::{Answer, BodyError, Declaration, ENDPOINTS, FlinkVersion, Resource, StatusError, decode};
+use flink_rest::{BodyError, Declaration, ENDPOINTS, FlinkVersion, Resource, ResourceBody, StatusError, decode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,13 +31,14 @@ fn recorded(session: &str) -> Vec<Exchange> {
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Scenario: every form of answer that the observer's endpoints gave in one version's sessions.
-/// Guarantees: each is read; what an observer builds on is read right; what is written back is what was there.
+/// Scenario: all forms of responses of the observer's endpoints in the sessions of one version.
+/// Guarantees: each is decoded, the fields of an observer are right, and encoding restores the
+/// body.
 fn check_observed(version: &str) {
-    let mut told = String::new();
+    let mut summary = String::new();
     for Exchange { path, status, body, .. } in recorded(&format!("flink-{version}")) {
         let bytes = serde_json::to_vec(&body).unwrap();
-        writeln!(told, "{path}").unwrap();
+        writeln!(summary, "{path}").unwrap();
         if let Some(error) = StatusError::of(status, &bytes) {
             let kinds = [
                 (error.is_not_found(), "not found"),
@@ -45,21 +46,21 @@ fn check_observed(version: &str) {
                 (error.is_temporary(), "temporary"),
             ];
             let kinds: Vec<_> = kinds.iter().filter(|(is, _)| *is).map(|(_, kind)| *kind).collect();
-            writeln!(told, "  {error} {kinds:?}").unwrap();
+            writeln!(summary, "  {error} {kinds:?}").unwrap();
             continue;
         }
         let resource = Resource::parse(&path).unwrap_or_else(|| panic!("{version} {path} names no resource"));
         assert_eq!(resource.path(), path);
-        let answer = resource.parse_body(&bytes).unwrap_or_else(|error| panic!("{version} {path}: {error}"));
-        tell(&answer, &mut told);
-        compare(&serde_json::to_value(&answer).unwrap(), &body, resource.template());
+        let response = resource.parse_body(&bytes).unwrap_or_else(|error| panic!("{version} {path}: {error}"));
+        summarize(&response, &mut summary);
+        compare(&serde_json::to_value(&response).unwrap(), &body, resource.template());
     }
-    expect_file![format!("data/flink-{version}.told.txt")].assert_eq(&told);
+    expect_file![format!("../data/flink-{version}.summary.txt")].assert_eq(&summary);
 }
 
-/// Scenario: every endpoint of one version was asked, in all its forms, and answered.
-/// Guarantees: each of its endpoints that answered is declared for that version; what it answered and was sent is read, and written
-/// back without losing a field; nor would one be lost that a later version adds anywhere in an answer.
+/// Scenario: requests to all endpoints of one version, in all their forms, and the responses.
+/// Guarantees: each endpoint is declared for that version. Bodies survive a round trip without
+/// losing a field, even one that a later version adds anywhere.
 fn check_all_endpoints(version: &str) {
     let flink: FlinkVersion = version.parse().unwrap();
     let (mut answered, mut tried) = (BTreeSet::new(), BTreeSet::new());
@@ -86,7 +87,7 @@ fn check_all_endpoints(version: &str) {
             assert_eq!(Resource::parse(&resource.path()).as_ref(), Some(resource), "{place}");
         }
         let write_back = |body: &[u8]| match &resource {
-            Some(resource) => resource.parse_body(body).map(|answer| serde_json::to_value(&answer).unwrap()),
+            Some(resource) => resource.parse_body(body).map(|response| serde_json::to_value(&response).unwrap()),
             None => response_round_trip(declared, body),
         };
         compare(&write_back(&bytes).unwrap_or_else(|error| panic!("{place}: {error}")), &body, &place);
@@ -96,11 +97,12 @@ fn check_all_endpoints(version: &str) {
     let silent = of_version.filter(|endpoint| !answered.contains(&(endpoint.method, endpoint.path)));
     let silent = silent.map(|endpoint| format!("{} {}", endpoint.method, endpoint.path));
     let silent: Vec<_> = silent.filter(|endpoint| !NEVER_ANSWERED.contains(&endpoint.as_str())).collect();
-    assert_eq!(silent, Vec::<String>::new(), "{version}: of these no answer was read");
+    assert_eq!(silent, Vec::<String>::new(), "{version}: of these no response was read");
 }
 
-/// Adds a field to each object of an answer, one at a time: it has to be written back. Where it is not even read, the object is a map, in
-/// which only its own kind of value has a place. One object of each place is enough.
+/// Adds a field to each object of a response, one at a time, and expects it to survive.
+/// If the addition is not even decoded, the object is a map with values of one type. One object of
+/// each path is enough.
 fn check_additions(
     body: &Value,
     declared: &Declaration,
@@ -123,7 +125,7 @@ fn check_additions(
     }
 }
 
-/// Maps of something else than numbers, by the end of their places.
+/// The maps of values other than numbers, by the ends of their paths.
 const MAPS: &[&str] = &[
     ".accumulator-results",
     ".aggregated.metrics",
@@ -141,7 +143,8 @@ const MAPS: &[&str] = &[
     "/resource-requirements",
 ];
 
-/// The objects of an answer, by JSON pointer and by what is the same for all of a kind.
+/// Finds the objects of a response, by JSON pointer and by a path that is the same for all of a
+/// kind.
 fn find_objects(value: &Value, pointer: String, place: String, found: &mut Vec<(String, String)>) {
     match value {
         Value::Object(object) => {
@@ -161,7 +164,7 @@ fn find_objects(value: &Value, pointer: String, place: String, found: &mut Vec<(
     }
 }
 
-/// What some recorded cluster was not asked, or answered with an error.
+/// The endpoints without a recorded success in some version.
 const NEVER_ANSWERED: &[&str] = &[
     "DELETE /cluster",
     "GET /datasets/delete/:triggerid",
@@ -185,7 +188,7 @@ const NEVER_ANSWERED: &[&str] = &[
     "PUT /jobs/:jobid/resource-requirements",
 ];
 
-/// Of requests, what was sent to provoke an error is not to be understood.
+/// Returns `false` for requests that were sent to provoke an error.
 fn is_known(request: &Value) -> bool {
     let strange = ["$raw", "$multipart", "unknown-field"];
     request.as_object().is_some_and(|request| strange.iter().all(|key| !request.contains_key(*key)))
@@ -256,8 +259,9 @@ fn flink_2_3() {
     check("2.3.0");
 }
 
-/// That both have the same fields with the same values. `null` is the same as no field, and percentiles that a version does not have
-/// are not a number.
+/// Asserts that both have the same fields and values.
+///
+/// `null` equals an absent field. Percentiles that a version lacks are NaN.
 fn compare(written: &Value, original: &Value, place: &str) {
     match (written, original) {
         (Value::Object(written), Value::Object(original)) => {
@@ -281,11 +285,13 @@ fn compare(written: &Value, original: &Value, place: &str) {
     }
 }
 
-fn tell(answer: &Answer, told: &mut String) {
-    let mut line = |text: String| writeln!(told, "  {text}").unwrap();
-    match answer {
-        Answer::Config(config) => line(format!("{} refresh {} ms", config.flink_version, config.refresh_interval)),
-        Answer::Overview(overview) => line(format!(
+fn summarize(body: &ResourceBody, summary: &mut String) {
+    let mut line = |text: String| writeln!(summary, "  {text}").unwrap();
+    match body {
+        ResourceBody::Config(config) => {
+            line(format!("{} refresh {} ms", config.flink_version, config.refresh_interval))
+        }
+        ResourceBody::Overview(overview) => line(format!(
             "{} taskmanagers {} slots {}/{} jobs {}+{}+{}+{}",
             overview.flink_version,
             overview.taskmanagers,
@@ -296,7 +302,7 @@ fn tell(answer: &Answer, told: &mut String) {
             overview.jobs_cancelled,
             overview.jobs_failed
         )),
-        Answer::TaskManagers(all) => {
+        ResourceBody::TaskManagers(all) => {
             for one in &all.taskmanagers {
                 line(format!(
                     "{} slots {}/{} seen {}",
@@ -304,12 +310,12 @@ fn tell(answer: &Answer, told: &mut String) {
                 ));
             }
         }
-        Answer::Jobs(all) => {
+        ResourceBody::Jobs(all) => {
             for job in &all.jobs {
                 line(format!("{} {}", job.id, job.status));
             }
         }
-        Answer::JobsOverview(all) => {
+        ResourceBody::JobsOverview(all) => {
             for job in &all.jobs {
                 line(format!(
                     "{} {} {} {}..{} {:?} {:?} running {:?} of {:?}",
@@ -325,7 +331,7 @@ fn tell(answer: &Answer, told: &mut String) {
                 ));
             }
         }
-        Answer::Job(job) => {
+        ResourceBody::Job(job) => {
             line(format!(
                 "{} {} {}..{} {:?} {:?} plan {}",
                 job.name,
@@ -351,7 +357,7 @@ fn tell(answer: &Answer, told: &mut String) {
                 ));
             }
         }
-        Answer::JobExceptions(exceptions) => {
+        ResourceBody::JobExceptions(exceptions) => {
             let first = exceptions.root_exception.as_deref().and_then(|trace| trace.lines().next());
             line(format!(
                 "root {first:?} {:?} all {:?}",
@@ -363,12 +369,12 @@ fn tell(answer: &Answer, told: &mut String) {
                 entry.concurrent_exceptions.iter().flatten().for_each(|entry| line(format!("  {}", exception(entry))));
             }
         }
-        Answer::JobMetrics(metrics) => {
+        ResourceBody::JobMetrics(metrics) => {
             for metric in &metrics.metrics {
                 line(format!("{} = {:?}", metric.id, metrics.value(&metric.id)));
             }
         }
-        Answer::Checkpoints(checkpoints) => {
+        ResourceBody::Checkpoints(checkpoints) => {
             line(format!("{:?}", checkpoints.counts));
             let latest = &checkpoints.latest;
             for (kind, latest) in
@@ -383,8 +389,8 @@ fn tell(answer: &Answer, told: &mut String) {
             ));
             checkpoints.history.iter().for_each(|entry| line(checkpoint(entry)));
         }
-        Answer::CheckpointConfig(config) => line(format!("{config:?}")),
-        Answer::CheckpointDetails(details) => {
+        ResourceBody::CheckpointConfig(config) => line(format!("{config:?}")),
+        ResourceBody::CheckpointDetails(details) => {
             line(checkpoint(details));
             for (vertex, task) in &details.tasks {
                 line(format!(
@@ -398,7 +404,7 @@ fn tell(answer: &Answer, told: &mut String) {
                 ));
             }
         }
-        Answer::CheckpointSubtasks(task) => {
+        ResourceBody::CheckpointSubtasks(task) => {
             line(format!("{} {} ack {}", task.id, task.status, task.latest_ack_timestamp));
             for subtask in &task.subtasks {
                 line(format!(
@@ -414,18 +420,18 @@ fn tell(answer: &Answer, told: &mut String) {
                 ));
             }
         }
-        Answer::Vertex(vertex) => {
+        ResourceBody::Vertex(vertex) => {
             line(format!("{} {} ×{} of {:?}", vertex.id, vertex.name, vertex.parallelism, vertex.max_parallelism));
             vertex.subtasks.iter().for_each(|subtask| line(attempt(subtask)));
         }
-        Answer::SubtaskTimes(vertex) => {
+        ResourceBody::SubtaskTimes(vertex) => {
             line(format!("{} {}", vertex.id, vertex.name));
             for subtask in &vertex.subtasks {
                 line(format!("{} at {:?} {}", subtask.subtask, subtask.location(), reached(&subtask.timestamps)));
             }
         }
-        Answer::SubtaskAttempt(subtask) => line(attempt(subtask)),
-        other => panic!("not told: {other:?}"),
+        ResourceBody::SubtaskAttempt(subtask) => line(attempt(subtask)),
+        other => panic!("not summary: {other:?}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Resources: their paths, there and back.
+//! Resources and declarations: paths that are built and parsed.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -22,7 +22,7 @@ fn vertex(id: &str) -> JobVertexId {
 }
 
 #[test]
-fn a_path_names_its_resource_however_it_is_asked() {
+fn path_parses_to_its_resource() {
     let details = Resource::from(CheckpointDetails { job: job("abc"), checkpoint: 7 });
     let metrics =
         |names: &[&str]| JobMetrics::new(job("abc")).names(names.iter().map(|&name| name.into()).collect::<Vec<_>>());
@@ -76,17 +76,16 @@ fn ids_are_encoded_in_paths() {
 
 const EXAMINED: &[&str] =
     &["1.9.3", "1.13.6", "1.15.4", "1.17.2", "1.18.1", "1.19.3", "1.20.5", "2.0.1", "2.1.1", "2.2.0", "2.3.0"];
-/// Flink serves these without declaring them.
+/// Paths that Flink serves without declaring them.
 const UNDECLARED: &[&str] = &["/jobmanager/log", "/jobmanager/stdout"];
 
-/// Scenario: everything that eleven versions of Flink declare, by their own classes.
-/// Guarantees: each endpoint is declared here, with its status, its query and whether it takes a body, for just the versions that have it;
-/// and nothing else is.
+/// Scenario: the declarations of eleven versions of Flink, from their own classes.
+/// Guarantees: the same endpoints are declared here, with status, query, body and exact versions.
 #[test]
-fn endpoints_are_those_that_flink_declares() {
+fn endpoints_equal_flinks_declarations() {
     let versions_of = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let mut declared = BTreeSet::new();
-    let mut lines = include_str!("data/declared.txt").lines().filter(|line| !line.starts_with('#')).peekable();
+    let mut lines = include_str!("../data/declared.txt").lines().filter(|line| !line.starts_with('#')).peekable();
     while let Some(line) = lines.next() {
         let mut columns = line.splitn(5, ' ');
         let mut column = || columns.next().unwrap();
@@ -113,9 +112,9 @@ fn endpoints_are_those_that_flink_declares() {
     assert_eq!(declared.len() + UNDECLARED.len(), ENDPOINTS.len());
 }
 
-/// Guarantees: a request finds its own endpoint, not another one whose path fits too.
+/// Guarantees: a request finds its own endpoint, even if another path matches too.
 #[test]
-fn a_path_finds_its_own_declaration() {
+fn path_finds_its_own_declaration() {
     for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.name != "CoordinateById") {
         let path: Vec<_> =
             endpoint.path.split('/').map(|segment| if segment.starts_with(':') { "17" } else { segment }).collect();
@@ -131,18 +130,21 @@ fn a_path_finds_its_own_declaration() {
     assert_eq!(Declaration::of("GET", "/index.html"), None);
 }
 
-/// `UPDATE_EXPECT=1` writes the table anew.
+/// `UPDATE_EXPECT=1` rewrites the page.
 #[test]
-fn the_readme_lists_every_endpoint() {
-    let (begin, end) = ("<!-- endpoints -->\n", "<!-- end of endpoints -->");
-    let readme = include_str!("../README.md");
-    let (before, rest) = readme.split_once(begin).unwrap();
-    let (_, after) = rest.split_once(end).unwrap();
-    let mut table = "| Request | Since | Endpoint | Answer |\n| --- | --- | --- | --- |\n".to_owned();
+fn endpoints_page_lists_every_endpoint() {
+    let mut page = "# Endpoints\n\n\
+        This table is generated from the declarations in `src/endpoints.rs`.\n\
+        \"Since\" is the first version that has the endpoint, among those examined: 1.9, 1.13, 1.15 and 1.17 to 2.3.\n\n\
+        | Request | Since | Endpoint | Response |\n| --- | --- | --- | --- |\n"
+        .to_owned();
+    let docs = "https://docs.rs/flink-rest/latest/flink_rest";
     for Declaration { name, method, path, response, versions, .. } in ENDPOINTS {
-        writeln!(table, "| `{method} {path}` | {versions} | [`{name}`] | [`{response}`](types::{response}) |").unwrap();
+        let endpoint = format!("[`{name}`]({docs}/struct.{name}.html)");
+        let response = format!("[`{response}`]({docs}/types/struct.{response}.html)");
+        writeln!(page, "| `{method} {path}` | {versions} | {endpoint} | {response} |").unwrap();
     }
-    expect_file!["../README.md"].assert_eq(&format!("{before}{begin}\n{table}\n{end}{after}"));
+    expect_file!["../../ENDPOINTS.md"].assert_eq(&page);
 }
 
 fn any_job() -> impl Strategy<Value = JobId> {
@@ -176,7 +178,7 @@ fn any_resource() -> impl Strategy<Value = Resource> {
 
 proptest! {
     #[test]
-    fn a_path_leads_back_to_its_resource(resource in any_resource()) {
+    fn path_survives_a_round_trip(resource in any_resource()) {
         let path = resource.path();
         prop_assert!(path.bytes().all(|byte| byte.is_ascii_graphic()), "{}", path);
         prop_assert_eq!(Resource::parse(&path), Some(resource.clone()));
@@ -184,14 +186,14 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_parsed_or_refused(path in prop_oneof![".*", "(/|v1|jobs|overview|%|2|e|checkpoints|details|7|\\?get=|,){0,12}"]) {
+    fn parse_of_any_text_returns(path in prop_oneof![".*", "(/|v1|jobs|overview|%|2|e|checkpoints|details|7|\\?get=|,){0,12}"]) {
         if let Some(resource) = Resource::parse(&path) {
             prop_assert_eq!(Resource::parse(&resource.path()), Some(resource));
         }
     }
 
     #[test]
-    fn any_body_is_read_or_refused(resource in any_resource(), body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn parse_body_of_any_bytes_returns(resource in any_resource(), body in prop::collection::vec(any::<u8>(), 0..200)) {
         if let Err(error) = resource.parse_body(&body) {
             prop_assert!(!error.to_string().contains(char::is_control));
         }

@@ -1,4 +1,4 @@
-//! The client against servers that answer well, badly, slowly, endlessly or not at all.
+//! The client against servers with good, bad, slow, endless and missing responses.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -27,22 +27,22 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto};
 
 const OVERVIEW: &str = r#"{"jobs":[{"jid":"abc","name":"n","start-time":1,"state":"RUNNING"}]}"#;
 
-/// How a server answers every request.
+/// The response of a server to every request.
 #[derive(Clone)]
 enum Reply {
-    /// These bytes, and the connection stays open.
+    /// These bytes on a connection that stays open.
     Whole(String),
-    /// These bytes, and then the connection ends.
+    /// These bytes and the end of the connection.
     Cut(String),
-    /// These bytes, and then nothing until the client goes.
+    /// These bytes, and nothing more on an open connection.
     Stall(String),
-    /// These bytes, and then one at a time, each soon after the one before, until the client goes.
+    /// These bytes, and then endlessly one byte at a time.
     Drip(String),
-    /// A chunked body of so many bytes.
+    /// A chunked body of that many bytes.
     Chunks(usize),
-    /// These bytes, packed, in the place of a body.
+    /// A body of these bytes, which are gzip.
     Packed(Vec<u8>),
-    /// The first requests are answered with the first, all others with the second.
+    /// The first response to that many requests, and the second to all others.
     Then(usize, Box<Reply>, Box<Reply>),
 }
 
@@ -54,7 +54,7 @@ fn json(body: &str) -> Reply {
     Reply::Whole(http("200 OK", "content-type: application/json; charset=UTF-8\r\n", body))
 }
 
-/// A server on a loopback port, which lives as long as the test's runtime.
+/// A server on a loopback port that lives as long as the test's runtime.
 #[derive(Clone, Default)]
 struct Server {
     address: String,
@@ -80,9 +80,9 @@ impl Server {
                 let (state, reply, acceptor) = (state.clone(), reply.clone(), acceptor.clone());
                 tokio::spawn(async move {
                     match acceptor {
-                        None => state.answer(stream, &reply).await,
+                        None => state.serve(stream, &reply).await,
                         Some(acceptor) => match acceptor.accept(stream).await {
-                            Ok(stream) => state.answer(stream, &reply).await,
+                            Ok(stream) => state.serve(stream, &reply).await,
                             Err(_) => None,
                         },
                     }
@@ -92,8 +92,8 @@ impl Server {
         server
     }
 
-    /// Ends, with `None`, when the client is gone.
-    async fn answer(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, reply: &Reply) -> Option<()> {
+    /// Serves a connection; returns `None` when the client has closed it.
+    async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, reply: &Reply) -> Option<()> {
         loop {
             let request = read_head(&mut stream).await?;
             let before = {
@@ -153,7 +153,8 @@ impl Server {
         Client::builder(&self.url())
     }
 
-    /// Clients that ask it in the ways that there are without TLS: directly, and as a proxy.
+    /// Returns one client for each transport without TLS: direct, and through this server as a
+    /// proxy.
     fn clients(&self) -> [ClientBuilder; 2] {
         [self.client(), self.client().proxy(self.url())]
     }
@@ -164,7 +165,7 @@ impl Server {
     }
 }
 
-/// How a TLS handshake begins.
+/// The first byte of a TLS handshake.
 const TLS_RECORD: [u8; 1] = [22];
 
 async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
@@ -180,8 +181,8 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     Some(String::from_utf8(head).unwrap())
 }
 
-/// The error's text with `HOST` for the server's address, and what it says of itself.
-fn told<T: Debug>(server: &Server, result: Result<T, Error>) -> (String, String) {
+/// Returns the text of an error, with `HOST` for the address, and its kinds.
+fn described<T: Debug>(server: &Server, result: Result<T, Error>) -> (String, String) {
     let error = result.unwrap_err();
     let kinds = [
         (error.is_not_found(), "not found"),
@@ -193,7 +194,7 @@ fn told<T: Debug>(server: &Server, result: Result<T, Error>) -> (String, String)
 }
 
 #[tokio::test]
-async fn requests_are_as_flink_wants_them_and_share_a_connection() {
+async fn requests_have_flinks_form_and_share_a_connection() {
     let server = Server::start(json(OVERVIEW)).await;
     let client = Client::new(&format!("{}/proxied/flink/", server.url())).unwrap();
     let MultipleJobsDetails { jobs, .. } = client.call(&JobsOverview).await.unwrap();
@@ -218,10 +219,10 @@ async fn requests_are_as_flink_wants_them_and_share_a_connection() {
     assert_eq!(server.connections.load(Ordering::Relaxed), 1);
 }
 
-/// Scenario: a server answers with each of these.
-/// Guarantees: the error names the stage and the reason in one line, and says whether asking again helps.
+/// Scenario: a server returns each of these responses.
+/// Guarantees: the error names the stage and the reason in one line, and its kinds are right.
 #[tokio::test]
-async fn a_bad_answer_is_an_error_that_says_why() {
+async fn bad_response_is_an_error_with_its_reason() {
     let redirect = "location: https://me:secret@login.example.com/start?state=token\r\n";
     let overview = "http://HOST/jobs/overview: ";
     for (reply, expected, kinds) in [
@@ -238,12 +239,12 @@ async fn a_bad_answer_is_an_error_that_says_why() {
         ),
         (
             json("<html><title>Log in</title></html>"),
-            "answered HTML, is this Flink's REST address? It begins: <html><title>Log in</title></html>",
+            "expected JSON, found HTML (is this Flink's REST address?): <html><title>Log in</title></html>",
             "",
         ),
         (
             Reply::Whole(http("401 Unauthorized", "", "<html>Who are you?</html>")),
-            "status 401: answered HTML, is this Flink's REST address? It begins: <html>Who are you?</html>",
+            "status 401: expected JSON, found HTML (is this Flink's REST address?): <html>Who are you?</html>",
             "",
         ),
         (
@@ -289,7 +290,7 @@ async fn a_bad_answer_is_an_error_that_says_why() {
         ),
         (
             Reply::Stall("HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n{".to_owned()),
-            "the answer is larger than 1000 bytes",
+            "the response is larger than 1000 bytes",
             "",
         ),
     ] {
@@ -297,16 +298,16 @@ async fn a_bad_answer_is_an_error_that_says_why() {
         let expected = (format!("{overview}{expected}"), kinds.to_owned());
         for (client, asked) in server.clients().into_iter().zip(1..) {
             let client = client.max_body_bytes(1000).build().unwrap();
-            assert_eq!(told(&server, client.call(&JobsOverview).await), expected);
+            assert_eq!(described(&server, client.call(&JobsOverview).await), expected);
             assert_eq!(server.requests.lock().unwrap().len(), asked);
         }
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_or_end_is_not_waited_for() {
+async fn late_or_endless_response_times_out() {
     let stall = |begun: &str| Reply::Stall(begun.to_owned());
-    // Each byte comes in time, the last one does not.
+    // Each byte arrives in time, but the last one never does.
     let drip = |begun: &str| Reply::Drip(begun.to_owned());
     for reply in [
         stall(""),
@@ -317,16 +318,16 @@ async fn an_answer_that_does_not_come_or_end_is_not_waited_for() {
         drip("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nf4240\r\n{"),
     ] {
         let server = Server::start(reply).await;
-        let expected = ("http://HOST/jobs/overview: no answer within 200ms".to_owned(), "temporary".to_owned());
+        let expected = ("http://HOST/jobs/overview: no response within 200ms".to_owned(), "temporary".to_owned());
         for client in server.clients() {
             let client = client.timeout(Duration::from_millis(200)).build().unwrap();
-            assert_eq!(told(&server, client.call(&JobsOverview).await), expected);
+            assert_eq!(described(&server, client.call(&JobsOverview).await), expected);
         }
     }
 }
 
 #[tokio::test]
-async fn a_body_without_end_is_left_at_the_limit() {
+async fn endless_body_is_read_up_to_the_limit() {
     const TOTAL: usize = 200 << 20;
     let server = Server::start(Reply::Chunks(TOTAL)).await;
     for client in server.clients() {
@@ -334,12 +335,12 @@ async fn a_body_without_end_is_left_at_the_limit() {
         let error = client.get(&JobsOverview.into()).await.unwrap_err();
         assert!(matches!(error, Error::BodyTooLarge { limit, .. } if limit == 1 << 20), "{error}");
     }
-    // What the sockets' buffers hold was sent in vain.
+    // The server could only fill the buffers of the sockets.
     assert!(server.sent.load(Ordering::Relaxed) < TOTAL / 5);
 }
 
 #[tokio::test]
-async fn a_body_of_the_limit_is_read() {
+async fn body_of_the_limit_is_read() {
     let server = Server::start(json(OVERVIEW)).await;
     for (limit, fits) in [(OVERVIEW.len(), true), (OVERVIEW.len() - 1, false)] {
         let client = server.client().max_body_bytes(limit).build().unwrap();
@@ -353,10 +354,10 @@ fn packed(text: &[u8]) -> Vec<u8> {
     packer.finish().unwrap()
 }
 
-/// Scenario: a proxy packs what Flink answers, or something that unpacks to a thousand times its size.
-/// Guarantees: it is unpacked up to the limit and no further, and what is no gzip is told.
+/// Scenario: a proxy compresses responses, and one of them is a decompression bomb.
+/// Guarantees: decompression stops at the limit, and invalid gzip is an error.
 #[tokio::test]
-async fn a_packed_body_is_unpacked_up_to_the_limit() {
+async fn gzip_body_is_decompressed_up_to_the_limit() {
     const LIMIT: usize = 1 << 20;
     let overview = packed(OVERVIEW.as_bytes());
     let bomb = packed(&vec![b' '; LIMIT]).repeat(200);
@@ -368,18 +369,18 @@ async fn a_packed_body_is_unpacked_up_to_the_limit() {
         (packed(&[OVERVIEW.as_bytes(), &vec![b' '; LIMIT - OVERVIEW.len()]].concat()), Ok(1)),
         (
             packed(&[OVERVIEW.as_bytes(), &vec![b' '; LIMIT - OVERVIEW.len() + 1]].concat()),
-            Err("the answer is larger than 1048576 bytes"),
+            Err("the response is larger than 1048576 bytes"),
         ),
-        (bomb, Err("the answer is larger than 1048576 bytes")),
-        (overview[..20].to_vec(), Err("the connection broke: the answer is said to be gzip: ")),
-        (OVERVIEW.into(), Err("the connection broke: the answer is said to be gzip: ")),
+        (bomb, Err("the response is larger than 1048576 bytes")),
+        (overview[..20].to_vec(), Err("the connection broke: invalid gzip: ")),
+        (OVERVIEW.into(), Err("the connection broke: invalid gzip: ")),
     ] {
         let server = Server::start(Reply::Packed(body)).await;
         let client = server.client().max_body_bytes(LIMIT).build().unwrap();
         match (client.call(&JobsOverview).await, expected) {
             (Ok(overview), Ok(jobs)) => assert_eq!(overview.jobs.len(), jobs),
             (result, Err(problem)) => {
-                let (error, _) = told(&server, result);
+                let (error, _) = described(&server, result);
                 assert!(error.starts_with(&format!("{url}{problem}")), "{error}");
             }
             (result, Ok(_)) => panic!("{result:?}"),
@@ -387,9 +388,9 @@ async fn a_packed_body_is_unpacked_up_to_the_limit() {
     }
 }
 
-/// Guarantees: what only reads is asked again where that may help, as often as allowed; an order is given once.
+/// Guarantees: reads are retried after temporary errors up to the limit. Operations are sent once.
 #[tokio::test]
-async fn only_what_is_safe_is_asked_again() {
+async fn only_reads_are_retried() {
     let away = || Reply::Whole(http("503 Service Unavailable", "", r#"{"errors":["Leader election."]}"#));
     let gone = || Reply::Whole(http("404 Not Found", "", r#"{"errors":["Job abc not found"]}"#));
     let after = |count, first: Reply| Reply::Then(count, Box::new(first), Box::new(json(OVERVIEW)));
@@ -417,9 +418,9 @@ async fn only_what_is_safe_is_asked_again() {
     assert_eq!(server.request_lines(), expected);
 }
 
-/// Guarantees: an error has what Flink sent, but shows none of it beyond one short line.
+/// Guarantees: an error keeps all that Flink sent, but shows only one short line.
 #[tokio::test]
-async fn an_error_keeps_what_flink_says() {
+async fn status_error_keeps_flinks_errors() {
     let trace = format!("org.apache.flink.X: c4nary\n\tat a.B{}", "\n\tat c.D".repeat(1000));
     let body = serde_json::json!({"errors": ["Internal server error.", trace]}).to_string();
     let server = Server::start(Reply::Whole(http("500 Internal Server Error", "", &body))).await;
@@ -430,10 +431,10 @@ async fn an_error_keeps_what_flink_says() {
 }
 
 #[tokio::test]
-async fn a_connection_that_fails_says_in_which_step() {
+async fn connect_error_names_the_step() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let plain = Server::start(Reply::Cut("HTTP/1.1 400 Bad Request\r\n\r\n".to_owned())).await;
-    // A label of more than 63 bytes is refused before anyone is asked.
+    // A label of more than 63 bytes fails without a DNS request.
     let unknown = format!("http://{}.invalid:8081", "a".repeat(64));
     for (url, expected, temporary) in [
         (format!("http://{nobody}"), ConnectFailure::Refused, true),
@@ -449,7 +450,7 @@ async fn a_connection_that_fails_says_in_which_step() {
 }
 
 #[tokio::test]
-async fn ids_cannot_leave_their_place_in_the_path() {
+async fn ids_cannot_leave_their_segment() {
     let server = Server::start(json("{}")).await;
     let client = server.client().build().unwrap();
     let weird = |id: &str| JobId::new(id).unwrap();
@@ -477,7 +478,7 @@ async fn ids_cannot_leave_their_place_in_the_path() {
 }
 
 #[tokio::test]
-async fn secrets_are_sent_but_never_shown() {
+async fn secrets_are_sent_but_not_shown() {
     let server = Server::start(Reply::Whole(http("403 Forbidden", "", ""))).await;
     let basic = "authorization: Basic bWU6YzRuYXJ5OnNlY3JldA==";
     for (builder, expected) in [
@@ -503,28 +504,25 @@ async fn secrets_are_sent_but_never_shown() {
 }
 
 #[test]
-fn what_cannot_be_built_says_why() {
+fn invalid_options_are_errors() {
     let local = || Client::builder("http://localhost:8081");
     for (builder, expected) in [
-        (Client::builder(""), " cannot be asked: relative URL without a base"),
-        (Client::builder("localhost:8081"), "localhost:8081 cannot be asked: it has to begin with http:// or https://"),
-        (
-            Client::builder("me:c4nary@host:8081"),
-            "******@host:8081 cannot be asked: it has to begin with http:// or https://",
-        ),
-        (Client::builder("ftp://host"), "ftp://host cannot be asked: it has to begin with http:// or https://"),
-        (Client::builder("http://me:c4nary@"), "http://******@ cannot be asked: empty host"),
-        (Client::builder("http://host/?token=c4nary"), "http://host/ cannot be asked: it must have neither ? nor #"),
-        (Client::builder("http://host:99999"), "http://host:99999 cannot be asked: invalid port number"),
+        (Client::builder(""), "invalid URL : relative URL without a base"),
+        (Client::builder("localhost:8081"), "invalid URL localhost:8081: expected http:// or https://"),
+        (Client::builder("me:c4nary@host:8081"), "invalid URL ******@host:8081: expected http:// or https://"),
+        (Client::builder("ftp://host"), "invalid URL ftp://host: expected http:// or https://"),
+        (Client::builder("http://me:c4nary@"), "invalid URL http://******@: empty host"),
+        (Client::builder("http://host/?token=c4nary"), "invalid URL http://host/: expected neither ? nor #"),
+        (Client::builder("http://host:99999"), "invalid URL http://host:99999: invalid port number"),
         (
             Client::builder("http://%ff:c4nary@host"),
-            "http://******@host cannot be asked: its user and password are not UTF-8",
+            "invalid URL http://******@host: expected a user and a password in UTF-8",
         ),
-        (local().bearer_auth("c4nary\n"), "bearer_auth: the token holds a character that no header can carry"),
+        (local().bearer_auth("c4nary\n"), "bearer_auth: the token has a character that is not allowed in a header"),
         (local().user_agent("a\nb"), "user_agent: failed to parse header value"),
-        (local().proxy("http://me:c4nary@"), "proxy: http://******@ is no URL of a proxy"),
-        (local().ca_certificates("c4nary"), "ca_certificates: there is no certificate in it"),
-        (local().ca_certificates(""), "ca_certificates: there is no certificate in it"),
+        (local().proxy("http://me:c4nary@"), "proxy: expected the URL of a proxy, found http://******@"),
+        (local().ca_certificates("c4nary"), "ca_certificates: expected at least one certificate"),
+        (local().ca_certificates(""), "ca_certificates: expected at least one certificate"),
         (local().identity("c4nary"), "identity: no items found"),
     ] {
         let error = builder.build().unwrap_err();
@@ -535,16 +533,16 @@ fn what_cannot_be_built_says_why() {
 }
 
 #[tokio::test]
-async fn a_proxy_is_asked_only_if_it_is_named() {
+async fn environment_proxy_is_ignored() {
     let proxy = Server::start(json(OVERVIEW)).await;
     let client = Client::builder("http://flink.invalid:8081/x").proxy(proxy.url()).build().unwrap();
     client.call(&JobsOverview).await.unwrap();
     assert_eq!(proxy.request_lines(), ["GET http://flink.invalid:8081/x/jobs/overview HTTP/1.1"]);
 }
 
-/// Guarantees: a proxy that wants to know who asks is told, before TLS as well, and nobody else sees it.
+/// Guarantees: a proxy gets its credentials, even before TLS, and no other server does.
 #[tokio::test]
-async fn a_proxy_is_told_who_asks() {
+async fn proxy_credentials_go_only_to_the_proxy() {
     let refuses = Reply::Whole(http("407 Proxy Authentication Required", "", ""));
     for (url, reply, answered, request) in [
         ("http://flink.invalid:8081", json(OVERVIEW), true, "GET http://flink.invalid:8081/jobs/overview HTTP/1.1"),
@@ -568,7 +566,7 @@ async fn a_proxy_is_told_who_asks() {
     }
 }
 
-/// An endpoint that this crate lacks, with a method of its own.
+/// An endpoint that this crate lacks, with an unusual method.
 struct ForgetJob(JobId);
 
 impl Endpoint for ForgetJob {
@@ -586,14 +584,14 @@ impl Endpoint for ForgetJob {
 }
 
 #[tokio::test]
-async fn an_endpoint_of_ones_own_is_asked_like_any_other() {
+async fn custom_endpoint_is_called() {
     let server = Server::start(Reply::Whole(http("202 Accepted", "", "{}"))).await;
     let client = server.client().build().unwrap();
     client.call(&ForgetJob(JobId::new("abc").unwrap())).await.unwrap();
     assert_eq!(server.request_lines(), ["PURGE /jobs/abc HTTP/1.1"]);
 }
 
-/// A certificate authority, and a certificate with its key that it signed for 127.0.0.1.
+/// A certificate authority, with a certificate and a key for 127.0.0.1.
 struct Authority {
     certificate: String,
     identity: String,
@@ -631,10 +629,12 @@ fn server_tls(authority: &Authority, client_certificates: bool) -> ServerConfig 
     config.with_single_cert(certificates(&authority.identity), key).unwrap()
 }
 
-/// Scenario: a server with a certificate of its own authority, which may ask for one of the client's.
-/// Guarantees: who trusts that authority, and shows what is asked for, is answered; anyone else is told that TLS failed.
+/// Scenario: a server has a certificate of a private authority and may require a client
+/// certificate.
+/// Guarantees: a client that trusts the authority and has the certificate gets a response. Any
+/// other gets a TLS error.
 #[tokio::test]
-async fn certificates_decide_who_talks_to_whom() {
+async fn tls_needs_trusted_certificates() {
     let (ours, theirs) = (authority(), authority());
     for (asks, trusted, shown, answered) in [
         (false, &ours, None, true),
