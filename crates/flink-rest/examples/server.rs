@@ -1,6 +1,7 @@
 //! A server that answers for one job like a cluster of Flink.
 //!
-//! It sends itself a few requests and ends: `cargo run -p flink-rest --example server --features server`.
+//! It sends itself a few requests and ends:
+//! `cargo run -p flink-rest --example server --features server`.
 
 #![allow(clippy::print_stdout, reason = "an example prints")]
 

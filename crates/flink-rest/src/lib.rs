@@ -2,8 +2,8 @@
 //!
 //! # Concepts
 //!
-//! * An [`Endpoint`] is a request: a type whose fields are the parameters of the path, the query and
-//!   the body. [`Checkpoints`], [`TriggerSavepoint`] and all others are declared once, and
+//! * An [`Endpoint`] is a request: a type whose fields are the parameters of the path, the query
+//!   and the body. [`Checkpoints`], [`TriggerSavepoint`] and all others are declared once, and
 //!   [`ENDPOINTS`] lists them with the versions of Flink that have them.
 //! * A [`Resource`] is a request to any of the read-only endpoints. Programs that forward or record
 //!   responses use it.
@@ -35,9 +35,10 @@
 //!
 //! # Server
 //!
-//! A method that a service does not implement returns status 404, like a version of Flink that lacks
-//! the endpoint. Flink's own command line and web UI accept such a server as a cluster. The files of
-//! the web UI are in the folder `web` of Flink's jar `flink-dist`; add routes for them to `router`.
+//! A method that a service does not implement returns status 404, like a version of Flink that
+//! lacks the endpoint. Flink's own command line and web UI accept such a server as a cluster. The
+//! files of the web UI are in the folder `web` of Flink's jar `flink-dist`. Add routes for them to
+//! `router`.
 //!
 //! ```
 //! # #[cfg(feature = "server")]
@@ -86,8 +87,8 @@
 //!
 //! # Errors
 //!
-//! * `Error` is the error of a client. It tells the stages of a request apart: connection, timeout,
-//!   status, body. `is_temporary` and `is_not_found` classify it.
+//! * `Error` is the error of a client. It distinguishes the stages of a request: connection,
+//!   timeout, status, body. `is_temporary` and `is_not_found` classify it.
 //! * [`StatusError`] is a response with an error status, and [`BodyError`] an undecodable body.
 //! * `RestError` is the error of a service: a status and messages, as Flink sends them.
 //! * [`InvalidId`], [`InvalidParameter`] and [`InvalidVersion`] are errors of parsing.

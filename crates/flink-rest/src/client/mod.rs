@@ -124,7 +124,8 @@ impl Client {
     /// use flink_rest::{Client, Error, JobId, JobMetrics};
     ///
     /// async fn restarts(client: &Client, job: JobId) -> Result<Option<String>, Error> {
-    ///     let metrics = client.call(&JobMetrics::new(job).names(vec!["numRestarts".to_owned()])).await?;
+    ///     let request = JobMetrics::new(job).names(vec!["numRestarts".to_owned()]);
+    ///     let metrics = client.call(&request).await?;
     ///     Ok(metrics.value("numRestarts").map(str::to_owned))
     /// }
     /// ```
