@@ -101,7 +101,7 @@ fn endpoints_equal_flinks_declarations() {
         assert_eq!(endpoint.query.iter().copied().collect::<BTreeSet<_>>(), keys, "{method} {path}");
         if status != "-" {
             assert_eq!(endpoint.status.to_string(), status, "{method} {path}");
-            // Flink's client sends a plan's request in the query too, and that is the only way of a GET here.
+            // Flink sends the body of a plan request in the query too, the only way with GET.
             assert_eq!(endpoint.request.is_some(), body == "body" && method != "GET", "{method} {path}");
         }
         declared.insert((method, path));

@@ -6,8 +6,8 @@ use std::hash::{DefaultHasher, Hasher};
 
 use flink_rest::types::JobDetails;
 use flink_rest::{
-    Answer, CheckpointConfig, CheckpointDetails, CheckpointSubtasks, Checkpoints as CheckpointsEndpoint, Job,
-    JobExceptions, JobId, JobStatus, JobVertexId, Resource, SubtaskAttempt, SubtaskTimes,
+    CheckpointConfig, CheckpointDetails, CheckpointSubtasks, Checkpoints as CheckpointsEndpoint, Job, JobExceptions,
+    JobId, JobStatus, JobVertexId, Resource, ResourceBody, SubtaskAttempt, SubtaskTimes,
 };
 use flink_traces_runtime::checkpoint::CheckpointType;
 
@@ -157,7 +157,7 @@ impl JobObserver {
         };
         let asked_at = self.schedule.asked_at.get(resource).copied().unwrap_or(i64::MIN);
         match (resource, answer) {
-            (_, Answer::Job(details)) => {
+            (_, ResourceBody::Job(details)) => {
                 self.schedule.answered.insert(resource.clone(), asked_at);
                 let named =
                     details.vertices.iter().map(|vertex| (vertex.id.clone(), bounded(&vertex.name, MAX_NAME_CHARS)));
@@ -170,18 +170,18 @@ impl JobObserver {
                     self.learn(at);
                 }
             }
-            (_, Answer::JobExceptions(exceptions)) => {
+            (_, ResourceBody::JobExceptions(exceptions)) => {
                 self.schedule.answered.insert(resource.clone(), asked_at);
                 self.lifecycle.observe_exceptions(at, &exceptions);
             }
-            (Resource::SubtaskTimes(request), Answer::SubtaskTimes(times)) => {
+            (Resource::SubtaskTimes(request), ResourceBody::SubtaskTimes(times)) => {
                 let vertices = self.vertices.iter().map(|(id, _)| id);
                 self.lifecycle.observe_subtask_times(at, asked_at, &request.vertex, &times, vertices);
             }
-            (Resource::SubtaskAttempt(request), Answer::SubtaskAttempt(attempt)) => {
+            (Resource::SubtaskAttempt(request), ResourceBody::SubtaskAttempt(attempt)) => {
                 self.lifecycle.observe_attempt(&self.vertices, &request.vertex, &attempt);
             }
-            (_, Answer::Checkpoints(overview)) => {
+            (_, ResourceBody::Checkpoints(overview)) => {
                 self.lifecycle.observe_statistics(true);
                 if let Some(restored) = &overview.latest.restored
                     && self.lifecycle.observe_restore(restored)
@@ -197,13 +197,13 @@ impl JobObserver {
                 self.counted = overview.counts.total;
                 self.checkpoints.observe(at, &overview);
             }
-            (_, Answer::CheckpointConfig(config)) => {
+            (_, ResourceBody::CheckpointConfig(config)) => {
                 self.lifecycle.observe_checkpoint_interval(config.interval);
                 self.schedule.checkpoint_interval = config.interval;
                 self.schedule.knows_config = true;
             }
-            (_, Answer::CheckpointDetails(details)) => self.checkpoints.observe_details(at, details),
-            (Resource::CheckpointSubtasks(request), Answer::CheckpointSubtasks(task)) => {
+            (_, ResourceBody::CheckpointDetails(details)) => self.checkpoints.observe_details(at, details),
+            (Resource::CheckpointSubtasks(request), ResourceBody::CheckpointSubtasks(task)) => {
                 self.checkpoints.observe_subtasks(at, request.checkpoint, &request.vertex, &task);
             }
             _ => {}

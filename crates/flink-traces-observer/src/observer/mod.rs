@@ -14,7 +14,7 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use flink_rest::types::MultipleJobsDetails;
-use flink_rest::{Answer, BodyError, JobId, JobsOverview, Resource};
+use flink_rest::{BodyError, JobId, JobsOverview, Resource, ResourceBody};
 use flink_traces_runtime::checkpoint::CheckpointType;
 
 use crate::observation::{JobKey, JobObservation, Observation};
@@ -49,7 +49,7 @@ const MAX_RESTORABLE: usize = 1_000;
 #[non_exhaustive]
 pub enum RequestOutcome {
     /// A response with a body that was parsed.
-    Found(Box<Answer>),
+    Found(Box<ResourceBody>),
     /// A response that [`ClusterObserver::is_unchanged`] recognized, so its body was not parsed.
     Unchanged,
     /// The cluster does not have the resource, or not in this version of Flink.
@@ -224,7 +224,7 @@ impl ClusterObserver {
     pub fn observe(&mut self, at: i64, resource: &Resource, outcome: RequestOutcome) -> Vec<JobObservation> {
         let mut outputs = Vec::new();
         if let RequestOutcome::Found(answer) = &outcome
-            && let Answer::JobsOverview(overview) = &**answer
+            && let ResourceBody::JobsOverview(overview) = &**answer
         {
             self.observe_overview(at, overview, &mut outputs);
             self.advance(at, &mut outputs);

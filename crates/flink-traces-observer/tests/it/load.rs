@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flink_rest::types::{CheckpointStatistics, CheckpointingStatistics, MultipleJobsDetails, SubtasksTimesInfo};
-use flink_rest::{Answer, Endpoint, Job, JobExceptions, JobId, Resource, SubtaskTimes};
+use flink_rest::{Endpoint, Job, JobExceptions, JobId, Resource, ResourceBody, SubtaskTimes};
 use flink_traces_observer::{ClusterObserver, Observation, RequestOutcome};
 use serde_json::{Value, json};
 
@@ -71,9 +71,9 @@ impl Cluster {
         self.restarted_at.filter(|_| job.as_str() == job_id(0))
     }
 
-    fn answer(&self, resource: &Resource) -> Answer {
+    fn answer(&self, resource: &Resource) -> ResourceBody {
         match resource {
-            Resource::JobsOverview(_) => Answer::JobsOverview(self.overview.clone()),
+            Resource::JobsOverview(_) => ResourceBody::JobsOverview(self.overview.clone()),
             Resource::Job(request) => {
                 let timestamps = match self.ran_at(&request.job) {
                     Some(at) => json!({"RESTARTING": at, "RUNNING": at + 1}),
@@ -82,23 +82,25 @@ impl Cluster {
                 let vertex =
                     |number| json!({"id": vertex_id(number), "name": "v", "parallelism": 1, "status": "RUNNING"});
                 let vertices: Vec<_> = (0..self.vertices).map(vertex).collect();
-                Answer::Job(answer(json!({"jid": request.job, "name": "job", "state": "RUNNING", "start-time": 100,
-                    "timestamps": timestamps, "vertices": vertices, "pending-operators": 0})))
+                ResourceBody::Job(answer(
+                    json!({"jid": request.job, "name": "job", "state": "RUNNING", "start-time": 100,
+                    "timestamps": timestamps, "vertices": vertices, "pending-operators": 0}),
+                ))
             }
             Resource::JobExceptions(_) => {
-                Answer::JobExceptions(answer(json!({"exceptionHistory": {"entries": [], "truncated": false}})))
+                ResourceBody::JobExceptions(answer(json!({"exceptionHistory": {"entries": [], "truncated": false}})))
             }
-            Resource::Checkpoints(_) => Answer::Checkpoints(self.quiet.clone()),
+            Resource::Checkpoints(_) => ResourceBody::Checkpoints(self.quiet.clone()),
             Resource::CheckpointConfig(_) => {
-                Answer::CheckpointConfig(answer(json!({"mode": "exactly_once", "interval": 1_000})))
+                ResourceBody::CheckpointConfig(answer(json!({"mode": "exactly_once", "interval": 1_000})))
             }
-            Resource::CheckpointDetails(request) => {
-                Answer::CheckpointDetails(answer::<CheckpointStatistics>(checkpoint(request.checkpoint, self.vertices)))
-            }
+            Resource::CheckpointDetails(request) => ResourceBody::CheckpointDetails(answer::<CheckpointStatistics>(
+                checkpoint(request.checkpoint, self.vertices),
+            )),
             Resource::CheckpointSubtasks(request) => {
                 let subtask = json!({"className": "completed", "index": 0, "status": "completed", "ack_timestamp": 30,
                     "end_to_end_duration": 9, "state_size": 5, "aborted": false});
-                Answer::CheckpointSubtasks(answer(json!({"id": request.checkpoint, "status": "COMPLETED",
+                ResourceBody::CheckpointSubtasks(answer(json!({"id": request.checkpoint, "status": "COMPLETED",
                     "latest_ack_timestamp": 30, "subtasks": [subtask]})))
             }
             Resource::SubtaskTimes(request) => {
@@ -106,7 +108,7 @@ impl Cluster {
                 if let Some(at) = self.ran_at(&request.job) {
                     times.subtasks[0].timestamps.insert(flink_rest::ExecutionState::Running, at + 100 + UP_AGAIN);
                 }
-                Answer::SubtaskTimes(times)
+                ResourceBody::SubtaskTimes(times)
             }
             other => panic!("{other:?} is not requested"),
         }
