@@ -2,9 +2,8 @@
 
 use flink_traces_api::EventBuilder;
 
-use super::TRACKER_SCOPE;
 use super::stats::{CheckpointStats, CheckpointStatus};
-use crate::record::{system_event, text_of};
+use crate::record::{TRACKER_SCOPE, system_event, text_of};
 
 /// Builds the event `CheckpointEvent` of a checkpoint that completed or failed.
 ///

@@ -33,6 +33,3 @@ pub use stats::{
 };
 pub use summary::StatsSummary;
 pub use tracker::{CheckpointStatsTracker, CheckpointStatsTrackerBuilder};
-
-/// The scope of everything that Flink's checkpoint statistics tracker reports.
-const TRACKER_SCOPE: &str = "org.apache.flink.runtime.checkpoint.CheckpointStatsTracker";

@@ -2,7 +2,6 @@
 
 use flink_traces_api::{Failure, Identity, Span, SpanBuilder, ValueRef};
 
-use super::TRACKER_SCOPE;
 use super::initialization::PartialInitialization;
 use super::stats::{
     CheckpointStats, CheckpointStatus, InitializationStats, InitializationStatus, SubTaskInitializationMetrics,
@@ -10,7 +9,7 @@ use super::stats::{
 };
 use crate::config::SpanDetailLevel;
 use crate::job::{ExecutionAttemptId, JobIdentity};
-use crate::record::text_of;
+use crate::record::{TRACKER_SCOPE, text_of};
 
 /// The attribute names of one metric.
 struct Names {
