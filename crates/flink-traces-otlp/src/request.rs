@@ -140,8 +140,8 @@ impl RequestSender {
     /// Delivers requests before returning, in order unless `exporter.concurrency` relaxes that.
     ///
     /// Consecutive requests with the same resource are sent together.
-    /// A request starts only after each earlier one that holds an ancestor of its spans was answered
-    /// or dropped.
+    /// A request starts only after each earlier one that holds an ancestor of its spans was
+    /// answered or dropped.
     ///
     /// # Errors
     ///

@@ -80,14 +80,19 @@ impl Progress {
 pub(super) fn write_cursor(directory: &Path, logs: &[Log; 2]) -> io::Result<()> {
     let [summary, detail] = logs.each_ref().map(|log| {
         let Progress { finalized, delivered, rejected } = log.progress;
-        json!({ "finalized": finalized, "delivered": delivered, "rejected": rejected })
+        json!({ "taken": log.taken, "finalized": finalized, "delivered": delivered, "rejected": rejected })
     });
     write(&directory.join(CURSOR), json!({ "summary": summary, "detail": detail }))
 }
 
-/// Returns the progress of both logs. `None` if there is no valid cursor.
-pub(super) fn read_cursor(content: &Checked) -> Option<[Progress; 2]> {
+/// Returns the progress of both logs, and the records that each had taken at least. `None` if
+/// there is no valid cursor.
+pub(super) fn read_cursor(content: &Checked) -> Option<[(Progress, u64); 2]> {
     let Checked::Valid(value) = content else { return None };
-    let [summary, detail] = Class::ALL.map(|class| Progress::from_json(&value[class.name()]));
+    let [summary, detail] = Class::ALL.map(|class| {
+        let progress = Progress::from_json(&value[class.name()])?;
+        let taken = value[class.name()]["taken"].as_u64().unwrap_or(0);
+        Some((progress, taken.max(progress.finalized)))
+    });
     Some([summary?, detail?])
 }

@@ -231,7 +231,10 @@ impl Log {
             }
         }
         let size = self.segments.get(&first).copied().unwrap_or(0);
-        self.note_damage(first, size.saturating_sub(offset));
+        // If nothing is left of the chunks, the start has logged that.
+        if offset < size {
+            self.note_damage(first, size - offset);
+        }
         self.skip(end);
         Ok(true)
     }

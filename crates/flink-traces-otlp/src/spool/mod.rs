@@ -54,10 +54,15 @@
 //! # Starting
 //!
 //! A [start](recovery) reads names, the cursor and the last segment of each log. It cuts off an
-//! incomplete record at the end. Detail that depends on summaries that are not there was never
-//! acknowledged, and is cut off, too. Without a valid cursor everything is sent again. Damage in
-//! other segments is found when they are read: it costs one chunk, or the rest of its segment if
-//! the head of a record is damaged. The segment goes to quarantine.
+//! incomplete record at the end, which was never acknowledged, and is not counted. Detail that
+//! depends on summaries behind a whole end was never acknowledged either, and is cut off, too.
+//! Without a valid cursor everything is sent again.
+//!
+//! Damage costs one chunk, or the rest of its segment if the head of a record is damaged. The
+//! segment goes to quarantine. What was lost counts as dropped, because its numbers stay taken. If
+//! it was at the end, they follow from the cursor, from the heads behind the damage, and from the
+//! detail that depends on it, which is sent. A loss of power may damage a report that was not yet
+//! acknowledged, and that cannot always be distinguished: it then counts as stored and dropped.
 
 mod append;
 mod cursor;
@@ -130,18 +135,17 @@ impl Spool {
     /// Opens the spool in a slot, and finds out what is in it.
     fn open(slot: Slot, limit: u64) -> io::Result<Self> {
         const MAX_SEGMENT: u64 = 8 << 20;
-        let (logs, notices) = recovery::recover(&slot.directory, (limit / 8).min(MAX_SEGMENT))?;
+        let (logs, found, notices) = recovery::recover(&slot.directory, (limit / 8).min(MAX_SEGMENT))?;
         let mut spool = Self {
             slot,
             limit,
             logs,
             undo: Undo::default(),
-            found: Counts::default(),
+            found,
             notices,
             is_dropping: false,
             cannot_persist: false,
         };
-        spool.found = spool.counts();
         cursor::write_cursor(&spool.slot.directory, &spool.logs)?;
         for log in &mut spool.logs {
             log.persisted = log.progress.finalized;

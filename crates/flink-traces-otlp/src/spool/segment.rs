@@ -60,6 +60,11 @@ impl Class {
 pub(super) struct Segment(File);
 
 impl Segment {
+    /// Opens a file that may be anything.
+    pub(super) fn open_unchecked(path: &Path) -> io::Result<Self> {
+        open_to_read(path).map(Self)
+    }
+
     /// Returns `None` if the file is not a segment of this class and version.
     pub(super) fn open(path: &Path, class: Class) -> io::Result<Option<Self>> {
         let mut segment = Self(open_to_read(path)?);
@@ -75,8 +80,18 @@ impl Segment {
 
     /// Reads the chunk of the record at `offset`. Returns `None` if it is damaged.
     pub(super) fn message(&mut self, offset: u64, head: &Head) -> io::Result<Option<Bytes>> {
-        let message = self.read(offset + HEAD as u64, head.length as usize)?;
+        let message = self.message_bytes(offset, head)?;
         Ok(head.matches(&message).then(|| message.into()))
+    }
+
+    /// Reads the chunk of the record at `offset`, damaged or not.
+    pub(super) fn message_bytes(&mut self, offset: u64, head: &Head) -> io::Result<Vec<u8>> {
+        self.read(offset + HEAD as u64, head.length as usize)
+    }
+
+    /// Returns the bytes from `offset` to the end.
+    pub(super) fn rest(&mut self, offset: u64) -> io::Result<Vec<u8>> {
+        self.read(offset, usize::MAX)
     }
 
     /// Reads up to `length` bytes.

@@ -253,3 +253,108 @@ fn detail_of_damaged_summaries_is_sent() {
     let found: String = drain(&mut open(directory.path(), LIMIT)).iter().map(|text| &text[..1]).collect();
     assert_eq!(found, "ab");
 }
+
+/// Damages a segment's bytes. The last record begins at the given offset.
+type Damage = fn(&mut Vec<u8>, usize);
+
+/// Changes the first segment whose name begins with `class`.
+fn change(directory: &Path, class: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut paths = segments(directory).into_iter();
+    let path = paths.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(class)).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    change(&mut bytes);
+    fs::write(&path, bytes).unwrap();
+}
+
+/// Returns what is sent from a spool, and its account: stored, delivered, dropped.
+fn sent(spool: &mut Spool) -> (String, [u64; 3]) {
+    let found = drain(spool).concat();
+    let mut stats = BufferStats::default();
+    spool.add_to(&mut stats);
+    assert_eq!((stats.queued, stats.rejected), (0, 0));
+    assert_eq!(stats.stored, stats.delivered + stats.dropped);
+    (found, [stats.stored, stats.delivered, stats.dropped])
+}
+
+/// Scenario: the end of the acknowledged summaries is damaged, in each way. Guarantees: their
+/// detail is sent, and each acknowledged record is in the account, also after another start.
+#[test]
+fn damaged_end_of_summaries_is_counted() {
+    let last = HEADER as usize + HEAD + 1;
+    let damages: [(&str, Damage); 5] = [
+        ("ade", |bytes, last| bytes[last + HEAD] ^= 1),
+        ("ade", |bytes, last| bytes[last + 5] ^= 1),
+        ("de", |bytes, _| bytes[HEADER as usize + 5] ^= 1),
+        ("de", |bytes, _| bytes[0] ^= 1),
+        ("de", |bytes, _| bytes.fill(b'?')),
+    ];
+    for (expected, damage) in damages {
+        for starts in 1..4 {
+            let directory = tempfile::tempdir().unwrap();
+            let mut spool = open(directory.path(), LIMIT);
+            spool.append(&[chunk("a", 3, Role::Root), detail("d")]).unwrap();
+            spool.append(&[chunk("b", 5, Role::Root), chunk("e", 7, Role::Detail)]).unwrap();
+            drop(spool);
+            change(directory.path(), "summary", |bytes| damage(bytes, last));
+            (1..starts).for_each(|_| drop(open(directory.path(), LIMIT)));
+            let mut spool = open(directory.path(), LIMIT);
+            let (found, account) = sent(&mut spool);
+            let delivered = if expected == "ade" { 11 } else { 8 };
+            assert_eq!((&*found, account), (expected, [16, delivered, 16 - delivered]));
+            drop(spool);
+            assert_eq!(sent(&mut open(directory.path(), LIMIT)).1, [0; 3]);
+        }
+    }
+}
+
+/// Scenario: a head of detail is damaged. Guarantees: the chunks behind it are in the account.
+#[test]
+fn damaged_end_of_detail_is_counted() {
+    for (position, account) in
+        [(HEADER as usize + 5, [9, 1, 8]), (HEADER as usize + HEAD + 6, [9, 3, 6]), (3, [9, 1, 8])]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = open(directory.path(), LIMIT);
+        let details = [(2, "d"), (1, "e"), (5, "f")].map(|(records, text)| chunk(text, records, Role::Detail));
+        spool.append(&[&[root("r")], &details[..]].concat()).unwrap();
+        drop(spool);
+        change(directory.path(), "detail", |bytes| bytes[position] ^= 1);
+        assert_eq!(sent(&mut open(directory.path(), LIMIT)).1, account, "{position}");
+    }
+}
+
+/// Scenario: a report did not reach the disk whole, so it was never acknowledged. Guarantees: it is
+/// in no account.
+#[test]
+fn unacknowledged_end_is_not_counted() {
+    let damages: [Damage; 5] = [
+        |bytes, length| bytes.truncate(length),
+        |bytes, length| bytes.truncate(length + 7),
+        |bytes, length| bytes.truncate(length + HEAD + 1),
+        |bytes, length| bytes[length..].fill(0),
+        |bytes, length| bytes[length + HEAD..].fill(0),
+    ];
+    for damage in damages {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = open(directory.path(), LIMIT);
+        spool.append(&[root("r"), detail("d")]).unwrap();
+        spool.append(&[root("never"), detail("never")]).unwrap();
+        drop(spool);
+        change(directory.path(), "summary", |bytes| damage(bytes, HEADER as usize + HEAD + 1));
+        assert_eq!(sent(&mut open(directory.path(), LIMIT)), ("rd".to_owned(), [2, 2, 0]));
+    }
+}
+
+/// Scenario: the last summaries are gone with their file, and the cursor says that they were taken.
+/// Guarantees: their detail is sent, and they count as dropped.
+#[test]
+fn missing_summaries_in_the_cursor_are_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut spool = open(directory.path(), LIMIT);
+    spool.append(&[chunk("r", 3, Role::Root), detail("d")]).unwrap();
+    spool.persist();
+    drop(spool);
+    let summary = segments(directory.path()).pop().unwrap();
+    fs::remove_file(summary).unwrap();
+    assert_eq!(sent(&mut open(directory.path(), LIMIT)), ("d".to_owned(), [4, 1, 3]));
+}
