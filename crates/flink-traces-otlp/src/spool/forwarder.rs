@@ -41,6 +41,8 @@ struct State {
     /// The reporter's own spool, and one that was adopted.
     spools: Vec<Spool>,
     slots: Slots,
+    /// The slots that could not be opened or removed. They count as held until the next look.
+    stuck: Vec<u32>,
     /// The time at which free slots are looked for.
     next_adoption: Instant,
     /// The records of spools that were adopted and removed.
@@ -63,8 +65,7 @@ impl Forwarder {
         if queued > 0 {
             tracing::info!(target: "flink_traces_otlp", reporter = name, queued, "sending records of an earlier process");
         }
-        let removed = BufferStats::default();
-        let state = State { spools: vec![spool], slots, next_adoption: Instant::now(), removed, is_closed: false };
+        let state = State::new(spool, slots);
         let (arrived, meter, name) = (Condvar::new(), meter.clone(), name.to_owned());
         let shared = Arc::new(Shared { state: Mutex::new(state), arrived, meter, name: name.clone() });
         shared.with(|_| {});
@@ -190,6 +191,11 @@ impl Shared {
 }
 
 impl State {
+    fn new(spool: Spool, slots: Slots) -> Self {
+        let (next_adoption, removed) = (Instant::now(), BufferStats::default());
+        Self { spools: vec![spool], slots, stuck: Vec::new(), next_adoption, removed, is_closed: false }
+    }
+
     fn has_pending(&self) -> bool {
         self.spools.iter().any(Spool::has_pending)
     }
@@ -197,17 +203,23 @@ impl State {
     /// Adopts a free slot, if it is time to look for one.
     fn adopt_if_due(&mut self) {
         while self.spools.len() == 1 && !self.is_closed && Instant::now() >= self.next_adoption {
+            let Ok(Some(slot)) = self.slots.adopt() else {
+                self.next_adoption = Instant::now() + ADOPT_INTERVAL;
+                for index in self.stuck.drain(..) {
+                    self.slots.held.remove(&index);
+                }
+                return;
+            };
+            let (reporter, index) = (&self.slots.reporter, slot.index);
             // An adopted spool takes no more records, so it has no limit.
-            let adopted = self.slots.adopt().and_then(|slot| slot.map(|slot| Spool::open(slot, u64::MAX)).transpose());
-            match adopted {
-                Ok(Some(spool)) => {
-                    let (reporter, slot, queued) = (&self.slots.reporter, spool.slot.index, spool.queued());
-                    tracing::info!(target: "flink_traces_otlp", reporter, slot, queued, "adopting a spool slot");
+            match Spool::open(slot, u64::MAX) {
+                Ok(spool) => {
+                    let queued = spool.queued();
+                    tracing::info!(target: "flink_traces_otlp", reporter, slot = index, queued, "adopting a spool slot");
                     self.spools.push(spool);
                     self.remove_empty();
                 }
-                // It is tried again, also if it cannot be read.
-                Ok(None) | Err(_) => self.next_adoption = Instant::now() + ADOPT_INTERVAL,
+                Err(_) => self.stuck.push(index),
             }
         }
     }
@@ -218,8 +230,14 @@ impl State {
             && let Some(spool) = self.spools.pop_if(|spool| spool.queued() == 0)
         {
             spool.add_to(&mut self.removed);
-            self.slots.held.remove(&spool.slot.index);
+            let (index, directory) = (spool.slot.index, spool.slot.directory.clone());
             spool.remove_if_empty();
+            // Foreign files may keep it. If it were adopted again at once, that would never end.
+            if directory.exists() {
+                self.stuck.push(index);
+            } else {
+                self.slots.held.remove(&index);
+            }
         }
     }
 }
@@ -261,5 +279,40 @@ impl ChunkQueue for SharedQueue<'_> {
 impl fmt::Debug for Forwarder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Forwarder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Scenario: of two free slots one cannot be removed, because it holds a foreign file, and one
+    /// cannot be opened. Guarantees: the look for free slots ends, and a later one tries again.
+    #[test]
+    fn stuck_slots_are_adopted_once_a_look() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let destination = Destination { endpoint: "a".to_owned(), protocol: "grpc" };
+        let mut slots = Slots::open(path, destination.clone(), "test").unwrap();
+        let mut other = Slots::open(path, destination, "test").unwrap();
+        let spool = Spool::open(slots.take().unwrap(), 1 << 20).unwrap();
+        let left = [1, 2].map(|_| other.take().unwrap());
+        drop(left);
+        fs::write(path.join("1/notes.txt"), "mine").unwrap();
+        fs::create_dir(path.join("2/cursor")).unwrap();
+        let mut state = State::new(spool, slots);
+        for _ in 0..2 {
+            state.next_adoption = Instant::now();
+            state.adopt_if_due();
+            assert!(state.next_adoption > Instant::now());
+            assert_eq!((state.spools.len(), state.slots.held.len()), (1, 1));
+        }
+        fs::remove_file(path.join("1/notes.txt")).unwrap();
+        fs::remove_dir(path.join("2/cursor")).unwrap();
+        state.next_adoption = Instant::now();
+        state.adopt_if_due();
+        assert!(!path.join("1").exists() && !path.join("2").exists());
     }
 }

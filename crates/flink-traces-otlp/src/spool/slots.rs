@@ -84,7 +84,8 @@ impl Slots {
             let name = entry?.file_name();
             let index = name.to_str().and_then(|name| name.parse().ok());
             if let Some(index) = index.filter(|index| !self.held.contains(index))
-                && let Some(slot) = self.claim(index, false)?
+                // One that cannot be claimed does not keep the others from it.
+                && let Ok(Some(slot)) = self.claim(index, false)
             {
                 return Ok(Some(slot));
             }
