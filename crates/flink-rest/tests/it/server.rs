@@ -321,7 +321,14 @@ async fn invalid_requests_are_refused() {
         ),
         ("POST", format!("{job}/checkpoints"), "", "[1]", "400 Bad Request", "expected format"),
         ("POST", format!("{job}/savepoints"), "", "\"a text\"", "400 Bad Request", "invalid type: string"),
-        ("POST", "/jars/upload".to_owned(), "", "{}", "400 Bad Request", "it is no multipart/form-data"),
+        (
+            "POST",
+            "/jars/upload".to_owned(),
+            "",
+            "{}",
+            "400 Bad Request",
+            "expected multipart/form-data with a boundary",
+        ),
         (
             "POST",
             "/jars/upload".to_owned(),
@@ -403,9 +410,9 @@ async fn invalid_requests_are_refused() {
             "another site",
         ),
     ] {
-        let (answered, log) = server.request(method, &path, headers, body).await;
-        assert_eq!(answered, status, "{method} {path}");
-        assert!(log.starts_with("{\"errors\":[\"") && log.contains(problem), "{method} {path}: {log}");
+        let (response_status, body) = server.request(method, &path, headers, body).await;
+        assert_eq!(response_status, status, "{method} {path}");
+        assert!(body.starts_with("{\"errors\":[\"") && body.contains(problem), "{method} {path}: {body}");
     }
     assert_eq!(server.requests(), Vec::<String>::new());
     let same_site = format!("origin: http://{}\r\n", server.address);
