@@ -100,7 +100,8 @@ pub(super) fn check(package: &Package, read: &dyn Fn(&Path) -> Option<String>) -
     let readme = read(&package.folder().join("README.md"));
     require(readme.is_some(), "README.md is missing".to_owned());
     if let (true, Some(readme)) = (is_crate, readme) {
-        let installs = [format!("cargo add {name}"), format!("cargo install {name}"), format!("{name} = ")];
+        let commands = ["cargo add", "cargo add --dev", "cargo install"];
+        let installs = commands.map(|command| format!("{command} {name}"));
         require(installs.iter().any(|line| readme.contains(line)), "README.md has no install line".to_owned());
         require(package.has_library == (name != "flink-traces"), "only flink-traces has no library".to_owned());
         if package.has_library {

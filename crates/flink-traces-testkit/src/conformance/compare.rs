@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use flink_traces_api::{AttributeValue, ReportedEvent, SpanRef, ValueRef, strip_angle_brackets};
 
 use super::received::Received;
-use super::subject::NUMBER;
+
+/// The attribute that identifies a record.
+pub(super) const NUMBER: &str = "number";
 
 /// The years from 1970 to 2262, which every format can represent in nanoseconds.
 const USUAL: std::ops::RangeInclusive<i64> = 1..=9_000_000_000_000;

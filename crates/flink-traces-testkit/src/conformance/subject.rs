@@ -8,11 +8,9 @@ use flink_traces_api::{
     TraceReporterFactory,
 };
 
-use super::compare::Expected;
+use super::compare::{Expected, NUMBER};
 use super::sample::Sample;
 
-/// The attribute that identifies a record.
-pub(super) const NUMBER: &str = "number";
 const SCOPE: &str = "org.example.Conformance";
 
 /// The operations of the suite on a factory and its reporters.

@@ -1,3 +1,5 @@
+//! Tests of the retry state machine.
+
 use super::*;
 
 fn millis(millis: u64) -> Duration {
