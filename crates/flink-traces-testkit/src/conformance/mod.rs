@@ -269,6 +269,7 @@ pub struct Breach {
     pub problem: String,
 }
 
+// Exhaustive: a newtype of the list.
 /// The broken rules of a reporter, of which there is at least one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Breaches(pub Vec<Breach>);
