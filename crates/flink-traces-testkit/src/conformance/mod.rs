@@ -271,6 +271,7 @@ pub struct Breach {
 
 // Exhaustive: a newtype of the list.
 /// The broken rules of a reporter, of which there is at least one.
+// Exhaustive: it is the list of breaches and has nothing else to say.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Breaches(pub Vec<Breach>);
 
