@@ -29,8 +29,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     step("each feature alone", || check_features(root))?;
     step("cargo doc", || with_all(&["doc"], &["--no-deps"]))?;
     // Compiling the packages takes minutes, so `cargo xtask release` does that.
-    let package = ["package", "--quiet", "--workspace", "--no-verify", "--allow-dirty"];
-    step("cargo package", || run_cargo(root, &package))?;
+    step("cargo package", || package(root, &["--quiet", "--no-verify", "--allow-dirty"]))?;
     step("typos", || run_if_installed(root, "typos", &[]))?;
     step("cargo deny", || run_if_installed(root, "cargo-deny", &["check", "bans", "licenses", "sources"]))
 }
@@ -52,6 +51,14 @@ fn run_loom(root: &Path) -> Result<()> {
     let mut test = Command::new(env!("CARGO"));
     test.args(["test", "--package", "flink-traces-runtime", "--lib", "every_order"]).current_dir(root);
     succeed(test.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", root.join("target/loom")))
+}
+
+/// Packages the published crates. The other members have no versions that a package could name.
+pub(crate) fn package(root: &Path, options: &[&str]) -> Result<()> {
+    let packages = read_all(root)?;
+    let published = packages.iter().filter(|package| package.is_published);
+    let names = published.flat_map(|package| ["--package", package.name.as_str()]);
+    run_cargo(root, &["package"].into_iter().chain(options.iter().copied()).chain(names).collect::<Vec<_>>())
 }
 
 /// Runs every example of the published crates to its end, in an empty folder.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::ci::{run_cargo, step};
+use crate::ci::{package, step};
 
 /// Checks version, changelog, tag and packages. Publishes nothing.
 pub(crate) fn run(root: &Path) -> Result<()> {
@@ -30,7 +30,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         std::fs::remove_dir_all(&target)?;
     }
     let folder = target.to_string_lossy();
-    step("packages", || run_cargo(root, &["package", "--quiet", "--workspace", "--target-dir", &folder]))?;
+    step("packages", || package(root, &["--quiet", "--target-dir", &folder]))?;
     println!("{version} is ready: continue with RELEASING.md");
     Ok(())
 }
