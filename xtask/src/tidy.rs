@@ -25,8 +25,8 @@ const EXEMPT: &[&str] = &["crates/flink-traces/src/watch.rs", "crates/flink-trac
 /// The number of lines from which on a function is long, and how many library sources may have.
 const LONG: usize = 70;
 const LONG_FUNCTIONS: usize = 3;
-/// Rules whose findings are printed without failing, until the whole workspace follows them.
-const ENFORCED: bool = false;
+/// The rule whose findings are printed without failing, until the last circles are open.
+const NOT_ENFORCED: &str = "import circle";
 
 /// A breach of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +55,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let (findings, figures) = check(root)?;
     findings.iter().for_each(|finding| println!("{finding}"));
     println!("{figures}");
-    ensure!(findings.is_empty() || !ENFORCED, "{} findings", findings.len());
+    let failing = findings.iter().filter(|finding| !finding.message.starts_with(NOT_ENFORCED)).count();
+    ensure!(failing == 0, "{failing} findings");
     Ok(())
 }
 

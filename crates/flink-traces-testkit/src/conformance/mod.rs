@@ -269,7 +269,6 @@ pub struct Breach {
     pub problem: String,
 }
 
-// Exhaustive: a newtype of the list.
 /// The broken rules of a reporter, of which there is at least one.
 // Exhaustive: it is the list of breaches and has nothing else to say.
 #[derive(Clone, PartialEq, Eq)]
