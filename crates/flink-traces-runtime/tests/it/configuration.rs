@@ -562,7 +562,7 @@ fn hostile_files_are_refused_quickly() {
     ] {
         let start = Instant::now();
         let (configuration, problems) = load(YAML, content);
-        assert!(start.elapsed() < Duration::from_secs(60), "{what} took {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(10), "{what} took {:?}", start.elapsed());
         assert!(configuration.iter().next().is_none(), "{what}");
         for problem in problems {
             writeln!(text, "{what}: {problem}").unwrap();
