@@ -43,13 +43,17 @@ pub(crate) fn step(name: &str, action: impl FnOnce() -> Result<()>) -> Result<()
 }
 
 pub(crate) fn run_cargo(root: &Path, arguments: &[&str]) -> Result<()> {
-    succeed(Command::new(env!("CARGO")).args(arguments).current_dir(root).env("RUSTDOCFLAGS", "-D warnings"))
+    let mut cargo = Command::new(env!("CARGO"));
+    // Incremental builds cost gigabytes of disk and save nothing in a fresh checkout.
+    cargo.args(arguments).current_dir(root).env("CARGO_INCREMENTAL", "0").env("RUSTDOCFLAGS", "-D warnings");
+    succeed(&mut cargo)
 }
 
 /// Runs the tests of thread interleavings. loom needs a build of its own, in a folder of its own.
 fn run_loom(root: &Path) -> Result<()> {
     let mut test = Command::new(env!("CARGO"));
     test.args(["test", "--package", "flink-traces-runtime", "--lib", "every_order"]).current_dir(root);
+    test.env("CARGO_INCREMENTAL", "0");
     succeed(test.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", root.join("target/loom")))
 }
 
