@@ -260,8 +260,8 @@ fn tasks_are_sorted_by_start() {
 #[test]
 fn failed_checkpoint_has_time_and_cause() {
     let span = || checkpoint_span(JOB, &failed(), ChildrenSpansPerTask);
-    expect_file!["../snapshots/failed_checkpoint_has_time_and_cause.txt"].assert_eq(&rendered(span(), Standard));
-    expect_file!["../snapshots/failed_checkpoint_has_time_and_cause_2.txt"].assert_eq(&rendered(span(), Flink));
+    expect_file!["../snapshots/failed_checkpoint_under_standard.txt"].assert_eq(&rendered(span(), Standard));
+    expect_file!["../snapshots/failed_checkpoint_under_flink.txt"].assert_eq(&rendered(span(), Flink));
 }
 
 #[test]
@@ -651,9 +651,9 @@ fn checkpoint_events() {
           checkpointType="Checkpoint"
     "#]]
     .assert_eq(&rendered_event(checkpoint_event(&completed())));
-    expect_file!["../snapshots/checkpoint_events.txt"].assert_eq(&rendered_event(checkpoint_event(&failed())));
+    expect_file!["../snapshots/event_of_failed_checkpoint.txt"].assert_eq(&rendered_event(checkpoint_event(&failed())));
     let acknowledged_in_part = failed().with_latest_ack_timestamp(10_020);
-    expect_file!["../snapshots/checkpoint_events_2.txt"]
+    expect_file!["../snapshots/event_of_partly_acknowledged_checkpoint.txt"]
         .assert_eq(&rendered_event(checkpoint_event(&acknowledged_in_part)));
     let unknown = {
         let mut value = failed();

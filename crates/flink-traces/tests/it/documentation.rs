@@ -1,31 +1,14 @@
 //! Statements of the documents that a program can check: excerpts, and the names of tests.
 
+#[path = "../../src/documents/files.rs"]
+mod files;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
-/// Returns the documents of the workspace, by their paths below its root.
-fn documents() -> Vec<(String, String)> {
-    let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
-    for entry in fs::read_dir(root().join("docs")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        paths.extend(name.ends_with(".md").then(|| format!("docs/{name}")));
-    }
-    paths.sort();
-    paths.into_iter().map(|path| (path.clone(), fs::read_to_string(root().join(path)).unwrap())).collect()
-}
-
-/// Returns the contents of a document's code blocks in a language.
-fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
-    let fence = format!("```{language}\n");
-    let begin = |part: &'a str| part.split_once("\n```").map(|(block, _)| block);
-    document.split(fence.as_str()).skip(1).filter_map(begin).collect()
-}
+use files::{blocks, documents, root};
 
 /// A test is named `crate/tests/file.rs::name`, without the folder `crates`.
 #[test]

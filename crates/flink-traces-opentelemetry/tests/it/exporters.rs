@@ -1,7 +1,5 @@
 //! Reporters with exporters that fail, hang and refuse to shut down.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics fails")]
-
 use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
 //! The conformance suite with the exporters of `opentelemetry-otlp`.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use flink_traces_api::Registry;
 use flink_traces_opentelemetry::{FACTORY, register};

@@ -1,7 +1,5 @@
 //! The contents of the files, and rotation, errors and options.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

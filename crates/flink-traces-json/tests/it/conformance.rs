@@ -1,7 +1,5 @@
 //! The conformance suite, in both formats.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
-
 use std::fs;
 use std::path::PathBuf;
 
