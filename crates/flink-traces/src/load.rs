@@ -12,7 +12,7 @@ use flink_traces_runtime::{Configuration, Dispatcher, Problem, discover};
 
 use crate::cli::ConfigurationArgs;
 use crate::clusters::{Cluster, Rest, clusters};
-use crate::options::{CLUSTERS, METRICS_LISTEN, OWN_OPTIONS, POLL_INTERVAL, SHUTDOWN_TIMEOUT, take};
+use crate::options::{CLUSTERS, METRICS_LISTEN, METRICS_MAX_JOBS, OWN_OPTIONS, POLL_INTERVAL, SHUTDOWN_TIMEOUT, take};
 use crate::reporters::{Shorthand, extended_lists, otlp_reporters, registry, set_by_environment, trial};
 
 /// The settings of a command, validated.
@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) shutdown_timeout: Duration,
     /// See [`METRICS_LISTEN`].
     pub(crate) metrics_listen: Option<SocketAddr>,
+    /// See [`METRICS_MAX_JOBS`].
+    pub(crate) metrics_max_jobs: usize,
 }
 
 /// The problems of a configuration. At least one of them is an error.
@@ -87,6 +89,7 @@ impl Settings {
             poll_interval: take(&configuration, &POLL_INTERVAL, &mut problems).unwrap_or_default(),
             shutdown_timeout: take(&configuration, &SHUTDOWN_TIMEOUT, &mut problems).unwrap_or_default(),
             metrics_listen: take(&configuration, &METRICS_LISTEN, &mut problems),
+            metrics_max_jobs: take(&configuration, &METRICS_MAX_JOBS, &mut problems).unwrap_or_default(),
             configuration,
             registry,
             reporters,

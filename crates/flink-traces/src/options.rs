@@ -61,9 +61,19 @@ pub(crate) const METRICS_LISTEN: ConfigOption<SocketAddr> = ConfigOption::parsed
         Ok(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
         Err(_) => text.trim().parse().ok(),
     },
-    "The address at which `run` serves `/metrics` for Prometheus and `/healthz`: a port of 127.0.0.1, or an address such as \
+    "The address at which `run` serves `/metrics` for Prometheus, `/healthz` and `/readyz`: a port of 127.0.0.1, or an address such as \
      `0.0.0.0:9250`. Without it, the program does not listen.",
 );
+
+/// The maximum number of jobs on the metrics page.
+pub(crate) const METRICS_MAX_JOBS: ConfigOption<usize> = ConfigOption::parsed(
+    "flink-traces.metrics.max-jobs",
+    "a number",
+    |text| text.trim().parse().ok(),
+    "The maximum number of jobs with metrics of their own. Jobs beyond it are watched and reported as all others, and \
+     `flink_traces_jobs_omitted_total` counts what their metrics lack.",
+)
+.or("10000");
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -76,6 +86,7 @@ pub(crate) const OWN_OPTIONS: &[OptionDoc] = &[
     REST_CA_CERTIFICATES.doc(),
     SHUTDOWN_TIMEOUT.doc(),
     METRICS_LISTEN.doc(),
+    METRICS_MAX_JOBS.doc(),
 ];
 
 /// Returns all options that do not belong to one reporter.

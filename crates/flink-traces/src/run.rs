@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::cli::{ClusterArgs, Exit};
 use crate::clusters::Cluster;
 use crate::load::{InvalidConfiguration, Settings};
-use crate::metrics::Metrics;
+use crate::metrics::{Jobs, Metrics};
 use crate::options::METRICS_LISTEN;
 use crate::printer::Printer;
 use crate::signals::Signals;
@@ -42,9 +42,10 @@ pub(crate) async fn run(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
         (name, host, watcher)
     });
     let watched: Vec<_> = watched.collect();
-    if let Some(address) = settings.metrics_listen {
+    let jobs = settings.metrics_listen.map(|_| Arc::new(Mutex::new(Jobs::new(settings.metrics_max_jobs))));
+    if let (Some(address), Some(jobs)) = (settings.metrics_listen, &jobs) {
         let clusters = watched.iter().map(|(name, _, watcher)| (name.clone(), watcher.stats())).collect();
-        let bound = Metrics::new(dispatcher.clone(), clusters).serve(address).await;
+        let bound = Metrics::new(dispatcher.clone(), clusters, jobs.clone()).serve(address).await;
         let address = bound.with_context(|| format!("{}: {address}", METRICS_LISTEN.key()))?;
         tracing::info!("serving metrics at http://{address}/metrics");
     }
@@ -52,12 +53,15 @@ pub(crate) async fn run(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
     for (name, host, mut watcher) in watched {
         let stats = watcher.stats();
         let mut pipeline = Pipeline::new(&dispatcher, &name, &host, settings.detail);
-        let (stopped, printer) = (stopped.clone(), printer.clone());
+        let (stopped, printer, jobs) = (stopped.clone(), printer.clone(), jobs.clone());
         watching.spawn(async move {
             let mut report = move |at: i64, observations: &[JobObservation]| {
                 for observation in observations {
                     if let Observation::Missed { count, .. } = observation.observation {
                         stats.missed_checkpoints.fetch_add(count.unsigned_abs(), Ordering::Relaxed);
+                    }
+                    if let Some(jobs) = &jobs {
+                        jobs.lock().unwrap_or_else(PoisonError::into_inner).observe(at, &name, observation);
                     }
                     pipeline.report(observation);
                     if prints {
