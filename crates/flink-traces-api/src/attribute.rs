@@ -9,6 +9,14 @@ use crate::proto::{KeyValue, Writer};
 /// A text that is usually a constant, such as an attribute key, a name or a scope.
 pub type Text = Cow<'static, str>;
 
+/// Returns the number of bytes that `text` has allocated.
+pub(crate) fn text_heap_bytes(text: &Text) -> usize {
+    match text {
+        Cow::Borrowed(_) => 0,
+        Cow::Owned(text) => text.capacity(),
+    }
+}
+
 /// The value of an attribute.
 ///
 /// Flink's builders (`org.apache.flink.AttributeBuilder`) accept the same four kinds. There are no
@@ -191,6 +199,11 @@ impl Attributes {
     /// A reporter that sends OTLP can copy these bytes into its requests.
     pub fn as_span_fields(&self) -> &[u8] {
         self.fields.as_slice()
+    }
+
+    /// Returns the number of bytes that were allocated.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.fields.capacity()
     }
 
     /// Returns the set of keys.

@@ -1,5 +1,6 @@
 //! Events, which happen at one moment.
 
+use crate::attribute::text_heap_bytes;
 use crate::{AttributeValue, Attributes, Clock, Text};
 
 /// An event, as `org.apache.flink.events.Event`.
@@ -70,6 +71,17 @@ impl Event {
     /// Returns the data that Flink's own event does not have.
     pub fn extension(&self) -> Option<&EventExtension> {
         self.extension.as_deref()
+    }
+
+    /// Returns the number of bytes that the event takes in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let Self { scope, name, body, severity, attributes, extension, .. } = self;
+        let texts: usize = [scope, name, body, severity].map(text_heap_bytes).iter().sum();
+        let extension = extension.as_ref().map_or(0, |extension| {
+            let severity = extension.severity.as_ref().map_or(0, text_heap_bytes);
+            size_of::<EventExtension>() + extension.attributes.heap_bytes() + severity
+        });
+        size_of::<Self>() + texts + attributes.heap_bytes() + extension
     }
 }
 

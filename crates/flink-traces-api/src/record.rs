@@ -276,11 +276,22 @@ impl ReportedSpan {
         if self.context.shows_extensions() { self.span.span_count() } else { self.span.flink_span_count() }
     }
 
+    /// Returns the approximate number of bytes that the tree takes in memory.
+    ///
+    /// The tree is not traversed, so the time does not depend on its size. The overhead of the
+    /// allocator is not included, nor is the context, which all records of a group share.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + ARC_COUNTS + self.span.memory_bytes()
+    }
+
     /// Returns the data that the group and the reporter add.
     pub fn context(&self) -> &ReportContext {
         &self.context
     }
 }
+
+/// The size of the reference counts of an [`Arc`].
+const ARC_COUNTS: usize = 2 * size_of::<usize>();
 
 /// A span of a tree as one reporter sees it.
 ///
@@ -457,6 +468,12 @@ impl ReportedEvent {
             .attributes()
             .filter(|(key, value)| strip_angle_brackets(key) != "name" || matches!(value, ValueRef::String(_)));
         OtelAttributes::collect(name.chain(rest))
+    }
+
+    /// Returns the approximate number of bytes that the event takes in memory. See
+    /// [`ReportedSpan::memory_bytes`].
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + ARC_COUNTS + self.event.memory_bytes()
     }
 
     /// Returns the data that the group and the reporter add.

@@ -1,5 +1,6 @@
 //! Spans, which last from one moment to another and may have children.
 
+use crate::attribute::text_heap_bytes;
 use crate::{AttributeValue, Attributes, Clock, Identity, Text, ValueRef};
 
 /// A finished span, as `org.apache.flink.traces.Span`.
@@ -20,16 +21,26 @@ pub struct Span {
 }
 
 /// The children of a span and the counts of all its descendants.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 struct Descendants {
     children: Vec<Span>,
     span_count: usize,
     /// The number of descendants without extensions.
     flink_span_count: usize,
+    /// The sum of [`Span::heap_bytes`] of all children, including extension children.
+    heap_bytes: usize,
     /// The children without a start, including extension children.
     unset: Vec<Unset>,
     /// `true` if a descendant of a child has no start.
     has_unset_below: bool,
+}
+
+impl PartialEq for Descendants {
+    /// Compares the children. The counts follow from them, and memory is no part of a span's value.
+    fn eq(&self, other: &Self) -> bool {
+        let Self { children, unset, has_unset_below, .. } = self;
+        (children, unset, has_unset_below) == (&other.children, &other.unset, &other.has_unset_below)
+    }
 }
 
 /// A child without a start.
@@ -113,6 +124,29 @@ impl Span {
     /// Returns the number of spans in this tree without extension children.
     pub(crate) fn flink_span_count(&self) -> usize {
         1 + self.descendants.as_ref().map_or(0, |descendants| descendants.flink_span_count)
+    }
+
+    /// Returns the number of bytes that this tree takes in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.heap_bytes()
+    }
+
+    /// Returns the number of bytes that this tree has allocated.
+    fn heap_bytes(&self) -> usize {
+        let Self { scope, name, attributes, descendants, extension, .. } = self;
+        let descendants = descendants.as_ref().map_or(0, |descendants| {
+            let Descendants { children, heap_bytes, .. } = &**descendants;
+            size_of::<Descendants>() + children.capacity() * size_of::<Self>() + heap_bytes
+        });
+        let extension = extension.as_ref().map_or(0, |extension| {
+            let SpanExtension { attributes, failure, links, children } = &**extension;
+            size_of::<SpanExtension>()
+                + attributes.heap_bytes()
+                + failure.as_ref().map_or(0, |failure| failure.message.capacity())
+                + links.capacity() * size_of::<Identity>()
+                + children.capacity() * size_of::<Self>()
+        });
+        text_heap_bytes(scope) + text_heap_bytes(name) + attributes.heap_bytes() + descendants + extension
     }
 
     fn has_unset_below(&self) -> bool {
@@ -281,7 +315,7 @@ impl SpanBuilder {
         self
     }
 
-    /// Counts a child and records its missing timestamps.
+    /// Counts a child and its memory, and records its missing timestamps.
     fn count_child(&mut self, child: &SpanBuilder, index: usize, is_extension: bool) {
         let descendants = self.span.descendants.get_or_insert_default();
         if !child.has_start {
@@ -289,6 +323,7 @@ impl SpanBuilder {
         }
         descendants.has_unset_below |= child.span.has_unset_below();
         descendants.span_count += child.span.span_count();
+        descendants.heap_bytes += child.span.heap_bytes();
     }
 
     /// Returns the span as a child. A missing start stays missing.
@@ -414,6 +449,56 @@ mod tests {
         let span = Span::builder("s", "n").attribute("a", 1).attribute("b", true).attribute("a", "x").build(&At(0));
         let found: Vec<_> = span.attributes().iter().collect();
         assert_eq!(found, [("a", ValueRef::String("x")), ("b", ValueRef::Bool(true))]);
+    }
+
+    /// Returns the memory that the tree takes, by a traversal.
+    fn traversed_bytes(span: &Span) -> usize {
+        let owned = |text: &Text| if let Text::Owned(text) = text { text.capacity() } else { 0 };
+        let mut bytes = size_of::<Span>() + owned(&span.scope) + owned(&span.name) + span.attributes.heap_bytes();
+        let spare = |children: &Vec<Span>| (children.capacity() - children.len()) * size_of::<Span>();
+        if let Some(descendants) = &span.descendants {
+            bytes += size_of::<Descendants>() + spare(&descendants.children);
+            bytes += descendants.children.iter().map(traversed_bytes).sum::<usize>();
+        }
+        if let Some(extension) = &span.extension {
+            bytes += size_of::<SpanExtension>() + extension.attributes.heap_bytes() + spare(&extension.children);
+            bytes += extension.failure.as_ref().map_or(0, |failure| failure.message.capacity());
+            bytes += extension.links.capacity() * size_of::<Identity>();
+            bytes += extension.children.iter().map(traversed_bytes).sum::<usize>();
+        }
+        bytes
+    }
+
+    #[test]
+    fn memory_of_a_tree_is_summed_while_it_is_built() {
+        let leaf = |name: &'static str| Span::builder("s", name).start_ts_millis(1);
+        let text = || "x".repeat(1_000);
+        let trees = [
+            leaf("leaf"),
+            Span::builder(text(), text()).attribute("a", text()),
+            leaf("one by one").child(leaf("a").attribute("a", 1)).child(leaf("b")).child(leaf("c")),
+            leaf("at once").children((0..100).map(|_| leaf("child").attribute("key", text()).child(leaf("below")))),
+            leaf("extended")
+                .extension_attribute("a", text())
+                .failure(Failure::new(1, text()))
+                .link(Identity::of(&["other"]))
+                .extension_children([leaf("a").child(leaf("b").attribute("key", text())), leaf("c")])
+                .child(leaf("d").extension_children([leaf("e").attribute("key", text())])),
+        ];
+        for tree in trees {
+            let span = tree.build(&At(1));
+            assert_eq!(span.memory_bytes(), traversed_bytes(&span), "{}", span.name());
+        }
+    }
+
+    #[test]
+    fn equal_spans_may_differ_in_memory() {
+        let tree = |capacity| {
+            let child = Span::builder("s", "child").attribute_capacity(capacity);
+            Span::builder("s", "root").child(child.attribute("a", 1)).build(&At(1))
+        };
+        assert!(tree(10).memory_bytes() < tree(10_000).memory_bytes());
+        assert_eq!(tree(10), tree(10_000));
     }
 
     #[test]

@@ -8,13 +8,15 @@
 //! There are no control messages that could be lost behind records: a flush waits for a count, and
 //! a close sets a flag. No foreign code (factory, reporter, error, log) runs while the lock is
 //! held.
+//!
+//! Waking a thread is a system call, which costs more than all else that a caller does. So the
+//! worker thread looks at the queue by itself, every [`worker::INTERVAL`], while records come. A
+//! caller wakes it only if it rests, if the queue is past its mark, or for a flush or a close.
 
 use std::collections::VecDeque;
-use std::error::Error;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use flink_traces_api::{
     ConfigError, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, ReporterMeter, Signal,
@@ -26,11 +28,10 @@ use super::sync::{Arc, Condvar, Mutex, MutexGuard, thread};
 
 #[cfg(all(test, loom))]
 mod every_order;
+mod worker;
 
-/// The maximum number of records in a batch.
-const BATCH_RECORDS: usize = 2048;
-/// The number of spans after which a batch takes no further record.
-const BATCH_UNITS: u64 = 16 * 1024;
+/// The size of the queue in bytes from which the worker thread reports without a pause.
+const MARK_BYTES: u64 = 1 << 20;
 
 /// An item of a reporter queue.
 pub(crate) trait QueueItem: Send + 'static {
@@ -39,6 +40,8 @@ pub(crate) trait QueueItem: Send + 'static {
     /// Returns the number of units of the capacity that the item takes. Each span of a tree is a
     /// unit.
     fn units(&self) -> u64;
+    /// Returns the number of bytes of memory that the item takes.
+    fn bytes(&self) -> u64;
 }
 
 impl QueueItem for ReportedSpan {
@@ -49,6 +52,10 @@ impl QueueItem for ReportedSpan {
     fn units(&self) -> u64 {
         self.span_count() as u64
     }
+
+    fn bytes(&self) -> u64 {
+        self.memory_bytes() as u64
+    }
 }
 
 impl QueueItem for ReportedEvent {
@@ -58,6 +65,10 @@ impl QueueItem for ReportedEvent {
 
     fn units(&self) -> u64 {
         1
+    }
+
+    fn bytes(&self) -> u64 {
+        self.memory_bytes() as u64
     }
 }
 
@@ -100,9 +111,12 @@ impl Reporter<ReportedEvent> for Box<dyn EventReporter> {
 
 /// A reporter queue, independent of its items.
 pub(crate) trait AnyQueue {
-    /// Waits until all items queued before the call are finalized. Returns `true` if that happened
-    /// before `until`.
-    fn flush(&self, until: Instant) -> bool;
+    /// Has the worker thread report all queued items without a pause. Returns the target of a
+    /// [`flush`](Self::flush).
+    fn hurry(&self) -> u64;
+    /// Waits until all items queued before the call of [`hurry`](Self::hurry) that returned
+    /// `target` are finalized. Returns `true` if that happened before `until`.
+    fn flush(&self, target: u64, until: Instant) -> bool;
     /// Refuses further items and gives the reporter until `until`. Returns `true` if the queue was
     /// open.
     fn close(&self, until: Instant) -> bool;
@@ -123,7 +137,7 @@ struct Shared<R> {
     /// The maximum number of queued units.
     capacity: u64,
     state: Mutex<State<R>>,
-    /// Wakes the worker thread after an item was queued or the queue was closed.
+    /// Wakes the worker thread.
     arrived: Condvar,
     /// Wakes waiting callers after items were finalized or the phase changed.
     finalized: Condvar,
@@ -139,8 +153,9 @@ struct State<R> {
     ///
     /// Memory thus returns to the thread that allocates, and the worker thread does not block it.
     spent: VecDeque<R>,
-    /// The worker thread waits for an item, and no caller has woken it yet.
-    asleep: bool,
+    sleep: Sleep,
+    /// The value of `accepted` up to which items are reported without a pause.
+    urgent_until: u64,
     /// The queue refuses further items.
     closed: bool,
     /// The queue was full, and has not been half empty since.
@@ -152,6 +167,17 @@ struct State<R> {
     stats: ReporterStats,
     /// The meter of the reporter.
     meter: Option<ReporterMeter>,
+}
+
+/// The state of the worker thread as far as callers may have to wake it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sleep {
+    /// The thread runs, or a caller has woken it.
+    Awake,
+    /// The thread sleeps until its next look at the queue.
+    UntilLook,
+    /// The thread sleeps until a caller wakes it, because nothing came for some time.
+    UntilWoken,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -180,7 +206,8 @@ impl<R: QueueItem> ReporterQueue<R> {
             refusal: None,
             queue: VecDeque::new(),
             spent: VecDeque::new(),
-            asleep: false,
+            sleep: Sleep::Awake,
+            urgent_until: 0,
             closed: false,
             overflowing: false,
             failing: false,
@@ -220,16 +247,25 @@ impl<R: QueueItem> ReporterQueue<R> {
     /// Queues `record`, or drops and counts it. Never waits for the reporter.
     pub(crate) fn push(&self, record: R) {
         let Shared { signal, name, capacity, arrived, .. } = &*self.0;
-        let units = record.units();
+        let (units, bytes) = (record.units(), record.bytes());
         let mut state = self.0.lock();
         state.stats.emitted += units;
+        // The mark does not include this item. The next look is soon enough for a single tree, and
+        // a caller that adds one does not pay for a wake-up.
+        let wakes = match state.sleep {
+            Sleep::Awake => false,
+            Sleep::UntilLook => state.is_past_mark(*capacity),
+            Sleep::UntilWoken => true,
+        };
+        if wakes {
+            state.sleep = Sleep::Awake;
+        }
         let Some(reason) = state.refuses(*capacity) else {
             state.accepted += units;
             state.stats.queued += units;
+            state.stats.queued_bytes += bytes;
             state.queue.push_back(record);
             let spent = state.spent.pop_front();
-            // A wake-up is a system call even if the thread does not sleep.
-            let wakes = mem::take(&mut state.asleep);
             drop(state);
             drop(spent);
             if wakes {
@@ -243,6 +279,9 @@ impl<R: QueueItem> ReporterQueue<R> {
         };
         state.stats.drop_units(units, reason);
         drop(state);
+        if wakes {
+            arrived.notify_one();
+        }
         match reason {
             DropReason::QueueFull if is_first => {
                 tracing::warn!(%signal, reporter = %name, capacity, "queue full, dropping records");
@@ -262,16 +301,30 @@ impl<R: QueueItem> ReporterQueue<R> {
 }
 
 impl<R: QueueItem> AnyQueue for ReporterQueue<R> {
-    fn flush(&self, until: Instant) -> bool {
-        let target = self.0.lock().accepted;
-        let is_pending = |state: &State<R>| state.accepted - state.stats.queued < target;
+    fn hurry(&self) -> u64 {
+        let mut state = self.0.lock();
+        let target = state.accepted;
+        state.urgent_until = target;
+        let wakes = state.is_urgent() && mem::replace(&mut state.sleep, Sleep::Awake) != Sleep::Awake;
+        drop(state);
+        if wakes {
+            self.0.arrived.notify_one();
+        }
+        target
+    }
+
+    fn flush(&self, target: u64, until: Instant) -> bool {
+        let is_pending = |state: &State<R>| state.finalized() < target;
         !is_pending(&self.0.wait(until, is_pending))
     }
 
     fn close(&self, until: Instant) -> bool {
-        let was_closed = mem::replace(&mut self.0.lock().closed, true);
+        let mut state = self.0.lock();
+        let was_closed = mem::replace(&mut state.closed, true);
+        state.sleep = Sleep::Awake;
+        drop(state);
         self.0.deadline.set(until);
-        self.0.arrived.notify_all();
+        self.0.arrived.notify_one();
         !was_closed
     }
 
@@ -317,11 +370,28 @@ impl<R: QueueItem> State<R> {
         }
     }
 
+    /// Returns the number of accepted units that are finalized.
+    fn finalized(&self) -> u64 {
+        self.accepted - self.stats.queued
+    }
+
+    /// Returns `true` if a flush waits for queued items.
+    fn is_urgent(&self) -> bool {
+        self.finalized() < self.urgent_until
+    }
+
+    /// Returns `true` if so much is queued that the worker thread must not sleep.
+    fn is_past_mark(&self, capacity: u64) -> bool {
+        self.stats.queued_bytes >= MARK_BYTES || self.stats.queued >= capacity.div_ceil(2)
+    }
+
     /// Drops the queued items, but not the reporter's batch. Free the result without the lock.
     #[must_use]
     fn drop_queue(&mut self, reason: DropReason) -> VecDeque<R> {
         let queue = mem::take(&mut self.queue);
-        self.stats.drop_queued(units(&queue), reason);
+        let units = queue.iter().map(QueueItem::units).sum();
+        let bytes = queue.iter().map(QueueItem::bytes).sum();
+        self.stats.drop_queued(units, bytes, reason);
         queue
     }
 }
@@ -342,171 +412,6 @@ impl<R: QueueItem> Shared<R> {
             state = self.finalized.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
-
-    /// Runs the worker thread. Waiting callers are released even if something panics.
-    fn live<P: Reporter<R>>(&self, create: impl FnOnce() -> Result<P, ConfigError>) {
-        // The reporter lives outside of `caught`. A reporter that panics again while a panic drops
-        // it would abort the process.
-        let mut reporter = None;
-        if let Err(panic) = caught(|| self.work(&mut reporter, create)) {
-            self.abandon(&panic);
-        }
-    }
-
-    fn work<P: Reporter<R>>(&self, slot: &mut Option<P>, create: impl FnOnce() -> Result<P, ConfigError>) {
-        let reporter = match create() {
-            Ok(reporter) => slot.insert(reporter),
-            Err(error) => return self.enter(Phase::Ended, Some(error)),
-        };
-        let meter = reporter.meter();
-        self.lock().meter = meter;
-        self.enter(Phase::Running, None);
-        let mut batch = VecDeque::new();
-        while self.take(&mut batch) {
-            let result = reporter.report(batch.make_contiguous(), &self.deadline);
-            self.finalize(&mut batch, result);
-        }
-        if let Some(reporter) = slot.take()
-            && let Err(error) = reporter.close(&self.deadline)
-        {
-            let error = with_causes(&error);
-            tracing::warn!(signal = %self.signal, reporter = %self.name, error, "reporter failed to close");
-            self.lock().stats.fail(error);
-        }
-        self.enter(Phase::Ended, None);
-    }
-
-    fn enter(&self, phase: Phase, refusal: Option<ConfigError>) {
-        let mut state = self.lock();
-        state.phase = phase;
-        state.refusal = refusal;
-        self.finalized.notify_all();
-    }
-
-    /// Fills `batch`, which is empty. Returns `false` when the queue is closed and has nothing to
-    /// report.
-    fn take(&self, batch: &mut VecDeque<R>) -> bool {
-        let mut state = self.lock();
-        while state.queue.is_empty() && !state.closed {
-            state.asleep = true;
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state.asleep = false;
-        if state.closed && self.deadline.is_over() {
-            let dropped_items = state.drop_queue(DropReason::Shutdown);
-            self.finalized.notify_all();
-            drop(state);
-            drop(dropped_items);
-            return false;
-        }
-        // Only queued items are pending here, since the thread holds no batch. They usually fit
-        // into one.
-        if state.queue.len() <= BATCH_RECORDS && state.stats.queued <= BATCH_UNITS {
-            mem::swap(&mut state.queue, batch);
-            return !batch.is_empty();
-        }
-        let mut units = 0;
-        while batch.len() < BATCH_RECORDS && units < BATCH_UNITS {
-            let Some(record) = state.queue.pop_front() else { break };
-            units += record.units();
-            batch.push_back(record);
-        }
-        true
-    }
-
-    /// Counts the outcome of a batch and empties it.
-    ///
-    /// The log has one line when the reporter begins to fail and one when it recovers, none for
-    /// each batch.
-    fn finalize(&self, batch: &mut VecDeque<R>, result: Result<(), ReportError>) {
-        let units = units(batch);
-        let Self { signal, name, .. } = self;
-        let error = result.as_ref().err().map(with_causes);
-        let mut state = self.lock();
-        match &result {
-            Ok(()) => {
-                state.stats.deliver(units);
-                state.stats.last_success = Some(SystemTime::now());
-            }
-            Err(error) => {
-                let (rejected, lost) = (error.rejected() as u64, error.dropped() as u64);
-                state.stats.finalize(units, rejected, lost);
-            }
-        }
-        if let Some(error) = &error {
-            state.stats.fail(error.clone());
-        }
-        let was_failing = mem::replace(&mut state.failing, error.is_some());
-        let has_room_again = state.overflowing && state.stats.queued <= self.capacity / 2;
-        state.overflowing &= !has_room_again;
-        let dropped = state.stats.dropped_by(DropReason::QueueFull);
-        // Trees are freed by this thread, because they are large and take time to free.
-        if state.spent.is_empty() && units == batch.len() as u64 {
-            mem::swap(&mut state.spent, batch);
-        }
-        self.finalized.notify_all();
-        drop(state);
-        batch.clear();
-        match &error {
-            Some(error) if !was_failing => tracing::warn!(%signal, reporter = %name, error, "reporter failing"),
-            None if was_failing => tracing::info!(%signal, reporter = %name, "reporter recovered"),
-            _ => {}
-        }
-        if has_room_again {
-            tracing::info!(%signal, reporter = %name, dropped, "queue has room again");
-        }
-    }
-
-    /// Drops everything after a panic.
-    fn abandon(&self, panic: &str) {
-        let panicked = format!("panicked: {panic}");
-        let mut state = self.lock();
-        if state.phase == Phase::Starting {
-            drop(state);
-            return self.enter(Phase::Ended, Some(ConfigError::Setup(panicked.into())));
-        }
-        let queue = mem::take(&mut state.queue);
-        let units = state.stats.queued;
-        state.stats.drop_queued(units, DropReason::Panicked);
-        state.stats.fail(panicked);
-        state.stats.is_disabled = true;
-        state.phase = Phase::Panicked;
-        self.finalized.notify_all();
-        drop(state);
-        drop(queue);
-        tracing::error!(signal = %self.signal, reporter = %self.name, panic, "reporter panicked, disabling it");
-    }
-}
-
-fn units<R: QueueItem>(records: &VecDeque<R>) -> u64 {
-    records.iter().map(QueueItem::units).sum()
-}
-
-/// Returns the result of `call`, or the message of its panic.
-fn caught<T>(call: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
-        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        let text = text.unwrap_or("no message").to_owned();
-        // A panic payload can be of any type, and may panic when it is dropped.
-        mem::forget(panic);
-        text
-    })
-}
-
-/// Returns the text of the error and of its causes.
-///
-/// The text is foreign code that may panic, which must not affect the account.
-fn with_causes(error: &ReportError) -> String {
-    let text = caught(|| {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        text
-    });
-    text.unwrap_or_else(|panic| format!("an error whose text panicked: {panic}"))
 }
 
 #[cfg(all(test, not(loom)))]

@@ -31,6 +31,8 @@ pub struct ReporterStats {
     pub dropped: BTreeMap<DropReason, u64>,
     /// The records that are not finalized, including the batch in flight.
     pub queued: u64,
+    /// The bytes of memory that these records take.
+    pub queued_bytes: u64,
     /// The number of calls of [`report`](flink_traces_api::TraceReporter::report) or `close` that
     /// failed or panicked.
     pub failures: u64,
@@ -95,6 +97,7 @@ impl ReporterStats {
             rejected: 0,
             dropped: BTreeMap::new(),
             queued: 0,
+            queued_bytes: 0,
             failures: 0,
             last_error: None,
             last_success: None,
@@ -137,8 +140,9 @@ impl ReporterStats {
     }
 
     /// Counts queued units that will not be reported.
-    pub(crate) fn drop_queued(&mut self, units: u64, reason: DropReason) {
+    pub(crate) fn drop_queued(&mut self, units: u64, bytes: u64, reason: DropReason) {
         self.queued -= units;
+        self.queued_bytes -= bytes;
         self.drop_units(units, reason);
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use flink_traces_api::{
     ConfigError, Deadline, Event, EventReporter, EventReporterFactory, OptionDoc, Registry, ReportError, ReportedEvent,
-    ReportedSpan, ReporterConfig, Signal, Span, SystemClock, TraceReporter, TraceReporterFactory,
+    ReportedSpan, ReporterConfig, Signal, Span, SpanBuilder, SystemClock, TraceReporter, TraceReporterFactory,
 };
 use flink_traces_runtime::dispatch::DropReason;
 use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, Problem, ReporterStats, discover};
@@ -266,9 +266,14 @@ impl Harness {
 
     /// Adds a tree of `units` spans.
     pub(crate) fn add_span(&self, name: &str, units: u64) {
-        self.offered_spans.fetch_add(units, Ordering::Relaxed);
         let children = (1..units).map(|_| Span::builder("scope", "child"));
-        self.group.add_span(Span::builder("scope", name.to_owned()).children(children));
+        self.add(Span::builder("scope", name.to_owned()).children(children), units);
+    }
+
+    /// Adds a tree, which has `units` spans.
+    pub(crate) fn add(&self, span: SpanBuilder, units: u64) {
+        self.offered_spans.fetch_add(units, Ordering::Relaxed);
+        self.group.add_span(span);
     }
 
     pub(crate) fn add_spans(&self, count: usize) {

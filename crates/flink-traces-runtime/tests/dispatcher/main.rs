@@ -5,6 +5,7 @@
 mod harness;
 mod log;
 mod model;
+mod wakeups;
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};

@@ -13,8 +13,8 @@ use crate::harness::{Harness, LONG, Script};
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Adds a tree of that many spans.
-    Add(u64),
+    /// Adds a tree of that many spans, and has it reported at once or at the next look.
+    Add { units: u64, hurries: bool },
     /// Adds a tree that the filter keeps out.
     AddUnwanted(u64),
     /// Finalizes the batch that the reporter holds, if any.
@@ -37,7 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Answer::Panicked),
     ];
     prop_oneof![
-        5 => (1..10_u64).prop_map(Step::Add),
+        5 => (1..10_u64, prop::bool::weighted(0.9)).prop_map(|(units, hurries)| Step::Add { units, hurries }),
         1 => (1..10_u64).prop_map(Step::AddUnwanted),
         4 => answer.prop_map(Step::Answer),
         1 => Just(Step::Flush),
@@ -177,9 +177,10 @@ fn check(capacity: u64, steps: &[Step], late: u64) {
     let real = Real::start(capacity);
     for step in steps {
         match step {
-            Step::Add(units) => {
+            Step::Add { units, hurries } => {
                 real.harness.add_span(&units.to_string(), *units);
                 model.add(*units);
+                assert!(!hurries || real.harness.dispatcher.flush(Duration::ZERO) == (model.queued() == 0));
             }
             Step::AddUnwanted(units) => {
                 real.harness.add_span("unwanted", *units);

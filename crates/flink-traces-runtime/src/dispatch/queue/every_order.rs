@@ -2,7 +2,8 @@
 //!
 //! `cargo xtask ci` runs them with loom, with up to two preemptions. Loom ends a test if threads
 //! deadlock or if something is never freed. Its waits have no time limit, so no test passes because
-//! of a timeout.
+//! of a timeout. Time stands still, so the worker thread never looks at the queue by itself, and
+//! all progress comes from wake-ups.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// An item of that many units.
+/// An item of that many units. A unit takes a third of the mark, so three are past it.
 struct Units(u64);
 
 impl QueueItem for Units {
@@ -22,6 +23,10 @@ impl QueueItem for Units {
 
     fn units(&self) -> u64 {
         self.0
+    }
+
+    fn bytes(&self) -> u64 {
+        self.0 * MARK_BYTES.div_ceil(3)
     }
 }
 
@@ -78,6 +83,17 @@ impl Harness {
         thread::spawn(move || action(&queue))
     }
 
+    /// Has everything reported that is queued, and waits for it.
+    fn flush(&self) {
+        flush(&self.queue);
+    }
+
+    /// Waits without a flush until `count` units are delivered.
+    fn wait_for_delivered(&self, count: u64) {
+        drop(self.queue.0.wait(later(), |state| state.stats.delivered < count));
+        assert!(self.stats().delivered >= count);
+    }
+
     /// Returns the account, which must balance at every moment.
     fn stats(&self) -> ReporterStats {
         let stats = self.queue.stats();
@@ -90,10 +106,14 @@ impl Harness {
         self.queue.close(later());
         self.queue.join(later());
         let stats = self.stats();
-        assert_eq!(stats.queued, 0, "{stats}");
+        assert_eq!((stats.queued, stats.queued_bytes), (0, 0), "{stats}");
         assert_eq!(stats.delivered, self.destination.delivered.load(Relaxed), "{stats}");
         (stats, self.destination.closed.load(Relaxed))
     }
+}
+
+fn flush(queue: &ReporterQueue<Units>) {
+    assert!(queue.flush(queue.hurry(), later()));
 }
 
 fn check(scenario: impl Fn() + Send + Sync + 'static) {
@@ -141,11 +161,43 @@ fn flush_waits_for_earlier_items() {
         let harness = Harness::start(10, false);
         harness.queue.push(Units(1));
         let beside = harness.beside(|queue| queue.push(Units(1)));
-        assert!(harness.queue.flush(later()));
+        harness.flush();
         assert!(harness.stats().delivered >= 1);
         beside.join().unwrap();
-        assert!(harness.queue.flush(later()));
+        harness.flush();
         assert_eq!(harness.stats().delivered, 2);
+        harness.end();
+    });
+}
+
+/// Scenario: no caller flushes or closes. Guarantees: a caller that finds the queue past its mark
+/// wakes the worker thread, in whatever state that is.
+#[test]
+fn mark_wakes_the_worker_thread() {
+    check(|| {
+        let harness = Harness::start(100, false);
+        let beside = harness.beside(|queue| queue.push(Units(3)));
+        harness.queue.push(Units(3));
+        beside.join().unwrap();
+        harness.queue.push(Units(3));
+        harness.wait_for_delivered(3);
+        harness.end();
+    });
+}
+
+/// Guarantees: a flush without time has all earlier items reported.
+#[test]
+fn hurry_needs_no_waiting_caller() {
+    check(|| {
+        let harness = Harness::start(100, false);
+        let beside = harness.beside(|queue| {
+            queue.push(Units(1));
+            queue.hurry();
+        });
+        harness.queue.push(Units(1));
+        harness.queue.hurry();
+        beside.join().unwrap();
+        harness.wait_for_delivered(2);
         harness.end();
     });
 }
@@ -156,8 +208,8 @@ fn close_and_flush_wake_all_waiters() {
     check(|| {
         let harness = Harness::start(10, false);
         harness.queue.push(Units(1));
-        let beside = harness.beside(|queue| assert!(queue.flush(later())));
-        assert!(harness.queue.flush(later()));
+        let beside = harness.beside(flush);
+        harness.flush();
         // Nothing else happens on the queue that could wake the other thread.
         beside.join().unwrap();
         let beside = harness.beside(|queue| queue.join(later()));
@@ -187,10 +239,10 @@ fn panic_wakes_all_waiters() {
         let harness = Harness::start(10, true);
         let beside = harness.beside(|queue| {
             queue.push(Units(1));
-            assert!(queue.flush(later()));
+            flush(queue);
         });
         harness.queue.push(Units(1));
-        assert!(harness.queue.flush(later()));
+        harness.flush();
         beside.join().unwrap();
         let (stats, closed) = harness.end();
         assert_eq!((stats.dropped_by(DropReason::Panicked), stats.failures, closed), (2, 1, 0), "{stats}");
