@@ -172,6 +172,12 @@ const REPORTER_METRICS: &[Metric<ReporterStats>] = &[
         stats.queued
     }),
     (
+        "flink_traces_reporter_queued_bytes",
+        Kind::Gauge,
+        "The approximate memory of the queued spans or events, in bytes.",
+        |stats| stats.queued_bytes,
+    ),
+    (
         "flink_traces_reporter_filtered_total",
         Kind::Counter,
         "Spans or events kept out by the reporter's filter.",

@@ -88,6 +88,7 @@ fn play(recording: Recording, settings: &Settings, json: Option<&Path>, argument
     // A replay can wait for a slow destination, so nothing is dropped.
     let limit = settings.reporters.iter().map(|reporter| reporter.queue_size as u64 / 4).min();
     let limit = limit.unwrap_or(MAX_QUEUED).min(MAX_QUEUED);
+    let max_bytes = settings.reporters.iter().map(|reporter| reporter.queue_max_bytes / 4).min().unwrap_or(u64::MAX);
 
     let paced = reader.inspect(|exchange| {
         if let (Some(pace), Ok(exchange)) = (&mut pace, exchange) {
@@ -98,7 +99,7 @@ fn play(recording: Recording, settings: &Settings, json: Option<&Path>, argument
         clock.set(now);
         for observation in observations {
             pipeline.report(observation);
-            if dispatcher.stats().iter().any(|reporter| reporter.queued > limit) {
+            if dispatcher.stats().iter().any(|reporter| reporter.queued > limit || reporter.queued_bytes > max_bytes) {
                 dispatcher.flush(FLUSH_TIMEOUT);
             }
             summary.add(observation);

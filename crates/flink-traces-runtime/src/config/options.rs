@@ -1,6 +1,6 @@
 //! The options that are common to all reporters, and those outside of reporters.
 
-use flink_traces_api::{COMPATIBILITY, ConfigOption, OptionDoc};
+use flink_traces_api::{COMPATIBILITY, ConfigOption, OptionDoc, parse_bytes};
 
 /// `traces.reporters`: the names of the trace reporters to run.
 pub const TRACES_REPORTERS: ConfigOption<Vec<String>> = ConfigOption::comma_list(
@@ -105,6 +105,16 @@ pub const QUEUE_SIZE: ConfigOption<usize> = ConfigOption::parsed(
 )
 .or("1048576");
 
+/// `queue.max-bytes`: the memory that the reporter queue may take. Flink has no such option.
+pub const QUEUE_MAX_BYTES: ConfigOption<u64> = ConfigOption::parsed(
+    "queue.max-bytes",
+    "a size from `1 b`",
+    |text| parse_bytes(text).filter(|size| *size > 0),
+    "The approximate memory that the queued spans or events can take. A tree or event that does not fit is dropped and counted, \
+     even if the queue is empty.",
+)
+.or("1 gb");
+
 /// The options of every reporter, for documentation and for finding misspelled keys.
 pub const REPORTER_OPTIONS: &[OptionDoc] = &[
     FACTORY_CLASS.doc(),
@@ -115,6 +125,7 @@ pub const REPORTER_OPTIONS: &[OptionDoc] = &[
     FILTER_EXCLUDES.doc(),
     COMPATIBILITY.doc(),
     QUEUE_SIZE.doc(),
+    QUEUE_MAX_BYTES.doc(),
 ];
 
 fn one_character(text: &str) -> Option<String> {

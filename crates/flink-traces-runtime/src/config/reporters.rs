@@ -11,7 +11,7 @@ use super::configuration::Configuration;
 use super::filter::{Filter, Rule};
 use super::options::{
     ADDITIONAL_VARIABLES, EVENTS_REPORTERS, EXCLUDED_VARIABLES, FACTORY_CLASS, FILTER_EXCLUDES, FILTER_INCLUDES,
-    QUEUE_SIZE, REPORTER_OPTIONS, REPORTER_SCOPE_DELIMITER, TRACES_REPORTERS,
+    QUEUE_MAX_BYTES, QUEUE_SIZE, REPORTER_OPTIONS, REPORTER_SCOPE_DELIMITER, TRACES_REPORTERS,
 };
 use super::problem::{Problem, Severity, nearest};
 
@@ -37,6 +37,8 @@ pub struct ReporterSetup {
     pub compatibility: Compatibility,
     /// The capacity of the reporter queue, in spans or events.
     pub queue_size: usize,
+    /// The memory that the reporter queue may take, in bytes.
+    pub queue_max_bytes: u64,
 }
 
 impl ReporterSetup {
@@ -283,6 +285,7 @@ fn setup(
         variables: variables(&config, problems),
         compatibility,
         queue_size: take(config.require(&QUEUE_SIZE), problems).unwrap_or(1),
+        queue_max_bytes: take(config.require(&QUEUE_MAX_BYTES), problems).unwrap_or(1),
         config,
     };
     if let Err(error) = setup.config.get(&REPORTER_SCOPE_DELIMITER) {

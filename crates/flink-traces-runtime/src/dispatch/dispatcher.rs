@@ -12,7 +12,7 @@ use flink_traces_api::{
     SpanBuilder, Text,
 };
 
-use super::queue::{AnyQueue, QueueItem, Reporter, ReporterQueue};
+use super::queue::{AnyQueue, Capacity, QueueItem, Reporter, ReporterQueue};
 use super::stats::ReporterStats;
 use crate::config::{Problem, ReporterSetup};
 
@@ -212,7 +212,8 @@ where
 {
     let begin = |setup: ReporterSetup| {
         let create = create(&setup).ok_or_else(|| setup.unknown_class(registry))?;
-        let queue = ReporterQueue::start(setup.signal, &setup.name, setup.queue_size, create);
+        let capacity = Capacity { units: setup.queue_size as u64, bytes: setup.queue_max_bytes };
+        let queue = ReporterQueue::start(setup.signal, &setup.name, capacity, create);
         let queue = queue.map_err(|error| setup.problem(&error))?;
         Ok(ReporterHandle { setup, queue })
     };

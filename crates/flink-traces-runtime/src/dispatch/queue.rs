@@ -130,12 +130,20 @@ pub(crate) trait AnyQueue {
 /// The callers' side of a reporter queue.
 pub(crate) struct ReporterQueue<R: QueueItem>(Arc<Shared<R>>);
 
+/// The limits of a reporter queue, which include the batch in flight.
+#[derive(Clone, Copy)]
+pub(crate) struct Capacity {
+    /// The number of units from which no further item is queued. The last item may exceed it.
+    pub(crate) units: u64,
+    /// The number of bytes that no item may exceed.
+    pub(crate) bytes: u64,
+}
+
 struct Shared<R> {
     signal: Signal,
     /// The name of the reporter, fit for a log.
     name: String,
-    /// The maximum number of queued units.
-    capacity: u64,
+    capacity: Capacity,
     state: Mutex<State<R>>,
     /// Wakes the worker thread.
     arrived: Condvar,
@@ -198,7 +206,7 @@ impl<R: QueueItem> ReporterQueue<R> {
     pub(crate) fn start<P: Reporter<R> + 'static>(
         signal: Signal,
         name: &str,
-        capacity: usize,
+        capacity: Capacity,
         create: impl FnOnce() -> Result<P, ConfigError> + Send + 'static,
     ) -> Result<Self, ConfigError> {
         let state = State {
@@ -218,7 +226,7 @@ impl<R: QueueItem> ReporterQueue<R> {
         let shared = Arc::new(Shared {
             signal,
             name: printable(name),
-            capacity: capacity as u64,
+            capacity,
             state: Mutex::new(state),
             arrived: Condvar::new(),
             finalized: Condvar::new(),
@@ -260,7 +268,7 @@ impl<R: QueueItem> ReporterQueue<R> {
         if wakes {
             state.sleep = Sleep::Awake;
         }
-        let Some(reason) = state.refuses(*capacity) else {
+        let Some(reason) = state.refuses(bytes, *capacity) else {
             state.accepted += units;
             state.stats.queued += units;
             state.stats.queued_bytes += bytes;
@@ -284,7 +292,8 @@ impl<R: QueueItem> ReporterQueue<R> {
         }
         match reason {
             DropReason::QueueFull if is_first => {
-                tracing::warn!(%signal, reporter = %name, capacity, "queue full, dropping records");
+                let Capacity { units: capacity, bytes: max_bytes } = capacity;
+                tracing::warn!(%signal, reporter = %name, capacity, max_bytes, "queue full, dropping records");
             }
             DropReason::Closed if is_first => {
                 tracing::warn!(%signal, reporter = %name, "dispatcher shut down, dropping records");
@@ -356,17 +365,19 @@ impl<R: QueueItem> Drop for ReporterQueue<R> {
 }
 
 impl<R: QueueItem> State<R> {
-    /// Returns the reason for which an item cannot be queued.
+    /// Returns the reason for which an item of that many bytes cannot be queued.
     ///
-    /// A tree is taken whole while there is any room. Otherwise a tree larger than the queue could
-    /// never be queued.
-    fn refuses(&self, capacity: u64) -> Option<DropReason> {
+    /// A tree is taken whole while there is room for any unit. Otherwise a tree of more units than
+    /// the queue could never be queued. The limit in bytes protects the process, so nothing exceeds
+    /// it.
+    fn refuses(&self, bytes: u64, capacity: Capacity) -> Option<DropReason> {
         if self.closed {
             Some(DropReason::Closed)
         } else if self.phase == Phase::Panicked {
             Some(DropReason::Panicked)
         } else {
-            (self.stats.queued >= capacity).then_some(DropReason::QueueFull)
+            let is_full = self.stats.queued >= capacity.units || bytes > capacity.bytes - self.stats.queued_bytes;
+            is_full.then_some(DropReason::QueueFull)
         }
     }
 
@@ -381,8 +392,14 @@ impl<R: QueueItem> State<R> {
     }
 
     /// Returns `true` if so much is queued that the worker thread must not sleep.
-    fn is_past_mark(&self, capacity: u64) -> bool {
-        self.stats.queued_bytes >= MARK_BYTES || self.stats.queued >= capacity.div_ceil(2)
+    fn is_past_mark(&self, capacity: Capacity) -> bool {
+        self.stats.queued_bytes >= MARK_BYTES.min(capacity.bytes.div_ceil(2))
+            || self.stats.queued >= capacity.units.div_ceil(2)
+    }
+
+    /// Returns `true` if half of the capacity is free.
+    fn is_half_empty(&self, capacity: Capacity) -> bool {
+        self.stats.queued <= capacity.units / 2 && self.stats.queued_bytes <= capacity.bytes / 2
     }
 
     /// Drops the queued items, but not the reporter's batch. Free the result without the lock.
@@ -441,7 +458,7 @@ mod tests {
         const LONG: Duration = Duration::from_secs(60);
         let (allow, allowed) = sync_channel::<()>(0);
         let (closing, closed) = sync_channel(1);
-        let queue = ReporterQueue::start(Signal::Events, "r", 1, move || {
+        let queue = ReporterQueue::start(Signal::Events, "r", Capacity { units: 1, bytes: u64::MAX }, move || {
             allowed.recv_timeout(LONG).map_err(|error| ConfigError::Setup(error.into()))?;
             Ok(Closing(closing))
         })

@@ -52,7 +52,7 @@ pub struct ReporterStats {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum DropReason {
-    /// The reporter queue had reached its capacity, which is the option `queue.size`.
+    /// The reporter queue had no room, by the options `queue.size` and `queue.max-bytes`.
     QueueFull,
     /// The reporter's retries ran out.
     GivenUp,

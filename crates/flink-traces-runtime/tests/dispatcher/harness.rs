@@ -266,8 +266,7 @@ impl Harness {
 
     /// Adds a tree of `units` spans.
     pub(crate) fn add_span(&self, name: &str, units: u64) {
-        let children = (1..units).map(|_| Span::builder("scope", "child"));
-        self.add(Span::builder("scope", name.to_owned()).children(children), units);
+        self.add(tree(name, units), units);
     }
 
     /// Adds a tree, which has `units` spans.
@@ -324,6 +323,16 @@ impl Harness {
         assert_eq!(told, self.accounts());
         told
     }
+}
+
+/// Returns a tree of `units` spans.
+pub(crate) fn tree(name: &str, units: u64) -> SpanBuilder {
+    Span::builder("scope", name.to_owned()).children((1..units).map(|_| Span::builder("scope", "child")))
+}
+
+/// Returns the memory that the queue counts for a tree.
+pub(crate) fn memory_of(tree: SpanBuilder) -> u64 {
+    ReportedSpan::new(Arc::new(tree.build(&SystemClock)), Arc::default()).memory_bytes() as u64
 }
 
 /// A gate that stops a reporter until the test opens it.

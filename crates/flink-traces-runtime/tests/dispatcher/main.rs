@@ -20,7 +20,7 @@ use flink_traces_api::{ConfigError, Event, ReportError, Span, SystemClock};
 use flink_traces_runtime::dispatch::DropReason;
 use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, ReporterStats, discover};
 
-use harness::{CLASS, Gate, Harness, LONG, Script, registry};
+use harness::{CLASS, Gate, Harness, LONG, Script, memory_of, registry, tree};
 
 fn shown(accounts: &[ReporterStats]) -> String {
     let mut text = String::new();
@@ -148,9 +148,9 @@ fn full_queue_drops_counts_and_logs_once() {
     "#]]
     .assert_eq(&shown(&harness.finish(LONG)));
     expect![[r#"
-        WARN message=queue full, dropping records signal=traces reporter=narrow capacity=4
+        WARN message=queue full, dropping records signal=traces reporter=narrow capacity=4 max_bytes=1073741824
         INFO message=queue has room again signal=traces reporter=narrow dropped=7
-        WARN message=queue full, dropping records signal=traces reporter=narrow capacity=4
+        WARN message=queue full, dropping records signal=traces reporter=narrow capacity=4 max_bytes=1073741824
         INFO message=queue has room again signal=traces reporter=narrow dropped=14
     "#]]
     .assert_eq(&log::lines_of("narrow"));
@@ -175,6 +175,39 @@ fn oversized_tree_passes_when_there_is_room() {
         traces narrow: 202 emitted = 201 delivered + 0 rejected + 1 dropped (queue full 1) + 0 queued
     "#]]
     .assert_eq(&shown(&harness.finish(LONG)));
+}
+
+/// Guarantees: a tree that does not fit is dropped whole and counted, even by an empty queue, and
+/// does not keep others out.
+#[test]
+fn tree_beyond_the_byte_limit_is_dropped_whole() {
+    log::capture();
+    let max_bytes = memory_of(tree("exact", 50));
+    let gate = Gate::default();
+    let harness = Harness::start([gated(Script::traces("tight").option("queue.max-bytes", max_bytes), &gate)]);
+    harness.add_span("large", 51);
+    harness.add_span("exact", 50);
+    gate.wait_for(1);
+    // The batch in flight takes its memory until it is finalized.
+    harness.add_span("late", 1);
+    let account = harness.account("tight");
+    assert_eq!((account.queued, account.queued_bytes), (50, max_bytes));
+    gate.open();
+    assert!(harness.dispatcher.flush(LONG));
+    harness.add_span("exact", 50);
+    assert!(harness.dispatcher.flush(LONG));
+    assert_eq!(harness.destination("tight").seen().names, ["exact", "exact"]);
+    assert_eq!(harness.account("tight").queued_bytes, 0);
+    expect![[r#"
+        traces tight: 152 emitted = 100 delivered + 0 rejected + 52 dropped (queue full 52) + 0 queued
+    "#]]
+    .assert_eq(&shown(&harness.finish(LONG)));
+    let lines = log::lines_of("tight");
+    let expected = format!(
+        "WARN message=queue full, dropping records signal=traces reporter=tight capacity=1048576 max_bytes={max_bytes}\n\
+        INFO message=queue has room again signal=traces reporter=tight dropped=52\n"
+    );
+    assert_eq!(lines, expected);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use flink_traces_runtime::ReporterStats;
 use flink_traces_runtime::dispatch::DropReason;
 use proptest::prelude::*;
 
-use crate::harness::{Harness, LONG, Script};
+use crate::harness::{Harness, LONG, Script, memory_of, tree};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -44,10 +44,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The model of a reporter queue.
+/// The model of a reporter queue, which holds trees by their number of spans.
 #[derive(Debug, Default)]
 struct Model {
     capacity: u64,
+    max_bytes: u64,
     in_flight: Option<Vec<u64>>,
     waiting: Vec<u64>,
     is_closed: bool,
@@ -60,8 +61,16 @@ struct Model {
 }
 
 impl Model {
+    fn trees(&self) -> impl Iterator<Item = u64> {
+        self.waiting.iter().chain(self.in_flight.iter().flatten()).copied()
+    }
+
     fn queued(&self) -> u64 {
-        self.waiting.iter().chain(self.in_flight.iter().flatten()).sum()
+        self.trees().sum()
+    }
+
+    fn queued_bytes(&self) -> u64 {
+        self.trees().map(bytes_of).sum()
     }
 
     fn drop(&mut self, units: u64, reason: DropReason) {
@@ -75,7 +84,7 @@ impl Model {
             self.drop(units, DropReason::Closed);
         } else if self.has_panicked {
             self.drop(units, DropReason::Panicked);
-        } else if self.queued() >= self.capacity {
+        } else if self.queued() >= self.capacity || self.queued_bytes() + bytes_of(units) > self.max_bytes {
             self.drop(units, DropReason::QueueFull);
         } else {
             self.waiting.push(units);
@@ -139,8 +148,13 @@ impl Model {
             (stats.emitted, stats.filtered, stats.delivered, stats.rejected, stats.queued, stats.failures),
             (emitted, self.filtered, self.delivered, self.rejected, self.queued(), self.failures)
         );
-        assert_eq!(stats.dropped, self.dropped);
+        assert_eq!((&stats.dropped, stats.queued_bytes), (&self.dropped, self.queued_bytes()));
     }
+}
+
+/// Returns the memory of a tree of `units` spans, which is named after their number.
+fn bytes_of(units: u64) -> u64 {
+    memory_of(tree(&units.to_string(), units))
 }
 
 /// The real queue. Its reporter sends each batch to the test and waits for its outcome.
@@ -151,30 +165,29 @@ struct Real {
 }
 
 impl Real {
-    fn start(capacity: u64) -> Self {
+    fn start(capacity: u64, max_bytes: u64) -> Self {
         let (tell, batches) = sync_channel(1);
         let (answers, told) = sync_channel::<Answer>(1);
-        let script = Script::traces("r").option("queue.size", capacity).option("filter.excludes", "*:unwanted").report(
-            move |batch, deadline| {
-                tell.send(batch.names.iter().map(|name| name.parse().unwrap()).collect()).unwrap();
-                match told.recv_timeout(LONG).unwrap() {
-                    Answer::Delivered { at_the_deadline } => {
-                        assert!(!at_the_deadline || !deadline.sleep(LONG));
-                        Ok(())
-                    }
-                    Answer::Failed { rejected, lost } => Err(ReportError::from_rejected(rejected as usize, "refused")
-                        .and(ReportError::from_dropped(lost as usize, true, "lost"))),
-                    Answer::Panicked => panic!("told so"),
+        let script = Script::traces("r").option("queue.size", capacity).option("queue.max-bytes", max_bytes);
+        let script = script.option("filter.excludes", "*:unwanted").report(move |batch, deadline| {
+            tell.send(batch.names.iter().map(|name| name.parse().unwrap()).collect()).unwrap();
+            match told.recv_timeout(LONG).unwrap() {
+                Answer::Delivered { at_the_deadline } => {
+                    assert!(!at_the_deadline || !deadline.sleep(LONG));
+                    Ok(())
                 }
-            },
-        );
+                Answer::Failed { rejected, lost } => Err(ReportError::from_rejected(rejected as usize, "refused")
+                    .and(ReportError::from_dropped(lost as usize, true, "lost"))),
+                Answer::Panicked => panic!("told so"),
+            }
+        });
         Self { harness: Harness::start([script]), batches, answers }
     }
 }
 
-fn check(capacity: u64, steps: &[Step], late: u64) {
-    let mut model = Model { capacity, ..Model::default() };
-    let real = Real::start(capacity);
+fn check(capacity: u64, max_bytes: u64, steps: &[Step], late: u64) {
+    let mut model = Model { capacity, max_bytes, ..Model::default() };
+    let real = Real::start(capacity, max_bytes);
     for step in steps {
         match step {
             Step::Add { units, hurries } => {
@@ -217,7 +230,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn queue_equals_its_model(capacity in 1..24_u64, steps in prop::collection::vec(step(), 0..60), late in 1..5_u64) {
-        check(capacity, &steps, late);
+    fn queue_equals_its_model(
+        capacity in 1..24_u64,
+        max_bytes in prop_oneof![Just(1 << 30), 1..5_000_u64],
+        steps in prop::collection::vec(step(), 0..60),
+        late in 1..5_u64,
+    ) {
+        check(capacity, max_bytes, &steps, late);
     }
 }

@@ -222,21 +222,22 @@ fn reporters_need_name_and_class() {
 fn mistake_disables_only_its_reporter() {
     check_reporters(
         &[
-            "traces.reporter.a: {factory.class: SLF4J, queue.size: 0, compatibility: both, filter.includes: '*:*:span;:', \
+            "traces.reporter.a: {factory.class: SLF4J, queue.size: 0, queue.max-bytes: 0, compatibility: both, filter.includes: '*:*:span;:', \
             scope.variables.additional: 'a:', scope.variables.excludes: \"'a\", scope.delimiter: '--'}\n\
-            traces.reporter.b: {factory.class: SLF4J, queue.size: 7, compatibility: Flink}",
+            traces.reporter.b: {factory.class: SLF4J, queue.size: 7, queue.max-bytes: 5 mb, compatibility: Flink}",
         ],
-        |setup| format!("{} {:?}", setup.queue_size, setup.compatibility),
+        |setup| format!("{} {} {:?}", setup.queue_size, setup.queue_max_bytes, setup.compatibility),
         expect![[r#"
-            traces.reporter.a: {factory.class: SLF4J, queue.size: 0, compatibility: both, filter.includes: \'*:*:span;:\', scope.variables.additional: \'a:\', scope.variables.excludes: \"\'a\", scope.delimiter: \'--\'}\ntraces.reporter.b: {factory.class: SLF4J, queue.size: 7, compatibility: Flink}
-              traces [b] 7 Flink
-              Error :1:108: traces.reporter.a.compatibility: 'both' is not `standard` or `flink`
-              Error :1:129: traces.reporter.a.filter.includes: '*:*:span' has 'span' as third field, expected `*` or some of `counter`, `meter`, `gauge`, `histogram`
-              Error :1:129: traces.reporter.a.filter.includes: ':' has neither scope nor name
-              Error :1:160: traces.reporter.a.scope.variables.additional: 'a:' is not a map such as `a:1,b:2`
-              Error :1:194: traces.reporter.a.scope.variables.excludes: ''a' is not a list such as `a;b`
+            traces.reporter.a: {factory.class: SLF4J, queue.size: 0, queue.max-bytes: 0, compatibility: both, filter.includes: \'*:*:span;:\', scope.variables.additional: \'a:\', scope.variables.excludes: \"\'a\", scope.delimiter: \'--\'}\ntraces.reporter.b: {factory.class: SLF4J, queue.size: 7, queue.max-bytes: 5 mb, compatibility: Flink}
+              traces [b] 7 5242880 Flink
+              Error :1:128: traces.reporter.a.compatibility: 'both' is not `standard` or `flink`
+              Error :1:149: traces.reporter.a.filter.includes: '*:*:span' has 'span' as third field, expected `*` or some of `counter`, `meter`, `gauge`, `histogram`
+              Error :1:149: traces.reporter.a.filter.includes: ':' has neither scope nor name
+              Error :1:180: traces.reporter.a.scope.variables.additional: 'a:' is not a map such as `a:1,b:2`
+              Error :1:214: traces.reporter.a.scope.variables.excludes: ''a' is not a list such as `a;b`
               Error :1:93: traces.reporter.a.queue.size: '0' is not a whole number from 1
-              Warning :1:226: traces.reporter.a.scope.delimiter: '--' is not one character
+              Error :1:108: traces.reporter.a.queue.max-bytes: '0' is not a size from `1 b`
+              Warning :1:246: traces.reporter.a.scope.delimiter: '--' is not one character
         "#]],
     );
 }
@@ -251,9 +252,10 @@ fn factory_errors_name_the_reporter() {
 }
 
 #[test]
-fn queue_size_defaults_to_a_million() {
+fn queue_defaults_to_a_million_and_a_gigabyte() {
     let (setups, _) = discover(&load("traces.reporter.a.factory.class: SLF4J"), &registry());
-    assert_eq!((setups[0].queue_size, setups[0].compatibility), (1 << 20, Compatibility::Standard));
+    assert_eq!((setups[0].queue_size, setups[0].queue_max_bytes), (1 << 20, 1 << 30));
+    assert_eq!(setups[0].compatibility, Compatibility::Standard);
 }
 
 #[test]

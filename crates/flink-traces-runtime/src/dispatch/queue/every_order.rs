@@ -70,7 +70,8 @@ struct Harness {
 }
 
 impl Harness {
-    fn start(capacity: usize, panics: bool) -> Self {
+    fn start(units: u64, panics: bool) -> Self {
+        let capacity = Capacity { units, bytes: units * 2 * MARK_BYTES };
         let destination = std::sync::Arc::new(Destination::default());
         let reporter = Delivering { to: destination.clone(), panics };
         let queue = ReporterQueue::start(Signal::Traces, "r", capacity, move || Ok(reporter)).unwrap();
@@ -281,7 +282,8 @@ fn start_reports_its_outcome() {
         let harness = Harness::start(10, false);
         harness.queue.started(later()).unwrap();
         let failing = || Err::<Delivering, _>(ConfigError::Setup("no".into()));
-        let queue = ReporterQueue::<Units>::start(Signal::Traces, "r", 10, failing).unwrap();
+        let capacity = Capacity { units: 10, bytes: u64::MAX };
+        let queue = ReporterQueue::<Units>::start(Signal::Traces, "r", capacity, failing).unwrap();
         assert_eq!(queue.started(later()).unwrap_err().to_string(), "no");
     });
 }

@@ -162,7 +162,7 @@ impl<R: QueueItem> Shared<R> {
             state.stats.fail(error.clone());
         }
         let was_failing = mem::replace(&mut state.failing, error.is_some());
-        let has_room_again = state.overflowing && state.stats.queued <= self.capacity / 2;
+        let has_room_again = state.overflowing && state.is_half_empty(self.capacity);
         state.overflowing &= !has_room_again;
         let dropped = state.stats.dropped_by(DropReason::QueueFull);
         // Trees are freed by this thread, because they are large and take time to free.
