@@ -13,14 +13,15 @@ import org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink;
 import org.apache.flink.util.Collector;
 
 /**
- * Counts numbers by key, twice, until it is cancelled; fails once on the way.
+ * Counts numbers by key, twice, until it is cancelled, with a fault on the way.
  *
- * <p>Argument: after how many milliseconds the first attempt fails. Everything else (checkpoints, state backend,
- * restart strategy, parallelism) is the cluster's configuration.
+ * <p>Arguments: the milliseconds from the start of an attempt until the fault, and its kind, {@code fail-once} by
+ * default. Everything else (checkpoints, state backend, restart strategy, parallelism) is the cluster's configuration.
  */
 public final class StreamingJob {
     public static void main(String[] arguments) throws Exception {
-        Duration failAfter = Duration.ofMillis(Long.parseLong(arguments[0]));
+        Duration faultAfter = Duration.ofMillis(Long.parseLong(arguments[0]));
+        Fault fault = arguments.length < 2 ? Fault.FAIL_ONCE : Fault.valueOf(arguments[1].toUpperCase().replace('-', '_'));
         StreamExecutionEnvironment environment = StreamExecutionEnvironment.getExecutionEnvironment();
         DataGeneratorSource<Long> numbers =
                 new DataGeneratorSource<>(
@@ -28,10 +29,10 @@ public final class StreamingJob {
         environment
                 .fromSource(numbers, WatermarkStrategy.noWatermarks(), "numbers")
                 .keyBy(number -> number % 5000)
-                .process(new Count(failAfter))
+                .process(new Count(faultAfter, fault))
                 .name("count")
                 .keyBy(count -> count % 7)
-                .process(new Count(null))
+                .process(new Count(null, null))
                 .name("count counts")
                 .sinkTo(new DiscardingSink<>())
                 .name("discard")
@@ -39,14 +40,26 @@ public final class StreamingJob {
         environment.execute("end-to-end");
     }
 
+    /** What the first subtask does. */
+    private enum Fault {
+        /** Fails in the first attempt. */
+        FAIL_ONCE,
+        /** Fails in every attempt. */
+        FAIL_ALWAYS,
+        /** Processes nothing any more, so that no checkpoint completes. */
+        BLOCK
+    }
+
     /** Emits how often the key of each number has been seen. */
     private static final class Count extends KeyedProcessFunction<Long, Long, Long> {
-        private final Duration failAfter;
+        private final Duration faultAfter;
+        private final Fault fault;
         private transient ValueState<Long> seen;
         private transient long openedNanos;
 
-        Count(Duration failAfter) {
-            this.failAfter = failAfter;
+        Count(Duration faultAfter, Fault fault) {
+            this.faultAfter = faultAfter;
+            this.fault = fault;
         }
 
         @Override
@@ -57,18 +70,21 @@ public final class StreamingJob {
 
         @Override
         public void processElement(Long number, Context context, Collector<Long> out) throws Exception {
-            failOnce();
+            misbehave();
             Long before = seen.value();
             long now = before == null ? 1 : before + 1;
             seen.update(now);
             out.collect(now);
         }
 
-        private void failOnce() {
-            boolean chosen = failAfter != null
+        private void misbehave() throws InterruptedException {
+            boolean chosen = fault != null
                     && getRuntimeContext().getTaskInfo().getIndexOfThisSubtask() == 0
-                    && getRuntimeContext().getTaskInfo().getAttemptNumber() == 0;
-            if (chosen && System.nanoTime() - openedNanos > failAfter.toNanos()) {
+                    && (fault != Fault.FAIL_ONCE || getRuntimeContext().getTaskInfo().getAttemptNumber() == 0);
+            if (chosen && System.nanoTime() - openedNanos > faultAfter.toNanos()) {
+                if (fault == Fault.BLOCK) {
+                    Thread.sleep(Long.MAX_VALUE);
+                }
                 throw new IllegalStateException("the failure that this job was asked for");
             }
         }

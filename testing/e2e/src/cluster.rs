@@ -176,8 +176,9 @@ pub(crate) fn log_file(folder: &Path, name: &str) -> io::Result<File> {
     File::options().create(true).append(true).open(folder.join(format!("{name}.log")))
 }
 
-/// Returns two free ports. Flink cannot choose them: the TaskManager must know the JobManager's.
-fn free_ports() -> io::Result<(u16, u16)> {
+/// Returns two free ports, for programs that cannot choose them: the TaskManager must know the
+/// JobManager's.
+pub(crate) fn free_ports() -> io::Result<(u16, u16)> {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     // Both are held until both are chosen, so that they differ.
     let (first, second) = (listen()?, listen()?);

@@ -6,6 +6,7 @@ mod cluster;
 mod compare;
 mod engine;
 mod job;
+mod monitor;
 mod program;
 mod rest;
 mod rest_session;
@@ -13,6 +14,7 @@ mod session;
 mod web;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -37,6 +39,15 @@ enum Command {
     Cli(Versions),
     /// Open Flink's web UI on the REST API of the example engine.
     Web(Versions),
+    /// Let Prometheus scrape flink-traces, and see the alert rules fire.
+    Monitor(Monitor),
+}
+
+#[derive(Debug, Args)]
+struct Monitor {
+    /// The time in which a healthy job must cause no alert, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    health: u64,
 }
 
 #[derive(Debug, Args)]
@@ -58,12 +69,17 @@ fn main() -> Result<()> {
     if let Command::Web(_) = command {
         prerequisites = prerequisites.program("chromium", "Debian: chromium").program("pngquant", "Debian: pngquant");
     }
+    if let Command::Monitor(_) = command {
+        prerequisites =
+            prerequisites.program("prometheus", "Debian: prometheus").program("promtool", "Debian: prometheus");
+    }
     prerequisites.check()?;
     match command {
         Command::Compare => compare::run(),
         Command::Rest(versions) => rest_session::run(&versions.all()),
         Command::Cli(versions) => cli::run(&versions.all()),
         Command::Web(versions) => web::run(&versions.all()),
+        Command::Monitor(Monitor { health }) => monitor::run(Duration::from_secs(health)),
     }
 }
 

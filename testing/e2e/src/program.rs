@@ -10,20 +10,10 @@ use tokio::time::timeout;
 
 use crate::cluster::log_file;
 
-/// The command line. `{flink}` is the address of the cluster and `{otlp}` that of the collector.
-///
-/// The output is compatible with Flink, including its mistakes, because the session compares it.
-const ARGUMENTS: &[&str] = &[
-    "run",
-    "--flink",
-    "{flink}",
-    "--otlp",
-    "{otlp}",
-    "-D",
+/// The options of a session that compares the output with Flink's, including Flink's mistakes.
+const COMPARED: &[&str] = &[
     "traces.checkpoint.span-detail-level=CHILDREN_SPANS_PER_SUBTASK",
-    "-D",
     "traces.reporter.otlp.compatibility=flink",
-    "-D",
     "events.reporter.otlp.compatibility=flink",
 ];
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -36,9 +26,18 @@ pub(crate) struct Program {
 
 impl Program {
     /// Starts polling `flink` and reporting to `otlp`, both of the form `http://host:port`.
+    ///
+    /// The output is compatible with Flink.
     pub(crate) fn start(binary: &Path, folder: &Path, flink: &str, otlp: &str) -> Result<Self> {
+        Self::start_with(binary, folder, &["--flink", flink, "--otlp", otlp], COMPARED)
+    }
+
+    /// Starts `run` with arguments and with options of the form `key=value`.
+    pub(crate) fn start_with(binary: &Path, folder: &Path, arguments: &[&str], options: &[&str]) -> Result<Self> {
         let process = Command::new(binary)
-            .args(ARGUMENTS.iter().map(|argument| argument.replace("{flink}", flink).replace("{otlp}", otlp)))
+            .arg("run")
+            .args(arguments)
+            .args(options.iter().flat_map(|option| ["-D", option]))
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(log_file(folder, "flink-traces")?)
