@@ -135,8 +135,14 @@ impl Comparable {
         self.kind.starts_with("Checkpoint").then_some((self.job()?, id))
     }
 
-    fn has_key_of(&self, other: &Self) -> bool {
+    /// Returns `true` if `other` is the same record by its name and identifying attributes.
+    pub fn is_same(&self, other: &Self) -> bool {
         (&self.kind, &self.key) == (&other.kind, &other.key)
+    }
+
+    /// Returns the end of a span or the time of an event, in milliseconds since the epoch.
+    pub fn millis(&self) -> i64 {
+        self.end_nanos.unwrap_or(self.start_nanos) / 1_000_000
     }
 
     /// Returns the tolerances for start and end in milliseconds.
@@ -309,7 +315,7 @@ pub fn compare(native: &[Comparable], ours: &[Comparable]) -> Comparison {
         let nearest = unpaired
             .iter()
             .enumerate()
-            .filter(|(_, other)| other.has_key_of(record))
+            .filter(|(_, other)| other.is_same(record))
             .min_by_key(|(_, other)| other.start_nanos.abs_diff(record.start_nanos))
             .map(|(index, _)| index);
         match nearest {
@@ -330,7 +336,7 @@ fn without_resent<'a>(ours: &'a [Comparable], comparison: &mut Comparison) -> Ve
     let mut kept: Vec<&Comparable> = Vec::new();
     for record in ours {
         let is_same = |earlier: &Comparable| {
-            earlier.has_key_of(record) && (record.id.is_some() || earlier.start_nanos == record.start_nanos)
+            earlier.is_same(record) && (record.id.is_some() || earlier.start_nanos == record.start_nanos)
         };
         let Some(earlier) = kept.iter().find(|earlier| is_same(earlier)) else {
             comparison.row(record).ours += 1;

@@ -1,10 +1,10 @@
-//! A real Flink session cluster of one JobManager and one TaskManager, on loopback.
+//! A real Flink cluster of one JobManager and one TaskManager, on loopback.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -80,48 +80,82 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{ISO8601} %-5p %c - %m%n
 ";
 
-/// A JobManager and a TaskManager, which are killed when this is dropped.
+/// The way in which a cluster runs jobs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mode<'a> {
+    /// A session cluster.
+    Session,
+    /// A session cluster whose jobs survive the JobManager, with ZooKeeper beside it.
+    HighAvailability,
+    /// A cluster of one job, whose jar and arguments these are. It ends with the job.
+    Application(&'a Path, &'a [&'a str]),
+}
+
+/// The processes of a cluster, which are killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     job_manager: Child,
     task_manager: Child,
+    _zookeeper: Option<Child>,
+    launcher: Launcher,
     pub(crate) rest: Rest,
 }
 
 impl Cluster {
-    /// Starts a cluster that keeps all its files in `folder`, and waits for its slots.
+    /// Starts a session cluster that keeps all its files in `folder`, and waits for its slots.
     pub(crate) async fn start(
         distribution: &Distribution,
         folder: &Path,
         options: &[(&'static str, String)],
     ) -> Result<Self> {
+        Self::start_as(Mode::Session, distribution, distribution, folder, options).await
+    }
+
+    /// Starts a cluster with the reporters of the distribution `reporters`. A session cluster is
+    /// waited for until it has slots.
+    pub(crate) async fn start_as(
+        mode: Mode<'_>,
+        distribution: &Distribution,
+        reporters: &Distribution,
+        folder: &Path,
+        options: &[(&'static str, String)],
+    ) -> Result<Self> {
         let (rpc_port, rest_port) = free_ports()?;
+        let mut options = options.to_vec();
+        let launcher = Launcher {
+            folder: folder.to_owned(),
+            class_path: distribution.class_path(),
+            plugins: reporters.plugins(),
+            job: match mode {
+                Mode::Application(jar, arguments) => {
+                    Some((jar.to_owned(), arguments.iter().map(|&argument| argument.to_owned()).collect()))
+                }
+                Mode::Session | Mode::HighAvailability => None,
+            },
+        };
         let configuration = folder.join("conf");
         fs::create_dir_all(&configuration)?;
         fs::create_dir_all(folder.join("tmp"))?;
-        fs::write(configuration.join("config.yaml"), config_yaml(folder, options, rpc_port, rest_port))?;
         fs::write(configuration.join("log4j.properties"), LOGGING)?;
-
-        let start = |name: &str, main_class: &str, memory: &[&str]| -> Result<Child> {
-            java(distribution, folder, memory, main_class)
-                .stdout(log_file(folder, name)?)
-                .stderr(log_file(folder, name)?)
-                .spawn()
-                .context("cannot start java")
+        let zookeeper = match mode {
+            Mode::HighAvailability => {
+                let (port, _) = free_ports()?;
+                options.extend(high_availability(folder, port));
+                Some(launcher.zookeeper(port)?)
+            }
+            Mode::Session | Mode::Application(..) => None,
         };
+        fs::write(configuration.join("config.yaml"), config_yaml(folder, &options, rpc_port, rest_port))?;
         let mut cluster = Self {
-            job_manager: start(
-                "jobmanager",
-                "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
-                &["-Xmx400m"],
-            )?,
-            task_manager: start(
-                "taskmanager",
-                "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
-                &["-Xmx192m", "-XX:MaxDirectMemorySize=256m"],
-            )?,
+            job_manager: launcher.job_manager()?,
+            task_manager: launcher.task_manager()?,
+            _zookeeper: zookeeper,
+            launcher,
             rest: Rest::new(SocketAddr::from((Ipv4Addr::LOCALHOST, rest_port)))?,
         };
+        if matches!(mode, Mode::Application(..)) {
+            return Ok(cluster);
+        }
         tokio::select! {
             slots = cluster.rest.wait_for_slots(START_TIMEOUT) => slots?,
             status = cluster.job_manager.wait() => bail!("the JobManager ended with {}", status?),
@@ -130,7 +164,24 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Kills both processes and waits until they are gone.
+    /// Kills the JobManager and waits until it is gone.
+    pub(crate) async fn kill_job_manager(&mut self) -> Result<()> {
+        Ok(self.job_manager.kill().await?)
+    }
+
+    /// Starts the JobManager again after it was killed.
+    pub(crate) fn restart_job_manager(&mut self) -> Result<()> {
+        self.job_manager = self.launcher.job_manager()?;
+        Ok(())
+    }
+
+    /// Waits until the JobManager ends by itself, as that of an application does.
+    pub(crate) async fn wait_for_end(&mut self, timeout: Duration) -> Result<()> {
+        tokio::time::timeout(timeout, self.job_manager.wait()).await.context("the JobManager does not end")??;
+        Ok(())
+    }
+
+    /// Kills all processes and waits until Flink's are gone.
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.task_manager.kill().await?;
         self.job_manager.kill().await?;
@@ -138,23 +189,88 @@ impl Cluster {
     }
 }
 
-fn java(distribution: &Distribution, folder: &Path, memory: &[&str], main_class: &str) -> Command {
-    let configuration = folder.join("conf");
-    let mut command = Command::new("java");
-    command
-        .args(memory)
-        .args(JAVA_OPTIONS)
-        .arg(format!("-Djava.io.tmpdir={}", folder.join("tmp").display()))
-        .arg(format!("-Dlog4j.configurationFile={}", configuration.join("log4j.properties").display()))
-        .arg("-cp")
-        .arg(distribution.class_path())
-        .arg(main_class)
-        .arg("--configDir")
-        .arg(&configuration)
-        .env("FLINK_PLUGINS_DIR", distribution.plugins())
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    command
+/// The parts of the command lines of a cluster's processes.
+#[derive(Debug)]
+struct Launcher {
+    folder: PathBuf,
+    class_path: PathBuf,
+    plugins: PathBuf,
+    /// The jar and the arguments of an application's job.
+    job: Option<(PathBuf, Vec<String>)>,
+}
+
+impl Launcher {
+    fn job_manager(&self) -> Result<Child> {
+        let memory = ["-Xmx400m"];
+        match &self.job {
+            None => {
+                let class = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint";
+                self.flink("jobmanager", &memory, class, &[])
+            }
+            Some((_, arguments)) => {
+                let class = "org.apache.flink.container.entrypoint.StandaloneApplicationClusterEntryPoint";
+                let job = ["--job-classname".to_owned(), "StreamingJob".to_owned()];
+                self.flink("jobmanager", &memory, class, &[&job[..], arguments].concat())
+            }
+        }
+    }
+
+    fn task_manager(&self) -> Result<Child> {
+        let class = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner";
+        self.flink("taskmanager", &["-Xmx192m", "-XX:MaxDirectMemorySize=256m"], class, &[])
+    }
+
+    fn flink(&self, name: &str, memory: &[&str], class: &str, arguments: &[String]) -> Result<Child> {
+        let mut command = self.java(name, memory, class)?;
+        command.arg("--configDir").arg(self.folder.join("conf")).args(arguments);
+        command.env("FLINK_PLUGINS_DIR", &self.plugins).spawn().context("cannot start java")
+    }
+
+    /// Starts the ZooKeeper server that Flink's distribution contains.
+    fn zookeeper(&self, port: u16) -> Result<Child> {
+        let configuration = self.folder.join("conf/zoo.cfg");
+        let data = self.folder.join("zookeeper");
+        fs::write(
+            &configuration,
+            format!(
+                "tickTime=2000\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n",
+                data.display()
+            ),
+        )?;
+        let class = "org.apache.flink.shaded.zookeeper3.org.apache.zookeeper.server.ZooKeeperServerMain";
+        self.java("zookeeper", &["-Xmx64m"], class)?.arg(configuration).spawn().context("cannot start java")
+    }
+
+    fn java(&self, name: &str, memory: &[&str], class: &str) -> Result<Command> {
+        let mut class_path = self.class_path.clone().into_os_string();
+        if let Some((jar, _)) = &self.job {
+            class_path.push(":");
+            class_path.push(jar);
+        }
+        let mut command = Command::new("java");
+        command
+            .args(memory)
+            .args(JAVA_OPTIONS)
+            .arg(format!("-Djava.io.tmpdir={}", self.folder.join("tmp").display()))
+            .arg(format!("-Dlog4j.configurationFile={}", self.folder.join("conf/log4j.properties").display()))
+            .arg("-cp")
+            .arg(class_path)
+            .arg(class)
+            .stdin(Stdio::null())
+            .stdout(log_file(&self.folder, name)?)
+            .stderr(log_file(&self.folder, name)?)
+            .kill_on_drop(true);
+        Ok(command)
+    }
+}
+
+/// Returns the options with which jobs survive the JobManager.
+fn high_availability(folder: &Path, zookeeper_port: u16) -> Vec<(&'static str, String)> {
+    vec![
+        ("high-availability.type", "zookeeper".to_owned()),
+        ("high-availability.zookeeper.quorum", format!("127.0.0.1:{zookeeper_port}")),
+        ("high-availability.storageDir", format!("file://{}", folder.join("ha").display())),
+    ]
 }
 
 fn config_yaml(folder: &Path, more: &[(&'static str, String)], rpc_port: u16, rest_port: u16) -> String {

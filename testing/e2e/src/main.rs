@@ -17,8 +17,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
-use harness::flink::REST_VERSIONS;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use compare::Scenario;
+use harness::flink::{REST_VERSIONS, VERSION};
 use harness::{Prerequisites, workspace_root};
 
 /// Tests this workspace against a real Flink on loopback.
@@ -32,7 +33,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Compare the output of flink-traces with that of Flink's own reporters.
-    Compare,
+    Compare(Compare),
     /// Drive clusters with the client of flink-rest.
     Rest(Versions),
     /// Use Flink's command line on the REST API of the example engine.
@@ -41,6 +42,16 @@ enum Command {
     Web(Versions),
     /// Let Prometheus scrape flink-traces, and see the alert rules fire.
     Monitor(Monitor),
+}
+
+#[derive(Debug, Args)]
+struct Compare {
+    /// The only scenario to run.
+    #[arg(long, value_name = "SCENARIO")]
+    scenario: Option<Scenario>,
+    /// The version of Flink to run.
+    #[arg(long, value_name = "VERSION", default_value = VERSION)]
+    version: String,
 }
 
 #[derive(Debug, Args)]
@@ -75,7 +86,10 @@ fn main() -> Result<()> {
     }
     prerequisites.check()?;
     match command {
-        Command::Compare => compare::run(),
+        Command::Compare(Compare { scenario, version }) => {
+            let scenarios = scenario.map_or_else(|| Scenario::value_variants().to_vec(), |scenario| vec![scenario]);
+            compare::run(&scenarios, &version)
+        }
         Command::Rest(versions) => rest_session::run(&versions.all()),
         Command::Cli(versions) => cli::run(&versions.all()),
         Command::Web(versions) => web::run(&versions.all()),

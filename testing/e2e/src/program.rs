@@ -29,7 +29,14 @@ impl Program {
     ///
     /// The output is compatible with Flink.
     pub(crate) fn start(binary: &Path, folder: &Path, flink: &str, otlp: &str) -> Result<Self> {
-        Self::start_with(binary, folder, &["--flink", flink, "--otlp", otlp], COMPARED)
+        Self::start_for(binary, folder, &[flink.to_owned()], otlp)
+    }
+
+    /// Starts polling several clusters, as [`start`](Self::start) does for one.
+    pub(crate) fn start_for(binary: &Path, folder: &Path, clusters: &[String], otlp: &str) -> Result<Self> {
+        let clusters = clusters.iter().flat_map(|cluster| ["--flink", cluster]);
+        let arguments: Vec<_> = clusters.chain(["--otlp", otlp]).collect();
+        Self::start_with(binary, folder, &arguments, COMPARED)
     }
 
     /// Starts `run` with arguments and with options of the form `key=value`.
