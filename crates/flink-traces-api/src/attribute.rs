@@ -1,92 +1,9 @@
-//! Attribute values and the ordered map that holds them.
+//! The ordered map of attributes.
 
-use std::borrow::Cow;
 use std::{fmt, str};
 
-use crate::ValueRef;
 use crate::proto::{KeyValue, Writer};
-
-/// A text that is usually a constant, such as an attribute key, a name or a scope.
-pub type Text = Cow<'static, str>;
-
-/// Returns the number of bytes that `text` has allocated.
-pub(crate) fn text_heap_bytes(text: &Text) -> usize {
-    match text {
-        Cow::Borrowed(_) => 0,
-        Cow::Owned(text) => text.capacity(),
-    }
-}
-
-/// The value of an attribute.
-///
-/// Flink's builders (`org.apache.flink.AttributeBuilder`) accept the same four kinds. There are no
-/// lists, no bytes and no nesting.
-// Exhaustive: Flink has these four kinds, and each reporter must have a form for each of them.
-#[derive(Debug, Clone, PartialEq)]
-pub enum AttributeValue {
-    /// A Java `String`.
-    String(Text),
-    /// A Java `long`; durations are milliseconds, sizes bytes.
-    Long(i64),
-    /// A Java `double`.
-    Double(f64),
-    /// A Java `boolean`. Flink's own OpenTelemetry trace reporter drops these.
-    Bool(bool),
-}
-
-impl AttributeValue {
-    /// Returns the text if the value is a string.
-    pub fn as_str(&self) -> Option<&str> {
-        match self {
-            Self::String(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// Returns the number if the value is an integer.
-    pub fn as_i64(&self) -> Option<i64> {
-        match self {
-            Self::Long(number) => Some(*number),
-            _ => None,
-        }
-    }
-}
-
-impl From<&'static str> for AttributeValue {
-    fn from(text: &'static str) -> Self {
-        Self::String(Cow::Borrowed(text))
-    }
-}
-
-impl From<String> for AttributeValue {
-    fn from(text: String) -> Self {
-        Self::String(Cow::Owned(text))
-    }
-}
-
-impl From<Text> for AttributeValue {
-    fn from(text: Text) -> Self {
-        Self::String(text)
-    }
-}
-
-impl From<i64> for AttributeValue {
-    fn from(number: i64) -> Self {
-        Self::Long(number)
-    }
-}
-
-impl From<f64> for AttributeValue {
-    fn from(number: f64) -> Self {
-        Self::Double(number)
-    }
-}
-
-impl From<bool> for AttributeValue {
-    fn from(flag: bool) -> Self {
-        Self::Bool(flag)
-    }
-}
+use crate::value::{AttributeValue, Text, ValueRef};
 
 /// Attributes in the order in which their keys were first set.
 ///

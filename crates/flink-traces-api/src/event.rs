@@ -1,6 +1,6 @@
 //! Events, which happen at one moment.
 
-use crate::attribute::text_heap_bytes;
+use crate::value::text_heap_bytes;
 use crate::{AttributeValue, Attributes, Clock, Text};
 
 /// An event, as `org.apache.flink.events.Event`.

@@ -93,8 +93,9 @@ mod reporter;
 mod signal;
 mod span;
 mod text;
+mod value;
 
-pub use attribute::{AttributeEntry, AttributeValue, Attributes, Text};
+pub use attribute::{AttributeEntry, Attributes};
 pub use clock::{Clock, SystemClock};
 pub use config::{
     COMPATIBILITY, ConfigError, ConfigOption, ConfigValue, OptionDoc, Origin, REDACTED, RawValue, ReporterConfig,
@@ -104,7 +105,7 @@ pub use event::{Event, EventBuilder, EventExtension};
 pub use id::{Identity, SpanId, TraceId};
 pub use record::{
     AddedAttributes, Compatibility, JOB_ID, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, SpanRef,
-    ValueRef, strip_angle_brackets,
+    strip_angle_brackets,
 };
 pub use registry::{AlreadyRegistered, Registry};
 pub use reporter::{
@@ -114,6 +115,7 @@ pub use reporter::{
 pub use signal::Signal;
 pub use span::{Failure, Span, SpanBuilder, SpanExtension};
 pub use text::is_unsafe_to_print;
+pub use value::{AttributeValue, Text, ValueRef};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,11 +1,10 @@
 //! Spans and events as a reporter sees them.
 
-use std::fmt;
 use std::iter;
 use std::sync::Arc;
 
 use crate::attribute::Keys;
-use crate::{AttributeValue, Event, Failure, Identity, Span, SpanId, Text, TraceId};
+use crate::{Event, Failure, Identity, Span, SpanId, Text, TraceId, ValueRef};
 
 /// The value of the option `compatibility`, which selects between Flink's behavior and a corrected
 /// one.
@@ -150,43 +149,6 @@ impl AddedAttributes {
 
 /// The attribute that names the job, on the roots and events of a job's own group.
 pub const JOB_ID: &str = "jobId";
-
-/// A borrowed [`AttributeValue`].
-// Exhaustive: it has the variants of `AttributeValue`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum ValueRef<'a> {
-    /// Text.
-    String(&'a str),
-    /// An integer.
-    Long(i64),
-    /// A floating point number, possibly not finite.
-    Double(f64),
-    /// A truth value.
-    Bool(bool),
-}
-
-impl<'a> From<&'a AttributeValue> for ValueRef<'a> {
-    fn from(value: &'a AttributeValue) -> Self {
-        match value {
-            AttributeValue::String(text) => Self::String(text),
-            AttributeValue::Long(number) => Self::Long(*number),
-            AttributeValue::Double(number) => Self::Double(*number),
-            AttributeValue::Bool(flag) => Self::Bool(*flag),
-        }
-    }
-}
-
-/// Formats the value as text. A number has the shortest text that parses to the same number.
-impl fmt::Display for ValueRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::String(text) => f.write_str(text),
-            Self::Long(number) => number.fmt(f),
-            Self::Double(number) => fmt::Debug::fmt(number, f),
-            Self::Bool(flag) => flag.fmt(f),
-        }
-    }
-}
 
 /// The attributes as OpenTelemetry reporters export them.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -576,20 +538,6 @@ mod tests {
         let names: Vec<_> = span.spans().map(|span| span.name()).collect();
         assert_eq!(names, ["root", "a", "a1", "a2", "b"]);
         assert_eq!(names.len(), span.span_count());
-    }
-
-    #[test]
-    fn value_text_parses_back() {
-        for (value, expected) in [
-            (ValueRef::String("a b"), "a b"),
-            (ValueRef::Long(i64::MIN), "-9223372036854775808"),
-            (ValueRef::Double(1e300), "1e300"),
-            (ValueRef::Double(1.0), "1.0"),
-            (ValueRef::Double(f64::NAN), "NaN"),
-            (ValueRef::Bool(true), "true"),
-        ] {
-            assert_eq!(value.to_string(), expected);
-        }
     }
 
     #[test]

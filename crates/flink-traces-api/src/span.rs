@@ -1,6 +1,6 @@
 //! Spans, which last from one moment to another and may have children.
 
-use crate::attribute::text_heap_bytes;
+use crate::value::text_heap_bytes;
 use crate::{AttributeValue, Attributes, Clock, Identity, Text, ValueRef};
 
 /// A finished span, as `org.apache.flink.traces.Span`.
