@@ -117,7 +117,7 @@ pub(super) fn checkpoint(subtasks: usize) -> Result<Numbers> {
         acknowledged.push(each(taken.thread, 1));
         let (taken, result) = take(|| {
             let stats = tracker.report_completed(id, None, Some(9241))?;
-            group.add_event(checkpoint_event(&stats));
+            group.add_event(checkpoint_event(job.named("orders"), &stats));
             group.add_span(checkpoint_span(job, &stats, SpanDetailLevel::ChildrenSpansPerSubtask));
             anyhow::Ok(())
         });

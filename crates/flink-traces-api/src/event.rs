@@ -1,7 +1,10 @@
 //! Events, which happen at one moment.
 
 use crate::value::text_heap_bytes;
-use crate::{AttributeValue, Attributes, Clock, Text};
+use crate::{AttributeValue, Attributes, Clock, Identity, Text};
+
+/// The extension attribute with the unique id of an event, by OpenTelemetry's name.
+pub const RECORD_UID: &str = "log.record.uid";
 
 /// An event, as `org.apache.flink.events.Event`.
 ///
@@ -15,6 +18,7 @@ pub struct Event {
     pub(crate) severity: Text,
     pub(crate) attributes: Attributes,
     pub(crate) extension: Option<Box<EventExtension>>,
+    is_extension: bool,
 }
 
 impl Event {
@@ -31,6 +35,7 @@ impl Event {
                 severity: Text::Borrowed(""),
                 attributes: Attributes::new(),
                 extension: None,
+                is_extension: false,
             },
             observed_ts_millis: None,
         }
@@ -68,6 +73,12 @@ impl Event {
         &self.attributes
     }
 
+    /// Returns `true` if Flink has no such event. Reporters with `compatibility: flink` do not get
+    /// it.
+    pub fn is_extension(&self) -> bool {
+        self.is_extension
+    }
+
     /// Returns the data that Flink's own event does not have.
     pub fn extension(&self) -> Option<&EventExtension> {
         self.extension.as_deref()
@@ -78,8 +89,9 @@ impl Event {
         let Self { scope, name, body, severity, attributes, extension, .. } = self;
         let texts: usize = [scope, name, body, severity].map(text_heap_bytes).iter().sum();
         let extension = extension.as_ref().map_or(0, |extension| {
-            let severity = extension.severity.as_ref().map_or(0, text_heap_bytes);
-            size_of::<EventExtension>() + extension.attributes.heap_bytes() + severity
+            let EventExtension { attributes, body, severity, .. } = &**extension;
+            let texts: usize = [body, severity].into_iter().flatten().map(text_heap_bytes).sum();
+            size_of::<EventExtension>() + attributes.heap_bytes() + texts
         });
         size_of::<Self>() + texts + attributes.heap_bytes() + extension
     }
@@ -93,6 +105,8 @@ impl Event {
 pub struct EventExtension {
     /// The additional attributes.
     pub attributes: Attributes,
+    /// The text. Flink's own events have none.
+    pub body: Option<Text>,
     /// The appropriate severity. Flink uses `INFO` for all events.
     pub severity: Option<Text>,
     /// The time of the event, in milliseconds since the epoch, if Flink's own is another or unset.
@@ -123,6 +137,29 @@ impl EventBuilder {
     /// Returns the name of the event.
     pub fn name(&self) -> &str {
         &self.event.name
+    }
+
+    /// Returns `true` if an [identity](Self::identity) has been set.
+    pub fn has_identity(&self) -> bool {
+        self.event.extension().is_some_and(|extension| extension.attributes.get(RECORD_UID).is_some())
+    }
+
+    /// Sets the identity, whose hash is the extension attribute [`RECORD_UID`].
+    ///
+    /// A store that removes duplicates keeps one of all events with the same identity. An event
+    /// without an identity gets a random one.
+    #[must_use]
+    pub fn identity(self, identity: Identity) -> Self {
+        self.extension_attribute(RECORD_UID, identity.trace_id().to_string())
+    }
+
+    /// Marks the event as one that Flink does not have.
+    ///
+    /// Reporters with `compatibility: flink` do not get it.
+    #[must_use]
+    pub fn extension_event(mut self) -> Self {
+        self.event.is_extension = true;
+        self
     }
 
     /// Sets the time of the event in milliseconds since the epoch.
@@ -162,6 +199,13 @@ impl EventBuilder {
     #[must_use]
     pub fn extension_attribute(mut self, key: impl Into<Text>, value: impl Into<AttributeValue>) -> Self {
         self.extension().attributes.set(key, value);
+        self
+    }
+
+    /// Sets the text, if Flink's own event has none.
+    #[must_use]
+    pub fn extension_body(mut self, body: impl Into<Text>) -> Self {
+        self.extension().body = Some(body.into());
         self
     }
 

@@ -101,7 +101,7 @@ pub use config::{
     COMPATIBILITY, ConfigError, ConfigOption, ConfigValue, OptionDoc, Origin, REDACTED, RawValue, ReporterConfig,
     is_sensitive, parse_bytes, parse_duration, printable,
 };
-pub use event::{Event, EventBuilder, EventExtension};
+pub use event::{Event, EventBuilder, EventExtension, RECORD_UID};
 pub use id::{Identity, SpanId, TraceId};
 pub use record::{
     AddedAttributes, Compatibility, JOB_ID, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, SpanRef,
@@ -114,7 +114,7 @@ pub use reporter::{
 };
 pub use signal::Signal;
 pub use span::{Failure, Span, SpanBuilder, SpanExtension};
-pub use text::is_unsafe_to_print;
+pub use text::{is_unsafe_to_print, readable_duration, readable_size};
 pub use value::{AttributeValue, Text, ValueRef};
 
 #[cfg(doctest)]

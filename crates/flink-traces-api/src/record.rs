@@ -411,8 +411,10 @@ impl ReportedEvent {
     }
 
     /// Returns the text.
+    ///
+    /// Under [`Compatibility::Flink`] it is empty for all of Flink's own events.
     pub fn body(&self) -> &str {
-        self.event.body()
+        self.extension().and_then(|extension| extension.body.as_deref()).unwrap_or_else(|| self.event.body())
     }
 
     /// Returns all attributes. The keys of variables have angle brackets, as in Flink.
@@ -451,7 +453,7 @@ impl ReportedEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SystemClock;
+    use crate::{RECORD_UID, SystemClock};
 
     fn context(compatibility: Compatibility) -> Arc<ReportContext> {
         let variables = [("<host>", "jm"), ("plain", "variable")];
@@ -581,24 +583,28 @@ mod tests {
     }
 
     #[test]
-    fn event_time_and_severity_follow_compatibility() {
+    fn event_fields_follow_compatibility() {
         let event = Event::builder("scope", "JobFailureEvent")
             .observed_ts_millis(-1)
             .severity("INFO")
             .attribute("name", 4)
             .extension_severity("ERROR")
+            .extension_body("Job 4711 failed")
+            .identity(Identity::of(&["prod", "4711"]))
             .extension_ts_millis(99)
             .build(&SystemClock);
         let event = Arc::new(event);
-        for (compatibility, expected) in
-            [(Compatibility::Standard, (99, "ERROR")), (Compatibility::Flink, (-1, "INFO"))]
-        {
+        let uid = format!("{RECORD_UID}={}", Identity::of(&["prod", "4711"]).trace_id());
+        for (compatibility, expected, uid) in [
+            (Compatibility::Standard, (99, "ERROR", "Job 4711 failed"), Some(uid)),
+            (Compatibility::Flink, (-1, "INFO", ""), None),
+        ] {
             let reported = ReportedEvent::new(event.clone(), 7, context(compatibility));
-            assert_eq!((reported.ts_millis(), reported.severity()), expected);
-            assert_eq!(
-                text(reported.otel_attributes().list.into_iter()),
-                ["name=JobFailureEvent", "jobId=4711", "host=jm", "plain=variable"]
-            );
+            assert_eq!((reported.ts_millis(), reported.severity(), reported.body()), expected);
+            let mut attributes = vec!["name=JobFailureEvent".to_owned()];
+            attributes.extend(uid);
+            attributes.extend(["jobId=4711", "host=jm", "plain=variable"].map(str::to_owned));
+            assert_eq!(text(reported.otel_attributes().list.into_iter()), attributes);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Single lines of text for people.
 
-use flink_traces_api::{ReportedEvent, SpanRef, ValueRef, strip_angle_brackets};
+use flink_traces_api::{
+    JOB_ID, RECORD_UID, ReportedEvent, SpanRef, ValueRef, readable_duration, readable_size, strip_angle_brackets,
+};
 
 use crate::escape::{escaped, quoted};
 
@@ -86,20 +88,23 @@ fn summary<'a>(attributes: impl Iterator<Item = Attribute<'a>>) -> String {
     for (key, value) in attributes.filter(|(key, value)| is_notable(key, *value)) {
         text += " ";
         match value {
-            ValueRef::Long(bytes @ 0..) if is_size(key) => text += &format!("{}={}", quoted(key), readable_size(bytes)),
+            ValueRef::Long(bytes @ 0..) if is_size(key) => {
+                text += &format!("{}={}", quoted(key), readable_size(bytes).replace(' ', ""))
+            }
             _ => text += &pair(key, value),
         }
     }
     text
 }
 
-/// Returns `true` for an attribute that is not a variable, a statistic or an unset size.
+/// Returns `true` for an attribute that is not a variable, an id of the record or its job, a
+/// statistic or an unset size.
 fn is_notable(key: &str, value: ValueRef<'_>) -> bool {
     let is_unset = is_size(key) && value == ValueRef::Long(-1);
     let is_statistic = ["max", "sum", "perTask"]
         .iter()
         .any(|prefix| key.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase())));
-    key != "jobId" && strip_angle_brackets(key) == key && !is_statistic && !is_unset
+    ![JOB_ID, RECORD_UID].contains(&key) && strip_angle_brackets(key) == key && !is_statistic && !is_unset
 }
 
 fn is_size(key: &str) -> bool {
@@ -118,30 +123,4 @@ fn pair(key: &str, value: ValueRef<'_>) -> String {
 
 fn descendants(span: SpanRef<'_>) -> usize {
     span.children().map(|child| 1 + descendants(child)).sum()
-}
-
-fn readable_duration(millis: i64) -> String {
-    let seconds = millis / 1000;
-    match seconds {
-        0 => format!("{millis} ms"),
-        1..60 => format!("{seconds}.{:03} s", millis % 1000),
-        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
-    }
-}
-
-fn readable_size(bytes: i64) -> String {
-    let mut size = bytes as f64;
-    let mut unit = "B";
-    for larger in ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
-        if size < 1024.0 {
-            break;
-        }
-        size /= 1024.0;
-        unit = larger;
-    }
-    match unit {
-        "B" => format!("{bytes}B"),
-        _ => format!("{size:.1}{unit}"),
-    }
 }

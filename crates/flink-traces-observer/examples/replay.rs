@@ -40,7 +40,7 @@ fn describe(observation: &JobObservation) -> String {
         Observation::Failure(failure) => {
             format!("{job}: failure, {}", failure.exception_type.as_deref().unwrap_or("unknown exception"))
         }
-        Observation::AllSubtasks { status, ts_millis } => format!("{job}: {status:?} since {ts_millis}"),
+        Observation::AllSubtasks { status, ts_millis, .. } => format!("{job}: {status:?} since {ts_millis}"),
         Observation::Missed { count, last_id } => format!("{job}: missed {count} checkpoints up to {last_id}"),
         other => format!("{job}: {other:?}"),
     }

@@ -76,6 +76,10 @@ pub enum Observation {
         status: AllSubtasksStatus,
         /// The time of the change, in milliseconds since the epoch.
         ts_millis: i64,
+        /// The checkpoint that the initialization restored after which all subtasks ran.
+        restored_checkpoint_id: Option<i64>,
+        /// The time that is part of the identity of that initialization.
+        identity_timestamp: i64,
     },
     /// Checkpoints came and went between two polls, so their statistics are not known.
     Missed {
@@ -94,20 +98,24 @@ impl Observation {
     /// checkpoint adds nothing, because Flink has no event for it.
     pub fn report(&self, cluster: &str, job: &JobKey, group: &MetricGroup, detail: SpanDetailLevel) {
         let identity = JobIdentity { cluster, job_id: &job.id };
+        let named = identity.named(&job.name);
         let add_event = |event: EventBuilder| group.add_event(event.extension_attribute(CLUSTER, cluster.to_owned()));
         let add_span = |span: SpanBuilder| group.add_span(span.extension_attribute(CLUSTER, cluster.to_owned()));
         match self {
             Self::Checkpoint(stats) => {
-                add_event(checkpoint_event(stats));
+                add_event(checkpoint_event(named, stats));
                 add_span(checkpoint_span(identity, stats, detail));
             }
             Self::Initialization { stats, identity_timestamp } => {
                 add_span(job_initialization_span(identity, stats, *identity_timestamp));
             }
-            Self::StatusChange { status, ts_millis } => add_event(job_status_change_event(status.as_str(), *ts_millis)),
-            Self::Failure(failure) => add_event(job_failure_event(failure)),
-            Self::AllSubtasks { status, ts_millis } => {
-                add_event(all_subtasks_status_change_event(*status, *ts_millis));
+            Self::StatusChange { status, ts_millis } => {
+                add_event(job_status_change_event(named, status.as_str(), *ts_millis));
+            }
+            Self::Failure(failure) => add_event(job_failure_event(named, failure)),
+            Self::AllSubtasks { status, ts_millis, restored_checkpoint_id, identity_timestamp } => {
+                let initialization = identity.initialization(*restored_checkpoint_id, *identity_timestamp);
+                add_event(all_subtasks_status_change_event(named, *status, initialization, *ts_millis));
             }
             Self::Missed { .. } => {}
         }

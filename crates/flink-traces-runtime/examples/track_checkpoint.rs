@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let stats = tracker.report_completed(7, Some("file:///checkpoints/chk-7".into()), Some(1_234))?;
-    group.add_event(checkpoint_event(&stats));
+    group.add_event(checkpoint_event(job.named("word count"), &stats));
     group.add_span(checkpoint_span(job, &stats, detail));
 
     for reporter in dispatcher.shutdown(Duration::from_secs(10)) {

@@ -71,7 +71,7 @@
 //! tracker.report_subtask(7, "a0", SubtaskStats::new(0, 1_120))?;
 //! let stats =
 //!     tracker.report_completed(7, Some("file:///checkpoints/chk-7".into()), Some(1_234))?;
-//! group.add_event(checkpoint_event(&stats));
+//! group.add_event(checkpoint_event(job.named("word count"), &stats));
 //! group.add_span(checkpoint_span(job, &stats, detail));
 //!
 //! for reporter in dispatcher.shutdown(Duration::from_secs(10)) {
@@ -107,6 +107,7 @@ mod causes;
 pub mod checkpoint;
 pub mod config;
 pub mod dispatch;
+pub mod extension;
 pub mod job;
 mod record;
 #[cfg(feature = "rest")]
@@ -117,7 +118,7 @@ mod setters;
 pub use checkpoint::{CheckpointStats, CheckpointStatsTracker, checkpoint_event, checkpoint_span};
 pub use config::{Configuration, Problem, discover};
 pub use dispatch::{Dispatcher, MetricGroup, ReporterStats};
-pub use job::JobIdentity;
+pub use job::{JobIdentity, NamedJob};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

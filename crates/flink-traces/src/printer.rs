@@ -63,6 +63,7 @@ fn lines(at: i64, observation: &JobObservation) -> Vec<String> {
     let JobObservation { job, observation, .. } = observation;
     let job_name = one_line(&job.name, MAX_NAME_CHARS);
     let identity = JobIdentity { cluster: "", job_id: &job.id };
+    let named = identity.named(&job_name);
     let (span, event) = match observation {
         Observation::Checkpoint(stats) => {
             (Some(checkpoint_span(identity, stats, SpanDetailLevel::SpanPerCheckpoint)), None)
@@ -71,16 +72,17 @@ fn lines(at: i64, observation: &JobObservation) -> Vec<String> {
             (Some(job_initialization_span(identity, stats, *identity_timestamp)), None)
         }
         Observation::StatusChange { status, ts_millis } => {
-            (None, Some(job_status_change_event(status.as_str(), *ts_millis)))
+            (None, Some(job_status_change_event(named, status.as_str(), *ts_millis)))
         }
         // A stack trace does not fit into a line.
         Observation::Failure(failure) => {
             let mut failure = failure.clone();
             failure.stacktrace = None;
-            (None, Some(job_failure_event(&failure)))
+            (None, Some(job_failure_event(named, &failure)))
         }
-        Observation::AllSubtasks { status, ts_millis } => {
-            (None, Some(all_subtasks_status_change_event(*status, *ts_millis)))
+        Observation::AllSubtasks { status, ts_millis, restored_checkpoint_id, identity_timestamp } => {
+            let initialization = identity.initialization(*restored_checkpoint_id, *identity_timestamp);
+            (None, Some(all_subtasks_status_change_event(named, *status, initialization, *ts_millis)))
         }
         Observation::Missed { count, last_id } => {
             return vec![format!("{job_name}: {count} checkpoints up to {last_id} were not seen")];

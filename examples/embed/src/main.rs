@@ -46,8 +46,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let stats = tracker.report_completed(7, Some("file:///checkpoints/chk-7".into()), Some(1_234))?;
 
     // Flink's event and span for that checkpoint. Neither call blocks.
-    group.add_event(checkpoint_event(&stats));
     let identity = JobIdentity { cluster: "prod", job_id };
+    group.add_event(checkpoint_event(identity.named("orders"), &stats));
     group.add_span(checkpoint_span(identity, &stats, SpanDetailLevel::ChildrenSpansPerSubtask));
 
     // The end: the account of each reporter.

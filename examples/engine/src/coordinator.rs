@@ -16,7 +16,7 @@ use flink_traces_runtime::checkpoint::{
 };
 use flink_traces_runtime::job::{
     AllSubtasksTracker, DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobFailureTracker,
-    JobStatus, JobStatusTracker,
+    JobStatus, JobStatusTracker, NamedJob,
 };
 use flink_traces_runtime::rest::{JobInfo, JobInput, JobVertex, TrackedJob, TriggerSavepointMode};
 use flink_traces_runtime::{
@@ -47,6 +47,8 @@ pub(crate) struct Coordinator {
     tracker: Arc<CheckpointStatsTracker>,
     status: JobStatusTracker,
     all_subtasks: AllSubtasksTracker,
+    /// The identity of the last initialization.
+    initialization: Identity,
     failures: JobFailureTracker,
     /// The job in the REST API, which gets the same reports as the four trackers above.
     job: Arc<TrackedJob>,
@@ -115,6 +117,7 @@ impl Coordinator {
             gateway,
             status: JobStatusTracker::new(JobStatus::Created),
             all_subtasks: AllSubtasksTracker::default(),
+            initialization: Identity::of(&[]),
             failures: JobFailureTracker::default(),
             options,
             store,
@@ -165,7 +168,7 @@ impl Coordinator {
                 .with_labels(&[])
                 .with_global_failure(execution.is_none());
             self.job.report_failure(&failure);
-            self.group.add_event(self.failures.report_failure(&failure));
+            self.group.add_event(self.failures.report_failure(self.named(), &failure));
             if !can_restart {
                 self.report_status(JobStatus::Failing)?;
                 self.report_status(JobStatus::Failed)?;
@@ -192,10 +195,12 @@ impl Coordinator {
     fn deploy(&mut self, attempt_number: u32) -> Result<Deployment> {
         let restored = self.store.latest(self.options.recovery.as_deref())?;
         let attempts = self.attempts(attempt_number);
+        let now = SystemClock.now_millis();
+        let restored_id = restored.as_ref().map(|(_, metadata)| metadata.checkpoint_id);
+        self.initialization = self.identity().initialization(restored_id, now);
         for attempt in &attempts {
             self.report_state(attempt, ExecutionState::Scheduled);
         }
-        let now = SystemClock.now_millis();
         self.tracker.report_initialization_started(now, attempts.iter().cloned());
         if let Some((folder, metadata)) = &restored {
             let parallelism = self.options.parallelism;
@@ -205,7 +210,7 @@ impl Coordinator {
                     .with_external_path(folder.display().to_string())
                     .with_state_size(metadata.state_size() as i64)
                     .with_trigger_timestamp(metadata.trigger_timestamp),
-            );
+            )?;
         }
 
         let parallelism = self.options.parallelism as usize;
@@ -459,15 +464,20 @@ impl Coordinator {
         JobIdentity { cluster: CLUSTER, job_id: &self.job_id }
     }
 
+    fn named(&self) -> NamedJob<'_> {
+        self.identity().named(&self.options.name)
+    }
+
     fn report_checkpoint(&self, stats: &CheckpointStats) {
-        self.group.add_event(checkpoint_event(stats));
+        self.group.add_event(checkpoint_event(self.named(), stats));
         self.group.add_span(checkpoint_span(self.identity(), stats, self.options.detail));
     }
 
     fn report_status(&mut self, status: JobStatus) -> Result<()> {
         let now = SystemClock.now_millis();
         self.job.report_status(status, now);
-        if let Some(event) = self.status.report(status, now)? {
+        let job = JobIdentity { cluster: CLUSTER, job_id: &self.job_id }.named(&self.options.name);
+        if let Some(event) = self.status.report(job, status, now)? {
             self.group.add_event(event);
         }
         Ok(())
@@ -476,7 +486,8 @@ impl Coordinator {
     fn report_state(&mut self, attempt: &ExecutionAttemptId, state: ExecutionState) {
         let now = SystemClock.now_millis();
         self.job.report_subtask(attempt, state, now);
-        if let Some(event) = self.all_subtasks.report(attempt, state, now) {
+        let job = JobIdentity { cluster: CLUSTER, job_id: &self.job_id }.named(&self.options.name);
+        if let Some(event) = self.all_subtasks.report(job, self.initialization, attempt, state, now) {
             self.group.add_event(event);
         }
     }

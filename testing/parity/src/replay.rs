@@ -26,6 +26,7 @@ use flink_traces_runtime::{CheckpointStatsTracker, JobIdentity, checkpoint_event
 /// A fixed time, long after those of the sequences.
 const NOW: i64 = 1_600_000_000_000;
 const JOB_ID: &str = "0a4480b1aa43ca25b4801a22462f387a";
+const JOB_NAME: &str = "orders";
 const JOB: JobIdentity<'_> = JobIdentity { cluster: "parity", job_id: JOB_ID };
 
 /// Returns the output of our classes for a sequence.
@@ -60,7 +61,7 @@ impl Replay {
             "CHILDREN_SPANS_PER_SUBTASK" => SpanDetailLevel::ChildrenSpansPerSubtask,
             unknown => bail!("unknown detail level {unknown}"),
         };
-        let variables = [("<host>", "localhost"), ("<job_id>", JOB_ID), ("<job_name>", "orders")];
+        let variables = [("<host>", "localhost"), ("<job_id>", JOB_ID), ("<job_name>", JOB_NAME)];
         let tracker = tracker.span_detail_level(detail).build();
         let context = ReportContext::new(Compatibility::Flink).with_job_id(JOB_ID).with_variables(variables);
         Ok(Self {
@@ -110,7 +111,7 @@ impl Replay {
                 let name = words.word()?;
                 let status = JobStatus::ALL.iter().find(|status| status.name() == name).context("no such status")?;
                 // A job that has ended changes its status no more, in Flink either.
-                if let Ok(Some(event)) = self.status.report(*status, words.parse()?) {
+                if let Ok(Some(event)) = self.status.report(JOB.named(JOB_NAME), *status, words.parse()?) {
                     self.event(event);
                 }
                 Ok(())
@@ -164,7 +165,7 @@ impl Replay {
         let (id, path, metadata_size) = (words.parse()?, words.optional()?, words.parse()?);
         // A checkpoint that is not in progress is an error here. Flink makes no call.
         if let Ok(stats) = self.tracker.report_completed(id, path, Some(metadata_size)) {
-            self.event(checkpoint_event(&stats));
+            self.event(checkpoint_event(JOB.named(JOB_NAME), &stats));
             self.span(checkpoint_span(JOB, &stats, self.detail));
         }
         Ok(())
@@ -174,7 +175,7 @@ impl Replay {
         let id = words.parse()?;
         let failure = CheckpointFailure::new(words.parse()?, words.word()?.to_owned());
         if let Ok(stats) = self.tracker.report_failed(id, failure) {
-            self.event(checkpoint_event(&stats));
+            self.event(checkpoint_event(JOB.named(JOB_NAME), &stats));
             self.span(checkpoint_span(JOB, &stats, self.detail));
         }
         Ok(())
@@ -219,7 +220,7 @@ impl Replay {
                 .with_external_path(external_path)
                 .with_state_size(state_size)
                 .with_trigger_timestamp(trigger_timestamp),
-        );
+        )?;
         Ok(())
     }
 
@@ -246,7 +247,8 @@ impl Replay {
         let attempt = attempt_id(words)?;
         let name = words.word()?;
         let state = ExecutionState::ALL.iter().find(|state| state.name() == name).context("no such state")?;
-        if let Some(event) = self.subtasks.report(&attempt, *state, now) {
+        let initialization = JOB.initialization(None, self.initialization_start);
+        if let Some(event) = self.subtasks.report(JOB.named(JOB_NAME), initialization, &attempt, *state, now) {
             self.event(event);
         }
         Ok(())
@@ -259,6 +261,7 @@ impl Replay {
             labels.push((key.to_owned(), words.optional()?.unwrap_or_default()));
         }
         let event = self.failures.report_failure(
+            JOB.named(JOB_NAME),
             &FailureHandlingResult::new(timestamp, &std::fmt::Error, can_restart)
                 .with_labels(&labels)
                 .with_global_failure(is_global_failure),

@@ -50,9 +50,18 @@ pub(super) struct Lifecycle {
     restores: BTreeMap<i64, RestoredCheckpointStatistics>,
     /// When all subtasks came to run, while they do.
     all_since: Option<i64>,
+    /// The initialization after which all subtasks came to run last.
+    initialization: InitializationKey,
     /// When they last ceased to, or the job began.
     last_break: i64,
     last_running: Option<i64>,
+}
+
+/// What tells an initialization from the job's others.
+#[derive(Debug, Clone, Copy)]
+struct InitializationKey {
+    restored_checkpoint_id: Option<i64>,
+    identity_timestamp: i64,
 }
 
 /// What a fact is; the order is that of facts of the same millisecond.
@@ -98,6 +107,7 @@ impl Lifecycle {
             broken: BTreeSet::new(),
             restores: BTreeMap::new(),
             all_since: None,
+            initialization: InitializationKey { restored_checkpoint_id: None, identity_timestamp: start_time },
             last_break: start_time,
             last_running: None,
         }
@@ -299,6 +309,7 @@ impl Lifecycle {
         if status == JobStatus::Failing
             && let Some(mut entry) = self.take_final_failure(ts_millis)
         {
+            entry.failure.history_timestamp = Some(entry.failure.ts_millis);
             entry.failure.ts_millis = ts_millis;
             self.tell_failure(entry, emit);
         }
@@ -342,7 +353,7 @@ impl Lifecycle {
 
     fn tell_break(&mut self, ts_millis: i64, emit: &mut impl FnMut(Observation)) {
         if self.all_since.take().is_some() {
-            emit(Observation::AllSubtasks { status: AllSubtasksStatus::NotAllRunningOrFinished, ts_millis });
+            emit(self.initialization.observation(AllSubtasksStatus::NotAllRunningOrFinished, ts_millis));
         }
         self.last_break = self.last_break.max(ts_millis);
     }
@@ -363,9 +374,18 @@ impl Lifecycle {
             let Some(broken_at) = self.first_broken(since, ts_millis).or(running) else { return };
             self.tell_break(broken_at, emit);
         }
-        emit(Observation::AllSubtasks { status: AllSubtasksStatus::AllRunningOrFinished, ts_millis });
+        let restored = self.restored_before(ts_millis);
+        let start = match restored {
+            Some(restored) => restored.restore_timestamp,
+            None => self.last_running.filter(|running| *running <= ts_millis).unwrap_or(self.last_break),
+        };
+        self.initialization = InitializationKey {
+            restored_checkpoint_id: restored.map(|restored| restored.id),
+            identity_timestamp: start,
+        };
+        emit(self.initialization.observation(AllSubtasksStatus::AllRunningOrFinished, ts_millis));
         if self.has_checkpoints || !self.is_2_or_later {
-            self.tell_initialization(ts_millis, restored_from, emit);
+            self.tell_initialization(start, ts_millis, restored_from, emit);
         }
         self.all_since = Some(ts_millis);
         // The newest shows until the next one, and is no news again.
@@ -384,15 +404,20 @@ impl Lifecycle {
         matches!(later, Some(((_, Kind::AllRunning), _)))
     }
 
+    /// The checkpoint that was restored since the last break, if all came to run at `end`.
+    fn restored_before(&self, end: i64) -> Option<&RestoredCheckpointStatistics> {
+        let (began, restored) = self.restores.range(..=end).next_back()?;
+        (*began >= self.last_break).then_some(restored)
+    }
+
     fn tell_initialization(
         &self,
+        start: i64,
         end: i64,
         restored_from: &dyn Fn(i64, Option<&str>) -> RestoredFrom,
         emit: &mut impl FnMut(Observation),
     ) {
-        let mut restores = self.restores.range(..=end);
-        let restored =
-            restores.next_back().filter(|(began, _)| **began >= self.last_break).map(|(_, restored)| restored);
+        let restored = self.restored_before(end);
         let from = restored.map(|restored| restored_from(restored.id, restored.external_path.as_deref()));
         let from = from.unwrap_or_default();
         // Whoever looked then told it whole. Told again, with less, it would be another span of the same ids.
@@ -400,15 +425,18 @@ impl Lifecycle {
         if is_old && restored.is_some() && from.state_size.is_none() {
             return;
         }
-        let start = match restored {
-            Some(restored) => restored.restore_timestamp,
-            None => self.last_running.filter(|running| *running <= end).unwrap_or(self.last_break),
-        };
         let stats = InitializationStats::new(start, end, InitializationStatus::Completed)
             .with_restored_checkpoint_id(restored.map(|restored| restored.id))
             .with_restored_trigger_timestamp(from.trigger_timestamp)
             .with_restored_state_size(from.state_size);
         emit(Observation::Initialization { stats, identity_timestamp: start });
+    }
+}
+
+impl InitializationKey {
+    fn observation(self, status: AllSubtasksStatus, ts_millis: i64) -> Observation {
+        let Self { restored_checkpoint_id, identity_timestamp } = self;
+        Observation::AllSubtasks { status, ts_millis, restored_checkpoint_id, identity_timestamp }
     }
 }
 

@@ -128,8 +128,10 @@ impl Engine {
                 self.job.report_status(JobStatus::Restarting, at + 2);
             }
             9 => {
+                self.checkpoints.report_initialization_started(at, []);
                 self.checkpoints
-                    .report_restored(RestoredCheckpoint::new(4, at, false).with_external_path("file:/c/4".to_owned()));
+                    .report_restored(RestoredCheckpoint::new(4, at, false).with_external_path("file:/c/4".to_owned()))
+                    .unwrap();
                 self.job.report_status(JobStatus::Running, at);
                 self.come_up(1, at);
             }
@@ -195,7 +197,7 @@ fn compare(ended: &[CheckpointStats], outputs: &[JobObservation]) {
             stats.metadata_size = None;
         }
         let span = checkpoint_span(identity, &stats, SpanDetailLevel::ChildrenSpansPerSubtask);
-        (format!("{span:?}"), format!("{:?}", checkpoint_event(&stats)))
+        (format!("{span:?}"), format!("{:?}", checkpoint_event(identity.named("orders"), &stats)))
     };
     let watched: Vec<_> = outputs
         .iter()
@@ -223,7 +225,7 @@ fn compare(ended: &[CheckpointStats], outputs: &[JobObservation]) {
                 stats.end_timestamp - START,
                 stats.restored_checkpoint_id
             )),
-            Observation::AllSubtasks { status: AllSubtasksStatus::AllRunningOrFinished, ts_millis } => {
+            Observation::AllSubtasks { status: AllSubtasksStatus::AllRunningOrFinished, ts_millis, .. } => {
                 Some(format!("all run {}", ts_millis - START))
             }
             Observation::AllSubtasks { ts_millis, .. } => Some(format!("not all run {}", ts_millis - START)),

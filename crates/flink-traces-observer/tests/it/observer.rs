@@ -120,7 +120,7 @@ fn shown(observation: &Observation) -> String {
         Observation::Failure(failure) => {
             format!("failure {} can restart {} global {:?}", failure.ts_millis, failure.can_restart, failure.is_global)
         }
-        Observation::AllSubtasks { status, ts_millis } => format!("{status:?} {ts_millis}"),
+        Observation::AllSubtasks { status, ts_millis, .. } => format!("{status:?} {ts_millis}"),
         Observation::Missed { count, last_id } => format!("missed {count} up to {last_id}"),
         other => panic!("unknown: {other:?}"),
     }

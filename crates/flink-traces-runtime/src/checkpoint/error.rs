@@ -81,7 +81,8 @@ pub enum TrackerError {
         /// The index of the subtask.
         index: i64,
     },
-    /// A subtask reported its initialization before one was started.
+    /// A subtask reported its initialization, or a checkpoint was restored, before an initialization
+    /// was started.
     #[error("no initialization was started")]
     NoInitialization,
 }

@@ -204,7 +204,7 @@ pub fn job_initialization_span(
 ) -> SpanBuilder {
     let restored = stats.restored_checkpoint_id;
     let mut span = Span::builder(TRACKER_SCOPE, "JobInitialization")
-        .identity(job.of("initialization", [restored.unwrap_or(-1), identity_timestamp]))
+        .identity(job.initialization(restored, identity_timestamp))
         .start_ts_millis(stats.start_timestamp)
         .end_ts_millis(stats.end_timestamp)
         .attribute("initializationStatus", stats.status.name());

@@ -46,8 +46,8 @@ use crate::job::ExecutionAttemptId;
 ///     tracker.report_completed(7, Some("file:///checkpoints/chk-7".into()), Some(1_234))?;
 ///
 /// // Add both to the job's metric group, in this order.
-/// let event = checkpoint_event(&stats);
-/// let job = JobIdentity { cluster: "orders", job_id: "5c4b" };
+/// let job = JobIdentity { cluster: "prod", job_id: "5c4b" };
+/// let event = checkpoint_event(job.named("orders"), &stats);
 /// let span = checkpoint_span(job, &stats, SpanDetailLevel::ChildrenSpansPerTask);
 /// assert_eq!(tracker.gauges().last_checkpoint_duration, 120);
 /// # let _ = (event, span);
@@ -231,8 +231,12 @@ impl CheckpointStatsTracker {
     ///
     /// If the trigger timestamp is missing, it is taken from the history, provided that this
     /// tracker saw the checkpoint complete.
-    pub fn report_restored(&self, restored: RestoredCheckpoint) {
-        self.lock().restore(restored);
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no initialization was started, as in Flink.
+    pub fn report_restored(&self, restored: RestoredCheckpoint) -> Result<(), TrackerError> {
+        self.lock().restore(restored)
     }
 
     /// Reports that the subtasks of `attempts` begin to restore their state, or to start without
@@ -348,13 +352,12 @@ impl State {
         Ok(failed)
     }
 
-    fn restore(&mut self, mut restored: RestoredCheckpoint) {
+    fn restore(&mut self, mut restored: RestoredCheckpoint) -> Result<(), TrackerError> {
         restored.trigger_timestamp = restored.trigger_timestamp.or_else(|| self.trigger_timestamp_of(&restored));
-        if let Some(initialization) = &mut self.initialization {
-            initialization.set_restored(&restored);
-        }
+        self.initialization.as_mut().ok_or(TrackerError::NoInitialization)?.set_restored(&restored);
         self.counts.restored += 1;
         self.latest_restored = Some(restored);
+        Ok(())
     }
 
     /// Returns the trigger time of a checkpoint that completed here.
@@ -371,7 +374,6 @@ impl State {
     }
 
     fn gauges(&self) -> CheckpointGauges {
-        let restore = self.latest_restored.as_ref().map(|restored| restored.restore_timestamp);
         let start = self.initialization.as_ref().map(JobInitializationMetricsBuilder::start_timestamp);
         let last = self.last_completed.as_deref();
         let of_last = |value: fn(&TrackedCheckpoint) -> Option<i64>| last.and_then(value).unwrap_or(UNSET);
@@ -380,7 +382,7 @@ impl State {
             number_of_in_progress_checkpoints: self.counts.in_progress,
             number_of_completed_checkpoints: self.counts.completed,
             number_of_failed_checkpoints: self.counts.failed,
-            last_checkpoint_restore_timestamp: start.or(restore).unwrap_or(UNSET),
+            last_checkpoint_restore_timestamp: start.unwrap_or(UNSET),
             last_checkpoint_size: of_last(|last| Some(last.checkpointed_size())),
             last_checkpoint_full_size: of_last(|last| Some(last.state_size())),
             last_checkpoint_metadata_size: of_last(TrackedCheckpoint::metadata_size),

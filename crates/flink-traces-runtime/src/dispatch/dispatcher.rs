@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use flink_traces_api::{
-    Clock, ConfigError, EventBuilder, Identity, Registry, ReportContext, ReportedEvent, ReportedSpan, Signal,
-    SpanBuilder, Text,
+    Clock, Compatibility, ConfigError, EventBuilder, Identity, Registry, ReportContext, ReportedEvent, ReportedSpan,
+    Signal, SpanBuilder, Text,
 };
 
 use super::queue::{AnyQueue, Capacity, QueueItem, Reporter, ReporterQueue};
@@ -71,9 +71,9 @@ struct Inner {
     events: Vec<ReporterHandle<ReportedEvent>>,
     clock: Arc<dyn Clock>,
     scope_delimiter: String,
-    /// The prefix of identities of spans that have none. It is random for each process.
+    /// The prefix of identities of records that have none. It is random for each process.
     anonymous: Identity,
-    anonymous_spans: AtomicU64,
+    anonymous_records: AtomicU64,
 }
 
 /// A reporter's queue and its setup, which says what enters the queue.
@@ -120,7 +120,7 @@ impl Dispatcher {
             clock,
             scope_delimiter: scope_delimiter.to_owned(),
             anonymous: Identity::of(&[&RandomState::new().hash_one(std::process::id()).to_string()]),
-            anonymous_spans: AtomicU64::new(0),
+            anonymous_records: AtomicU64::new(0),
         };
         (Self(Arc::new(inner)), problems)
     }
@@ -193,9 +193,14 @@ impl Dispatcher {
 
     pub(crate) fn add_event(&self, logical_scope: &str, contexts: &GroupContexts, event: EventBuilder) {
         let inner = &*self.0;
+        let event = if event.has_identity() { event } else { event.identity(inner.anonymous_identity()) };
         let event = Arc::new(event.build(&*inner.clock));
         let now = inner.clock.now_millis();
         for (handle, context) in inner.events.iter().zip(&contexts.events) {
+            if event.is_extension() && context.compatibility == Compatibility::Flink {
+                handle.queue.filtered(1);
+                continue;
+            }
             handle.offer(logical_scope, ReportedEvent::new(event.clone(), now, context.clone()));
         }
     }
@@ -250,7 +255,7 @@ impl Inner {
     }
 
     fn anonymous_identity(&self) -> Identity {
-        self.anonymous.and_number(self.anonymous_spans.fetch_add(1, Ordering::Relaxed))
+        self.anonymous.and_number(self.anonymous_records.fetch_add(1, Ordering::Relaxed))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use flink_traces_api::EventBuilder;
+use flink_traces_api::{EventBuilder, Identity};
 
 use super::events::{AllSubtasksStatus, all_subtasks_status_change_event};
-use super::identity::ExecutionAttemptId;
+use super::identity::{ExecutionAttemptId, NamedJob};
 
 /// The state of one attempt to run a subtask. Flink's `ExecutionState`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,14 +84,20 @@ impl ExecutionState {
 /// # Examples
 ///
 /// ```
+/// use flink_traces_runtime::JobIdentity;
 /// use flink_traces_runtime::job::{AllSubtasksTracker, ExecutionAttemptId, ExecutionState};
 ///
+/// let job = JobIdentity { cluster: "prod", job_id: "5c4b" }.named("orders");
+/// // The job starts at 1,000, without a checkpoint.
+/// let initialization = job.identity.initialization(None, 1_000);
 /// let mut tracker = AllSubtasksTracker::default();
 /// let attempt =
 ///     ExecutionAttemptId { job_vertex_id: "a0".into(), subtask_index: 0, attempt_number: 0 };
-/// assert_eq!(tracker.report(&attempt, ExecutionState::Scheduled, 1_000), None);
+/// let mut report =
+///     |state, ts_millis| tracker.report(job, initialization, &attempt, state, ts_millis);
+/// assert_eq!(report(ExecutionState::Scheduled, 1_000), None);
 /// // Add the event to the job's metric group.
-/// let event = tracker.report(&attempt, ExecutionState::Running, 1_250);
+/// let event = report(ExecutionState::Running, 1_250);
 /// assert!(event.is_some());
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -110,10 +116,13 @@ impl AllSubtasksTracker {
 
     /// Reports that an attempt entered `state` at `ts_millis`, in milliseconds since the epoch.
     ///
-    /// Mirrors `onStateUpdate`. Returns an event if the status of all subtasks changed. Add it to
+    /// `initialization` is the [identity](super::JobIdentity::initialization) of the job's last
+    /// initialization. Mirrors `onStateUpdate`. Returns an event if the status of all subtasks changed. Add it to
     /// the job's [`MetricGroup`](crate::MetricGroup).
     pub fn report(
         &mut self,
+        job: NamedJob<'_>,
+        initialization: Identity,
         attempt: &ExecutionAttemptId,
         state: ExecutionState,
         ts_millis: i64,
@@ -149,6 +158,6 @@ impl AllSubtasksTracker {
             (true, false) => AllSubtasksStatus::NotAllRunningOrFinished,
             _ => return None,
         };
-        Some(all_subtasks_status_change_event(status, ts_millis))
+        Some(all_subtasks_status_change_event(job, status, initialization, ts_millis))
     }
 }

@@ -1,8 +1,9 @@
 //! Flink's events of a job. Their attributes are named nowhere else.
 
-use flink_traces_api::EventBuilder;
+use flink_traces_api::{EventBuilder, Identity};
 
-use crate::record::{system_event, text_of};
+use super::identity::NamedJob;
+use crate::record::{first_line, system_event, text_of};
 use crate::setters::setters;
 
 const JOB_MASTER: &str = "org.apache.flink.runtime.jobmaster.JobMaster";
@@ -16,11 +17,14 @@ const ALL_RUNNING: &str = "org.apache.flink.runtime.scheduler.metrics.AllSubTask
 /// adaptive scheduler reports a change to `CREATED`.
 ///
 /// Mirrors the event that `JobMaster` reports in Flink 2.2 and later. Extensions, which
-/// `compatibility: flink` hides, are the severity `ERROR` of `FAILED`, and `WARN` of `FAILING`,
-/// `RESTARTING` and `SUSPENDED`.
-pub fn job_status_change_event(status: &str, ts_millis: i64) -> EventBuilder {
-    let event =
-        system_event(JOB_MASTER, "JobStatusChangeEvent", ts_millis).attribute("newJobStatus", status.to_owned());
+/// `compatibility: flink` hides, are the text, the unique id, the severity `ERROR` of `FAILED`, and
+/// `WARN` of `FAILING`, `RESTARTING` and `SUSPENDED`.
+pub fn job_status_change_event(job: NamedJob<'_>, status: &str, ts_millis: i64) -> EventBuilder {
+    const NAME: &str = "JobStatusChangeEvent";
+    let event = system_event(JOB_MASTER, NAME, ts_millis)
+        .attribute("newJobStatus", status.to_owned())
+        .extension_body(format!("Job {} is {status}", job.name))
+        .identity(job.identity.of(NAME, &[status, &ts_millis.to_string()]));
     match status {
         "FAILED" => event.extension_severity("ERROR"),
         "FAILING" | "RESTARTING" | "SUSPENDED" => event.extension_severity("WARN"),
@@ -36,6 +40,10 @@ pub fn job_status_change_event(status: &str, ts_millis: i64) -> EventBuilder {
 pub struct JobFailure {
     /// The time of the failure, in milliseconds since the epoch.
     pub ts_millis: i64,
+    /// The time of the failure in Flink's exception history, if it is another one.
+    ///
+    /// It is part of the unique id of the event.
+    pub history_timestamp: Option<i64>,
     /// `true` if the job restarts; `false` if it ends.
     pub can_restart: bool,
     /// `true` if the failure concerns the whole job; `None` if the scheduler does not distinguish,
@@ -49,7 +57,7 @@ pub struct JobFailure {
     pub exception_message: Option<String>,
     /// The exception with its stack trace.
     pub stacktrace: Option<String>,
-    /// The name of the failed task, with its subtask.
+    /// The name of the failed attempt, such as `map (2/4) - execution #0`.
     pub task_name: Option<String>,
     /// The host and port on which the task ran.
     pub endpoint: Option<String>,
@@ -64,6 +72,7 @@ impl JobFailure {
     }
 
     setters! {
+        with_history_timestamp: history_timestamp, into Option<i64>;
         with_global: is_global, into Option<bool>;
         with_labels: labels, Vec<(String, String)>;
         with_exception_type: exception_type, into Option<String>;
@@ -80,10 +89,11 @@ impl JobFailure {
 /// Add it to the job's [`MetricGroup`](crate::MetricGroup).
 ///
 /// Mirrors the event that `JobFailureMetricReporter` reports in Flink 2.2 and later. Extensions,
-/// which `compatibility: flink` hides, are the cause, task and host, and the severity: `ERROR` if
-/// the job ends, else `WARN`.
-pub fn job_failure_event(failure: &JobFailure) -> EventBuilder {
-    let mut event = system_event(FAILURE_REPORTER, "JobFailureEvent", failure.ts_millis)
+/// which `compatibility: flink` hides, are the text, the unique id, the cause, task and host, and the
+/// severity: `ERROR` if the job ends, else `WARN`.
+pub fn job_failure_event(job: NamedJob<'_>, failure: &JobFailure) -> EventBuilder {
+    const NAME: &str = "JobFailureEvent";
+    let mut event = system_event(FAILURE_REPORTER, NAME, failure.ts_millis)
         .attribute("canRestart", text_of(failure.can_restart))
         .extension_severity(if failure.can_restart { "WARN" } else { "ERROR" });
     if let Some(is_global) = failure.is_global {
@@ -106,7 +116,21 @@ pub fn job_failure_event(failure: &JobFailure) -> EventBuilder {
             event = event.extension_attribute(key, value.clone());
         }
     }
+    let history_timestamp = failure.history_timestamp.unwrap_or(failure.ts_millis).to_string();
+    let attempt = failure.task_name.as_deref().unwrap_or_default();
     event
+        .extension_body(format!("Job {} failed{}", job.name, cause(failure)))
+        .identity(job.identity.of(NAME, &[&history_timestamp, attempt]))
+}
+
+/// Returns the first line of the exception, after a colon.
+fn cause(failure: &JobFailure) -> String {
+    let of = |text: &Option<String>| text.as_deref().map(|text| first_line(text).into_owned());
+    let exception = || match (of(&failure.exception_type), of(&failure.exception_message)) {
+        (Some(class), Some(message)) => Some(format!("{class}: {message}")),
+        (class, message) => class.or(message),
+    };
+    of(&failure.stacktrace).or_else(exception).map(|cause| format!(": {cause}")).unwrap_or_default()
 }
 
 /// The status of all subtasks of a streaming job.
@@ -126,12 +150,28 @@ pub enum AllSubtasksStatus {
 /// Add it to the [`MetricGroup`](crate::MetricGroup) of a streaming job when all its subtasks run,
 /// and when one of them was canceled or failed after that.
 ///
+/// `initialization` is the [identity](super::JobIdentity::initialization) of the initialization
+/// after which all subtasks ran.
+///
 /// Mirrors the event that `AllSubTasksRunningOrFinishedStateTimeMetrics` reports in Flink 2.2 and
-/// later.
-pub fn all_subtasks_status_change_event(status: AllSubtasksStatus, ts_millis: i64) -> EventBuilder {
-    let name = match status {
-        AllSubtasksStatus::AllRunningOrFinished => "ALL_RUNNING_OR_FINISHED",
-        AllSubtasksStatus::NotAllRunningOrFinished => "NOT_ALL_RUNNING_OR_FINISHED",
+/// later. Extensions, which `compatibility: flink` hides, are the text and the unique id.
+pub fn all_subtasks_status_change_event(
+    job: NamedJob<'_>,
+    status: AllSubtasksStatus,
+    initialization: Identity,
+    ts_millis: i64,
+) -> EventBuilder {
+    const NAME: &str = "AllSubtasksStatusChangeEvent";
+    let (status, body) = match status {
+        AllSubtasksStatus::AllRunningOrFinished => {
+            ("ALL_RUNNING_OR_FINISHED", format!("All subtasks of {} run or have finished", job.name))
+        }
+        AllSubtasksStatus::NotAllRunningOrFinished => {
+            ("NOT_ALL_RUNNING_OR_FINISHED", format!("Some subtasks of {} no longer run", job.name))
+        }
     };
-    system_event(ALL_RUNNING, "AllSubtasksStatusChangeEvent", ts_millis).attribute("status", name)
+    system_event(ALL_RUNNING, NAME, ts_millis)
+        .attribute("status", status)
+        .extension_body(body)
+        .identity(job.identity.of(NAME, &[status, &initialization.trace_id().to_string()]))
 }

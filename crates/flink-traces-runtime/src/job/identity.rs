@@ -16,15 +16,41 @@ pub struct JobIdentity<'a> {
     pub job_id: &'a str,
 }
 
-impl JobIdentity<'_> {
-    pub(crate) fn of(&self, kind: &str, parts: [i64; 2]) -> Identity {
-        let parts = parts.map(|part| part.to_string());
-        Identity::of(&[self.cluster, self.job_id, kind, &parts[0], &parts[1]])
+impl<'a> JobIdentity<'a> {
+    /// Returns the job with its name, for the texts of its events.
+    pub fn named(self, name: &'a str) -> NamedJob<'a> {
+        NamedJob { identity: self, name }
+    }
+
+    /// Returns the identity of the span of an initialization of this job.
+    ///
+    /// The arguments are the id of the restored checkpoint, if one was restored, and the
+    /// `identity_timestamp` of [`job_initialization_span`](crate::checkpoint::job_initialization_span).
+    pub fn initialization(&self, restored_checkpoint_id: Option<i64>, identity_timestamp: i64) -> Identity {
+        self.of("initialization", &[restored_checkpoint_id.unwrap_or(-1), identity_timestamp])
     }
 
     pub(crate) fn checkpoint(&self, checkpoint_id: i64, trigger_timestamp: i64) -> Identity {
-        self.of("checkpoint", [checkpoint_id, trigger_timestamp])
+        self.of("checkpoint", &[checkpoint_id, trigger_timestamp])
     }
+
+    /// Returns the identity of a record of this job. For an event, `kind` is its name.
+    pub(crate) fn of(&self, kind: &str, parts: &[impl ToString]) -> Identity {
+        let parts: Vec<_> = parts.iter().map(ToString::to_string).collect();
+        let mut all = vec![self.cluster, self.job_id, kind];
+        all.extend(parts.iter().map(String::as_str));
+        Identity::of(&all)
+    }
+}
+
+/// A job as its events refer to it.
+// Exhaustive: it has exactly the two parts that `JobIdentity::named` joins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamedJob<'a> {
+    /// The identity, from which the unique ids of events follow.
+    pub identity: JobIdentity<'a>,
+    /// The name, which the texts of events contain.
+    pub name: &'a str,
 }
 
 /// The identity of one attempt to run one subtask. Flink's `ExecutionAttemptID`.
@@ -37,4 +63,16 @@ pub struct ExecutionAttemptId {
     pub subtask_index: u32,
     /// The number of earlier attempts, or any number that distinguishes this attempt from them.
     pub attempt_number: u32,
+}
+
+impl ExecutionAttemptId {
+    /// Returns the name in Flink's exception history, from that of the subtask.
+    pub(crate) fn named(&self, subtask: &str) -> String {
+        format!("{subtask} - execution #{}", self.attempt_number)
+    }
+
+    /// Returns the name in Flink's exception history, from the name of the job vertex.
+    pub(crate) fn in_vertex(&self, name: &str, parallelism: u32) -> String {
+        self.named(&format!("{name} ({}/{parallelism})", u64::from(self.subtask_index) + 1))
+    }
 }

@@ -19,5 +19,5 @@ pub use events::{
     AllSubtasksStatus, JobFailure, all_subtasks_status_change_event, job_failure_event, job_status_change_event,
 };
 pub use failure::{DeployedTask, FailureHandlingResult, JobFailureTracker};
-pub use identity::{ExecutionAttemptId, JobIdentity};
+pub use identity::{ExecutionAttemptId, JobIdentity, NamedJob};
 pub use status::{JobEnded, JobStatus, JobStatusTracker};

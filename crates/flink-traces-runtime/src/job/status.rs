@@ -4,6 +4,7 @@ use flink_traces_api::EventBuilder;
 use thiserror::Error;
 
 use super::events::job_status_change_event;
+use super::identity::NamedJob;
 
 /// The status of a job. Flink's `JobStatus`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,13 +87,15 @@ impl JobStatus {
 /// # Examples
 ///
 /// ```
+/// use flink_traces_runtime::JobIdentity;
 /// use flink_traces_runtime::job::{JobStatus, JobStatusTracker};
 ///
+/// let job = JobIdentity { cluster: "prod", job_id: "5c4b" }.named("orders");
 /// let mut tracker = JobStatusTracker::new(JobStatus::Created);
 /// // Add the event to the job's metric group.
-/// let event = tracker.report(JobStatus::Running, 1_795_230_921_331)?;
+/// let event = tracker.report(job, JobStatus::Running, 1_795_230_921_331)?;
 /// assert!(event.is_some());
-/// assert_eq!(tracker.report(JobStatus::Running, 1_795_230_921_400)?, None);
+/// assert_eq!(tracker.report(job, JobStatus::Running, 1_795_230_921_400)?, None);
 /// # Ok::<(), flink_traces_runtime::job::JobEnded>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -111,7 +114,7 @@ impl JobStatusTracker {
         self.status
     }
 
-    /// Reports that the job changed to `status` at `ts_millis`, in milliseconds since the epoch.
+    /// Reports that `job` changed to `status` at `ts_millis`, in milliseconds since the epoch.
     ///
     /// Returns the event, to be added to the job's [`MetricGroup`](crate::MetricGroup). Returns
     /// `None` if the job already had that status. This happens when Flink's Adaptive scheduler
@@ -120,7 +123,12 @@ impl JobStatusTracker {
     /// # Errors
     ///
     /// Returns an error if the job has ended, as in Flink. The status does not change.
-    pub fn report(&mut self, status: JobStatus, ts_millis: i64) -> Result<Option<EventBuilder>, JobEnded> {
+    pub fn report(
+        &mut self,
+        job: NamedJob<'_>,
+        status: JobStatus,
+        ts_millis: i64,
+    ) -> Result<Option<EventBuilder>, JobEnded> {
         if status == self.status {
             return Ok(None);
         }
@@ -128,7 +136,7 @@ impl JobStatusTracker {
             return Err(JobEnded { status: self.status, reported: status });
         }
         self.status = status;
-        Ok(Some(job_status_change_event(status.name(), ts_millis)))
+        Ok(Some(job_status_change_event(job, status.name(), ts_millis)))
     }
 }
 

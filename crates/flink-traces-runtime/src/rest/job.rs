@@ -231,12 +231,10 @@ impl TrackedJob {
     /// Returns the name in Flink's exception history.
     fn task_name(&self, attempt: &ExecutionAttemptId, known: Option<&str>) -> Option<String> {
         let vertex = &self.info.vertices[self.vertex_index(&attempt.job_vertex_id)?];
-        let (index, number) = (attempt.subtask_index + 1, attempt.attempt_number);
-        let name = match known {
-            Some(name) => name.to_owned(),
-            None => format!("{} ({index}/{})", vertex.name, vertex.parallelism),
-        };
-        Some(format!("{name} - execution #{number}"))
+        Some(match known {
+            Some(name) => attempt.named(name),
+            None => attempt.in_vertex(&vertex.name, vertex.parallelism),
+        })
     }
 }
 

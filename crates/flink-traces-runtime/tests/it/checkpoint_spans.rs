@@ -24,13 +24,14 @@ use flink_traces_runtime::job::{
     AllSubtasksStatus, ExecutionAttemptId, JobFailure, all_subtasks_status_change_event, job_failure_event,
     job_status_change_event,
 };
-use flink_traces_runtime::{CheckpointStats, JobIdentity, checkpoint_event, checkpoint_span};
+use flink_traces_runtime::{CheckpointStats, JobIdentity, NamedJob, checkpoint_event, checkpoint_span};
 use proptest::prelude::*;
 
 use Compatibility::{Flink, Standard};
 use SpanDetailLevel::{ChildrenSpansPerSubtask, ChildrenSpansPerTask, SpanPerCheckpoint, SpanPerCheckpointWithTasks};
 
 const JOB: JobIdentity<'_> = JobIdentity { cluster: "prod", job_id: "0a4480b1aa43ca25b4801a22462f387a" };
+const NAMED: NamedJob<'_> = NamedJob { identity: JOB, name: "agg" };
 const SOURCE: &str = "bc764cd8ddf7a0cff126f51c16239658";
 const WINDOW: &str = "0a448493b4782967b150582570326227";
 const SINK: &str = "ea632d67b7d595e5b851708ae9ad79d6";
@@ -624,7 +625,9 @@ fn rendered_event(event: EventBuilder) -> String {
     let text = |compatibility| {
         let event = ReportedEvent::new(Arc::new(event.clone().build(&NoClock)), 99_999, context(compatibility));
         let mut text = format!("{} at {}, {}\n", event.name(), event.ts_millis(), event.severity());
-        assert_eq!(event.body(), "");
+        if !event.body().is_empty() {
+            writeln!(text, "  {}", event.body()).unwrap();
+        }
         let common = formatted(reported(empty_span(), Flink).root().attributes());
         for attribute in formatted(event.attributes()).into_iter().filter(|attribute| !common.contains(attribute)) {
             writeln!(text, "  {attribute}").unwrap();
@@ -642,6 +645,16 @@ fn checkpoint_events() {
     expect![[r#"
         org.apache.flink.runtime.checkpoint.CheckpointStatsTracker
         CheckpointEvent at 10140, INFO
+          Checkpoint 7 of agg completed in 140 ms, 4.9 KiB
+          checkpointId=7
+          fullSize=5000
+          checkpointedSize=600
+          metadataSize=321
+          checkpointStatus="COMPLETED"
+          isUnaligned="false"
+          checkpointType="Checkpoint"
+          log.record.uid="324d746b50fb08a4a5fa091635a01d94"
+        in Flink: CheckpointEvent at 10140, INFO
           checkpointId=7
           fullSize=5000
           checkpointedSize=600
@@ -650,11 +663,12 @@ fn checkpoint_events() {
           isUnaligned="false"
           checkpointType="Checkpoint"
     "#]]
-    .assert_eq(&rendered_event(checkpoint_event(&completed())));
-    expect_file!["../snapshots/event_of_failed_checkpoint.txt"].assert_eq(&rendered_event(checkpoint_event(&failed())));
+    .assert_eq(&rendered_event(checkpoint_event(NAMED, &completed())));
+    expect_file!["../snapshots/event_of_failed_checkpoint.txt"]
+        .assert_eq(&rendered_event(checkpoint_event(NAMED, &failed())));
     let acknowledged_in_part = failed().with_latest_ack_timestamp(10_020);
     expect_file!["../snapshots/event_of_partly_acknowledged_checkpoint.txt"]
-        .assert_eq(&rendered_event(checkpoint_event(&acknowledged_in_part)));
+        .assert_eq(&rendered_event(checkpoint_event(NAMED, &acknowledged_in_part)));
     let unknown = {
         let mut value = failed();
         value.is_unaligned = None;
@@ -667,15 +681,17 @@ fn checkpoint_events() {
     expect![[r#"
         org.apache.flink.runtime.checkpoint.CheckpointStatsTracker
         CheckpointEvent at -1, WARN
+          Checkpoint 7 of agg failed
           checkpointId=7
           checkpointStatus="FAILED"
           checkpointType="Checkpoint"
+          log.record.uid="bdbcafdd71e7fc5bcebb3994f9d81550"
         in Flink: CheckpointEvent at -1, INFO
           checkpointId=7
           checkpointStatus="FAILED"
           checkpointType="Checkpoint"
     "#]]
-    .assert_eq(&rendered_event(checkpoint_event(&unknown)));
+    .assert_eq(&rendered_event(checkpoint_event(NAMED, &unknown)));
 }
 
 #[test]
@@ -683,24 +699,30 @@ fn status_change_events() {
     expect![[r#"
         org.apache.flink.runtime.jobmaster.JobMaster
         JobStatusChangeEvent at 5, INFO
+          Job agg is RUNNING
+          newJobStatus="RUNNING"
+          log.record.uid="776920bed93698214e030e47a6c85caf"
+        in Flink: JobStatusChangeEvent at 5, INFO
           newJobStatus="RUNNING"
     "#]]
-    .assert_eq(&rendered_event(job_status_change_event("RUNNING", 5)));
+    .assert_eq(&rendered_event(job_status_change_event(NAMED, "RUNNING", 5)));
     expect![[r#"
         org.apache.flink.runtime.jobmaster.JobMaster
         JobStatusChangeEvent at 5, ERROR
+          Job agg is FAILED
           newJobStatus="FAILED"
+          log.record.uid="787e9f5b80c8d98c65804d3556975578"
         in Flink: JobStatusChangeEvent at 5, INFO
           newJobStatus="FAILED"
     "#]]
-    .assert_eq(&rendered_event(job_status_change_event("FAILED", 5)));
+    .assert_eq(&rendered_event(job_status_change_event(NAMED, "FAILED", 5)));
     for (severity, statuses) in [
         ("INFO", "INITIALIZING CREATED RUNNING CANCELLING CANCELED FINISHED RECONCILING unknown"),
         ("WARN", "FAILING RESTARTING SUSPENDED"),
         ("ERROR", "FAILED"),
     ] {
         for status in statuses.split(' ') {
-            let event = Arc::new(job_status_change_event(status, 5).build(&NoClock));
+            let event = Arc::new(job_status_change_event(NAMED, status, 5).build(&NoClock));
             assert_eq!(ReportedEvent::new(event, 0, context(Standard)).severity(), severity, "{status}");
         }
     }
@@ -712,11 +734,13 @@ fn job_failure_events() {
     expect![[r#"
         org.apache.flink.runtime.scheduler.adaptive.JobFailureMetricReporter
         JobFailureEvent at 5, ERROR
+          Job agg failed
           canRestart="false"
+          log.record.uid="03d4fb27b42e92440762605a46953dcc"
         in Flink: JobFailureEvent at 5, INFO
           canRestart="false"
     "#]]
-    .assert_eq(&rendered_event(job_failure_event(&least)));
+    .assert_eq(&rendered_event(job_failure_event(NAMED, &least)));
     let labels = [("type", "USER"), ("empty", ""), ("", "no key")];
     let all = JobFailure::new(5, true)
         .with_global(false)
@@ -727,7 +751,7 @@ fn job_failure_events() {
         .with_task_name("Source (2/4)".to_owned())
         .with_endpoint("tm:6122".to_owned())
         .with_task_manager_id("tm-1".to_owned());
-    expect_file!["../snapshots/job_failure_events.txt"].assert_eq(&rendered_event(job_failure_event(&all)));
+    expect_file!["../snapshots/job_failure_events.txt"].assert_eq(&rendered_event(job_failure_event(NAMED, &all)));
 }
 
 #[test]
@@ -735,15 +759,33 @@ fn all_subtasks_events() {
     expect![[r#"
         org.apache.flink.runtime.scheduler.metrics.AllSubTasksRunningOrFinishedStateTimeMetrics
         AllSubtasksStatusChangeEvent at 5, INFO
+          All subtasks of agg run or have finished
+          status="ALL_RUNNING_OR_FINISHED"
+          log.record.uid="044d5492a2a0e3e500cb751cdf20bb5f"
+        in Flink: AllSubtasksStatusChangeEvent at 5, INFO
           status="ALL_RUNNING_OR_FINISHED"
     "#]]
-    .assert_eq(&rendered_event(all_subtasks_status_change_event(AllSubtasksStatus::AllRunningOrFinished, 5)));
+    .assert_eq(&rendered_event(all_subtasks_status_change_event(
+        NAMED,
+        AllSubtasksStatus::AllRunningOrFinished,
+        JOB.initialization(None, 3),
+        5,
+    )));
     expect![[r#"
         org.apache.flink.runtime.scheduler.metrics.AllSubTasksRunningOrFinishedStateTimeMetrics
         AllSubtasksStatusChangeEvent at 5, INFO
+          Some subtasks of agg no longer run
+          status="NOT_ALL_RUNNING_OR_FINISHED"
+          log.record.uid="19ff0fd2e2b0bed1a9acdf81e01c3af9"
+        in Flink: AllSubtasksStatusChangeEvent at 5, INFO
           status="NOT_ALL_RUNNING_OR_FINISHED"
     "#]]
-    .assert_eq(&rendered_event(all_subtasks_status_change_event(AllSubtasksStatus::NotAllRunningOrFinished, 5)));
+    .assert_eq(&rendered_event(all_subtasks_status_change_event(
+        NAMED,
+        AllSubtasksStatus::NotAllRunningOrFinished,
+        JOB.initialization(None, 3),
+        5,
+    )));
 }
 
 /// Flink's aggregation in the simplest form, as text by attribute.

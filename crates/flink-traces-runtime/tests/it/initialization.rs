@@ -212,7 +212,7 @@ fn restore_names_and_links_checkpoint() {
     let checkpoint = tracker.report_completed(7, None, None).unwrap();
 
     assert_eq!(tracker.report_initialization_started(2_000, attempts("a0")), None);
-    tracker.report_restored(restored());
+    tracker.report_restored(restored()).unwrap();
     let report = metrics(Completed, 2_345, &[("InitializeStateDurationMs", 300)]);
     let stats = tracker.report_initialization_metrics(&attempt("a0"), &report).unwrap().unwrap();
     let span = job_initialization_span(JOB, &stats, stats.start_timestamp).build(&SystemClock);

@@ -5,12 +5,21 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use flink_traces_api::{Identity, SystemClock};
+use flink_traces_runtime::JobIdentity;
 use flink_traces_runtime::job::{
     AllSubtasksStatus, AllSubtasksTracker, DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult,
-    JobFailure, JobFailureTracker, JobStatus, JobStatusTracker, all_subtasks_status_change_event, job_failure_event,
-    job_status_change_event,
+    JobFailure, JobFailureTracker, JobStatus, JobStatusTracker, NamedJob, all_subtasks_status_change_event,
+    job_failure_event, job_status_change_event,
 };
 use proptest::prelude::*;
+
+const JOB: NamedJob<'_> = NamedJob { identity: JobIdentity { cluster: "prod", job_id: "5c4b" }, name: "orders" };
+
+/// Returns the initialization that started at 1,000.
+fn initialization() -> Identity {
+    JOB.identity.initialization(None, 1_000)
+}
 
 fn status(name: &str) -> JobStatus {
     JobStatus::ALL.into_iter().find(|status| status.name() == name).unwrap()
@@ -22,9 +31,9 @@ fn check_statuses(initial: &str, script: &str, results: &str) {
     let mut found = Vec::new();
     for (name, ts_millis) in script.split_whitespace().zip(1..) {
         let before = tracker.status();
-        found.push(match tracker.report(status(name), ts_millis) {
+        found.push(match tracker.report(JOB, status(name), ts_millis) {
             Ok(Some(event)) => {
-                assert_eq!(event, job_status_change_event(name, ts_millis));
+                assert_eq!(event, job_status_change_event(JOB, name, ts_millis));
                 assert_eq!(tracker.status().name(), name);
                 "event"
             }
@@ -55,7 +64,7 @@ fn every_status_change_is_event() {
 
 #[test]
 fn ended_job_error_names_both_statuses() {
-    let error = JobStatusTracker::new(JobStatus::Failed).report(JobStatus::Running, 1).unwrap_err();
+    let error = JobStatusTracker::new(JobStatus::Failed).report(JOB, JobStatus::Running, 1).unwrap_err();
     assert_eq!(error.to_string(), "the job has ended as FAILED and cannot change to RUNNING");
 }
 
@@ -83,8 +92,8 @@ fn check_subtasks(script: &str) {
         let mut found = Vec::new();
         for word in words {
             ts_millis += 1;
-            let event = |status| Some(all_subtasks_status_change_event(status, ts_millis));
-            let answer = tracker.report(&attempt(word), state, ts_millis);
+            let event = |status| Some(all_subtasks_status_change_event(JOB, status, initialization(), ts_millis));
+            let answer = tracker.report(JOB, initialization(), &attempt(word), state, ts_millis);
             let is_all = tracker.is_all_running_or_finished();
             found.push(match answer {
                 None => "-",
@@ -202,6 +211,12 @@ impl std::error::Error for Cause {
     }
 }
 
+/// Returns the name of an attempt, given that of its subtask.
+fn name(attempt: &ExecutionAttemptId, subtask: Option<String>) -> String {
+    let by_id = format!("{} ({})", attempt.job_vertex_id, attempt.subtask_index + 1);
+    format!("{} - execution #{}", subtask.unwrap_or(by_id), attempt.attempt_number)
+}
+
 fn place(number: u32) -> DeployedTask {
     DeployedTask::default()
         .with_task_name(format!("task {number}"))
@@ -219,6 +234,7 @@ fn check_failure(deployed: &str, failed: Option<&str>, expected: Option<u32>) {
     let failed = failed.map(attempt);
     let labels = [("type".to_owned(), "USER".to_owned())];
     let event = tracker.report_failure(
+        JOB,
         &FailureHandlingResult::new(5, &Cause::chain(&["no state", "disk full", "bad block"]), true)
             .with_failed_execution(failed.as_ref())
             .with_error_type("StateError")
@@ -226,6 +242,7 @@ fn check_failure(deployed: &str, failed: Option<&str>, expected: Option<u32>) {
             .with_global_failure(failed.is_none()),
     );
     let DeployedTask { task_name, endpoint, task_manager_id, .. } = expected.map(place).unwrap_or_default();
+    let task_name = failed.as_ref().map(|failed| name(failed, task_name));
     let expected = JobFailure::new(5, true)
         .with_global(failed.is_none())
         .with_labels(labels.to_vec())
@@ -235,7 +252,7 @@ fn check_failure(deployed: &str, failed: Option<&str>, expected: Option<u32>) {
         .with_task_name(task_name)
         .with_endpoint(endpoint)
         .with_task_manager_id(task_manager_id);
-    assert_eq!(event, job_failure_event(&expected), "{deployed}: {failed:?}");
+    assert_eq!(event, job_failure_event(JOB, &expected), "{deployed}: {failed:?}");
 }
 
 #[test]
@@ -253,12 +270,30 @@ fn failure_has_location_of_its_subtask() {
 }
 
 #[test]
+fn failed_attempt_is_named_by_its_vertex() {
+    let mut tracker = JobFailureTracker::default();
+    tracker.report_vertex("a", "map", 3);
+    let failed_name = |tracker: &JobFailureTracker, word| {
+        let (failed, error) = (attempt(word), Cause::chain(&["boom"]));
+        let failure = FailureHandlingResult::new(5, &error, true).with_failed_execution(&failed);
+        let event = tracker.report_failure(JOB, &failure).build(&SystemClock);
+        event.extension().unwrap().attributes.get("taskName").unwrap().to_string()
+    };
+    assert_eq!(failed_name(&tracker, "a1.2"), "map (2/3) - execution #2");
+    assert_eq!(failed_name(&tracker, "b1"), "b (2) - execution #0");
+    tracker.report_deployed(&attempt("a1.2"), DeployedTask::default().with_endpoint("host:6122".to_owned()));
+    assert_eq!(failed_name(&tracker, "a1.2"), "map (2/3) - execution #2");
+    tracker.report_deployed(&attempt("a1.2"), DeployedTask::default().with_task_name("own name".to_owned()));
+    assert_eq!(failed_name(&tracker, "a1.2"), "own name - execution #2");
+}
+
+#[test]
 fn unknown_failure_fields_are_absent() {
     let error = Cause::chain(&["boom"]);
-    let event =
-        JobFailureTracker::default().report_failure(&FailureHandlingResult::new(5, &error, false).with_labels(&[]));
+    let event = JobFailureTracker::default()
+        .report_failure(JOB, &FailureHandlingResult::new(5, &error, false).with_labels(&[]));
     let expected = JobFailure::new(5, false).with_exception_message("boom".to_owned());
-    assert_eq!(event, job_failure_event(&expected));
+    assert_eq!(event, job_failure_event(JOB, &expected));
 }
 
 fn any_attempt() -> impl Strategy<Value = ExecutionAttemptId> {
@@ -340,10 +375,10 @@ proptest! {
                 Some(status) => Err((status, reported)),
                 None => {
                     entered.push(reported);
-                    Ok(Some(job_status_change_event(reported.name(), ts_millis)))
+                    Ok(Some(job_status_change_event(JOB, reported.name(), ts_millis)))
                 }
             };
-            let found = tracker.report(reported, ts_millis).map_err(|error| (error.status, error.reported));
+            let found = tracker.report(JOB, reported, ts_millis).map_err(|error| (error.status, error.reported));
             prop_assert_eq!(found, expected);
             prop_assert_eq!(Some(&tracker.status()), entered.last());
         }
@@ -360,13 +395,13 @@ proptest! {
             let state = *place.get(if is_legal { states } else { &ExecutionState::ALL });
             log.push((attempt.clone(), state));
             let is_all_running = all_running(was_all_running, &log);
-            let event = |status| Some(all_subtasks_status_change_event(status, ts_millis));
+            let event = |status| Some(all_subtasks_status_change_event(JOB, status, initialization(), ts_millis));
             let expected = match (was_all_running, is_all_running) {
                 (false, true) => event(AllSubtasksStatus::AllRunningOrFinished),
                 (true, false) => event(AllSubtasksStatus::NotAllRunningOrFinished),
                 _ => None,
             };
-            prop_assert_eq!(tracker.report(&attempt, state, ts_millis), expected, "{:?}", log);
+            prop_assert_eq!(tracker.report(JOB, initialization(), &attempt, state, ts_millis), expected, "{:?}", log);
             prop_assert_eq!(tracker.is_all_running_or_finished(), is_all_running);
             was_all_running = is_all_running;
         }
@@ -385,7 +420,7 @@ proptest! {
                 deployed.push((attempt.clone(), place(number)));
                 continue;
             }
-            let found = tracker.report_failure(&FailureHandlingResult::new(number.into(), &error, can_restart).with_failed_execution(attempt.as_ref()).with_labels(&[]).with_global_failure(is_global));
+            let found = tracker.report_failure(JOB, &FailureHandlingResult::new(number.into(), &error, can_restart).with_failed_execution(attempt.as_ref()).with_labels(&[]).with_global_failure(is_global));
             let subtask = |id: &ExecutionAttemptId| (id.job_vertex_id.clone(), id.subtask_index);
             let last = attempt.as_ref().and_then(|attempt| {
                 deployed.iter().rfind(|(known, _)| subtask(known) == subtask(attempt))
@@ -393,8 +428,9 @@ proptest! {
             let last = last.filter(|(known, _)| Some(known) == attempt.as_ref());
             let DeployedTask { task_name, endpoint, task_manager_id, .. } =
                 last.map(|(_, place)| place.clone()).unwrap_or_default();
+            let task_name = attempt.as_ref().map(|attempt| name(attempt, task_name));
             let expected = JobFailure::new(number.into(), can_restart).with_global(is_global).with_exception_message("boom".to_owned()).with_task_name(task_name).with_endpoint(endpoint).with_task_manager_id(task_manager_id);
-            prop_assert_eq!(found, job_failure_event(&expected));
+            prop_assert_eq!(found, job_failure_event(JOB, &expected));
         }
     }
 }

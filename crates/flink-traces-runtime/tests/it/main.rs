@@ -3,6 +3,8 @@
 
 mod checkpoint_spans;
 mod configuration;
+mod extension;
+mod identities;
 mod initialization;
 mod job;
 mod metric_groups;

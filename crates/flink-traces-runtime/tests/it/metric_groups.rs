@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use flink_traces_api::{
-    Clock, ConfigError, Deadline, Event, EventBuilder, EventReporter, EventReporterFactory, OptionDoc, Registry,
-    ReportError, ReportedEvent, ReportedSpan, ReporterConfig, Span, SpanBuilder, SpanRef, TraceReporter,
+    Clock, ConfigError, Deadline, Event, EventBuilder, EventReporter, EventReporterFactory, OptionDoc, RECORD_UID,
+    Registry, ReportError, ReportedEvent, ReportedSpan, ReporterConfig, Span, SpanBuilder, SpanRef, TraceReporter,
     TraceReporterFactory, ValueRef,
 };
 use flink_traces_runtime::dispatch::TaskVariables;
@@ -29,6 +29,8 @@ impl Recorder {
         let mut line = format!("{} {name}", self.name);
         for (key, value) in attributes {
             match value {
+                // It differs in each process.
+                ValueRef::String(text) if key == RECORD_UID => assert_eq!(text.len(), 32),
                 ValueRef::String(text) => line += &format!(" {key}={text}"),
                 other => line += &format!(" {key}={other:?}"),
             }
@@ -370,6 +372,17 @@ fn closed_group_ignores_records() {
         s still open INFO at 1000 jobId=other <host>=jm <job_id>=other <job_name>=other
         s still open INFO at 1000 jobId=0a4480b1aa43ca25b4801a22462f387a <host>=jm <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=again
     "#]]);
+}
+
+#[test]
+fn events_that_flink_lacks_are_filtered_under_flink() {
+    let flink = &[("compatibility", "flink")];
+    let setup = Setup::start(".", &[("events", "own", &[]), ("events", "parity", flink)]);
+    setup.job().add_event(event("own").extension_event());
+    setup.job().add_event(event("flinks"));
+    assert!(setup.dispatcher.flush(Duration::from_secs(10)));
+    let accounts: Vec<_> = setup.dispatcher.stats().into_iter().map(|stats| (stats.emitted, stats.filtered)).collect();
+    assert_eq!(accounts, [(2, 0), (1, 1)]);
 }
 
 #[test]

@@ -130,8 +130,10 @@ fn tracked() -> Arc<TrackedJob> {
     let failure = CheckpointFailure::new(6_501, "Task has failed.");
     checkpoints.report_failed(3, failure).unwrap();
     job.report_status(JobStatus::Restarting, 6_502);
+    checkpoints.report_initialization_started(7_000, []);
     checkpoints
-        .report_restored(RestoredCheckpoint::new(1, 7_000, false).with_external_path("file:/checkpoints/1".to_owned()));
+        .report_restored(RestoredCheckpoint::new(1, 7_000, false).with_external_path("file:/checkpoints/1".to_owned()))
+        .unwrap();
     job.report_status(JobStatus::Running, 7_000);
     start_subtasks(&job, 1, 7_010);
     checkpoints.report_pending(4, 8_000, CheckpointType::Checkpoint, &tasks).unwrap();

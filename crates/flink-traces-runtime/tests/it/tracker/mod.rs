@@ -46,7 +46,8 @@ fn play(tracker: &CheckpointStatsTracker, script: &str) {
             "+" => drop(tracker.report_completed(id, Some(format!("chk-{id}")), Some(10)).unwrap()),
             "-" => drop(tracker.report_failed(id, failure(1_500)).unwrap()),
             "!" => tracker.report_failed_before_trigger(failure(0)),
-            "r" => tracker.report_restored(restored(id)),
+            "i" => drop(tracker.report_initialization_started(9_000, [])),
+            "r" => tracker.report_restored(restored(id)).unwrap(),
             _ => unreachable!("{word}"),
         }
     }
@@ -94,7 +95,7 @@ fn counts_history_and_latest() {
     check(3, "c1", "total 1 now 1 completed 0 failed 0 restored 0 | 1?");
     check(3, "c1 +1", "total 1 now 0 completed 1 failed 0 restored 0 | 1+ | completed 1+");
     check(3, "c1 -1", "total 1 now 0 completed 0 failed 1 restored 0 | 1- | failed 1-");
-    check(3, "! ! r4", "total 2 now 0 completed 0 failed 2 restored 1 |");
+    check(3, "! ! i r4", "total 2 now 0 completed 0 failed 2 restored 1 |");
     // The order is that of triggers, and a checkpoint in progress takes a place in the history.
     check(3, "c1 c2 +2 +1", "total 2 now 0 completed 2 failed 0 restored 0 | 2+ 1+ | completed 2+");
     check(2, "c1 c2 c3 +3", "total 3 now 2 completed 1 failed 0 restored 0 | 3+ 2? | completed 3+");
@@ -199,10 +200,18 @@ fn subtasks_add_up_and_first_report_counts() {
 }
 
 #[test]
+fn restore_before_initialization_is_refused() {
+    let tracker = CheckpointStatsTracker::new(1);
+    assert_eq!(tracker.report_restored(restored(7)), Err(TrackerError::NoInitialization));
+    let snapshot = tracker.snapshot();
+    assert_eq!((snapshot.latest_restored, snapshot.counts.restored), (None, 0));
+}
+
+#[test]
 fn next_initialization_clears_restored() {
     let tracker = CheckpointStatsTracker::new(1);
     tracker.report_initialization_started(8_000, []);
-    tracker.report_restored(restored(7));
+    tracker.report_restored(restored(7)).unwrap();
     assert_eq!(tracker.snapshot().latest_restored, Some(restored(7)));
     tracker.report_initialization_started(9_000, []);
     let snapshot = tracker.snapshot();
@@ -268,7 +277,7 @@ fn gauges_follow_last_completion() {
         "lastCompletedCheckpointId=-1",
         "lastCheckpointCompletedTimestamp=-1",
     ]);
-    play(&tracker, "! r1 s3 c4 +4");
+    play(&tracker, "! i r1 s3 c4 +4");
     tracker.report_subtask(3, "v0", report(0, 1_250, [100, 10, 0, 0, 0, 0, 7, 8])).unwrap();
     play(&tracker, "+3 c5 -5 c6");
     check([
@@ -310,8 +319,9 @@ fn restored_trigger_comes_from_history() {
     let check = |script: &str, given: Option<i64>, path: Option<&str>, expected: Option<i64>| {
         let tracker = CheckpointStatsTracker::new(1);
         play(&tracker, script);
-        let external_path = path.map(str::to_owned);
-        tracker.report_restored(restored(1).with_trigger_timestamp(given).with_external_path(external_path));
+        let restored = restored(1).with_trigger_timestamp(given).with_external_path(path.map(str::to_owned));
+        tracker.report_initialization_started(8_000, []);
+        tracker.report_restored(restored).unwrap();
         let found = tracker.snapshot().latest_restored.unwrap();
         assert_eq!(found.trigger_timestamp, expected, "{script} {path:?}");
     };

@@ -216,6 +216,7 @@ impl Model {
                 self.restored_before = self.restored.len();
                 Ok(None)
             }
+            Step::Restore { .. } if self.started.is_empty() => Err(TrackerError::NoInitialization),
             Step::Restore { id } => {
                 let known = self.known(id).filter(|&at| self.checkpoints[at].status == CheckpointStatus::Completed);
                 self.restored.push((id, known.map(|_| 1_000)));
@@ -316,15 +317,13 @@ impl Model {
         let completed = |&&place: &&usize| self.checkpoints[place].status == CheckpointStatus::Completed;
         let last = self.ended.iter().rev().find(completed).map(|&place| &self.checkpoints[place]);
         let of_last = |value: fn(&Checkpoint) -> Option<i64>| last.and_then(value).unwrap_or(-1);
-        // The time of a restore, which is the same in all tests.
-        let restored = self.restored.last().map(|_| restored(0).restore_timestamp);
         let counts = tracker.snapshot().counts;
         let expected: [(_, AttributeValue); 14] = [
             ("totalNumberOfCheckpoints", counts.total.into()),
             ("numberOfInProgressCheckpoints", counts.in_progress.into()),
             ("numberOfCompletedCheckpoints", counts.completed.into()),
             ("numberOfFailedCheckpoints", counts.failed.into()),
-            ("lastCheckpointRestoreTimestamp", self.started.last().copied().or(restored).unwrap_or(-1).into()),
+            ("lastCheckpointRestoreTimestamp", self.started.last().copied().unwrap_or(-1).into()),
             ("lastCheckpointSize", of_last(|last| last.stats().checkpointed_size).into()),
             ("lastCheckpointFullSize", of_last(|last| last.stats().state_size).into()),
             ("lastCheckpointMetadataSize", of_last(|last| last.stats().metadata_size).into()),
@@ -360,10 +359,7 @@ fn apply(tracker: &CheckpointStatsTracker, step: &Step) -> Result<Option<Checkpo
             assert_eq!(tracker.report_initialization_started(timestamp, []), None);
             Ok(None)
         }
-        Step::Restore { id } => {
-            tracker.report_restored(restored(id));
-            Ok(None)
-        }
+        Step::Restore { id } => tracker.report_restored(restored(id)).map(|()| None),
     }
 }
 
