@@ -5,41 +5,31 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::text::escaped;
+use crate::text::{MAX_TEXT_CHARS, escaped};
 
-/// The maximum number of characters of a foreign text in a message.
-const MAX_TEXT_CHARS: usize = 300;
 /// The number of bytes shown on either side of a problem in a body.
 const CONTEXT_BYTES: usize = 60;
 
-/// Decodes a JSON body.
-///
-/// Anything that is not Unicode, such as half a surrogate pair in the name of a job, becomes
-/// U+FFFD.
-///
-/// # Errors
-///
-/// Returns an error if the body is not JSON or is not a `T`.
-///
-/// # Examples
-///
-/// ```
-/// use flink_rest::types::MultipleJobsDetails;
-///
-/// let body = br#"{"jobs":[{"jid":"abc","start-time":1,"state":"RUNNING"}]}"#;
-/// let overview: MultipleJobsDetails = flink_rest::decode(body)?;
-/// assert_eq!(overview.jobs[0].jid.as_str(), "abc");
-/// # Ok::<(), flink_rest::BodyError>(())
-/// ```
-pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
-    decode_strictly(body).or_else(|error| match repaired(body) {
+/// Decodes a JSON body without skipping anything.
+pub(crate) fn decode_whole<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
+    decode_strictly(body).or_else(|error| match replace_invalid_unicode(body) {
         Some(body) => decode_strictly(&body),
         None => Err(error),
     })
 }
 
-/// Replaces anything that is not Unicode; returns `None` if nothing needs to be replaced.
-fn repaired(body: &[u8]) -> Option<Vec<u8>> {
+/// Replaces anything in a JSON text that is not Unicode by U+FFFD.
+///
+/// Such are invalid UTF-8 and escapes of half a surrogate pair. Returns `None` if there is nothing
+/// to replace.
+///
+/// # Examples
+///
+/// ```
+/// let text = flink_rest::replace_invalid_unicode(br#"{"name":"a\ud800"}"#);
+/// assert_eq!(text.as_deref(), Some(&br#"{"name":"a\ufffd"}"#[..]));
+/// ```
+pub fn replace_invalid_unicode(body: &[u8]) -> Option<Vec<u8>> {
     let mut text = String::from_utf8_lossy(body).into_owned().into_bytes();
     let mut is_changed = text != body;
     let mut position = 0;
@@ -99,6 +89,16 @@ pub enum BodyError {
         /// The body around the problem.
         excerpt: String,
     },
+    /// An entry of a list could not be decoded and was skipped. The rest of the body was decoded.
+    #[error("{problem} at {path}, entry skipped: {excerpt}")]
+    Skipped {
+        /// The path of the problem, such as `jobs[3].start-time`.
+        path: String,
+        /// The problem.
+        problem: String,
+        /// The beginning of the entry.
+        excerpt: String,
+    },
 }
 
 impl BodyError {
@@ -125,7 +125,7 @@ fn is_html(body: &[u8]) -> bool {
     body.starts_with(b"<")
 }
 
-fn first(bytes: &[u8], length: usize) -> &[u8] {
+pub(crate) fn first(bytes: &[u8], length: usize) -> &[u8] {
     &bytes[..bytes.len().min(length)]
 }
 
@@ -258,6 +258,7 @@ impl std::error::Error for StatusError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode;
     use crate::types::{CheckpointingStatistics, MultipleJobsDetails};
     use expect_test::{Expect, expect};
 
@@ -271,9 +272,9 @@ mod tests {
         check::<MultipleJobsDetails>(b"", expect!["EOF while parsing a value at ., line 1, column 0: "]);
         check::<MultipleJobsDetails>(b"{}", expect!["missing field `jobs` at ., line 1, column 2: {}"]);
         check::<MultipleJobsDetails>(
-            format!("{{\"jobs\": [\n  {job},\n  {{\"jid\":\"b\",\"start-time\":\"soon\"}}]}}").as_bytes(),
+            format!("{{\"jobs\": [\n  {},\n  {{\"jid\":\"b\"}}]}}", job.replace(":1", ":\"soon\"")).as_bytes(),
             expect![[
-                r#"invalid value: string "soon", expected a number at jobs[1].start-time, line 3, column 32: …time":1,"state":"RUNNING"},\n  {"jid":"b","start-time":"soon"}]}"#
+                r#"invalid value: string "soon", expected a number at jobs[0].start-time, line 2, column 32: {"jobs": [\n  {"jid":"a","start-time":"soon","state":"RUNNING"},\n  {"jid":"b"}]}"#
             ]],
         );
         check::<MultipleJobsDetails>(

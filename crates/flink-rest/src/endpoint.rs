@@ -7,7 +7,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::body::{BodyError, decode};
+use crate::body::{BodyError, decode_whole};
+use crate::entries::decode_with;
 use crate::text::escaped;
 use crate::types::File;
 
@@ -283,7 +284,7 @@ impl<T: Serialize + DeserializeOwned + Default> RequestBody for T {
             return Ok(Self::default());
         }
         let kind = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
-        decode(content).map_err(|problem| InvalidParameter::body(kind, &problem))
+        decode_whole(content).map_err(|problem| InvalidParameter::body(kind, &problem))
     }
 }
 
@@ -301,10 +302,21 @@ pub trait ResponseBody: Sized {
 
     /// Decodes the body.
     ///
+    /// Entries of lists that cannot be decoded are skipped, and `skipped` gets their errors.
+    ///
     /// # Errors
     ///
     /// Returns an error if the bytes are not of this type.
-    fn from_bytes(content: &[u8]) -> Result<Self, BodyError>;
+    fn from_bytes_with(content: &[u8], skipped: &mut Vec<BodyError>) -> Result<Self, BodyError>;
+
+    /// Decodes the body without returning the errors of skipped entries.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the bytes are not of this type.
+    fn from_bytes(content: &[u8]) -> Result<Self, BodyError> {
+        Self::from_bytes_with(content, &mut Vec::new())
+    }
 }
 
 impl<T: Serialize + DeserializeOwned> ResponseBody for T {
@@ -314,8 +326,8 @@ impl<T: Serialize + DeserializeOwned> ResponseBody for T {
         serde_json::to_vec(self).map_err(|_| fmt::Error)
     }
 
-    fn from_bytes(content: &[u8]) -> Result<Self, BodyError> {
-        decode(content)
+    fn from_bytes_with(content: &[u8], skipped: &mut Vec<BodyError>) -> Result<Self, BodyError> {
+        decode_with(content, skipped)
     }
 }
 
@@ -326,7 +338,7 @@ impl ResponseBody for File {
         Ok(self.content.clone())
     }
 
-    fn from_bytes(content: &[u8]) -> Result<Self, BodyError> {
+    fn from_bytes_with(content: &[u8], _: &mut Vec<BodyError>) -> Result<Self, BodyError> {
         Ok(Self { content: content.to_vec() })
     }
 }

@@ -73,6 +73,17 @@ impl Declaration {
     }
 }
 
+/// Returns `true` for a request that changes nothing. `path` includes the query.
+///
+/// Two GET requests of Flink are operations, whose status is not that of a read.
+pub(crate) fn is_read(method: &str, path: &str) -> bool {
+    match method {
+        "HEAD" => true,
+        "GET" => Declaration::of("GET", path).is_none_or(|endpoint| endpoint.status == 200),
+        _ => false,
+    }
+}
+
 macro_rules! versions {
     ($major:literal $minor:literal) => {
         Versions { since: FlinkVersion::new($major, $minor), until: None }
@@ -298,12 +309,28 @@ macro_rules! resources {
 
             /// Decodes the body of a response with status 200.
             ///
+            /// Entries of lists that cannot be decoded are skipped.
+            ///
             /// # Errors
             ///
             /// Returns an error if the body is not that of the endpoint.
             pub fn parse_body(&self, body: &[u8]) -> Result<ResourceBody, BodyError> {
+                self.parse_body_with(body, &mut Vec::new())
+            }
+
+            /// Decodes the body of a response with status 200, and adds an error to `skipped` for
+            /// each skipped entry of a list.
+            ///
+            /// # Errors
+            ///
+            /// Returns an error if the body is not that of the endpoint.
+            pub fn parse_body_with(
+                &self,
+                body: &[u8],
+                skipped: &mut Vec<BodyError>,
+            ) -> Result<ResourceBody, BodyError> {
                 match self {
-                    $(Self::$name(_) => <$response>::from_bytes(body).map(ResourceBody::$name),)+
+                    $(Self::$name(_) => <$response>::from_bytes_with(body, skipped).map(ResourceBody::$name),)+
                 }
             }
         }

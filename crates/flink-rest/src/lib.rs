@@ -97,7 +97,7 @@
 //!
 //! # Features
 //!
-//! * `client` (default): `Client`, over hyper, and over reqwest and rustls for TLS and proxies.
+//! * `client` (default): `Client`, over hyper and rustls.
 //! * `service`: `RestService`, `RestError` and `dispatch`, without a server.
 //! * `server`: `RestServer` and `router`, over axum and hyper. It includes `service`.
 
@@ -108,6 +108,7 @@ mod body;
 mod client;
 mod endpoint;
 mod endpoints;
+mod entries;
 mod id;
 mod java;
 mod lenient;
@@ -124,11 +125,12 @@ pub mod types;
 mod upload;
 mod version;
 
-pub use body::{BodyError, StatusError, decode};
+pub use body::{BodyError, StatusError, replace_invalid_unicode};
 #[cfg(feature = "client")]
 pub use client::{Client, ClientBuilder, ConnectFailure, Error, Response};
 pub use endpoint::{EncodedBody, Endpoint, InvalidParameter, Parameters, QueryParameter, RequestBody, ResponseBody};
 pub use endpoints::*;
+pub use entries::{decode, decode_with};
 pub use id::{
     ApplicationId, DataSetId, FileName, InvalidId, JarId, JobId, JobVertexId, OperatorId, RescaleId, TaskManagerId,
     TriggerId,

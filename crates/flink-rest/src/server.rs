@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::endpoints::{Declaration, RestService, dispatch};
+use crate::endpoints::{RestService, dispatch, is_read};
 use crate::service::{RestError, ServiceResponse};
 
 /// The header in which a browser names the relation of a request to its page.
@@ -58,7 +58,7 @@ pub struct ServerOptions {
     pub max_body_bytes: usize,
     /// The maximum size of a request's head, in bytes, at least 8 KiB. Default: 16 KiB.
     pub max_header_bytes: usize,
-    /// The time limit for the head of a request. Default: 10 s.
+    /// The time limit for the head of a request, and for a pause before it. Default: 10 s.
     pub header_timeout: Duration,
     /// The time limit for the body of a request and the response. Default: 30 s.
     pub request_timeout: Duration,
@@ -90,7 +90,7 @@ impl Default for ServerOptions {
     }
 }
 
-/// A server for a [`RestService`].
+/// A server for a [`RestService`], or for any other router that needs its limits.
 ///
 /// # Examples
 ///
@@ -124,8 +124,8 @@ impl RestServer {
 
     /// Creates a server from a listener and a [`router`], without serving requests yet.
     ///
-    /// The router may have more layers, such as one for authentication. The address in `options` is
-    /// ignored.
+    /// The router may have more layers, such as one for authentication, or be another one. The
+    /// address in `options` is ignored.
     pub fn new(listener: TcpListener, router: Router, options: ServerOptions) -> Self {
         Self { listener, router, options }
     }
@@ -236,20 +236,24 @@ fn check_sender(method: &Method, path: &str, headers: &HeaderMap, hosts: &[Strin
     if !is_known_host(host, hosts) {
         return Err(RestError::new(421, "This server is not known by the name of that host."));
     }
-    // Two GET requests of Flink are operations, whose status is not that of a read.
-    let reads = match *method {
-        Method::HEAD => true,
-        Method::GET => Declaration::of("GET", path).is_none_or(|endpoint| endpoint.status == 200),
-        _ => false,
-    };
-    let origin = text(ORIGIN).map(|origin| origin.split_once("://").map_or(origin, |(_, authority)| authority));
-    let is_elsewhere = origin.is_some_and(|origin| !origin.eq_ignore_ascii_case(host))
-        // A browser also sends it with GET. `none` is the user's own request, as by a bookmark.
+    let is_other = |site: &str| !authority(site).eq_ignore_ascii_case(host);
+    // A browser omits `Sec-Fetch-Site` towards plain HTTP on other addresses than loopback, and
+    // `Origin` with GET.
+    let is_elsewhere = text(ORIGIN).is_some_and(is_other)
+        || text(REFERER).is_some_and(is_other)
+        // `none` is the user's own request, as by a bookmark.
         || text(SEC_FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    let reads = is_read(method.as_str(), path);
     if is_elsewhere && !reads {
         return Err(RestError::new(403, "A page of another site must not change anything here."));
     }
     Ok(())
+}
+
+/// Returns the host and port of a URL.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 fn is_known_host(host: &str, hosts: &[String]) -> bool {

@@ -1,5 +1,8 @@
 //! Foreign text in messages.
 
+/// The maximum number of characters of a foreign text in a message.
+pub(crate) const MAX_TEXT_CHARS: usize = 300;
+
 /// Returns at most `limit` characters of `text`, with invisible characters escaped.
 ///
 /// Text from a server must not move the cursor of a terminal or start a second log line.

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
-use http_body_util::Full;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
-use reqwest::{Url, redirect};
+use url::{ParseError, Url};
 
-use super::transport::causes;
-use super::{Client, Error, MAX_TEXT_CHARS, tls};
-use crate::text::{escaped, redacted};
+use super::connector::{Connector, Proxy};
+use super::error::invalid_option;
+use super::tls::{self, Certificates};
+use super::{Client, Error, OnSkipped};
+use crate::BodyError;
+use crate::text::redacted;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,9 +33,10 @@ pub struct ClientBuilder {
     retries: u32,
     max_body_bytes: usize,
     user_agent: String,
-    pub(super) ca_certificates: Option<Vec<u8>>,
-    pub(super) identity: Option<Vec<u8>>,
-    pub(super) proxy: Option<String>,
+    ca_certificates: Option<Vec<u8>>,
+    identity: Option<Vec<u8>>,
+    proxy: Option<String>,
+    on_skipped: OnSkipped,
 }
 
 impl ClientBuilder {
@@ -50,6 +52,7 @@ impl ClientBuilder {
             ca_certificates: None,
             identity: None,
             proxy: None,
+            on_skipped: Arc::new(|_, _| {}),
         }
     }
 
@@ -136,64 +139,108 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets the function that gets the URL and the error of each entry that [`Client::call`] skips.
+    ///
+    /// An entry of a list that cannot be decoded is skipped. By default, nothing reports it.
+    #[must_use]
+    pub fn on_skipped(mut self, report: impl Fn(&str, &BodyError) + Send + Sync + 'static) -> Self {
+        self.on_skipped = Arc::new(report);
+        self
+    }
+
     /// Builds the client, without connecting it.
     ///
     /// # Errors
     /// Returns an error if the base URL or an option is invalid.
     pub fn build(self) -> Result<Client, Error> {
         let invalid = |problem: &str| Error::InvalidUrl { url: redacted(&self.base_url), problem: problem.to_owned() };
-        let mut base_url = Url::parse(&self.base_url).map_err(|error| invalid(&error.to_string()))?;
-        if !matches!(base_url.scheme(), "http" | "https") {
-            return Err(invalid("expected http:// or https://"));
-        }
+        let mut base_url = parsed(&self.base_url).map_err(|problem| invalid(&problem))?;
         if base_url.query().is_some() || base_url.fragment().is_some() {
             return Err(invalid("expected neither ? nor #"));
         }
         let in_url = user_information(&mut base_url).map_err(invalid)?;
         let authentication = self.authentication.clone().or(in_url);
-        let headers = headers(&self.user_agent, authentication.as_deref())?;
-        let mut http = reqwest::Client::builder()
-            .default_headers(headers.clone())
-            .http1_only()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(self.connect_timeout)
-            .timeout(self.timeout)
-            .tcp_nodelay(true)
-            .no_proxy()
-            .tls_backend_preconfigured(tls::config(&self, base_url.scheme())?);
-        if let Some(proxy) = &self.proxy {
-            let proxy = reqwest::Proxy::all(proxy).map_err(|_| {
-                invalid_option("proxy", &format!("expected the URL of a proxy, found {}", redacted(proxy)))
-            })?;
-            http = http.proxy(proxy);
+        let mut headers = headers(&self.user_agent, authentication.as_deref())?;
+        let proxy = self.proxy.as_deref().map(proxy).transpose()?;
+        let is_https = base_url.scheme() == "https";
+        if let Some(proxy) = proxy.as_ref().filter(|_| !is_https) {
+            headers.extend(proxy.authorization.clone().map(|value| (PROXY_AUTHORIZATION, value)));
         }
-        let http = http.build().map_err(|error| invalid_option("tls", &causes(&error).1))?;
-        let is_plain = base_url.scheme() == "http" && self.proxy.is_none();
+        let certificates =
+            Certificates { authorities: self.ca_certificates.as_deref(), identity: self.identity.as_deref() };
+        let has_tls = is_https || proxy.as_ref().is_some_and(|proxy| proxy.uri.scheme_str() == Some("https"));
+        let tls = tls::config(&certificates, has_tls)?;
+        let shown_proxy = proxy.as_ref().map(|proxy| proxy.uri.to_string().trim_end_matches('/').into());
+        let connector = Connector::new(tls, proxy, self.connect_timeout);
+        let mut http = legacy::Client::builder(TokioExecutor::new());
+        http.pool_timer(TokioTimer::new());
+        let pool = http.build(connector.clone());
         Ok(Client {
-            http,
-            direct: is_plain.then(|| self.direct()),
+            pool,
+            unpooled: http.pool_max_idle_per_host(0).build(connector),
             headers,
+            proxy: shown_proxy,
             base_url: base_url.as_str().trim_end_matches('/').into(),
             timeout: self.timeout,
             retries: self.retries,
             max_body_bytes: self.max_body_bytes,
+            on_skipped: self.on_skipped,
         })
     }
+}
 
-    fn direct(&self) -> legacy::Client<HttpConnector, Full<Bytes>> {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(self.connect_timeout));
-        let mut http = legacy::Client::builder(TokioExecutor::new());
-        http.pool_timer(TokioTimer::new());
-        http.build(connector)
+/// Parses the URL of a server. The error is what to change about it.
+fn parsed(text: &str) -> Result<Url, String> {
+    let expected = "expected http:// or https://";
+    if !text.contains("://") {
+        return Err(match text {
+            "" => expected.to_owned(),
+            _ => format!("{expected} in front of it, did you mean http://{}?", redacted(text)),
+        });
     }
+    let url = Url::parse(text).map_err(|error| match error {
+        _ if text.contains(char::is_whitespace) => "expected no blanks".to_owned(),
+        ParseError::InvalidPort => "invalid port number, expected 1 to 65535".to_owned(),
+        ParseError::InvalidIpv6Address => "invalid IPv6 address, expected [address]:port".to_owned(),
+        error => error.to_string(),
+    })?;
+    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(expected.to_owned()) }
+}
+
+/// Parses the URL of a proxy. `http://` may be omitted.
+fn proxy(text: &str) -> Result<Proxy, Error> {
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let invalid = |problem: &str| {
+        let shown = redacted(text);
+        invalid_option("proxy", &format!("expected the URL of a proxy, found {shown}: {problem}"))
+    };
+    let mut url = parsed(&with_scheme).map_err(|problem| invalid(&problem))?;
+    let user = user_information(&mut url).map_err(invalid)?;
+    let authorization = user.map(|user| user.header("proxy")).transpose()?;
+    let uri = url[..url::Position::BeforePath].parse().map_err(|_| invalid("expected a host"))?;
+    Ok(Proxy { uri, authorization })
 }
 
 /// The credentials of each request.
 enum Authentication {
     Basic { user: String, password: String },
     Bearer(String),
+}
+
+impl Authentication {
+    /// Returns the value of the header. `option` is the one that an error names.
+    fn header(&self, option: &'static str) -> Result<HeaderValue, Error> {
+        let value = match self {
+            Self::Basic { user, password } => {
+                format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
+            }
+            Self::Bearer(token) => format!("Bearer {token}"),
+        };
+        let mut value = HeaderValue::try_from(value)
+            .map_err(|_| invalid_option(option, "the token has a character that is not allowed in a header"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
 }
 
 /// Returns the headers of all requests.
@@ -206,16 +253,7 @@ fn headers(user_agent: &str, authentication: Option<&Authentication>) -> Result<
         (USER_AGENT, user_agent),
     ]);
     if let Some(authentication) = authentication {
-        let authorization = match authentication {
-            Authentication::Basic { user, password } => {
-                format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
-            }
-            Authentication::Bearer(token) => format!("Bearer {token}"),
-        };
-        let mut authorization = HeaderValue::try_from(authorization)
-            .map_err(|_| invalid_option("bearer_auth", "the token has a character that is not allowed in a header"))?;
-        authorization.set_sensitive(true);
-        headers.insert(AUTHORIZATION, authorization);
+        headers.insert(AUTHORIZATION, authentication.header("bearer_auth")?);
     }
     Ok(headers)
 }
@@ -233,10 +271,6 @@ fn user_information(url: &mut Url) -> Result<Option<Arc<Authentication>>, &'stat
     Ok(Some(Arc::new(Authentication::Basic { user, password })))
 }
 
-pub(super) fn invalid_option(option: &'static str, problem: &str) -> Error {
-    Error::InvalidOption { option, problem: escaped(problem, MAX_TEXT_CHARS) }
-}
-
 impl fmt::Debug for Authentication {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("******")
@@ -251,5 +285,27 @@ impl fmt::Debug for ClientBuilder {
             .field("timeout", &self.timeout)
             .field("max_body_bytes", &self.max_body_bytes)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_marked_sensitive() {
+        let local = || Client::builder("http://localhost:8081");
+        for (builder, name) in [
+            (local().bearer_auth("c4nary"), AUTHORIZATION),
+            (local().basic_auth("me", "c4nary"), AUTHORIZATION),
+            (Client::builder("http://me:c4nary@localhost:8081"), AUTHORIZATION),
+            (local().proxy("http://me:c4nary@localhost:3128"), PROXY_AUTHORIZATION),
+        ] {
+            let client = builder.build().unwrap();
+            assert!(client.headers[&name].is_sensitive());
+            assert!(!format!("{:?}", client.headers).contains("c4nary"));
+        }
+        let proxy = proxy("me:c4nary@localhost:3128").unwrap();
+        assert!(proxy.authorization.unwrap().is_sensitive());
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::TriggerId;
 use crate::body::{BodyError, StatusError};
+use crate::text::{MAX_TEXT_CHARS, escaped};
 
 /// An error of a [`Client`](crate::Client), by the stage that the request reached.
 ///
@@ -124,6 +125,11 @@ impl fmt::Display for ConnectFailure {
             Self::Other => "cannot connect",
         })
     }
+}
+
+/// Returns the error of an option of the builder.
+pub(super) fn invalid_option(option: &'static str, problem: &str) -> Error {
+    Error::InvalidOption { option, problem: escaped(problem, MAX_TEXT_CHARS) }
 }
 
 impl Error {

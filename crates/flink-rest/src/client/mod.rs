@@ -1,6 +1,7 @@
 //! The client: one connection pool to one JobManager.
 
 mod builder;
+mod connector;
 mod error;
 mod tls;
 mod transport;
@@ -9,20 +10,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{Method, Url};
+use http::{HeaderMap, Method};
+use http_body_util::BodyExt as _;
 use tokio::io::AsyncRead;
 use tokio::time::{Instant, sleep, timeout_at};
+use url::Url;
 
-use crate::body::{StatusError, first_relevant_line};
-use crate::text::escaped;
+use transport::Http;
+
+use crate::body::{BodyError, StatusError, first_relevant_line};
+use crate::endpoints::is_read;
+use crate::text::{MAX_TEXT_CHARS, escaped};
 use crate::types::{AsynchronousOperationResult, JarUploadResponseBody, OperationInfo, TriggerResponse};
 use crate::upload::{JarFile, Upload};
-use crate::{EncodedBody, Endpoint, Operation, QueueStatusId, Resource, ResponseBody as _, TriggerId, UploadJar};
+use crate::{Endpoint, Operation, QueueStatusId, Resource, ResponseBody as _, TriggerId, UploadJar};
 
 pub use builder::ClientBuilder;
 pub use error::{ConnectFailure, Error};
@@ -30,8 +31,6 @@ pub use error::{ConnectFailure, Error};
 /// The first pause before a request is sent again. Each pause is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// The maximum number of characters of a foreign text in a message.
-const MAX_TEXT_CHARS: usize = 300;
 
 /// A client of one JobManager.
 ///
@@ -44,7 +43,9 @@ const MAX_TEXT_CHARS: usize = 300;
 /// * Bodies are read up to a limit, which also applies to their decompressed size.
 /// * The head of a response has at most 400 KiB and 100 fields.
 /// * Redirects are not followed.
-/// * Nothing is retried unless [`ClientBuilder::retries`] is set.
+/// * Nothing is retried unless [`ClientBuilder::retries`] is set, but for one case: if a kept
+///   connection breaks before the response, a read-only request is sent once more, on a new
+///   connection. The server may have closed the connection just then.
 ///
 /// The client keeps connections alive and logs nothing.
 ///
@@ -65,16 +66,22 @@ const MAX_TEXT_CHARS: usize = 300;
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
-    /// The client for plain HTTP without a proxy, the common case: it takes a third less CPU than
-    /// `http`.
-    direct: Option<legacy::Client<HttpConnector, Full<Bytes>>>,
+    /// Keeps connections.
+    pool: Http,
+    /// Opens a connection for each request.
+    unpooled: Http,
     headers: HeaderMap,
+    /// The URL of the proxy, without user information.
+    proxy: Option<Arc<str>>,
     base_url: Arc<str>,
     timeout: Duration,
     retries: u32,
     max_body_bytes: usize,
+    on_skipped: OnSkipped,
 }
+
+/// A function that gets the URL and the error of a skipped entry.
+type OnSkipped = Arc<dyn Fn(&str, &BodyError) + Send + Sync>;
 
 /// A response of any status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +121,8 @@ impl Client {
 
     /// Sends a request to an endpoint and decodes the response.
     ///
+    /// Entries of lists that cannot be decoded are skipped, see [`ClientBuilder::on_skipped`].
+    ///
     /// # Errors
     /// Returns [`Error::Status`] for any status but success, and another error if there is no
     /// response or it cannot be decoded.
@@ -135,21 +144,21 @@ impl Client {
             url: format!("{}{path}", self.base_url),
             problem: error.to_string(),
         })?;
-        // Only reads are repeated. Two GET requests of Flink end a job; their status is not 200.
-        let retries = if method == Method::GET && E::STATUS == 200 { self.retries } else { 0 };
+        // Two GET requests of Flink end a job; their status is not 200.
+        let is_read = method == Method::GET && E::STATUS == 200;
+        let retries = if is_read { self.retries } else { 0 };
+        let call_once = async || {
+            let response = self.exchange(&self.url(&path)?, &method, endpoint.body(), is_read).await?;
+            self.decode::<E>(&path, &response)
+        };
         let mut pauses = pauses();
         for _ in 0..retries {
-            match self.call_once(&method, &path, endpoint).await {
+            match call_once().await {
                 Err(error) if error.is_temporary() => sleep(pauses()).await,
                 result => return result,
             }
         }
-        self.call_once(&method, &path, endpoint).await
-    }
-
-    async fn call_once<E: Endpoint>(&self, method: &Method, path: &str, endpoint: &E) -> Result<E::Response, Error> {
-        let response = self.send(method.clone(), path, endpoint.body()).await?;
-        self.decode::<E>(path, &response)
+        call_once().await
     }
 
     fn decode<E: Endpoint>(&self, path: &str, response: &Response) -> Result<E::Response, Error> {
@@ -157,7 +166,10 @@ impl Client {
         if let Some(problem) = response.status_error() {
             return Err(Error::Status { url: url(), problem });
         }
-        E::Response::from_bytes(&response.body).map_err(|problem| Error::Body { url: url(), problem })
+        let mut skipped = Vec::new();
+        let decoded = E::Response::from_bytes_with(&response.body, &mut skipped);
+        skipped.iter().for_each(|entry| (self.on_skipped)(&url(), entry));
+        decoded.map_err(|problem| Error::Body { url: url(), problem })
     }
 
     /// Triggers an operation, such as [`TriggerSavepoint`](crate::TriggerSavepoint), and waits
@@ -223,9 +235,7 @@ impl Client {
     {
         let (content_type, upload) = Upload::new(jar, progress);
         let url = self.url(UploadJar::PATH)?;
-        let request = self.http.request(Method::POST, url.clone()).timeout(within);
-        let request = request.header(CONTENT_TYPE, content_type).body(reqwest::Body::wrap(upload));
-        let response = self.exchange(url, within, request).await?;
+        let response = self.upload(&url, within, content_type, upload.boxed_unsync()).await?;
         self.decode::<UploadJar>(UploadJar::PATH, &response)
     }
 
@@ -246,19 +256,7 @@ impl Client {
     /// # Errors
     /// Returns an error if there is no complete response.
     pub async fn get_raw(&self, path: &str) -> Result<Response, Error> {
-        self.send(Method::GET, path, None).await
-    }
-
-    async fn send(&self, method: Method, path: &str, body: Option<EncodedBody>) -> Result<Response, Error> {
-        let url = self.url(path)?;
-        if let Some(direct) = &self.direct {
-            return self.exchange_directly(direct, &url, method, body).await;
-        }
-        let mut request = self.http.request(method, url.clone());
-        if let Some(EncodedBody { content_type, content }) = body {
-            request = request.header(CONTENT_TYPE, content_type).body(content);
-        }
-        self.exchange(url, self.timeout, request).await
+        self.exchange(&self.url(path)?, &Method::GET, None, is_read("GET", path)).await
     }
 
     fn url(&self, path: &str) -> Result<Url, Error> {

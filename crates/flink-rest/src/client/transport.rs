@@ -1,73 +1,103 @@
 //! Sending a request over a connection and reading the response within limits.
 
-use std::io::Read as _;
+use std::future::Future;
+use std::io::{self, Read as _};
 use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
-use http_body::Body;
-use http_body_util::{BodyExt as _, Full};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
+use http::{Method, Request, Uri};
+use http_body::Body as _;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Either, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
-use reqwest::{Method, RequestBuilder, Url};
 use tokio::time::timeout;
+use url::Url;
 
-use super::{Client, ConnectFailure, Error, MAX_TEXT_CHARS, Response};
+use super::connector::{Connector, is_broken_kept_connection, mark_kept};
+use super::{Client, ConnectFailure, Error, Response};
 use crate::EncodedBody;
-use crate::text::escaped;
+use crate::text::{MAX_TEXT_CHARS, escaped};
+
+/// A client of hyper.
+pub(super) type Http = legacy::Client<Connector, Content>;
+
+/// The body of a request: in memory, or read while it is sent.
+pub(super) type Content = Either<Full<Bytes>, UnsyncBoxBody<Bytes, io::Error>>;
 
 impl Client {
-    pub(super) async fn exchange_directly(
-        &self,
-        direct: &legacy::Client<HttpConnector, Full<Bytes>>,
-        url: &Url,
-        method: Method,
-        body: Option<EncodedBody>,
-    ) -> Result<Response, Error> {
-        let uri = url.as_str().parse().map_err(|error: http::uri::InvalidUri| Error::InvalidUrl {
-            url: escaped(url.as_str(), MAX_TEXT_CHARS),
-            problem: error.to_string(),
-        })?;
-        let mut request = http::Request::new(Full::default());
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = self.headers.clone();
-        if let Some(EncodedBody { content_type, content }) = body {
-            let content_type = HeaderValue::try_from(content_type).map_err(|error| Error::Transport {
-                url: url.to_string(),
-                problem: format!("invalid media type of the request: {error}"),
-            })?;
-            request.headers_mut().insert(CONTENT_TYPE, content_type);
-            *request.body_mut() = content.into();
-        }
-        let exchanged = timeout(self.timeout, async {
-            let response =
-                direct.request(request).await.map_err(|error| from_transport(url, error.is_connect(), &error))?;
-            self.read(url, response, |error| from_transport(url, false, &error)).await
-        });
-        exchanged.await.unwrap_or_else(|_| Err(Error::Timeout { url: url.to_string(), after: self.timeout }))
-    }
-
+    /// Sends a request and reads the response.
+    ///
+    /// If a kept connection breaks before the response, a repeatable request is sent once more, on
+    /// a new connection.
     pub(super) async fn exchange(
         &self,
-        url: Url,
-        timeout: Duration,
-        request: RequestBuilder,
+        url: &Url,
+        method: &Method,
+        body: Option<EncodedBody>,
+        is_repeatable: bool,
     ) -> Result<Response, Error> {
-        let failed = |error| from_reqwest(&url, timeout, &error);
-        let response = request.send().await.map_err(failed)?;
-        self.read(&url, http::Response::<reqwest::Body>::from(response), failed).await
+        let uri = uri(url)?;
+        let body =
+            body.map(|EncodedBody { content_type, content }| Ok((media_type(url, content_type)?, content.into())));
+        let body: Option<(HeaderValue, Bytes)> = body.transpose()?;
+        let request = || match body.clone() {
+            None => self.request(method, &uri, None, Either::Left(Full::default())),
+            Some((kind, content)) => self.request(method, &uri, Some(kind), Either::Left(Full::new(content))),
+        };
+        self.within(url, self.timeout, async {
+            match self.pool.request(request()).await {
+                Err(error) if is_repeatable && is_broken_kept_connection(&error) => {
+                    self.unpooled.request(request()).await
+                }
+                sent => sent,
+            }
+        })
+        .await
+    }
+
+    /// Sends a request whose body is read while it is sent, and reads the response.
+    pub(super) async fn upload(
+        &self,
+        url: &Url,
+        limit: Duration,
+        content_type: String,
+        content: UnsyncBoxBody<Bytes, io::Error>,
+    ) -> Result<Response, Error> {
+        let kind = media_type(url, content_type)?;
+        let request = self.request(&Method::POST, &uri(url)?, Some(kind), Either::Right(content));
+        self.within(url, limit, self.pool.request(request)).await
+    }
+
+    fn request(&self, method: &Method, uri: &Uri, kind: Option<HeaderValue>, content: Content) -> Request<Content> {
+        let mut request = Request::new(content);
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().extend(kind.map(|kind| (CONTENT_TYPE, kind)));
+        request
+    }
+
+    /// Waits for the end of a response, for at most `limit`.
+    async fn within(
+        &self,
+        url: &Url,
+        limit: Duration,
+        sent: impl Future<Output = Result<http::Response<Incoming>, legacy::Error>>,
+    ) -> Result<Response, Error> {
+        let exchanged = timeout(limit, async {
+            let response = sent.await.map_err(|error| self.transport_error(url, error.is_connect(), &error))?;
+            mark_kept(response.extensions());
+            self.read(url, response).await
+        });
+        exchanged.await.unwrap_or_else(|_| Err(Error::Timeout { url: url.to_string(), after: limit }))
     }
 
     /// Reads the body of a response.
-    async fn read<B: Body<Data = Bytes>>(
-        &self,
-        url: &Url,
-        response: http::Response<B>,
-        failed: impl Fn(B::Error) -> Error,
-    ) -> Result<Response, Error> {
+    async fn read(&self, url: &Url, response: http::Response<Incoming>) -> Result<Response, Error> {
         let too_large = || Error::BodyTooLarge { url: url.to_string(), limit: self.max_body_bytes };
         let (head, content) = response.into_parts();
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -79,7 +109,8 @@ impl Client {
         let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or_default());
         let mut content = pin!(content);
         while let Some(frame) = content.frame().await {
-            let Ok(piece) = frame.map_err(&failed)?.into_data() else { continue };
+            let frame = frame.map_err(|error| self.transport_error(url, false, &error))?;
+            let Ok(piece) = frame.into_data() else { continue };
             if piece.len() > self.max_body_bytes - body.len() {
                 return Err(too_large());
             }
@@ -90,47 +121,58 @@ impl Client {
             Some("gzip" | "x-gzip") => match decompress(&body, self.max_body_bytes) {
                 Ok(Some(body)) => Ok(Response { status, location, body }),
                 Ok(None) => Err(too_large()),
+                // The status of an error says more than its unreadable body.
+                Err(_) if !head.status.is_success() => Ok(Response { status, location, body: Vec::new() }),
                 Err(error) => Err(Error::Transport { url: url.to_string(), problem: format!("invalid gzip: {error}") }),
             },
             _ => Ok(Response { status, location, body }),
         }
     }
+
+    fn transport_error(&self, url: &Url, is_connect: bool, error: &(dyn std::error::Error + 'static)) -> Error {
+        let url = url.to_string();
+        let (failure, mut problem) = causes(error);
+        if failure.is_none() && !is_connect {
+            return Error::Transport { url, problem };
+        }
+        if let Some(proxy) = &self.proxy {
+            problem = format!("through the proxy {proxy}: {problem}");
+        }
+        Error::Connect { url, failure: failure.unwrap_or(ConnectFailure::Other), problem }
+    }
 }
 
-fn from_reqwest(url: &Url, timeout: Duration, error: &reqwest::Error) -> Error {
-    if error.is_timeout() && !error.is_connect() {
-        return Error::Timeout { url: url.to_string(), after: timeout };
-    }
-    from_transport(url, error.is_connect(), error)
+fn uri(url: &Url) -> Result<Uri, Error> {
+    url.as_str().parse().map_err(|error: http::uri::InvalidUri| Error::InvalidUrl {
+        url: escaped(url.as_str(), MAX_TEXT_CHARS),
+        problem: error.to_string(),
+    })
 }
 
-fn from_transport(url: &Url, is_connect: bool, error: &(dyn std::error::Error + 'static)) -> Error {
-    let url = url.to_string();
-    let (failure, problem) = causes(error);
-    match failure {
-        Some(failure) => Error::Connect { url, failure, problem },
-        None if is_connect => Error::Connect { url, failure: ConnectFailure::Other, problem },
-        None => Error::Transport { url, problem },
-    }
+fn media_type(url: &Url, content_type: String) -> Result<HeaderValue, Error> {
+    HeaderValue::try_from(content_type).map_err(|error| Error::Transport {
+        url: url.to_string(),
+        problem: format!("invalid media type of the request: {error}"),
+    })
 }
 
 /// Decompresses a body; returns `None` as soon as it is larger than `limit`.
-fn decompress(packed: &[u8], limit: usize) -> std::io::Result<Option<Vec<u8>>> {
+fn decompress(packed: &[u8], limit: usize) -> io::Result<Option<Vec<u8>>> {
     let mut body = Vec::new();
     MultiGzDecoder::new(packed).take(limit as u64 + 1).read_to_end(&mut body)?;
     Ok((body.len() <= limit).then_some(body))
 }
 
 /// Returns the kind of connection failure behind `error`, and its innermost causes as text.
-pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> (Option<ConnectFailure>, String) {
+fn causes(error: &(dyn std::error::Error + 'static)) -> (Option<ConnectFailure>, String) {
     let mut failure = None;
     let mut problem = Vec::new();
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         let text = error.to_string();
         failure = failure.or_else(|| kind(error, &text));
-        // The outer layers only repeat that the request failed, with its URL.
-        if !error.is::<reqwest::Error>() && !text.starts_with("client error (") && !problem.contains(&text) {
+        // The outermost layer only repeats that the request failed.
+        if !text.starts_with("client error (") && !problem.contains(&text) {
             problem.push(text);
         }
         cause = error.source();
@@ -145,9 +187,9 @@ fn kind(error: &(dyn std::error::Error + 'static), text: &str) -> Option<Connect
     if text == "dns error" {
         return Some(ConnectFailure::Dns);
     }
-    let error = error.downcast_ref::<std::io::Error>()?;
+    let error = error.downcast_ref::<io::Error>()?;
     match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => Some(ConnectFailure::Refused),
+        io::ErrorKind::ConnectionRefused => Some(ConnectFailure::Refused),
         // An I/O error does not list the error that it wraps among its sources.
         _ => kind(error.get_ref()?, ""),
     }

@@ -9,6 +9,9 @@
 //! can be done without them. A response that lacks one is an error, so that another program's JSON
 //! is not mistaken for a cluster without jobs.
 //!
+//! An entry of a list that cannot be decoded is skipped, and the rest of the body counts. See
+//! [`decode_with`](crate::decode_with).
+//!
 //! An encoded response has Flink's names and omits the fields that its original version lacks. A
 //! `null` field may be omitted when it is encoded, or an omitted one may become `null`. Flink's own
 //! clients do not distinguish the two.

@@ -40,8 +40,10 @@ enum Reply {
     Drip(String),
     /// A chunked body of that many bytes.
     Chunks(usize),
-    /// A body of these bytes, which are gzip.
-    Packed(Vec<u8>),
+    /// A response with that status and a body of these bytes, which are gzip.
+    Packed(&'static str, Vec<u8>),
+    /// These bytes to the first request of a connection, and its end at the second one.
+    Once(String),
     /// The first response to that many requests, and the second to all others.
     Then(usize, Box<Reply>, Box<Reply>),
 }
@@ -94,7 +96,7 @@ impl Server {
 
     /// Serves a connection; returns `None` when the client has closed it.
     async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, reply: &Reply) -> Option<()> {
-        loop {
+        for on_connection in 0.. {
             let request = read_head(&mut stream).await?;
             let before = {
                 let mut requests = self.requests.lock().unwrap();
@@ -113,13 +115,15 @@ impl Server {
             };
             match reply {
                 Reply::Then(..) => panic!("one inside another"),
-                Reply::Packed(body) => {
+                Reply::Packed(status, body) => {
+                    let length = body.len();
                     let head =
-                        format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", body.len());
+                        format!("HTTP/1.1 {status}\r\ncontent-encoding: gzip\r\ncontent-length: {length}\r\n\r\n");
                     stream.write_all(head.as_bytes()).await.ok()?;
                     stream.write_all(body).await.ok()?;
                 }
-                Reply::Whole(text) => stream.write_all(text.as_bytes()).await.ok()?,
+                Reply::Once(_) if on_connection > 0 => return stream.shutdown().await.ok(),
+                Reply::Once(text) | Reply::Whole(text) => stream.write_all(text.as_bytes()).await.ok()?,
                 Reply::Cut(text) => {
                     stream.write_all(text.as_bytes()).await.ok()?;
                     return stream.shutdown().await.ok();
@@ -143,6 +147,7 @@ impl Server {
                 }
             }
         }
+        None
     }
 
     fn url(&self) -> String {
@@ -375,7 +380,7 @@ async fn gzip_body_is_decompressed_up_to_the_limit() {
         (overview[..20].to_vec(), Err("the connection broke: invalid gzip: ")),
         (OVERVIEW.into(), Err("the connection broke: invalid gzip: ")),
     ] {
-        let server = Server::start(Reply::Packed(body)).await;
+        let server = Server::start(Reply::Packed("200 OK", body)).await;
         let client = server.client().max_body_bytes(LIMIT).build().unwrap();
         match (client.call(&JobsOverview).await, expected) {
             (Ok(overview), Ok(jobs)) => assert_eq!(overview.jobs.len(), jobs),
@@ -416,6 +421,93 @@ async fn only_reads_are_retried() {
     let expected =
         ["PATCH /jobs/abc HTTP/1.1", "GET /jobs/abc/yarn-cancel HTTP/1.1", "POST /jobs/abc/savepoints HTTP/1.1"];
     assert_eq!(server.request_lines(), expected);
+}
+
+/// Scenario: a server closes each connection when it gets a second request on it.
+/// Guarantees: a read on a kept connection is sent once more, on a new connection. An operation is
+/// sent once.
+#[tokio::test]
+async fn read_on_a_closed_kept_connection_is_repeated() {
+    let job = JobId::new("abc").unwrap();
+    let once = || Reply::Once(http("200 OK", "", OVERVIEW));
+    for tls in [None, Some(authority())] {
+        let config = tls.as_ref().map(|authority| server_tls(authority, false));
+        let server = Server::start_with(once(), config).await;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let mut builder = Client::builder(&format!("{scheme}://{}", server.address));
+        if let Some(authority) = &tls {
+            builder = builder.ca_certificates(authority.certificate.as_str());
+        }
+        let client = builder.build().unwrap();
+        for asked in [1, 3, 4, 6] {
+            client.call(&JobsOverview).await.unwrap();
+            assert_eq!(server.request_lines().len(), asked);
+        }
+        client.get_raw("/jobs/overview").await.unwrap();
+        assert_eq!(server.request_lines().len(), 7);
+
+        let error = client.call(&YarnCancelJob { job: job.clone() }).await.unwrap_err();
+        assert!(matches!(error, Error::Transport { .. }), "{error}");
+        client.call(&JobsOverview).await.unwrap();
+        client.get_raw("/jobs/abc/yarn-cancel").await.unwrap_err();
+        client.call(&JobsOverview).await.unwrap();
+        client.call(&CancelJob::new(job.clone())).await.unwrap_err();
+        let expected = [
+            "GET /jobs/abc/yarn-cancel HTTP/1.1",
+            "GET /jobs/overview HTTP/1.1",
+            "GET /jobs/abc/yarn-cancel HTTP/1.1",
+            "GET /jobs/overview HTTP/1.1",
+            "PATCH /jobs/abc HTTP/1.1",
+        ];
+        assert_eq!(server.request_lines()[7..], expected);
+    }
+}
+
+/// Scenario: a server closes every connection without a response.
+/// Guarantees: a read is repeated once at most, whether the broken connection was kept or new.
+#[tokio::test]
+async fn read_is_repeated_once_at_most() {
+    let cut = Reply::Cut(String::new());
+    let reply = Reply::Then(1, Box::new(json(OVERVIEW)), Box::new(cut));
+    let server = Server::start(reply).await;
+    let client = server.client().build().unwrap();
+    client.call(&JobsOverview).await.unwrap();
+    for asked in [3, 4] {
+        let error = client.call(&JobsOverview).await.unwrap_err();
+        assert!(matches!(error, Error::Transport { .. }), "{error}");
+        assert_eq!(server.request_lines().len(), asked);
+    }
+}
+
+/// Scenario: a proxy compresses the response of an error.
+/// Guarantees: the error quotes the text; without a readable text it still has the status.
+#[tokio::test]
+async fn compressed_error_is_quoted_as_text() {
+    let page = packed(br#"{"errors":["no upstream"]}"#);
+    for (body, expected) in [(&page[..], "status 503: no upstream"), (&page[..12], "status 503"), (b"x", "status 503")]
+    {
+        let server = Server::start(Reply::Packed("503 Service Unavailable", body.to_vec())).await;
+        let error = server.client().build().unwrap().call(&JobsOverview).await;
+        assert_eq!(
+            described(&server, error),
+            (format!("http://HOST/jobs/overview: {expected}"), "temporary".to_owned())
+        );
+    }
+}
+
+/// Guarantees: an error of a proxy names it, without its credentials.
+#[tokio::test]
+async fn proxy_that_refuses_is_named() {
+    let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    for url in ["http://flink.invalid:8081", "https://flink.invalid:8081"] {
+        let client = Client::builder(url).ca_certificates(authority().certificate);
+        let client = client.proxy(format!("http://me:c4nary@{unused}/")).build().unwrap();
+        let error = client.call(&JobsOverview).await.unwrap_err();
+        assert!(matches!(error, Error::Connect { failure: ConnectFailure::Refused, .. }), "{error:?}");
+        let error = error.to_string();
+        assert!(error.contains(&format!("through the proxy http://{unused}: ")), "{error}");
+        assert!(!error.contains("c4nary"), "{error}");
+    }
 }
 
 /// Guarantees: an error keeps all that Flink sent, but shows only one short line.
@@ -507,20 +599,38 @@ async fn secrets_are_sent_but_not_shown() {
 fn invalid_options_are_errors() {
     let local = || Client::builder("http://localhost:8081");
     for (builder, expected) in [
-        (Client::builder(""), "invalid URL : relative URL without a base"),
-        (Client::builder("localhost:8081"), "invalid URL localhost:8081: expected http:// or https://"),
-        (Client::builder("me:c4nary@host:8081"), "invalid URL ******@host:8081: expected http:// or https://"),
+        (Client::builder(""), "invalid URL : expected http:// or https://"),
+        (
+            Client::builder("localhost:8081"),
+            "invalid URL localhost:8081: expected http:// or https:// in front of it, did you mean http://localhost:8081?",
+        ),
+        (
+            Client::builder("127.0.0.1:8081/x"),
+            "invalid URL 127.0.0.1:8081/x: expected http:// or https:// in front of it, did you mean http://127.0.0.1:8081/x?",
+        ),
+        (
+            Client::builder("http://[::1:8081"),
+            "invalid URL http://[::1:8081: invalid IPv6 address, expected [address]:port",
+        ),
+        (Client::builder("http://a host:8081"), "invalid URL http://a host:8081: expected no blanks"),
+        (
+            Client::builder("me:c4nary@host:8081"),
+            "invalid URL ******@host:8081: expected http:// or https:// in front of it, did you mean http://******@host:8081?",
+        ),
         (Client::builder("ftp://host"), "invalid URL ftp://host: expected http:// or https://"),
         (Client::builder("http://me:c4nary@"), "invalid URL http://******@: empty host"),
         (Client::builder("http://host/?token=c4nary"), "invalid URL http://host/: expected neither ? nor #"),
-        (Client::builder("http://host:99999"), "invalid URL http://host:99999: invalid port number"),
+        (
+            Client::builder("http://host:99999"),
+            "invalid URL http://host:99999: invalid port number, expected 1 to 65535",
+        ),
         (
             Client::builder("http://%ff:c4nary@host"),
             "invalid URL http://******@host: expected a user and a password in UTF-8",
         ),
         (local().bearer_auth("c4nary\n"), "bearer_auth: the token has a character that is not allowed in a header"),
         (local().user_agent("a\nb"), "user_agent: failed to parse header value"),
-        (local().proxy("http://me:c4nary@"), "proxy: expected the URL of a proxy, found http://******@"),
+        (local().proxy("http://me:c4nary@"), "proxy: expected the URL of a proxy, found http://******@: empty host"),
         (local().ca_certificates("c4nary"), "ca_certificates: expected at least one certificate"),
         (local().ca_certificates(""), "ca_certificates: expected at least one certificate"),
         (local().identity("c4nary"), "identity: no items found"),
@@ -562,7 +672,8 @@ async fn proxy_credentials_go_only_to_the_proxy() {
         }
         assert_eq!(proxy.request_lines(), [request]);
         let requests = proxy.requests.lock().unwrap();
-        assert!(requests[0].contains("proxy-authorization: Basic bWU6YzRuYXJ5"), "{requests:?}");
+        let head = requests[0].to_ascii_lowercase();
+        assert!(head.contains("proxy-authorization: basic bwu6yzruyxj5"), "{requests:?}");
     }
 }
 

@@ -400,6 +400,14 @@ async fn invalid_requests_are_refused() {
         // A GET that is an operation: the URL of an image can send it, even from a page of the same
         // site.
         ("GET", format!("{job}/yarn-cancel"), "sec-fetch-site: cross-site\r\n", "", "403 Forbidden", "another site"),
+        (
+            "GET",
+            format!("{job}/yarn-cancel"),
+            "referer: https://evil.example.com/page?a=b\r\n",
+            "",
+            "403 Forbidden",
+            "another site",
+        ),
         ("GET", format!("/v1{job}/yarn-stop/"), "sec-fetch-site: same-site\r\n", "", "403 Forbidden", "another site"),
         (
             "GET",
@@ -416,8 +424,10 @@ async fn invalid_requests_are_refused() {
     }
     assert_eq!(server.requests(), Vec::<String>::new());
     let same_site = format!("origin: http://{}\r\n", server.address);
+    let same_page = format!("referer: http://{}/web/index.html\r\n", server.address);
     for (method, path, headers) in [
         ("PATCH", job.clone(), same_site.as_str()),
+        ("GET", format!("{job}/yarn-cancel"), same_page.as_str()),
         ("PATCH", job.clone(), "sec-fetch-site: same-origin\r\n"),
         ("GET", format!("{job}/yarn-cancel"), "sec-fetch-site: same-origin\r\n"),
         ("GET", format!("{job}/yarn-cancel"), "sec-fetch-site: none\r\n"),
