@@ -40,6 +40,8 @@ pub struct Replay {
     full_checkpoints: BTreeMap<String, JobId>,
     /// The endpoints whose responses could not be read, each of which is logged once.
     unreadable: BTreeSet<&'static str>,
+    /// The endpoints with unreadable entries, each of which is logged once.
+    with_skipped: BTreeSet<&'static str>,
 }
 
 impl Replay {
@@ -60,9 +62,14 @@ impl Replay {
         }
         self.note_triggered(exchange);
         let Some(resource) = Resource::parse(&exchange.path) else { return Vec::new() };
-        let outcome = RequestOutcome::from_response(&resource, exchange.status, exchange.body.get().as_bytes());
+        let endpoint = resource.template();
+        let mut skipped = Vec::new();
+        let body = exchange.body.get().as_bytes();
+        let outcome = RequestOutcome::from_response_with(&resource, exchange.status, body, &mut skipped);
+        if let Some(error) = skipped.first().filter(|_| self.with_skipped.insert(endpoint)) {
+            tracing::warn!(endpoint, %error, "unreadable entry, skipping it");
+        }
         let outcome = outcome.unwrap_or_else(|error| {
-            let endpoint = resource.template();
             if self.unreadable.insert(endpoint) {
                 tracing::warn!(endpoint, %error, "unreadable response");
             }

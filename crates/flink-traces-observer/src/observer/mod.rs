@@ -68,8 +68,23 @@ impl RequestOutcome {
     /// Returns an error if the status is 200 and the body is not what Flink sends for `resource`.
     /// The observer should then get [`Unavailable`](Self::Unavailable).
     pub fn from_response(resource: &Resource, status: u16, body: &[u8]) -> Result<Self, BodyError> {
+        Self::from_response_with(resource, status, body, &mut Vec::new())
+    }
+
+    /// Builds the outcome as [`from_response`](Self::from_response) does, and adds an error to
+    /// `skipped` for each entry of a list that could not be read.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`from_response`](Self::from_response).
+    pub fn from_response_with(
+        resource: &Resource,
+        status: u16,
+        body: &[u8],
+        skipped: &mut Vec<BodyError>,
+    ) -> Result<Self, BodyError> {
         match status {
-            200 => Ok(Self::Found(Box::new(resource.parse_body(body)?))),
+            200 => Ok(Self::Found(Box::new(resource.parse_body_with(body, skipped)?))),
             404 => Ok(Self::Missing),
             _ => Ok(Self::Unavailable),
         }
