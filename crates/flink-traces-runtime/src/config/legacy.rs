@@ -18,6 +18,8 @@ pub(super) fn parse(text: &str, collector: &mut Collector) {
     // Java's `readLine` also ends a line at a lone carriage return.
     for (number, line) in text.replace("\r\n", "\n").split(['\n', '\r']).enumerate() {
         let content = line.split('#').next().unwrap_or_default();
+        // A comment has a blank before it.
+        let is_cut = content.len() < line.len() && !content.ends_with(is_blank);
         let start = content.len() - content.trim_start_matches(is_blank).len();
         let content = content.trim_matches(is_blank);
         let (line, column) = (number + 1, line[..start].chars().count() + 1);
@@ -34,7 +36,11 @@ pub(super) fn parse(text: &str, collector: &mut Collector) {
         if key.is_empty() || value.is_empty() {
             collector.report(line, column, Problem::warning("line skipped: empty key or value"))
         } else {
-            collector.set(key, RawValue::Text(value.to_owned()), line, column)
+            collector.set(key, RawValue::Text(value.to_owned()), line, column);
+            if is_cut {
+                let message = "value cut at `#`, as in Flink; only config.yaml can hold a value with `#`";
+                collector.report(line, column, Problem::warning(message).about(key));
+            }
         }
     }
 }

@@ -3,7 +3,8 @@
 //! A [`Configuration`] holds keys and values with their origins. [`discover`] turns it into one
 //! [`ReporterSetup`] for each reporter, which [`Dispatcher::start`](crate::Dispatcher::start)
 //! takes. Every finding on the way is a [`Problem`] with key, value, file and line.
-//! [`unknown_keys`] reports keys that nothing reads.
+//! [`unknown_keys`] reports keys that nothing reads, and [`placeholders`] those values that a
+//! template was to replace.
 
 mod collector;
 mod configuration;
@@ -12,6 +13,7 @@ mod keys;
 mod legacy;
 mod load;
 mod options;
+mod placeholder;
 mod problem;
 mod reporters;
 mod scalar;
@@ -25,5 +27,6 @@ pub use options::{
     FILTER_INCLUDES, QUEUE_MAX_BYTES, QUEUE_SIZE, REDACTED_KEYS, REPORT_EVENTS_AS_SPANS, REPORTER_OPTIONS,
     REPORTER_SCOPE_DELIMITER, SCOPE_DELIMITER, SPAN_DETAIL_LEVEL, SpanDetailLevel, TRACES_REPORTERS,
 };
+pub use placeholder::placeholders;
 pub use problem::{Problem, Severity};
 pub use reporters::{ReporterSetup, VariableRules, discover};

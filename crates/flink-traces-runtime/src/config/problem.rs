@@ -83,11 +83,36 @@ impl From<&ConfigError> for Problem {
         match error {
             ConfigError::Missing { key } => Self::error("is not set").about(key),
             ConfigError::Invalid { key, value, expected, origin } => {
-                Self::error(format!("'{}' is not {expected}", printable(value))).at(origin).about(key)
+                let hint = url_hint(value).filter(|_| expected.starts_with("a URL"));
+                let (message, suggestion) = hint.unwrap_or_default();
+                let message = format!("'{}' is not {expected}{message}", printable(value));
+                Self { suggestion, ..Self::error(message) }.at(origin).about(key)
             }
             other => Self::error(printable(&other.to_string())),
         }
     }
+}
+
+/// Returns what is wrong with a text that is not a URL, and a suggestion.
+fn url_hint(text: &str) -> Option<(&'static str, Option<String>)> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        let is_host = text.contains(['.', ':']) && !text.starts_with("http") || text == "localhost";
+        let suggestion = (is_host && !text.contains(char::is_whitespace)).then(|| format!("http://{text}"));
+        return (!text.is_empty()).then_some((": no scheme", suggestion));
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains(']'));
+    let problem = match scheme {
+        "http" | "https" if authority.contains('@') => ": it has a user",
+        "http" | "https" if text.contains(char::is_whitespace) => ": it has a blank",
+        "http" | "https" if authority.contains('[') != authority.contains(']') => ": a bracket is missing",
+        "http" | "https" if rest.contains('#') => ": it has a `#`",
+        "http" | "https" if port.is_some_and(|port| port.parse::<u16>().is_err()) => ": invalid port",
+        "http" | "https" if authority.is_empty() => ": no host",
+        "http" | "https" => return None,
+        _ => ": unsupported scheme",
+    };
+    Some((problem, None))
 }
 
 /// Formats as `file:line:column: key: message; did you mean …?`, without the parts that are
@@ -126,4 +151,37 @@ pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a s
         is_alike.then(|| (strsim::damerau_levenshtein(text, rest), candidate))
     };
     candidates.into_iter().filter_map(distance).min().map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn url_problem_names_the_part() {
+        for (text, expected) in [
+            ("collector:4317", ": no scheme; did you mean http://collector:4317?"),
+            ("localhost", ": no scheme; did you mean http://localhost?"),
+            ("http:collector", ": no scheme"),
+            ("collector", ": no scheme"),
+            ("ftp://collector", ": unsupported scheme"),
+            ("http://h:99999", ": invalid port"),
+            ("http://h:", ": invalid port"),
+            ("http://[::1:4317", ": a bracket is missing"),
+            ("http://[::1]", ""),
+            ("http://host name:4317", ": it has a blank"),
+            ("http://******@h", ": it has a user"),
+            ("http://h/x#y", ": it has a `#`"),
+            ("http://", ": no host"),
+            ("", ""),
+        ] {
+            let error = ConfigError::Invalid {
+                key: "k".to_owned(),
+                value: text.to_owned(),
+                expected: "a URL",
+                origin: flink_traces_api::Origin::new("o"),
+            };
+            assert_eq!(Problem::from(&error).to_string(), format!("o: k: '{text}' is not a URL{expected}"), "{text}");
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flink_traces_api::{
-    COMPATIBILITY, Compatibility, ConfigError, ConfigOption, OptionDoc, Origin, RawValue, Registry, ReporterConfig,
-    Signal, printable, strip_angle_brackets,
+    COMPATIBILITY, Compatibility, ConfigError, ConfigOption, ConfigValue, OptionDoc, Origin, RawValue, Registry,
+    ReporterConfig, Signal, printable, strip_angle_brackets,
 };
 
 use super::configuration::Configuration;
@@ -187,12 +187,22 @@ pub fn discover(configuration: &Configuration, registry: &Registry) -> (Vec<Repo
     let mut problems = Vec::new();
     let mut setups = Vec::new();
     for signal in Signal::ALL {
-        let configs = reporter_configs(configuration, signal, &mut problems);
+        let mut found = Vec::new();
+        let configs = reporter_configs(configuration, signal, &mut found);
         let names: Vec<_> = configs.keys().copied().collect();
         let enabled = enabled(configuration, signal, &names, &mut problems);
+        let is_enabled = |name: &str| enabled.as_ref().is_none_or(|enabled| enabled.iter().any(|known| known == name));
+        problems.extend(found.into_iter().filter(|(name, _)| is_enabled(name)).map(|(_, problem)| problem));
+        let class = |config: &ReporterConfig| config.value(FACTORY_CLASS.key()).map(|class| class.raw.to_string());
+        let has_known_class = |config| class(config).is_some_and(|class| signal.options(registry, &class).is_some());
+        let usable = configs.iter().filter(|(name, config)| is_enabled(name) && has_known_class(config));
+        let usable = usable.map(|(name, _)| *name).collect::<Vec<_>>().join(",");
         for (name, config) in configs {
-            if enabled.as_ref().is_none_or(|enabled| enabled.iter().any(|known| known == name)) {
-                setups.extend(setup(signal, name, config, registry, &mut problems));
+            if is_enabled(name) {
+                match setup(signal, name, config, registry, &mut problems) {
+                    Ok(setup) => setups.extend(setup),
+                    Err(unknown) => problems.push(left_out(configuration, &unknown, registry, &usable)),
+                }
             } else {
                 let (name, list) = (printable(name), printable(&enabled.as_deref().unwrap_or_default().join(", ")));
                 tracing::info!(%signal, reporter = %name, list = %list, "reporter not in the list of reporters, excluding it");
@@ -202,17 +212,39 @@ pub fn discover(configuration: &Configuration, registry: &Registry) -> (Vec<Repo
     (setups, problems)
 }
 
+/// Returns the problem of a reporter of an unknown class, with the way to leave it out.
+///
+/// In a file of Flink's own, the class may be one that only the cluster has.
+fn left_out(configuration: &Configuration, setup: &ReporterSetup, registry: &Registry, others: &str) -> Problem {
+    let problem = setup.unknown_class(registry);
+    let is_flinks = |(key, value): (&str, &ConfigValue)| {
+        (key.starts_with("jobmanager.") || key.starts_with("taskmanager."))
+            && value.origin.source == setup.class_origin.source
+    };
+    let list = setup.signal.reporters().key();
+    let message = if configuration.iter().any(is_flinks) {
+        format!("{}; reporter left out, because the file is Flink's own", problem.message)
+    } else if others.is_empty() || problem.suggestion.is_some() {
+        problem.message.clone()
+    } else {
+        format!("{}; to leave the reporter out, set {list}={}", problem.message, printable(others))
+    };
+    let severity = if configuration.iter().any(is_flinks) { Severity::Warning } else { Severity::Error };
+    Problem { severity, message, ..problem }
+}
+
 /// Returns the names of all reporters that have any key.
 pub(crate) fn reporter_names(configuration: &Configuration, signal: Signal) -> BTreeSet<&str> {
     let keys = configuration.below(signal.reporter_prefix()).map(|(key, _)| key);
     keys.filter_map(|key| Some(key.split_once('.')?.0)).collect()
 }
 
-/// Returns the configuration of each reporter that has a class.
+/// Returns the configuration of each reporter that has a class. Adds the problems of the others to
+/// `problems`, with their names.
 fn reporter_configs<'a>(
     configuration: &'a Configuration,
     signal: Signal,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<(&'a str, Problem)>,
 ) -> BTreeMap<&'a str, ReporterConfig> {
     let prefix = signal.reporter_prefix();
     let mut configs = BTreeMap::new();
@@ -230,7 +262,7 @@ fn reporter_configs<'a>(
                 continue;
             }
         };
-        problems.push(Problem::error(trouble).at(&origin).about(prefix.trim_end_matches('.')));
+        problems.push((name, Problem::error(trouble).at(&origin).about(prefix.trim_end_matches('.'))));
     }
     configs
 }
@@ -263,16 +295,18 @@ fn enabled(
     (is_yaml_list || !names.is_empty()).then_some(names)
 }
 
+/// Returns the setup of a reporter; `None` if it has errors. Fails with the setup if its class is
+/// unknown.
 fn setup(
     signal: Signal,
     name: &str,
     config: ReporterConfig,
     registry: &Registry,
     problems: &mut Vec<Problem>,
-) -> Option<ReporterSetup> {
+) -> Result<Option<ReporterSetup>, Box<ReporterSetup>> {
     let known = problems.len();
     let compatibility = take(config.require(&COMPATIBILITY), problems).unwrap_or_default();
-    let class = config.value(FACTORY_CLASS.key())?.clone();
+    let Some(class) = config.value(FACTORY_CLASS.key()).cloned() else { return Ok(None) };
     let setup = ReporterSetup {
         signal,
         name: name.to_owned(),
@@ -292,9 +326,9 @@ fn setup(
         problems.push(Problem { severity: Severity::Warning, ..Problem::from(&error) });
     }
     if signal.options(registry, &setup.class).is_none() {
-        problems.push(setup.unknown_class(registry));
+        return Err(Box::new(setup));
     }
-    problems[known..].iter().all(|problem| problem.severity != Severity::Error).then_some(setup)
+    Ok(problems[known..].iter().all(|problem| problem.severity != Severity::Error).then_some(setup))
 }
 
 fn take<T>(result: Result<T, ConfigError>, problems: &mut Vec<Problem>) -> Option<T> {

@@ -40,9 +40,31 @@ pub(super) fn parse(text: &str, collector: &mut Collector) {
     let flattened = composer.document().and_then(|root| flattener.root(root.as_deref()));
     if let Err(Fault { at, message }) = flattened {
         flattener.collector.values.clear();
-        flattener.report(at, None, message);
+        // Without a blank after its colon, a key is a text that goes on in the next line. The
+        // parser notices that only there.
+        match key_without_blank(text, at.line()) {
+            Some((line, column)) => {
+                collector.report(line, column, Problem::error("expected a blank after the colon"));
+            }
+            None => flattener.report(at, None, message),
+        }
     }
     collector.problems.sort_by_key(|problem| problem.origin.as_ref().map(|origin| (origin.line, origin.column)));
+}
+
+/// Returns the line and the column of the last line up to `limit` that has a key and a value
+/// without a blank after the colon.
+fn key_without_blank(text: &str, limit: usize) -> Option<(usize, usize)> {
+    let is_glued = |line: &str| {
+        let Some((key, value)) = line.trim_start().split_once(':') else { return false };
+        let is_key = key.starts_with(|c: char| c.is_ascii_alphabetic())
+            && key.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        // `//` is the beginning of a URL in the lines of a longer text.
+        is_key && !value.is_empty() && !value.starts_with([' ', '\t']) && !value.starts_with("//")
+    };
+    let lines = text.lines().take(limit).enumerate();
+    let (line, content) = lines.filter(|(_, line)| is_glued(line) && !line.contains(": ")).last()?;
+    Some((line + 1, content.len() - content.trim_start().len() + 1))
 }
 
 /// The error that ends parsing.

@@ -86,6 +86,7 @@ fn legacy_lines() {
           b: "\"x" at 2:1
           c: "http://host/" at 3:1
           e: "f" at 5:1
+          Warning flink-conf.yaml:3:1: c: value cut at `#`, as in Flink; only config.yaml can hold a value with `#`
           Warning flink-conf.yaml:6:1: line skipped: expected `key: value`, with a blank after the colon
         a: b: c\nb:  : d\nc: *\nd: [a, b]\ne: \'q\'\nf: {x: 1}
           a: "b: c" at 1:1
