@@ -7,9 +7,10 @@ use std::time::Duration;
 use flink_rest::Config;
 use flink_traces_api::{OptionDoc, is_sensitive};
 
-use crate::cli::{ClusterArgs, Exit};
+use crate::cli::{CheckArgs, Exit};
 use crate::load::Settings;
 use crate::options::{CLUSTERS, global_options};
+use crate::reporters::json_reporters;
 use crate::text::{one_line, print};
 
 /// The timeout of a connection.
@@ -19,11 +20,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ENDPOINT: &str = "exporter.endpoint";
 const PATH: &str = "path";
 
-/// Prints every effective option, and tests the configured clusters and destinations. Sends nothing
-/// and creates no file.
-pub(crate) async fn check(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
-    let (settings, clusters) = Settings::load_with_clusters(&arguments.configuration, &arguments.flink)?;
-    print(&options(&settings))?;
+/// Prints the options, and tests the configured clusters and destinations. Sends nothing and
+/// creates no file.
+pub(crate) async fn check(arguments: &CheckArgs) -> anyhow::Result<Exit> {
+    let CheckArgs { clusters, json, json_format, all } = arguments;
+    let shorthands = json.as_ref().map(|json| json_reporters(json, *json_format)).unwrap_or_default();
+    let (settings, clusters) = Settings::load_with_clusters(&clusters.configuration, &clusters.flink, &shorthands)?;
+    print(&options(&settings, *all))?;
 
     print("Clusters and destinations\n")?;
     let mut exit = Exit::Done;
@@ -55,30 +58,40 @@ pub(crate) async fn check(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
             let connected = tokio::task::spawn_blocking(move || connect(&endpoint)).await?;
             print_result(&reporter.full_name(), connected)?;
         } else if let Some(path) = value(PATH) {
-            print_result(&reporter.full_name(), directory(Path::new(&path)))?;
+            let directory = match json {
+                Some(json) if Path::new(&path).parent() == Some(json) && !json.exists() => {
+                    Ok(format!("directory {} does not exist yet, run creates it", one_line(&path_text(json), 200)))
+                }
+                _ => directory(Path::new(&path)),
+            };
+            print_result(&reporter.full_name(), directory)?;
         }
     }
     Ok(exit)
 }
 
-/// Returns the lines of all options that have a value, with the value and its origin.
-fn options(settings: &Settings) -> String {
+/// Returns the lines of the configured options, with the value and its origin; with `all`, also
+/// those of defaults.
+fn options(settings: &Settings, all: bool) -> String {
     let mut text = "Options\n".to_owned();
     for option in global_options() {
-        text += &option_lines(settings, "", option);
+        text += &option_lines(settings, "", option, all);
     }
     for reporter in &settings.reporters {
         let name = reporter.full_name();
         text += &format!("Reporter {name}\n");
         for option in reporter.options(&settings.registry) {
-            text += &option_lines(settings, &format!("{name}."), option);
+            text += &option_lines(settings, &format!("{name}."), option, all);
         }
+    }
+    if !all {
+        text += "Defaults are not shown, see --all\n";
     }
     text
 }
 
 /// Returns the lines of one option, which are several for a map.
-fn option_lines(settings: &Settings, prefix: &str, option: &OptionDoc) -> String {
+fn option_lines(settings: &Settings, prefix: &str, option: &OptionDoc, all: bool) -> String {
     let key = format!("{prefix}{}", option.key);
     let below = format!("{key}.");
     let configured = settings
@@ -91,7 +104,9 @@ fn option_lines(settings: &Settings, prefix: &str, option: &OptionDoc) -> String
         })
         .collect();
     match option.default {
-        Some(default) if configured.is_empty() && !is_sensitive(&key) => format!("  {key} = {default}  [default]\n"),
+        Some(default) if all && configured.is_empty() && !is_sensitive(&key) => {
+            format!("  {key} = {default}  [default]\n")
+        }
         _ => configured,
     }
 }
@@ -121,10 +136,14 @@ fn connect(url: &str) -> Result<String, String> {
 /// Tests whether the directory of a file exists. Reporters do not create it.
 fn directory(file: &Path) -> Result<String, String> {
     let parent = file.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    let shown = one_line(&parent.display().to_string(), 200);
+    let shown = one_line(&path_text(parent), 200);
     if parent.is_dir() {
         Ok(format!("directory {shown} exists"))
     } else {
         Err(format!("directory {shown} does not exist"))
     }
+}
+
+fn path_text(path: &Path) -> String {
+    path.display().to_string()
 }

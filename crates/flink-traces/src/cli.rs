@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::ValueParser;
-use clap::{Arg, Args, Parser, Subcommand};
+use clap::{Arg, Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -33,6 +33,26 @@ pub(crate) struct Cli {
         value_parser = ValueParser::new(log_level)
     )]
     pub(crate) log_level: String,
+
+    /// The format of the log: `text`, or `json` with one object on each line.
+    #[arg(
+        long,
+        global = true,
+        env = "FLINK_TRACES_LOG_FORMAT",
+        default_value = "text",
+        value_name = "FORMAT",
+        hide_possible_values = true
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+/// The format of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines of text.
+    Text,
+    /// Lines of JSON.
+    Json,
 }
 
 const EXIT_CODES: &str = "\
@@ -45,9 +65,9 @@ Exit codes:
   0    success, everything was delivered
   1    failure, or records were lost
   2    invalid command line
-  69   check: a cluster or a destination is unavailable
+  69   check, once: a cluster or a destination is unavailable
   78   invalid configuration; every problem is listed with file, line and column
-  130  stopped at once by a second Ctrl-C (143 by a second SIGTERM)";
+  130  stopped at once by a second Ctrl-C (143 by SIGTERM, 129 by SIGHUP)";
 
 /// The exit code of a command that ran. Other exit codes stand for errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +92,7 @@ Examples:
   flink-traces demo
   flink-traces demo --quiet
   flink-traces demo --otlp http://localhost:4317
+  flink-traces demo --json-format otlp
   flink-traces demo -D traces.checkpoint.span-detail-level=CHILDREN_SPANS_PER_SUBTASK")]
     Demo(DemoArgs),
 
@@ -102,23 +123,30 @@ Examples:
     #[command(
         mut_arg("otlp", no_otlp),
         after_help = "\
+Shows all jobs that have not ended, and of each cluster the ten that ended last. On a terminal, long
+names are shortened. Times are in UTC. If a request fails, its columns are empty, the reason is
+printed to standard error, and the exit code is 69.
+
 Examples:
   flink-traces once --flink http://localhost:8081
-  flink-traces once --conf /etc/flink-traces"
+  flink-traces once --flink http://localhost:8081 --running --format csv
+  flink-traces once --conf /etc/flink-traces --all --format json"
     )]
-    Once(ClusterArgs),
+    Once(OnceArgs),
 
-    /// Watches clusters and reports until stopped. SIGTERM and Ctrl-C drain the queues.
+    /// Watches clusters and reports until stopped. SIGTERM, SIGHUP and Ctrl-C drain the queues.
     #[command(after_help = "\
 Without a reporter, spans and events are printed. At the end, the account of each reporter is
-printed to standard error. A second signal stops the program at once.
+printed to standard error. A second signal, a second or more after the first, stops the program at
+once.
 
 Examples:
   flink-traces run --flink http://localhost:8081
   flink-traces run --flink http://localhost:8081 --otlp http://localhost:4317
+  flink-traces run --flink http://localhost:8081 --json /var/log/flink-traces
   flink-traces run --flink prod=https://flink.example.com --flink test=http://localhost:8081
   flink-traces run --conf /etc/flink-traces")]
-    Run(ClusterArgs),
+    Run(RunArgs),
 
     /// Sends files of OTLP/JSON lines, such as the JSON Lines reporter writes, over OTLP.
     #[command(after_help = "\
@@ -132,14 +160,14 @@ Examples:
   tail -n +1201 spans.jsonl | flink-traces send - --otlp https://collector:4318")]
     Send(SendArgs),
 
-    /// Prints every effective option with its origin, and tests clusters and destinations.
+    /// Prints the configured options with their origins, and tests clusters and destinations.
     #[command(after_help = "\
 Secrets are masked. Nothing is reported, and no file is created.
 
 Examples:
   flink-traces check --conf conf/
   flink-traces check --flink http://localhost:8081 --otlp http://localhost:4317")]
-    Check(ClusterArgs),
+    Check(CheckArgs),
 }
 
 /// The sources of options.
@@ -182,6 +210,25 @@ impl fmt::Debug for Environment {
     }
 }
 
+/// The format of the JSON Lines files of `--json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum JsonFormat {
+    /// One plain object for each span and event.
+    Flat,
+    /// OTLP/JSON, which `send` reads.
+    Otlp,
+}
+
+impl JsonFormat {
+    /// Returns the value of the option of the JSON Lines reporter.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Flat => "flat",
+            Self::Otlp => "otlp",
+        }
+    }
+}
+
 /// The arguments of `demo`.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
@@ -192,6 +239,11 @@ pub(crate) struct DemoArgs {
     /// The directory for the JSON Lines files `spans.jsonl` and `events.jsonl`, which are replaced.
     #[arg(long, value_name = "DIR", default_value = "flink-traces-demo")]
     pub(crate) json: PathBuf,
+
+    /// The format of these files: `flat`, one plain object for each span and event, or `otlp`,
+    /// which `send` reads.
+    #[arg(long, value_name = "FORMAT", default_value = "flat", hide_possible_values = true)]
+    pub(crate) json_format: JsonFormat,
 
     /// The speed and the output.
     #[command(flatten)]
@@ -211,6 +263,11 @@ pub(crate) struct PlayArgs {
     /// Also appends JSON Lines to `spans.jsonl` and `events.jsonl` in this directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) json: Option<PathBuf>,
+
+    /// The format of these files: `flat`, one plain object for each span and event, or `otlp`,
+    /// which `send` reads.
+    #[arg(long, value_name = "FORMAT", default_value = "flat", hide_possible_values = true)]
+    pub(crate) json_format: JsonFormat,
 
     /// The speed and the output.
     #[command(flatten)]
@@ -261,7 +318,76 @@ pub(crate) struct SendArgs {
     pub(crate) configuration: ConfigurationArgs,
 }
 
-/// The arguments of `once`, `run` and `check`.
+/// The arguments of `once`.
+#[derive(Debug, Args)]
+pub(crate) struct OnceArgs {
+    /// The clusters and the sources of options.
+    #[command(flatten)]
+    pub(crate) clusters: ClusterArgs,
+
+    /// The format of the output: `table`, `json` or `csv`.
+    #[arg(long, default_value = "table", value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) format: TableFormat,
+
+    /// Shows all jobs.
+    #[arg(long, conflicts_with = "running")]
+    pub(crate) all: bool,
+
+    /// Shows only the jobs that have not ended.
+    #[arg(long)]
+    pub(crate) running: bool,
+}
+
+/// The format of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TableFormat {
+    /// Columns for people.
+    Table,
+    /// One JSON document with all clusters.
+    Json,
+    /// Comma-separated values, one line for each job.
+    Csv,
+}
+
+/// The arguments of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The clusters and the sources of options.
+    #[command(flatten)]
+    pub(crate) clusters: ClusterArgs,
+
+    /// Also appends JSON Lines to `spans.jsonl` and `events.jsonl` in this directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// The format of these files: `flat`, one plain object for each span and event, or `otlp`,
+    /// which `send` reads.
+    #[arg(long, value_name = "FORMAT", default_value = "flat", hide_possible_values = true)]
+    pub(crate) json_format: JsonFormat,
+}
+
+/// The arguments of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The clusters and the sources of options.
+    #[command(flatten)]
+    pub(crate) clusters: ClusterArgs,
+
+    /// Adds the reporters that `run --json` adds.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// The format of these files: `flat`, one plain object for each span and event, or `otlp`,
+    /// which `send` reads.
+    #[arg(long, value_name = "FORMAT", default_value = "flat", hide_possible_values = true)]
+    pub(crate) json_format: JsonFormat,
+
+    /// Prints every option with its effective value, including defaults.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// The clusters and the sources of options.
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArgs {
     /// The REST address of a cluster, optionally with a name. May be repeated. Replaces the
@@ -287,6 +413,9 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(number) = text.trim().parse::<u64>() {
+        return Err(format!("the unit is missing, as in `{number} s` or `{number} min`"));
+    }
     flink_traces_api::parse_duration(text).ok_or_else(|| "not a duration such as `10 min`".to_owned())
 }
 

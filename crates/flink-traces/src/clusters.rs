@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flink_rest::Client;
-use flink_traces_api::{ConfigOption, Origin, printable};
+use flink_traces_api::{ConfigOption, Origin, RawValue, printable};
 use flink_traces_runtime::{Configuration, Problem};
 
 use crate::options::{CLUSTERS, REST_BEARER_TOKEN, REST_CA_CERTIFICATES, REST_TIMEOUT, take};
@@ -29,6 +29,16 @@ pub(crate) fn clusters(configuration: &Configuration, flink: &[String], problems
     };
     let mut clusters: Vec<Cluster> = Vec::new();
     for NamedCluster { name, url, origin, key } in named {
+        let url = match without_page(&url) {
+            None => url,
+            Some(base) => {
+                let message = format!("the address of a page, taking {} as the REST address", printable(base));
+                let mut warning = Problem::warning(message);
+                (warning.origin, warning.key) = (Some(origin.clone()), key.clone());
+                problems.push(warning);
+                base.to_owned()
+            }
+        };
         let cluster = rest.client(&url).map(|client| Cluster::new(name, client));
         let message = match &cluster {
             Err(error) => error.to_string(),
@@ -52,7 +62,39 @@ fn problem(message: String, origin: Option<Origin>, key: Option<String>) -> Prob
     problem
 }
 
+/// Returns the address before the page if `url` is that of Flink's web UI in a browser, such as
+/// `http://host:8081/#/overview`. A user or a password stays untouched.
+fn without_page(url: &str) -> Option<&str> {
+    let (base, page) = url.split_once("#/")?;
+    (!page.contains('@')).then(|| base.trim_end_matches('/'))
+}
+
+/// Returns the clusters of a text such as `prod:http://a:8081,test:http://b:8081`, in which names
+/// may be missing. Returns `None` for any other form, such as one with quotes.
+fn plain_clusters(text: &str) -> Option<Vec<(Option<String>, String)>> {
+    let is_url = |text: &str| text.starts_with("http://") || text.starts_with("https://");
+    if text.trim_start().starts_with('{') {
+        return None;
+    }
+    let entries = text.split(',').map(str::trim).map(|entry| match entry.split_once(':') {
+        _ if is_url(entry) => Some((None, entry.to_owned())),
+        Some((name, url)) if is_url(url.trim()) => Some((Some(name.trim().to_owned()), url.trim().to_owned())),
+        _ => None,
+    });
+    entries.collect()
+}
+
 fn configured_clusters(configuration: &Configuration, problems: &mut Vec<Problem>) -> Vec<NamedCluster> {
+    if let Some(value) = configuration.value(CLUSTERS.key())
+        && let RawValue::Text(text) = &value.raw
+        && let Some(clusters) = plain_clusters(text)
+    {
+        let named = |(name, url)| {
+            let key = Some(CLUSTERS.key().to_owned());
+            NamedCluster { name, url, origin: value.origin.clone(), key }
+        };
+        return clusters.into_iter().map(named).collect();
+    }
     let clusters = take(configuration, &CLUSTERS, problems).unwrap_or_default().into_iter();
     let named = |(name, url): (String, String)| {
         let key = format!("{}.{name}", CLUSTERS.key());
@@ -135,8 +177,10 @@ impl Rest {
     }
 
     fn client(&self, url: &str) -> Result<Client, flink_rest::Error> {
-        let mut client =
-            Client::builder(url).timeout(self.timeout).user_agent(concat!("flink-traces/", env!("CARGO_PKG_VERSION")));
+        let mut client = Client::builder(url)
+            .timeout(self.timeout)
+            .user_agent(concat!("flink-traces/", env!("CARGO_PKG_VERSION")))
+            .on_skipped(|url, error| tracing::warn!(url, %error, "unreadable entry, skipping it"));
         if let Some(token) = &self.token {
             client = client.bearer_auth(token);
         }
@@ -150,6 +194,38 @@ impl Rest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn page_of_the_web_ui_is_cut_off() {
+        for (url, expected) in [
+            ("http://host:8081/#/overview", Some("http://host:8081")),
+            ("https://host/flink/#/job/running", Some("https://host/flink")),
+            ("http://host:8081#/", Some("http://host:8081")),
+            ("http://host:8081", None),
+            ("http://host:8081/#x", None),
+            ("http://me:se#/cret@host", None),
+        ] {
+            assert_eq!(without_page(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn plain_text_lists_clusters() {
+        for (text, expected) in [
+            ("prod:http://a:8081, test: https://b", Some(vec![("prod", "http://a:8081"), ("test", "https://b")])),
+            ("http://a:8081,b:http://b", Some(vec![("", "http://a:8081"), ("b", "http://b")])),
+            ("prod:'http://a:8081'", None),
+            ("{prod: http://a:8081}", None),
+            ("prod:a:8081", None),
+            ("", None),
+        ] {
+            let found = plain_clusters(text);
+            let found: Option<Vec<_>> = found.as_ref().map(|found| {
+                found.iter().map(|(name, url)| (name.as_deref().unwrap_or_default(), url.as_str())).collect()
+            });
+            assert_eq!(found, expected, "{text}");
+        }
+    }
 
     #[test]
     fn cluster_name_is_given_or_is_the_address() {

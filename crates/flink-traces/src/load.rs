@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flink_traces_api::{Clock, Origin, Registry};
 use flink_traces_runtime::config::{
-    ReporterSetup, SCOPE_DELIMITER, SPAN_DETAIL_LEVEL, Severity, SpanDetailLevel, unknown_keys,
+    ReporterSetup, SCOPE_DELIMITER, SPAN_DETAIL_LEVEL, Severity, SpanDetailLevel, placeholders, unknown_keys,
 };
 use flink_traces_runtime::{Configuration, Dispatcher, Problem, discover};
 
@@ -14,6 +14,10 @@ use crate::cli::ConfigurationArgs;
 use crate::clusters::{Cluster, Rest, clusters};
 use crate::options::{CLUSTERS, METRICS_LISTEN, METRICS_MAX_JOBS, OWN_OPTIONS, POLL_INTERVAL, SHUTDOWN_TIMEOUT, take};
 use crate::reporters::{Shorthand, extended_lists, otlp_reporters, registry, set_by_environment, trial};
+use crate::text::count;
+
+/// The beginnings of the keys that this program reads. All others are Flink's.
+const OUR_PREFIXES: &[&str] = &["flink-traces.", "traces.", "events."];
 
 /// The settings of a command, validated.
 pub(crate) struct Settings {
@@ -37,7 +41,7 @@ pub(crate) struct Settings {
 
 /// The problems of a configuration. At least one of them is an error.
 #[derive(Debug, thiserror::Error)]
-#[error("the configuration has {} problems", .0.len())]
+#[error("the configuration has {}", count(.0.len() as u64, "problem"))]
 pub(crate) struct InvalidConfiguration(pub(crate) Vec<Problem>);
 
 impl InvalidConfiguration {
@@ -65,12 +69,13 @@ impl Settings {
     /// Loads the settings and the clusters to watch, which may be none.
     ///
     /// The clusters are those of `flink`, the values of `--flink`. If there are none, they are
-    /// those that are configured. Fails as [`load`](Self::load) does.
+    /// those that are configured. Warnings and errors are as those of [`load`](Self::load).
     pub(crate) fn load_with_clusters(
         arguments: &ConfigurationArgs,
         flink: &[String],
+        shorthands: &[Shorthand],
     ) -> Result<(Self, Vec<Cluster>), InvalidConfiguration> {
-        let (settings, mut problems) = Self::read(arguments, &[]);
+        let (settings, mut problems) = Self::read(arguments, shorthands);
         let clusters = clusters(&settings.configuration, flink, &mut problems);
         reject(problems)?;
         Ok((settings, clusters))
@@ -81,9 +86,16 @@ impl Settings {
         problems.extend(set_by_environment(&mut configuration, &arguments.environment));
         let registry = registry();
         problems.extend(unknown_keys(&configuration, &registry, OWN_OPTIONS));
+        let placeholders = placeholders(&configuration, OUR_PREFIXES);
         let (reporters, found) = discover(&configuration, &registry);
         problems.extend(found);
-        problems.extend(trial(&reporters, &registry));
+        // Such a reporter would fail for the same reason.
+        let has_placeholder = |setup: &&ReporterSetup| {
+            let prefix = setup.config.key("");
+            placeholders.iter().any(|problem| problem.key.as_ref().is_some_and(|key| key.starts_with(&prefix)))
+        };
+        problems.extend(trial(reporters.iter().filter(|setup| !has_placeholder(setup)), &registry));
+        problems.extend(placeholders);
         let settings = Self {
             detail: take(&configuration, &SPAN_DETAIL_LEVEL, &mut problems).unwrap_or_default(),
             poll_interval: take(&configuration, &POLL_INTERVAL, &mut problems).unwrap_or_default(),
@@ -148,6 +160,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::cli::JsonFormat;
     use crate::reporters::json_reporters;
 
     #[test]
@@ -158,7 +171,7 @@ mod tests {
                 otlp: Some("http://localhost:4317".to_owned()),
                 ..ConfigurationArgs::default()
             };
-            let settings = Settings::load(&arguments, &json_reporters(Path::new("dir"))).unwrap();
+            let settings = Settings::load(&arguments, &json_reporters(Path::new("dir"), JsonFormat::Flat)).unwrap();
             settings.reporters.iter().map(ReporterSetup::full_name).collect::<Vec<_>>().join(" ")
         };
         let all = "traces.reporter.json traces.reporter.otlp events.reporter.json events.reporter.otlp";

@@ -1,5 +1,6 @@
 //! The program `flink-traces`. See its README, and `flink-traces --help`.
 
+mod announce;
 mod check;
 mod cli;
 mod clusters;
@@ -28,7 +29,7 @@ use flink_traces_runtime::config::Severity;
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command, Exit};
+use crate::cli::{Cli, Command, Exit, LogFormat};
 use crate::load::InvalidConfiguration;
 use crate::text::{one_line, say};
 
@@ -39,8 +40,12 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let colors = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let filter = EnvFilter::new(&cli.log_level);
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colors).with_writer(std::io::stderr).init();
-    match execute(&cli.command) {
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match cli.log_format {
+        LogFormat::Text => log.with_ansi(colors).init(),
+        LogFormat::Json => log.with_ansi(false).json().flatten_event(true).init(),
+    }
+    match execute(&cli) {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => match error.downcast_ref::<InvalidConfiguration>() {
             Some(InvalidConfiguration(problems)) => {
@@ -61,15 +66,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn execute(command: &Command) -> anyhow::Result<Exit> {
+fn execute(cli: &Cli) -> anyhow::Result<Exit> {
     // One thread can poll all clusters. More threads would only wake each other.
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    match command {
+    match &cli.command {
         Command::Demo(arguments) => play::demo(arguments),
         Command::Play(arguments) => play::play_file(arguments),
         Command::Record(arguments) => runtime.block_on(record::record(arguments)),
         Command::Once(arguments) => runtime.block_on(once::once(arguments)),
-        Command::Run(arguments) => runtime.block_on(run::run(arguments)),
+        Command::Run(arguments) => runtime.block_on(run::run(arguments, cli.log_format)),
         Command::Send(arguments) => runtime.block_on(send::send(arguments)),
         Command::Check(arguments) => runtime.block_on(check::check(arguments)),
     }

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use flink_rest::{RestServer, ServerOptions};
 use flink_traces_api::{BufferStats, Clock, SystemClock};
 use flink_traces_runtime::dispatch::DropReason;
 use flink_traces_runtime::{Dispatcher, ReporterStats};
@@ -25,6 +26,11 @@ use page::{Format, Kind, Labels, Page};
 
 /// The timeout of a request, including its response.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The maximum number of connections. The agent needs the other descriptors itself.
+const MAX_CONNECTIONS: usize = 64;
+/// The time limit for the head of a request, and for the pause before the next one. A scraper sends
+/// its request at once.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The counters of a watched cluster, shared by its watcher and the metrics page.
 #[derive(Debug, Default)]
@@ -78,11 +84,9 @@ impl Metrics {
             .route("/readyz", get(async || "ok\n"))
             .layer(from_fn_with_state(metrics.clone(), guard))
             .with_state(metrics);
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::warn!(%error, "metrics server failed");
-            }
-        });
+        let mut limits = ServerOptions::default();
+        (limits.max_connections, limits.header_timeout) = (MAX_CONNECTIONS, HEADER_TIMEOUT);
+        tokio::spawn(RestServer::new(listener, router, limits).serve(std::future::pending()));
         Ok(address)
     }
 

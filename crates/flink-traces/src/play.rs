@@ -12,7 +12,7 @@ use flink_traces_observer::lines::Position;
 use flink_traces_observer::recording::RecordingReader;
 use flink_traces_observer::replay::{ReplayClock, replay};
 
-use crate::cli::{ConfigurationArgs, DemoArgs, Exit, PlayArgs, ReplayArgs};
+use crate::cli::{ConfigurationArgs, DemoArgs, Exit, JsonFormat, LogFormat, PlayArgs, ReplayArgs};
 use crate::load::Settings;
 use crate::printer::Printer;
 use crate::reporters::{JSON_FILES, json_reporters};
@@ -34,7 +34,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(86_400);
 
 /// Plays the embedded recording.
 pub(crate) fn demo(arguments: &DemoArgs) -> anyhow::Result<Exit> {
-    let settings = settings(&arguments.configuration, Some(&arguments.json))?;
+    let settings = settings(&arguments.configuration, Some(&arguments.json), arguments.json_format)?;
     // The files contain one session. A second demo replaces them.
     for file in JSON_FILES.map(|file| arguments.json.join(file)) {
         match std::fs::remove_file(&file) {
@@ -49,7 +49,7 @@ pub(crate) fn demo(arguments: &DemoArgs) -> anyhow::Result<Exit> {
 
 /// Plays a recording from a file.
 pub(crate) fn play_file(arguments: &PlayArgs) -> anyhow::Result<Exit> {
-    let settings = settings(&arguments.configuration, arguments.json.as_deref())?;
+    let settings = settings(&arguments.configuration, arguments.json.as_deref(), arguments.json_format)?;
     let recording = Recording {
         name: arguments.file.display().to_string(),
         reader: RecordingReader::open(&arguments.file)?,
@@ -58,8 +58,9 @@ pub(crate) fn play_file(arguments: &PlayArgs) -> anyhow::Result<Exit> {
     play(recording, &settings, arguments.json.as_deref(), arguments.replay)
 }
 
-fn settings(configuration: &ConfigurationArgs, json: Option<&Path>) -> anyhow::Result<Settings> {
-    let settings = Settings::load(configuration, &json.map(json_reporters).unwrap_or_default())?;
+fn settings(configuration: &ConfigurationArgs, json: Option<&Path>, format: JsonFormat) -> anyhow::Result<Settings> {
+    let shorthands = json.map(|json| json_reporters(json, format)).unwrap_or_default();
+    let settings = Settings::load(configuration, &shorthands)?;
     if let Some(directory) = json {
         std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     }
@@ -122,7 +123,7 @@ fn play(recording: Recording, settings: &Settings, json: Option<&Path>, argument
         let [spans, events] = JSON_FILES.map(|file| directory.join(file).display().to_string());
         say(&format!("\nJSON Lines in {spans} and {events}\n"));
     }
-    let everything_delivered = print_stats(&stats);
+    let everything_delivered = print_stats(&stats, LogFormat::Text);
     played.context(name)?;
     printed.context("standard output")?;
     Ok(if everything_delivered { Exit::Done } else { Exit::Lost })

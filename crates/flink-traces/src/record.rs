@@ -34,7 +34,7 @@ const MAX_KEPT: usize = 10_000;
 /// never responded.
 pub(crate) async fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
     let flink = [arguments.flink.clone()];
-    let (settings, mut clusters) = Settings::load_with_clusters(&arguments.configuration, &flink)?;
+    let (settings, mut clusters) = Settings::load_with_clusters(&arguments.configuration, &flink, &[])?;
     let Some(Cluster { client, name, .. }) = clusters.pop() else {
         return Err(InvalidConfiguration::no_cluster().into());
     };
@@ -75,7 +75,7 @@ pub(crate) async fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
         None => recorder.finish(),
     };
     finished.with_context(|| file_name.clone())?;
-    say(&format!("{count} responses in {file_name}\n"));
+    say(&format!("{} in {file_name}\n", crate::text::count(count as u64, "response")));
     anyhow::ensure!(count > 0, "the cluster did not respond");
     Ok(Exit::Done)
 }

@@ -8,7 +8,7 @@ use flink_traces_api::{ConfigError, ConfigOption, Origin, RawValue, Registry, Re
 use flink_traces_runtime::config::{EVENTS_REPORTERS, ReporterSetup, TRACES_REPORTERS};
 use flink_traces_runtime::{Configuration, Problem};
 
-use crate::cli::Environment;
+use crate::cli::{Environment, JsonFormat};
 
 /// An option that an argument sets: the argument, the key and the value.
 ///
@@ -51,6 +51,7 @@ pub(crate) fn extended_lists(configuration: &Configuration, shorthands: &[Shorth
 ///
 /// As with `OTEL_EXPORTER_OTLP_ENDPOINT`, both signals have the same address.
 pub(crate) fn otlp_reporters(url: &str) -> Vec<Shorthand> {
+    let url = url.trim();
     let (address, query) = url.find('?').map_or((url, ""), |query| url.split_at(query));
     let of_signal = ["/v1/traces", "/v1/logs"].iter().find_map(|path| address.strip_suffix(path));
     let base = of_signal.unwrap_or(address).trim_end_matches('/');
@@ -69,14 +70,14 @@ pub(crate) fn otlp_reporters(url: &str) -> Vec<Shorthand> {
     traces.into_iter().chain(events).collect()
 }
 
-/// Returns the options that `--json DIR` sets.
-pub(crate) fn json_reporters(directory: &Path) -> Vec<Shorthand> {
+/// Returns the options that `--json DIR` and `--json-format` set.
+pub(crate) fn json_reporters(directory: &Path, format: JsonFormat) -> Vec<Shorthand> {
     let reporter = |signal: &str, file: &str| {
         let option = |key: &str, value: String| ("--json", format!("{signal}.reporter.json.{key}"), value);
         [
             option("factory.class", flink_traces_json::FACTORY.to_owned()),
             option("path", directory.join(file).display().to_string()),
-            option("format", "flat".to_owned()),
+            option("format", format.name().to_owned()),
         ]
     };
     let [spans, events] = JSON_FILES;
@@ -119,7 +120,10 @@ pub(crate) fn set_by_environment(configuration: &mut Configuration, environment:
 /// Returns the problems of options that only the reporters themselves parse.
 ///
 /// Each reporter is created and dropped. That sends nothing and creates no file.
-pub(crate) fn trial(reporters: &[ReporterSetup], registry: &Registry) -> Vec<Problem> {
+pub(crate) fn trial<'a>(
+    reporters: impl Iterator<Item = &'a ReporterSetup> + Send,
+    registry: &Registry,
+) -> Vec<Problem> {
     let problem = |setup: &ReporterSetup| {
         let config = without_file(setup);
         let error = match setup.signal {
@@ -130,9 +134,8 @@ pub(crate) fn trial(reporters: &[ReporterSetup], registry: &Registry) -> Vec<Pro
         error.filter(|error| !of_file(error)).map(|error| setup.problem(&error))
     };
     // The reporters log the same again when they are created for good.
-    let quietly = || {
-        tracing::dispatcher::with_default(&tracing::Dispatch::none(), || reporters.iter().filter_map(problem).collect())
-    };
+    let quietly =
+        || tracing::dispatcher::with_default(&tracing::Dispatch::none(), || reporters.filter_map(problem).collect());
     // The dispatcher uses a thread for each reporter, too: a reporter may own an async runtime,
     // which cannot be dropped inside another runtime.
     let problems = thread::scope(|scope| scope.spawn(quietly).join());
@@ -180,6 +183,7 @@ mod tests {
         for url in ["http://h:4318", "http://h:4318/", "http://h:4318/v1/traces", "http://h:4318/v1/logs"] {
             check(url, "http", "http://h:4318/v1/traces", "http://h:4318/v1/logs");
         }
+        check(" http://h:4318/x ", "http", "http://h:4318/x/v1/traces", "http://h:4318/x/v1/logs");
         check("https://h/otlp/?a=b", "http", "https://h/otlp/v1/traces?a=b", "https://h/otlp/v1/logs?a=b");
         check("https://h/v1/traces", "http", "https://h/v1/traces", "https://h/v1/logs");
     }

@@ -10,21 +10,28 @@ use flink_traces_observer::{JobObservation, Observation, Pipeline};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::cli::{ClusterArgs, Exit};
+use crate::announce;
+use crate::cli::{Exit, LogFormat, RunArgs};
 use crate::clusters::Cluster;
 use crate::load::{InvalidConfiguration, Settings};
 use crate::metrics::{Jobs, Metrics};
 use crate::options::METRICS_LISTEN;
 use crate::printer::Printer;
+use crate::reporters::json_reporters;
 use crate::signals::Signals;
 use crate::text::{print_stats, say};
 use crate::watch::Watcher;
 
-/// Watches clusters until a signal arrives.
-pub(crate) async fn run(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
-    let (settings, clusters) = Settings::load_with_clusters(&arguments.configuration, &arguments.flink)?;
+/// Watches clusters until a signal arrives. `format` is that of the account at the end.
+pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Result<Exit> {
+    let RunArgs { clusters, json, json_format } = arguments;
+    let shorthands = json.as_ref().map(|json| json_reporters(json, *json_format)).unwrap_or_default();
+    let (settings, clusters) = Settings::load_with_clusters(&clusters.configuration, &clusters.flink, &shorthands)?;
     if clusters.is_empty() {
         return Err(InvalidConfiguration::no_cluster().into());
+    }
+    if let Some(directory) = json {
+        std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     }
     let mut signals = Signals::listen()?;
     let clock = Arc::new(SystemClock);
@@ -34,11 +41,15 @@ pub(crate) async fn run(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
     if prints {
         tracing::info!("no reporter configured, printing spans and events: see --otlp, --conf and -D");
     }
+    announce::reporters(&settings.reporters);
+    tokio::spawn(announce::deliveries(dispatcher.clone()));
+    let setups: Arc<[_]> = settings.reporters.clone().into();
     let printer = Arc::new(Mutex::new(Printer::new(io::stdout())));
 
     let (stop, stopped) = watch::channel(false);
     let watched = clusters.into_iter().map(|Cluster { name, client, host }| {
-        let watcher = Watcher::new(client, &name, settings.poll_interval, clock.clone());
+        let watcher = Watcher::new(client.clone(), &name, settings.poll_interval, clock.clone());
+        tokio::spawn(announce::contact(name.clone(), client, watcher.stats(), setups.clone()));
         (name, host, watcher)
     });
     let watched: Vec<_> = watched.collect();
@@ -92,5 +103,5 @@ pub(crate) async fn run(arguments: &ClusterArgs) -> anyhow::Result<Exit> {
     while watching.join_next().await.is_some() {}
     let timeout = settings.shutdown_timeout;
     let stats = tokio::task::spawn_blocking(move || dispatcher.shutdown(timeout)).await?;
-    Ok(if print_stats(&stats) && !failed { Exit::Done } else { Exit::Lost })
+    Ok(if print_stats(&stats, format) && !failed { Exit::Done } else { Exit::Lost })
 }

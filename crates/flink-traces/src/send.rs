@@ -8,16 +8,18 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use flink_rest::replace_invalid_unicode;
 use flink_traces_api::{Deadline, ReportError, ReporterConfig, Signal};
 use flink_traces_observer::lines::{Line, Lines, Position};
 use flink_traces_otlp::{EVENT_FACTORY, ExportRequest, RequestSender, TRACE_FACTORY};
 use flink_traces_runtime::Problem;
 use flink_traces_runtime::config::{EVENTS_REPORTERS, ReporterSetup, TRACES_REPORTERS};
+use serde::Deserialize;
 
 use crate::cli::{Exit, SendArgs};
 use crate::load::{InvalidConfiguration, Settings};
 use crate::signals::Signals;
-use crate::text::{bytes, one_line, say};
+use crate::text::{self, bytes, one_line, say};
 
 /// The maximum length of a line. The JSON Lines reporter ends a line at half a megabyte, unless a
 /// single span is longer.
@@ -258,10 +260,12 @@ impl Sending {
             say(&format!("{shown}: {error}\n"));
         }
         if unreadable > MAX_PRINTED_LINES {
-            say(&format!("{shown}: {} more unreadable lines\n", unreadable - MAX_PRINTED_LINES));
+            let more = text::count(unreadable - MAX_PRINTED_LINES, "more unreadable line");
+            say(&format!("{shown}: {more}\n"));
         }
         let requests = lines - empty - unreadable;
-        say(&format!("{shown}: {lines} lines = {requests} requests + {empty} empty + {unreadable} unreadable\n"));
+        let (lines, requests) = (text::count(lines, "line"), text::count(requests, "request"));
+        say(&format!("{shown}: {lines} = {requests} + {empty} empty + {unreadable} unreadable\n"));
         is_stopped
     }
 
@@ -286,7 +290,7 @@ impl Sending {
                     account.empty += 1;
                     continue;
                 }
-                _ => ExportRequest::from_json(&line).map_err(|error| error.to_string()),
+                _ => request(if account.lines == 1 { without_mark(&line) } else { &line }),
             };
             match request {
                 Ok(request) => {
@@ -346,6 +350,37 @@ impl Sending {
         }
         if is_done { Exit::Done } else { Exit::Lost }
     }
+}
+
+/// Returns a text without a byte order mark.
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
+/// Reads a line. Anything that is not Unicode costs one character.
+fn request(line: &[u8]) -> Result<ExportRequest, String> {
+    let request = ExportRequest::from_json(line).or_else(|error| match replace_invalid_unicode(line) {
+        Some(line) => ExportRequest::from_json(&line),
+        None => Err(error),
+    });
+    match request {
+        Ok(request) if request.record_count() == 0 => match request.signal() {
+            Signal::Traces => Err("no spans".to_owned()),
+            Signal::Events => Err("no log records".to_owned()),
+        },
+        Err(_) if is_flat(line) => Err("written in the format `flat`; only the format `otlp` can be sent".to_owned()),
+        request => request.map_err(|error| error.to_string()),
+    }
+}
+
+/// Returns `true` for a line of the JSON Lines reporter in the format `flat`.
+fn is_flat(line: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Flat {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    serde_json::from_slice(line).is_ok_and(|Flat { kind }| kind == "span" || kind == "event")
 }
 
 fn open(name: &str) -> io::Result<Lines> {

@@ -1,13 +1,37 @@
 //! The signals that stop the program.
 
 use std::io;
+use std::time::{Duration, Instant};
 
-/// A listener for SIGTERM and Ctrl-C, which catches them from its creation on.
+/// The time within which a signal that arrives twice counts once.
+///
+/// `timeout` signals a process and then its group, and so do terminals and supervisors.
+const REPEATED: Duration = Duration::from_secs(1);
+
+/// A listener for SIGTERM, SIGHUP and Ctrl-C, which catches them from its creation on.
 pub(crate) struct Signals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
+    /// `None` if the program was started to survive the end of its terminal, as by `nohup`.
+    #[cfg(unix)]
+    hangup: Option<tokio::signal::unix::Signal>,
+    last: Option<(i32, Instant)>,
+}
+
+impl Signals {
+    /// Waits for the next signal. Returns the exit code of a program that the signal ends.
+    pub(crate) async fn next(&mut self) -> i32 {
+        loop {
+            let code = self.receive().await;
+            let now = Instant::now();
+            if self.last.is_none_or(|(last, at)| last != code || now.duration_since(at) >= REPEATED) {
+                self.last = Some((code, now));
+                return code;
+            }
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -15,27 +39,48 @@ impl Signals {
     /// Starts to listen.
     pub(crate) fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let hangup = if is_hangup_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup,
+            last: None,
+        })
     }
 
-    /// Waits for the next signal. Returns the exit code of a program that the signal ends.
-    pub(crate) async fn next(&mut self) -> i32 {
+    async fn receive(&mut self) -> i32 {
+        let Self { terminate, interrupt, hangup, .. } = self;
+        let hung_up = async {
+            match hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.terminate.recv() => 143,
-            _ = self.interrupt.recv() => 130,
+            _ = terminate.recv() => 143,
+            _ = interrupt.recv() => 130,
+            _ = hung_up => 129,
         }
     }
+}
+
+/// Returns `true` if the parent made this process ignore SIGHUP. Only Linux shows that.
+#[cfg(unix)]
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // Bit 0 is signal 1.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 #[cfg(not(unix))]
 impl Signals {
     /// Starts to listen. This cannot fail.
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self {})
+        Ok(Self { last: None })
     }
 
-    /// Waits for Ctrl-C. Returns the exit code of a program that it ends.
-    pub(crate) async fn next(&mut self) -> i32 {
+    async fn receive(&mut self) -> i32 {
         // If Ctrl-C cannot be caught, only a kill stops the program.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

@@ -6,12 +6,29 @@ use flink_traces_api::{BufferStats, is_unsafe_to_print};
 use flink_traces_runtime::ReporterStats;
 use jiff::Timestamp;
 
+use crate::cli::LogFormat;
+
 /// Formats a time in milliseconds since the epoch as a time of day in UTC.
 pub(crate) fn clock_time(millis: i64) -> String {
     match Timestamp::from_millisecond(millis) {
         Ok(time) => time.strftime("%H:%M:%S%.3f").to_string(),
         Err(_) => format!("{millis} ms"),
     }
+}
+
+/// Formats a time in milliseconds since the epoch with date and zone, as RFC 3339 in UTC.
+pub(crate) fn timestamp(millis: i64) -> String {
+    match Timestamp::from_millisecond(millis) {
+        Ok(time) => time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        Err(_) => format!("{millis} ms"),
+    }
+}
+
+/// Formats a number of things, such as `1 job` or `2 jobs`. `noun` is the singular.
+pub(crate) fn count(number: impl Into<i128>, noun: &str) -> String {
+    let number = number.into();
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 /// Formats a duration in milliseconds: `41 ms`, `3.2 s`, `2 min 5 s`, `3 h 12 min`.
@@ -77,9 +94,37 @@ pub(crate) fn say(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Prints the account of each reporter. Returns `true` if every record was delivered or is in a
-/// spool.
-pub(crate) fn print_stats(stats: &[ReporterStats]) -> bool {
+/// Prints the account of each reporter, or logs it if the log is JSON. Returns `true` if every
+/// record was delivered or is in a spool.
+pub(crate) fn print_stats(stats: &[ReporterStats], format: LogFormat) -> bool {
+    match format {
+        LogFormat::Text => print_accounts(stats),
+        LogFormat::Json => log_accounts(stats),
+    }
+    let is_lossless = |spool: BufferStats| spool.rejected + spool.dropped == 0;
+    let arrived = |reporter: &ReporterStats| {
+        reporter.delivered == reporter.emitted && reporter.transfer.buffer.is_none_or(is_lossless)
+    };
+    stats.iter().all(arrived)
+}
+
+fn log_accounts(stats: &[ReporterStats]) {
+    for reporter in stats {
+        let (signal, name) = (reporter.signal, &reporter.name);
+        let ReporterStats { emitted, delivered, rejected, queued, .. } = reporter;
+        let dropped: u64 = reporter.dropped.values().sum();
+        let error = reporter.last_error.as_ref().map(|error| one_line(error, 300));
+        tracing::info!(%signal, reporter = name, emitted, delivered, rejected, dropped, queued, error, "account");
+        if let Some(BufferStats { stored, delivered, rejected, dropped, queued, bytes, .. }) = reporter.transfer.buffer
+        {
+            tracing::info!(
+                %signal, reporter = name, stored, delivered, rejected, dropped, queued, bytes, "account of the spool"
+            );
+        }
+    }
+}
+
+fn print_accounts(stats: &[ReporterStats]) {
     let size = |size: u64| bytes(i64::try_from(size).unwrap_or(i64::MAX));
     for reporter in stats {
         say(&format!("{reporter}\n"));
@@ -95,11 +140,6 @@ pub(crate) fn print_stats(stats: &[ReporterStats]) -> bool {
             say(&format!("  last error: {}\n", one_line(error, 300)));
         }
     }
-    let is_lossless = |spool: BufferStats| spool.rejected + spool.dropped == 0;
-    let arrived = |reporter: &ReporterStats| {
-        reporter.delivered == reporter.emitted && reporter.transfer.buffer.is_none_or(is_lossless)
-    };
-    stats.iter().all(arrived)
 }
 
 #[cfg(test)]
@@ -128,6 +168,19 @@ mod tests {
         assert_eq!(one_line("a\nb\u{1b}[31mc\u{202e}d", 100), "a\\u{a}b\\u{1b}[31mc\\u{202e}d");
         assert_eq!(one_line("abcdef", 3), "abc…");
         assert_eq!(one_line(&"x".repeat(1 << 20), 5), "xxxxx…");
+    }
+
+    #[test]
+    fn one_thing_is_singular() {
+        for (number, expected) in [(0, "0 jobs"), (1, "1 job"), (2, "2 jobs"), (-1, "-1 jobs")] {
+            assert_eq!(count(number, "job"), expected);
+        }
+    }
+
+    #[test]
+    fn timestamps_have_date_and_zone() {
+        assert_eq!(timestamp(1_795_230_917_019), "2026-11-21T03:15:17.019Z");
+        assert_eq!(timestamp(i64::MAX), "9223372036854775807 ms");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::process::Stdio;
+use std::time::Duration;
 
 use crate::support::flink::{Answers, FakeFlink, Port, Reply};
 use crate::support::process::{Finished, Place, Running, command};
@@ -240,7 +242,7 @@ fn slow_collector_does_not_delay_others() {
 
 #[test]
 fn second_signal_stops_at_once() {
-    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+    for (signal, code) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
         let place = Place::new();
         let flink = FakeFlink::start(session::answers());
         let collector = OtlpCollector::start().unwrap();
@@ -258,10 +260,52 @@ fn second_signal_stops_at_once() {
         assert!(collector.wait_until(LONG, |collector| !collector.requests().is_empty()));
         running.signal(signal);
         running.wait_for_stderr("stopping");
-        running.signal(signal);
+        // A signal that arrives again within a second counts once.
+        while !running.has_ended() {
+            std::thread::sleep(Duration::from_millis(100));
+            running.signal(signal);
+        }
         let stopped = running.finish().expect_code(code);
         assert!(stopped.stderr.ends_with("stopped at once, queued records are lost\n"), "{}", stopped.stderr);
     }
+}
+
+/// Scenario: a supervisor signals the process and then its group, or a terminal is closed.
+/// Guarantees: the queues are drained, as after one signal.
+#[test]
+fn repeated_signal_and_hangup_drain_the_queues() {
+    for signals in [&["TERM", "TERM"][..], &["HUP"], &["HUP", "HUP"]] {
+        let place = Place::new();
+        let flink = FakeFlink::start(session::answers());
+        let collector = OtlpCollector::start().unwrap();
+        let running = start_run(&place, &[&flink.url()], &collector.grpc_endpoint());
+        wait_for_checkpoints(&collector, 3);
+        for signal in signals {
+            running.signal(signal);
+        }
+        let stopped = running.finish().expect_code(0);
+        assert_eq!(stopped.counts(), delivered(SPANS, EVENTS));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn hangup_is_ignored_under_nohup() {
+    let place = Place::new();
+    let flink = FakeFlink::start(session::answers());
+    let collector = OtlpCollector::start().unwrap();
+    let plain = command(&place.path(""), &[]);
+    let mut nohup = std::process::Command::new("sh");
+    let script = "trap '' HUP; exec \"$0\" run --flink \"$1\" --otlp \"$2\" '-Dflink-traces.poll-interval=20 ms'";
+    nohup.arg("-c").arg(script).arg(plain.get_program()).args([flink.url(), collector.grpc_endpoint()]);
+    nohup.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let running = Running::start(nohup);
+    wait_for_checkpoints(&collector, 3);
+    running.signal("HUP");
+    flink.ignore_requests();
+    flink.wait_for_requests(OVERVIEW, 10);
+    running.signal("TERM");
+    running.finish().expect_code(0);
 }
 
 #[test]
@@ -288,18 +332,170 @@ fn once_prints_a_table() {
     let shown = place.run(&["once", "--flink", &flink.url()]).expect_code(0);
     assert_eq!(shown.stderr, "");
     let lines: Vec<_> = shown.stdout.lines().collect();
-    let address = format!("Flink 2.3.0 at {}: 1 TaskManagers, 0 of 4 slots free, 1 jobs", flink.url());
+    let address = format!("Flink 2.3.0 at {}: 1 TaskManager, 0 of 4 slots free, 1 job", flink.url());
     assert_eq!(lines[0], address);
     let words: Vec<_> = lines.iter().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
     assert_eq!(words[1], ["JOB", "ID", "STATE", "FOR", "CHECKPOINTS", "FAILED", "LAST", "TOOK", "SIZE"]);
     // The omitted column is the time since the job started.
     assert_eq!(words[2][..3], ["orders-recover", JOB, "RUNNING"]);
-    assert_eq!(words[2][words[2].len() - 7..], ["3", "1", "03:15:20.330", "70", "ms", "204.0", "KiB"]);
+    assert_eq!(words[2][words[2].len() - 7..], ["3", "1", "2026-11-21T03:15:20.330Z", "70", "ms", "204.0", "KiB"]);
 
     // A cluster that does not respond does not hide the next one.
     let away = Port::reserve();
     let shown = place.run(&["once", "--flink", &away.url(), "--flink", &flink.url()]).expect_code(1);
     assert!(shown.stdout.starts_with(&address) && shown.stderr.starts_with("error: "), "{shown:?}");
+}
+
+/// Returns the answers of a session with ended jobs, of which the numbers are their ages.
+fn with_ended_jobs(count: usize) -> Answers {
+    let mut answers = session::answers();
+    let job = |name: &str, id: &str, state: &str, end: i64| {
+        serde_json::json!({ "jid": id, "name": name, "state": state, "start-time": 1_795_230_900_000_i64,
+            "end-time": end, "duration": 61_000, "last-modification": end, "tasks": {} })
+    };
+    let mut jobs: Vec<_> = (0..count)
+        .map(|age| job(&format!("ended-{age}"), &format!("{age:032x}"), "FINISHED", 2_000_000_000_000 - age as i64))
+        .collect();
+    jobs.push(job("naïve, \"wide\" 表\u{1b}", JOB, "RUNNING", -1));
+    answers.insert(OVERVIEW.to_owned(), Reply::Flink(200, serde_json::json!({ "jobs": jobs }).to_string()));
+    answers
+}
+
+#[test]
+fn once_shows_running_and_recent_jobs() {
+    let place = Place::new();
+    let flink = FakeFlink::start(with_ended_jobs(12));
+    let once =
+        |arguments: &[&str]| place.run(&[&["once", "--flink", &flink.url()], arguments].concat()).expect_code(0).stdout;
+    for (arguments, ended, note) in [
+        (&[][..], 10, "2 ended jobs not shown, see --all"),
+        (&["--all"], 12, ""),
+        (&["--running"], 0, "12 ended jobs not shown"),
+    ] {
+        let shown = once(arguments);
+        assert_eq!(shown.matches("FINISHED").count(), ended, "{shown}");
+        assert!(shown.contains("RUNNING") && shown.contains(note) && shown.contains(" 13 jobs"), "{shown}");
+        assert_eq!(shown.contains("not shown"), !note.is_empty(), "{shown}");
+    }
+    // The ended jobs are those that ended last.
+    assert!(once(&[]).contains("ended-9 ") && !once(&[]).contains("ended-10 "));
+}
+
+#[test]
+fn once_prints_json_and_csv() {
+    let place = Place::new();
+    let flink = FakeFlink::start(with_ended_jobs(1));
+    let away = Port::reserve();
+    let clusters = ["once", "--flink", &format!("prod={}", flink.url()), "--flink", &format!("away={}", away.url())];
+    let shown = place.run(&[&clusters[..], &["--format", "json"]].concat()).expect_code(1);
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    let [prod, away] = [&shown["clusters"][0], &shown["clusters"][1]];
+    assert_eq!((prod["name"].as_str(), prod["version"].as_str()), (Some("prod"), Some("2.3.0")));
+    assert_eq!(prod["slots"]["all"], 4);
+    assert!(away["error"].as_str().unwrap().contains("connection refused"), "{away}");
+    let job = &prod["jobs"][1];
+    assert_eq!((job["name"].as_str(), job["state"].as_str()), (Some("naïve, \"wide\" 表\u{1b}"), Some("RUNNING")));
+    assert_eq!(job["checkpoints"]["completed"], 3);
+    assert_eq!(job["checkpoints"]["last"]["triggered"], "2026-11-21T03:15:20.330Z");
+    assert_eq!(job["checkpoints"]["last"]["durationMs"], 70);
+
+    let shown = place.run(&[&clusters[..3], &["--format", "csv"]].concat()).expect_code(0).stdout;
+    let lines: Vec<_> = shown.lines().collect();
+    assert_eq!(lines.len(), 3, "{shown}");
+    assert!(lines[0].starts_with("cluster,job,id,state,started,age_ms,completed,"), "{shown}");
+    assert!(
+        lines[1]
+            .starts_with("prod,ended-0,00000000000000000000000000000000,FINISHED,2026-11-21T03:15:00.000Z,61000,,,,,"),
+        "{shown}"
+    );
+    let job = format!("prod,\"naïve, \"\"wide\"\" 表\\u{{1b}}\",{JOB},RUNNING,");
+    assert!(lines[2].starts_with(&job) && lines[2].ends_with(",3,1,2026-11-21T03:15:20.330Z,70,208860"), "{shown}");
+}
+
+/// Guarantees: what cannot be requested is named and empty, and the rest is shown.
+#[test]
+fn once_names_what_it_could_not_request() {
+    let place = Place::new();
+    let mut answers = session::answers();
+    let npe = r#"{"errors":["Internal server error.","java.lang.NullPointerException\n\tat a.B"]}"#;
+    answers.insert(format!("/jobs/{JOB}/checkpoints"), Reply::Flink(500, npe.to_owned()));
+    answers.insert("/overview".to_owned(), Reply::Flink(403, r#"{"errors":["no"]}"#.to_owned()));
+    let flink = FakeFlink::start(answers);
+    let shown = place.run(&["once", "--flink", &flink.url()]).expect_code(69);
+    assert!(shown.stdout.contains("orders-recover") && shown.stdout.contains(": 1 job\n"), "{shown:?}");
+    assert!(shown.stderr.contains("/overview: status 403: no\n"), "{shown:?}");
+    let reason = format!("/jobs/{JOB}/checkpoints: status 500: java.lang.NullPointerException\n");
+    assert!(shown.stderr.contains(&reason), "{shown:?}");
+}
+
+/// Scenario: one entry of the job list is null. Guarantees: the others are shown, and the entry is
+/// warned about.
+#[test]
+fn odd_entry_of_a_list_costs_only_itself() {
+    let place = Place::new();
+    let mut answers = session::answers();
+    let Reply::Flink(_, overview) = &answers[OVERVIEW] else { panic!() };
+    let odd = overview.replacen("{\"jobs\":[", "{\"jobs\":[null,", 1);
+    assert!(odd.contains("[null,"), "{odd}");
+    answers.insert(OVERVIEW.to_owned(), Reply::Strange(odd));
+    let flink = FakeFlink::start(answers);
+    let shown = place.run(&["once", "--flink", &flink.url()]).expect_code(0);
+    assert!(shown.stdout.contains("orders-recover"), "{shown:?}");
+    assert!(shown.stderr.contains("unreadable entry, skipping it") && shown.stderr.contains("at jobs[0]"), "{shown:?}");
+}
+
+/// Guarantees: `run` says what it reports where, which cluster it reached, and when the first
+/// record arrived.
+#[test]
+fn run_says_what_it_does() {
+    let place = Place::new();
+    let collector = OtlpCollector::start().unwrap();
+    let mut answers = session::answers();
+    let options = serde_json::json!([
+        { "key": "web.checkpoints.history", "value": "20" },
+        { "key": "events.reporter.x.exporter.endpoint", "value": format!("{}/", collector.grpc_endpoint()) },
+        { "key": "traces.reporter.x.exporter.endpoint", "value": "http://elsewhere:4317" },
+    ]);
+    answers.insert("/jobmanager/config".to_owned(), Reply::Flink(200, options.to_string()));
+    let flink = FakeFlink::start(answers);
+    for format in ["text", "json"] {
+        let url = format!("prod={}", flink.url());
+        let running = place.start(&[
+            "run",
+            "--flink",
+            &url,
+            "--otlp",
+            &collector.grpc_endpoint(),
+            OFTEN,
+            "--log-format",
+            format,
+            "--json",
+            "lines",
+        ]);
+        running.wait_for_stderr("cluster reached");
+        running.wait_for_stderr("first delivery");
+        running.signal("TERM");
+        let stopped = running.finish().expect_code(0);
+        let said = &stopped.stderr;
+        assert_eq!(said.matches("the cluster reports to the same endpoint").count(), 1, "{said}");
+        for file in ["lines/spans.jsonl", "lines/events.jsonl"] {
+            assert!(place.path(file).exists());
+        }
+        if format == "text" {
+            let reached = said.lines().find(|line| line.contains("cluster reached")).unwrap();
+            for part in
+                ["cluster=\"prod\"", "version=\"2.3.0\"", "jobs=1", "checkpoint_history=\"20\"", "graph_cache=\"3 s\""]
+            {
+                assert!(reached.contains(part), "{part}: {reached}");
+            }
+            assert!(said.contains(&format!("destination=\"{}\"", collector.grpc_endpoint())), "{said}");
+            continue;
+        }
+        let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let reached = lines.iter().find(|line| line["message"] == "cluster reached").unwrap();
+        assert_eq!((&reached["cluster"], &reached["jobs"]), (&"prod".into(), &1.into()));
+        assert_eq!(lines.iter().filter(|line| line["message"] == "account").count(), 4);
+    }
 }
 
 /// Returns the content of a span that is the same for a cluster and its recording.

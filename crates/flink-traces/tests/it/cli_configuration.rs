@@ -119,6 +119,112 @@ fn invalid_files_are_rejected_with_location() {
     }
 }
 
+/// Scenario: a template was not rendered. Guarantees: the error has the place, the key and the
+/// value, over gRPC and over HTTP, and is the only one of that reporter.
+#[test]
+fn unreplaced_placeholders_are_rejected() {
+    for protocol in ["grpc", "http"] {
+        let file = format!(
+            "traces.reporter.o.factory.class: {}\ntraces.reporter.o.exporter.endpoint: http://${{HOST_IP}}:4317\n\
+             traces.reporter.o.exporter.protocol: {protocol}\ntraces.reporter.o.exporter.headers.authorization: Bearer ${{TOKEN}}\n\
+             jobmanager.memory.process.size: ${{SIZE}}\n",
+            flink_traces_otlp::TRACE_FACTORY
+        );
+        let told = check("config.yaml", &file, &[], 78);
+        let key = "traces.reporter.o.exporter";
+        let expected = format!(
+            "error: conf/config.yaml:2:1: {key}.endpoint: 'http://${{HOST_IP}}:4317' has the placeholder ${{HOST_IP}}, expected its value\n\
+             error: conf/config.yaml:4:1: {key}.headers.authorization: '******' has the placeholder ${{TOKEN}}, expected its value\n"
+        );
+        assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn key_without_blank_is_named_with_its_line() {
+    for (content, line) in [
+        ("a: 1\nb: http://c:4317\ntraces.reporters:otel\n", "3:1"),
+        ("a: 1\n  # x\nb:\n  c.d:e\n  f: 1\n", "4:3"),
+        ("traces.reporters:otel\nb: 1\n", "1:1"),
+    ] {
+        let told = check("config.yaml", content, &[], 78);
+        assert_eq!(told, format!("error: conf/config.yaml:{line}: expected a blank after the colon\n"));
+    }
+}
+
+#[test]
+fn value_cut_at_a_hash_is_warned_about() {
+    let flink = FakeFlink::start(session::answers());
+    let file = "events.reporter.o.factory.class: org.apache.flink.events.slf4j.Slf4jEventReporterFactory\n\
+                metrics.scope.delimiter: a#b\nx.y: 1 # comment\n# comment\n";
+    let told = check("flink-conf.yaml", file, &["--flink", &flink.url()], 0);
+    assert!(
+        told.contains("conf/flink-conf.yaml:2:1: metrics.scope.delimiter: value cut at `#`, as in Flink"),
+        "{told}"
+    );
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+/// Scenario: Flink's documentation has an example with a second reporter, whose class only its
+/// author has. Guarantees: the error names the way to leave it out, and that way works. In a file
+/// of Flink's own, the reporter is left out.
+#[test]
+fn reporter_of_an_unknown_class_can_be_left_out() {
+    let flink = FakeFlink::start(session::answers());
+    let url = flink.url();
+    let example = format!(
+        "traces.reporters: log,theirs\ntraces.reporter.log.factory.class: {SLF4J}\n\
+         traces.reporter.theirs.factory.class: org.example.TheirFactory\ntraces.reporter.theirs.x: y\n"
+    );
+    let told = check("config.yaml", &example, &["--flink", &url], 78);
+    let origin =
+        "conf/config.yaml:3:1: traces.reporter.theirs.factory.class: unknown factory class 'org.example.TheirFactory'";
+    assert!(told.starts_with(&format!("error: {origin}; available: ")), "{told}");
+    assert!(told.ends_with("; to leave the reporter out, set traces.reporters=log\n"), "{told}");
+    let way_out = ["--flink", &url, "-Dtraces.reporters=log", "--log-level", "warn"];
+    assert_eq!(check("config.yaml", &example, &way_out, 0), "");
+    // A reporter that is not in the list is not looked at.
+    let unfinished = example.replace("theirs.factory.class: org.example.TheirFactory", "theirs.z: y");
+    assert_eq!(check("config.yaml", &unfinished, &way_out, 0), "");
+
+    let own = format!("{example}jobmanager.rpc.address: localhost\n");
+    let told = check("config.yaml", &own, &["--flink", &url], 0);
+    assert!(told.contains("WARN") && told.contains(origin), "{told}");
+    assert!(told.contains("reporter left out, because the file is Flink's own"), "{told}");
+}
+
+#[test]
+fn clusters_are_plain_text_or_pages() {
+    let flink = FakeFlink::start(session::answers());
+    let url = flink.url();
+    let place = Place::new();
+    let clusters = format!("-Dflink-traces.clusters=prod:{url},{url}/x");
+    let checked = place.run(&["check", &clusters]).expect_code(69);
+    assert!(checked.stdout.contains(&format!("ok      cluster prod: Flink 2.3.0 at {url}\n")), "{}", checked.stdout);
+    assert!(checked.stdout.contains(&format!("FAILED  cluster {}/x: ", &url["http://".len()..])), "{}", checked.stdout);
+
+    let page = format!("{url}/#/overview");
+    let shown = place.run(&["once", "--flink", &page]).expect_code(0);
+    assert!(shown.stdout.contains("orders-recover"), "{shown:?}");
+    let note = format!("--flink: the address of a page, taking {url} as the REST address");
+    assert!(shown.stderr.contains(&note), "{shown:?}");
+}
+
+#[test]
+fn check_knows_the_reporters_of_the_json_argument() {
+    let flink = FakeFlink::start(session::answers());
+    let place = Place::new();
+    let check = ["check", "--flink", &flink.url(), "--json", "lines", "--json-format", "otlp"];
+    let checked = place.run(&check).expect_code(0);
+    for line in [
+        "  traces.reporter.json.format = otlp  [--json]\n",
+        "  ok      events.reporter.json: directory lines does not exist yet, run creates it\n",
+    ] {
+        assert!(checked.stdout.contains(line), "{}", checked.stdout);
+    }
+    assert_eq!(place.names(), [""; 0]);
+}
+
 #[test]
 fn malformed_legacy_line_is_a_warning_like_in_flink() {
     let flink = FakeFlink::start(session::answers());
@@ -159,7 +265,14 @@ fn invalid_clusters_are_rejected() {
     for command in ["run", "once"] {
         for (arguments, expected) in [
             (&[][..], none),
-            (&["--flink", "nonsense"], "error: --flink: invalid URL nonsense: relative URL without a base\n"),
+            (
+                &["--flink", "nonsense"],
+                "error: --flink: invalid URL nonsense: expected http:// or https:// in front of it, did you mean http://nonsense?\n",
+            ),
+            (
+                &["--flink", "127.0.0.1:8081"],
+                "error: --flink: invalid URL 127.0.0.1:8081: expected http:// or https:// in front of it, did you mean http://127.0.0.1:8081?\n",
+            ),
             (
                 &["--flink", "a=http://h", "--flink", "b=http://h:1", "--flink", "a=http://i"],
                 "error: --flink: two clusters have the name 'a'\n",
@@ -199,7 +312,7 @@ fn invalid_arguments_are_rejected() {
     let told = ["traces", "events"].map(|signal| {
         format!(
             "error: --otlp: {signal}.reporter.otlp.exporter.endpoint: 'collector:4317' is not a URL that begins with http:// or \
-             https://, without user and password\n"
+             https://, without user and password: no scheme; did you mean http://collector:4317?\n"
         )
     });
     assert_eq!(refused.stderr, told.concat());
@@ -218,7 +331,11 @@ fn check_prints_options_and_tests_destinations() {
         ),
     );
     let arguments = ["check", "--conf", "conf", "-Dflink-traces.poll-interval=2 s", "--otlp", &flink.url()];
-    let checked = place.run(&arguments).expect_code(69);
+    let short = place.run(&arguments).expect_code(69);
+    assert!(short.stdout.contains("\nDefaults are not shown, see --all\n"), "{}", short.stdout);
+    assert!(!short.stdout.contains("[default]") && short.stdout.contains("  [-D]\n"), "{}", short.stdout);
+    flink.ignore_requests();
+    let checked = place.run(&[&arguments[..], &["--all"]].concat()).expect_code(69);
     let mut lines = checked.stdout.lines();
     for expected in [
         "Options".to_owned(),
@@ -260,7 +377,7 @@ events.reporter.otel.factory.class: org.apache.flink.events.otel.OpenTelemetryEv
 {options}"
         ),
     );
-    let arguments = [&["check", "--conf", "conf", "--log-level", "trace"], arguments].concat();
+    let arguments = [&["check", "--all", "--conf", "conf", "--log-level", "trace"], arguments].concat();
     let mut command = command(&place.path(""), &arguments);
     command.envs(environment.iter().copied());
     // The exit code is 69, because there is no cluster.

@@ -30,6 +30,13 @@ fn wrong_usage_ends_with_2() {
         (&["record", "--flink", "http://localhost:8081"], "--output <FILE>"),
         (&["once", "--flink", "http://localhost:8081", "--otlp", "http://h"], "this command reports nothing"),
         (&["record", "--flink", "http://h", "--output", "x", "--for", "10 parsec"], "not a duration such as `10 min`"),
+        (
+            &["record", "--flink", "http://h", "--output", "x", "--for", "20"],
+            "the unit is missing, as in `20 s` or `20 min`",
+        ),
+        (&["once", "--flink", "http://h", "--all", "--running"], "cannot be used with"),
+        (&["once", "--flink", "http://h", "--format", "xml"], "[possible values: table, json, csv]"),
+        (&["run", "--log-format", "yaml"], "[possible values: text, json]"),
         (&["run", "--log-level", "loud"], "not `off`, `error`, `warn`, `info`"),
         (&["run", "--log-level", "info,flink_traces=loud"], "not `off`, `error`, `warn`, `info`"),
     ] {

@@ -220,3 +220,29 @@ fn unavailable_metrics_address_is_an_error() {
         assert!(refused.stderr.contains("flink-traces.metrics.listen: "), "{}", refused.stderr);
     }
 }
+
+/// Scenario: many connections send half a request, and one stays silent after a whole one.
+/// Guarantees: the page still answers, and all of them are closed.
+#[test]
+fn silent_connections_are_closed() {
+    let place = Place::new();
+    let running = place.start(&["run", "--flink", &Port::reserve().url(), "-Dflink-traces.metrics.listen=0"]);
+    let address = address(&running);
+    let mut silent: Vec<_> = (0..100).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    for connection in &mut silent {
+        connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: local").unwrap();
+    }
+    assert_eq!(get(&address, "localhost", "/healthz").0, 200);
+    let mut idle = TcpStream::connect(&address).unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    silent.push(idle);
+    for mut connection in silent {
+        connection.set_read_timeout(Some(LONG)).unwrap();
+        match connection.read_to_end(&mut Vec::new()) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        }
+    }
+    running.signal("TERM");
+    running.finish();
+}

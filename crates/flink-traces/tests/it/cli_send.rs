@@ -117,14 +117,14 @@ fn every_line_is_accounted_for() {
     let sent = place.run(&arguments).expect_code(1);
     let expected = "\
 spans.jsonl:4: unreadable: neither `resourceSpans` nor `resourceLogs` at column 22
-spans.jsonl:5: unreadable: neither `resourceSpans` nor `resourceLogs` at column 35
+spans.jsonl:5: unreadable: written in the format `flat`; only the format `otlp` can be sent
 spans.jsonl:6: unreadable: expected ident at column 2
 spans.jsonl:7: unreadable: longer than 16 MiB
 spans.jsonl:9: unreadable: EOF while parsing a list at column 18
 spans.jsonl: 9 lines = 2 requests + 2 empty + 5 unreadable
 missing: No such file or directory (os error 2)
 missing: 0 lines = 0 requests + 0 empty + 0 unreadable
-logs.jsonl: 1 lines = 1 requests + 0 empty + 0 unreadable
+logs.jsonl: 1 line = 1 request + 0 empty + 0 unreadable
 traces o: 2 read = 2 delivered + 0 rejected + 0 dropped
 events: 2 read = 0 delivered + 0 rejected + 2 dropped (no destination 2)
 ";
@@ -144,6 +144,49 @@ events: 2 read = 0 delivered + 0 rejected + 2 dropped (no destination 2)
     place.write("torn.gz", &packed[..packed.len() - 8]);
     let sent = place.run(&["send", "torn.gz", &class, &option]).expect_code(1);
     assert!(sent.stderr.contains("torn.gz: line 1 cannot be read: "), "{}", sent.stderr);
+}
+
+/// Scenario: files of other programs have a byte order mark, half a surrogate pair, invalid UTF-8,
+/// or the fields of an old version of OTLP. Guarantees: a mark and a character cost nothing more,
+/// and a line without records is named.
+#[test]
+fn files_of_other_programs_are_read() {
+    let place = Place::new();
+    let collector = OtlpCollector::start().unwrap();
+    place.write("mark.jsonl", format!("\u{feff}{}\r\n{}", line("a"), line(r"b\ud800c")));
+    place.write(
+        "bytes.jsonl",
+        line("d?e")
+            .replace('?', "\u{1}")
+            .into_bytes()
+            .into_iter()
+            .map(|byte| if byte == 1 { 0xff } else { byte })
+            .collect::<Vec<_>>(),
+    );
+    place.write("old.jsonl", r#"{"resourceSpans":[{"instrumentationLibrarySpans":[{"spans":[{"name":"x"}]}]}]}"#);
+    let endpoint = collector.grpc_endpoint();
+    let send =
+        |files: &[&str], code| place.run(&[&["send"], files, &["--otlp", &endpoint]].concat()).expect_code(code).stderr;
+    send(&["mark.jsonl", "bytes.jsonl"], 0);
+    let mut names: Vec<_> = collector.spans().into_iter().map(|received| received.name().to_owned()).collect();
+    names.sort();
+    assert_eq!(names, ["a", "b\u{fffd}c", "d\u{fffd}e"]);
+    let said = send(&["old.jsonl"], 1);
+    assert!(said.starts_with("old.jsonl:1: unreadable: no spans\n"), "{said}");
+}
+
+#[test]
+fn files_of_demo_can_be_sent() {
+    let place = Place::new();
+    let collector = OtlpCollector::start().unwrap();
+    let endpoint = collector.grpc_endpoint();
+    place.run(&["demo", "--quiet", "--json-format", "otlp"]).expect_code(0);
+    let files = ["flink-traces-demo/spans.jsonl", "flink-traces-demo/events.jsonl"];
+    place.run(&[&["send"], &files[..], &["--otlp", &endpoint]].concat()).expect_code(0);
+    assert!(collector.spans().len() > 70 && collector.events().len() > 70);
+    place.run(&["demo", "--quiet"]).expect_code(0);
+    let refused = place.run(&["send", files[0], "--otlp", &endpoint]).expect_code(1);
+    assert!(refused.stderr.contains("written in the format `flat`; only the format `otlp` can be sent"));
 }
 
 #[test]

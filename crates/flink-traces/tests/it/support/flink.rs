@@ -13,8 +13,8 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use flink_rest::{
     CheckpointConfig, CheckpointDetails, CheckpointSubtasks, Checkpoints, Config, Endpoint, Job, JobExceptions,
-    JobsOverview, Overview, Resource, ResponseBody, RestError, RestServer, RestService, ServerOptions, StatusError,
-    SubtaskTimes, router,
+    JobManagerConfig, JobsOverview, Overview, Resource, ResponseBody, RestError, RestServer, RestService,
+    ServerOptions, StatusError, SubtaskTimes, router,
 };
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
@@ -194,7 +194,7 @@ macro_rules! recorded {
 }
 
 recorded! {
-    config Config, overview Overview, jobs_overview JobsOverview, job Job, job_exceptions JobExceptions,
+    config Config, job_manager_config JobManagerConfig, overview Overview, jobs_overview JobsOverview, job Job, job_exceptions JobExceptions,
     checkpoints Checkpoints, checkpoint_config CheckpointConfig, checkpoint_details CheckpointDetails,
     checkpoint_subtasks CheckpointSubtasks, subtask_times SubtaskTimes
 }

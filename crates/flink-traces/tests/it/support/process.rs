@@ -52,7 +52,7 @@ impl Place {
 /// Returns the command of the program in `directory`, without variables that change its behavior.
 pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flink-traces"));
-    for name in ["FLINK_TRACES_CONF", "FLINK_TRACES_LOG", "NO_COLOR", "CLICOLOR_FORCE"] {
+    for name in ["FLINK_TRACES_CONF", "FLINK_TRACES_LOG", "FLINK_TRACES_LOG_FORMAT", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }
     let is_read = |name: &str| name.starts_with("OTEL_") || name.to_ascii_lowercase().ends_with("_proxy");
@@ -102,10 +102,14 @@ impl Running {
         wait_for(&self.stdout, text);
     }
 
-    /// Sends a signal, such as `TERM`.
+    /// Sends a signal, such as `TERM`, unless the program has ended.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.id.to_string()]).status().unwrap();
-        assert!(status.success());
+        assert!(status.success() || self.has_ended());
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.status.change(|status| status.is_some())
     }
 
     /// Waits for the program to end by itself.
