@@ -286,7 +286,41 @@ impl fmt::Debug for Forwarder {
 mod tests {
     use std::fs;
 
+    use super::super::tests::power::scratch;
     use super::*;
+    use crate::encode::Role;
+
+    /// Scenario: 100 restarts of seven processes each, the new ones before the old ones end.
+    /// Guarantees: each record is sent once, and one slot is left.
+    #[test]
+    fn restarts_leave_no_slots_behind() {
+        let directory = scratch();
+        let destination = Destination { endpoint: "a".to_owned(), protocol: "grpc" };
+        let start = || {
+            let mut slots = Slots::open(directory.path(), destination.clone(), "test").unwrap();
+            let mut spool = Spool::open(slots.take().unwrap(), 1 << 20).unwrap();
+            spool.append(&[Chunk { message: "x".into(), records: 1, role: Role::Root }]).unwrap();
+            State::new(spool, slots)
+        };
+        let (mut running, mut sent) = (Vec::new(), 0);
+        for _ in 0..100 {
+            let started: Vec<_> = (0..7).map(|_| start()).collect();
+            drop(mem::replace(&mut running, started));
+            let state = running.last_mut().unwrap();
+            state.next_adoption = Instant::now();
+            loop {
+                state.adopt_if_due();
+                let Some(spool) = state.spools.get_mut(1) else { break };
+                while let Some((ticket, _)) = spool.next() {
+                    spool.finalize(ticket, Counts { delivered: 1, ..Counts::default() });
+                    sent += 1;
+                }
+                state.remove_empty();
+            }
+            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 7);
+        }
+        assert_eq!(sent, 99 * 7);
+    }
 
     /// Scenario: of two free slots one cannot be removed, because it holds a foreign file, and one
     /// cannot be opened. Guarantees: the look for free slots ends, and a later one tries again.

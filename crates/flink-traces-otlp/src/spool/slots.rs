@@ -94,7 +94,11 @@ impl Slots {
     }
 
     fn claim(&mut self, index: u32, is_start: bool) -> io::Result<Option<Slot>> {
-        let directory = self.directory.join(index.to_string());
+        let place = self.directory.join(index.to_string());
+        // A slot gets its name when it is locked and complete, so no other process adopts it before.
+        // Elsewhere there is no adoption, and no renaming of directories with open files.
+        let is_new = cfg!(unix) && is_start && !place.exists();
+        let directory = if is_new { place.with_extension("new") } else { place.clone() };
         if is_start {
             disk::create_directory(&directory)?;
         }
@@ -141,8 +145,18 @@ impl Slots {
         }
         file.set_len(0)?;
         file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
+        let mut slot = Slot { directory, index, _lock: file };
+        if is_new {
+            if let Err(error) = disk::rename(&slot.directory, &place) {
+                slot.remove();
+                // Another process may have created it.
+                return if place.exists() { Ok(None) } else { Err(error) };
+            }
+            disk::sync_directory(&self.directory)?;
+            slot.directory = place;
+        }
         self.held.insert(index);
-        Ok(Some(Slot { directory, index, _lock: file }))
+        Ok(Some(slot))
     }
 
     /// Moves the files of an unreleased layout to a directory of their own.

@@ -4,7 +4,7 @@ mod damage;
 pub(super) mod disk;
 mod format;
 mod history;
-mod power;
+pub(super) mod power;
 mod room;
 mod slots;
 

@@ -72,41 +72,50 @@ pub(super) struct Replay {
     effects: Vec<(Effect, usize, usize)>,
 }
 
+/// Renames a file, or a directory with all that is in it.
+fn move_names(names: &mut BTreeMap<PathBuf, usize>, from: &Path, to: &Path) {
+    let moved: Vec<_> = names.keys().filter(|path| path.starts_with(from)).cloned().collect();
+    for path in moved {
+        let rest = path.strip_prefix(from).unwrap();
+        let inode = names.remove(&path).unwrap();
+        names.insert(if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) }, inode);
+    }
+}
+
 /// The files after a crash.
 pub(super) type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 impl Replay {
     pub(super) fn new(ops: &[Op]) -> Self {
-        let mut names: BTreeMap<&Path, usize> = BTreeMap::new();
+        let mut names: BTreeMap<PathBuf, usize> = BTreeMap::new();
         let mut lengths: Vec<usize> = Vec::new();
         let mut effects: Vec<(Effect, usize, usize)> = Vec::new();
         for (index, op) in ops.iter().enumerate() {
             let effect = match op {
-                Op::Create(path) if names.contains_key(&**path) => None,
+                Op::Create(path) if names.contains_key(path) => None,
                 Op::Create(path) => {
-                    names.insert(path, lengths.len());
+                    names.insert(path.clone(), lengths.len());
                     lengths.push(0);
                     Some(Effect::Link(path.clone(), lengths.len() - 1))
                 }
                 Op::Write(path, bytes) => {
-                    let inode = names[&**path];
+                    let inode = names[path];
                     lengths[inode] += bytes.len();
                     Some(Effect::Write(inode, lengths[inode] - bytes.len(), bytes.clone()))
                 }
                 Op::Truncate(path, length) => {
-                    let inode = names[&**path];
+                    let inode = names[path];
                     lengths[inode] = usize::try_from(*length).unwrap();
                     Some(Effect::Truncate(inode, lengths[inode]))
                 }
                 Op::Rename(from, to) => {
-                    let inode = names.remove(&**from);
-                    inode.and_then(|inode| names.insert(to, inode));
-                    inode.map(|_| Effect::Rename(from.clone(), to.clone()))
+                    move_names(&mut names, from, to);
+                    Some(Effect::Rename(from.clone(), to.clone()))
                 }
-                Op::Remove(path) => names.remove(&**path).map(|_| Effect::Unlink(path.clone())),
+                Op::Remove(path) => names.remove(path).map(|_| Effect::Unlink(path.clone())),
                 Op::CreateDirectory(path) => Some(Effect::CreateDirectory(path.clone())),
                 Op::Sync(path) => {
-                    let inode = names[&**path];
+                    let inode = names[path];
                     let is_of = |effect: &Effect| matches!(effect, Effect::Write(known, ..) | Effect::Truncate(known, _) if *known == inode);
                     effects
                         .iter_mut()
@@ -161,11 +170,7 @@ impl Replay {
             match effect {
                 Effect::Link(path, inode) => drop(names.insert(path.clone(), *inode)),
                 Effect::Unlink(path) => drop(names.remove(path)),
-                Effect::Rename(from, to) => {
-                    if let Some(inode) = names.remove(from) {
-                        names.insert(to.clone(), inode);
-                    }
-                }
+                Effect::Rename(from, to) => move_names(&mut names, from, to),
                 Effect::Write(inode, offset, bytes) => {
                     let bytes = if torn == Some(index) { &bytes[..bytes.len() / 2] } else { bytes };
                     let content = &mut contents[*inode];

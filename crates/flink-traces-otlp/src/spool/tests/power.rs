@@ -21,7 +21,7 @@ fn variable(name: &str, default: u64) -> u64 {
 }
 
 /// Returns a directory in memory, if there is one: only the recorded operations matter.
-pub(super) fn scratch() -> tempfile::TempDir {
+pub(in crate::spool) fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     directory.unwrap()
@@ -79,8 +79,11 @@ fn names_of_new_directories_are_synchronized() {
     start_recording();
     drop(open(&directory.path().join("a/b"), LIMIT));
     let ops = stop_recording();
-    for path in ["a", "a/b", "a/b/0"].map(|path| directory.path().join(path)) {
-        let created = ops.iter().position(|op| *op == Op::CreateDirectory(path.clone())).unwrap();
-        assert_eq!(ops[created + 1], Op::SyncDirectory(path.parent().unwrap().to_owned()));
+    let path = |name: &str| directory.path().join(name);
+    for name in ["a", "a/b", "a/b/0.new"].map(path) {
+        let created = ops.iter().position(|op| *op == Op::CreateDirectory(name.clone())).unwrap();
+        assert_eq!(ops[created + 1], Op::SyncDirectory(name.parent().unwrap().to_owned()));
     }
+    let named = ops.iter().position(|op| *op == Op::Rename(path("a/b/0.new"), path("a/b/0"))).unwrap();
+    assert_eq!(ops[named + 1], Op::SyncDirectory(path("a/b")));
 }

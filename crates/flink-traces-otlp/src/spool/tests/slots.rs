@@ -1,5 +1,9 @@
 //! Several processes with one directory.
 
+use std::cell::Cell;
+use std::rc::Rc;
+use std::thread;
+
 use super::*;
 
 fn destination(endpoint: &str) -> Destination {
@@ -24,6 +28,71 @@ fn each_process_takes_the_first_free_slot() {
     assert_eq!(pid.trim(), std::process::id().to_string());
     drop(second);
     assert_eq!(slots.take().unwrap().index, 1);
+}
+
+/// Scenario: another process looks for free slots at each file operation of one that starts.
+/// Guarantees: it never adopts the slot that is being created.
+#[cfg(unix)]
+#[test]
+fn slot_in_creation_is_not_adopted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut starting = slots(directory.path(), "a");
+    let path = directory.path().to_owned();
+    let looks = Rc::new(Cell::new(0));
+    let look = {
+        let looks = looks.clone();
+        move |_: &Op| {
+            let mut other = slots(&path, "a");
+            let adopted = thread::spawn(move || other.adopt().unwrap().map(|slot| slot.index)).join().unwrap();
+            assert_eq!(adopted, None);
+            looks.set(looks.get() + 1);
+            false
+        }
+    };
+    let slot = with_fault(look, || starting.take().unwrap());
+    assert_eq!((slot.index, fs::read_dir(directory.path()).unwrap().count()), (0, 1));
+    assert!(looks.get() > 5, "{looks:?}");
+}
+
+/// Scenario: two processes create the same slot, and one is faster. Guarantees: the other takes the
+/// next, and leaves nothing behind.
+#[cfg(unix)]
+#[test]
+fn slot_of_a_faster_process_is_left_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = directory.path().join("0");
+    let race = move |op: &Op| {
+        if matches!(op, Op::Rename(_, to) if *to == first) {
+            fs::create_dir(&first).unwrap();
+            fs::write(first.join("lock"), "").unwrap();
+        }
+        false
+    };
+    let slot = with_fault(race, || slots(directory.path(), "a").take().unwrap());
+    let mut names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!((slot.index, &names[..]), (1, &["0", "1"].map(Into::into)[..]));
+}
+
+/// Scenario: a process crashed while it created a slot. Guarantees: the next one takes that slot.
+#[cfg(unix)]
+#[test]
+fn half_created_slot_is_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    for crashes in 1.. {
+        let mut count = 0;
+        let crash = move |_: &Op| {
+            count += 1;
+            count == crashes
+        };
+        let is_created = with_fault(crash, || slots(directory.path(), "a").take().is_ok());
+        assert_eq!(slots(directory.path(), "a").take().unwrap().index, 0);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        if is_created {
+            return assert!(crashes > 5);
+        }
+        fs::remove_dir_all(directory.path().join("0")).unwrap();
+    }
 }
 
 #[test]
