@@ -39,9 +39,14 @@ const FAULTS: &[Fault] = &[
     ("15: fdatasync fails once", |setup| failing_calls(setup, &["fdatasync"], "EIO", "3", SPOOL_FAILS)),
     ("15: fdatasync fails from then on", |setup| failing_calls(setup, &["fdatasync"], "EIO", "3+", SPOOL_FAILS)),
     ("15: fsync fails from then on", |setup| failing_calls(setup, &["fsync"], "EIO", "3+", SPOOL_FAILS)),
-    ("15: a segment cannot be written, for lack of space", full_segment),
-    ("15: the cursor cannot be renamed", |setup| {
-        failing_calls(setup, &["rename", "renameat", "renameat2"], "EIO", "3+", "cannot persist delivery progress")
+    ("15: a segment cannot be written, for lack of space", |setup| {
+        failing_writes(setup, "summary-00000000000000000000.seg", "ENOSPC", "3+", SPOOL_FAILS)
+    }),
+    ("15: the cursor cannot be written", |setup| {
+        failing_writes(setup, "cursor", "EIO", "2+", "cannot persist delivery progress")
+    }),
+    ("15: a slot cannot be renamed", |setup| {
+        failing_calls(setup, &["rename", "renameat", "renameat2"], "EIO", "1+", SPOOL_FAILS)
     }),
     ("20: the clock jumps by two days, forward", |setup| system::clock(setup, "+2d")),
     ("20: the clock jumps by two days, back", |setup| system::clock(setup, "-2d")),
@@ -188,10 +193,11 @@ fn failing_calls(setup: &Setup, calls: &[&str], error: &str, when: &str, message
     strace(setup, &[format!("--trace={calls}"), format!("--inject={calls}:error={error}:when={when}")], message)
 }
 
-fn full_segment(setup: &Setup) -> Result<()> {
-    let segment = setup.folder.join("spool-strace/traces-otlp/0/summary-00000000000000000000.seg");
-    let inject = "--inject=write:error=ENOSPC:when=3+".to_owned();
-    strace(setup, &["--trace=write".to_owned(), inject, format!("--trace-path={}", segment.display())], SPOOL_FAILS)
+/// Runs the program while a file of the spool cannot be written, and waits for this log message.
+fn failing_writes(setup: &Setup, file: &str, error: &str, when: &str, message: &str) -> Result<()> {
+    let path = setup.folder.join("spool-strace/traces-otlp/0").join(file);
+    let inject = format!("--inject=write:error={error}:when={when}");
+    strace(setup, &["--trace=write".to_owned(), inject, format!("--trace-path={}", path.display())], message)
 }
 
 fn strace(setup: &Setup, arguments: &[String], message: &str) -> Result<()> {

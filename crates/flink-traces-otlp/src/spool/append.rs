@@ -1,68 +1,57 @@
 //! The chunks of one report on their way to the disk.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::mem;
+use std::path::PathBuf;
+
+use bytes::Bytes;
 
 use super::disk::{self, Appender};
-use super::log::Log;
-use super::segment::Class;
+use super::remove_all;
 
-/// The segments that one report was written to. They count as stored once they are synchronized.
+/// The changes of one report on disk, planned under the spool's lock and written without it.
 #[derive(Debug, Default)]
 pub(crate) struct Append {
-    /// The files to synchronize.
-    files: Vec<Arc<Appender>>,
-    /// The size of each segment before. `None` if it was created.
-    before: BTreeMap<(bool, u64), Option<u64>>,
+    /// The segments to remove first, to make room.
+    pub(super) evicted: Vec<PathBuf>,
+    /// The files that still hold something that was not stored, with the sizes that they should
+    /// have. `None` if they should not exist.
+    pub(super) undo: Vec<(PathBuf, Option<u64>)>,
+    /// The additions to the segments of each log.
+    pub(super) parts: [Vec<Part>; 2],
+}
+
+/// The records to append to one segment.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) first: u64,
+    pub(super) path: PathBuf,
+    /// The open file. `None` before a segment is created.
+    pub(super) file: Option<Appender>,
+    /// The size of the segment before. `None` before it is created.
+    pub(super) before: Option<u64>,
+    pub(super) size: u64,
+    pub(super) content: Vec<Bytes>,
 }
 
 impl Append {
-    /// Waits until the chunks are on disk.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.files.iter().try_for_each(|file| file.sync())
-    }
-
-    /// Notes that a segment is about to be created.
-    pub(super) fn create(&mut self, class: Class, first: u64) {
-        self.before.insert((class == Class::Detail, first), None);
-    }
-
-    /// Notes that a segment is about to be written to.
-    pub(super) fn touch(&mut self, class: Class, first: u64, size: u64, file: &Arc<Appender>) {
-        self.before.entry((class == Class::Detail, first)).or_insert(Some(size));
-        if !self.files.iter().any(|known| Arc::ptr_eq(known, file)) {
-            self.files.push(file.clone());
+    /// Writes the chunks and waits until they are on disk. If that fails, takes back all of it.
+    pub(crate) fn write(&mut self) -> io::Result<()> {
+        remove_all(&mem::take(&mut self.evicted));
+        self.run_undo()?;
+        let mut parts: Vec<_> = self.parts.iter_mut().flatten().filter(|part| !part.content.is_empty()).collect();
+        let written = parts.iter_mut().try_for_each(|part| part.write());
+        let written = written.and_then(|()| parts.iter().try_for_each(|part| part.sync()));
+        if written.is_err() {
+            self.undo = parts.iter().map(|part| (part.path.clone(), part.before)).collect();
+            // If this fails, the next report repeats it.
+            let _ = self.run_undo();
         }
+        written
     }
 
-    /// Takes back all that was written. A file that could not be written is never written again.
-    pub(super) fn undo(self, logs: &mut [Log; 2], undo: &mut Undo) {
-        for log in logs.iter_mut() {
-            log.tail = None;
-            log.written = log.taken;
-        }
-        for ((is_detail, first), size) in self.before {
-            let log = &mut logs[usize::from(is_detail)];
-            match size {
-                Some(size) => drop(log.segments.insert(first, size)),
-                None => drop(log.segments.remove(&first)),
-            }
-            undo.0.push((log.path(first), size));
-        }
-        // If this fails, the next report repeats it.
-        let _ = undo.run();
-    }
-}
-
-/// The files that still hold something that was not stored, with the sizes that they should have.
-#[derive(Debug, Default)]
-pub(super) struct Undo(Vec<(std::path::PathBuf, Option<u64>)>);
-
-impl Undo {
-    /// Cuts and removes them.
-    pub(super) fn run(&mut self) -> io::Result<()> {
-        while let Some((path, size)) = self.0.last() {
+    fn run_undo(&mut self) -> io::Result<()> {
+        while let Some((path, size)) = self.undo.last() {
             match size {
                 None => disk::remove(path)?,
                 Some(size) => match disk::truncate(path, *size) {
@@ -70,8 +59,27 @@ impl Undo {
                     _ => {}
                 },
             }
-            self.0.pop();
+            self.undo.pop();
         }
         Ok(())
+    }
+}
+
+impl Part {
+    fn write(&mut self) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(Appender::open(&self.path)?),
+        };
+        self.content.iter().try_for_each(|bytes| file.write(bytes))
+    }
+
+    /// Waits until the segment is on disk, and its name.
+    fn sync(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), Appender::sync)?;
+        match (self.before, self.path.parent()) {
+            (None, Some(directory)) => disk::sync_directory(directory),
+            _ => Ok(()),
+        }
     }
 }

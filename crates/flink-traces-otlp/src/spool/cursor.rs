@@ -1,10 +1,12 @@
-//! Small files that are replaced as a whole: JSON on one line, its CRC-32C on the next.
+//! Small files with a checksum: JSON on one line, its CRC-32C on the next.
 //!
-//! The cursor is one of them. It says for both logs which chunks are finalized.
+//! The manifest of a slot is replaced as a whole. The cursor says for both logs which chunks are
+//! finalized. It has two blocks, which are overwritten in turn, so that a torn write costs only the
+//! last step, and a full disk nothing.
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -15,6 +17,8 @@ use crate::delivery::Counts;
 
 /// The name of the cursor in a slot.
 pub(super) const CURSOR: &str = "cursor";
+/// The size of a block of the cursor. File systems write no less at once.
+pub(super) const BLOCK: usize = 4096;
 
 /// The content of a checked file.
 #[derive(Debug, PartialEq)]
@@ -27,27 +31,35 @@ pub(super) enum Checked {
 }
 
 /// Replaces a checked file. The value is an object; it gets the format's version.
-pub(super) fn write(path: &Path, mut value: Value) -> io::Result<()> {
-    value["version"] = FORMAT.into();
-    let line = value.to_string();
-    disk::replace(path, format!("{line}\n{:08x}\n", crc32c::crc32c(line.as_bytes())).as_bytes())
+pub(super) fn write(path: &Path, value: Value) -> io::Result<()> {
+    disk::replace(path, to_text(value).as_bytes())
 }
 
-/// Reads a checked file. A newer one may have its sum elsewhere, so the version counts first.
+fn to_text(mut value: Value) -> String {
+    value["version"] = FORMAT.into();
+    let line = value.to_string();
+    format!("{line}\n{:08x}\n", crc32c::crc32c(line.as_bytes()))
+}
+
+/// Reads a checked file.
 pub(super) fn read(path: &Path) -> io::Result<Checked> {
-    let bytes = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Checked::Missing),
-        bytes => bytes?,
-    };
-    let text = String::from_utf8_lossy(&bytes);
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Checked::Missing),
+        bytes => Ok(parse(&bytes?)),
+    }
+}
+
+/// A newer file may have its sum elsewhere, so the version counts first.
+fn parse(bytes: &[u8]) -> Checked {
+    let text = String::from_utf8_lossy(bytes);
     let (line, sum) = text.split_once('\n').unwrap_or((&text, ""));
     let value: Value = serde_json::from_str(line).unwrap_or_default();
     let is_whole = sum.trim_end() == format!("{:08x}", crc32c::crc32c(line.as_bytes()));
-    Ok(match value["version"].as_u64() {
+    match value["version"].as_u64() {
         Some(version) if version > u64::from(FORMAT) => Checked::Newer,
         Some(_) if is_whole => Checked::Valid(value),
         _ => Checked::Damaged,
-    })
+    }
 }
 
 /// The progress of one log.
@@ -77,22 +89,70 @@ impl Progress {
     }
 }
 
-pub(super) fn write_cursor(directory: &Path, logs: &[Log; 2]) -> io::Result<()> {
-    let [summary, detail] = logs.each_ref().map(|log| {
-        let Progress { finalized, delivered, rejected } = log.progress;
-        json!({ "taken": log.taken, "finalized": finalized, "delivered": delivered, "rejected": rejected })
-    });
-    write(&directory.join(CURSOR), json!({ "summary": summary, "detail": detail }))
+/// A cursor that is about to be written.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    path: PathBuf,
+    /// The number of this write.
+    pub(super) number: u64,
+    text: String,
+    /// For each log, the end of the finalized chunks, and the number of those that no earlier
+    /// cursor has.
+    pub(super) covered: [(u64, usize); 2],
 }
 
-/// Returns the progress of both logs, and the records that each had taken at least. `None` if
-/// there is no valid cursor.
-pub(super) fn read_cursor(content: &Checked) -> Option<[(Progress, u64); 2]> {
-    let Checked::Valid(value) = content else { return None };
-    let [summary, detail] = Class::ALL.map(|class| {
-        let progress = Progress::from_json(&value[class.name()])?;
-        let taken = value[class.name()]["taken"].as_u64().unwrap_or(0);
-        Some((progress, taken.max(progress.finalized)))
-    });
-    Some([summary?, detail?])
+impl Snapshot {
+    pub(super) fn new(directory: &Path, number: u64, logs: &[Log; 2]) -> Self {
+        let [summary, detail] = logs.each_ref().map(|log| {
+            let Progress { finalized, delivered, rejected } = log.progress;
+            json!({ "taken": log.taken, "finalized": finalized, "delivered": delivered, "rejected": rejected })
+        });
+        let text = to_text(json!({ "writes": number, "summary": summary, "detail": detail }));
+        let covered = logs.each_ref().map(|log| (log.progress.finalized, log.unpersisted));
+        Self { path: directory.join(CURSOR), number, text: format!("{text:<width$}\n", width = BLOCK - 1), covered }
+    }
+
+    /// Overwrites the older block, and waits until that is on disk.
+    pub(super) fn write(&self) -> io::Result<()> {
+        if self.path.exists() {
+            let offset = self.number % 2 * BLOCK as u64;
+            disk::overwrite(&self.path, offset, self.text.as_bytes())
+        } else {
+            disk::replace(&self.path, self.text.repeat(2).as_bytes())
+        }
+    }
+}
+
+/// The content of a cursor.
+#[derive(Debug, Default)]
+pub(super) struct Cursor {
+    pub(super) writes: u64,
+    /// For each log, its progress, and the number of records that it had taken at least.
+    pub(super) logs: [(Progress, u64); 2],
+    /// Set if a block is damaged, which may have been the newer one.
+    pub(super) is_damaged: bool,
+}
+
+/// Reads the cursor of a slot. Returns `None` if there is no valid one.
+pub(super) fn read_cursor(path: &Path) -> io::Result<Option<Cursor>> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes?,
+    };
+    let blocks: Vec<_> = bytes.chunks(BLOCK).take(2).map(|block| Cursor::from_block(&parse(block))).collect();
+    let is_damaged = blocks.len() < 2 || blocks.iter().any(Option::is_none);
+    let newest = blocks.into_iter().flatten().max_by_key(|cursor| cursor.writes);
+    Ok(newest.map(|cursor| Cursor { is_damaged, ..cursor }))
+}
+
+impl Cursor {
+    fn from_block(content: &Checked) -> Option<Self> {
+        let Checked::Valid(value) = content else { return None };
+        let [summary, detail] = Class::ALL.map(|class| {
+            let progress = Progress::from_json(&value[class.name()])?;
+            let taken = value[class.name()]["taken"].as_u64().unwrap_or(0);
+            Some((progress, taken.max(progress.finalized)))
+        });
+        Some(Self { writes: value["writes"].as_u64()?, logs: [summary?, detail?], is_damaged: false })
+    }
 }

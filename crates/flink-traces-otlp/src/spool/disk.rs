@@ -2,7 +2,7 @@
 //! loss of power from the record.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 #[cfg(test)]
@@ -50,6 +50,18 @@ pub(super) fn truncate(path: &Path, length: u64) -> io::Result<()> {
     #[cfg(test)]
     note(Op::Truncate(path.into(), length))?;
     file.set_len(length)?;
+    #[cfg(test)]
+    note(Op::Sync(path.into()))?;
+    file.sync_data()
+}
+
+/// Overwrites bytes of a file and waits until that is on disk.
+pub(super) fn overwrite(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    #[cfg(test)]
+    note(Op::Overwrite(path.into(), offset, bytes.into()))?;
+    file.seek(SeekFrom::Start(offset))?;
+    file.write_all(bytes)?;
     #[cfg(test)]
     note(Op::Sync(path.into()))?;
     file.sync_data()

@@ -9,7 +9,7 @@ use std::{fmt, io, mem};
 use flink_traces_api::{BufferStats, ConfigError, Deadline, ReporterMeter};
 use tokio::runtime::Runtime;
 
-use super::{Destination, Notice, Slots, Spool, Ticket};
+use super::{Destination, Notice, Slots, Spool, Ticket, remove_all};
 use crate::config::SpoolConfig;
 use crate::delivery::{ChunkQueue, Counts, Delivery};
 use crate::encode::Chunk;
@@ -27,7 +27,6 @@ pub(crate) struct Forwarder {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     deadline: Deadline,
-    name: String,
 }
 
 struct Shared {
@@ -40,11 +39,6 @@ struct Shared {
 struct State {
     /// The reporter's own spool, and one that was adopted.
     spools: Vec<Spool>,
-    slots: Slots,
-    /// The slots that could not be opened or removed. They count as held until the next look.
-    stuck: Vec<u32>,
-    /// The time at which free slots are looked for.
-    next_adoption: Instant,
     /// The records of spools that were adopted and removed.
     removed: BufferStats,
     is_closed: bool,
@@ -65,32 +59,31 @@ impl Forwarder {
         if queued > 0 {
             tracing::info!(target: "flink_traces_otlp", reporter = name, queued, "sending records of an earlier process");
         }
-        let state = State::new(spool, slots);
-        let (arrived, meter, name) = (Condvar::new(), meter.clone(), name.to_owned());
-        let shared = Arc::new(Shared { state: Mutex::new(state), arrived, meter, name: name.clone() });
+        let shared = Arc::new(Shared::new(spool, meter, name));
         shared.with(|_| {});
         let (runtime, delivery) = delivery()?;
         let deadline = Deadline::unlimited();
         let sending = {
             let (shared, deadline) = (shared.clone(), deadline.clone());
             move || {
-                shared.send(&runtime, &delivery, &deadline);
+                let adopter = Adopter { shared: &shared, slots, stuck: Vec::new(), next: Instant::now() };
+                send(adopter, &runtime, &delivery, &deadline);
                 // Dropping a runtime waits for a name lookup that hangs.
                 runtime.shutdown_background();
             }
         };
         let spawned = thread::Builder::new().name(format!("spool-{}", name.replace('\0', ""))).spawn(sending);
         let thread = spawned.map_err(|error| ConfigError::Setup(error.into()))?;
-        Ok(Self { shared, thread: Some(thread), deadline, name })
+        Ok(Self { shared, thread: Some(thread), deadline })
     }
 
     /// Stores chunks, which are on disk when this returns.
     pub(crate) fn store(&self, chunks: &[Chunk]) -> io::Result<()> {
         let begun = self.shared.with(|state| state.spools[0].begin(chunks));
-        let stored = begun.and_then(|append| {
+        let stored = begun.and_then(|mut append| {
             // The other thread continues meanwhile.
-            let synced = append.sync();
-            self.shared.with(|state| state.spools[0].end(append, synced))
+            let written = append.write();
+            self.shared.with(|state| state.spools[0].end(append, written))
         });
         self.shared.arrived.notify_one();
         stored
@@ -100,7 +93,7 @@ impl Forwarder {
     pub(crate) fn close(mut self, deadline: &Deadline) {
         self.end(deadline.remaining().unwrap_or(DRAIN));
         let stats = self.shared.meter.read().buffer.unwrap_or_default();
-        let (reporter, BufferStats { delivered, rejected, dropped, queued, .. }) = (&self.name, stats);
+        let (reporter, BufferStats { delivered, rejected, dropped, queued, .. }) = (&self.shared.name, stats);
         if queued == 0 {
             tracing::info!(target: "flink_traces_otlp", reporter, delivered, rejected, dropped, "spool empty");
         } else {
@@ -132,6 +125,11 @@ impl Drop for Forwarder {
 }
 
 impl Shared {
+    fn new(spool: Spool, meter: &ReporterMeter, name: &str) -> Self {
+        let state = Mutex::new(State { spools: vec![spool], removed: BufferStats::default(), is_closed: false });
+        Self { state, arrived: Condvar::new(), meter: meter.clone(), name: name.to_owned() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -149,22 +147,14 @@ impl Shared {
         result
     }
 
-    fn send(&self, runtime: &Runtime, delivery: &Delivery, deadline: &Deadline) {
-        loop {
-            let is_idle = |state: &mut State| !state.has_pending() && !state.is_closed;
-            let state = self.lock();
-            let wait = state.next_adoption.saturating_duration_since(Instant::now());
-            let waited = self.arrived.wait_timeout_while(state, wait, is_idle);
-            let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-            if deadline.is_over() || (state.is_closed && !state.has_pending()) {
-                return;
-            }
-            drop(state);
-            let queue = RefCell::new(SharedQueue(self));
-            runtime.block_on(delivery.deliver(&queue, deadline));
-            if self.lock().has_pending() {
-                deadline.sleep(STUCK);
-            }
+    /// Writes the cursors that are due.
+    fn persist_if_due(&self) {
+        // Only the calling thread adds and removes spools.
+        let spools = self.lock().spools.len();
+        for index in 0..spools {
+            let Some(snapshot) = self.lock().spools[index].snapshot_if_due() else { continue };
+            let written = snapshot.write();
+            remove_all(&self.with(|state| state.spools[index].end_persist(&snapshot, written)));
         }
     }
 
@@ -191,32 +181,60 @@ impl Shared {
 }
 
 impl State {
-    fn new(spool: Spool, slots: Slots) -> Self {
-        let (next_adoption, removed) = (Instant::now(), BufferStats::default());
-        Self { spools: vec![spool], slots, stuck: Vec::new(), next_adoption, removed, is_closed: false }
-    }
-
     fn has_pending(&self) -> bool {
         self.spools.iter().any(Spool::has_pending)
     }
+}
 
+/// Sends what is in the spools until the deadline, or until nothing is pending and no more comes.
+fn send(adopter: Adopter<'_>, runtime: &Runtime, delivery: &Delivery, deadline: &Deadline) {
+    let shared = adopter.shared;
+    let queue = RefCell::new(adopter);
+    loop {
+        let is_idle = |state: &mut State| !state.has_pending() && !state.is_closed;
+        let wait = queue.borrow().next.saturating_duration_since(Instant::now());
+        let waited = shared.arrived.wait_timeout_while(shared.lock(), wait, is_idle);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if deadline.is_over() || (state.is_closed && !state.has_pending()) {
+            return;
+        }
+        drop(state);
+        runtime.block_on(delivery.deliver(&queue, deadline));
+        if shared.lock().has_pending() {
+            deadline.sleep(STUCK);
+        }
+    }
+}
+
+/// The spools as the thread that sends sees them, while another thread stores. Also adopts slots.
+struct Adopter<'a> {
+    shared: &'a Shared,
+    slots: Slots,
+    /// The slots that could not be opened or removed. They count as held until the next look.
+    stuck: Vec<u32>,
+    /// The time at which free slots are looked for.
+    next: Instant,
+}
+
+impl Adopter<'_> {
     /// Adopts a free slot, if it is time to look for one.
     fn adopt_if_due(&mut self) {
-        while self.spools.len() == 1 && !self.is_closed && Instant::now() >= self.next_adoption {
+        let can_adopt = |state: &State| state.spools.len() == 1 && !state.is_closed;
+        while Instant::now() >= self.next && can_adopt(&self.shared.lock()) {
             let Ok(Some(slot)) = self.slots.adopt() else {
-                self.next_adoption = Instant::now() + ADOPT_INTERVAL;
+                self.next = Instant::now() + ADOPT_INTERVAL;
                 for index in self.stuck.drain(..) {
                     self.slots.held.remove(&index);
                 }
                 return;
             };
-            let (reporter, index) = (&self.slots.reporter, slot.index);
+            let (reporter, index) = (&self.shared.name, slot.index);
             // An adopted spool takes no more records, so it has no limit.
             match Spool::open(slot, u64::MAX) {
                 Ok(spool) => {
                     let queued = spool.queued();
                     tracing::info!(target: "flink_traces_otlp", reporter, slot = index, queued, "adopting a spool slot");
-                    self.spools.push(spool);
+                    self.shared.with(|state| state.spools.push(spool));
                     self.remove_empty();
                 }
                 Err(_) => self.stuck.push(index),
@@ -226,31 +244,35 @@ impl State {
 
     /// Removes an adopted slot in which nothing is left.
     fn remove_empty(&mut self) {
-        if self.spools.len() > 1
-            && let Some(spool) = self.spools.pop_if(|spool| spool.queued() == 0)
-        {
-            spool.add_to(&mut self.removed);
-            let (index, directory) = (spool.slot.index, spool.slot.directory.clone());
-            spool.remove_if_empty();
-            // Foreign files may keep it. If it were adopted again at once, that would never end.
-            if directory.exists() {
-                self.stuck.push(index);
-            } else {
-                self.slots.held.remove(&index);
-            }
+        let removed = self.shared.with(|state| {
+            let is_adopted = state.spools.len() > 1;
+            let spool = state.spools.pop_if(|spool| is_adopted && spool.queued() == 0)?;
+            spool.add_to(&mut state.removed);
+            Some(spool)
+        });
+        let Some(spool) = removed else { return };
+        let (index, directory) = (spool.slot.index, spool.slot.directory.clone());
+        spool.remove_if_empty();
+        // Foreign files may keep it. If it were adopted again at once, that would never end.
+        if directory.exists() {
+            self.stuck.push(index);
+        } else {
+            self.slots.held.remove(&index);
         }
+    }
+
+    fn with_spool(&self, slot: u32, work: impl FnOnce(&mut Spool)) {
+        self.shared.with(|state| state.spools.iter_mut().find(|spool| spool.slot.index == slot).map(work));
     }
 }
 
-/// The spools as the thread that sends sees them, while another thread stores.
-struct SharedQueue<'a>(&'a Shared);
-
-impl ChunkQueue for SharedQueue<'_> {
+impl ChunkQueue for Adopter<'_> {
     type Ticket = (u32, Ticket);
 
     fn next(&mut self) -> Option<((u32, Ticket), Chunk)> {
-        self.0.with(|state| {
-            state.adopt_if_due();
+        self.adopt_if_due();
+        self.shared.persist_if_due();
+        self.shared.with(|state| {
             state.spools.iter_mut().find_map(|spool| {
                 let (ticket, chunk) = spool.next()?;
                 Some(((spool.slot.index, ticket), chunk))
@@ -259,94 +281,21 @@ impl ChunkQueue for SharedQueue<'_> {
     }
 
     fn finalize(&mut self, (slot, ticket): (u32, Ticket), counts: Counts) {
-        self.0.with(|state| {
-            if let Some(spool) = state.spools.iter_mut().find(|spool| spool.slot.index == slot) {
-                spool.finalize(ticket, counts);
-            }
-            state.remove_empty();
-        });
+        self.with_spool(slot, |spool| spool.finalize(ticket, counts));
+        self.remove_empty();
     }
 
     fn abandon(&mut self, (slot, ticket): (u32, Ticket), counts: Counts) {
-        self.0.with(|state| {
-            if let Some(spool) = state.spools.iter_mut().find(|spool| spool.slot.index == slot) {
-                spool.abandon(ticket, counts);
-            }
-        });
+        self.with_spool(slot, |spool| spool.abandon(ticket, counts));
     }
 }
 
 impl fmt::Debug for Forwarder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Forwarder").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Forwarder").field("name", &self.shared.name).finish_non_exhaustive()
     }
 }
 
-#[cfg(all(test, unix))]
-mod tests {
-    use std::fs;
-
-    use super::super::tests::power::scratch;
-    use super::*;
-    use crate::encode::Role;
-
-    /// Scenario: 100 restarts of seven processes each, the new ones before the old ones end.
-    /// Guarantees: each record is sent once, and one slot is left.
-    #[test]
-    fn restarts_leave_no_slots_behind() {
-        let directory = scratch();
-        let destination = Destination { endpoint: "a".to_owned(), protocol: "grpc" };
-        let start = || {
-            let mut slots = Slots::open(directory.path(), destination.clone(), "test").unwrap();
-            let mut spool = Spool::open(slots.take().unwrap(), 1 << 20).unwrap();
-            spool.append(&[Chunk { message: "x".into(), records: 1, role: Role::Root }]).unwrap();
-            State::new(spool, slots)
-        };
-        let (mut running, mut sent) = (Vec::new(), 0);
-        for _ in 0..100 {
-            let started: Vec<_> = (0..7).map(|_| start()).collect();
-            drop(mem::replace(&mut running, started));
-            let state = running.last_mut().unwrap();
-            state.next_adoption = Instant::now();
-            loop {
-                state.adopt_if_due();
-                let Some(spool) = state.spools.get_mut(1) else { break };
-                while let Some((ticket, _)) = spool.next() {
-                    spool.finalize(ticket, Counts { delivered: 1, ..Counts::default() });
-                    sent += 1;
-                }
-                state.remove_empty();
-            }
-            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 7);
-        }
-        assert_eq!(sent, 99 * 7);
-    }
-
-    /// Scenario: of two free slots one cannot be removed, because it holds a foreign file, and one
-    /// cannot be opened. Guarantees: the look for free slots ends, and a later one tries again.
-    #[test]
-    fn stuck_slots_are_adopted_once_a_look() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path();
-        let destination = Destination { endpoint: "a".to_owned(), protocol: "grpc" };
-        let mut slots = Slots::open(path, destination.clone(), "test").unwrap();
-        let mut other = Slots::open(path, destination, "test").unwrap();
-        let spool = Spool::open(slots.take().unwrap(), 1 << 20).unwrap();
-        let left = [1, 2].map(|_| other.take().unwrap());
-        drop(left);
-        fs::write(path.join("1/notes.txt"), "mine").unwrap();
-        fs::create_dir(path.join("2/cursor")).unwrap();
-        let mut state = State::new(spool, slots);
-        for _ in 0..2 {
-            state.next_adoption = Instant::now();
-            state.adopt_if_due();
-            assert!(state.next_adoption > Instant::now());
-            assert_eq!((state.spools.len(), state.slots.held.len()), (1, 1));
-        }
-        fs::remove_file(path.join("1/notes.txt")).unwrap();
-        fs::remove_dir(path.join("2/cursor")).unwrap();
-        state.next_adoption = Instant::now();
-        state.adopt_if_due();
-        assert!(!path.join("1").exists() && !path.join("2").exists());
-    }
-}
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::mem;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::append::Append;
+use bytes::Bytes;
+
+use super::append::Part;
 use super::cursor::Progress;
-use super::disk::{self, Appender};
+use super::disk::Appender;
 use super::record::Head;
 use super::segment::{Class, HEADER, Segment};
 use super::{MAX_AHEAD, Notice};
@@ -25,8 +26,8 @@ pub(super) struct Log {
     pub(super) segments: BTreeMap<u64, u64>,
     /// The size at which a segment is full.
     pub(super) segment_size: u64,
-    /// The last segment, if it can be appended to.
-    pub(super) tail: Option<(u64, Arc<Appender>)>,
+    /// The last segment, if it can be appended to, and no report is being stored.
+    tail: Option<(u64, Appender)>,
     /// The number of the next chunk: the records that were taken.
     pub(super) taken: u64,
     /// The same, with those that are being stored.
@@ -119,34 +120,46 @@ impl Log {
         self.segments.range(first + 1..).next().map_or(self.written, |(next, _)| *next)
     }
 
-    /// Writes a record to the last segment, or to a new one. Some chunks may not begin one.
-    pub(super) fn append(&mut self, chunk: &Chunk, after: u64, may_begin: bool, append: &mut Append) -> io::Result<()> {
-        let head = Head::new(self.written, after, chunk)?;
-        let size = self.tail.as_ref().and_then(|(first, _)| self.segments.get(first)).copied();
-        let is_full = |size| size > HEADER && size + head.size() > self.segment_size;
-        if size.is_none_or(|size| may_begin && is_full(size)) {
-            self.begin_segment(append)?;
+    /// Plans the record of a chunk, in the last segment or in a new one. Some chunks may not begin
+    /// one.
+    pub(super) fn plan(&mut self, chunk: &Chunk, after: u64, may_begin: bool, parts: &mut Vec<Part>) {
+        let head = Head::new(self.written, after, chunk);
+        if parts.is_empty()
+            && let Some((first, file)) = self.tail.take()
+            && let Some(size) = self.segments.get(&first).copied()
+        {
+            let (path, content) = (self.path(first), Vec::new());
+            parts.push(Part { first, path, file: Some(file), before: Some(size), size, content });
         }
-        let Some((first, file)) = &self.tail else { return Ok(()) };
-        let Some(size) = self.segments.get_mut(first) else { return Ok(()) };
-        append.touch(self.class, *first, *size, file);
-        file.write(&head.to_bytes())?;
-        file.write(&chunk.message)?;
-        *size += head.size();
+        let is_full = |part: &Part| part.size > HEADER && part.size + head.size() > self.segment_size;
+        if parts.last().is_none_or(|part| may_begin && is_full(part)) {
+            let (first, content) = (self.written, vec![Bytes::copy_from_slice(&self.class.header())]);
+            parts.push(Part { first, path: self.path(first), file: None, before: None, size: HEADER, content });
+        }
+        if let Some(part) = parts.last_mut() {
+            part.content.extend([Bytes::copy_from_slice(&head.to_bytes()), chunk.message.clone()]);
+            part.size += head.size();
+            self.segments.insert(part.first, part.size);
+        }
         self.written = head.end();
-        Ok(())
     }
 
-    fn begin_segment(&mut self, append: &mut Append) -> io::Result<()> {
-        let first = self.written;
-        let path = self.path(first);
-        append.create(self.class, first);
-        let file = Appender::open(&path)?;
-        file.write(&self.class.header())?;
-        disk::sync_directory(&self.directory)?;
-        self.segments.insert(first, HEADER);
-        self.tail = Some((first, Arc::new(file)));
-        Ok(())
+    /// Makes the planned records stored if they are on disk. Otherwise forgets them, and never
+    /// appends to their segments again.
+    pub(super) fn end(&mut self, mut parts: Vec<Part>, is_stored: bool) {
+        if is_stored {
+            self.taken = self.written;
+            let last = parts.pop().filter(|part| !self.damaged.contains(&part.first));
+            self.tail = last.and_then(|part| Some((part.first, part.file?))).or(self.tail.take());
+            return;
+        }
+        self.written = self.taken;
+        for part in parts {
+            match part.before {
+                Some(size) => drop(self.segments.insert(part.first, size)),
+                None => drop(self.segments.remove(&part.first)),
+            }
+        }
     }
 
     /// Returns `true` if a chunk with this `after` has to wait for a chunk of this log.
@@ -293,8 +306,8 @@ impl Log {
         self.unpersisted + self.window.iter().filter(is_ahead).count()
     }
 
-    /// Gives up the oldest segment and returns its number. Its chunks in flight go on.
-    pub(super) fn evict(&mut self) -> Option<u64> {
+    /// Gives up the oldest segment, whose file can be removed. Its chunks in flight go on.
+    pub(super) fn evict(&mut self) -> Option<PathBuf> {
         let (&first, _) = self.segments.first_key_value()?;
         let end = self.end_of(first);
         let behind = self.window.iter().position(|entry| entry.number >= end).unwrap_or(self.window.len());
@@ -308,7 +321,7 @@ impl Log {
         self.next = self.next.max(end);
         self.progress.finalized = self.progress.finalized.max(end);
         self.advance();
-        Some(first)
+        Some(self.remove(first))
     }
 
     /// Returns `true` if the first segment can go as soon as the cursor is written.
@@ -316,21 +329,25 @@ impl Log {
         self.segments.keys().next().is_some_and(|first| self.end_of(*first) <= self.progress.finalized)
     }
 
-    /// Removes the segments that hold nothing but chunks below the cursor.
-    pub(super) fn remove_finalized(&mut self) {
+    /// Returns `true` if segments were evicted since the cursor was written.
+    pub(super) fn has_evicted_segment(&self) -> bool {
+        self.segments.keys().next().is_some_and(|first| *first > self.persisted)
+    }
+
+    /// Gives up the segments that hold nothing but chunks below the cursor, whose files can be
+    /// removed.
+    pub(super) fn remove_finalized(&mut self, files: &mut Vec<PathBuf>) {
         while let Some((&first, _)) = self.segments.first_key_value() {
             if self.end_of(first) > self.persisted {
                 return;
             }
-            self.remove(first);
+            files.push(self.remove(first));
         }
     }
 
-    /// Removes a segment.
-    pub(super) fn remove(&mut self, first: u64) {
+    fn remove(&mut self, first: u64) -> PathBuf {
         self.tail.take_if(|(tail, _)| *tail == first);
         self.segments.remove(&first);
-        // A file that stays is recognized as finalized at the next start.
-        let _ = disk::remove(&self.path(first));
+        self.path(first)
     }
 }

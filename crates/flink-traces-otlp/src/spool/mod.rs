@@ -36,27 +36,33 @@
 //!
 //! # Writing
 //!
-//! A report is appended to both logs, and the files are synchronized without a lock
-//! ([`append::Append`]). If that fails, all of it is taken back, and both logs continue in a new
-//! segment. The summary chunks of one tree lie in one segment.
+//! A report is planned under the spool's lock, written and synchronized without it, and then
+//! counted as stored ([`append::Append`]). If writing fails, all of it is taken back, and both logs
+//! continue in a new segment. The summary chunks of one tree lie in one segment.
 //!
 //! # Sending
 //!
 //! At most [`MAX_AHEAD`] chunks of each log are in flight, or finalized but not in the cursor on
 //! disk. These alone are sent twice after a crash. A chunk that cannot be sent yet is passed over.
+//! The cursor is written without the lock, too, and only by the thread that sends.
 //!
 //! # Making room
 //!
 //! If a report does not fit, the oldest segment of detail is removed, and if there is none, the
 //! oldest segment of summaries. Chunks of it that are in flight go on in memory. Children are
-//! evicted before their parents, because a parent is never detail.
+//! evicted before their parents, because a parent is never detail. The cursor follows later: a
+//! start counts what is missing before the first segment as dropped.
+//!
+//! The cursor is overwritten in place, which takes no room. On a full disk, anything else would
+//! keep finalized segments from being removed.
 //!
 //! # Starting
 //!
 //! A [start](recovery) reads names, the cursor and the last segment of each log. It cuts off an
 //! incomplete record at the end, which was never acknowledged, and is not counted. Detail that
 //! depends on summaries behind a whole end was never acknowledged either, and is cut off, too.
-//! Without a valid cursor everything is sent again.
+//! Without a valid cursor everything is sent again. If one of its blocks is damaged, the other is
+//! used, which costs at most one step, and no detail is cut off.
 //!
 //! Damage costs one chunk, or the rest of its segment if the head of a record is damaged. The
 //! segment goes to quarantine. What was lost counts as dropped, because its numbers stay taken. If
@@ -82,7 +88,8 @@ use flink_traces_api::BufferStats;
 
 use crate::delivery::{ChunkQueue, Counts};
 use crate::encode::{Chunk, Role};
-use append::{Append, Undo};
+use append::Append;
+use cursor::Snapshot;
 pub(crate) use disk::create_directory;
 pub(crate) use forwarder::Forwarder;
 use log::Log;
@@ -104,7 +111,10 @@ pub(crate) struct Spool {
     /// The maximum size of all segments, in bytes.
     limit: u64,
     logs: [Log; 2],
-    undo: Undo,
+    /// The files that hold something that was not stored, see [`Append`].
+    undo: Vec<(PathBuf, Option<u64>)>,
+    /// The number of times that the cursor was written.
+    writes: u64,
     /// The records that were finalized before the start, and how.
     found: Counts,
     /// Notices for the log, oldest first.
@@ -135,22 +145,21 @@ impl Spool {
     /// Opens the spool in a slot, and finds out what is in it.
     fn open(slot: Slot, limit: u64) -> io::Result<Self> {
         const MAX_SEGMENT: u64 = 8 << 20;
-        let (logs, found, notices) = recovery::recover(&slot.directory, (limit / 8).min(MAX_SEGMENT))?;
+        let (logs, writes, found, notices) = recovery::recover(&slot.directory, (limit / 8).min(MAX_SEGMENT))?;
         let mut spool = Self {
             slot,
             limit,
             logs,
-            undo: Undo::default(),
+            undo: Vec::new(),
+            writes,
             found,
             notices,
             is_dropping: false,
             cannot_persist: false,
         };
-        cursor::write_cursor(&spool.slot.directory, &spool.logs)?;
-        for log in &mut spool.logs {
-            log.persisted = log.progress.finalized;
-            log.remove_finalized();
-        }
+        let snapshot = spool.snapshot();
+        snapshot.write()?;
+        remove_all(&spool.end_persist(&snapshot, Ok(())));
         Ok(spool)
     }
 
@@ -189,50 +198,38 @@ impl Spool {
         stats.bytes += self.size();
     }
 
-    /// Writes the chunks of one report. They are stored after [`Append::sync`] and
-    /// [`end`](Self::end), and no other report may begin before. Drops the oldest chunks if
-    /// there is no room.
+    /// Plans the chunks of one report, and drops the oldest chunks if there is no room. They are
+    /// stored after [`Append::write`] and [`end`](Self::end), and no other report may begin before.
     fn begin(&mut self, chunks: &[Chunk]) -> io::Result<Append> {
-        self.undo.run()?;
         let size = |chunk: &Chunk| record::HEAD as u64 + chunk.message.len() as u64 + HEADER;
         let needed = chunks.iter().map(size).sum::<u64>() + HEADER;
-        if needed > self.limit {
+        if needed > self.limit || chunks.iter().any(|chunk| u32::try_from(chunk.message.len()).is_err()) {
             let error = format!("{needed} bytes do not fit into a spool of {}", self.limit);
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, error));
         }
-        self.make_room(needed);
-        let mut append = Append::default();
-        match self.write(chunks, &mut append) {
-            Ok(()) => Ok(append),
-            Err(error) => {
-                append.undo(&mut self.logs, &mut self.undo);
-                Err(error)
-            }
-        }
-    }
-
-    fn write(&mut self, chunks: &[Chunk], append: &mut Append) -> io::Result<()> {
-        let [summary, detail] = &mut self.logs;
+        let (evicted, undo) = (self.make_room(needed), mem::take(&mut self.undo));
+        let mut append = Append { evicted, undo, ..Append::default() };
+        let ([summary, detail], [summary_parts, detail_parts]) = (&mut self.logs, &mut append.parts);
         let mut last_summary = 0;
         for chunk in chunks {
             let after = if chunk.role == Role::Root { 0 } else { last_summary };
             if chunk.role == Role::Detail {
-                detail.append(chunk, after, true, append)?;
+                detail.plan(chunk, after, true, detail_parts);
             } else {
-                summary.append(chunk, after, after == 0, append)?;
+                summary.plan(chunk, after, after == 0, summary_parts);
                 last_summary = summary.written;
             }
         }
-        Ok(())
+        Ok(append)
     }
 
-    /// Makes chunks stored that were synchronized, or takes them back.
-    fn end(&mut self, append: Append, synced: io::Result<()>) -> io::Result<()> {
-        if let Err(error) = synced {
-            append.undo(&mut self.logs, &mut self.undo);
-            return Err(error);
+    /// Makes chunks stored that were written, or forgets them.
+    fn end(&mut self, append: Append, written: io::Result<()>) -> io::Result<()> {
+        self.undo = append.undo;
+        for (log, parts) in self.logs.iter_mut().zip(append.parts) {
+            log.end(parts, written.is_ok());
         }
-        self.logs.iter_mut().for_each(|log| log.taken = log.written);
+        written?;
         if self.is_dropping && self.size() <= self.limit / 2 {
             self.is_dropping = false;
             self.notices.push(Notice::HasRoom(self.counts().dropped));
@@ -240,52 +237,65 @@ impl Spool {
         Ok(())
     }
 
-    /// Removes the oldest segments, detail first, until `needed` more bytes fit.
-    fn make_room(&mut self, needed: u64) {
+    /// Evicts the oldest segments, detail first, until `needed` more bytes fit.
+    fn make_room(&mut self, needed: u64) -> Vec<PathBuf> {
+        let mut files = Vec::new();
         while self.size() + needed > self.limit {
             let index = usize::from(!self.logs[1].segments.is_empty());
-            let Some(oldest) = self.logs[index].evict() else { return };
+            let Some(file) = self.logs[index].evict() else { break };
+            files.push(file);
             if !mem::replace(&mut self.is_dropping, true) {
                 self.notices.push(Notice::Drops);
             }
-            self.persist();
-            self.logs[index].remove(oldest);
         }
+        files
     }
 
-    /// Writes the cursor, and removes the segments below it. If that fails, they stay.
-    fn persist(&mut self) {
-        let written = cursor::write_cursor(&self.slot.directory, &self.logs);
-        for log in &mut self.logs {
-            log.unpersisted = 0;
-            if written.is_ok() {
-                log.persisted = log.progress.finalized;
-                log.remove_finalized();
-            }
-        }
-        let is_known = mem::replace(&mut self.cannot_persist, written.is_err());
-        if let Err(error) = written
-            && !is_known
-        {
-            self.notices.push(Notice::NoCursor(error.to_string()));
-        }
-    }
-
-    /// Writes the cursor if it is due. That takes as long as sending a chunk, so it is not done for
-    /// each.
-    fn persist_if_due(&mut self) {
+    /// Returns the cursor if it is due. Writing it takes as long as sending a chunk, so it is not
+    /// done for each.
+    fn snapshot_if_due(&self) -> Option<Snapshot> {
         let is_due = |log: &Log| {
             log.unpersisted >= MAX_UNPERSISTED
                 || log.has_finalized_segment()
+                || log.has_evicted_segment()
                 || (log.unpersisted > 0 && log.ahead() >= MAX_AHEAD)
         };
-        if self.logs.iter().any(is_due) {
-            self.persist();
+        self.logs.iter().any(is_due).then(|| self.snapshot())
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot::new(&self.slot.directory, self.writes + 1, &self.logs)
+    }
+
+    /// Ends the writing of the cursor. Returns the files of segments below it, which can be
+    /// removed. If writing failed, they stay.
+    fn end_persist(&mut self, snapshot: &Snapshot, written: io::Result<()>) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for (log, (finalized, unpersisted)) in self.logs.iter_mut().zip(snapshot.covered) {
+            log.unpersisted -= unpersisted;
+            if written.is_ok() {
+                log.persisted = finalized;
+                log.remove_finalized(&mut files);
+            }
         }
+        let is_known = mem::replace(&mut self.cannot_persist, written.is_err());
+        match written {
+            Ok(()) => self.writes = snapshot.number,
+            Err(error) if !is_known => self.notices.push(Notice::NoCursor(error.to_string())),
+            Err(_) => {}
+        }
+        files
+    }
+
+    fn persist(&mut self) {
+        let snapshot = self.snapshot();
+        let written = snapshot.write();
+        remove_all(&self.end_persist(&snapshot, written));
     }
 
     /// Removes the slot, if nothing is in it.
-    fn remove_if_empty(self) {
+    fn remove_if_empty(mut self) {
+        self.persist();
         if self.queued() == 0 && self.logs.iter().all(|log| log.segments.is_empty()) {
             self.slot.remove();
         }
@@ -315,13 +325,11 @@ impl ChunkQueue for Spool {
                 break;
             }
         }
-        self.persist_if_due();
         found
     }
 
     fn finalize(&mut self, (class, number): Ticket, counts: Counts) {
         self.logs[class as usize].finalize(number, counts);
-        self.persist_if_due();
     }
 
     fn abandon(&mut self, (class, number): Ticket, _: Counts) {
@@ -331,7 +339,7 @@ impl ChunkQueue for Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        if self.logs.iter().any(|log| log.unpersisted > 0) {
+        if self.logs.iter().any(|log| log.persisted < log.progress.finalized) {
             self.persist();
         }
     }
@@ -347,10 +355,23 @@ impl Spool {
 
     /// Stores the chunks of one report.
     pub(crate) fn append(&mut self, chunks: &[Chunk]) -> io::Result<()> {
-        let append = self.begin(chunks)?;
-        let synced = append.sync();
-        self.end(append, synced)
+        let mut append = self.begin(chunks)?;
+        let written = append.write();
+        self.end(append, written)
     }
+
+    /// Writes the cursor if it is due.
+    pub(crate) fn persist_if_due(&mut self) {
+        if self.snapshot_if_due().is_some() {
+            self.persist();
+        }
+    }
+}
+
+/// Removes the files of segments.
+fn remove_all(files: &[PathBuf]) {
+    // A file that stays is recognized as finalized at the next start.
+    files.iter().for_each(|file| drop(disk::remove(file)));
 }
 
 /// Returns a free path in quarantine for a file of a slot.

@@ -7,8 +7,6 @@
 //! Numbers are little-endian, and sums are CRC-32C. The head has its own sum, so a damaged chunk
 //! costs nothing but itself.
 
-use std::io;
-
 use crate::encode::Chunk;
 
 /// The length of a head.
@@ -29,10 +27,10 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn new(number: u64, after: u64, chunk: &Chunk) -> io::Result<Self> {
-        let length = u32::try_from(chunk.message.len()).map_err(io::Error::other)?;
-        let records = u32::try_from(chunk.records).map_err(io::Error::other)?;
-        Ok(Self { length, number, after, records, sum: crc32c::crc32c(&chunk.message) })
+    /// Returns the head of a chunk, which is shorter than 4 GiB.
+    pub(super) fn new(number: u64, after: u64, chunk: &Chunk) -> Self {
+        let (length, records) = (chunk.message.len() as u32, chunk.records as u32);
+        Self { length, number, after, records, sum: crc32c::crc32c(&chunk.message) }
     }
 
     pub(super) fn to_bytes(self) -> [u8; HEAD] {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
 
-use super::cursor::{self, CURSOR, Checked};
+use super::cursor::{self, CURSOR, Cursor};
 use super::disk::{self, Appender};
 use super::log::Log;
 use super::record::{HEAD, Head};
@@ -13,16 +13,18 @@ use super::{Notice, quarantine, quarantine_path};
 use crate::delivery::Counts;
 use crate::files::open_to_read;
 
-/// Returns both logs of a slot, the records that were finalized before, and notices about damage.
-pub(super) fn recover(directory: &Path, segment_size: u64) -> io::Result<([Log; 2], Counts, Vec<Notice>)> {
+/// Returns both logs of a slot, the number of times that its cursor was written, the records that
+/// were finalized before, and notices about damage.
+pub(super) fn recover(directory: &Path, segment_size: u64) -> io::Result<([Log; 2], u64, Counts, Vec<Notice>)> {
     let mut notices = Vec::new();
     let path = directory.join(CURSOR);
-    let content = cursor::read(&path)?;
-    let cursor = cursor::read_cursor(&content);
-    if cursor.is_none() && content != Checked::Missing {
+    let cursor = cursor::read_cursor(&path)?;
+    let has_cursor = cursor.is_some();
+    let is_damaged = !has_cursor && path.exists();
+    if is_damaged {
         quarantine(&path)?;
     }
-    let known = cursor.unwrap_or_default();
+    let Cursor { writes, logs: known, is_damaged: is_old } = cursor.unwrap_or_default();
     let mut logs = [0, 1].map(|index| Log::new(Class::ALL[index], directory, segment_size, known[index].0));
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -34,21 +36,21 @@ pub(super) fn recover(directory: &Path, segment_size: u64) -> io::Result<([Log; 
             logs[usize::from(class == Class::Detail)].segments.insert(first, entry.metadata()?.len());
         }
     }
-    let is_new = content == Checked::Missing && logs.iter().all(|log| log.segments.is_empty());
-    if cursor.is_none() && !is_new {
+    if is_damaged || (!has_cursor && logs.iter().any(|log| !log.segments.is_empty())) {
         notices.push(Notice::NoProgress);
     }
     let firsts = logs.each_ref().map(|log| log.segments.keys().next().copied());
     let [summary, detail] = &mut logs;
     let end = recover_end(summary, u64::MAX, &mut notices)?;
-    let is_whole = cursor.is_some() && !end.is_damaged && summary.taken >= known[0].1;
-    // Detail was acknowledged only after the summaries before it were on disk.
+    let is_whole = has_cursor && !is_old && !end.is_damaged && summary.taken >= known[0].1;
+    // Detail was acknowledged only after the summaries before it were on disk. These may be
+    // finalized and gone, if the newest cursor is not known.
     let limit = if is_whole { summary.taken } else { u64::MAX };
     let end = recover_end(detail, limit, &mut notices)?;
     summary.taken = summary.taken.max(end.after);
     let mut found = Counts::default();
     for ((log, first), (_, taken)) in logs.iter_mut().zip(firsts).zip(known) {
-        if cursor.is_none() {
+        if !has_cursor {
             // The counts of the past are gone with the cursor.
             log.progress.finalized = first.unwrap_or(0);
             log.progress.delivered = log.progress.finalized;
@@ -60,7 +62,7 @@ pub(super) fn recover(directory: &Path, segment_size: u64) -> io::Result<([Log; 
         log.taken = log.taken.max(taken).max(log.progress.finalized);
         (log.written, log.next) = (log.taken, log.progress.finalized);
     }
-    Ok((logs, found, notices))
+    Ok((logs, writes, found, notices))
 }
 
 /// The end of a log.

@@ -48,6 +48,7 @@ fn pending(spool: &mut Spool) -> Vec<String> {
 fn deliver(spool: &mut Spool) -> Option<String> {
     let (ticket, chunk) = spool.next()?;
     spool.finalize(ticket, Counts { delivered: chunk.records as u64, ..Counts::default() });
+    spool.persist_if_due();
     Some(text_of(&chunk))
 }
 
@@ -58,6 +59,11 @@ fn drain(spool: &mut Spool) -> Vec<String> {
 
 fn counts(delivered: u64, rejected: u64, dropped: u64) -> Counts {
     Counts { delivered, rejected, dropped }
+}
+
+/// Selects the writing of cursors.
+fn is_cursor(op: &Op) -> bool {
+    matches!(op, Op::Overwrite(..))
 }
 
 /// Returns the segments of the first slot.
@@ -84,6 +90,7 @@ fn stored_chunks_survive_restart() {
     spool.finalize(ticket, counts(1, 1, 0));
     let (ticket, _) = spool.next().unwrap();
     spool.finalize(ticket, counts(0, 0, 3));
+    spool.persist_if_due();
     assert_eq!((spool.counts(), spool.queued()), (counts(6, 1, 3), 0));
     assert!(segments(directory.path()).is_empty());
     drop(spool);
@@ -215,9 +222,10 @@ fn failed_sync_takes_nothing_else_along() {
     let (directory, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut spool = open(directory.path(), LIMIT);
     spool.append(&[root("parent"), detail("child")]).unwrap();
-    let begun = spool.begin(&[root("begun")]).unwrap();
+    let mut begun = spool.begin(&[root("begun")]).unwrap();
     assert_eq!(deliver(&mut spool).unwrap(), "parent");
-    assert!(spool.end(begun, Err(io::Error::other("no disk"))).is_err());
+    let written = with_fault(|op| matches!(op, Op::Sync(_)), || begun.write());
+    spool.end(begun, written).unwrap_err();
     copy(&directory.path().join("0"), &crashed.path().join("0"));
     assert_eq!(pending(&mut spool), ["child"]);
     assert_eq!(drain(&mut open(crashed.path(), LIMIT)), ["parent", "child"]);
@@ -230,16 +238,33 @@ fn segments_stay_until_the_cursor_is_written() {
     spool.append(&[root("r"), detail("l")]).unwrap();
     let cursor = directory.path().join("0/cursor");
     let before = fs::read(&cursor).unwrap();
-    fs::create_dir(directory.path().join("0/cursor.new")).unwrap();
-    assert_eq!(drain(&mut spool), ["r", "l"]);
-    assert_eq!(segments(directory.path()).len(), 2);
-    assert!(matches!(&spool.notices[..], [Notice::NoCursor(_)]), "{:?}", spool.notices);
-    drop(spool);
-    fs::remove_dir(directory.path().join("0/cursor.new")).unwrap();
+    with_fault(is_cursor, || {
+        assert_eq!(drain(&mut spool), ["r", "l"]);
+        assert_eq!(segments(directory.path()).len(), 2);
+        assert!(matches!(&spool.notices[..], [Notice::NoCursor(_)]), "{:?}", spool.notices);
+        drop(spool);
+    });
     assert_eq!(fs::read(&cursor).unwrap(), before);
     let mut spool = open(directory.path(), LIMIT);
     assert_eq!(drain(&mut spool), ["r", "l"]);
     assert_eq!((spool.counts(), segments(directory.path()).len()), (counts(2, 0, 0), 0));
+}
+
+/// Scenario: the disk is full, so that no file can be created or grow. Guarantees: stored chunks
+/// are sent and their files removed, and then the spool takes reports again.
+#[test]
+fn full_disk_has_room_after_delivery() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut spool = open(directory.path(), LIMIT);
+    for _ in 0..3 {
+        spool.append(&[root("r"), detail("l")]).unwrap();
+        let is_full = |op: &Op| matches!(op, Op::Create(_) | Op::Write(..) | Op::CreateDirectory(_));
+        with_fault(is_full, || {
+            spool.append(&[root("r")]).unwrap_err();
+            assert_eq!(drain(&mut spool), ["r", "l"]);
+        });
+        assert_eq!((segments(directory.path()), &spool.notices[..]), (Vec::new(), &[][..]));
+    }
 }
 
 #[cfg(unix)]

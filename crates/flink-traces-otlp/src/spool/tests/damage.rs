@@ -1,5 +1,8 @@
 //! Damaged files.
 
+use std::ops::Range;
+
+use super::cursor::BLOCK;
 use super::record::HEAD;
 use super::segment::HEADER;
 use super::*;
@@ -194,25 +197,61 @@ fn damaged_cursor_sends_everything_again() {
     }
 }
 
+/// Flips a bit of each block of a cursor: the newer one, the older one, both.
+fn flip(cursor: &Path, position: usize, blocks: Range<usize>) {
+    let mut bytes = fs::read(cursor).unwrap();
+    let writes = |block: &[u8]| {
+        let line = block.split(|byte| *byte == b'\n').next().unwrap();
+        serde_json::from_slice::<serde_json::Value>(line).unwrap()["writes"].as_u64()
+    };
+    let is_first_newer = writes(&bytes[..BLOCK]) > writes(&bytes[BLOCK..]);
+    for block in blocks {
+        let start = if is_first_newer == (block == 0) { 0 } else { BLOCK };
+        bytes[start + position] ^= 1;
+    }
+    fs::write(cursor, bytes).unwrap();
+}
+
+/// Scenario: a bit of the cursor is flipped. Guarantees: the damaged block is not used, and at most
+/// the chunks of its last step are sent again.
 #[test]
 fn flipped_bit_in_the_cursor_is_found() {
-    let directory = tempfile::tempdir().unwrap();
+    let (directory, copied) = (tempfile::tempdir().unwrap(), power::scratch());
     let mut spool = open(directory.path(), LIMIT);
     (0..20).for_each(|_| spool.append(&[root("r")]).unwrap());
-    (0..10).for_each(|_| drop(deliver(&mut spool)));
+    (0..5).for_each(|_| drop(deliver(&mut spool)));
+    spool.persist();
+    (0..5).for_each(|_| drop(deliver(&mut spool)));
     drop(spool);
-    let cursor = directory.path().join("0/cursor");
-    let bytes = fs::read(&cursor).unwrap();
-    for position in 0..bytes.len() - 1 {
-        let copied = tempfile::tempdir().unwrap();
-        copy(&directory.path().join("0"), &copied.path().join("0"));
-        let mut damaged = bytes.clone();
-        damaged[position] ^= 1;
-        fs::write(copied.path().join("0/cursor"), damaged).unwrap();
-        let mut spool = open(copied.path(), LIMIT);
-        assert_eq!(spool.notices, [Notice::NoProgress], "{position}");
-        assert_eq!(drain(&mut spool).len(), 20);
+    let text = fs::read_to_string(directory.path().join("0/cursor")).unwrap();
+    let length = text.split("  ").next().unwrap().trim_end().len();
+    assert!(length > 100 && text.len() == 2 * BLOCK);
+    for position in (0..length).chain([BLOCK - 2]) {
+        for (blocks, left) in [(0..1, 15), (1..2, 10), (0..2, 20)] {
+            copy(&directory.path().join("0"), &copied.path().join("0"));
+            flip(&copied.path().join("0/cursor"), position, blocks);
+            let mut spool = open(copied.path(), LIMIT);
+            let expected = if left == 20 { &[Notice::NoProgress][..] } else { &[] };
+            assert_eq!(spool.notices, expected, "{position}");
+            assert_eq!(drain(&mut spool).len(), left, "{position}");
+            drop(spool);
+            fs::remove_dir_all(copied.path()).unwrap();
+        }
     }
+}
+
+/// Scenario: the newer block of the cursor is damaged, and the summaries that it had as finalized
+/// are gone. Guarantees: the detail that depends on them is sent.
+#[test]
+fn damaged_block_of_the_cursor_costs_no_detail() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut spool = open(directory.path(), LIMIT);
+    spool.append(&[root("r"), detail("l")]).unwrap();
+    assert_eq!(deliver(&mut spool).unwrap(), "r");
+    assert_eq!(segments(directory.path()).len(), 1);
+    drop(spool);
+    flip(&directory.path().join("0/cursor"), 0, 0..1);
+    assert_eq!(sent(&mut open(directory.path(), LIMIT)), ("l".to_owned(), [2, 1, 1]));
 }
 
 /// Scenario: a report was written, but only its detail reached the disk. Guarantees: it is cut off,

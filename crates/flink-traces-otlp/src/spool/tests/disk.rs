@@ -10,6 +10,7 @@ use std::{fs, io};
 pub(in crate::spool) enum Op {
     Create(PathBuf),
     Write(PathBuf, Vec<u8>),
+    Overwrite(PathBuf, u64, Vec<u8>),
     Truncate(PathBuf, u64),
     Sync(PathBuf),
     Rename(PathBuf, PathBuf),
@@ -35,7 +36,7 @@ pub(in crate::spool) fn note(op: Op) -> io::Result<()> {
 }
 
 /// Runs `work` while operations fail for which `fault` returns `true`.
-pub(super) fn with_fault<R>(fault: impl FnMut(&Op) -> bool + 'static, work: impl FnOnce() -> R) -> R {
+pub(in crate::spool) fn with_fault<R>(fault: impl FnMut(&Op) -> bool + 'static, work: impl FnOnce() -> R) -> R {
     FAULT.set(Some(Box::new(fault)));
     let result = work();
     FAULT.set(None);
@@ -102,6 +103,11 @@ impl Replay {
                     let inode = names[path];
                     lengths[inode] += bytes.len();
                     Some(Effect::Write(inode, lengths[inode] - bytes.len(), bytes.clone()))
+                }
+                Op::Overwrite(path, offset, bytes) => {
+                    let (inode, offset) = (names[path], usize::try_from(*offset).unwrap());
+                    lengths[inode] = lengths[inode].max(offset + bytes.len());
+                    Some(Effect::Write(inode, offset, bytes.clone()))
                 }
                 Op::Truncate(path, length) => {
                     let inode = names[path];

@@ -161,6 +161,7 @@ impl History {
 
     /// Takes a chunk, whose ancestors must not be under way.
     fn take(&mut self) -> Option<usize> {
+        self.spool().persist_if_due();
         let found = self.spool().next();
         let is_over = |known: &Known| matches!(known.state, State::Finalized | State::Gone);
         let Some((ticket, chunk)) = found else {

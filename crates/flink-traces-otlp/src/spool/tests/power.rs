@@ -67,7 +67,6 @@ fn check(history: &History, files: &Files, directory: &Path, end: usize) {
     materialize(files, directory, crashed.path());
     let mut spool = open(crashed.path(), LIMIT);
     // The cursor costs time, and nothing is read after this.
-    let is_cursor = |op: &Op| matches!(op, Op::Create(path) if path.ends_with("cursor.new"));
     let found = with_fault(is_cursor, || drain(&mut spool));
     history.check_crash(end, &found);
 }

@@ -112,9 +112,10 @@ fn report_that_cannot_fit_evicts_nothing() {
 fn eviction_without_a_cursor_counts_after_a_crash() {
     let (directory, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut spool = open(directory.path(), LIMIT);
-    fs::create_dir(directory.path().join("0/cursor.new")).unwrap();
-    fill(&mut spool);
-    fs::remove_dir(directory.path().join("0/cursor.new")).unwrap();
+    with_fault(is_cursor, || {
+        fill(&mut spool);
+        spool.persist_if_due();
+    });
     copy(&directory.path().join("0"), &crashed.path().join("0"));
     let mut found = open(crashed.path(), LIMIT);
     assert_eq!((found.counts(), found.queued()), (spool.counts(), spool.queued()));

@@ -1,0 +1,119 @@
+use std::cell::Cell;
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+
+use super::super::tests::disk::{Op, with_fault};
+use super::super::tests::power::scratch;
+use super::*;
+use crate::encode::Role;
+
+fn slots(directory: &Path) -> Slots {
+    Slots::open(directory, Destination { endpoint: "a".to_owned(), protocol: "grpc" }, "test").unwrap()
+}
+
+/// Returns the spool of a process that starts, and its slots.
+fn start(directory: &Path, limit: u64) -> (Arc<Shared>, Slots) {
+    let mut slots = slots(directory);
+    let spool = Spool::open(slots.take().unwrap(), limit).unwrap();
+    (Arc::new(Shared::new(spool, &ReporterMeter::new(), "test")), slots)
+}
+
+fn adopter(shared: &Shared, slots: Slots) -> Adopter<'_> {
+    Adopter { shared, slots, stuck: Vec::new(), next: Instant::now() }
+}
+
+fn root(text: &str) -> Chunk {
+    Chunk { message: text.to_owned().into(), records: 1, role: Role::Root }
+}
+
+/// Delivers everything, and returns how much that was.
+fn drain(adopter: &mut Adopter<'_>) -> usize {
+    let mut sent = 0;
+    while let Some((ticket, _)) = adopter.next() {
+        adopter.finalize(ticket, Counts { delivered: 1, ..Counts::default() });
+        sent += 1;
+    }
+    sent
+}
+
+/// Scenario: of two free slots one cannot be removed, because it holds a foreign file, and one
+/// cannot be opened. Guarantees: the look for free slots ends, and a later one tries again.
+#[test]
+fn stuck_slots_are_adopted_once_a_look() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let (shared, own) = start(path, 1 << 20);
+    let mut other = slots(path);
+    let left = [1, 2].map(|_| other.take().unwrap());
+    drop(left);
+    fs::write(path.join("1/notes.txt"), "mine").unwrap();
+    fs::create_dir(path.join("2/cursor")).unwrap();
+    let mut adopter = adopter(&shared, own);
+    for _ in 0..2 {
+        adopter.next = Instant::now();
+        adopter.adopt_if_due();
+        assert!(adopter.next > Instant::now());
+        assert_eq!((shared.lock().spools.len(), adopter.slots.held.len()), (1, 1));
+    }
+    fs::remove_file(path.join("1/notes.txt")).unwrap();
+    fs::remove_dir(path.join("2/cursor")).unwrap();
+    adopter.next = Instant::now();
+    adopter.adopt_if_due();
+    assert!(!path.join("1").exists() && !path.join("2").exists());
+}
+
+/// Scenario: 100 restarts of seven processes each, the new ones before the old ones end.
+/// Guarantees: each record is sent once, and no slot is left behind.
+#[test]
+fn restarts_leave_no_slots_behind() {
+    let directory = scratch();
+    let (mut running, mut sent) = (Vec::new(), 0);
+    for _ in 0..100 {
+        let mut started: Vec<_> = (0..7).map(|_| start(directory.path(), 1 << 20)).collect();
+        for (shared, _) in &started {
+            shared.lock().spools[0].append(&[root("x")]).unwrap();
+        }
+        // The old processes end.
+        running.clear();
+        let (shared, slots) = started.pop().unwrap();
+        sent += drain(&mut adopter(&shared, slots));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 7);
+        running.extend(started.into_iter().map(|(shared, _)| shared));
+        running.push(shared);
+    }
+    // The last six processes have not sent theirs.
+    assert_eq!(sent, 700 - 6);
+}
+
+/// Scenario: a spool stores, evicts, sends, writes its cursor and adopts a slot. Guarantees: each
+/// file operation leaves the lock free, so that a slow disk delays only the thread that waits for
+/// it.
+#[test]
+fn no_file_operation_holds_the_lock() {
+    let directory = tempfile::tempdir().unwrap();
+    let (left, _) = start(directory.path(), 1 << 20);
+    let (shared, slots) = start(directory.path(), 10_000);
+    left.lock().spools[0].append(&[root("left")]).unwrap();
+    drop(left);
+    let forwarder = Forwarder { shared: shared.clone(), thread: None, deadline: Deadline::unlimited() };
+    let operations = Rc::new(Cell::new(0));
+    let check = {
+        let (shared, operations) = (shared.clone(), operations.clone());
+        move |op: &Op| {
+            assert!(shared.state.try_lock().is_ok(), "{op:?}");
+            operations.set(operations.get() + 1);
+            false
+        }
+    };
+    let sent = with_fault(check, || {
+        for _ in 0..4 {
+            forwarder.store(&[root(&"x".repeat(3_000))]).unwrap();
+        }
+        assert!(forwarder.store(&[root(&"x".repeat(10_000))]).is_err());
+        drain(&mut adopter(&shared, slots))
+    });
+    // Three of them, and the one that was left.
+    assert_eq!(sent, 4);
+    assert!(operations.get() > 30, "{operations:?}");
+}
