@@ -106,7 +106,7 @@ impl LineFile {
             let file = &mut self.active()?.file;
             let result = write_whole_lines(file, lines.as_bytes(), begin, fitting, written);
             let result = result.and_then(|()| match sync {
-                Sync::Always => file.sync_data().inspect_err(|_| *written = before),
+                Sync::Always => open::sync(file).inspect_err(|_| *written = before),
                 Sync::Closed | Sync::Never => Ok(()),
             });
             if let Err(error) = result {
@@ -146,7 +146,7 @@ impl LineFile {
         let next = closed.last().map_or(Some(1), |newest| newest.checked_add(1));
         let next = next.ok_or_else(|| io::Error::other("closed files have used up all numbers"))?;
         if let (Some(active), Sync::Closed | Sync::Always) = (&self.active, self.rules.sync) {
-            active.file.sync_all()?;
+            open::sync(&active.file)?;
         }
         fs::rename(&self.path, closed_path(&self.path, next))?;
         self.active = None;
@@ -380,6 +380,53 @@ mod tests {
             assert_eq!((written, fs::read_dir(&folder).unwrap().count()), (4, files), "{age_limit:?}");
         }
         assert_eq!(fs::read_to_string(path).unwrap(), "a\n");
+    }
+
+    #[test]
+    fn sync_option_decides_what_is_on_disk() {
+        let nothing = &[][..];
+        for (sync, opened, appended, rotated) in [
+            (Sync::Never, nothing, nothing, nothing),
+            (Sync::Closed, nothing, nothing, &["file"][..]),
+            (Sync::Always, &["directory"], &["file"], &["file", "directory", "file"]),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let age_limit = Duration::ZERO;
+            let rules = Rules { line_start: "a", size_limit: 2, age_limit, keep: 9, sync };
+            let mut file = LineFile::open(folder.path().join("s.jsonl"), rules).unwrap();
+            let (mut lines, mut written) = (Lines::default(), 0);
+            lines.text().push('a');
+            lines.end_line(1);
+            assert_eq!(open::tests::synced(), opened, "{sync:?}");
+            file.append(&lines, SystemTime::now(), &mut written).unwrap();
+            assert_eq!(open::tests::synced(), appended, "{sync:?}");
+            file.append(&lines, SystemTime::now(), &mut written).unwrap();
+            assert_eq!((open::tests::synced(), written), (rotated.to_vec(), 2), "{sync:?}");
+        }
+    }
+
+    /// Scenario: the disk fails while a line is written to it. Guarantees: the line does not count,
+    /// and a file that is not on disk is not closed.
+    #[test]
+    fn failed_sync_counts_and_closes_nothing() {
+        for (sync, counted) in [(Sync::Never, 3), (Sync::Closed, 3), (Sync::Always, 1)] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("s.jsonl");
+            let age_limit = Duration::ZERO;
+            let rules = Rules { line_start: "a", size_limit: 4, age_limit, keep: 9, sync };
+            let mut file = LineFile::open(path.clone(), rules).unwrap();
+            let (mut lines, mut written) = (Lines::default(), 0);
+            lines.text().push('a');
+            lines.end_line(1);
+            file.append(&lines, SystemTime::now(), &mut written).unwrap();
+            open::tests::fail(true);
+            let results = [(); 2].map(|()| file.append(&lines, SystemTime::now(), &mut written).is_ok());
+            open::tests::fail(false);
+            assert_eq!((results, written), ([sync != Sync::Always; 2], counted), "{sync:?}");
+            let files = fs::read_dir(&folder).unwrap().count();
+            assert_eq!(files, if sync == Sync::Never { 2 } else { 1 }, "{sync:?}");
+            open::tests::synced();
+        }
     }
 
     #[test]

@@ -68,4 +68,45 @@ mod platform {
     }
 }
 
-pub(crate) use platform::{is_at, lock, open, sync_directory};
+pub(crate) use platform::{is_at, lock, open};
+
+/// Writes the content of the file to disk.
+pub(crate) fn sync(file: &File) -> io::Result<()> {
+    #[cfg(test)]
+    tests::note("file")?;
+    file.sync_data()
+}
+
+/// Writes the entries of the directory to disk.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    tests::note("directory")?;
+    platform::sync_directory(directory)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::RefCell;
+
+    use super::io;
+
+    thread_local! {
+        static SYNCED: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+        static FAILS: RefCell<bool> = const { RefCell::new(false) };
+    }
+
+    pub(super) fn note(kind: &'static str) -> io::Result<()> {
+        SYNCED.with_borrow_mut(|synced| synced.push(kind));
+        if FAILS.with_borrow(|fails| *fails) { Err(io::Error::other("injected")) } else { Ok(()) }
+    }
+
+    /// Returns what this thread wrote to disk since the last call.
+    pub(crate) fn synced() -> Vec<&'static str> {
+        SYNCED.take()
+    }
+
+    /// Lets the next calls of this thread fail, or not.
+    pub(crate) fn fail(fails: bool) {
+        FAILS.set(fails);
+    }
+}

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use flink_traces_api::Signal;
 
 use crate::encode::Chunk;
-use crate::files::{open_to_append, sync_directory, wait_for_lock};
+use crate::files::{open_to_append, wait_for_lock};
 use crate::json;
-use crate::spool::create_directory;
+use crate::spool::{create_directory, sync, sync_directory};
 
 /// A file of OTLP/JSON lines, one rejected request per line. The first write creates it.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ impl DeadLetters {
             ));
         }
         file.write_all(line.as_bytes())?;
-        file.sync_data()?;
+        sync(&file, &self.path)?;
         self.path.parent().filter(|_| is_new).map_or(Ok(()), sync_directory)
     }
 }
@@ -75,4 +75,25 @@ fn whole_lines(file: &mut File) -> io::Result<u64> {
 pub(crate) fn file_name(signal: Signal, reporter: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' };
     format!("{signal}-{}", reporter.chars().map(safe).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::tests::disk::{Op, start_recording, stop_recording};
+
+    #[test]
+    fn dead_letters_are_synchronized() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = place.path().join("dead-letter");
+        let path = directory.join("traces.jsonl");
+        let dead_letters = DeadLetters { path: path.clone(), signal: Signal::Traces, max_size: 1 << 20 };
+        let chunk = Chunk::stored(Vec::new().into(), 1);
+        start_recording();
+        dead_letters.keep(&chunk).unwrap();
+        dead_letters.keep(&chunk).unwrap();
+        let created = [Op::CreateDirectory(directory.clone()), Op::SyncDirectory(place.path().to_owned())];
+        let kept = [Op::Sync(path.clone()), Op::SyncDirectory(directory), Op::Sync(path)];
+        assert_eq!(stop_recording(), [&created[..], &kept].concat());
+    }
 }

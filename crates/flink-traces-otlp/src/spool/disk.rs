@@ -50,9 +50,7 @@ pub(super) fn truncate(path: &Path, length: u64) -> io::Result<()> {
     #[cfg(test)]
     note(Op::Truncate(path.into(), length))?;
     file.set_len(length)?;
-    #[cfg(test)]
-    note(Op::Sync(path.into()))?;
-    file.sync_data()
+    sync(&file, path)
 }
 
 /// Overwrites bytes of a file and waits until that is on disk.
@@ -62,6 +60,12 @@ pub(super) fn overwrite(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()
     note(Op::Overwrite(path.into(), offset, bytes.into()))?;
     file.seek(SeekFrom::Start(offset))?;
     file.write_all(bytes)?;
+    sync(&file, path)
+}
+
+/// Waits until the content of the file at `path` is on disk.
+#[cfg_attr(not(test), allow(unused_variables, reason = "only tests record the path"))]
+pub(crate) fn sync(file: &File, path: &Path) -> io::Result<()> {
     #[cfg(test)]
     note(Op::Sync(path.into()))?;
     file.sync_data()
@@ -111,7 +115,7 @@ pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Waits until the names in a directory are on disk.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     #[cfg(test)]
     note(Op::SyncDirectory(path.into()))?;
     files::sync_directory(path)

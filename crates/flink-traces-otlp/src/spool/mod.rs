@@ -90,7 +90,7 @@ use crate::delivery::{ChunkQueue, Counts};
 use crate::encode::{Chunk, Role};
 use append::Append;
 use cursor::Snapshot;
-pub(crate) use disk::create_directory;
+pub(crate) use disk::{create_directory, sync, sync_directory};
 pub(crate) use forwarder::Forwarder;
 use log::Log;
 use segment::{Class, HEADER};
@@ -391,4 +391,4 @@ fn quarantine(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,7 +1,7 @@
 //! Stored chunks are there, whatever happens to the files.
 
 mod damage;
-pub(super) mod disk;
+pub(crate) mod disk;
 mod format;
 mod history;
 pub(super) mod power;
@@ -9,6 +9,7 @@ mod room;
 mod slots;
 
 use std::fs;
+use std::time::Instant;
 
 use super::*;
 use disk::{Op, with_fault};
@@ -265,6 +266,28 @@ fn full_disk_has_room_after_delivery() {
         });
         assert_eq!((segments(directory.path()), &spool.notices[..]), (Vec::new(), &[][..]));
     }
+}
+
+/// `SPOOL_BYTES=4294967296 cargo test -p flink-traces-otlp --lib large_spool -- --nocapture` prints
+/// how long the start takes at that size.
+#[test]
+fn large_spool_is_found_whole() {
+    let bytes = power::variable("SPOOL_BYTES", 32 << 20);
+    let directory = tempfile::tempdir().unwrap();
+    let mut spool = open(directory.path(), u64::MAX);
+    let text = "x".repeat(1_000);
+    let report: Vec<_> = (0..8_000).map(|number| if number % 2 == 0 { root(&text) } else { detail(&text) }).collect();
+    let mut stored = 0;
+    while spool.size() < bytes {
+        spool.append(&report).unwrap();
+        stored += report.len() as u64;
+    }
+    drop(spool);
+    let start = Instant::now();
+    let spool = open(directory.path(), u64::MAX);
+    let (took, segments) = (start.elapsed(), segments(directory.path()).len());
+    println!("{} bytes in {segments} segments: the start took {took:?}", spool.size());
+    assert_eq!((spool.queued(), &spool.notices[..]), (stored, &[][..]));
 }
 
 #[cfg(unix)]

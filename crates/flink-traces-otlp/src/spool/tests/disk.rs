@@ -7,7 +7,7 @@ use std::{fs, io};
 
 /// An operation on a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::spool) enum Op {
+pub(crate) enum Op {
     Create(PathBuf),
     Write(PathBuf, Vec<u8>),
     Overwrite(PathBuf, u64, Vec<u8>),
@@ -43,7 +43,7 @@ pub(in crate::spool) fn with_fault<R>(fault: impl FnMut(&Op) -> bool + 'static, 
     result
 }
 
-pub(super) fn start_recording() {
+pub(crate) fn start_recording() {
     RECORD.set(Some(Vec::new()));
 }
 
@@ -52,7 +52,7 @@ pub(super) fn recorded() -> usize {
     RECORD.with_borrow(|record| record.as_ref().map_or(0, Vec::len))
 }
 
-pub(super) fn stop_recording() -> Vec<Op> {
+pub(crate) fn stop_recording() -> Vec<Op> {
     RECORD.take().unwrap_or_default()
 }
 
@@ -71,6 +71,17 @@ enum Effect {
 pub(super) struct Replay {
     /// The effects, each with its operation and the operation that makes it durable.
     effects: Vec<(Effect, usize, usize)>,
+}
+
+/// A state after a crash.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Lost {
+    /// The number of effects before the crash.
+    effects: usize,
+    /// The effects that are missing.
+    missing: BTreeSet<usize>,
+    /// The effect that is there by half.
+    torn: Option<usize>,
 }
 
 /// Renames a file, or a directory with all that is in it.
@@ -156,14 +167,12 @@ impl Replay {
         loose.map(|(index, _)| index).collect()
     }
 
-    /// Returns the files if the power fails before operation `end`, some effects are missing, and
-    /// some are there by half.
-    fn files(&self, end: usize, missing: &BTreeSet<usize>, torn: Option<usize>) -> Files {
+    /// Returns the files after a crash.
+    pub(super) fn files(&self, Lost { effects, missing, torn }: &Lost) -> Files {
         let mut names: BTreeMap<PathBuf, usize> = BTreeMap::new();
         let mut contents: Vec<Vec<u8>> = Vec::new();
         let mut lost_directories = Vec::new();
-        let effects = self.effects.iter().enumerate().take_while(|(_, (_, at, _))| *at < end);
-        for (index, (effect, ..)) in effects {
+        for (index, (effect, ..)) in self.effects.iter().enumerate().take(*effects) {
             if let Effect::Link(_, inode) = effect {
                 contents.resize(contents.len().max(inode + 1), Vec::new());
             }
@@ -178,7 +187,7 @@ impl Replay {
                 Effect::Unlink(path) => drop(names.remove(path)),
                 Effect::Rename(from, to) => move_names(&mut names, from, to),
                 Effect::Write(inode, offset, bytes) => {
-                    let bytes = if torn == Some(index) { &bytes[..bytes.len() / 2] } else { bytes };
+                    let bytes = if *torn == Some(index) { &bytes[..bytes.len() / 2] } else { bytes };
                     let content = &mut contents[*inode];
                     content.resize(content.len().max(offset + bytes.len()), 0);
                     content[*offset..offset + bytes.len()].copy_from_slice(bytes);
@@ -198,20 +207,18 @@ impl Replay {
     /// Returns the possible states if the power fails before operation `end`: everything is there,
     /// or of what was not synchronized each effect alone is missing, all are, or one of `subsets`,
     /// which choose by the position. The last effect may also be torn.
-    pub(super) fn states(&self, end: usize, subsets: impl Iterator<Item = u64>) -> BTreeSet<Files> {
+    pub(super) fn states(&self, end: usize, subsets: impl Iterator<Item = u64>) -> BTreeSet<Lost> {
+        let effects = self.effects.partition_point(|(_, at, _)| *at < end);
         let loose = self.loose(end);
-        let mut states = BTreeSet::new();
-        states.insert(self.files(end, &BTreeSet::new(), None));
-        states.insert(self.files(end, &loose.iter().copied().collect(), None));
-        for index in &loose {
-            states.insert(self.files(end, &BTreeSet::from([*index]), None));
-        }
-        states.insert(self.files(end, &BTreeSet::new(), loose.last().copied()));
+        let lost = |missing: BTreeSet<usize>| Lost { effects, missing, torn: None };
+        let mut states = BTreeSet::from([lost(BTreeSet::new()), lost(loose.iter().copied().collect())]);
+        states.extend(loose.iter().map(|index| lost(BTreeSet::from([*index]))));
+        states.insert(Lost { torn: loose.last().copied(), ..lost(BTreeSet::new()) });
         if loose.len() > 1 {
-            for subset in subsets {
+            states.extend(subsets.map(|subset| {
                 let missing = loose.iter().enumerate().filter(|(place, _)| subset >> (place % 64) & 1 == 1);
-                states.insert(self.files(end, &missing.map(|(_, index)| *index).collect(), None));
-            }
+                lost(missing.map(|(_, index)| *index).collect())
+            }));
         }
         states
     }
