@@ -175,6 +175,14 @@ impl Cluster {
         Ok(())
     }
 
+    /// Kills the TaskManager, and starts another one after a pause.
+    pub(crate) async fn restart_task_manager(&mut self, pause: Duration) -> Result<()> {
+        self.task_manager.kill().await?;
+        tokio::time::sleep(pause).await;
+        self.task_manager = self.launcher.task_manager()?;
+        Ok(())
+    }
+
     /// Waits until the JobManager ends by itself, as that of an application does.
     pub(crate) async fn wait_for_end(&mut self, timeout: Duration) -> Result<()> {
         tokio::time::timeout(timeout, self.job_manager.wait()).await.context("the JobManager does not end")??;

@@ -96,16 +96,16 @@ impl Scenario {
 }
 
 /// The parts of a session that are prepared once.
-struct Setup {
+pub(crate) struct Setup {
     distribution: Distribution,
     reporters: Distribution,
-    jar: PathBuf,
-    binary: PathBuf,
-    folder: PathBuf,
+    pub(crate) jar: PathBuf,
+    pub(crate) binary: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 impl Setup {
-    fn prepare(version: &str, folder: &str) -> Result<Self> {
+    pub(crate) fn prepare(version: &str, folder: &str) -> Result<Self> {
         let folder = target(folder)?;
         recreate(&folder)?;
         let distribution = Distribution::prepare(version)?;
@@ -115,8 +115,8 @@ impl Setup {
         Ok(Self { distribution, reporters, jar, binary: build("flink-traces")?, folder })
     }
 
-    async fn cluster(&self, scenario: Scenario, mode: Mode<'_>, collector: &OtlpCollector) -> Result<Cluster> {
-        let mut options = reporting_to(&collector.grpc_endpoint());
+    pub(crate) async fn cluster(&self, scenario: Scenario, mode: Mode<'_>, collector: &str) -> Result<Cluster> {
+        let mut options = reporting_to(collector);
         options.extend(scenario.options());
         Cluster::start_as(mode, &self.distribution, &self.reporters, &self.folder, &options).await
     }
@@ -214,7 +214,7 @@ async fn application(setup: &Setup) -> Result<Comparison> {
     say("starting the application");
     let arguments = ["6000", "fail-always"];
     let mode = Mode::Application(&setup.jar, &arguments);
-    let mut cluster = setup.cluster(Scenario::Application, mode, &native).await?;
+    let mut cluster = setup.cluster(Scenario::Application, mode, &native.grpc_endpoint()).await?;
     let program = setup.program(&cluster, &ours)?;
     cluster.wait_for_end(STEP_TIMEOUT * 2).await?;
     let ended_at = now();
@@ -267,7 +267,7 @@ async fn two_versions(setup: &Setup) -> Result<Vec<Comparison>> {
 /// A JVM is many times slower in its first actions, and times are compared to the millisecond.
 async fn started(scenario: Scenario, setup: &Setup, mode: Mode<'_>, collector: &OtlpCollector) -> Result<Cluster> {
     say("starting the cluster");
-    let cluster = setup.cluster(scenario, mode, collector).await?;
+    let cluster = setup.cluster(scenario, mode, &collector.grpc_endpoint()).await?;
     say("warming up: a job that fails and recovers");
     let warm_up = cluster.rest.submit(&setup.jar, 2, &[WARM_UP_FAILS_AFTER]).await?;
     cluster.rest.wait_for_recovery(&warm_up, STEP_TIMEOUT).await?;

@@ -1,6 +1,7 @@
 //! Sessions against a real Flink: its reporters, its REST API, its command line and its web UI.
 #![allow(clippy::print_stdout, reason = "a command line program prints its results")]
 
+mod chaos;
 mod cli;
 mod cluster;
 mod compare;
@@ -40,6 +41,8 @@ enum Command {
     Cli(Versions),
     /// Open Flink's web UI on the REST API of the example engine.
     Web(Versions),
+    /// Kill everything at random, and compare with an independent recorder.
+    Chaos(Chaos),
     /// Let Prometheus scrape flink-traces, and see the alert rules fire.
     Monitor(Monitor),
 }
@@ -52,6 +55,16 @@ struct Compare {
     /// The version of Flink to run.
     #[arg(long, value_name = "VERSION", default_value = VERSION)]
     version: String,
+}
+
+#[derive(Debug, Args)]
+struct Chaos {
+    /// The duration of the session, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
+    duration: u64,
+    /// The seed of the kills. A fresh one by default.
+    #[arg(long, value_name = "SEED")]
+    seed: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -93,6 +106,9 @@ fn main() -> Result<()> {
         Command::Rest(versions) => rest_session::run(&versions.all()),
         Command::Cli(versions) => cli::run(&versions.all()),
         Command::Web(versions) => web::run(&versions.all()),
+        Command::Chaos(Chaos { duration, seed }) => {
+            chaos::run(Duration::from_secs(duration), seed.unwrap_or_else(|| fastrand::u64(..)))
+        }
         Command::Monitor(Monitor { health }) => monitor::run(Duration::from_secs(health)),
     }
 }

@@ -1,0 +1,313 @@
+//! `cargo e2e chaos`: random kills beside an independent recorder.
+//!
+//! For a while, the JobManager, the TaskManager, `flink-traces` and the collectors are killed at
+//! random. What the recorder saw must have been reported, once or under the same ids.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use flink_rest::types::CheckpointStatistics;
+use flink_rest::{CheckpointStatus, Checkpoints, Client, JobId, JobsOverview};
+use flink_traces_testkit::{OtlpCollector, ReceivedEvent, ReceivedSpan};
+use harness::say;
+use tokio::time::{Instant, sleep};
+
+use crate::cluster::{Cluster, Mode};
+use crate::compare::{Scenario, Setup};
+use crate::program::Program;
+use crate::session::{STEP_TIMEOUT, run_until_interrupted};
+
+/// The interval between two requests of the recorder.
+const RECORDER_INTERVAL: Duration = Duration::from_millis(200);
+/// The delay of a failure of the job that no session reaches.
+const NEVER: &str = "86400000";
+/// The time at the end until all queued records have arrived.
+const SETTLE: Duration = Duration::from_secs(30);
+
+/// A checkpoint by the id of its job, its own id and its trigger time. Ids continue after a failover,
+/// but a checkpoint that died with its JobManager may leave its id to another one.
+type Checkpoint = (String, i64, i64);
+/// A trace id and a span id.
+type SpanId = (Vec<u8>, Vec<u8>);
+
+/// Runs for the time `duration`.
+pub(crate) fn run(duration: Duration, seed: u64) -> Result<()> {
+    println!("seed {seed}");
+    let setup = Setup::prepare(harness::flink::VERSION, "chaos-session")?;
+    let folder = setup.folder.clone();
+    let report = run_until_interrupted(session(&setup, duration, seed), &folder)?;
+    println!("{report}");
+    report.check()?;
+    fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+async fn session(setup: &Setup, duration: Duration, seed: u64) -> Result<Report> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut native = Collector::start()?;
+    let mut ours = Collector::start()?;
+    say("starting the cluster");
+    let mut cluster = setup.cluster(Scenario::Failover, Mode::HighAvailability, &native.endpoint()).await?;
+    let recorder = Recorder::start(cluster.rest.client.clone());
+    let mut program = Some(start(setup, &cluster, &ours)?);
+    let job = cluster.rest.submit(&setup.jar, 2, &[NEVER]).await?;
+
+    let mut kills = Kills::default();
+    let end = Instant::now() + duration;
+    while Instant::now() < end {
+        sleep(Duration::from_secs(random.u64(15..45))).await;
+        let pause = Duration::from_secs(random.u64(2..12));
+        match random.u32(0..10) {
+            0..2 => {
+                say("killing the JobManager");
+                kills.job_manager += 1;
+                cluster.kill_job_manager().await?;
+                recorder.add_end();
+                sleep(pause).await;
+                cluster.restart_job_manager()?;
+            }
+            2..4 => {
+                say("killing the TaskManager");
+                kills.task_manager += 1;
+                cluster.restart_task_manager(pause).await?;
+            }
+            4..7 => {
+                say("killing flink-traces");
+                kills.program += 1;
+                drop(program.take());
+                sleep(Duration::from_millis(random.u64(100..2_000))).await;
+                program = Some(start(setup, &cluster, &ours)?);
+            }
+            _ => {
+                say("killing both collectors");
+                kills.collectors += 1;
+                native.stop();
+                ours.stop();
+                sleep(pause).await;
+                native.restart()?;
+                ours.restart()?;
+            }
+        }
+    }
+    sleep(SETTLE).await;
+    cluster.rest.cancel(&job, STEP_TIMEOUT).await?;
+    sleep(SETTLE).await;
+    if let Some(program) = program {
+        program.stop().await?;
+    }
+    cluster.stop().await?;
+    native.stop();
+    ours.stop();
+    Ok(Report::new(kills, &recorder.finish(), &native, &ours))
+}
+
+fn start(setup: &Setup, cluster: &Cluster, collector: &Collector) -> Result<Program> {
+    let spool = format!("spool.directory={}", setup.folder.join("spool").display());
+    let (traces, events) = (format!("traces.reporter.otlp.{spool}"), format!("events.reporter.otlp.{spool}"));
+    let (url, endpoint) = (cluster.rest.url(), collector.endpoint());
+    Program::start_with(&setup.binary, &setup.folder, &["--flink", &url, "--otlp", &endpoint], &[&traces, &events])
+}
+
+/// The number of kills of each kind.
+#[derive(Debug, Default)]
+struct Kills {
+    job_manager: u32,
+    task_manager: u32,
+    program: u32,
+    collectors: u32,
+}
+
+/// A collector that keeps what it received when it is killed.
+struct Collector {
+    port: u16,
+    running: Option<OtlpCollector>,
+    spans: Vec<ReceivedSpan>,
+    events: Vec<ReceivedEvent>,
+}
+
+impl Collector {
+    fn start() -> Result<Self> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        Ok(Self { port, running: Some(OtlpCollector::start_on(port)?), spans: Vec::new(), events: Vec::new() })
+    }
+
+    fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn stop(&mut self) {
+        if let Some(collector) = self.running.take() {
+            self.spans.extend(collector.spans());
+            self.events.extend(collector.events());
+        }
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        self.running = Some(OtlpCollector::start_on(self.port)?);
+        Ok(())
+    }
+
+    /// Returns the ids of all spans of each checkpoint.
+    fn checkpoints(&self) -> BTreeMap<Checkpoint, BTreeSet<SpanId>> {
+        let mut all: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for span in self.spans.iter().filter(|span| span.name() == "Checkpoint") {
+            let attributes = span.attributes();
+            let job = attributes.get("jobId").or_else(|| attributes.get("job_id")).and_then(|id| id.as_str());
+            let (Some(job), Some(id)) = (job, attributes.get("checkpointId").and_then(serde_json::Value::as_i64))
+            else {
+                continue;
+            };
+            let trigger = i64::try_from(span.start_time_unix_nano() / 1_000_000).unwrap_or(i64::MAX);
+            let ids = (span.trace_id().to_vec(), span.span_id().to_vec());
+            all.entry((job.to_owned(), id, trigger)).or_default().insert(ids);
+        }
+        all
+    }
+
+    /// Returns the unique ids of the events of each happening: its name, job, time and status.
+    fn uids(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut all: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for event in &self.events {
+            let attributes = event.attributes();
+            let Some(uid) = attributes.get("log.record.uid").and_then(|uid| uid.as_str()) else { continue };
+            let identity = ["name", "jobId", "checkpointId", "newJobStatus", "status"].map(|key| attributes.get(key));
+            let happening = format!("{identity:?} at {}", event.time_unix_nano());
+            all.entry(happening).or_default().insert(uid.to_owned());
+        }
+        all
+    }
+}
+
+/// A recorder of the finished checkpoints of a cluster, which knows nothing of the observer.
+struct Recorder {
+    seen: Arc<Mutex<Seen>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// What the recorder saw.
+#[derive(Debug, Default, Clone)]
+struct Seen {
+    checkpoints: BTreeSet<Checkpoint>,
+    /// The checkpoints that were first seen by the last response before a JobManager was killed.
+    ///
+    /// A poller with a longer interval may not have had a chance to see them.
+    at_an_end: BTreeSet<Checkpoint>,
+    fresh: Vec<(Instant, Checkpoint)>,
+}
+
+impl Recorder {
+    fn start(client: Client) -> Self {
+        let seen = Arc::<Mutex<Seen>>::default();
+        let task = tokio::spawn({
+            let seen = seen.clone();
+            async move {
+                loop {
+                    // Requests fail while the JobManager is away.
+                    if let Ok(overview) = client.call(&JobsOverview).await {
+                        for job in overview.jobs {
+                            record(&client, job.jid, &seen).await;
+                        }
+                    }
+                    sleep(RECORDER_INTERVAL).await;
+                }
+            }
+        });
+        Self { seen, task }
+    }
+
+    /// Notes that the JobManager was killed.
+    fn add_end(&self) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = |at: &Instant| at.elapsed() < Duration::from_secs(2);
+        let fresh: Vec<_> =
+            seen.fresh.drain(..).filter(|(at, _)| is_fresh(at)).map(|(_, checkpoint)| checkpoint).collect();
+        seen.at_an_end.extend(fresh);
+    }
+
+    fn finish(self) -> Seen {
+        self.task.abort();
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn record(client: &Client, job: JobId, seen: &Mutex<Seen>) {
+    let Ok(checkpoints) = client.call(&Checkpoints { job: job.clone() }).await else { return };
+    let is_finished = |checkpoint: &&CheckpointStatistics| checkpoint.status != CheckpointStatus::InProgress;
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    for checkpoint in checkpoints.history.iter().filter(is_finished) {
+        let checkpoint = (String::from(job.clone()), checkpoint.id, checkpoint.trigger_timestamp);
+        if seen.checkpoints.insert(checkpoint.clone()) {
+            seen.fresh.push((Instant::now(), checkpoint));
+        }
+    }
+}
+
+/// The result of a session.
+struct Report {
+    kills: Kills,
+    seen: usize,
+    lost: Vec<Checkpoint>,
+    lost_at_an_end: usize,
+    lost_by_flink: usize,
+    known: usize,
+    /// Checkpoints with more than one span id, and events with more than one uid.
+    doubles: Vec<String>,
+    /// Spans and events that arrived more than once under the same ids.
+    resent: usize,
+}
+
+impl Report {
+    fn new(kills: Kills, seen: &Seen, native: &Collector, ours: &Collector) -> Self {
+        let (of_flink, reported) = (native.checkpoints(), ours.checkpoints());
+        let missing: Vec<_> =
+            seen.checkpoints.iter().filter(|checkpoint| !reported.contains_key(*checkpoint)).collect();
+        let known: BTreeSet<_> = seen.checkpoints.iter().chain(of_flink.keys()).chain(reported.keys()).collect();
+        let double_spans =
+            reported.iter().filter(|(_, ids)| ids.len() > 1).map(|(checkpoint, _)| format!("{checkpoint:?}"));
+        let uids = ours.uids();
+        let double_events = uids.iter().filter(|(_, uids)| uids.len() > 1).map(|(happening, _)| happening.clone());
+        let distinct = ours.spans.iter().map(|span| (span.trace_id(), span.span_id())).collect::<BTreeSet<_>>().len();
+        Self {
+            kills,
+            seen: seen.checkpoints.len(),
+            lost: missing
+                .iter()
+                .filter(|checkpoint| !seen.at_an_end.contains(*checkpoint))
+                .map(|&lost| lost.clone())
+                .collect(),
+            lost_at_an_end: missing.iter().filter(|checkpoint| seen.at_an_end.contains(*checkpoint)).count(),
+            lost_by_flink: known.iter().filter(|checkpoint| !of_flink.contains_key(**checkpoint)).count(),
+            known: known.len(),
+            doubles: double_spans.chain(double_events).collect(),
+            resent: ours.spans.len() - distinct,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        ensure!(self.seen > 0, "the recorder saw no checkpoint");
+        ensure!(self.lost.is_empty(), "lost checkpoints that the recorder saw: {:?}", self.lost);
+        ensure!(self.doubles.is_empty(), "reported under two ids: {:?}", self.doubles);
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Kills { job_manager, task_manager, program, collectors } = &self.kills;
+        writeln!(
+            f,
+            "kills: JobManager {job_manager}, TaskManager {task_manager}, flink-traces {program}, collectors {collectors}"
+        )?;
+        writeln!(f, "checkpoints that the recorder saw: {}", self.seen)?;
+        writeln!(f, "  lost by flink-traces: {}", self.lost.len())?;
+        writeln!(f, "  seen only in the last 2 s of a JobManager, and lost: {}", self.lost_at_an_end)?;
+        writeln!(f, "checkpoints known from any side: {}", self.known)?;
+        writeln!(f, "  lost by Flink's own reporter: {}", self.lost_by_flink)?;
+        writeln!(f, "reported under two ids: {}", self.doubles.len())?;
+        write!(f, "spans resent under the same ids: {}", self.resent)
+    }
+}
