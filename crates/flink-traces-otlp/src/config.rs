@@ -43,6 +43,17 @@ pub(crate) enum Protocol {
     HttpJson,
 }
 
+impl Protocol {
+    /// Returns the value of `exporter.protocol`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+            Self::HttpJson => "http/json",
+        }
+    }
+}
+
 /// The source of the `Authorization` header, unless `exporter.headers` sets it.
 #[derive(Clone, Default)]
 pub(crate) enum Authorization {
@@ -72,12 +83,21 @@ pub(crate) struct Retry {
     pub(crate) max_backoff: Duration,
     /// The time without any success after which pending records are dropped.
     pub(crate) timeout: Duration,
+    /// The same while the destination refuses every request.
+    pub(crate) refusal_timeout: Duration,
 }
 
-/// The reaction to a collector that rejects the credentials.
+impl Retry {
+    /// Returns these settings with one time limit for all failures.
+    pub(crate) fn within(self, timeout: Duration) -> Self {
+        Self { timeout, refusal_timeout: timeout, ..self }
+    }
+}
+
+/// The reaction to a destination that refuses every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OnAuthFailure {
-    /// Retry until the credentials are replaced.
+pub(crate) enum OnRefusal {
+    /// Retry until the destination accepts requests.
     Keep,
     /// Count the records as rejected.
     Drop,

@@ -5,7 +5,6 @@ use std::fs;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use flink_traces_api::REDACTED;
 use http::HeaderValue;
 
 use crate::config::Authorization;
@@ -13,27 +12,23 @@ use crate::config::Authorization;
 /// The option that names the token file, for errors.
 const FILE_KEY: &str = "exporter.bearer-token-file";
 
-/// The `Authorization` header, and all secrets that must not be shown.
+/// The `Authorization` header.
 pub(crate) struct Credentials {
     authorization: Authorization,
     /// The last token of the file, and the header value with it.
     token: RefCell<Option<(String, HeaderValue)>>,
-    /// The values that no log and no error may show.
-    secrets: Vec<String>,
 }
 
 impl Credentials {
-    /// Prepares the header. `secrets` are further values that must not be shown.
+    /// Prepares the header.
     ///
     /// # Errors
     ///
     /// Returns an error if the value is not a valid header. The message does not show the value.
-    pub(crate) fn new(authorization: Authorization, secrets: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut secrets: Vec<_> = secrets.collect();
+    pub(crate) fn new(authorization: Authorization) -> Result<Self, String> {
         let fixed = match &authorization {
             Authorization::None | Authorization::BearerFile(_) => None,
             Authorization::Basic(user, password) => {
-                secrets.push(password.clone());
                 Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
             }
             Authorization::Bearer(token) => Some(format!("Bearer {token}")),
@@ -42,8 +37,7 @@ impl Credentials {
             Some(text) => Some((String::new(), sensitive(text).ok_or("credentials: expected printable ASCII")?)),
             None => None,
         };
-        secrets.extend(fixed);
-        let credentials = Self { authorization, token: RefCell::new(token), secrets };
+        let credentials = Self { authorization, token: RefCell::new(token) };
         if let Authorization::BearerFile(_) = &credentials.authorization {
             credentials.read()?;
         }
@@ -66,20 +60,9 @@ impl Credentials {
         found.is_some_and(|found| self.token.borrow().as_ref().is_none_or(|(known, _)| *known != found))
     }
 
-    /// Returns the text with all secrets replaced.
-    pub(crate) fn redact(&self, text: &str) -> String {
-        const SHORTEST: usize = 4;
-        let token = self.token.borrow();
-        let token = token.as_ref().map(|(token, _)| token);
-        let words = self
-            .secrets
-            .iter()
-            .chain(token)
-            .flat_map(|value| std::iter::once(value.as_str()).chain(value.split_whitespace()));
-        let mut words: Vec<_> = words.filter(|word| word.len() >= SHORTEST).collect();
-        // Longer secrets come first, since one may contain another.
-        words.sort_by_key(|word| std::cmp::Reverse(word.len()));
-        words.iter().fold(text.to_owned(), |text, word| text.replace(word, REDACTED))
+    /// Returns the last token of the file.
+    pub(crate) fn token(&self) -> Option<String> {
+        self.token.borrow().as_ref().map(|(token, _)| token.clone())
     }
 
     fn token_of_file(&self) -> Option<Result<String, String>> {

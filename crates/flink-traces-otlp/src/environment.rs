@@ -144,7 +144,7 @@ impl Environment<'_> {
         let names =
             ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
         let Some((variable, mut url)) = self.find(ENDPOINT.key(), names) else { return };
-        let is_grpc = self.protocol() == Protocol::Grpc;
+        let is_grpc = self.protocol() == Some(Protocol::Grpc);
         if is_grpc && !url.contains("://") {
             let scheme = if self.is_insecure() { "http" } else { "https" };
             url = format!("{scheme}://{url}");
@@ -296,10 +296,11 @@ impl Environment<'_> {
         self.config.values().any(|(known, _)| known == key || known.starts_with(&below))
     }
 
-    fn protocol(&self) -> Protocol {
+    /// Returns the protocol, or `None` for one that has to be found.
+    fn protocol(&self) -> Option<Protocol> {
         let found = self.options.iter().find(|option| option.key == PROTOCOL.key());
         let parsed = found.and_then(|option| PROTOCOL.parse(&raw(&option.value)));
-        parsed.or_else(|| self.config.get(&PROTOCOL).ok().flatten()).unwrap_or(Protocol::Grpc)
+        parsed.or_else(|| self.config.get(&PROTOCOL).ok().flatten()).unwrap_or(Some(Protocol::Grpc))
     }
 
     fn option(&mut self, key: String, value: String, variable: &'static str) {

@@ -111,9 +111,11 @@ mod tests {
             (from_success(b"", false), decision(Some(0), false, None)),
             (from_success(br#"{"partialSuccess":{"rejectedSpans":"3"}}"#, true), decision(Some(3), false, None)),
             (from_grpc_status(14, "away", b""), decision(None, true, None)),
-            (from_grpc_status(12, "what?", b""), decision(None, false, None)),
+            (from_grpc_status(12, "what?", b""), decision(None, true, None)),
+            (from_grpc_status(2, "what?", b""), decision(None, false, None)),
             (from_http(503, &[("retry-after", b"7")], b"").unwrap(), decision(None, true, Some(7))),
-            (from_http(404, &[], b"").unwrap(), decision(None, false, None)),
+            (from_http(404, &[], b"").unwrap(), decision(None, true, None)),
+            (from_http(500, &[], b"").unwrap(), decision(None, false, None)),
         ] {
             assert_eq!((found.rejected, found.is_retried, found.delay), expected, "{found:?}");
         }

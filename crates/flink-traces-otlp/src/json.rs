@@ -143,14 +143,14 @@ pub(crate) fn from_request(signal: Signal, message: &[u8]) -> String {
 
 /// Reads the number of rejected records, and the reason, from a JSON response.
 ///
-/// Any other content is a success without a message.
-pub(crate) fn rejected(response: &[u8]) -> (u64, String) {
-    let response: serde_json::Value = serde_json::from_slice(response).unwrap_or_default();
+/// Returns `None` if the content is not an object.
+pub(crate) fn rejected(response: &[u8]) -> Option<(u64, String)> {
+    let response: serde_json::Value = serde_json::from_slice(response).ok().filter(serde_json::Value::is_object)?;
     let partial = &response["partialSuccess"];
     let count = [&partial["rejectedSpans"], &partial["rejectedLogRecords"]]
         .into_iter()
         .find_map(|count| count.as_u64().or_else(|| count.as_str()?.parse().ok()));
-    (count.unwrap_or(0), partial["errorMessage"].as_str().unwrap_or_default().to_owned())
+    Some((count.unwrap_or(0), partial["errorMessage"].as_str().unwrap_or_default().to_owned()))
 }
 
 fn object(out: &mut String, message: &[u8], fields: &'static [Field]) {

@@ -67,24 +67,26 @@
 //!
 //! The response of the collector determines the outcome:
 //!
-//! - **Success**, with any content: delivered.
+//! - **Success**: delivered.
+//!   Content that is not OTLP's is counted as odd.
+//! - **A web page** (HTTP 2xx with HTML): retried.
 //! - **Partial success**: the rest is counted as rejected and never sent again.
 //! - **Invalid** (HTTP 400, gRPC `INVALID_ARGUMENT`): sent again in halves, until the invalid
 //!   record is found.
 //!   That record becomes a dead letter.
-//! - **Rejected** (HTTP 404, 500 and others, a redirect, gRPC `UNKNOWN`, `UNIMPLEMENTED` and
-//!   others): becomes a dead letter.
+//! - **Rejected** (HTTP 500 and others, gRPC `UNKNOWN` and others): becomes a dead letter.
 //! - **Too large** (HTTP 413): sent again in halves.
 //!   The texts of a single record are cut to 1 KiB.
 //!   After that, it becomes a dead letter.
 //! - **Out of resources** (gRPC `RESOURCE_EXHAUSTED` without a delay): sent again in halves, once,
 //!   or until a half is below 64 KiB, because gRPC also uses this status for large requests.
-//!   The texts of a larger single record are cut to 1 KiB.
+//!   The texts of a single record are cut to 1 KiB.
 //!   After that, it becomes a dead letter.
 //! - **Unavailable** (HTTP 429, 502, 503, 504, gRPC `UNAVAILABLE` and others that OTLP specifies):
 //!   retried.
-//! - **Unauthorized** (HTTP 401, 403, gRPC `UNAUTHENTICATED`, `PERMISSION_DENIED`): retried with
-//!   backoff, at least once a minute, until the credentials are replaced.
+//! - **Refused** (HTTP 401, 403, 404, 405, 407, 415, 501 and others, a redirect, HTTP 400 of a TLS
+//!   port, gRPC `UNAUTHENTICATED`, `PERMISSION_DENIED`, `UNIMPLEMENTED`): the reason concerns no
+//!   single record, so it is retried with backoff, at least once a minute, until one is accepted.
 //!   `retry.timeout` does not apply.
 //!   With `on-auth-failure: drop` it becomes a dead letter, as OTLP specifies.
 //! - **No response** (no connection, a closed connection, or nothing within `exporter.timeout`):
@@ -147,10 +149,15 @@
 //! `report` returns a [`ReportError`](flink_traces_api::ReportError) with the numbers of rejected
 //! and dropped records.
 //!
+//! [`check`] tests the endpoint and the directories of a reporter, and names the likely cause of a
+//! failure.
+//!
 //! The log target is `flink_traces_otlp`.
 //! The reporter logs when a collector begins to fail, when the kind of failure changes, and when
 //! the collector works again.
-//! Rejections are logged at most once a minute.
+//! A line about a failure has the likely cause in its field `hint`.
+//! To find it, the reporter may open up to three connections to the endpoint, without a proxy only.
+//! Rejections are logged at most once a minute, and refusals once an hour.
 //! Header values, tokens, passwords and URL queries are never shown.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -159,18 +166,22 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod check;
 mod config;
 mod credentials;
 mod dead_letter;
 mod delivery;
+mod diagnosis;
 mod encode;
 mod environment;
 mod error;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod hint;
 mod json;
 mod options;
+mod redaction;
 mod reporter;
 mod request;
 mod response;
@@ -185,6 +196,7 @@ use flink_traces_api::{
     ReporterConfig, Signal, TraceReporter, TraceReporterFactory,
 };
 
+pub use check::{CheckResult, check};
 use encode::{Chunks, encode_resource, span_records};
 pub use environment::{EnvironmentOption, EnvironmentWarning, environment_options};
 use options::{OPTIONS, Options};

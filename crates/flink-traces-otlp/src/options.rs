@@ -13,7 +13,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
 
-use crate::config::{Authorization, OnAuthFailure, Protocol, Retry, SpoolConfig, Target, TlsConfig};
+use crate::config::{Authorization, OnRefusal, Protocol, Retry, SpoolConfig, Target, TlsConfig};
 use crate::dead_letter::{DeadLetters, file_name};
 use crate::encode::encode_resource;
 
@@ -31,16 +31,22 @@ pub(crate) const APPEND_PATH: ConfigOption<bool> = ConfigOption::bool(
 )
 .or("true");
 
-pub(crate) const PROTOCOL: ConfigOption<Protocol> = ConfigOption::parsed(
+/// The value of `exporter.protocol` for a protocol that has to be found.
+pub(crate) const AUTO: &str = "auto";
+
+/// The protocol, or `None` for one that has to be found.
+pub(crate) const PROTOCOL: ConfigOption<Option<Protocol>> = ConfigOption::parsed(
     "exporter.protocol",
-    "`grpc`, `http` or `http/json`",
+    "`grpc`, `http`, `http/json` or `auto`",
     |text| match text.trim().to_ascii_lowercase().as_str() {
-        "grpc" => Some(Protocol::Grpc),
-        "http" | "http/protobuf" => Some(Protocol::Http),
-        "http/json" => Some(Protocol::HttpJson),
+        "grpc" => Some(Some(Protocol::Grpc)),
+        "http" | "http/protobuf" => Some(Some(Protocol::Http)),
+        "http/json" => Some(Some(Protocol::HttpJson)),
+        AUTO => Some(None),
         _ => None,
     },
-    "The protocol, in upper or lower case. `http`, also written `http/protobuf`, is protobuf over HTTP. `http/json` is JSON over HTTP.",
+    "The protocol, in upper or lower case. `http`, also written `http/protobuf`, is protobuf over HTTP. `http/json` is JSON over HTTP. \
+     `auto` sends empty requests over `grpc` and `http` until one is accepted, and then uses that protocol until the program ends.",
 )
 .or("grpc");
 
@@ -164,16 +170,17 @@ const SPOOL_MAX_SIZE: ConfigOption<u64> = ConfigOption::parsed(
 )
 .or("1 gb");
 
-const ON_AUTH_FAILURE: ConfigOption<OnAuthFailure> = ConfigOption::parsed(
+const ON_REFUSAL: ConfigOption<OnRefusal> = ConfigOption::parsed(
     "on-auth-failure",
     "`keep` or `drop`",
     |text| match text.trim().to_ascii_lowercase().as_str() {
-        "keep" => Some(OnAuthFailure::Keep),
-        "drop" => Some(OnAuthFailure::Drop),
+        "keep" => Some(OnRefusal::Keep),
+        "drop" => Some(OnRefusal::Drop),
         _ => None,
     },
-    "The reaction to rejected credentials. `keep` retries with backoff (at least once a minute) until they are replaced, regardless \
-     of `retry.timeout`. `drop` discards the records and counts them as rejected, as the OTLP specification requires.",
+    "The reaction to a destination that refuses every request, because of the credentials, the address or the protocol. `keep` \
+     retries with backoff (at least once a minute) until a request is accepted, regardless of `retry.timeout`. `drop` counts the \
+     records as rejected, as the OTLP specification requires.",
 )
 .or("keep");
 
@@ -227,7 +234,7 @@ pub(crate) const OPTIONS: &[OptionDoc] = &[
     INITIAL_BACKOFF.doc(),
     MAX_BACKOFF.doc(),
     RETRY_TIMEOUT.doc(),
-    ON_AUTH_FAILURE.doc(),
+    ON_REFUSAL.doc(),
     SPOOL_DIRECTORY.doc(),
     SPOOL_MAX_SIZE.doc(),
     DEAD_LETTER_DIRECTORY.doc(),
@@ -238,9 +245,11 @@ pub(crate) const OPTIONS: &[OptionDoc] = &[
 pub(crate) struct Options {
     pub(crate) name: String,
     pub(crate) target: Target,
+    /// The second way to the destination, if the protocol has to be found.
+    pub(crate) alternative: Option<Target>,
     pub(crate) concurrency: usize,
     pub(crate) retry: Retry,
-    pub(crate) on_auth_failure: OnAuthFailure,
+    pub(crate) on_refusal: OnRefusal,
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) spool: Option<SpoolConfig>,
     /// The encoded resource, the first field of every envelope.
@@ -251,35 +260,49 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn read(config: &ReporterConfig, signal: Signal) -> Result<Self, ConfigError> {
         let protocol = config.require(&PROTOCOL)?;
+        let is_auto = protocol.is_none();
+        let protocol = protocol.unwrap_or(Protocol::Grpc);
         let verbatim = config.require(&COMPATIBILITY)? == Compatibility::Flink || !config.require(&APPEND_PATH)?;
         let headers = headers(config)?;
         let spool = spool(config, signal)?;
+        let endpoint = config.require(&ENDPOINT)?;
+        let url = |protocol| signal_url(endpoint.clone(), protocol, signal, verbatim);
+        let target = Target {
+            url: url(protocol),
+            protocol,
+            signal,
+            timeout: config.require(&TIMEOUT)?,
+            gzip: config.require(&COMPRESSION)?,
+            authorization: authorization(config, &headers)?,
+            headers,
+            tls: tls(config)?,
+            proxy: config.get(&PROXY)?.flatten(),
+            no_proxy: config.get(&NO_PROXY)?.unwrap_or_default(),
+        };
+        let alternative =
+            is_auto.then(|| Target { url: url(Protocol::Http), protocol: Protocol::Http, ..target.clone() });
         Ok(Self {
             name: config.name().to_owned(),
-            target: Target {
-                url: signal_url(config.require(&ENDPOINT)?, protocol, signal, verbatim),
-                protocol,
-                signal,
-                timeout: config.require(&TIMEOUT)?,
-                gzip: config.require(&COMPRESSION)?,
-                authorization: authorization(config, &headers)?,
-                headers,
-                tls: tls(config)?,
-                proxy: config.get(&PROXY)?.flatten(),
-                no_proxy: config.get(&NO_PROXY)?.unwrap_or_default(),
-            },
+            target,
+            alternative,
             retry: Retry {
                 initial_backoff: config.require(&INITIAL_BACKOFF)?,
                 max_backoff: config.require(&MAX_BACKOFF)?,
                 timeout: config.require(&RETRY_TIMEOUT)?,
+                refusal_timeout: Duration::MAX,
             },
             concurrency: usize::try_from(config.require(&CONCURRENCY)?).unwrap_or(1),
-            on_auth_failure: config.require(&ON_AUTH_FAILURE)?,
+            on_refusal: config.require(&ON_REFUSAL)?,
             dead_letters: dead_letters(config, signal, spool.as_ref())?,
             spool,
             resource: encode_resource(&resource(config, signal)?),
             batch_bytes: batch_bytes(config, protocol)?,
         })
+    }
+
+    /// Returns the ways to the destination.
+    pub(crate) fn targets(&self) -> Vec<Target> {
+        std::iter::once(&self.target).chain(&self.alternative).cloned().collect()
     }
 }
 
@@ -470,6 +493,17 @@ mod tests {
     }
 
     #[test]
+    fn auto_is_grpc_and_its_alternative_http() {
+        let options =
+            read(Signal::Events, &[("exporter.endpoint", "http://h:1"), ("exporter.protocol", "Auto")]).unwrap();
+        let ways = options.targets().into_iter().map(|target| (target.protocol, target.url.to_string()));
+        let grpc = "http://h:1/opentelemetry.proto.collector.logs.v1.LogsService/Export".to_owned();
+        let expected = [(Protocol::Grpc, grpc), (Protocol::Http, "http://h:1/v1/logs".to_owned())];
+        assert_eq!(ways.collect::<Vec<_>>(), expected);
+        assert!(read(Signal::Events, &[URL]).unwrap().alternative.is_none());
+    }
+
+    #[test]
     fn batch_limit_is_higher_over_http() {
         let bytes = |protocol, size| {
             read(Signal::Traces, &[URL, ("exporter.protocol", protocol), ("batch.bytes", size)])
@@ -483,12 +517,12 @@ mod tests {
     #[test]
     fn defaults_match_the_documentation() {
         let options = read(Signal::Traces, &[URL]).unwrap();
-        let Options { target, retry, batch_bytes, concurrency, on_auth_failure, dead_letters, .. } = options;
+        let Options { target, retry, batch_bytes, concurrency, on_refusal, dead_letters, .. } = options;
         assert_eq!((target.protocol, target.gzip, target.headers.len()), (Protocol::Grpc, false, 0));
         assert_eq!(target.timeout, Duration::from_secs(10));
         assert_eq!([retry.initial_backoff, retry.max_backoff, retry.timeout].map(|time| time.as_secs()), [1, 30, 300]);
         assert_eq!((batch_bytes, concurrency), (1 << 20, 4));
-        assert_eq!((on_auth_failure, dead_letters.is_none()), (OnAuthFailure::Keep, true));
+        assert_eq!((on_refusal, dead_letters.is_none()), (OnRefusal::Keep, true));
     }
 
     #[test]
@@ -502,7 +536,7 @@ mod tests {
             check(("exporter.endpoint", url), url, ENDPOINT.doc().expected);
         }
         check(("exporter.endpoint", "http://me:canary@h"), "http://******@h", ENDPOINT.doc().expected);
-        check(("exporter.protocol", "http/xml"), "http/xml", "`grpc`, `http` or `http/json`");
+        check(("exporter.protocol", "http/xml"), "http/xml", PROTOCOL.doc().expected);
         check(("exporter.compression", "zstd"), "zstd", "`none` or `gzip`");
         for option in [&TIMEOUT, &INITIAL_BACKOFF, &MAX_BACKOFF] {
             for text in ["0", "366 d", "999 us", "ten"] {

@@ -9,13 +9,12 @@ use flink_traces_api::{
 };
 use tokio::runtime::Runtime;
 
-use crate::config::{Authorization, Protocol, Retry};
-use crate::delivery::{Counts, Delivery, DeliveryLog, RequestedDelay};
+use crate::config::{Authorization, Retry};
+use crate::delivery::{Counts, Delivery, DeliveryLog, RequestedDelay, Route};
 use crate::encode::{Chunk, Chunks, EncodeOtlp, span_records};
 use crate::error::OpenError;
-use crate::options::Options;
+use crate::options::{AUTO, Options};
 use crate::spool::{Destination, Forwarder};
-use crate::transport::Transport;
 
 /// A reporter of spans or of events, depending on the signal of its options.
 pub(crate) struct OtlpReporter {
@@ -35,11 +34,11 @@ impl OtlpReporter {
         warn_of_bare_credentials(&options);
         let meter = ReporterMeter::new();
         // With a spool, an attempt from memory ends early, and the reporter tries the disk again.
-        let timeout = match options.spool {
-            Some(_) => options.retry.max_backoff,
-            None => options.retry.timeout,
+        let retry = match options.spool {
+            Some(_) => options.retry.within(options.retry.max_backoff),
+            None => options.retry,
         };
-        let (runtime, delivery) = delivery(&options, Retry { timeout, ..options.retry }, &meter)?;
+        let (runtime, delivery) = delivery(&options, retry, &meter)?;
         let (runtime, forwarder) = (Some(runtime), None);
         let mut reporter = Self { runtime, delivery, options, forwarder, is_without_disk: false, meter };
         match reporter.open_spool() {
@@ -53,14 +52,11 @@ impl OtlpReporter {
     fn open_spool(&mut self) -> Result<(), OpenError> {
         let Some(spool) = &self.options.spool else { return Ok(()) };
         // Chunks in a spool are retried without a time limit.
-        let retry = Retry { timeout: Duration::MAX, ..self.options.retry };
+        let retry = self.options.retry.within(Duration::MAX);
         let delivery = || delivery(&self.options, retry, &self.meter);
-        let protocol = match self.options.target.protocol {
-            Protocol::Grpc => "grpc",
-            Protocol::Http => "http",
-            Protocol::HttpJson => "http/json",
-        };
-        let destination = Destination { endpoint: self.options.target.shown_url().into(), protocol };
+        let target = &self.options.target;
+        let protocol = if self.options.alternative.is_some() { AUTO } else { target.protocol.name() };
+        let destination = Destination { endpoint: target.shown_url().into(), protocol };
         self.forwarder = Some(Forwarder::start(&self.options.name, spool, destination, &self.meter, delivery)?);
         Ok(())
     }
@@ -178,17 +174,17 @@ pub(crate) fn delivery(
         .enable_time()
         .build()
         .map_err(|error| ConfigError::Setup(error.into()))?;
-    let transport = {
+    let route = {
         let _context = runtime.enter();
-        Transport::new(options.target.clone()).map_err(ConfigError::Setup)?
+        Route::new(options.targets()).map_err(ConfigError::Setup)?
     };
     let delivery = Delivery {
-        transport,
+        route,
         timeout: options.target.timeout,
         concurrency: options.concurrency,
         retry,
         poison_timeout: options.retry.timeout.max(options.retry.max_backoff),
-        on_auth_failure: options.on_auth_failure,
+        on_refusal: options.on_refusal,
         dead_letters: options.dead_letters.clone(),
         signal: options.target.signal,
         log: RefCell::new(DeliveryLog::new(options.name.clone(), options.target.shown_url())),

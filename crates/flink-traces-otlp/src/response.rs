@@ -8,8 +8,15 @@ use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use tonic::{Code, Status};
 
+use crate::hint::Hint;
 use crate::json;
 use crate::wire::Fields;
+
+/// The media types of OTLP over HTTP.
+pub(crate) const PROTOBUF: &str = "application/x-protobuf";
+pub(crate) const JSON: &str = "application/json";
+/// The verdict about a request that may succeed later.
+const LATER: Verdict = Verdict::Later { delay: None };
 
 /// A response, or the lack of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +24,10 @@ pub(crate) struct Response {
     pub(crate) verdict: Verdict,
     /// The text for logs and errors, as the collector wrote it.
     pub(crate) reason: String,
+    /// The likely cause of a failure.
+    pub(crate) hint: Option<Hint>,
+    /// `true` for a success whose content is not what OTLP specifies.
+    pub(crate) is_odd: bool,
 }
 
 /// The consequence for the chunk.
@@ -34,8 +45,9 @@ pub(crate) enum Verdict {
     Exhausted,
     /// Send it again, after `delay` if the collector requested one.
     Later { delay: Option<Duration> },
-    /// Send it again, with backoff. The collector rejects the credentials, which may be replaced.
-    Unauthorized,
+    /// Send it again, with backoff. The destination refuses every request, for a reason that
+    /// concerns no single record.
+    Refused(Refusal),
     /// Send it again. The connection failed, perhaps only because it was idle for long.
     NoResponse,
     /// Send it again. The TLS handshake failed.
@@ -44,28 +56,81 @@ pub(crate) enum Verdict {
     Dropped,
 }
 
+/// The reason why a destination refuses every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The collector or a proxy rejects the credentials.
+    Credentials,
+    /// The address or the protocol is wrong, or the destination takes no such requests.
+    Address,
+}
+
 impl Response {
     pub(crate) fn new(verdict: Verdict, reason: impl Into<String>) -> Self {
-        Self { verdict, reason: reason.into() }
+        Self { verdict, reason: reason.into(), hint: None, is_odd: false }
+    }
+
+    fn with_hint(self, hint: Hint) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+
+    /// Creates the result of a request whose response did not come within `limit`.
+    pub(crate) fn unanswered(limit: Duration) -> Self {
+        Self::new(LATER, format!("no response within {limit:?}"))
+    }
+
+    /// Interprets a success over gRPC that has no gRPC status.
+    pub(crate) fn without_grpc_status(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        let is_grpc = media_type(headers).starts_with("application/grpc");
+        let text = if is_grpc { "".into() } else { String::from_utf8_lossy(body) };
+        let response = Self::new(LATER, with_detail(format!("HTTP {status} without a gRPC status"), &text));
+        if is_grpc { response } else { response.with_hint(Hint::WebPage) }
     }
 
     /// Creates the result of a request without a response.
     pub(crate) fn none(error: &(dyn Error + 'static)) -> Self {
-        let verdict = if is_tls(error) { Verdict::TlsFailed } else { Verdict::NoResponse };
-        Self::new(verdict, with_causes(error))
+        let causes: Vec<_> = causes(error).collect();
+        let is = |known: fn(&(dyn Error + 'static)) -> bool| causes.iter().any(|cause| known(*cause));
+        let (verdict, hint) = match () {
+            () if is(is_proxy_refusal) => (Verdict::Refused(Refusal::Credentials), Some(Hint::ProxyCredentials)),
+            () if is(is_other_protocol) => (Verdict::TlsFailed, Some(Hint::OtherProtocol)),
+            () if is(<dyn Error>::is::<rustls::Error>) => (Verdict::TlsFailed, None),
+            () => (Verdict::NoResponse, None),
+        };
+        Self { hint, ..Self::new(verdict, with_causes(&causes)) }
     }
 
-    /// Reads the message of a success. An empty, damaged or foreign message still is a success.
+    /// Interprets the body of an HTTP success. `expected` is the media type of the request.
+    ///
+    /// Servers label and fill the body as they like, so all but a web page is a success.
+    pub(crate) fn from_http_success(status: StatusCode, headers: &HeaderMap, body: &[u8], expected: &str) -> Self {
+        let kind = media_type(headers);
+        if is_page(&kind, body) {
+            let reason = with_detail(format!("HTTP {status} with a web page"), &String::from_utf8_lossy(body));
+            return Self::new(LATER, reason).with_hint(Hint::WebPage);
+        }
+        let response = match kind.as_str() {
+            PROTOBUF => Self::accepted(body),
+            JSON => Self::accepted_json(body),
+            _ => Self::accepted(&[]),
+        };
+        Self { is_odd: response.is_odd || kind != expected, ..response }
+    }
+
+    /// Reads the message of a success. A damaged or foreign message is an odd success.
     pub(crate) fn accepted(message: &[u8]) -> Self {
         let partial = Fields::all(message, 1).last().unwrap_or_default();
         let rejected = u64::try_from(Fields::number(partial, 1).cast_signed()).unwrap_or(0);
-        Self::accepted_but(rejected, Fields::text(partial, 2))
+        let is_odd = !Fields::of(message).is_whole() || !Fields::of(partial).is_whole();
+        Self { is_odd, ..Self::accepted_but(rejected, Fields::text(partial, 2)) }
     }
 
-    /// Reads the JSON message of a success.
+    /// Reads the JSON message of a success. Anything but an object is an odd success.
     pub(crate) fn accepted_json(message: &[u8]) -> Self {
-        let (rejected, reason) = json::rejected(message);
-        Self::accepted_but(rejected, reason)
+        match json::rejected(message) {
+            Some((rejected, reason)) => Self::accepted_but(rejected, reason),
+            None => Self { is_odd: true, ..Self::accepted_but(0, String::new()) },
+        }
     }
 
     fn accepted_but(rejected: u64, reason: String) -> Self {
@@ -85,35 +150,68 @@ impl Response {
             | Code::OutOfRange
             | Code::Unavailable
             | Code::DataLoss => Verdict::Later { delay },
-            Code::Unauthenticated | Code::PermissionDenied => Verdict::Unauthorized,
+            Code::Unauthenticated | Code::PermissionDenied => Verdict::Refused(Refusal::Credentials),
+            Code::Unimplemented => Verdict::Refused(Refusal::Address),
             Code::ResourceExhausted if delay.is_some() => Verdict::Later { delay },
             Code::ResourceExhausted => Verdict::Exhausted,
             Code::InvalidArgument => Verdict::Invalid,
             _ => Verdict::Rejected,
         };
-        Self::new(verdict, with_detail(format!("gRPC {:?}", status.code()), status.message()))
+        let response = Self::new(verdict, with_detail(format!("gRPC {:?}", status.code()), status.message()));
+        match verdict {
+            Verdict::Refused(Refusal::Address) => response.with_hint(Hint::NoService),
+            _ => response,
+        }
     }
 
     /// Interprets an HTTP status that is not a success.
     pub(crate) fn from_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Self {
-        let verdict = match status.as_u16() {
-            429 | 503 => Verdict::Later { delay: retry_after(headers, now) },
-            502 | 504 => Verdict::Later { delay: None },
-            401 | 403 => Verdict::Unauthorized,
-            400 => Verdict::Invalid,
-            413 => Verdict::TooLarge,
-            _ => Verdict::Rejected,
+        let (verdict, hint) = match status.as_u16() {
+            429 | 503 => (Verdict::Later { delay: retry_after(headers, now) }, None),
+            502 | 504 => (LATER, None),
+            407 => (Verdict::Refused(Refusal::Credentials), Some(Hint::ProxyCredentials)),
+            401 | 403 | 511 => (Verdict::Refused(Refusal::Credentials), None),
+            300..=399 => (Verdict::Refused(Refusal::Address), Some(Hint::Redirect)),
+            404 | 405 | 410 => (Verdict::Refused(Refusal::Address), Some(Hint::NoPath)),
+            406 | 415 | 421 | 426 | 501 | 505 => (Verdict::Refused(Refusal::Address), Some(Hint::OtherProtocol)),
+            400 if is_plain_to_tls(body) => (Verdict::Refused(Refusal::Address), Some(Hint::PlainToTls)),
+            400 => (Verdict::Invalid, None),
+            413 => (Verdict::TooLarge, None),
+            _ => (Verdict::Rejected, None),
         };
-        let header = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let text = match (header(LOCATION), header(CONTENT_TYPE)) {
-            (Some(location), _) if status.is_redirection() => {
-                format!("redirect to {location} not followed")
-            }
-            (_, Some(kind)) if kind.starts_with("application/x-protobuf") => Fields::text(body, 2),
+        let location = headers.get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let text = match location {
+            Some(location) if status.is_redirection() => format!("redirect to {location} not followed"),
+            _ if media_type(headers) == PROTOBUF => Fields::text(body, 2),
             _ => String::from_utf8_lossy(body).into_owned(),
         };
-        Self::new(verdict, with_detail(format!("HTTP {status}"), &text))
+        Self { hint, ..Self::new(verdict, with_detail(format!("HTTP {status}"), &text)) }
     }
+}
+
+/// Returns the media type in lower case, without parameters.
+fn media_type(headers: &HeaderMap) -> String {
+    let kind = headers.get(CONTENT_TYPE).map(|kind| String::from_utf8_lossy(kind.as_bytes()));
+    kind.and_then(|kind| kind.split(';').next().map(|kind| kind.trim().to_ascii_lowercase())).unwrap_or_default()
+}
+
+/// Returns `true` if a body is a web page.
+fn is_page(kind: &str, body: &[u8]) -> bool {
+    // In protobuf, a line feed begins a field, and `<` is not valid.
+    let start = match kind {
+        PROTOBUF => body,
+        _ => body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start(),
+    };
+    matches!(kind, "text/html" | "application/xhtml+xml") || start.starts_with(b"<")
+}
+
+/// Returns `true` if the body of HTTP 400 is that of a TLS port that got plain HTTP.
+fn is_plain_to_tls(body: &[u8]) -> bool {
+    // The texts of Go, nginx, Apache, and Tomcat.
+    const TEXTS: [&str; 4] =
+        ["to an https server", "sent to https port", "to an ssl-enabled server port", "requires tls"];
+    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
+    TEXTS.iter().any(|known| text.contains(known))
 }
 
 fn with_detail(status: String, detail: &str) -> String {
@@ -141,31 +239,40 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     }
 }
 
-/// Returns `true` if the error comes from TLS.
-fn is_tls(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        let inner = cause.downcast_ref::<io::Error>().and_then(|error| error.get_ref());
-        if cause.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls(inner)) {
-            return true;
-        }
-        next = cause.source();
+/// Returns `true` for a proxy that opens no tunnel without other credentials.
+fn is_proxy_refusal(cause: &(dyn Error + 'static)) -> bool {
+    // The type of this error is private.
+    cause.to_string().ends_with("proxy authorization required")
+}
+
+/// Returns `true` for a TLS port that offers HTTP/1 or HTTP/2 only, and not the one that is needed.
+fn is_other_protocol(cause: &(dyn Error + 'static)) -> bool {
+    let alert = rustls::AlertDescription::NoApplicationProtocol;
+    let is_alert = cause.downcast_ref() == Some(&rustls::Error::AlertReceived(alert));
+    // The type of this error is private.
+    is_alert || cause.to_string() == "HTTP/2 was not negotiated."
+}
+
+/// Returns an error and its causes.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |cause| cause_of(*cause))
+}
+
+/// Returns the cause of an error, or what an I/O error contains.
+fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
     }
-    false
 }
 
 /// Formats an error and its causes in one line, without repeated texts.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        next = cause.source();
-    }
-    text
+fn with_causes(causes: &[&(dyn Error + 'static)]) -> String {
+    causes.iter().fold(String::new(), |text, cause| match cause.to_string() {
+        cause if text.is_empty() => cause,
+        cause if text.contains(&cause) => text,
+        cause => format!("{text}: {cause}"),
+    })
 }
 
 #[cfg(test)]
@@ -183,16 +290,13 @@ mod tests {
             assert_eq!(response, Response::new(verdict, format!("HTTP {status}{reason}")));
         };
         let later = |seconds| Verdict::Later { delay: Some(Duration::from_secs(seconds)) };
-        let some_time = Verdict::Later { delay: None };
+        let some_time = LATER;
         for (statuses, verdict) in
-            [(&[401, 403][..], Verdict::Unauthorized), (&[502, 504], some_time), (&[400], Verdict::Invalid)]
+            [(&[502, 504][..], some_time), (&[400], Verdict::Invalid), (&[408, 422, 500], Verdict::Rejected)]
         {
             for status in statuses {
                 check(*status, &[("retry-after", "7")], b" no ", verdict, ": no");
             }
-        }
-        for status in [404, 405, 408, 422, 500, 501] {
-            check(status, &[("retry-after", "7")], b"no", Verdict::Rejected, ": no");
         }
         check(413, &[], b"", Verdict::TooLarge, "");
         for status in [429, 503] {
@@ -211,9 +315,6 @@ mod tests {
             }
             check(status, &[], b"", some_time, "");
         }
-        let location = [("location", "http://elsewhere/")];
-        let reason = ": redirect to http://elsewhere/ not followed";
-        check(308, &location, b"body", Verdict::Rejected, reason);
         let protobuf = [("content-type", "application/x-protobuf")];
         check(400, &protobuf, b"\x08\x03\x12\x03bad", Verdict::Invalid, ": bad");
         check(400, &protobuf, b"\xff", Verdict::Invalid, "");
@@ -230,7 +331,7 @@ mod tests {
             status
         };
         let later = |millis| Verdict::Later { delay: Some(Duration::from_millis(millis)) };
-        let some_time = Verdict::Later { delay: None };
+        let some_time = LATER;
         let check = |codes: &[i32], details: &[u8], verdict: Verdict| {
             for code in codes.iter().map(|code| Code::from(*code)) {
                 let status = Status::with_details(code, "m", details.to_vec().into());
@@ -238,8 +339,7 @@ mod tests {
             }
         };
         check(&[1, 4, 10, 11, 14, 15], b"", some_time);
-        check(&[7, 16], b"", Verdict::Unauthorized);
-        check(&[2, 5, 6, 9, 12, 13], b"", Verdict::Rejected);
+        check(&[2, 5, 6, 9, 13], b"", Verdict::Rejected);
         check(&[3], b"", Verdict::Invalid);
         check(&[8], b"", Verdict::Exhausted);
         // 1 s and 500,000,000 ns; nothing; -1 s; garbage.
@@ -250,43 +350,101 @@ mod tests {
     }
 
     #[test]
-    fn any_protobuf_success_is_accepted() {
-        let cases: [(&[u8], u64, &str); 7] = [
-            (b"", 0, ""),
-            (b"\x0a\x00", 0, ""),
-            (b"\x0a\x04\x08\x03\x12\x00", 3, "no reason given"),
-            (b"\x0a\x06\x08\x03\x12\x02no", 3, "no"),
-            (b"\x0a\x04\x12\x02hm", 0, "hm"),
-            (b"\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 0, ""),
-            (b"<html>not OTLP", 0, ""),
-        ];
-        for (message, rejected, reason) in cases {
-            assert_eq!(
-                Response::accepted(message),
-                Response::new(Verdict::Accepted { rejected }, reason),
-                "{message:?}"
-            );
+    fn refusal_of_every_request_has_its_remedy() {
+        const PLAIN_TO_TLS: &str = "Client sent an HTTP request to an HTTPS server.\n";
+        let credentials = Verdict::Refused(Refusal::Credentials);
+        let address = Verdict::Refused(Refusal::Address);
+        for (statuses, body, verdict, hint) in [
+            (&[401, 403, 511][..], "no", credentials, None),
+            (&[407], "no", credentials, Some(Hint::ProxyCredentials)),
+            (&[404, 405, 410], "no", address, Some(Hint::NoPath)),
+            (&[406, 415, 421, 426, 501, 505], "no", address, Some(Hint::OtherProtocol)),
+            (&[301, 302, 303, 307, 308], "no", address, Some(Hint::Redirect)),
+            (&[400], PLAIN_TO_TLS, address, Some(Hint::PlainToTls)),
+            (&[400], "The plain HTTP request was sent to HTTPS port", address, Some(Hint::PlainToTls)),
+            (&[400], "You're speaking plain HTTP to an SSL-enabled server port.", address, Some(Hint::PlainToTls)),
+            (&[400], "This combination of host and port requires TLS.", address, Some(Hint::PlainToTls)),
+            (&[400], "invalid attribute https://example.com", Verdict::Invalid, None),
+        ] {
+            for status in statuses {
+                let status = StatusCode::from_u16(*status).unwrap();
+                let response = Response::from_http(status, &HeaderMap::new(), body.as_bytes(), SystemTime::now());
+                assert_eq!((response.verdict, response.hint), (verdict, hint), "{status} {body}");
+                assert_eq!(response.reason, format!("HTTP {status}: {}", body.trim()));
+            }
+        }
+        let headers = [(LOCATION, "http://elsewhere/".parse().unwrap())].into_iter().collect();
+        let response = Response::from_http(StatusCode::FOUND, &headers, b"body", SystemTime::now());
+        assert_eq!(response.reason, "HTTP 302 Found: redirect to http://elsewhere/ not followed");
+        for (code, verdict, hint) in [
+            (Code::Unauthenticated, credentials, None),
+            (Code::PermissionDenied, credentials, None),
+            (Code::Unimplemented, address, Some(Hint::NoService)),
+        ] {
+            let response = Response::from_grpc_status(&Status::new(code, "m"));
+            assert_eq!((response.verdict, response.hint), (verdict, hint), "{code:?}");
+        }
+    }
+
+    /// Returns the number of rejected records, the reason and whether the success is odd. Returns
+    /// `None` for a web page.
+    fn success(kind: &str, body: &[u8], expected: &str) -> Option<(u64, String, bool)> {
+        let headers = [(CONTENT_TYPE, kind.parse().unwrap())].into_iter().collect();
+        let response = Response::from_http_success(StatusCode::OK, &headers, body, expected);
+        match response.verdict {
+            Verdict::Accepted { rejected } => Some((rejected, response.reason, response.is_odd)),
+            _ => {
+                assert_eq!((response.verdict, response.hint), (LATER, Some(Hint::WebPage)));
+                assert!(response.reason.starts_with("HTTP 200 OK with a web page"), "{}", response.reason);
+                None
+            }
         }
     }
 
     #[test]
-    fn any_json_success_is_accepted() {
-        let cases = [
-            ("", 0, ""),
-            ("{}", 0, ""),
-            ("null", 0, ""),
-            (r#"{"partialSuccess":null}"#, 0, ""),
-            (r#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"no"}}"#, 3, "no"),
-            (r#"{"partialSuccess":{"rejectedLogRecords":2}}"#, 2, "no reason given"),
-            (r#"{"partialSuccess":{"rejectedSpans":-1,"errorMessage":"hm"}}"#, 0, "hm"),
-            ("<html>", 0, ""),
+    fn any_success_but_a_web_page_is_accepted() {
+        let cases: [(&str, &[u8], u64, &str, bool); 23] = [
+            (PROTOBUF, b"", 0, "", false),
+            ("Application/X-Protobuf; v=1", b"\x0a\x00", 0, "", false),
+            (PROTOBUF, b"\x0a\x04\x08\x03\x12\x00", 3, "no reason given", false),
+            (PROTOBUF, b"\x0a\x06\x08\x03\x12\x02no", 3, "no", false),
+            (PROTOBUF, b"\x0a\x04\x12\x02hm", 0, "hm", false),
+            (PROTOBUF, b"\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 0, "", false),
+            (PROTOBUF, b"\x0a\x02\x08\xff", 0, "", true),
+            (PROTOBUF, b"\x01\x02not protobuf", 0, "", true),
+            // A line feed before `<` is a field of protobuf.
+            (PROTOBUF, b"\x0a\x3c", 0, "", true),
+            (JSON, b"", 0, "", true),
+            (JSON, b"{}", 0, "", false),
+            (JSON, b"null", 0, "", true),
+            (JSON, b"[]", 0, "", true),
+            (JSON, b"{", 0, "", true),
+            (JSON, br#"{"partialSuccess":null}"#, 0, "", false),
+            (JSON, br#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"no"}}"#, 3, "no", false),
+            (JSON, br#"{"partialSuccess":{"rejectedLogRecords":2}}"#, 2, "no reason given", false),
+            (JSON, br#"{"partialSuccess":{"rejectedSpans":-1,"errorMessage":"hm"}}"#, 0, "hm", false),
+            ("", b"", 0, "", true),
+            ("text/plain", b"OK", 0, "", true),
+            ("text/plain", b"", 0, "", true),
+            ("text/plain", b"a < b", 0, "", true),
+            ("application/octet-stream", b"\x0a\x04\x08\x03\x12\x00", 0, "", true),
         ];
-        for (message, rejected, reason) in cases {
-            assert_eq!(
-                Response::accepted_json(message.as_bytes()),
-                Response::new(Verdict::Accepted { rejected }, reason),
-                "{message}"
-            );
+        for (kind, body, rejected, reason, is_odd) in cases {
+            let expected = if kind == JSON { JSON } else { PROTOBUF };
+            let found = success(kind, body, expected);
+            assert_eq!(found, Some((rejected, reason.to_owned(), is_odd)), "{kind} {body:?}");
+        }
+        assert_eq!(success(JSON, b"{}", PROTOBUF), Some((0, String::new(), true)));
+        for (kind, body) in [
+            ("text/html", &b""[..]),
+            ("Text/HTML; charset=utf-8", b"Sign in"),
+            ("application/xhtml+xml", b"Sign in"),
+            ("", b"<!doctype html>"),
+            ("text/plain", b"\xef\xbb\xbf \r\n<html>"),
+            (JSON, b"<html>"),
+            (PROTOBUF, b"<html>"),
+        ] {
+            assert_eq!(success(kind, body, PROTOBUF), None, "{kind} {body:?}");
         }
     }
 }

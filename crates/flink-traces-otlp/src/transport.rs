@@ -9,14 +9,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use flink_traces_api::{Signal, printable};
+use flink_traces_api::printable;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
-use percent_encoding::percent_decode_str;
 use reqwest::redirect::Policy;
 use reqwest::{NoProxy, Proxy, Url};
 use tonic::body::Body;
@@ -26,9 +25,12 @@ use tonic::{Code, Status};
 
 use crate::config::{Protocol, Target, TlsConfig};
 use crate::credentials::Credentials;
+use crate::diagnosis;
 use crate::error::BoxError;
+use crate::hint::Hint;
 use crate::json;
-use crate::response::{Response, Verdict};
+use crate::redaction::Redaction;
+use crate::response::{JSON, PROTOBUF, Response, Verdict};
 use crate::tls;
 
 const USER_AGENT: &str =
@@ -49,10 +51,9 @@ const GRPC_PREFIX: usize = 5;
 /// The connection to a collector.
 pub(crate) struct Transport {
     client: Client,
-    gzip: bool,
-    /// The signal of the requests if they are sent as JSON.
-    json: Option<Signal>,
+    target: Target,
     credentials: Credentials,
+    redaction: Redaction,
 }
 
 enum Client {
@@ -63,12 +64,13 @@ enum Client {
 impl Transport {
     /// Prepares connections, which are opened on first use. Needs the context of a tokio runtime.
     pub(crate) fn new(target: Target) -> Result<Self, BoxError> {
-        let credentials = Credentials::new(target.authorization, secrets(&target.headers, target.proxy.as_ref()))?;
-        let mut headers = target.headers;
+        let credentials = Credentials::new(target.authorization.clone())?;
+        let redaction = Redaction::new(&target);
+        let mut headers = target.headers.clone();
         let (content_type, content_encoding) = match target.protocol {
             Protocol::Grpc => ("application/grpc", GRPC_ENCODING),
-            Protocol::Http => ("application/x-protobuf", CONTENT_ENCODING),
-            Protocol::HttpJson => ("application/json", CONTENT_ENCODING),
+            Protocol::Http => (PROTOBUF, CONTENT_ENCODING),
+            Protocol::HttpJson => (JSON, CONTENT_ENCODING),
         };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         if target.gzip {
@@ -78,7 +80,7 @@ impl Transport {
             Protocol::Grpc => {
                 headers.insert(TE, HeaderValue::from_static("trailers"));
                 let endpoint = endpoint(&target.url, &target.tls)?;
-                let dialer = Dialer { proxy: tunnel(&target.url, target.proxy, &target.no_proxy)?, endpoint };
+                let dialer = Dialer { proxy: tunnel(&target.url, target.proxy.clone(), &target.no_proxy)?, endpoint };
                 Client::Grpc {
                     channel: RefCell::new(dialer.dial()),
                     dialer: Box::new(dialer),
@@ -98,18 +100,22 @@ impl Transport {
                     // Following a redirect would send the credentials to another host.
                     .redirect(Policy::none())
                     .tls_backend_preconfigured(tls::client_config(&target.tls)?);
-                client = match target.proxy {
+                client = match target.proxy.clone() {
                     None => client.no_proxy(),
                     Some(proxy) => {
                         let no_proxy = NoProxy::from_string(&target.no_proxy);
                         client.proxy(Proxy::all(proxy).map_err(reqwest::Error::without_url)?.no_proxy(no_proxy))
                     }
                 };
-                Client::Http { client: client.build()?, url: target.url }
+                Client::Http { client: client.build()?, url: target.url.clone() }
             }
         };
-        let json = (target.protocol == Protocol::HttpJson).then_some(target.signal);
-        Ok(Self { client, gzip: target.gzip, json, credentials })
+        Ok(Self { client, target, credentials, redaction })
+    }
+
+    /// Returns the destination and the settings.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
     }
 
     /// Returns `true` if the credentials differ from the ones that were used last.
@@ -125,16 +131,18 @@ impl Transport {
                 message.len()
             )));
         }
-        let json = self.json.map(|signal| Bytes::from(json::from_request(signal, message)));
+        let gzip = self.target.gzip;
+        let json = (self.target.protocol == Protocol::HttpJson)
+            .then(|| Bytes::from(json::from_request(self.target.signal, message)));
         let message = json.as_ref().unwrap_or(message);
         let prefix = match self.client {
-            Client::Http { .. } if !self.gzip => return Ok(message.clone()),
+            Client::Http { .. } if !gzip => return Ok(message.clone()),
             Client::Http { .. } => 0,
             Client::Grpc { .. } => GRPC_PREFIX,
         };
-        let mut body = Vec::with_capacity(prefix + message.len() / if self.gzip { 8 } else { 1 });
+        let mut body = Vec::with_capacity(prefix + message.len() / if gzip { 8 } else { 1 });
         body.resize(prefix, 0);
-        if self.gzip {
+        if gzip {
             let mut encoder = GzEncoder::new(body, Compression::new(GZIP_LEVEL));
             encoder.write_all(message)?;
             body = encoder.finish()?;
@@ -144,7 +152,7 @@ impl Transport {
         let length = u32::try_from(body.len() - prefix).map_err(io::Error::other)?;
         if let Some(prefix) = body[..prefix].first_chunk_mut::<GRPC_PREFIX>() {
             let [a, b, c, d] = length.to_be_bytes();
-            *prefix = [u8::from(self.gzip), a, b, c, d];
+            *prefix = [u8::from(gzip), a, b, c, d];
         }
         Ok(body.into())
     }
@@ -178,16 +186,27 @@ impl Transport {
             }
             Client::Http { client, url } => {
                 let request = client.post(url.clone()).body(body);
-                over_http(match authorization {
+                let request = match authorization {
                     Some(value) => request.header(AUTHORIZATION, value),
                     None => request,
-                })
-                .await
+                };
+                let expected = if self.target.protocol == Protocol::HttpJson { JSON } else { PROTOBUF };
+                over_http(request, expected).await
             }
         };
         let response = response.unwrap_or_else(|error| Response::none(error.as_ref()));
-        let reason = self.credentials.redact(&response.reason);
+        let reason = self.redaction.apply(&response.reason, self.credentials.token().as_deref());
         Response { reason: printable(&reason), ..response }
+    }
+
+    /// Returns the likely cause of a failed request.
+    ///
+    /// After a failed connection, this asks the port which protocol it speaks.
+    pub(crate) async fn likely_cause(&self, response: &Response) -> Option<Hint> {
+        match response.verdict {
+            Verdict::NoResponse | Verdict::TlsFailed if response.hint.is_none() => diagnosis::ask(&self.target).await,
+            _ => response.hint,
+        }
     }
 }
 
@@ -238,16 +257,7 @@ fn tunnel(url: &Url, proxy: Option<Url>, no_proxy: &str) -> Result<Option<Tunnel
     }))
 }
 
-/// Returns the secrets that logs must not show, besides the credentials.
-fn secrets(headers: &HeaderMap, proxy: Option<&Url>) -> impl Iterator<Item = String> {
-    let values = headers.values().filter_map(|value| value.to_str().ok().map(str::to_owned));
-    let password = proxy
-        .and_then(Url::password)
-        .map(|password| [password.to_owned(), percent_decode_str(password).decode_utf8_lossy().into_owned()]);
-    values.chain(password.into_iter().flatten()).collect::<Vec<_>>().into_iter()
-}
-
-async fn over_http(request: reqwest::RequestBuilder) -> Result<Response, BoxError> {
+async fn over_http(request: reqwest::RequestBuilder, expected: &str) -> Result<Response, BoxError> {
     // The URL may hold a secret in its query.
     let response = request.send().await.map_err(reqwest::Error::without_url)?;
     let (head, body) = http::Response::<reqwest::Body>::from(response).into_parts();
@@ -256,13 +266,7 @@ async fn over_http(request: reqwest::RequestBuilder) -> Result<Response, BoxErro
         return Ok(Response::from_http(head.status, &head.headers, &read.bytes, SystemTime::now()));
     }
     let read = read(body).await?;
-    // Collectors label and fill the body as they like, so every 2xx response is a success.
-    let kind = head.headers.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
-    Ok(match kind {
-        _ if kind.starts_with(b"application/x-protobuf") => read.response(Response::accepted),
-        _ if kind.starts_with(b"application/json") => read.response(Response::accepted_json),
-        _ => read.response(|_| Response::accepted(&[])),
-    })
+    Ok(read.response(Response::from_http_success(head.status, &head.headers, &read.bytes, expected)))
 }
 
 async fn over_grpc(mut channel: Channel, request: Request<Body>) -> Result<Response, BoxError> {
@@ -280,21 +284,21 @@ async fn over_grpc(mut channel: Channel, request: Request<Body>) -> Result<Respo
     let read = read(body).await?;
     let status = Status::from_header_map(&read.trailers).or_else(|| Status::from_header_map(&head.headers));
     match status {
-        _ if read.too_long => Ok(read.response(Response::accepted)),
-        Some(status) => {
-            Ok(from_status(&status).unwrap_or_else(|| read.response(|body| Response::accepted(grpc_message(body)))))
-        }
-        None => Ok(Response::new(Verdict::Rejected, "the response is not gRPC, it has no status")),
+        Some(status) => Ok(from_status(&status).unwrap_or_else(|| read.response(grpc_success(&read.bytes)))),
+        None if read.too_long => Ok(read.response(Response::accepted(&[]))),
+        None => Ok(Response::without_grpc_status(head.status, &head.headers, &read.bytes)),
     }
 }
 
-/// Returns the message in the body of a gRPC response.
+/// Interprets the body of a gRPC success, which is exactly one uncompressed message.
 ///
-/// Returns an empty slice unless the body is exactly one uncompressed message.
-fn grpc_message(body: &[u8]) -> &[u8] {
+/// Any other body is an odd success.
+fn grpc_success(body: &[u8]) -> Response {
     match body.split_first_chunk::<GRPC_PREFIX>() {
-        Some(([0, length @ ..], message)) if u32::from_be_bytes(*length) as usize == message.len() => message,
-        _ => &[],
+        Some(([0, length @ ..], message)) if u32::from_be_bytes(*length) as usize == message.len() => {
+            Response::accepted(message)
+        }
+        _ => Response { is_odd: true, ..Response::accepted(&[]) },
     }
 }
 
@@ -308,11 +312,13 @@ struct Read {
 }
 
 impl Read {
-    fn response(&self, accepted: impl FnOnce(&[u8]) -> Response) -> Response {
-        if self.too_long {
-            Response::new(Verdict::Dropped, format!("the response is longer than {MAX_RESPONSE_BYTES} bytes"))
-        } else {
-            accepted(&self.bytes)
+    /// Returns `response`, unless it is a success with a body that is too long.
+    fn response(&self, response: Response) -> Response {
+        match response.verdict {
+            Verdict::Accepted { .. } if self.too_long => {
+                Response::new(Verdict::Dropped, format!("the response is longer than {MAX_RESPONSE_BYTES} bytes"))
+            }
+            _ => response,
         }
     }
 }

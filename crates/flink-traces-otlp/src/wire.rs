@@ -35,6 +35,16 @@ impl<'a> Fields<'a> {
         Self(message)
     }
 
+    /// Returns `true` if the rest of the message can be read to its end.
+    pub(crate) fn is_whole(mut self) -> bool {
+        while !self.0.is_empty() {
+            if self.next().is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Returns the last number of the field, as protobuf specifies. Returns 0 if there is none.
     pub(crate) fn number(message: &'a [u8], wanted: u64) -> u64 {
         let numbers = Self::of(message).filter_map(|(field, content)| match content {

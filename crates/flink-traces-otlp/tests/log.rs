@@ -46,7 +46,7 @@ fn failure_and_recovery_log_one_line_each() {
 #[test]
 fn rejections_are_logged_once_a_minute() {
     let collector = OtlpCollector::start().unwrap();
-    collector.answer_by(|_| HttpAnswer::new(404).body("bad").into());
+    collector.answer_by(|_| HttpAnswer::new(500).body("bad").into());
     let endpoint = collector.grpc_endpoint();
     let log = logged("flink_traces_otlp", || {
         let mut reporter = event_reporter(&options(&endpoint, "http", &[]));
@@ -56,7 +56,8 @@ fn rejections_are_logged_once_a_minute() {
     });
     assert_eq!(log.lines().count(), 1, "{log}");
     assert!(
-        log.contains("collector reports a problem") && log.contains("undelivered=2 reason=\"HTTP 404 Not Found: bad\""),
+        log.contains("collector reports a problem")
+            && log.contains("undelivered=2 reason=\"HTTP 500 Internal Server Error: bad\""),
         "{log}"
     );
 }
@@ -65,7 +66,7 @@ fn rejections_are_logged_once_a_minute() {
 fn each_kind_of_failure_has_its_line() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
-        for answer in [503, 503, 401, 403, 503] {
+        for answer in [503, 503, 401, 403, 404, 405, 503] {
             collector.answer(HttpAnswer::new(answer));
         }
         let endpoint = collector.grpc_endpoint();
@@ -78,6 +79,7 @@ fn each_kind_of_failure_has_its_line() {
             [
                 "WARN flink_traces_otlp: collector failing, retrying",
                 "ERROR flink_traces_otlp: credentials refused, keeping records until they are replaced",
+                "ERROR flink_traces_otlp: every request refused, keeping records until one is accepted",
                 "WARN flink_traces_otlp: collector failing, retrying",
                 "INFO flink_traces_otlp: collector recovered",
             ]
@@ -123,7 +125,9 @@ fn header_values_and_queries_are_never_logged() {
                 }
             }
         });
-        assert!(collector.requests().iter().all(|request| request.headers["x-key"] == SECRET));
+        // After a lost connection, the reporter asks the port for its protocol, without secrets.
+        let exports = collector.requests().into_iter().filter(|request| request.error.is_none());
+        assert!(exports.into_iter().all(|request| request.headers["x-key"] == SECRET));
         assert!(errors.contains("******") && !errors.contains("canary"), "{errors}");
         assert!(log.contains("TRACE") && log.contains("collector failing"));
         assert_eq!(log.lines().find(|line| line.contains("canary")), None);

@@ -1,11 +1,10 @@
 //! The command `check`.
 
-use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
-use std::time::Duration;
 
 use flink_rest::Config;
 use flink_traces_api::{OptionDoc, is_sensitive};
+use flink_traces_otlp::{CheckResult, EVENT_FACTORY, TRACE_FACTORY};
 
 use crate::cli::{CheckArgs, Exit};
 use crate::load::Settings;
@@ -13,15 +12,11 @@ use crate::options::{CLUSTERS, global_options};
 use crate::reporters::json_reporters;
 use crate::text::{one_line, print};
 
-/// The timeout of a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The options of reporters with their destination.
-const ENDPOINT: &str = "exporter.endpoint";
+/// The option of a reporter with the file that it writes.
 const PATH: &str = "path";
 
-/// Prints the options, and tests the configured clusters and destinations. Sends nothing and
-/// creates no file.
+/// Prints the options, and tests the configured clusters and destinations. Reports nothing and
+/// leaves no file.
 pub(crate) async fn check(arguments: &CheckArgs) -> anyhow::Result<Exit> {
     let CheckArgs { clusters, json, json_format, all } = arguments;
     let shorthands = json.as_ref().map(|json| json_reporters(json, *json_format)).unwrap_or_default();
@@ -54,9 +49,17 @@ pub(crate) async fn check(arguments: &CheckArgs) -> anyhow::Result<Exit> {
     }
     for reporter in &settings.reporters {
         let value = |key: &str| reporter.config.value(key).map(|value| value.raw.to_string());
-        if let Some(endpoint) = value(ENDPOINT) {
-            let connected = tokio::task::spawn_blocking(move || connect(&endpoint)).await?;
-            print_result(&reporter.full_name(), connected)?;
+        if [TRACE_FACTORY, EVENT_FACTORY].contains(&reporter.class.as_str()) {
+            let (config, signal) = (reporter.config.clone(), reporter.signal);
+            let checked = tokio::task::spawn_blocking(move || flink_traces_otlp::check(&config, signal)).await?;
+            match checked {
+                Ok(results) => {
+                    for CheckResult { passed, text, .. } in results {
+                        print_result(&reporter.full_name(), if passed { Ok(text) } else { Err(text) })?;
+                    }
+                }
+                Err(error) => print_result(&reporter.full_name(), Err(one_line(&error.to_string(), 300)))?,
+            }
         } else if let Some(path) = value(PATH) {
             let directory = match json {
                 Some(json) if Path::new(&path).parent() == Some(json) && !json.exists() => {
@@ -109,28 +112,6 @@ fn option_lines(settings: &Settings, prefix: &str, option: &OptionDoc, all: bool
         }
         _ => configured,
     }
-}
-
-/// Tests whether a TCP connection to an address can be opened.
-fn connect(url: &str) -> Result<String, String> {
-    let (scheme, rest) = url.split_once("://").ok_or_else(|| "not an address".to_owned())?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let authority = match (has_port, scheme) {
-        (true, _) => authority.to_owned(),
-        (false, "https") => format!("{authority}:443"),
-        (false, _) => format!("{authority}:80"),
-    };
-    let shown = one_line(&authority, 200);
-    let failed = |error: std::io::Error| format!("{shown}: {error}");
-    let mut connected = Err(format!("{shown}: no such host"));
-    for address in authority.to_socket_addrs().map_err(failed)? {
-        connected = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(failed);
-        if connected.is_ok() {
-            break;
-        }
-    }
-    connected.map(|_| format!("{shown} accepts connections"))
 }
 
 /// Tests whether the directory of a file exists. Reporters do not create it.

@@ -162,7 +162,8 @@ Examples:
 
     /// Prints the configured options with their origins, and tests clusters and destinations.
     #[command(after_help = "\
-Secrets are masked. Nothing is reported, and no file is created.
+Secrets are masked. Each OTLP endpoint gets an empty request, and each spool a file that is removed
+at once. Nothing is reported.
 
 Examples:
   flink-traces check --conf conf/
@@ -181,8 +182,8 @@ pub(crate) struct ConfigurationArgs {
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub(crate) dynamic: Vec<String>,
 
-    /// Adds reporters named `otlp` that send to this address: over HTTP if the port is 4318 or
-    /// there is a path, else over gRPC.
+    /// Adds reporters named `otlp` that send to this address: over gRPC if the port is 4317, over
+    /// HTTP if it is 4318 or there is a path. Otherwise, they ask for the protocol.
     #[arg(long, value_name = "URL")]
     pub(crate) otlp: Option<String>,
 

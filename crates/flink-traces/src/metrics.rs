@@ -192,6 +192,12 @@ const REPORTER_METRICS: &[Metric<ReporterStats>] = &[
         stats.transfer.bytes_sent
     }),
     (
+        "flink_traces_reporter_odd_responses_total",
+        Kind::Counter,
+        "Responses that count as a success, but are not what the protocol specifies.",
+        |stats| stats.transfer.odd_responses,
+    ),
+    (
         "flink_traces_reporter_last_success_timestamp_seconds",
         Kind::Gauge,
         "The time of the last successful report, in seconds since the epoch; 0: never.",

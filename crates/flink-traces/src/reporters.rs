@@ -49,7 +49,8 @@ pub(crate) fn extended_lists(configuration: &Configuration, shorthands: &[Shorth
 
 /// Returns the options that `--otlp URL` sets.
 ///
-/// As with `OTEL_EXPORTER_OTLP_ENDPOINT`, both signals have the same address.
+/// As with `OTEL_EXPORTER_OTLP_ENDPOINT`, both signals have the same address. A port other than 4317
+/// and 4318 says nothing about the protocol, unless there is a path.
 pub(crate) fn otlp_reporters(url: &str) -> Vec<Shorthand> {
     let url = url.trim();
     let (address, query) = url.find('?').map_or((url, ""), |query| url.split_at(query));
@@ -57,12 +58,17 @@ pub(crate) fn otlp_reporters(url: &str) -> Vec<Shorthand> {
     let base = of_signal.unwrap_or(address).trim_end_matches('/');
     let rest = base.split_once("://").map_or(base, |(_, rest)| rest);
     let is_http = of_signal.is_some() || rest.ends_with(":4318") || rest.contains('/');
+    let protocol = match () {
+        () if is_http => "http",
+        () if rest.ends_with(":4317") => "grpc",
+        () => "auto",
+    };
     let reporter = |signal: &str, class: &str, path: &str| {
         let option = |key: &str, value: String| ("--otlp", format!("{signal}.reporter.otlp.{key}"), value);
         [
             option("factory.class", class.to_owned()),
             option("exporter.endpoint", if is_http { format!("{base}{path}{query}") } else { url.to_owned() }),
-            option("exporter.protocol", if is_http { "http" } else { "grpc" }.to_owned()),
+            option("exporter.protocol", protocol.to_owned()),
         ]
     };
     let traces = reporter("traces", flink_traces_otlp::TRACE_FACTORY, "/v1/traces");
@@ -177,8 +183,11 @@ mod tests {
             let values: Vec<_> = options.iter().map(|(_, _, value)| value.as_str()).collect();
             assert_eq!([values[1], values[2], values[4], values[5]], [traces, protocol, events, protocol], "{url}");
         };
-        for url in ["http://collector:4317", "https://collector", "http://[::1]:4317/", "nonsense"] {
+        for url in ["http://collector:4317", "http://[::1]:4317/", "https://collector:4317?a=b"] {
             check(url, "grpc", url, url);
+        }
+        for url in ["https://collector", "http://h:24318", "http://h:24318/", "http://[::1]", "nonsense"] {
+            check(url, "auto", url, url);
         }
         for url in ["http://h:4318", "http://h:4318/", "http://h:4318/v1/traces", "http://h:4318/v1/logs"] {
             check(url, "http", "http://h:4318/v1/traces", "http://h:4318/v1/logs");

@@ -93,9 +93,10 @@ impl ConfigValue {
 
     /// Returns the value as text for people.
     ///
-    /// Secrets are masked, and so are the user and the query of a URL.
+    /// Secrets are masked, and so are the user and the query of a URL. In a map that is written as
+    /// text, everything behind the first [sensitive](is_sensitive) key is masked.
     pub fn redacted(&self) -> String {
-        if self.secret { REDACTED.to_owned() } else { mask_url(&self.raw.to_string()) }
+        if self.secret { REDACTED.to_owned() } else { mask_entries(&mask_url(&self.raw.to_string())) }
     }
 }
 
@@ -282,31 +283,32 @@ pub const REDACTED: &str = "******";
 /// The rule is Flink's: the lower-case key contains one of a list of fragments. The list has
 /// Flink's fragments and those of keys that Flink does not have.
 pub fn is_sensitive(key: &str) -> bool {
-    const FRAGMENTS: &[&str] = &[
-        "password",
-        "secret",
-        "fs.azure.account.key",
-        "apikey",
-        "api-key",
-        "auth-params",
-        "service-key",
-        "token",
-        "basic-auth",
-        "jaas.config",
-        "http-headers",
-        "access-key",
-        "access.key",
-        "accesskey",
-        "authorization",
-        "headers",
-        "cookie",
-        "client-key",
-        "credential",
-        "passwd",
-    ];
     let key = key.to_lowercase();
-    FRAGMENTS.iter().any(|fragment| key.contains(fragment))
+    SENSITIVE.iter().any(|fragment| key.contains(fragment))
 }
+
+const SENSITIVE: &[&str] = &[
+    "password",
+    "secret",
+    "fs.azure.account.key",
+    "apikey",
+    "api-key",
+    "auth-params",
+    "service-key",
+    "token",
+    "basic-auth",
+    "jaas.config",
+    "http-headers",
+    "access-key",
+    "access.key",
+    "accesskey",
+    "authorization",
+    "headers",
+    "cookie",
+    "client-key",
+    "credential",
+    "passwd",
+];
 
 /// Returns the text in a form that fits into one line of a message.
 ///
@@ -323,6 +325,27 @@ pub fn printable(text: &str) -> String {
         }
     }
     printable
+}
+
+/// Returns the text with everything behind its first sensitive key masked.
+///
+/// The text may be a malformed map, in which a value has no certain end.
+fn mask_entries(text: &str) -> String {
+    if text.starts_with("http://") || text.starts_with("https://") {
+        return text.to_owned();
+    }
+    let lower = text.to_ascii_lowercase();
+    let value_of = |fragment: &&str| {
+        lower.match_indices(*fragment).find_map(|(at, _)| {
+            let rest = &lower[at + fragment.len()..];
+            let separator = rest.find([':', '=', ',', ';'])?;
+            rest[separator..].starts_with([':', '=']).then_some(at + fragment.len() + separator + 1)
+        })
+    };
+    match SENSITIVE.iter().filter_map(value_of).min() {
+        Some(value) if !text[value..].trim().is_empty() => format!("{}{REDACTED}", &text[..value]),
+        _ => text.to_owned(),
+    }
 }
 
 /// Returns the text with the user, the password and the query of a URL masked.
@@ -377,6 +400,13 @@ mod tests {
         check("url", "http://me:s3c/ret@host", "url: 'http://******@host'");
         check("url", "http://me:s3c?ret@host", "url: 'http://******@host'");
         check("url", "http://host/?token=s3cret@a", "url: 'http://******@a'");
+        check("url", "http://token.host:80/", "url: 'http://token.host:80/'");
+        check("url", "a:1,ApiKey:s3cret,b:2", "url: 'a:1,ApiKey:******'");
+        check("url", "password=s3c,ret", "url: 'password=******'");
+        check("url", "{my password: 's3c, ret', b: 2}", "url: '{my password:******'");
+        check("url", "tokens,password : s3cret", "url: 'tokens,password :******'");
+        check("url", "cookies, secrets;a:1", "url: 'cookies, secrets;a:1'");
+        check("url", "tokens:", "url: 'tokens:'");
         check("exporter.headers", "a:s3cret", "exporter.headers: '******'");
         check("exporter.headers.a", "s3cret", "exporter.headers: '******'");
     }

@@ -16,6 +16,8 @@ pub struct TransferStats {
     pub bytes_sent: u64,
     /// The last time that the destination accepted something, by the system clock.
     pub last_taken: Option<SystemTime>,
+    /// The number of responses that count as a success, but are not what the protocol specifies.
+    pub odd_responses: u64,
     /// The account of the reporter's buffer, or `None` if it has none.
     pub buffer: Option<BufferStats>,
 }

@@ -11,18 +11,20 @@
 mod log;
 mod queue;
 mod retry;
+mod route;
 
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use flink_traces_api::Signal;
 use flink_traces_api::{Deadline, ReportError, ReporterMeter};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::timeout;
 
-use crate::config::{OnAuthFailure, Retry};
+use crate::config::{OnRefusal, Retry};
 use crate::dead_letter::DeadLetters;
 use crate::encode::Chunk;
 use crate::response::{Response, Verdict};
@@ -31,14 +33,17 @@ pub(crate) use log::DeliveryLog;
 use queue::ReportQueue;
 pub(crate) use queue::{ChunkQueue, Counts};
 pub(crate) use retry::RequestedDelay;
-use retry::{Backoff, Evidence, MAX_DELAY, Next, pause, within};
+use retry::{Backoff, Evidence, Next, pause, within};
+pub(crate) use route::Route;
 
 /// The interval at which a queue is asked for chunks while others are in flight.
 const TICK: Duration = Duration::from_millis(20);
+/// The time limit of the search for the likely cause of a failure.
+const MAX_DIAGNOSIS: Duration = Duration::from_secs(4);
 
 /// The connection to a collector, and the rules for using it.
 pub(crate) struct Delivery {
-    pub(crate) transport: Transport,
+    pub(crate) route: Route,
     /// The time limit of one attempt.
     pub(crate) timeout: Duration,
     /// The number of chunks that may be in flight at once.
@@ -46,7 +51,7 @@ pub(crate) struct Delivery {
     pub(crate) retry: Retry,
     /// The time for which one chunk alone may fail.
     pub(crate) poison_timeout: Duration,
-    pub(crate) on_auth_failure: OnAuthFailure,
+    pub(crate) on_refusal: OnRefusal,
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) signal: Signal,
     pub(crate) log: RefCell<DeliveryLog>,
@@ -115,6 +120,9 @@ impl Delivery {
             evidence: RefCell::default(),
             stalled: Cell::new(0),
         };
+        if let Err(reason) = run.find_collector().await {
+            return (Some(reason.clone()), reason);
+        }
         let mut running = FuturesUnordered::new();
         let mut given_up = None;
         loop {
@@ -203,14 +211,14 @@ impl DeliveryRun<'_> {
             let is_too_large = match response.verdict {
                 Verdict::TooLarge => true,
                 // gRPC servers have no other status for it.
-                Verdict::Exhausted => chunk.message.len() > NEVER_TOO_LARGE,
+                Verdict::Exhausted => chunk.records == 1 || chunk.message.len() > NEVER_TOO_LARGE,
                 _ => false,
             };
             let shorter = (is_too_large && !is_shortened).then(|| chunk.shortened(self.delivery.signal)).flatten();
             match shorter {
                 Some(chunk) => {
                     let reason = format!("{}; its long texts are cut", response.reason);
-                    self.delivery.log.borrow_mut().rejected(0, &reason);
+                    self.delivery.log.borrow_mut().rejected(0, &reason, None);
                     pending.push(SubBatch { chunk, is_half: false, is_shortened: true });
                 }
                 None => *counts += self.count(&chunk, response),
@@ -233,7 +241,7 @@ impl DeliveryRun<'_> {
         let mut log = self.delivery.log.borrow_mut();
         let undelivered = counts.rejected + counts.dropped;
         if !response.reason.is_empty() {
-            log.rejected(undelivered, &response.reason);
+            log.rejected(undelivered, &response.reason, response.hint);
         }
         if let Some(dead_letters) = &self.delivery.dead_letters
             && !matches!(response.verdict, Verdict::Accepted { .. } | Verdict::Dropped)
@@ -253,20 +261,51 @@ impl DeliveryRun<'_> {
         }
         self.delivery.meter.update(|stats| {
             stats.bytes_sent += size as u64;
+            stats.odd_responses += u64::from(response.is_odd);
             if let Verdict::Accepted { .. } = response.verdict {
                 stats.last_taken = Some(SystemTime::now());
             }
         });
     }
 
+    /// Sends empty requests over all ways until the collector accepts one, unless the way is known.
+    async fn find_collector(&self) -> Result<(), String> {
+        let Delivery { route, log, .. } = self.delivery;
+        if route.is_known() {
+            return Ok(());
+        }
+        self.retry(async || {
+            let mut responses = Vec::new();
+            for way in route.ways() {
+                let Ok(body) = way.pack(&Bytes::new()) else { continue };
+                let response = self.attempt(way, &body).await?;
+                let is_accepted = matches!(response.verdict, Verdict::Accepted { .. });
+                responses.push(response);
+                if is_accepted {
+                    break;
+                }
+            }
+            Some(route.take(responses))
+        })
+        .await?;
+        log.borrow_mut().found(route.transport().target());
+        Ok(())
+    }
+
     /// Sends a chunk until a response decides what becomes of it. Fails with the reason if the
     /// time is over.
     async fn send(&self, chunk: &Chunk) -> Result<Response, String> {
-        let Delivery { transport, on_auth_failure, log, poison_timeout, requested, .. } = self.delivery;
-        let body = match transport.pack(&chunk.message) {
-            Ok(body) => body,
-            Err(error) => return Ok(Response::new(Verdict::TooLarge, error.to_string())),
-        };
+        let transport = self.delivery.route.transport();
+        match transport.pack(&chunk.message) {
+            Ok(body) => self.retry(async || self.attempt(transport, &body).await).await,
+            Err(error) => Ok(Response::new(Verdict::TooLarge, error.to_string())),
+        }
+    }
+
+    /// Repeats an attempt until its response needs no other. Fails with the reason if the time is
+    /// over. An attempt returns `None` if the deadline came first.
+    async fn retry(&self, attempt: impl AsyncFn() -> Option<Response>) -> Result<Response, String> {
+        let Delivery { route, on_refusal, log, poison_timeout, requested, .. } = self.delivery;
         let mut reason = String::new();
         let (first_sent, mut suspect_since, mut stalled) = (Instant::now(), None, None);
         loop {
@@ -275,17 +314,17 @@ impl DeliveryRun<'_> {
                 return Err(format!("shut down before it was delivered{reason}"));
             }
             let started = Instant::now();
-            let Some(response) = self.attempt(&body).await else { continue };
+            let Some(response) = attempt().await else { continue };
             match response.verdict {
-                Verdict::Unauthorized if *on_auth_failure == OnAuthFailure::Drop => {
+                Verdict::Refused(_) if *on_refusal == OnRefusal::Drop => {
                     return Ok(Response { verdict: Verdict::Rejected, ..response });
                 }
-                Verdict::Later { .. } | Verdict::Unauthorized | Verdict::NoResponse | Verdict::TlsFailed => {}
+                Verdict::Later { .. } | Verdict::Refused(_) | Verdict::NoResponse | Verdict::TlsFailed => {}
                 _ => {
                     self.backoff.borrow_mut().reset();
                     if let Verdict::Accepted { .. } = response.verdict {
                         self.evidence.borrow_mut().note_taken(Instant::now());
-                        log.borrow_mut().succeeded();
+                        log.borrow_mut().succeeded(response.is_odd);
                     }
                     return Ok(response);
                 }
@@ -298,12 +337,13 @@ impl DeliveryRun<'_> {
                 stalled = Some(Stalled::new(&self.stalled));
             }
             let is_poison = suspect_since.is_some_and(|since| now.saturating_duration_since(since) >= *poison_timeout);
-            if is_poison && response.verdict != Verdict::Unauthorized {
+            let is_refused = matches!(response.verdict, Verdict::Refused(_));
+            if is_poison && !is_refused {
                 let reason = format!("fails while others are delivered{reason}");
-                return Ok(Response { verdict: Verdict::Rejected, reason });
+                return Ok(Response::new(Verdict::Rejected, reason));
             }
             if let Verdict::Later { delay: Some(delay) } = response.verdict {
-                requested.set(now + delay.min(MAX_DELAY));
+                requested.request(delay, now);
             }
             let random = RandomState::new().hash_one(0) as f64 / u64::MAX as f64;
             let next = self.backoff.borrow_mut().next(response.verdict, started, now, random);
@@ -312,13 +352,17 @@ impl DeliveryRun<'_> {
                 Next::AtOnce if suspect_since.is_none() => {}
                 Next::AtOnce => pause(self.delivery.retry.initial_backoff, self.deadline, || false).await,
                 Next::After(wait) => {
-                    log.borrow_mut().failed(&response);
+                    let line = log.borrow_mut().count(response.verdict, now);
+                    if let Some(line) = line {
+                        let hint = within(route.transport().likely_cause(&response), MAX_DIAGNOSIS, self.deadline);
+                        let hint = hint.await.flatten();
+                        log.borrow().failed(line, &response, hint);
+                    }
                     if let Verdict::Later { delay: Some(_) } = response.verdict {
-                        requested.set(now + wait);
+                        requested.request(wait, now);
                         continue;
                     }
-                    let is_unauthorized = response.verdict == Verdict::Unauthorized;
-                    pause(wait, self.deadline, || is_unauthorized && transport.has_new_credentials()).await;
+                    pause(wait, self.deadline, || is_refused && route.transport().has_new_credentials()).await;
                 }
                 Next::GiveUp(attempts) => return Err(format!("given up after attempt {attempts}{reason}")),
             }
@@ -326,8 +370,8 @@ impl DeliveryRun<'_> {
     }
 
     /// Sends a body once. Returns `None` if the deadline came first.
-    async fn attempt(&self, body: &bytes::Bytes) -> Option<Response> {
-        let Delivery { transport, timeout, .. } = self.delivery;
+    async fn attempt(&self, transport: &Transport, body: &Bytes) -> Option<Response> {
+        let timeout = &self.delivery.timeout;
         match within(transport.send(body.clone()), *timeout, self.deadline).await {
             Some(response) => {
                 self.meter(&response, body.len());
@@ -336,7 +380,7 @@ impl DeliveryRun<'_> {
             None if self.deadline.is_over() => None,
             None => {
                 transport.abandon();
-                Some(Response::new(Verdict::Later { delay: None }, format!("no response within {timeout:?}")))
+                Some(Response::unanswered(*timeout))
             }
         }
     }

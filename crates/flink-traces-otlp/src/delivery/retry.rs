@@ -14,7 +14,9 @@ use crate::response::Verdict;
 /// The interval at which a wait looks at the deadline, which another thread may set at any time.
 const TICK: Duration = Duration::from_millis(50);
 /// The longest delay that a collector can ask for.
-pub(super) const MAX_DELAY: Duration = Duration::from_secs(600);
+const MAX_DELAY: Duration = Duration::from_secs(600);
+/// The longest wait of a refused request.
+const MAX_REFUSED: Duration = Duration::from_secs(60);
 
 /// The exponential backoff of one delivery: random up to its full length, and longer if the
 /// collector asks for it.
@@ -49,7 +51,6 @@ impl Backoff {
 
     /// Returns the step after an attempt that began at `started` failed. `random` is from 0 to 1.
     pub(crate) fn next(&mut self, verdict: Verdict, started: Instant, now: Instant, random: f64) -> Next {
-        const MAX_UNAUTHORIZED: Duration = Duration::from_secs(60);
         // Of several requests that fail together, one counts.
         if let Some(last) = self.last.filter(|last| started < *last) {
             return match self.wait {
@@ -61,11 +62,11 @@ impl Backoff {
         self.last = Some(now);
         self.wait = Duration::ZERO;
         let since = *self.since.get_or_insert(now);
-        let left = match verdict {
-            // Kept until the credentials are replaced.
-            Verdict::Unauthorized => Duration::MAX,
-            _ => self.retry.timeout.saturating_sub(now.saturating_duration_since(since)),
+        let timeout = match verdict {
+            Verdict::Refused(_) => self.retry.refusal_timeout,
+            _ => self.retry.timeout,
         };
+        let left = timeout.saturating_sub(now.saturating_duration_since(since));
         if left.is_zero() {
             return Next::GiveUp(self.attempts);
         }
@@ -79,10 +80,11 @@ impl Backoff {
                 self.longest = delay;
                 delay
             }
+            Verdict::Refused(_) => self.longest.min(MAX_REFUSED).mul_f64(random).min(left),
             _ => self.longest.mul_f64(random).min(left),
         };
         let limit = match verdict {
-            Verdict::Unauthorized => MAX_UNAUTHORIZED.max(self.retry.max_backoff),
+            Verdict::Refused(_) => MAX_REFUSED,
             _ => self.retry.max_backoff,
         };
         self.longest = (self.longest * 2).min(limit);
@@ -100,8 +102,9 @@ pub(crate) struct RequestedDelay {
 }
 
 impl RequestedDelay {
-    pub(crate) fn set(&self, until: Instant) {
-        self.until.set(self.until.get().max(Some(until)));
+    /// Starts a delay at `now`, unless a longer one is set.
+    pub(crate) fn request(&self, delay: Duration, now: Instant) {
+        self.until.set(self.until.get().max(Some(now + delay.min(MAX_DELAY))));
     }
 
     /// Waits for the rest of the delay. If the deadline comes first, one request goes before it.

@@ -5,9 +5,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod conformance;
+mod destinations;
 mod flink_parity;
 mod requests;
 mod responses;
 mod security;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;

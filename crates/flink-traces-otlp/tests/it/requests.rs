@@ -151,7 +151,8 @@ fn spans_and_events_share_the_resource() {
 fn flink_mode_uses_the_url_unchanged() {
     let collector = OtlpCollector::start().unwrap();
     let endpoint = collector.http_endpoint();
-    let mut reporter = trace_reporter(&options(&endpoint, "http", &[("compatibility", "flink")]));
+    let mut reporter =
+        trace_reporter(&options(&endpoint, "http", &[("compatibility", "flink"), ("on-auth-failure", "drop")]));
     let error = reporter.report(&[tree(1)], &Deadline::unlimited()).unwrap_err();
     assert_eq!((error.rejected(), collector.requests()[0].path.as_str()), (4, "/"));
 }

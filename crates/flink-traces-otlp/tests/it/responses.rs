@@ -74,12 +74,25 @@ fn any_success_is_delivered() {
     for (kind, body) in [
         ("application/x-protobuf", "\u{1}\u{2}not protobuf"),
         ("application/json", r#"{"partialSuccess":null}"#),
-        ("text/html", "<html>"),
+        ("application/json", "null"),
+        ("text/plain", "OK"),
     ] {
         check("http", HttpAnswer::new(200).header("content-type", kind).body(body), DELIVERED);
     }
-    // The collector accepted it, but a proxy replaced the response.
-    check("grpc", HttpAnswer::new(200).body("<html>"), Outcome { rejected: 4, kept: 4, ..DELIVERED });
+}
+
+/// Scenario: a proxy or a web server responds with a page, which the collector of this test counts
+/// as a success. Guarantees: the reporter does not, and sends the records again.
+#[test]
+fn web_page_is_no_success() {
+    let page = |kind: &str, body: &'static str| HttpAnswer::new(200).header("content-type", kind).body(body);
+    for protocol in PROTOCOLS {
+        for page in [page("text/html", "Sign in"), page("text/plain", "<!doctype html>"), page("", "<html>")] {
+            check(protocol, page.clone(), Outcome { delivered: 8, ..RETRIED });
+            let no_retries = [("retry.timeout", "0")];
+            check_always(protocol, page, &no_retries, Outcome { delivered: 4, dropped: 4, requests: 1, ..DELIVERED });
+        }
+    }
 }
 
 #[test]
@@ -116,7 +129,7 @@ fn exhausted_resources_are_retried_or_split_once() {
 
 #[test]
 fn permanent_grpc_status_makes_dead_letters() {
-    for code in [2, 5, 6, 9, 12, 13] {
+    for code in [2, 5, 6, 9, 13] {
         check("grpc", GrpcStatus::new(code, "never"), REJECTED);
     }
 }
@@ -134,15 +147,18 @@ fn invalid_request_is_split() {
     }
 }
 
+/// Scenario: the destination refuses a request for a reason that concerns no single record.
+/// Guarantees: it is neither split nor a dead letter, and `retry.timeout` does not apply.
 #[test]
-fn unauthorized_is_retried_or_dropped() {
-    for (protocol, answer) in [
-        ("grpc", Answer::from(GrpcStatus::new(7, "who?"))),
-        ("grpc", GrpcStatus::new(16, "who?").into()),
-        ("grpc", HttpAnswer::new(401).into()),
-        ("http", HttpAnswer::new(401).into()),
-        ("http", HttpAnswer::new(403).into()),
-    ] {
+fn refusal_of_every_request_is_retried_or_dropped() {
+    let grpc = [7, 12, 16].map(|code| ("grpc", Answer::from(GrpcStatus::new(code, "who?"))));
+    let statuses = [301, 302, 303, 307, 308, 401, 403, 404, 405, 407, 415, 501].map(HttpAnswer::new);
+    let plain_to_tls = HttpAnswer::new(400).body("Client sent an HTTP request to an HTTPS server.\n");
+    let http = statuses
+        .into_iter()
+        .chain([plain_to_tls])
+        .flat_map(|answer| PROTOCOLS.map(|protocol| (protocol, Answer::from(answer.clone()))));
+    for (protocol, answer) in grpc.into_iter().chain(http) {
         let twice = [answer.clone(), answer.clone(), Answer::Accept];
         // Without a retry timeout, too, the records are kept.
         let no_retries = [("retry.timeout", "0")];
@@ -168,7 +184,7 @@ fn temporary_http_status_is_retried() {
 #[test]
 fn permanent_http_status_makes_dead_letters() {
     for protocol in PROTOCOLS {
-        for status in [307, 308, 404, 405, 408, 422, 500, 501] {
+        for status in [408, 422, 500] {
             check(protocol, HttpAnswer::new(status), REJECTED);
         }
     }
@@ -234,10 +250,14 @@ fn too_large_record_is_rejected_alone() {
 
 #[test]
 fn too_large_record_is_sent_with_truncated_texts() {
-    for protocol in PROTOCOLS {
+    let too_large = Answer::from(HttpAnswer::new(413));
+    // gRPC servers have no other status for it.
+    let exhausted = Answer::from(GrpcStatus::new(8, "received message larger than max"));
+    let cases = PROTOCOLS.map(|protocol| (protocol, too_large.clone())).into_iter().chain([("grpc", exhausted)]);
+    for (protocol, answer) in cases {
         let collector = OtlpCollector::start().unwrap();
-        collector.answer_by(|request| match request.message.len() > 4_000 {
-            true => HttpAnswer::new(413).into(),
+        collector.answer_by(move |request| match request.message.len() > 4_000 {
+            true => answer.clone(),
             false => Answer::Accept,
         });
         let text = "ä".repeat(10_000);
@@ -296,7 +316,7 @@ fn dead_letters_are_complete_private_and_bounded() {
     let below = directory.path().join("a/b");
     let file = below.join("traces-otlp.jsonl");
     let collector = OtlpCollector::start().unwrap();
-    collector.answer_by(|_| HttpAnswer::new(404).into());
+    collector.answer_by(|_| HttpAnswer::new(500).into());
     let endpoint = collector.grpc_endpoint();
     let more = [("dead-letter.directory", below.to_str().unwrap()), ("dead-letter.max-size", "3 kb")];
     let mut reporter = trace_reporter(&options(&endpoint, "http", &more));
@@ -366,8 +386,8 @@ fn redirect_is_not_followed() {
         let location = format!("{}/v1/traces", other.http_endpoint());
         collector.answer(HttpAnswer::new(307).header("location", location.as_str()));
         let endpoint = collector.grpc_endpoint();
-        let mut reporter =
-            trace_reporter(&options(&endpoint, protocol, &[("exporter.headers.authorization", "canary")]));
+        let more = [("exporter.headers.authorization", "canary"), ("on-auth-failure", "drop")];
+        let mut reporter = trace_reporter(&options(&endpoint, protocol, &more));
         let error = reporter.report(&[tree(1)], &Deadline::unlimited()).unwrap_err();
         let reason = std::error::Error::source(&error).unwrap().to_string();
         assert_eq!(reason, format!("HTTP 307 Temporary Redirect: redirect to {location} not followed"));

@@ -2,123 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{PROTOCOLS, losses, options, report_and_balance, trace_reporter, tree};
+use crate::tls::{Authority, Front};
 use flink_traces_api::Deadline;
 use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use tempfile::TempDir;
-use tokio::sync::oneshot;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
-
-/// A certificate authority, and the files of certificates that it signed.
-struct Authority {
-    directory: TempDir,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let authority = Self { directory: tempfile::tempdir().unwrap(), issuer: Issuer::new(params, key) };
-        authority.write("ca.pem", &certificate.pem());
-        authority
-    }
-
-    fn write(&self, name: &str, content: &str) {
-        std::fs::write(self.path(name), content).unwrap();
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    /// Signs a certificate for a host, valid until the end of a year.
-    ///
-    /// Writes the files `<name>.pem` and `<name>.key`.
-    fn sign(&self, name: &str, host: &str, until: i32) {
-        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
-        params.not_before = date_time_ymd(2000, 1, 1);
-        params.not_after = date_time_ymd(until, 12, 31);
-        let key = KeyPair::generate().unwrap();
-        self.write(&format!("{name}.pem"), &params.signed_by(&key, &self.issuer).unwrap().pem());
-        self.write(&format!("{name}.key"), &key.serialize_pem());
-    }
-}
-
-/// A TLS endpoint in front of a collector, on a port of its own.
-struct Front {
-    address: SocketAddr,
-    _stop: oneshot::Sender<()>,
-}
-
-impl Front {
-    /// Starts with the certificate `name`. Requires a client certificate if `client_auth` is set.
-    fn start(authority: &Authority, name: &str, client_auth: bool, collector: SocketAddr) -> Self {
-        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().unwrap();
-        let certificates = |file| vec![CertificateDer::from_pem_file(authority.path(file)).unwrap()];
-        let builder = if client_auth {
-            let mut roots = RootCertStore::empty();
-            roots.add(certificates("ca.pem").remove(0)).unwrap();
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::new(default_provider()));
-            builder.with_client_cert_verifier(verifier.build().unwrap())
-        } else {
-            builder.with_no_client_auth()
-        };
-        let key = PrivateKeyDer::from_pem_file(authority.path(&format!("{name}.key"))).unwrap();
-        let mut config = builder.with_single_cert(certificates(&format!("{name}.pem")), key).unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let serving = async move {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    if let Ok(mut client) = acceptor.accept(stream).await {
-                        let mut server = tokio::net::TcpStream::connect(collector).await.unwrap();
-                        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-                    }
-                });
-            }
-        };
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
-            runtime.block_on(async {
-                tokio::select! {
-                    () = serving => {}
-                    _ = stopped => {}
-                }
-            });
-        });
-        Self { address, _stop: stop }
-    }
-
-    fn endpoint(&self) -> String {
-        format!("https://localhost:{}", self.address.port())
-    }
-}
 
 /// Reports four spans over TLS. Returns the reason if they were dropped.
 fn over_tls(
@@ -256,6 +146,7 @@ fn changed_token_file_ends_the_backoff() {
             ("retry.timeout", "0"),
         ];
         let mut reporter = trace_reporter(&options(&endpoint, protocol, &more));
+        let start = Instant::now();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 assert!(collector.wait_until(Duration::from_secs(30), |collector| collector.requests().len() == 1));
@@ -263,6 +154,7 @@ fn changed_token_file_ends_the_backoff() {
             });
             report_and_balance(&mut *reporter, &[tree(1)], &Deadline::unlimited(), &collector).unwrap();
         });
+        assert!(start.elapsed() < Duration::from_secs(10), "waited for up to a minute");
         // If the file is missing or empty, the last token stays in use.
         std::fs::write(&file, "").unwrap();
         report_and_balance(&mut *reporter, &[tree(1)], &Deadline::unlimited(), &collector).unwrap();
@@ -359,6 +251,48 @@ fn proxy_with_credentials_is_used_except_for_no_proxy() {
     }
 }
 
+/// Serves a proxy that rejects the credentials of the first request, and forwards the next.
+fn refusing_proxy() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut head = [0; 4096];
+        let _ = client.read(&mut head).unwrap();
+        let refusal = "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        client.write_all(refusal.as_bytes()).unwrap();
+        drop(client);
+        for client in listener.incoming() {
+            std::thread::spawn(move || serve(client.unwrap(), &Mutex::default()));
+        }
+    });
+    address
+}
+
+/// Scenario: a proxy rejects its credentials once, for a plain request and for a tunnel.
+/// Guarantees: the records wait, although no retry is allowed, and arrive.
+#[test]
+fn proxy_that_rejects_credentials_is_waited_for() {
+    let authority = Authority::new("one");
+    authority.sign("server", "localhost", 2100);
+    let ca = authority.text("ca.pem");
+    for protocol in PROTOCOLS {
+        for scheme in ["http", "https"] {
+            let collector = OtlpCollector::start().unwrap();
+            let front = Front::start(&authority, "server", false, collector.address());
+            let endpoint = if scheme == "https" { front.endpoint() } else { collector.grpc_endpoint() };
+            let proxy = format!("http://me:canary@{}", refusing_proxy());
+            let more = [("exporter.proxy", proxy.as_str()), ("exporter.ca-certificates", &ca), ("retry.timeout", "0")];
+            let log = crate::support::logged("flink_traces_otlp", || {
+                let mut reporter = trace_reporter(&options(&endpoint, protocol, &more));
+                report_and_balance(&mut *reporter, &[tree(1)], &Deadline::unlimited(), &collector).unwrap();
+            });
+            let line = log.lines().find(|line| line.contains("credentials refused, keeping records"));
+            assert!(line.is_some_and(|line| line.contains("exporter.proxy")), "{protocol} {scheme}: {log}");
+        }
+    }
+}
+
 /// Returns options with all kinds of secrets.
 ///
 /// `index` selects one of those that exclude each other.
@@ -382,6 +316,8 @@ fn secrets_are_never_shown() {
             let collector = OtlpCollector::start().unwrap();
             collector.answer_by(|request| {
                 let echo = format!("{:?} canary-1234 canary-5678 Y2FuYXJ5LXVzZXI6Y2FuYXJ5LTEyMzQ=", request.headers);
+                // The proxy's credentials, and the query in another URL.
+                let echo = format!("{echo} Basic bWU6Y2FuYXJ5LTlhYmM= canary-9abc https://h/?key=canary-def0");
                 HttpAnswer::new(if request.records == 4 { 400 } else { 503 })
                     .body(echo.replace("canary-user", ""))
                     .into()

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::support::flink::{FakeFlink, Port};
 use crate::support::process::{Place, Running, command};
 use crate::support::session;
+use flink_traces_testkit::{HttpAnswer, OtlpCollector};
 
 const SLF4J: &str = "org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory";
 
@@ -330,7 +331,16 @@ fn check_prints_options_and_tests_destinations() {
             away.url()
         ),
     );
-    let arguments = ["check", "--conf", "conf", "-Dflink-traces.poll-interval=2 s", "--otlp", &flink.url()];
+    let collector = OtlpCollector::start().unwrap();
+    let endpoint = collector.http_endpoint();
+    let spool = place.path("spool").display().to_string();
+    let options = [
+        "-Dflink-traces.poll-interval=2 s".to_owned(),
+        format!("-Dtraces.reporter.otlp.spool.directory={spool}"),
+        "-Dtraces.reporter.otlp.scope.variables.additional=apikey:canary".to_owned(),
+    ];
+    let mut arguments = vec!["check", "--conf", "conf", "--otlp", &endpoint];
+    arguments.extend(options.iter().map(String::as_str));
     let short = place.run(&arguments).expect_code(69);
     assert!(short.stdout.contains("\nDefaults are not shown, see --all\n"), "{}", short.stdout);
     assert!(!short.stdout.contains("[default]") && short.stdout.contains("  [-D]\n"), "{}", short.stdout);
@@ -344,7 +354,9 @@ fn check_prints_options_and_tests_destinations() {
         "  flink-traces.rest.timeout = 10 s  [default]".to_owned(),
         "  metrics.scope.delimiter = _  [conf/config.yaml:4:1]".to_owned(),
         "Reporter traces.reporter.otlp".to_owned(),
-        format!("  traces.reporter.otlp.exporter.endpoint = {}  [--otlp]", flink.url()),
+        "  traces.reporter.otlp.scope.variables.additional = apikey:******  [-D]".to_owned(),
+        format!("  traces.reporter.otlp.exporter.endpoint = {endpoint}  [--otlp]"),
+        "  traces.reporter.otlp.exporter.protocol = auto  [--otlp]".to_owned(),
         "  traces.reporter.otlp.exporter.timeout = 10 s  [default]".to_owned(),
         "Reporter events.reporter.otlp".to_owned(),
         "Clusters and destinations".to_owned(),
@@ -353,16 +365,58 @@ fn check_prints_options_and_tests_destinations() {
             "  FAILED  cluster test: {}/config: connection refused: tcp connect error: Connection refused (os error 111)",
             away.url()
         ),
-        format!("  ok      traces.reporter.otlp: {} accepts connections", &flink.url()["http://".len()..]),
+        format!(
+            "  ok      traces.reporter.otlp: {endpoint}/opentelemetry.proto.collector.trace.v1.TraceService/Export accepts \
+             traces over grpc"
+        ),
+        format!("  ok      traces.reporter.otlp: directory {spool}/traces-otlp is writable"),
+        format!(
+            "  ok      events.reporter.otlp: {endpoint}/opentelemetry.proto.collector.logs.v1.LogsService/Export accepts \
+             events over grpc"
+        ),
     ] {
         assert!(lines.any(|line| line == expected), "not there, or not in order: {expected}\n{}", checked.stdout);
     }
     assert_eq!(checked.stderr, "");
-    // No span and no event was sent. The only requests are for the version.
+    // No span and no event was sent, and no file is left. The only requests to Flink are for the
+    // version.
     assert_eq!(flink.authorizations().len(), 1);
+    assert!(collector.requests().iter().all(|request| request.records == 0));
+    assert_eq!(place.names(), ["conf"]);
     // The clusters of --flink replace the configured ones.
     let checked = place.run(&["check", "--conf", "conf", "--flink", &flink.url()]).expect_code(0);
     assert!(!checked.stdout.contains("cluster test"), "{}", checked.stdout);
+}
+
+/// Scenario: the address leads to something that is no collector. Guarantees: `check` fails, and says
+/// what to change.
+#[test]
+fn check_names_the_mistake_in_an_address() {
+    let (place, flink) = (Place::new(), FakeFlink::start(session::answers()));
+    let collector = OtlpCollector::start().unwrap();
+    collector.answer_by(|_| HttpAnswer::new(404).into());
+    let wrong_path = format!("{}/otlp", collector.http_endpoint());
+    let encrypted = collector.grpc_endpoint().replace("http://", "https://");
+    for (endpoint, expected) in [
+        (&wrong_path, "; no OTLP receiver at this path"),
+        (&encrypted, "this port has no TLS: begin `exporter.endpoint` with http://"),
+    ] {
+        let checked = place.run(&["check", "--flink", &flink.url(), "--otlp", endpoint]).expect_code(69);
+        let lines = checked.stdout.lines().filter(|line| line.contains("  FAILED  ") && line.contains(expected));
+        assert_eq!(lines.count(), 2, "{}", checked.stdout);
+    }
+}
+
+/// Scenario: a map is written as text and malformed. Guarantees: the error shows no secret in it.
+#[test]
+fn malformed_map_does_not_show_its_secret() {
+    let place = Place::new();
+    for option in ["resource.attributes=password=canary", "scope.variables.additional=a,apikey:canary"] {
+        let option = format!("-Dtraces.reporter.otlp.{option}");
+        let refused = place.run(&["demo", "--otlp", "http://localhost:1", &option]).expect_code(78);
+        assert!(refused.stderr.contains("' is not a map") && refused.stderr.contains("******"), "{refused:?}");
+        assert!(!refused.stderr.contains("canary"), "{refused:?}");
+    }
 }
 
 /// Returns the standard output of `check` with one OTLP reporter, in an environment.

@@ -47,7 +47,7 @@ fn secret_canaries_are_sent_and_never_shown() {
         let sent = format!("no: {:?} {}", request.headers, request.path);
         let sender = format!("{:?} {:?}", request.headers.get("authorization"), request.headers.get("x-api-key"));
         match (known.insert(sender), request.path.contains("/v1/logs")) {
-            (_, true) => HttpAnswer::new(404).body(sent).into(),
+            (_, true) => HttpAnswer::new(500).body(sent).into(),
             (true, false) => HttpAnswer::new(401).body(sent).into(),
             (false, false) => Answer::Accept,
         }

@@ -1,15 +1,25 @@
 //! Tests of the retry state machine.
 
 use super::*;
+use crate::response::Refusal;
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+fn retry() -> Retry {
+    Retry {
+        initial_backoff: millis(100),
+        max_backoff: millis(500),
+        timeout: millis(3_600_000),
+        refusal_timeout: Duration::MAX,
+    }
+}
+
 /// Returns the waits after failures, each with a verdict and a time in milliseconds. Waits are at
 /// their longest.
 fn waits(failures: &[(Verdict, u64)]) -> Vec<Next> {
-    let retry = Retry { initial_backoff: millis(100), max_backoff: millis(500), timeout: millis(3_600_000) };
+    let retry = retry();
     let mut backoff = Backoff::new(retry);
     let start = Instant::now();
     let now = |at: &u64| start + millis(*at);
@@ -47,22 +57,42 @@ fn requested_delay_is_honored_beyond_the_timeout() {
 
 #[test]
 fn without_time_there_is_one_attempt() {
-    let retry = Retry { initial_backoff: millis(1), max_backoff: millis(1), timeout: Duration::ZERO };
+    let retry = retry().within(Duration::ZERO);
     let now = Instant::now();
-    assert_eq!(Backoff::new(retry).next(Verdict::NoResponse, now, now, 0.5), Next::GiveUp(1));
+    for verdict in [Verdict::NoResponse, Verdict::Refused(Refusal::Address)] {
+        assert_eq!(Backoff::new(retry).next(verdict, now, now, 0.5), Next::GiveUp(1));
+    }
 }
 
 #[test]
-fn unauthorized_retries_at_least_every_minute() {
-    let failures: Vec<_> = (0..12).map(|hour| (Verdict::Unauthorized, hour * 3_600_000)).collect();
-    let found = waits(&failures);
-    let doubled = (0..10).map(|times| 100 << times).chain([60_000, 60_000]);
-    assert_eq!(found, doubled.map(|wait| Next::After(millis(wait.min(60_000)))).collect::<Vec<_>>());
+fn refused_retries_at_least_every_minute() {
+    for refusal in [Refusal::Credentials, Refusal::Address] {
+        let failures: Vec<_> = (0..12).map(|hour| (Verdict::Refused(refusal), hour * 3_600_000)).collect();
+        let found = waits(&failures);
+        let doubled = (0..10).map(|times| 100 << times).chain([60_000, 60_000]);
+        assert_eq!(found, doubled.map(|wait| Next::After(millis(wait.min(60_000)))).collect::<Vec<_>>());
+        // A longer backoff is for other failures.
+        let hour = millis(3_600_000);
+        let mut backoff = Backoff::new(Retry { initial_backoff: hour, max_backoff: hour, ..retry() });
+        let now = Instant::now();
+        assert_eq!(backoff.next(Verdict::Refused(refusal), now, now, 1.0), Next::After(millis(60_000)));
+    }
+}
+
+/// Scenario: the collector asks for delays of different lengths. Guarantees: the longest counts, up
+/// to ten minutes.
+#[test]
+fn requested_delay_is_the_longest_and_bounded() {
+    let (requested, now) = (RequestedDelay::default(), Instant::now());
+    for (delay, expected) in [(7, 7), (3, 7), (u64::MAX, 600)] {
+        requested.request(Duration::from_secs(delay), now);
+        assert_eq!(requested.until.get(), Some(now + Duration::from_secs(expected)));
+    }
 }
 
 #[test]
 fn failures_at_the_same_time_count_once() {
-    let retry = Retry { initial_backoff: millis(100), max_backoff: millis(500), timeout: millis(3_600_000) };
+    let retry = retry();
     let mut backoff = Backoff::new(retry);
     let start = Instant::now();
     let mut next =
