@@ -51,10 +51,10 @@ pub(super) fn read(path: &Path) -> io::Result<Checked> {
 
 /// A newer file may have its sum elsewhere, so the version counts first.
 fn parse(bytes: &[u8]) -> Checked {
-    let text = String::from_utf8_lossy(bytes);
-    let (line, sum) = text.split_once('\n').unwrap_or((&text, ""));
-    let value: Value = serde_json::from_str(line).unwrap_or_default();
-    let is_whole = sum.trim_end() == format!("{:08x}", crc32c::crc32c(line.as_bytes()));
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let [line, sum] = [lines.next(), lines.next()].map(Option::unwrap_or_default);
+    let value: Value = serde_json::from_slice(line).unwrap_or_default();
+    let is_whole = sum == format!("{:08x}", crc32c::crc32c(line)).as_bytes();
     match value["version"].as_u64() {
         Some(version) if version > u64::from(FORMAT) => Checked::Newer,
         Some(_) if is_whole => Checked::Valid(value),
@@ -95,7 +95,7 @@ pub(super) struct Snapshot {
     path: PathBuf,
     /// The number of this write.
     pub(super) number: u64,
-    text: String,
+    block: Vec<u8>,
     /// For each log, the end of the finalized chunks, and the number of those that no earlier
     /// cursor has.
     pub(super) covered: [(u64, usize); 2],
@@ -107,18 +107,20 @@ impl Snapshot {
             let Progress { finalized, delivered, rejected } = log.progress;
             json!({ "taken": log.taken, "finalized": finalized, "delivered": delivered, "rejected": rejected })
         });
-        let text = to_text(json!({ "writes": number, "summary": summary, "detail": detail }));
+        let mut block = to_text(json!({ "writes": number, "summary": summary, "detail": detail })).into_bytes();
+        block.resize(BLOCK - 1, b' ');
+        block.push(b'\n');
         let covered = logs.each_ref().map(|log| (log.progress.finalized, log.unpersisted));
-        Self { path: directory.join(CURSOR), number, text: format!("{text:<width$}\n", width = BLOCK - 1), covered }
+        Self { path: directory.join(CURSOR), number, block, covered }
     }
 
     /// Overwrites the older block, and waits until that is on disk.
     pub(super) fn write(&self) -> io::Result<()> {
         if self.path.exists() {
             let offset = self.number % 2 * BLOCK as u64;
-            disk::overwrite(&self.path, offset, self.text.as_bytes())
+            disk::overwrite(&self.path, offset, &self.block)
         } else {
-            disk::replace(&self.path, self.text.repeat(2).as_bytes())
+            disk::replace(&self.path, &self.block.repeat(2))
         }
     }
 }
