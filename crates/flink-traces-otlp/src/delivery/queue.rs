@@ -98,3 +98,31 @@ impl<I: Iterator<Item = Chunk>> ChunkQueue for ReportQueue<I> {
         self.partial += counts;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_of_a_report_wait_for_their_ancestors() {
+        let roles = [Role::Root, Role::Continuation, Role::Detail, Role::Detail, Role::Root, Role::Detail];
+        let chunks = roles.map(|role| Chunk { message: Vec::new().into(), records: 1, role });
+        let mut queue = ReportQueue::new(chunks.into_iter());
+        let mut in_flight = Vec::new();
+        let mut order = Vec::new();
+        loop {
+            while let Some((number, _)) = queue.next() {
+                in_flight.push(number);
+            }
+            if in_flight.is_empty() {
+                break;
+            }
+            order.push(in_flight.clone());
+            let number = in_flight.remove(0);
+            queue.finalize(number, Counts { delivered: 1, ..Counts::default() });
+        }
+        let expected: [&[usize]; 6] = [&[0], &[1], &[2, 3, 4], &[3, 4], &[4], &[5]];
+        assert_eq!(order, expected);
+        assert_eq!((queue.finalized.len(), queue.counts.delivered), (6, 6));
+    }
+}

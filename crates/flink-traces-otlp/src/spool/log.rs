@@ -165,10 +165,8 @@ impl Log {
     /// Returns `true` if a chunk with this `after` has to wait for a chunk of this log.
     fn blocks(&self, after: u64) -> bool {
         let is_open = |entry: &Entry| entry.end == after && !matches!(entry.state, State::Finalized(_));
-        // What damage took will not come any more.
-        after.min(self.taken) > self.next
-            || self.window.iter().any(is_open)
-            || self.evicted.iter().any(|(number, records)| number + records == after)
+        // What damage took will not come any more. What was evicted has no children left.
+        after.min(self.taken) > self.next || self.window.iter().any(is_open)
     }
 
     /// Takes the first chunk that may be sent now. Chunks wait for those of `order`, which is this
@@ -217,8 +215,7 @@ impl Log {
             return Ok(false);
         }
         let Some((&first, _)) = self.segments.range(..=self.next).next_back() else {
-            let end = self.segments.first_key_value().map_or(self.taken, |(first, _)| (*first).min(self.taken));
-            self.skip(end);
+            self.skip(self.taken);
             return Ok(true);
         };
         let end = self.end_of(first).min(self.taken);

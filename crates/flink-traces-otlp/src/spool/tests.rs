@@ -152,6 +152,22 @@ fn unanswered_chunk_holds_back_its_tree_and_64_chunks() {
     assert_eq!(drain(&mut spool).len(), 202 - sent.len());
 }
 
+/// Scenario: chunks are finalized and in flight, and no cursor has them. Guarantees: no more than 64
+/// of them are.
+#[test]
+fn chunks_that_no_cursor_has_are_64_at_most() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut spool = open(directory.path(), LIMIT);
+    (0..200).for_each(|_| spool.append(&[root("x")]).unwrap());
+    for _ in 0..20 {
+        let (ticket, _) = spool.next().unwrap();
+        spool.finalize(ticket, counts(1, 0, 0));
+    }
+    assert_eq!(std::iter::from_fn(|| spool.next()).count(), MAX_AHEAD - 20);
+    spool.persist_if_due();
+    assert_eq!(std::iter::from_fn(|| spool.next()).count(), 20);
+}
+
 /// Scenario: chunks are delivered, and the process crashes. Guarantees: the next one sends at most
 /// 64 chunks of each log again.
 #[test]
@@ -214,6 +230,21 @@ fn failed_undo_is_repeated_before_the_next_report() {
     result.unwrap_err();
     spool.append(&[root("two"), detail("three")]).unwrap();
     assert_eq!(drain(&mut spool), ["one", "two", "three"]);
+}
+
+/// Scenario: what was written cannot be taken back, and meanwhile its segment is delivered and
+/// removed. Guarantees: the next report is stored.
+#[test]
+fn failed_undo_of_a_removed_segment_is_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut spool = open(directory.path(), LIMIT);
+    spool.append(&[root("one")]).unwrap();
+    let fault = |op: &Op| matches!(op, Op::Sync(_) | Op::Truncate(..));
+    with_fault(fault, || spool.append(&[root("never")])).unwrap_err();
+    assert_eq!(drain(&mut spool), ["one"]);
+    assert_eq!(segments(directory.path()).len(), 0);
+    spool.append(&[root("two")]).unwrap();
+    assert_eq!(drain(&mut spool), ["two"]);
 }
 
 /// Scenario: a report is written while a chunk of its segments is finalized, and cannot be
@@ -288,6 +319,7 @@ fn large_spool_is_found_whole() {
     let (took, segments) = (start.elapsed(), segments(directory.path()).len());
     println!("{} bytes in {segments} segments: the start took {took:?}", spool.size());
     assert_eq!((spool.queued(), &spool.notices[..]), (stored, &[][..]));
+    assert!(segments >= 4);
 }
 
 #[cfg(unix)]

@@ -86,6 +86,19 @@ fn restarts_leave_no_slots_behind() {
     assert_eq!(sent, 700 - 6);
 }
 
+#[test]
+fn slots_are_adopted_one_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let left: Vec<_> = (0..3).map(|_| start(directory.path(), 1 << 20)).collect();
+    left.iter().for_each(|(shared, _)| shared.lock().spools[0].append(&[root("left")]).unwrap());
+    let (shared, slots) = start(directory.path(), 1 << 20);
+    drop(left);
+    let mut adopter = adopter(&shared, slots);
+    adopter.next().unwrap();
+    adopter.next();
+    assert_eq!(shared.lock().spools.len(), 2);
+}
+
 /// Scenario: a spool stores, evicts, sends, writes its cursor and adopts a slot. Guarantees: each
 /// file operation leaves the lock free, so that a slow disk delays only the thread that waits for
 /// it.

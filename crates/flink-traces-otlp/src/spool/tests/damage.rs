@@ -107,6 +107,59 @@ fn damage_in_the_middle_is_found_when_read() {
     }
 }
 
+/// Scenario: the last segment is damaged while it is open. Guarantees: later reports do not lie
+/// behind the damage.
+#[test]
+fn damaged_segment_is_not_appended_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut spool = open(directory.path(), LIMIT);
+    spool.append(&[root("one"), root("two")]).unwrap();
+    change(directory.path(), "summary", |bytes| bytes[HEADER as usize] ^= 1);
+    assert_eq!(deliver(&mut spool), None);
+    spool.append(&[root("three")]).unwrap();
+    assert_eq!(drain(&mut spool), ["three"]);
+    assert_eq!(spool.counts(), counts(1, 0, 2));
+}
+
+/// Scenario: heads at the end of a log without detail are damaged. Guarantees: a damaged head counts
+/// as one record, and one that a torn chunk follows not at all.
+#[test]
+fn damaged_end_without_detail_is_counted() {
+    let record = HEAD + 1;
+    let first = HEADER as usize;
+    let damages: [(u64, Damage); 3] = [
+        (3, |bytes, last| bytes[last] ^= 1),
+        (3, |bytes, last| bytes[last + HEAD] ^= 1),
+        (2, |bytes, _| {
+            bytes[HEADER as usize] ^= 1;
+            bytes.pop();
+        }),
+    ];
+    for (stored, damage) in damages {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = open(directory.path(), LIMIT);
+        ["a", "b", "c"].iter().for_each(|text| spool.append(&[root(text)]).unwrap());
+        drop(spool);
+        change(directory.path(), "summary", |bytes| damage(bytes, first + 2 * record));
+        assert_eq!(sent(&mut open(directory.path(), LIMIT)).1[0], stored);
+    }
+}
+
+#[test]
+fn segment_with_two_damages_is_kept_once() {
+    let directory = tempfile::tempdir().unwrap();
+    three(directory.path());
+    change(directory.path(), "summary", |bytes| {
+        let start = HEADER as usize + HEAD;
+        bytes[start] ^= 1;
+        bytes[start + 3 + HEAD] ^= 1;
+    });
+    let mut spool = open(directory.path(), LIMIT);
+    assert_eq!(drain(&mut spool), ["three"]);
+    assert_eq!((spool.counts(), spool.notices.len()), (counts(1, 0, 2), 2));
+    assert_eq!(fs::read_dir(directory.path().join("quarantine")).unwrap().count(), 1);
+}
+
 #[test]
 fn unreadable_summary_withholds_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -188,6 +241,7 @@ fn damaged_cursor_sends_everything_again() {
         }
         let mut spool = open(directory.path(), LIMIT);
         assert_eq!(spool.notices, [Notice::NoProgress]);
+        assert_eq!(directory.path().join("quarantine/0-cursor.0").exists(), damage != 1);
         assert_eq!(pending(&mut spool), ["l", "m"]);
         spool.append(&[root("new"), detail("newer")]).unwrap();
         drop(spool);
@@ -388,12 +442,15 @@ fn unacknowledged_end_is_not_counted() {
 /// Guarantees: their detail is sent, and they count as dropped.
 #[test]
 fn missing_summaries_in_the_cursor_are_counted() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut spool = open(directory.path(), LIMIT);
-    spool.append(&[chunk("r", 3, Role::Root), detail("d")]).unwrap();
-    spool.persist();
-    drop(spool);
-    let summary = segments(directory.path()).pop().unwrap();
-    fs::remove_file(summary).unwrap();
-    assert_eq!(sent(&mut open(directory.path(), LIMIT)), ("d".to_owned(), [4, 1, 3]));
+    for (expected, account) in [("d", [4, 1, 3]), ("", [3, 0, 3])] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = open(directory.path(), LIMIT);
+        let report = [chunk("r", 3, Role::Root), detail("d")];
+        spool.append(&report[..=expected.len()]).unwrap();
+        spool.persist();
+        drop(spool);
+        let summary = segments(directory.path()).pop().unwrap();
+        fs::remove_file(summary).unwrap();
+        assert_eq!(sent(&mut open(directory.path(), LIMIT)), (expected.to_owned(), account));
+    }
 }

@@ -4,9 +4,10 @@
 //! `SPOOL_HISTORIES=10000 SPOOL_SEED=7 cargo test -p flink-traces-otlp --lib loss_of_power` runs
 //! that many histories from a seed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
+use std::thread;
 
 use super::disk::{Files, Op, Replay, materialize, start_recording, stop_recording};
 use super::history::{History, Random};
@@ -30,38 +31,49 @@ pub(in crate::spool) fn scratch() -> tempfile::TempDir {
 #[test]
 fn loss_of_power_loses_nothing_acknowledged() {
     let (histories, seed) = (variable("SPOOL_HISTORIES", HISTORIES), variable("SPOOL_SEED", 1));
-    let mut states_checked = 0;
-    for number in 0..histories {
-        let mut random = Random(seed.wrapping_mul(1 << 32) ^ number);
-        let place = scratch();
-        let directory = place.path().join("spool");
-        let limit = if random.below(2) == 0 { 2_500 } else { LIMIT };
-        start_recording();
-        let mut history = History::new(&directory, limit, random.next());
-        (0..STEPS).for_each(|_| history.step());
-        let ops = stop_recording();
-        let replay = Replay::new(&ops);
-        let mut subsets: Vec<_> = (0..SUBSETS).map(|_| (random.below(ops.len() as u64 + 1), random.next())).collect();
-        subsets.sort_unstable();
-        let (mut known, mut checked) = (HashSet::new(), HashSet::new());
-        for end in 0..=ops.len() {
-            let here = subsets.iter().filter(|(at, _)| *at == end as u64);
-            let expectation = hash(&history.expectation(end));
-            for lost in replay.states(end, here.map(|(_, subset)| *subset)) {
-                // Most states are those of the operation before.
-                if !known.insert(hash(&(&lost, expectation))) {
-                    continue;
-                }
-                let files = replay.files(&lost);
-                if checked.insert(hash(&(&files, expectation))) {
-                    check(&history, &files, &directory, end);
-                    states_checked += 1;
-                }
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let check_some = &|first: usize| {
+        let numbers = (first as u64..histories).step_by(threads);
+        numbers.map(|number| check_history(seed.wrapping_mul(1 << 32) ^ number)).sum::<u64>()
+    };
+    let states: u64 = thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|first| scope.spawn(move || check_some(first))).collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    println!("{histories} histories from seed {seed}: {states} states");
+    assert!(states > histories * 20);
+}
+
+/// Checks each state that a random history can leave. Returns their number.
+fn check_history(seed: u64) -> u64 {
+    let mut random = Random(seed);
+    let place = scratch();
+    let directory = place.path().join("spool");
+    let limit = if random.below(2) == 0 { 2_500 } else { LIMIT };
+    start_recording();
+    let mut history = History::new(&directory, limit, random.next());
+    (0..STEPS).for_each(|_| history.step());
+    let ops = stop_recording();
+    let replay = Replay::new(&ops);
+    let mut subsets: Vec<_> = (0..SUBSETS).map(|_| (random.below(ops.len() as u64 + 1), random.next())).collect();
+    subsets.sort_unstable();
+    // Most states are those of the operation before.
+    let (mut known, mut checked, mut found) = (HashSet::new(), HashSet::new(), HashMap::new());
+    for end in 0..=ops.len() {
+        let here = subsets.iter().filter(|(at, _)| *at == end as u64);
+        let expectation = hash(&history.expectation(end));
+        for lost in replay.states(end, here.map(|(_, subset)| *subset)) {
+            if !known.insert(hash(&(&lost, expectation))) {
+                continue;
+            }
+            let files = replay.files(&lost);
+            let state = hash(&files);
+            if checked.insert((state, expectation)) {
+                history.check_crash(end, found.entry(state).or_insert_with(|| recovered(&files, &directory)));
             }
         }
     }
-    println!("{histories} histories from seed {seed}: {states_checked} states");
-    assert!(states_checked > histories * 20);
+    checked.len() as u64
 }
 
 fn hash(value: &impl Hash) -> u64 {
@@ -70,14 +82,13 @@ fn hash(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// Checks what a process finds that starts with these files.
-fn check(history: &History, files: &Files, directory: &Path, end: usize) {
+/// Returns the chunks that a process finds that starts with these files.
+fn recovered(files: &Files, directory: &Path) -> Vec<String> {
     let crashed = scratch();
     materialize(files, directory, crashed.path());
     let mut spool = open(crashed.path(), LIMIT);
     // The cursor costs time, and nothing is read after this.
-    let found = with_fault(is_cursor, || drain(&mut spool));
-    history.check_crash(end, &found);
+    with_fault(is_cursor, || drain(&mut spool))
 }
 
 /// A crash leaves a directory only if its own name was synchronized into the one above.

@@ -106,6 +106,20 @@ fn report_that_cannot_fit_evicts_nothing() {
     assert_eq!(spool.counts(), counts(2, 0, 49));
 }
 
+/// Scenario: chunks are dropped to make room, and the process crashes after it wrote the cursor.
+/// Guarantees: the cursor is due at once, and the next process does not count them again.
+#[test]
+fn evicted_chunks_are_counted_once() {
+    let (directory, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut spool = open(directory.path(), LIMIT);
+    fill(&mut spool);
+    spool.persist_if_due();
+    copy(&directory.path().join("0"), &crashed.path().join("0"));
+    let mut stats = BufferStats::default();
+    open(crashed.path(), LIMIT).add_to(&mut stats);
+    assert_eq!((stats.dropped, stats.stored), (0, spool.queued()));
+}
+
 /// Scenario: the disk is full, so that the cursor cannot be written before segments are evicted.
 /// Guarantees: the next process counts them as dropped, and sends what is left.
 #[test]

@@ -117,6 +117,16 @@ fn free_slots_of_an_endpoint_are_adopted_and_removed() {
 }
 
 #[test]
+fn slot_with_records_is_not_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut spool = open(directory.path(), LIMIT);
+    spool.append(&[root("left")]).unwrap();
+    spool.remove_if_empty();
+    assert!(directory.path().join("0/cursor").exists() && directory.path().join("0/lock").exists());
+    assert_eq!(drain(&mut open(directory.path(), LIMIT)), ["left"]);
+}
+
+#[test]
 fn slots_with_records_for_another_endpoint_are_left() {
     let directory = tempfile::tempdir().unwrap();
     store(slots(directory.path(), "a").take().unwrap(), "for a");
