@@ -27,7 +27,7 @@ pub(super) struct Log {
     /// The size at which a segment is full.
     pub(super) segment_size: u64,
     /// The last segment, if it can be appended to, and no report is being stored.
-    tail: Option<(u64, Appender)>,
+    pub(super) tail: Option<(u64, Appender)>,
     /// The number of the next chunk: the records that were taken.
     pub(super) taken: u64,
     /// The same, with those that are being stored.
@@ -343,6 +343,7 @@ impl Log {
     }
 
     fn remove(&mut self, first: u64) -> PathBuf {
+        // An open file keeps its room on disk.
         self.tail.take_if(|(tail, _)| *tail == first);
         self.segments.remove(&first);
         self.path(first)

@@ -296,6 +296,8 @@ fn full_disk_has_room_after_delivery() {
             assert_eq!(drain(&mut spool), ["r", "l"]);
         });
         assert_eq!((segments(directory.path()), &spool.notices[..]), (Vec::new(), &[][..]));
+        // An open file would keep its room.
+        assert!(spool.logs.iter().all(|log| log.tail.is_none()));
     }
 }
 

@@ -128,5 +128,6 @@ fn no_file_operation_holds_the_lock() {
     });
     // Three of them, and the one that was left.
     assert_eq!(sent, 4);
+    assert_eq!(shared.lock().spools[0].size(), 0);
     assert!(operations.get() > 30, "{operations:?}");
 }

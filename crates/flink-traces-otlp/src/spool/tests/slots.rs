@@ -28,6 +28,7 @@ fn each_process_takes_the_first_free_slot() {
     assert_eq!(pid.trim(), std::process::id().to_string());
     drop(second);
     assert_eq!(slots.take().unwrap().index, 1);
+    assert_eq!(fs::read_to_string(directory.path().join("1/lock")).unwrap(), pid);
 }
 
 /// Scenario: another process looks for free slots at each file operation of one that starts.
