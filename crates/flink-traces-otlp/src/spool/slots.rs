@@ -95,7 +95,7 @@ impl Slots {
 
     fn claim(&mut self, index: u32, is_start: bool) -> io::Result<Option<Slot>> {
         let place = self.directory.join(index.to_string());
-        // A slot gets its name when it is locked and complete, so no other process adopts it before.
+        // A slot gets its name when it is locked and complete, so that no other process adopts it.
         // Elsewhere there is no adoption, and no renaming of directories with open files.
         let is_new = cfg!(unix) && is_start && !place.exists();
         let directory = if is_new { place.with_extension("new") } else { place.clone() };

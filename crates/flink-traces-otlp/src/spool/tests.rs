@@ -152,8 +152,8 @@ fn unanswered_chunk_holds_back_its_tree_and_64_chunks() {
     assert_eq!(drain(&mut spool).len(), 202 - sent.len());
 }
 
-/// Scenario: chunks are finalized and in flight, and no cursor has them. Guarantees: no more than 64
-/// of them are.
+/// Scenario: chunks are finalized and in flight, and no cursor has them. Guarantees: there are at
+/// most 64 of them.
 #[test]
 fn chunks_that_no_cursor_has_are_64_at_most() {
     let directory = tempfile::tempdir().unwrap();

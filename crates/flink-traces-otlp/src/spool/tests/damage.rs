@@ -121,8 +121,8 @@ fn damaged_segment_is_not_appended_to() {
     assert_eq!(spool.counts(), counts(1, 0, 2));
 }
 
-/// Scenario: heads at the end of a log without detail are damaged. Guarantees: a damaged head counts
-/// as one record, and one that a torn chunk follows not at all.
+/// Scenario: heads at the end of a log without detail are damaged. Guarantees: a damaged head
+/// counts as one record, and a head with a torn chunk as none.
 #[test]
 fn damaged_end_without_detail_is_counted() {
     let record = HEAD + 1;
