@@ -73,13 +73,13 @@ pub enum Error {
         problem: StatusError,
     },
     /// The cluster accepted the operation, but the operation failed.
-    #[error("{url}: the operation failed: {problem}")]
+    #[error("{url}: the operation failed: {class}: {problem}")]
     OperationFailed {
         /// The URL that triggers the operation.
         url: String,
         /// The class of the exception.
         class: String,
-        /// The first relevant line of its stack trace.
+        /// The first relevant line of its stack trace, without the class.
         problem: String,
     },
     /// The operation did not complete in time. If the cluster accepted it, it continues.

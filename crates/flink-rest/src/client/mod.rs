@@ -208,11 +208,16 @@ impl Client {
         let outcome = outcome.await.map_err(|_| late(Some(request_id)))??;
         match outcome.failure() {
             None => Ok(outcome),
-            Some(failure) => Err(Error::OperationFailed {
-                url: triggered,
-                class: escaped(&failure.class, MAX_TEXT_CHARS),
-                problem: first_relevant_line(&failure.stack_trace),
-            }),
+            Some(failure) => {
+                let (class, line) =
+                    (escaped(&failure.class, MAX_TEXT_CHARS), first_relevant_line(&failure.stack_trace));
+                let problem = match line.strip_prefix(&class) {
+                    Some("") => "no message".to_owned(),
+                    Some(rest) => rest.strip_prefix(": ").map_or_else(|| line.clone(), str::to_owned),
+                    None => line,
+                };
+                Err(Error::OperationFailed { url: triggered, class, problem })
+            }
         }
     }
 

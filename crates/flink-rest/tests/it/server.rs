@@ -204,7 +204,11 @@ async fn operation_is_triggered_once_and_polled() {
         let result = server.client().run(&TriggerSavepoint { job: job(), body }, Duration::from_secs(60)).await;
         match (&result, expected) {
             (Ok(done), Ok(location)) => assert_eq!(done.location.as_deref(), Some(location)),
-            (Err(error @ Error::OperationFailed { .. }), Err(problem)) => {
+            (Err(error @ Error::OperationFailed { class, problem: message, .. }), Err(problem)) => {
+                assert_eq!(
+                    (class.as_str(), message.as_str()),
+                    ("java.lang.IllegalStateException", "no default directory")
+                );
                 assert_eq!(error.to_string(), format!("http://{}/jobs/{JOB}/savepoints: {problem}", server.address));
             }
             _ => panic!("{result:?}"),
