@@ -12,7 +12,7 @@ use flate2::write::GzEncoder;
 use super::flink::{END, Flink};
 use super::{Kind, refusal};
 
-/// A seed other than the default of a run, so that both together cover more.
+/// The seed of all recorded cases.
 const SEED: u64 = 20_251_125;
 
 fn path(root: &Path, kind: &Kind) -> PathBuf {

@@ -15,6 +15,8 @@ mod random;
 mod replay;
 mod sequence;
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
@@ -37,9 +39,9 @@ struct Arguments {
     /// The number of configuration files.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     configurations: u64,
-    /// The seed of the cases.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    /// The seed of the cases. The default differs in each run, which prints it.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Write Flink's answers to testing/parity/golden instead of comparing.
     #[arg(long)]
     record: bool,
@@ -67,14 +69,21 @@ fn main() -> Result<()> {
     let folder = root.join("target/parity");
     recreate(&folder)?;
     let mut flink = Flink::start(&distribution, &folder)?;
+    let seed = arguments.seed.unwrap_or_else(fresh_seed);
+    println!("seed {seed}");
     for (kind, count) in [(SEQUENCES, arguments.sequences), (CONFIGURATIONS, arguments.configurations)] {
         if arguments.record {
             golden::record(&root, &mut flink, &kind)?;
         } else {
-            compare(&mut flink, &kind, arguments.seed, count)?;
+            compare(&mut flink, &kind, seed, count)?;
         }
     }
     Ok(())
+}
+
+/// Returns a seed that differs in each run, and is short enough to type.
+fn fresh_seed() -> u64 {
+    RandomState::new().hash_one(std::process::id()) % 1_000_000_000
 }
 
 /// Returns the reason if Flink refused a case as impossible.

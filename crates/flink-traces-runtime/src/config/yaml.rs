@@ -35,6 +35,9 @@ pub(super) fn parse(text: &str, collector: &mut Collector) {
         });
         return collector.report(line, column, Problem::error("unexpected NUL character"));
     }
+    if let Some((line, column)) = tab_before_first_token(text) {
+        return collector.report(line, column, Problem::error("unexpected tab before the first key"));
+    }
     let mut composer = Composer { events: Parser::new_from_str(text), anchors: HashMap::new(), count: 0 };
     let mut flattener = Flattener { collector, size: 0 };
     let flattened = composer.document().and_then(|root| flattener.root(root.as_deref()));
@@ -50,6 +53,19 @@ pub(super) fn parse(text: &str, collector: &mut Collector) {
         }
     }
     collector.problems.sort_by_key(|problem| problem.origin.as_ref().map(|origin| (origin.line, origin.column)));
+}
+
+/// Returns the line and the column of a tab that indents the first line with content.
+///
+/// The parser accepts it, but Flink's does not.
+fn tab_before_first_token(text: &str) -> Option<(usize, usize)> {
+    let is_empty = |line: &str| {
+        let content = line.trim();
+        content.is_empty() || content.starts_with('#') || line.starts_with('%') || content == "---"
+    };
+    let (line, content) = text.lines().enumerate().find(|(_, line)| !is_empty(line))?;
+    let column = content.len() - content.trim_start_matches(' ').len();
+    content[column..].starts_with('\t').then_some((line + 1, column + 1))
 }
 
 /// Returns the line and the column of the last line up to `limit` that has a key and a value

@@ -359,6 +359,20 @@ fn yaml_mistakes() {
 }
 
 #[test]
+fn tab_before_the_first_key_is_refused() {
+    for (text, place) in [
+        ("\ttab: x", "1:1"),
+        ("\ttab: x\nb: 1", "1:1"),
+        ("# comment\n\n  \ttab: x\n", "3:3"),
+        ("---\n\t\ttab: x", "2:1"),
+        ("\t{tab: x}", "1:1"),
+    ] {
+        let expected = format!("  Error config.yaml:{place}: unexpected tab before the first key\n");
+        assert_eq!(render(&load(YAML, text)), expected, "{text:?}");
+    }
+}
+
+#[test]
 fn binary_files_are_refused() {
     let mut text = String::new();
     for (name, content) in [(YAML, &b"a: 1\nb: \xe4\n"[..]), (LEGACY, b"a: 1\nb: \xe4\n"), (YAML, b"\xff\xfea\0:\0 \0")]
