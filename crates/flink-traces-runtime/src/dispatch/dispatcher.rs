@@ -82,6 +82,13 @@ struct ReporterHandle<R: QueueItem> {
     queue: ReporterQueue<R>,
 }
 
+/// The properties of a metric group that decide whether a reporter gets its records.
+#[derive(Clone, Copy)]
+pub(crate) struct GroupScope<'a> {
+    pub(crate) logical_scope: &'a str,
+    pub(crate) is_closed: bool,
+}
+
 /// The contexts of one metric group, in the order of the reporters.
 pub(crate) struct GroupContexts {
     traces: Vec<Arc<ReportContext>>,
@@ -180,18 +187,18 @@ impl Dispatcher {
         &self.0.scope_delimiter
     }
 
-    pub(crate) fn add_span(&self, logical_scope: &str, contexts: &GroupContexts, span: SpanBuilder) {
+    pub(crate) fn add_span(&self, scope: GroupScope<'_>, contexts: &GroupContexts, span: SpanBuilder) {
         let inner = &*self.0;
         let span = if span.has_identity() { span } else { span.identity(inner.anonymous_identity()) };
         let span = Arc::new(span.build(&*inner.clock));
         // The last reporter takes the span itself, which saves an atomic increment.
         let spans = iter::repeat_n(span, inner.traces.len());
         for ((handle, context), span) in inner.traces.iter().zip(&contexts.traces).zip(spans) {
-            handle.offer(logical_scope, ReportedSpan::new(span, context.clone()));
+            handle.offer(scope, ReportedSpan::new(span, context.clone()));
         }
     }
 
-    pub(crate) fn add_event(&self, logical_scope: &str, contexts: &GroupContexts, event: EventBuilder) {
+    pub(crate) fn add_event(&self, scope: GroupScope<'_>, contexts: &GroupContexts, event: EventBuilder) {
         let inner = &*self.0;
         let event = if event.has_identity() { event } else { event.identity(inner.anonymous_identity()) };
         let event = Arc::new(event.build(&*inner.clock));
@@ -201,7 +208,7 @@ impl Dispatcher {
                 handle.queue.filtered(1);
                 continue;
             }
-            handle.offer(logical_scope, ReportedEvent::new(event.clone(), now, context.clone()));
+            handle.offer(scope, ReportedEvent::new(event.clone(), now, context.clone()));
         }
     }
 }
@@ -269,11 +276,13 @@ impl Drop for Inner {
 }
 
 impl<R: QueueItem> ReporterHandle<R> {
-    fn offer(&self, logical_scope: &str, record: R) {
-        if self.setup.filter.matches(logical_scope, record.name()) {
-            self.queue.push(record)
-        } else {
+    fn offer(&self, scope: GroupScope<'_>, record: R) {
+        if !self.setup.filter.matches(scope.logical_scope, record.name()) {
             self.queue.filtered(record.units())
+        } else if scope.is_closed {
+            self.queue.refuse(record.units())
+        } else {
+            self.queue.push(record)
         }
     }
 }

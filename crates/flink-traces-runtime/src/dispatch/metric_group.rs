@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use flink_traces_api::{EventBuilder, SpanBuilder, Text};
 
-use super::dispatcher::{Dispatcher, GroupContexts};
+use super::dispatcher::{Dispatcher, GroupContexts, GroupScope};
 use crate::setters::setters;
 
 /// A scope to which spans and events are added. Flink's `MetricGroup`.
@@ -144,27 +144,22 @@ impl MetricGroup {
 
     /// Adds a span, as Flink's `addSpan`. Unset timestamps become the current time.
     ///
-    /// After [`close`](Self::close) the span is ignored, as in Flink.
+    /// After [`close`](Self::close) the span is dropped.
     pub fn add_span(&self, span: SpanBuilder) {
-        let group = &*self.0;
-        if !self.is_closed() {
-            group.dispatcher.add_span(&group.logical_scope, &group.contexts, span);
-        }
+        self.0.dispatcher.add_span(self.scope(), &self.0.contexts, span);
     }
 
     /// Adds an event, as Flink's `addEvent`. An unset timestamp becomes the current time.
     ///
-    /// After [`close`](Self::close) the event is ignored, as in Flink.
+    /// After [`close`](Self::close) the event is dropped.
     pub fn add_event(&self, event: EventBuilder) {
-        let group = &*self.0;
-        if !self.is_closed() {
-            group.dispatcher.add_event(&group.logical_scope, &group.contexts, event);
-        }
+        self.0.dispatcher.add_event(self.scope(), &self.0.contexts, event);
     }
 
     /// Closes this group and all groups below it, for example when the job ends.
     ///
-    /// Records that are added later, also through clones, are ignored and not counted.
+    /// Records that are added later, also through clones, count as dropped by
+    /// [`Closed`](super::DropReason::Closed). Flink ignores them.
     pub fn close(&self) {
         self.0.closed.store(true, Ordering::Release);
     }
@@ -187,6 +182,10 @@ impl MetricGroup {
     /// The names are in angle brackets.
     pub fn variables(&self) -> &[(String, String)] {
         &self.0.variables
+    }
+
+    fn scope(&self) -> GroupScope<'_> {
+        GroupScope { logical_scope: &self.0.logical_scope, is_closed: self.is_closed() }
     }
 
     fn below(&self, name: &str, variables: &[(&str, &str)], job_id: Option<Text>) -> Self {

@@ -303,6 +303,19 @@ impl<R: QueueItem> ReporterQueue<R> {
         }
     }
 
+    /// Drops and counts units that were added to a closed metric group.
+    pub(crate) fn refuse(&self, units: u64) {
+        let Shared { signal, name, .. } = &*self.0;
+        let mut state = self.0.lock();
+        let is_first = state.stats.dropped_by(DropReason::Closed) == 0;
+        state.stats.emitted += units;
+        state.stats.drop_units(units, DropReason::Closed);
+        drop(state);
+        if is_first {
+            tracing::warn!(%signal, reporter = %name, "metric group closed, dropping records");
+        }
+    }
+
     /// Counts units that the reporter's filter kept out.
     pub(crate) fn filtered(&self, units: u64) {
         self.0.lock().stats.filtered += units;

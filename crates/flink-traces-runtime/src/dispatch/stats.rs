@@ -58,7 +58,7 @@ pub enum DropReason {
     GivenUp,
     /// The time for the shutdown ran out.
     Shutdown,
-    /// The record was added after the shutdown.
+    /// The record was added after the shutdown, or to a closed metric group.
     Closed,
     /// The reporter panicked while the record was queued or in flight, or before it was added.
     Panicked,

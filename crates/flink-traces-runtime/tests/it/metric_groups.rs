@@ -9,11 +9,11 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use flink_traces_api::{
     Clock, ConfigError, Deadline, Event, EventBuilder, EventReporter, EventReporterFactory, OptionDoc, RECORD_UID,
-    Registry, ReportError, ReportedEvent, ReportedSpan, ReporterConfig, Span, SpanBuilder, SpanRef, TraceReporter,
-    TraceReporterFactory, ValueRef,
+    Registry, ReportError, ReportedEvent, ReportedSpan, ReporterConfig, Signal, Span, SpanBuilder, SpanRef,
+    TraceReporter, TraceReporterFactory, ValueRef,
 };
-use flink_traces_runtime::dispatch::TaskVariables;
-use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, discover};
+use flink_traces_runtime::dispatch::{DropReason, TaskVariables};
+use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, ReporterStats, discover};
 
 const JOB_ID: &str = "0a4480b1aa43ca25b4801a22462f387a";
 
@@ -142,7 +142,10 @@ impl Setup {
 
     fn finish(&self) {
         let accounts = self.dispatcher.shutdown(Duration::from_secs(60));
-        assert!(accounts.iter().all(|stats| stats.is_balanced() && stats.delivered == stats.emitted), "{accounts:?}");
+        let is_finalized = |stats: &ReporterStats| {
+            stats.is_balanced() && stats.delivered + stats.dropped_by(DropReason::Closed) == stats.emitted
+        };
+        assert!(accounts.iter().all(is_finalized), "{accounts:?}");
     }
 
     fn job(&self) -> MetricGroup {
@@ -348,7 +351,7 @@ fn variable_rules_affect_one_reporter() {
 /// Guarantees: a closed group and all groups below it ignore records, through every handle. Other
 /// groups do not.
 #[test]
-fn closed_group_ignores_records() {
+fn closed_group_drops_and_counts_records() {
     let setup = Setup::start(".", &[("traces", "r", &[]), ("events", "s", &[])]);
     let job_manager = MetricGroup::job_manager(&setup.dispatcher, "jm");
     let job = job_manager.add_job(JOB_ID, "agg");
@@ -365,6 +368,14 @@ fn closed_group_ignores_records() {
     for open in [&job_manager, &beside, &job_manager.add_job(JOB_ID, "again")] {
         assert!(!open.is_closed());
         open.add_event(event("still open"));
+    }
+    let child = Span::builder("scope", "child");
+    job.add_span(span("tree").child(child));
+    assert!(setup.dispatcher.flush(Duration::from_secs(10)));
+    for stats in setup.dispatcher.stats() {
+        let expected = if stats.signal == Signal::Traces { (1 + 5 + 2, 5 + 2) } else { (3 + 5, 5) };
+        assert_eq!((stats.emitted, stats.dropped_by(DropReason::Closed)), expected);
+        assert!(stats.is_balanced());
     }
     setup.check(expect![[r#"
         r before jobId=0a4480b1aa43ca25b4801a22462f387a <host>=jm <job_id>=0a4480b1aa43ca25b4801a22462f387a <job_name>=agg
