@@ -53,6 +53,14 @@ impl Attributes {
         Self { fields: Writer::new(), keys: Keys(0) }
     }
 
+    /// Reserves memory for a few attributes, if none is set.
+    pub(crate) fn reserve_few(&mut self) {
+        const FEW: usize = 48;
+        if self.is_empty() {
+            self.fields.reserve_exact(FEW);
+        }
+    }
+
     /// Sets `key`. An earlier value is replaced in index.
     pub fn set(&mut self, key: impl Into<Text>, value: impl Into<AttributeValue>) {
         self.set_ref(&key.into(), ValueRef::from(&value.into()));

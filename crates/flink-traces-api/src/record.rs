@@ -69,7 +69,7 @@ impl ReportContext {
     }
 
     /// Returns own attributes, then extensions, then `jobId`, then variables. Later keys replace
-    /// earlier.
+    /// earlier, except that an extension of a child replaces a variable.
     fn attributes<'a>(
         &'a self,
         own: &'a crate::Attributes,
@@ -79,11 +79,13 @@ impl ReportContext {
         let extension = extension.filter(|_| self.shows_extensions());
         let job_id = self.job_id.as_ref().filter(|_| with_job_id);
         let hidden = move |key: &str| (job_id.is_some() && key == JOB_ID) || self.overrides(key);
+        let of_child = extension.filter(|_| !with_job_id);
+        let replaced = move |key: &str| of_child.is_some_and(|own| own.get(strip_angle_brackets(key)).is_some());
         own.iter()
             .filter(move |(key, _)| extension.is_none_or(|extension| extension.get(key).is_none()))
             .chain(extension.into_iter().flat_map(crate::Attributes::iter))
             .filter(move |(key, _)| !hidden(key))
-            .chain(self.added(with_job_id))
+            .chain(self.added(with_job_id).filter(move |(key, _)| !replaced(key)))
     }
 
     /// Returns the attributes that follow a record's own: `jobId` for roots and events, then
@@ -502,6 +504,22 @@ mod tests {
         assert_eq!(text(root.list.into_iter()), ["jobId=4711", "host=jm", "plain=variable"]);
         let child = span.root().children().next().map(|child| child.otel_attributes()).unwrap();
         assert_eq!((text(child.list.into_iter()), child.dropped), (vec!["host=jm".into(), "plain=variable".into()], 1));
+    }
+
+    #[test]
+    fn extension_of_a_child_replaces_a_variable() {
+        let child = Span::builder("scope", "child").extension_attribute("host", "tm-1");
+        let root = Span::builder("scope", "root").extension_attribute("host", "own").child(child).build(&SystemClock);
+        let root = Arc::new(root);
+        for (compatibility, expected) in [(Compatibility::Standard, "tm-1"), (Compatibility::Flink, "jm")] {
+            let span = ReportedSpan::new(root.clone(), context(compatibility));
+            let hosts = span.spans().map(|span| {
+                let attributes = span.otel_attributes();
+                assert_eq!(attributes.list.iter().filter(|(key, _)| *key == "host").count(), 1);
+                attributes.list.iter().find(|(key, _)| *key == "host").map(|(_, value)| value.to_string())
+            });
+            assert_eq!(hosts.collect::<Vec<_>>(), [Some("jm".to_owned()), Some(expected.to_owned())]);
+        }
     }
 
     #[test]

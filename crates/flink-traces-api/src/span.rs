@@ -348,7 +348,10 @@ impl SpanBuilder {
     /// Sets an attribute that Flink's span of this name does not have.
     #[must_use]
     pub fn extension_attribute(mut self, key: impl Into<Text>, value: impl Into<AttributeValue>) -> Self {
-        self.extension().attributes.set(key, value);
+        let attributes = &mut self.extension().attributes;
+        // Many subtasks have a single extension.
+        attributes.reserve_few();
+        attributes.set(key, value);
         self
     }
 

@@ -105,7 +105,10 @@ impl Coordinator {
         };
         let tasks: Vec<_> = TASKS.iter().map(task).collect();
         let job_id = id(&[&options.name]);
-        let tracker = Arc::new(CheckpointStatsTracker::builder(10).span_detail_level(options.detail).build());
+        let tracker = CheckpointStatsTracker::builder(10)
+            .span_detail_level(options.detail)
+            .checkpoint_interval_ms(i64::try_from(options.interval.as_millis()).unwrap_or(i64::MAX));
+        let tracker = Arc::new(tracker.build());
         let info = describe(&options, &job_id, &tasks);
         let restored = store.latest(options.recovery.as_deref())?.map(|(_, metadata)| metadata.checkpoint_id);
         Ok(Self {

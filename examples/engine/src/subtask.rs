@@ -124,18 +124,17 @@ impl Subtask {
         let began = Instant::now();
         let size = self.store.write_state(checkpoint_id, &self.file, &take_state()?)?;
         let (bytes, processed) = (size as i64, (processed * size_of::<Record>()) as i64);
-        let stats = SubtaskStats::new(i64::from(self.id.subtask_index), SystemClock.now_millis()).with_metrics(
-            SubtaskMetric::ALL.into_iter().zip([
-                bytes,
-                bytes,
-                start_delay,
-                aligned,
-                millis(began.elapsed()),
-                0,
-                processed,
-                0,
-            ]),
-        );
+        let stats = SubtaskStats::new(i64::from(self.id.subtask_index), SystemClock.now_millis());
+        let stats = stats.with_host(Some("localhost".into())).with_metrics(SubtaskMetric::ALL.into_iter().zip([
+            bytes,
+            bytes,
+            start_delay,
+            aligned,
+            millis(began.elapsed()),
+            0,
+            processed,
+            0,
+        ]));
         self.report(Report::Acknowledged { checkpoint_id, stats, file: self.file.clone(), size })
     }
 }

@@ -209,6 +209,11 @@ pub struct CheckpointStatistics {
     pub other: Other,
 }
 
+impl CheckpointStatistics {
+    /// The `external_path` that Flink returns for a checkpoint that has none.
+    pub const NO_EXTERNAL_PATH: &str = "<checkpoint-not-externally-addressable>";
+}
+
 constructor! {
     CheckpointStatistics(id: i64, status: CheckpointStatus, trigger_timestamp: i64)
     unset(latest_ack_timestamp, state_size, end_to_end_duration, alignment_buffered, num_subtasks, num_acknowledged_subtasks)

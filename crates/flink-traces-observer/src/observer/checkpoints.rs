@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flink_rest::JobVertexId;
-use flink_rest::types::{CheckpointStatistics, CheckpointingStatistics, TaskCheckpointStatisticsWithSubtaskDetails};
+use flink_rest::types::{
+    CheckpointConfigInfo, CheckpointStatistics, CheckpointingStatistics, TaskCheckpointStatisticsWithSubtaskDetails,
+};
 use flink_traces_runtime::checkpoint::{CheckpointType, SubtaskStats};
 
+use super::lifecycle::Location;
 use super::{Restorable, SETTLE_MS, convert};
 use crate::observation::Observation;
 
@@ -43,6 +46,8 @@ pub(super) struct Checkpoints {
     /// Those that were told and still show, with their trigger: ids start over when a job starts from scratch.
     told: BTreeMap<i64, Told>,
     types: BTreeMap<i64, CheckpointType>,
+    /// The interval and the timeout of the job's checkpoints, in milliseconds.
+    interval_and_timeout: [Option<i64>; 2],
     highest_id: Option<i64>,
     /// How many were missed, up to which id, since the last time this was told.
     missed: Option<(i64, i64)>,
@@ -51,6 +56,9 @@ pub(super) struct Checkpoints {
     /// When the newest that is no savepoint had its last acknowledgement or failed; 0 if there was none.
     last_end: i64,
 }
+
+/// Knows the locations of the subtasks of a vertex, by its id.
+pub(super) type Locations<'a> = dyn Fn(&str) -> &'a [Location] + 'a;
 
 /// What later initializations may want to know of a checkpoint that was told.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +75,12 @@ pub(super) struct RestoredFrom {
 }
 
 impl Checkpoints {
+    /// Takes the configuration, in which −1 and the largest number stand for none.
+    pub(super) fn observe_config(&mut self, config: &CheckpointConfigInfo) {
+        self.interval_and_timeout =
+            [config.interval, config.timeout].map(|millis| (0..i64::MAX).contains(&millis).then_some(millis));
+    }
+
     pub(super) fn learn_type(&mut self, checkpoint: i64, checkpoint_type: CheckpointType) {
         self.types.insert(checkpoint, checkpoint_type);
     }
@@ -208,6 +222,7 @@ impl Checkpoints {
         &mut self,
         now: i64,
         names: &[(JobVertexId, String)],
+        locations: &Locations<'_>,
         emit: &mut impl FnMut(Observation),
     ) -> u64 {
         let mut incomplete = 0;
@@ -216,7 +231,7 @@ impl Checkpoints {
         }
         // In the order of their ids: a recovery may name one that waits.
         while let Some((id, (is_complete, observation))) =
-            self.ended.iter().find_map(|(id, ended)| Some((*id, self.observation(now, ended, names)?)))
+            self.ended.iter().find_map(|(id, ended)| Some((*id, self.observation(now, ended, names, locations)?)))
         {
             incomplete += u64::from(!is_complete);
             self.ended.remove(&id);
@@ -231,7 +246,13 @@ impl Checkpoints {
     }
 
     /// What is to be told of an ended checkpoint by now, and whether its tasks are in it.
-    fn observation(&self, now: i64, ended: &Ended, names: &[(JobVertexId, String)]) -> Option<(bool, Observation)> {
+    fn observation(
+        &self,
+        now: i64,
+        ended: &Ended,
+        names: &[(JobVertexId, String)],
+        locations: &Locations<'_>,
+    ) -> Option<(bool, Observation)> {
         let id = ended.entry.id;
         let parts = self.parts.get(&id);
         let details = self.details_of(ended);
@@ -247,6 +268,14 @@ impl Checkpoints {
         let mut stats = convert::checkpoint_stats(details.unwrap_or(&ended.entry), reported, names);
         if let Some(known) = self.types.get(&id) {
             stats.checkpoint_type = *known;
+        }
+        [stats.checkpoint_interval_ms, stats.checkpoint_timeout_ms] = self.interval_and_timeout;
+        let trigger = stats.trigger_timestamp;
+        for task in &mut stats.tasks {
+            let locations = locations(&task.job_vertex_id);
+            for subtask in &mut task.subtasks {
+                subtask.host = Location::host_at(locations, subtask.index, trigger);
+            }
         }
         Some((complete, Observation::Checkpoint(Box::new(stats))))
     }

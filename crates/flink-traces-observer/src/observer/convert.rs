@@ -59,7 +59,8 @@ pub(super) fn checkpoint_stats<'a>(
             .map(|(vertex, task)| {
                 TaskStats::new(vertex.as_str())
                     .with_task_name(names.iter().find(|(id, _)| id == vertex).map(|(_, name)| name.clone()))
-                    .with_latest_ack_timestamp(timestamp(task.latest_ack_timestamp))
+                    .with_latest_ack_timestamp(known(task.latest_ack_timestamp))
+                    .with_num_subtasks(known(task.num_subtasks))
                     .with_subtasks(reported(vertex).iter().filter(in_time).cloned().collect())
             })
             .collect(),
@@ -70,13 +71,14 @@ pub(super) fn checkpoint_stats<'a>(
     };
     CheckpointStats::new(checkpoint.id, checkpoint.trigger_timestamp, checkpoint_type(checkpoint), status)
         .with_is_unaligned(is_unaligned(checkpoint, &tasks))
-        .with_latest_ack_timestamp(timestamp(checkpoint.latest_ack_timestamp))
+        .with_latest_ack_timestamp(known(checkpoint.latest_ack_timestamp))
         .with_state_size(in_time_sum(SubtaskMetric::StateSizeBytes).or(Some(checkpoint.state_size)))
         .with_checkpointed_size(
             checkpoint.checkpointed_size.map(|size| in_time_sum(SubtaskMetric::CheckpointedSizeBytes).unwrap_or(size)),
         )
         .with_metadata_size(failed.then_some(-1))
-        .with_external_path(checkpoint.external_path.clone())
+        .with_external_path(external_path(checkpoint))
+        .with_incomplete(reported.is_none())
         .with_failure(failure)
         .with_tasks(tasks)
 }
@@ -90,9 +92,14 @@ fn is_unaligned(checkpoint: &CheckpointStatistics, tasks: &[TaskStats]) -> Optio
     }
 }
 
-/// −1 stands for none.
-fn timestamp(millis: i64) -> Option<i64> {
-    (millis >= 0).then_some(millis)
+/// Returns the path of a checkpoint, if it has one.
+fn external_path(checkpoint: &CheckpointStatistics) -> Option<String> {
+    checkpoint.external_path.clone().filter(|path| path != CheckpointStatistics::NO_EXTERNAL_PATH)
+}
+
+/// Returns a time or a count, of which −1 means that there is none.
+fn known(number: i64) -> Option<i64> {
+    (number >= 0).then_some(number)
 }
 
 /// What a subtask reported; `None` if it has not.

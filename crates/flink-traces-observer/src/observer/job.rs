@@ -199,6 +199,7 @@ impl JobObserver {
             }
             (_, ResourceBody::CheckpointConfig(config)) => {
                 self.lifecycle.observe_checkpoint_interval(config.interval);
+                self.checkpoints.observe_config(&config);
                 self.schedule.checkpoint_interval = config.interval;
                 self.schedule.knows_config = true;
             }
@@ -233,7 +234,9 @@ impl JobObserver {
         let key = &self.key;
         let first = outputs.len();
         let mut emit = |observation| outputs.push(JobObservation { job: key.clone(), observation });
-        let incomplete = self.checkpoints.advance(now, &self.vertices, &mut emit);
+        let lifecycle = &self.lifecycle;
+        let locations = |vertex: &str| lifecycle.locations(vertex);
+        let incomplete = self.checkpoints.advance(now, &self.vertices, &locations, &mut emit);
         let checkpoints = &self.checkpoints;
         self.lifecycle.advance(now, &|id, path| checkpoints.restored(id, path, restorable), &mut emit);
         if outputs.len() > first {

@@ -4,6 +4,7 @@
 //! happened, until whatever could come before them must have arrived; then they are told in their order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use flink_rest::types::{
     JobDetailsInfo, JobExceptionsInfoWithHistory, RestoredCheckpointStatistics, SubtaskExecutionAttemptDetailsInfo,
@@ -16,6 +17,7 @@ use flink_traces_runtime::job::AllSubtasksStatus;
 use super::SETTLE_MS;
 use super::checkpoints::RestoredFrom;
 use super::failures::{self, Attempt};
+use super::job::{MAX_NAME_CHARS, bounded};
 use crate::observation::Observation;
 
 /// That not all run the JobMaster tells up to 4 ms after a subtask's end, when it has logged that, and before it handles the failure, which may
@@ -78,8 +80,47 @@ struct Waiting {
     failure: Option<failures::Entry>,
 }
 
+/// The host of a subtask since a moment at which it began to run.
+#[derive(Debug)]
+pub(super) struct Location {
+    subtask: i64,
+    since: i64,
+    host: Arc<str>,
+}
+
+impl Location {
+    /// Returns the host of a subtask if it ran there at `ts_millis`. The locations are sorted by
+    /// subtask.
+    pub(super) fn host_at(locations: &[Self], subtask: i64, ts_millis: i64) -> Option<Arc<str>> {
+        let index = locations.binary_search_by_key(&subtask, |location| location.subtask).ok()?;
+        let location = locations.get(index).filter(|location| location.since <= ts_millis)?;
+        Some(location.host.clone())
+    }
+
+    /// Reads the locations of the subtasks that run.
+    fn of_running(body: &SubtasksTimesInfo) -> Vec<Self> {
+        let mut hosts = BTreeSet::<Arc<str>>::new();
+        let mut locations = Vec::new();
+        for subtask in &body.subtasks {
+            let since = subtask.timestamps.get(&ExecutionState::Running).copied().unwrap_or(0);
+            let without_port =
+                |endpoint: &'_ str| endpoint.rsplit_once(':').map_or(endpoint.len(), |(host, _)| host.len());
+            let of_endpoint = subtask.endpoint.as_deref().map(|endpoint| &endpoint[..without_port(endpoint)]);
+            let host = subtask.host.as_deref().or(of_endpoint);
+            if let Some(host) = host.filter(|host| since > 0 && *host != "(unassigned)") {
+                let host = bounded(host, MAX_NAME_CHARS);
+                let shared = hosts.get(host.as_str()).cloned().unwrap_or_else(|| host.into());
+                hosts.insert(shared.clone());
+                locations.push(Self { subtask: subtask.subtask, since, host: shared });
+            }
+        }
+        locations.sort_by_key(|location| location.subtask);
+        locations
+    }
+}
+
 /// What is known of the subtasks of a vertex.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Times {
     asked_at: i64,
     /// Whether all have come to run.
@@ -88,6 +129,7 @@ struct Times {
     last_running: Option<i64>,
     /// When the first of those that ended without finishing did.
     first_broken: Option<i64>,
+    locations: Vec<Location>,
 }
 
 impl Lifecycle {
@@ -187,6 +229,14 @@ impl Lifecycle {
         self.subtasks.get(vertex).map(|times| times.asked_at)
     }
 
+    /// Returns the locations of the subtasks of a vertex; none if they are those of before the last
+    /// break.
+    pub(super) fn locations(&self, vertex: &str) -> &[Location] {
+        let times = self.subtasks.iter().find(|(id, _)| id.as_str() == vertex).map(|(_, times)| times);
+        let is_current = |times: &&Times| times.last_running.is_some_and(|running| running >= self.last_break);
+        times.filter(is_current).map_or(&[], |times| &times.locations)
+    }
+
     /// Whether the job's subtasks are on their way up.
     pub(super) fn awaits_subtasks(&self) -> bool {
         self.tells_all_running() && self.all_since.is_none()
@@ -200,7 +250,13 @@ impl Lifecycle {
         body: &SubtasksTimesInfo,
         vertices: impl DoubleEndedIterator<Item = &'a JobVertexId>,
     ) {
-        let mut times = Times { asked_at, all_run: true, last_running: None, first_broken: None };
+        let mut times = Times {
+            asked_at,
+            all_run: true,
+            last_running: None,
+            first_broken: None,
+            locations: Location::of_running(body),
+        };
         for subtask in &body.subtasks {
             let entered = |state: &ExecutionState| subtask.timestamps.get(state).copied().filter(|millis| *millis > 0);
             let running = entered(&ExecutionState::Running);

@@ -54,7 +54,7 @@ impl Engine {
             serde_json::from_str(r#"{"mode":"exactly_once","interval":1000}"#).unwrap(),
         )
         .with_execution(Default::default());
-        let checkpoints = Arc::new(CheckpointStatsTracker::new(10));
+        let checkpoints = Arc::new(CheckpointStatsTracker::builder(10).checkpoint_interval_ms(1_000).build());
         let job = TrackedJob::new(info, checkpoints.clone(), JobStatus::Created, START).unwrap();
         Self { job: Arc::new(job), checkpoints, ended: Vec::new() }
     }

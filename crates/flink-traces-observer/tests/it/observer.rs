@@ -81,7 +81,8 @@ impl Session {
         for (vertex, running, canceling) in times {
             let timestamps = json!({"RUNNING": running, "CANCELING": canceling, "CREATED": 1});
             let body = json!({"id": vertex, "name": "v", "now": at,
-                "subtasks": [{"subtask": 0, "duration": at - running, "timestamps": timestamps}]});
+                "subtasks": [{"subtask": 0, "host": format!("host-of-{}", &vertex[..2]), "duration": at - running,
+                    "timestamps": timestamps}]});
             self.answer(at, &format!("/jobs/{JOB}/vertices/{vertex}/subtasktimes"), body);
         }
         self
@@ -585,6 +586,7 @@ fn lost_and_repeated_responses_invent_nothing() {
                     let names = |stats: &CheckpointStats| {
                         let mut value = stats.clone();
                         value.checkpoint_type = CheckpointType::Checkpoint;
+                        [value.checkpoint_interval_ms, value.checkpoint_timeout_ms] = [None; 2];
                         value.tasks = stats
                             .tasks
                             .iter()
@@ -592,6 +594,7 @@ fn lost_and_repeated_responses_invent_nothing() {
                             .map(|task| {
                                 let mut value = task;
                                 value.task_name = None;
+                                value.subtasks.iter_mut().for_each(|subtask| subtask.host = None);
                                 value
                             })
                             .collect();
@@ -617,4 +620,69 @@ fn ended(exchanges: &mut dyn Iterator<Item = &Exchange>) -> BTreeMap<(String, i6
         }
     }
     ended
+}
+
+/// Scenario: a job keeps its checkpoints in the memory of the JobManager, and restores one that was
+/// not observed.
+/// Guarantees: the placeholder that Flink returns is neither a path nor a link to another checkpoint.
+#[test]
+fn checkpoint_without_path_has_no_path() {
+    const NO_PATH: &str = "<checkpoint-not-externally-addressable>";
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_100, "RUNNING", json!({"RUNNING": 900}));
+    let mut entry = completed(1, 1_500);
+    entry["external_path"] = json!(NO_PATH);
+    entry["state_size"] = json!(777_777);
+    session.checkpoints(2_000, 1, &[entry.clone()], Value::Null);
+    let outputs = session.observer.finish();
+    let paths: Vec<_> = outputs
+        .iter()
+        .filter_map(|output| match &output.observation {
+            Observation::Checkpoint(stats) => Some((stats.external_path.clone(), stats.is_incomplete)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(paths, [(None, true)]);
+    let restored = json!({"id": 42, "restore_timestamp": 2_500, "is_savepoint": false, "external_path": NO_PATH});
+    session.checkpoints(3_000, 1, &[entry], restored);
+    session.subtask_times(3_100, [(SOURCE, 2_600, 0), (SINK, 2_700, 0)]).finish();
+    assert!(session.log.contains("from Some(42), None bytes"), "{}", session.log);
+}
+
+/// Returns the hosts of the subtasks of all reported checkpoints, and the configuration.
+fn hosts(outputs: &[JobObservation]) -> Vec<String> {
+    let of = |output: &JobObservation| match &output.observation {
+        Observation::Checkpoint(stats) => {
+            let subtasks = stats.tasks.iter().flat_map(|task| &task.subtasks);
+            let hosts: Vec<_> = subtasks.map(|subtask| subtask.host.as_deref().unwrap_or("-")).collect();
+            let config = (stats.checkpoint_interval_ms, stats.checkpoint_timeout_ms);
+            let counts: Vec<_> = stats.tasks.iter().map(|task| task.num_subtasks).collect();
+            Some(format!("{} on {} {config:?} {counts:?}", stats.checkpoint_id, hosts.join(" ")))
+        }
+        _ => None,
+    };
+    outputs.iter().filter_map(of).collect()
+}
+
+/// Guarantees: a subtask has the host of the attempt that was running at the trigger, and none if
+/// that is unknown.
+#[test]
+fn subtask_has_host_of_its_attempt() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_100, "RUNNING", json!({"RUNNING": 900}));
+    let config =
+        json!({"mode": "exactly_once", "interval": 500, "timeout": 600_000, "min_pause": 0, "max_concurrent": 1});
+    session.answer(1_200, &format!("/jobs/{JOB}/checkpoints/config"), config);
+    session.subtask_times(1_300, [(SOURCE, 1_000, 0), (SINK, 1_600, 0)]);
+    session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
+    session.details(2_010, 1, 1_500).subtasks(2_020, 1, SOURCE, 1_510);
+    let path = format!("/jobs/{JOB}/checkpoints/details/1/subtasks/{SINK}");
+    let subtask = json!({"className": "completed", "index": 0, "status": "completed", "ack_timestamp": 1_530,
+        "end_to_end_duration": 9, "state_size": 5, "checkpointed_size": 5});
+    let body = json!({"id": 1, "status": "COMPLETED", "latest_ack_timestamp": 1_530, "subtasks": [subtask]});
+    let resource = Resource::parse(&path).unwrap();
+    let answer = resource.parse_body(body.to_string().as_bytes()).unwrap();
+    let outputs = session.observer.observe(2_030, &resource, RequestOutcome::Found(Box::new(answer)));
+    let host = format!("host-of-{}", &SOURCE[..2]);
+    assert_eq!(hosts(&outputs), [format!("1 on {host} - (Some(500), Some(600000)) [Some(1), Some(1)]")]);
 }

@@ -81,8 +81,7 @@ pub enum TrackerError {
         /// The index of the subtask.
         index: i64,
     },
-    /// A subtask reported its initialization, or a checkpoint was restored, before an initialization
-    /// was started.
+    /// A subtask or a restored checkpoint was reported before an initialization was started.
     #[error("no initialization was started")]
     NoInitialization,
 }

@@ -239,6 +239,9 @@ impl TrackedCheckpoint {
             external_path: self.external_path().map(str::to_owned),
             failure: self.failure().cloned(),
             tasks: self.tasks().map(TrackedTask::stats).collect(),
+            is_incomplete: false,
+            checkpoint_interval_ms: None,
+            checkpoint_timeout_ms: None,
         }
     }
 
@@ -328,6 +331,7 @@ impl TrackedTask {
             job_vertex_id: self.info.job_vertex_id.clone(),
             task_name: self.info.task_name.clone(),
             latest_ack_timestamp: self.latest_ack_timestamp,
+            num_subtasks: Some(i64::from(self.info.parallelism)),
             subtasks: self.subtasks().cloned().collect(),
         }
     }

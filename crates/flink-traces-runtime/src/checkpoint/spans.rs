@@ -61,7 +61,9 @@ const NAMES: [Names; SubtaskMetric::ALL.len()] = names![
 ///
 /// Mirrors the span that `CheckpointStatsTracker` reports in Flink 2.2 and later. A metric that
 /// `stats` does not know has no attribute. Extensions, which `compatibility: flink` hides, are the
-/// failure, `failureMessage`, `externalPath`, and `taskName` of the children.
+/// failure, `failureMessage`, `externalPath`, `isIncomplete`, `checkpointIntervalMs` and
+/// `checkpointTimeoutMs`, of tasks `taskName`, `numSubtasks`, `numAcknowledgedSubtasks` and
+/// `unacknowledgedSubtasks`, and of subtasks `host`.
 ///
 /// # Examples
 ///
@@ -100,10 +102,7 @@ pub fn checkpoint_span(job: JobIdentity<'_>, stats: &CheckpointStats, detail: Sp
     span = span.attribute("checkpointType", stats.checkpoint_type.name());
 
     for (index, names) in NAMES.iter().enumerate() {
-        let Some(values) = tasks.iter().map(|task| task.metrics[index]).collect::<Option<Vec<_>>>() else { continue };
-        if values.is_empty() {
-            continue;
-        }
+        let Some(values) = task_values(&tasks, index) else { continue };
         let max = values.iter().map(|value| value.max).max().unwrap_or(0).max(0);
         span = span.attribute(names.max, max);
         if names.summed_in_root {
@@ -118,6 +117,16 @@ pub fn checkpoint_span(job: JobIdentity<'_>, stats: &CheckpointStats, detail: Sp
 
     if let Some(path) = &stats.external_path {
         span = span.extension_attribute("externalPath", path.clone());
+    }
+    let config =
+        [("checkpointIntervalMs", stats.checkpoint_interval_ms), ("checkpointTimeoutMs", stats.checkpoint_timeout_ms)];
+    for (key, value) in config {
+        if let Some(value) = value {
+            span = span.extension_attribute(key, value);
+        }
+    }
+    if stats.is_incomplete {
+        span = span.extension_attribute("isIncomplete", true);
     }
     if let Some(failure) = &stats.failure {
         span = span.extension_attribute("failureMessage", failure.message.clone());
@@ -160,6 +169,16 @@ fn task_span(stats: &CheckpointStats, summary: &TaskSummary<'_>, with_subtasks: 
     if let Some(name) = &task.task_name {
         span = span.extension_attribute("taskName", name.clone());
     }
+    if let Some(num_subtasks) = task.num_subtasks {
+        let acknowledged = || task.subtasks.iter().filter(|subtask| subtask.is_completed).map(|subtask| subtask.index);
+        let missing = missing_ranges(num_subtasks, acknowledged().collect());
+        span = span
+            .extension_attribute("numSubtasks", num_subtasks)
+            .extension_attribute("numAcknowledgedSubtasks", acknowledged().count() as i64);
+        if !missing.is_empty() {
+            span = span.extension_attribute("unacknowledgedSubtasks", missing);
+        }
+    }
     if with_subtasks {
         span.children(task.subtasks.iter().map(|subtask| subtask_span(stats, task, subtask)))
     } else {
@@ -172,7 +191,7 @@ fn subtask_span(stats: &CheckpointStats, task: &TaskStats, subtask: &SubtaskStat
     // The usual size, allocated at once because a checkpoint may have a hundred thousand subtasks.
     const ATTRIBUTES: usize = 368;
     let metrics = NAMES.iter().filter_map(|names| Some((names.bare, ValueRef::Long(subtask.metric(names.metric)?))));
-    Span::builder(TRACKER_SCOPE, "Checkpoint_Subtask")
+    let span = Span::builder(TRACKER_SCOPE, "Checkpoint_Subtask")
         .attribute_capacity(ATTRIBUTES)
         .identity(Identity::numbered(subtask.index.cast_unsigned()))
         .start_ts_millis(stats.trigger_timestamp.saturating_add(start_delay))
@@ -182,7 +201,38 @@ fn subtask_span(stats: &CheckpointStats, task: &TaskStats, subtask: &SubtaskStat
             ("jobVertexId", ValueRef::String(&task.job_vertex_id)),
             ("subtaskId", ValueRef::Long(subtask.index)),
         ])
-        .attributes(metrics)
+        .attributes(metrics);
+    match &subtask.host {
+        Some(host) => span.extension_attribute("host", host.to_string()),
+        None => span,
+    }
+}
+
+/// Formats the indexes below `count` that `known` lacks as ranges, such as `0-3,17`.
+///
+/// The text has at most 1,024 characters. If some ranges do not fit, it ends with `…`.
+fn missing_ranges(count: i64, mut known: Vec<i64>) -> String {
+    const MAX_CHARS: usize = 1_024;
+    known.sort_unstable();
+    let mut text = String::new();
+    let mut first = 0;
+    for end in known.into_iter().filter(|index| (0..count).contains(index)).chain([count]) {
+        if first < end {
+            let separator = if text.is_empty() { "" } else { "," };
+            let range = if first + 1 == end {
+                format!("{separator}{first}")
+            } else {
+                format!("{separator}{first}-{}", end - 1)
+            };
+            // One character is for the ellipsis.
+            if text.len() + range.len() >= MAX_CHARS {
+                return text + "…";
+            }
+            text += &range;
+        }
+        first = end + 1;
+    }
+    text
 }
 
 /// Builds the span `JobInitialization` of an initialization that ended.
@@ -277,7 +327,7 @@ pub fn partial_job_initialization_span(
 struct TaskSummary<'a> {
     task: &'a TaskStats,
     start_delay: i64,
-    /// The summaries by metric; `None` if a subtask reported without this metric.
+    /// The summaries by metric; `None` if subtasks reported, but none of them with this metric.
     metrics: [Option<Summary>; NAMES.len()],
 }
 
@@ -289,21 +339,30 @@ struct Summary {
 
 impl<'a> TaskSummary<'a> {
     fn new(task: &'a TaskStats) -> Self {
-        let mut metrics = [Some(Summary::default()); NAMES.len()];
+        let mut metrics = [task.subtasks.is_empty().then(Summary::default); NAMES.len()];
         for subtask in &task.subtasks {
             for (summary, value) in metrics.iter_mut().zip(subtask.metrics()) {
-                match (&mut *summary, value) {
-                    (Some(summary), Some(value)) => {
-                        // Flink's statistics ignore −1, which means that the metric was left unset.
-                        summary.max = summary.max.max(value);
-                        summary.sum = summary.sum.saturating_add(value.max(0));
-                    }
-                    _ => *summary = None,
+                if let Some(value) = value {
+                    // Flink's statistics ignore −1, which means that the metric was left unset.
+                    let summary = summary.get_or_insert_default();
+                    summary.max = summary.max.max(value);
+                    summary.sum = summary.sum.saturating_add(value.max(0));
                 }
             }
         }
         Self { task, start_delay: task.min_start_delay(), metrics }
     }
+}
+
+/// Returns the summaries of a metric by task, with zeros for a task that does not know it.
+///
+/// Returns `None` if some subtasks reported, but none of them with this metric.
+fn task_values(tasks: &[TaskSummary<'_>], metric: usize) -> Option<Vec<Summary>> {
+    let of = |task: &TaskSummary<'_>| task.metrics[metric];
+    let is_known = tasks.iter().any(|task| of(task).is_some() && !task.task.subtasks.is_empty());
+    let is_empty = tasks.iter().all(|task| task.task.subtasks.is_empty());
+    let is_shown = !tasks.is_empty() && (is_known || is_empty);
+    is_shown.then(|| tasks.iter().map(|task| of(task).unwrap_or_default()).collect())
 }
 
 fn optional(span: SpanBuilder, key: &'static str, value: Option<i64>) -> SpanBuilder {

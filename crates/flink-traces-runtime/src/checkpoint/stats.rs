@@ -2,6 +2,8 @@
 //!
 //! A tracker inside an engine and an observer of a cluster's REST API both fill in these types.
 
+use std::sync::Arc;
+
 use flink_traces_api::Text;
 
 use crate::job::ExecutionAttemptId;
@@ -56,6 +58,12 @@ pub struct CheckpointStats {
     pub failure: Option<CheckpointFailure>,
     /// The tasks, in the job's order; empty if the source has none.
     pub tasks: Vec<TaskStats>,
+    /// `true` if the source did not get the statistics of all tasks.
+    pub is_incomplete: bool,
+    /// The time between two checkpoints of the job, in milliseconds.
+    pub checkpoint_interval_ms: Option<i64>,
+    /// The time after which a checkpoint of the job expires, in milliseconds.
+    pub checkpoint_timeout_ms: Option<i64>,
 }
 
 impl CheckpointStats {
@@ -79,6 +87,9 @@ impl CheckpointStats {
             external_path: None,
             failure: None,
             tasks: Vec::new(),
+            is_incomplete: false,
+            checkpoint_interval_ms: None,
+            checkpoint_timeout_ms: None,
         }
     }
 
@@ -91,6 +102,9 @@ impl CheckpointStats {
         with_external_path: external_path, into Option<String>;
         with_failure: failure, into Option<CheckpointFailure>;
         with_tasks: tasks, Vec<TaskStats>;
+        with_incomplete: is_incomplete, bool;
+        with_checkpoint_interval_ms: checkpoint_interval_ms, into Option<i64>;
+        with_checkpoint_timeout_ms: checkpoint_timeout_ms, into Option<i64>;
     }
 }
 
@@ -182,6 +196,8 @@ pub struct TaskStats {
     /// The time of the last acknowledgement, in milliseconds since the epoch; `None` if there was
     /// none.
     pub latest_ack_timestamp: Option<i64>,
+    /// The number of subtasks that take part, if the source knows it.
+    pub num_subtasks: Option<i64>,
     /// The subtasks that reported, by index.
     pub subtasks: Vec<SubtaskStats>,
 }
@@ -189,12 +205,19 @@ pub struct TaskStats {
 impl TaskStats {
     /// Creates the statistics of a task of which no subtask has reported.
     pub fn new(job_vertex_id: impl Into<String>) -> Self {
-        Self { job_vertex_id: job_vertex_id.into(), task_name: None, latest_ack_timestamp: None, subtasks: Vec::new() }
+        Self {
+            job_vertex_id: job_vertex_id.into(),
+            task_name: None,
+            latest_ack_timestamp: None,
+            num_subtasks: None,
+            subtasks: Vec::new(),
+        }
     }
 
     setters! {
         with_task_name: task_name, into Option<String>;
         with_latest_ack_timestamp: latest_ack_timestamp, into Option<i64>;
+        with_num_subtasks: num_subtasks, into Option<i64>;
         with_subtasks: subtasks, Vec<SubtaskStats>;
     }
 
@@ -231,6 +254,8 @@ pub struct SubtaskStats {
     pub is_unaligned: bool,
     /// `true` if the subtask acknowledged; `false` for an aborted snapshot and for a late report.
     pub is_completed: bool,
+    /// The host on which the subtask ran, if the source knows it.
+    pub host: Option<Arc<str>>,
     /// The metrics in the order of [`SubtaskMetric::ALL`].
     metrics: [Option<i64>; SubtaskMetric::ALL.len()],
 }
@@ -240,12 +265,13 @@ impl SubtaskStats {
     /// metrics.
     pub fn new(index: i64, ack_timestamp: i64) -> Self {
         let metrics = [None; SubtaskMetric::ALL.len()];
-        Self { index, ack_timestamp, is_unaligned: false, is_completed: true, metrics }
+        Self { index, ack_timestamp, is_unaligned: false, is_completed: true, host: None, metrics }
     }
 
     setters! {
         with_unaligned: is_unaligned, bool;
         with_completed: is_completed, bool;
+        with_host: host, into Option<Arc<str>>;
     }
 
     /// Sets each of `metrics`. A value of −1 means that the subtask left the metric unset.

@@ -66,15 +66,17 @@ struct State {
     latest_restored: Option<RestoredCheckpoint>,
     latest_failure_before_trigger: Option<CheckpointFailure>,
     initialization: Option<JobInitializationMetricsBuilder>,
-    detail: SpanDetailLevel,
+    settings: CheckpointStatsTrackerBuilder,
 }
 
 /// A builder of a [`CheckpointStatsTracker`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct CheckpointStatsTrackerBuilder {
     history_size: usize,
     detail: SpanDetailLevel,
+    interval_ms: Option<i64>,
+    timeout_ms: Option<i64>,
 }
 
 impl CheckpointStatsTrackerBuilder {
@@ -88,6 +90,23 @@ impl CheckpointStatsTrackerBuilder {
         self
     }
 
+    /// Sets the time between two checkpoints, in milliseconds, which the statistics repeat.
+    pub fn checkpoint_interval_ms(mut self, interval_ms: impl Into<Option<i64>>) -> Self {
+        self.interval_ms = interval_ms.into();
+        self
+    }
+
+    /// Sets the time after which a checkpoint expires, in milliseconds, which the statistics
+    /// repeat.
+    pub fn checkpoint_timeout_ms(mut self, timeout_ms: impl Into<Option<i64>>) -> Self {
+        self.timeout_ms = timeout_ms.into();
+        self
+    }
+
+    fn stats(&self, checkpoint: &TrackedCheckpoint) -> CheckpointStats {
+        checkpoint.stats().with_checkpoint_interval_ms(self.interval_ms).with_checkpoint_timeout_ms(self.timeout_ms)
+    }
+
     /// Creates the tracker.
     pub fn build(self) -> CheckpointStatsTracker {
         CheckpointStatsTracker(Mutex::new(State {
@@ -98,7 +117,7 @@ impl CheckpointStatsTrackerBuilder {
             latest_restored: None,
             latest_failure_before_trigger: None,
             initialization: None,
-            detail: self.detail,
+            settings: self,
         }))
     }
 }
@@ -115,7 +134,8 @@ impl CheckpointStatsTracker {
     /// whose default is 10. With 0, the tracker keeps only the checkpoints in progress and the
     /// latest ones.
     pub fn builder(history_size: usize) -> CheckpointStatsTrackerBuilder {
-        CheckpointStatsTrackerBuilder { history_size, detail: SpanDetailLevel::default() }
+        let detail = SpanDetailLevel::default();
+        CheckpointStatsTrackerBuilder { history_size, detail, interval_ms: None, timeout_ms: None }
     }
 
     /// Reports that a checkpoint was triggered. Mirrors `reportPendingCheckpoint`.
@@ -178,8 +198,10 @@ impl CheckpointStatsTracker {
         external_path: Option<String>,
         metadata_size: Option<i64>,
     ) -> Result<CheckpointStats, TrackerError> {
-        let completed = self.lock().complete(checkpoint_id, external_path, metadata_size)?;
-        Ok(completed.stats())
+        let mut state = self.lock();
+        let (settings, completed) = (state.settings, state.complete(checkpoint_id, external_path, metadata_size)?);
+        drop(state);
+        Ok(settings.stats(&completed))
     }
 
     /// Reports that a checkpoint failed. Mirrors `reportFailedCheckpoint`.
@@ -195,8 +217,10 @@ impl CheckpointStatsTracker {
         checkpoint_id: i64,
         failure: CheckpointFailure,
     ) -> Result<CheckpointStats, TrackerError> {
-        let failed = self.lock().fail(checkpoint_id, failure)?;
-        Ok(failed.stats())
+        let mut state = self.lock();
+        let (settings, failed) = (state.settings, state.fail(checkpoint_id, failure)?);
+        drop(state);
+        Ok(settings.stats(&failed))
     }
 
     /// Reports that a checkpoint failed before its trigger, for instance because not all tasks run.
@@ -255,7 +279,7 @@ impl CheckpointStatsTracker {
     ) -> Option<PartialInitialization> {
         let started = JobInitializationMetricsBuilder::new(start_timestamp, attempts);
         let mut state = self.lock();
-        let started = match state.detail {
+        let started = match state.settings.detail {
             SpanDetailLevel::ChildrenSpansPerSubtask => started.with_subtasks(),
             _ => started,
         };

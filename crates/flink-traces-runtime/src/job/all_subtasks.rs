@@ -117,8 +117,8 @@ impl AllSubtasksTracker {
     /// Reports that an attempt entered `state` at `ts_millis`, in milliseconds since the epoch.
     ///
     /// `initialization` is the [identity](super::JobIdentity::initialization) of the job's last
-    /// initialization. Mirrors `onStateUpdate`. Returns an event if the status of all subtasks changed. Add it to
-    /// the job's [`MetricGroup`](crate::MetricGroup).
+    /// initialization. Mirrors `onStateUpdate`. Returns an event if the status of all subtasks
+    /// changed. Add it to the job's [`MetricGroup`](crate::MetricGroup).
     pub fn report(
         &mut self,
         job: NamedJob<'_>,

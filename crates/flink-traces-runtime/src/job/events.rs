@@ -89,8 +89,8 @@ impl JobFailure {
 /// Add it to the job's [`MetricGroup`](crate::MetricGroup).
 ///
 /// Mirrors the event that `JobFailureMetricReporter` reports in Flink 2.2 and later. Extensions,
-/// which `compatibility: flink` hides, are the text, the unique id, the cause, task and host, and the
-/// severity: `ERROR` if the job ends, else `WARN`.
+/// which `compatibility: flink` hides, are the text, the unique id, the cause, task and host, and
+/// the severity: `ERROR` if the job ends, else `WARN`.
 pub fn job_failure_event(job: NamedJob<'_>, failure: &JobFailure) -> EventBuilder {
     const NAME: &str = "JobFailureEvent";
     let mut event = system_event(FAILURE_REPORTER, NAME, failure.ts_millis)

@@ -119,8 +119,8 @@ impl JobFailureTracker {
     /// Reports the name and the parallelism of a job vertex, from which the names of its subtasks
     /// follow.
     ///
-    /// Without this report and without a [`DeployedTask::task_name`], a subtask is named by the id of
-    /// its job vertex.
+    /// Without this report and without a [`DeployedTask::task_name`], a subtask is named by the id
+    /// of its job vertex.
     pub fn report_vertex(&mut self, job_vertex_id: &str, name: &str, parallelism: u32) {
         self.vertices.insert(job_vertex_id.to_owned(), (name.to_owned(), parallelism));
     }
@@ -134,8 +134,8 @@ impl JobFailureTracker {
     /// Builds the event of a failure that the scheduler handled. Mirrors `reportJobFailure`.
     ///
     /// Call it when the labels are available, and add the event to the job's
-    /// [`MetricGroup`](crate::MetricGroup). The event has no host if the attempt is not the last one
-    /// of its subtask.
+    /// [`MetricGroup`](crate::MetricGroup). The event has no host if the attempt is not the last
+    /// one of its subtask.
     pub fn report_failure(&self, job: NamedJob<'_>, failure: &FailureHandlingResult<'_>) -> EventBuilder {
         let attempt = failure.failed_execution;
         let task = attempt.and_then(|attempt| self.deployed_task(attempt)).cloned().unwrap_or_default();

@@ -25,7 +25,8 @@ impl<'a> JobIdentity<'a> {
     /// Returns the identity of the span of an initialization of this job.
     ///
     /// The arguments are the id of the restored checkpoint, if one was restored, and the
-    /// `identity_timestamp` of [`job_initialization_span`](crate::checkpoint::job_initialization_span).
+    /// `identity_timestamp` of
+    /// [`job_initialization_span`](crate::checkpoint::job_initialization_span).
     pub fn initialization(&self, restored_checkpoint_id: Option<i64>, identity_timestamp: i64) -> Identity {
         self.of("initialization", &[restored_checkpoint_id.unwrap_or(-1), identity_timestamp])
     }

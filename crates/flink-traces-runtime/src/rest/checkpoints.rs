@@ -17,8 +17,6 @@ use crate::checkpoint::{
     TrackedCheckpoint, TrackedTask,
 };
 
-/// The path that Flink writes for a checkpoint that has none.
-const NO_EXTERNAL_PATH: &str = "<checkpoint-not-externally-addressable>";
 /// The bytes that were buffered during alignment. Since 1.13, Flink always writes 0.
 const ALIGNMENT_BUFFERED: i64 = 0;
 
@@ -76,7 +74,8 @@ fn checkpoint(known: &TrackedCheckpoint) -> CheckpointStatistics {
     statistics.num_subtasks = known.number_of_subtasks() as i64;
     statistics.num_acknowledged_subtasks = known.number_of_acknowledged_subtasks() as i64;
     statistics.checkpoint_type = Some(wire_type(known));
-    statistics.external_path = is_completed.then(|| known.external_path().unwrap_or(NO_EXTERNAL_PATH).to_owned());
+    statistics.external_path =
+        is_completed.then(|| known.external_path().unwrap_or(CheckpointStatistics::NO_EXTERNAL_PATH).to_owned());
     statistics.discarded = is_completed.then(|| known.is_discarded());
     statistics.failure_timestamp = failure.map(|failure| failure.timestamp);
     statistics.failure_message = failure.map(|failure| failure.message.clone());

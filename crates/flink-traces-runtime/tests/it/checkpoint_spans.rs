@@ -313,11 +313,13 @@ fn unknown_fields_have_no_attributes() {
         value
     };
     stats.tasks[0].task_name = None;
-    // If one subtask lacks a metric, its sums over the task and over all tasks are unknown. Those
-    // of other tasks are known.
+    // A metric that some subtasks lack is summed over the others. One that all lack is unknown.
     let forget = |subtask: &mut SubtaskStats, metric| *subtask = subtask.clone().with_metrics([(metric, None)]);
     forget(&mut stats.tasks[0].subtasks[1], SubtaskMetric::PersistedDataBytes);
     forget(&mut stats.tasks[0].subtasks[0], SubtaskMetric::CheckpointStartDelayMs);
+    for subtask in stats.tasks.iter_mut().flat_map(|task| &mut task.subtasks) {
+        forget(subtask, SubtaskMetric::CheckpointedSizeBytes);
+    }
     expect_file!["../snapshots/unknown_fields_have_no_attributes.txt"]
         .assert_eq(&rendered(checkpoint_span(JOB, &stats, ChildrenSpansPerSubtask), Standard));
 
@@ -333,6 +335,102 @@ fn unknown_fields_have_no_attributes() {
           checkpointType="Checkpoint"
     "#]]
     .assert_eq(&rendered(span, Standard));
+}
+
+/// An engine reports an aborted snapshot without metrics.
+#[test]
+fn aborted_subtask_keeps_maxima_and_sums() {
+    let numbers = |stats: &CheckpointStats| {
+        let span = reported(checkpoint_span(JOB, stats, ChildrenSpansPerTask), Flink);
+        let task = span.root().children().next().unwrap();
+        let of = |span: SpanRef<'_>| {
+            let is_number = |text: &String| text.starts_with("max") || text.starts_with("sum");
+            formatted(span.attributes()).into_iter().filter(is_number).collect::<Vec<_>>()
+        };
+        (of(span.root()), of(task))
+    };
+    let mut stats = failed();
+    stats.tasks = vec![task(SOURCE, Some(10_050), vec![subtask(0, 10_040, [4_096, 5, 3, 1, 2, 9, 7, 1])])];
+    let before = numbers(&stats);
+    assert_eq!((before.0.len(), before.1.len()), (14, 16));
+    stats.tasks[0].subtasks.push(SubtaskStats::new(1, 10_060).with_completed(false));
+    assert_eq!(numbers(&stats), before);
+    // So does a task of which no subtask has metrics.
+    stats.tasks.push(task(SINK, None, vec![SubtaskStats::new(0, 10_060).with_completed(false)]));
+    assert_eq!(numbers(&stats).0, before.0);
+}
+
+/// Returns the counts of a task of `parallelism` subtasks, of which these acknowledged.
+fn unacknowledged(parallelism: i64, acknowledged: impl IntoIterator<Item = i64>) -> Vec<String> {
+    let subtasks = acknowledged.into_iter().map(|index| SubtaskStats::new(index, 10_050)).collect();
+    let stats =
+        failed().with_tasks(vec![TaskStats::new(SOURCE).with_num_subtasks(parallelism).with_subtasks(subtasks)]);
+    let span = reported(checkpoint_span(JOB, &stats, ChildrenSpansPerTask), Standard);
+    let task = span.root().children().next().unwrap();
+    let is_count = |text: &String| text.contains("Subtasks=");
+    formatted(task.attributes()).into_iter().filter(is_count).collect()
+}
+
+#[test]
+fn task_names_unacknowledged_subtasks() {
+    let check = |parallelism, acknowledged: &[i64], expected: [&str; 3]| {
+        let expected: Vec<_> = expected.into_iter().filter(|text| !text.is_empty()).collect();
+        assert_eq!(unacknowledged(parallelism, acknowledged.iter().copied()), expected);
+    };
+    let all = |count| format!("numSubtasks={count}");
+    check(3, &[0, 1, 2], [&all(3), "numAcknowledgedSubtasks=3", ""]);
+    check(3, &[], [&all(3), "numAcknowledgedSubtasks=0", "unacknowledgedSubtasks=\"0-2\""]);
+    check(
+        20,
+        &[16, 4, 18, 19, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+        [&all(20), "numAcknowledgedSubtasks=14", "unacknowledgedSubtasks=\"0-3,5,17\""],
+    );
+    check(1, &[], [&all(1), "numAcknowledgedSubtasks=0", "unacknowledgedSubtasks=\"0\""]);
+    // Every second of 1,000 subtasks.
+    let many = unacknowledged(1_000, (0..1_000).step_by(2));
+    let text = many[2].strip_prefix("unacknowledgedSubtasks=\"").unwrap().strip_suffix('"').unwrap();
+    let shown: Vec<_> = text.strip_suffix('…').unwrap().split(',').collect();
+    assert!((1_020..=1_024).contains(&text.chars().count()), "{}", text.len());
+    assert_eq!(shown, (1..1_000).step_by(2).map(|index| index.to_string()).take(shown.len()).collect::<Vec<_>>());
+}
+
+/// An aborted snapshot is a report, but no acknowledgement.
+#[test]
+fn extensions_of_checkpoint_and_subtask() {
+    let mut stats =
+        failed().with_incomplete(true).with_checkpoint_interval_ms(10_000).with_checkpoint_timeout_ms(600_000);
+    let aborted = SubtaskStats::new(1, 10_050).with_completed(false);
+    let subtask = SubtaskStats::new(0, 10_050).with_host(Some("tm-1".into()));
+    stats.tasks = vec![TaskStats::new(SOURCE).with_num_subtasks(3).with_subtasks(vec![subtask, aborted])];
+    let tree = reported(checkpoint_span(JOB, &stats, ChildrenSpansPerSubtask), Standard);
+    let hidden = reported(checkpoint_span(JOB, &stats, ChildrenSpansPerSubtask), Flink);
+    let names = [
+        "isIncomplete",
+        "checkpointIntervalMs",
+        "checkpointTimeoutMs",
+        "numSubtasks",
+        "numAcknowledgedSubtasks",
+        "unacknowledgedSubtasks",
+        "host",
+    ];
+    let found = |tree: &ReportedSpan| {
+        let of = |span: SpanRef<'_>| {
+            let attributes = formatted(span.attributes()).into_iter();
+            let is_named = |text: &String| names.iter().any(|name| text.starts_with(&format!("{name}=")));
+            format!("{} {}", span.name(), attributes.filter(is_named).collect::<Vec<_>>().join(" "))
+        };
+        tree.spans().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        found(&tree),
+        [
+            "Checkpoint checkpointIntervalMs=10000 checkpointTimeoutMs=600000 isIncomplete=true",
+            "Checkpoint_Task numSubtasks=3 numAcknowledgedSubtasks=1 unacknowledgedSubtasks=\"1-2\"",
+            "Checkpoint_Subtask host=\"tm-1\"",
+            "Checkpoint_Subtask ",
+        ]
+    );
+    assert_eq!(found(&hidden), ["Checkpoint ", "Checkpoint_Task ", "Checkpoint_Subtask ", "Checkpoint_Subtask "]);
 }
 
 #[test]
@@ -814,11 +912,12 @@ mod naive {
         pub(super) children: Vec<Expected>,
     }
 
-    /// Returns the values of one metric; `None` if one is unknown.
+    /// Returns the known values of one metric; `None` if subtasks reported, but none with it.
     fn reported(task: &TaskStats, metric: usize) -> Option<Vec<i64>> {
-        let mut values = Vec::new();
-        for subtask in &task.subtasks {
-            values.push(subtask.metric(SubtaskMetric::ALL[metric])?);
+        let metric = SubtaskMetric::ALL[metric];
+        let mut values: Vec<_> = task.subtasks.iter().filter_map(|subtask| subtask.metric(metric)).collect();
+        if values.is_empty() && !task.subtasks.is_empty() {
+            return None;
         }
         values.retain(|value| *value >= 0);
         Some(values)
@@ -855,10 +954,12 @@ mod naive {
         ]);
         for (metric, name) in NAMES.iter().enumerate() {
             let per_task: Vec<_> = tasks.iter().map(|task| reported(task, metric)).collect();
-            if per_task.is_empty() || per_task.contains(&None) {
+            let reports = tasks.iter().any(|task| !task.subtasks.is_empty());
+            let knows = tasks.iter().zip(&per_task).any(|(task, values)| !task.subtasks.is_empty() && values.is_some());
+            if per_task.is_empty() || (reports && !knows) {
                 continue;
             }
-            let per_task: Vec<Vec<i64>> = per_task.into_iter().flatten().collect();
+            let per_task: Vec<Vec<i64>> = per_task.into_iter().map(Option::unwrap_or_default).collect();
             let all: Vec<i64> = per_task.concat();
             attributes.insert(format!("max{name}"), all.iter().max().unwrap_or(&0).to_string());
             if metric >= 2 {

@@ -79,6 +79,7 @@ impl Checkpoint {
         TaskStats::new(tasks()[place].job_vertex_id.clone())
             .with_task_name(tasks()[place].task_name.clone())
             .with_latest_ack_timestamp(self.latest_ack(|task| task == place))
+            .with_num_subtasks(i64::from(tasks()[place].parallelism))
             .with_subtasks(subtasks)
     }
 
