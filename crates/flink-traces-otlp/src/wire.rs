@@ -36,9 +36,10 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns `true` if the rest of the message can be read to its end.
-    pub(crate) fn is_whole(mut self) -> bool {
-        while !self.0.is_empty() {
-            if self.next().is_none() {
+    pub(crate) fn is_whole(&self) -> bool {
+        let mut rest = self.clone();
+        while !rest.0.is_empty() {
+            if rest.next().is_none() {
                 return false;
             }
         }

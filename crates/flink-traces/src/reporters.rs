@@ -49,8 +49,8 @@ pub(crate) fn extended_lists(configuration: &Configuration, shorthands: &[Shorth
 
 /// Returns the options that `--otlp URL` sets.
 ///
-/// As with `OTEL_EXPORTER_OTLP_ENDPOINT`, both signals have the same address. A port other than 4317
-/// and 4318 says nothing about the protocol, unless there is a path.
+/// As with `OTEL_EXPORTER_OTLP_ENDPOINT`, both signals have the same address. A port other than
+/// 4317 and 4318 says nothing about the protocol, unless there is a path.
 pub(crate) fn otlp_reporters(url: &str) -> Vec<Shorthand> {
     let url = url.trim();
     let (address, query) = url.find('?').map_or((url, ""), |query| url.split_at(query));

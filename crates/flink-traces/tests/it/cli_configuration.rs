@@ -388,8 +388,8 @@ fn check_prints_options_and_tests_destinations() {
     assert!(!checked.stdout.contains("cluster test"), "{}", checked.stdout);
 }
 
-/// Scenario: the address leads to something that is no collector. Guarantees: `check` fails, and says
-/// what to change.
+/// Scenario: the address leads to something that is no collector. Guarantees: `check` fails, and
+/// says what to change.
 #[test]
 fn check_names_the_mistake_in_an_address() {
     let (place, flink) = (Place::new(), FakeFlink::start(session::answers()));
