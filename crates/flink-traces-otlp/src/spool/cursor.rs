@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::log::Log;
 use super::segment::Class;
 use super::{FORMAT, disk};
 use crate::delivery::Counts;
@@ -102,15 +101,16 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn new(directory: &Path, number: u64, logs: &[Log; 2]) -> Self {
-        let [summary, detail] = logs.each_ref().map(|log| {
-            let Progress { finalized, delivered, rejected } = log.progress;
-            json!({ "taken": log.taken, "finalized": finalized, "delivered": delivered, "rejected": rejected })
+    /// Returns the cursor of both logs: for each, its progress, the number of records that it took,
+    /// and the number of finalized chunks that no earlier cursor has.
+    pub(super) fn new(directory: &Path, number: u64, logs: [(Progress, u64, usize); 2]) -> Self {
+        let [summary, detail] = logs.map(|(Progress { finalized, delivered, rejected }, taken, _)| {
+            json!({ "taken": taken, "finalized": finalized, "delivered": delivered, "rejected": rejected })
         });
         let mut block = to_text(json!({ "writes": number, "summary": summary, "detail": detail })).into_bytes();
         block.resize(BLOCK - 1, b' ');
         block.push(b'\n');
-        let covered = logs.each_ref().map(|log| (log.progress.finalized, log.unpersisted));
+        let covered = logs.map(|(progress, _, unpersisted)| (progress.finalized, unpersisted));
         Self { path: directory.join(CURSOR), number, block, covered }
     }
 

@@ -264,7 +264,8 @@ impl Spool {
     }
 
     fn snapshot(&self) -> Snapshot {
-        Snapshot::new(&self.slot.directory, self.writes + 1, &self.logs)
+        let logs = self.logs.each_ref().map(|log| (log.progress, log.taken, log.unpersisted));
+        Snapshot::new(&self.slot.directory, self.writes + 1, logs)
     }
 
     /// Ends the writing of the cursor. Returns the files of segments below it, which can be

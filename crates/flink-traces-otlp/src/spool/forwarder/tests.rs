@@ -1,3 +1,5 @@
+//! Adoption of slots, and the lock of the spools.
+
 use std::cell::Cell;
 use std::fs;
 use std::path::Path;
