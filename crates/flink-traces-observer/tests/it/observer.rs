@@ -624,7 +624,7 @@ fn ended(exchanges: &mut dyn Iterator<Item = &Exchange>) -> BTreeMap<(String, i6
 
 /// Scenario: a job keeps its checkpoints in the memory of the JobManager, and restores one that was
 /// not observed.
-/// Guarantees: the placeholder that Flink returns is neither a path nor a link to another checkpoint.
+/// Guarantees: the placeholder that Flink returns is neither a path nor a link to another one.
 #[test]
 fn checkpoint_without_path_has_no_path() {
     const NO_PATH: &str = "<checkpoint-not-externally-addressable>";
