@@ -1,6 +1,7 @@
 //! Credentials: headers, basic authentication, a bearer token or a file that holds one.
 
 use std::cell::RefCell;
+use std::fmt::Display;
 use std::fs;
 
 use base64::Engine;
@@ -31,7 +32,7 @@ impl Credentials {
             Authorization::Basic(user, password) => {
                 Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
             }
-            Authorization::Bearer(token) => Some(format!("Bearer {token}")),
+            Authorization::Bearer(token) => Some(format!("Bearer {}", bare_token(token))),
         };
         let token = match &fixed {
             Some(text) => Some((String::new(), sensitive(text).ok_or("credentials: expected printable ASCII")?)),
@@ -67,21 +68,30 @@ impl Credentials {
 
     fn token_of_file(&self) -> Option<Result<String, String>> {
         let Authorization::BearerFile(path) = &self.authorization else { return None };
-        let text = fs::read_to_string(path).map_err(|error| format!("{FILE_KEY}: {error}"));
-        Some(text.and_then(|text| match text.trim() {
-            "" => Err(format!("{FILE_KEY}: the file is empty")),
-            token => Ok(token.to_owned()),
+        let problem = |problem: &dyn Display| format!("{FILE_KEY}: {}: {problem}", path.display());
+        let text = fs::read_to_string(path).map_err(|error| problem(&error));
+        let token = text.map(|text| bare_token(&text).to_owned());
+        Some(token.and_then(|token| match token.as_str() {
+            "" => Err(problem(&"the file has no token")),
+            text if sensitive(text).is_none() => Err(problem(&"expected a token of printable ASCII")),
+            _ => Ok(token),
         }))
     }
 
     fn read(&self) -> Result<(), String> {
         let Some(token) = self.token_of_file() else { return Ok(()) };
         let token = token?;
-        let value = sensitive(&format!("Bearer {token}"))
-            .ok_or_else(|| format!("{FILE_KEY}: expected a token of printable ASCII"))?;
-        self.token.replace(Some((token, value)));
+        let value = sensitive(&format!("Bearer {token}"));
+        self.token.replace(value.map(|value| (token, value)));
         Ok(())
     }
+}
+
+/// Returns the token in a text that may have a byte order mark, and the scheme in front of it.
+fn bare_token(text: &str) -> &str {
+    let text = text.trim_start_matches('\u{feff}').trim();
+    let scheme = text.get(..7).filter(|start| start.eq_ignore_ascii_case("bearer "));
+    scheme.map_or(text, |scheme| text[scheme.len()..].trim_start())
 }
 
 fn sensitive(text: &str) -> Option<HeaderValue> {

@@ -1,13 +1,18 @@
 //! The environment variables of OpenTelemetry and of proxies.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use flink_traces_api::otel::{RESOURCE_ATTRIBUTES, SERVICE_NAME};
 use flink_traces_api::{COMPATIBILITY, Compatibility, ReporterConfig, Signal};
 use percent_encoding::percent_decode_str;
+use reqwest::Url;
 
 use crate::config::Protocol;
 use crate::options::{
     APPEND_PATH, BASIC_AUTH, BEARER_TOKEN, BEARER_TOKEN_FILE, CA_CERTIFICATES, CLIENT_CERTIFICATE, CLIENT_KEY,
-    COMPRESSION, ENDPOINT, HEADERS, NO_PROXY, PROTOCOL, PROXY, TIMEOUT,
+    COMPRESSION, ENDPOINT, HEADERS, NO_PROXY, PROTOCOL, PROXY, TIMEOUT, header,
 };
 
 /// An option that an environment variable sets.
@@ -73,10 +78,14 @@ pub fn environment_options(
     config: &ReporterConfig,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> (Vec<EnvironmentOption>, Vec<EnvironmentWarning>) {
-    let mut environment = Environment { signal, config, variable, options: Vec::new(), warnings: Vec::new() };
+    let quoted = RefCell::default();
+    let mut environment = Environment { signal, config, variable, quoted, options: Vec::new(), warnings: Vec::new() };
     environment.exporter();
     environment.resource();
     environment.proxy();
+    for variable in environment.quoted.take() {
+        environment.warn(variable, "is in quotes, which are left out");
+    }
     (environment.options, environment.warnings)
 }
 
@@ -84,6 +93,8 @@ struct Environment<'a> {
     signal: Signal,
     config: &'a ReporterConfig,
     variable: &'a dyn Fn(&str) -> Option<String>,
+    /// The variables whose values were in quotes.
+    quoted: RefCell<BTreeSet<&'static str>>,
     options: Vec<EnvironmentOption>,
     warnings: Vec<EnvironmentWarning>,
 }
@@ -152,7 +163,7 @@ impl Environment<'_> {
         let Some(parsed) = ENDPOINT.parse(&raw(&url)) else {
             return self.warn(
                 variable,
-                "is not a URL that begins with http:// or https://, without user and password; ignored",
+                "is not a URL that begins with http:// or https://, without user, password and fragment; ignored",
             );
         };
         if !is_grpc && variable == names[2] {
@@ -208,7 +219,8 @@ impl Environment<'_> {
         let Some((variable, text)) = self.find(HEADERS.key(), names) else { return };
         let has_own = [BASIC_AUTH.key(), BEARER_TOKEN.key(), BEARER_TOKEN_FILE.key()];
         let has_own = has_own.iter().any(|key| self.config.value(key).is_some());
-        self.pairs(HEADERS.key(), variable, &text, |name| !(has_own && name.eq_ignore_ascii_case("authorization")));
+        let wanted = |name: &str| !(has_own && name.eq_ignore_ascii_case("authorization"));
+        self.pairs(HEADERS.key(), variable, &text, wanted, |name, value| header(name, value).is_some());
     }
 
     fn resource(&mut self) {
@@ -219,7 +231,7 @@ impl Environment<'_> {
         self.text(SERVICE_NAME.key(), ["OTEL_SERVICE_NAME"; 3], |_| true);
         let names = ["OTEL_RESOURCE_ATTRIBUTES"; 3];
         if let Some((variable, text)) = self.find(RESOURCE_ATTRIBUTES.key(), names) {
-            self.pairs(RESOURCE_ATTRIBUTES.key(), variable, &text, |_| true);
+            self.pairs(RESOURCE_ATTRIBUTES.key(), variable, &text, |_| true, |_, _| true);
         }
     }
 
@@ -231,7 +243,8 @@ impl Environment<'_> {
         let is_https = endpoint.trim().get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
         let [lower, upper] = if is_https { ["https_proxy", "HTTPS_PROXY"] } else { ["http_proxy", "HTTP_PROXY"] };
         let names = [lower, upper, "all_proxy", "ALL_PROXY"];
-        if self.is_set(PROXY.key()) {
+        // A proxy cannot reach the loopback interface of this machine.
+        if self.is_set(PROXY.key()) || ENDPOINT.parse(&raw(&endpoint)).is_some_and(|url| is_loopback(&url)) {
             return;
         }
         let Some((variable, text)) = names.iter().find_map(|name| self.value(name)) else { return };
@@ -248,10 +261,20 @@ impl Environment<'_> {
     }
 
     /// Adds an option below `key` for each entry of a list such as `a=b,c=d`, percent-encoded.
-    fn pairs(&mut self, key: &str, variable: &'static str, text: &str, wanted: impl Fn(&str) -> bool) {
+    fn pairs(
+        &mut self,
+        key: &str,
+        variable: &'static str,
+        text: &str,
+        wanted: impl Fn(&str) -> bool,
+        is_valid: impl Fn(&str, &str) -> bool,
+    ) {
         for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             let pair = entry.split_once('=').map(|(name, value)| (decoded(name), decoded(value)));
             match pair {
+                Some((Some(name), Some(value))) if !name.is_empty() && !is_valid(&name, &value) => {
+                    self.warn(variable, "has an entry that is not a valid header; ignored");
+                }
                 Some((Some(name), Some(value))) if !name.is_empty() => {
                     if wanted(&name) {
                         self.option(format!("{key}.{name}"), value, variable);
@@ -287,8 +310,14 @@ impl Environment<'_> {
 
     /// Returns the name and the value of a variable, unless it is empty.
     fn value(&self, name: &&'static str) -> Option<(&'static str, String)> {
-        let value = (self.variable)(name)?.trim().to_owned();
-        (!value.is_empty()).then_some((*name, value))
+        let value = (self.variable)(name)?;
+        let value = value.trim();
+        let bare = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+        if bare.is_some() {
+            self.quoted.borrow_mut().insert(name);
+        }
+        let value = bare.unwrap_or(value).trim();
+        (!value.is_empty()).then(|| (*name, value.to_owned()))
     }
 
     fn is_set(&self, key: &str) -> bool {
@@ -310,6 +339,13 @@ impl Environment<'_> {
     fn warn(&mut self, variable: &'static str, message: &'static str) {
         self.warnings.push(EnvironmentWarning { variable, message });
     }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn raw(text: &str) -> flink_traces_api::RawValue {
@@ -452,5 +488,35 @@ mod tests {
         check(Signal::Traces, &endpoint("https://h"), &all[2..3], &["exporter.proxy=http://a:3"]);
         let own = [("exporter.endpoint", "http://h"), ("exporter.proxy", "")];
         check(Signal::Traces, &own, &all, &[]);
+    }
+
+    #[test]
+    fn loopback_uses_no_proxy_of_the_environment() {
+        let all = [("HTTP_PROXY", "p:1"), ("ALL_PROXY", "http://a:3"), ("NO_PROXY", "x")];
+        for url in ["http://localhost:4317", "http://a.LOCALHOST", "http://127.1.2.3:4318/x", "https://[::1]:4317"] {
+            check(Signal::Traces, &[("exporter.endpoint", url)], &all, &[]);
+        }
+        let explicit = [("exporter.endpoint", "http://localhost"), ("exporter.proxy", "http://p")];
+        check(Signal::Traces, &explicit, &all, &[]);
+        for url in ["http://localhost.example.com", "http://[::2]", "http://10.0.0.1"] {
+            let expected = ["exporter.proxy=http://p:1", "exporter.no-proxy=x"];
+            check(Signal::Traces, &[("exporter.endpoint", url)], &all, &expected);
+        }
+        let address = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317");
+        check(Signal::Traces, &[], &[address, all[0]], &["exporter.endpoint=http://127.0.0.1:4317"]);
+    }
+
+    #[test]
+    fn quotes_and_invalid_headers_are_left_out() {
+        const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+        let authorization = "exporter.headers.authorization=Bearer abc";
+        for quoted in ["\"authorization=Bearer abc\"", "'authorization=Bearer abc'"] {
+            check(Signal::Traces, &[], &[(HEADERS, quoted)], &[authorization, "! OTEL_EXPORTER_OTLP_HEADERS"]);
+        }
+        for bad in ["a b=c", "\"x=1", "te=1", "x=a%0Ab"] {
+            let text = format!("{bad},authorization=Bearer abc");
+            check(Signal::Traces, &[], &[(HEADERS, &text)], &[authorization, "! OTEL_EXPORTER_OTLP_HEADERS"]);
+        }
+        check(Signal::Traces, &[], &[("OTEL_SERVICE_NAME", "\"\"")], &["! OTEL_SERVICE_NAME"]);
     }
 }

@@ -19,7 +19,7 @@ use crate::encode::encode_resource;
 
 pub(crate) const ENDPOINT: ConfigOption<Url> = ConfigOption::parsed(
     "exporter.endpoint",
-    "a URL that begins with http:// or https://, without user and password",
+    "a URL that begins with http:// or https://, without user, password and fragment",
     endpoint,
     "The URL of the collector. Over gRPC the path is ignored. Over HTTP, a URL without a path gets `v1/traces` or `v1/logs`. \
      Under `compatibility: flink` the URL is used unchanged, as Flink does.",
@@ -371,7 +371,7 @@ fn tls(config: &ReporterConfig) -> Result<TlsConfig, ConfigError> {
 }
 
 fn endpoint(text: &str) -> Option<Url> {
-    http_url(text).filter(|url| url.username().is_empty() && url.password().is_none())
+    http_url(text).filter(|url| url.username().is_empty() && url.password().is_none() && url.fragment().is_none())
 }
 
 fn http_url(text: &str) -> Option<Url> {
@@ -401,19 +401,24 @@ fn signal_url(mut url: Url, protocol: Protocol, signal: Signal, verbatim: bool) 
 }
 
 fn headers(config: &ReporterConfig) -> Result<HeaderMap, ConfigError> {
-    let parsed = |name: &str, value: &str| {
-        let name = HeaderName::try_from(name).ok().filter(|name| !is_reserved(name.as_str()))?;
-        let mut value = HeaderValue::try_from(value).ok().filter(|value| value.to_str().is_ok())?;
-        value.set_sensitive(true);
-        Some((name, value))
-    };
-    let given = config.get(&HEADERS)?.unwrap_or_default();
-    let headers: Option<_> = given.iter().map(|(name, value)| parsed(name.trim(), value.trim())).collect();
-    headers.ok_or_else(|| {
-        const EXPECTED: &str = "a map of HTTP headers: names of letters, digits and `-` that the protocol does not reserve, values of \
-                                printable ASCII";
-        config.invalid(&HEADERS, EXPECTED)
-    })
+    const EXPECTED: &str = "a map of HTTP headers: names of letters, digits and `-` that the protocol does not reserve, values of \
+                            printable ASCII";
+    let mut headers = HeaderMap::new();
+    for (name, value) in config.get(&HEADERS)?.unwrap_or_default() {
+        let (name, value) = header(&name, &value).ok_or_else(|| config.invalid(&HEADERS, EXPECTED))?;
+        if headers.insert(name, value).is_some() {
+            return Err(config.invalid(&HEADERS, "a map of HTTP headers: two names differ in case only"));
+        }
+    }
+    Ok(headers)
+}
+
+/// Parses a header. Returns `None` if it is invalid or reserved.
+pub(crate) fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+    let name = HeaderName::try_from(name.trim()).ok().filter(|name| !is_reserved(name.as_str()))?;
+    let mut value = HeaderValue::try_from(value.trim()).ok().filter(|value| value.to_str().is_ok())?;
+    value.set_sensitive(true);
+    Some((name, value))
 }
 
 /// Returns `true` if the transports set the header themselves.
@@ -532,7 +537,9 @@ mod tests {
             assert_eq!(error, format!("code: reporter.otlp.{}: '{shown}' is not {expected}", option.0));
         };
         assert_eq!(read(Signal::Events, &[]).err().unwrap(), "reporter.otlp.exporter.endpoint is not set");
-        for url in ["collector:4317", "ftp://collector", "http:collector", "http://", "http://h:99999", ""] {
+        for url in
+            ["collector:4317", "ftp://collector", "http:collector", "http://", "http://h:99999", "http://h/#x", ""]
+        {
             check(("exporter.endpoint", url), url, ENDPOINT.doc().expected);
         }
         check(("exporter.endpoint", "http://me:canary@h"), "http://******@h", ENDPOINT.doc().expected);
@@ -589,6 +596,9 @@ mod tests {
         );
         assert!(!format!("{parsed:?}").contains("canary"));
         assert_eq!(headers(&[("exporter.headers", "a:canary,b:2")]).unwrap().len(), 2);
+        let twice = [("exporter.headers.X-A", "canary"), ("exporter.headers.x-a", "canary")];
+        let error = headers(&twice).unwrap_err();
+        assert!(error.ends_with("two names differ in case only") && !error.contains("canary"), "{error}");
         for (key, value) in [
             ("exporter.headers.a b", "canary"),
             ("exporter.headers.a", "can\nary"),

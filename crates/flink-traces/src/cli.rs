@@ -1,7 +1,6 @@
 //! The command line.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -194,20 +193,35 @@ pub(crate) struct ConfigurationArgs {
 
 /// Environment variables. The default has none.
 #[derive(Clone, Default)]
-pub(crate) struct Environment(pub(crate) BTreeMap<String, String>);
+pub(crate) struct Environment {
+    /// The values by name.
+    pub(crate) variables: BTreeMap<String, String>,
+    /// The names of those variables of OpenTelemetry and of proxies that are not valid Unicode.
+    pub(crate) unreadable: Vec<String>,
+}
 
 impl Environment {
-    /// Returns the variables of this process that are valid Unicode.
+    /// Returns the variables of this process.
     fn of_process() -> Self {
-        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        Self(std::env::vars_os().filter_map(text).collect())
+        let mut environment = Self::default();
+        for (name, value) in std::env::vars_os() {
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => drop(environment.variables.insert(name, value)),
+                Err(_) if name.starts_with("OTEL_") || name.to_ascii_lowercase().ends_with("_proxy") => {
+                    environment.unreadable.push(name);
+                }
+                Err(_) => {}
+            }
+        }
+        environment
     }
 }
 
 /// Shows the names only, because values may be secrets.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.variables.keys()).finish()
     }
 }
 

@@ -93,7 +93,11 @@ pub(crate) fn json_reporters(directory: &Path, format: JsonFormat) -> Vec<Shorth
 /// Adds the options of OTLP reporters from OpenTelemetry's environment variables, with the lowest
 /// precedence. Returns problems of the variables.
 pub(crate) fn set_by_environment(configuration: &mut Configuration, environment: &Environment) -> Vec<Problem> {
-    let mut problems: Vec<Problem> = Vec::new();
+    let unreadable = environment
+        .unreadable
+        .iter()
+        .map(|name| Problem::warning("is not Unicode; ignored").with_origin(Origin::new(name.as_str())));
+    let mut problems: Vec<Problem> = unreadable.collect();
     for (signal, prefix, class) in [
         (Signal::Traces, "traces.reporter.", flink_traces_otlp::TRACE_FACTORY),
         (Signal::Events, "events.reporter.", flink_traces_otlp::EVENT_FACTORY),
@@ -104,7 +108,7 @@ pub(crate) fn set_by_environment(configuration: &mut Configuration, environment:
             let prefix = format!("{prefix}{name}.");
             let values = configuration.below(&prefix).map(|(key, value)| (key.to_owned(), value.clone()));
             let config = ReporterConfig::new(prefix.clone(), name, values);
-            let variable = |name: &str| environment.0.get(name).cloned();
+            let variable = |name: &str| environment.variables.get(name).cloned();
             let (options, warnings) = flink_traces_otlp::environment_options(signal, &config, &variable);
             for option in options {
                 configuration.set_default(format!("{prefix}{}", option.key), option.value, option.variable);

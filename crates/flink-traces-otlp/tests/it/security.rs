@@ -105,8 +105,17 @@ fn unusable_file_is_an_error_at_creation() {
         ] {
             check(&[("exporter.client-certificate", &files[0]), ("exporter.client-key", &files[1])], expected);
         }
-        check(&[("exporter.bearer-token-file", &text("away"))], "exporter.bearer-token-file: No such file");
-        check(&[("exporter.bearer-token-file", &text("empty.pem"))], "exporter.bearer-token-file: the file is empty");
+        let named = |name: &str, problem: &str| format!("exporter.bearer-token-file: {}: {problem}", text(name));
+        authority.write("mark", "\u{feff}");
+        authority.write("odd", "to\u{7f}ken");
+        for (name, problem) in [
+            ("away", "No such file"),
+            ("empty.pem", "the file has no token"),
+            ("mark", "the file has no token"),
+            ("odd", "expected a token of printable ASCII"),
+        ] {
+            check(&[("exporter.bearer-token-file", &text(name))], &named(name, problem));
+        }
     }
 }
 
@@ -122,6 +131,25 @@ fn basic_authentication_and_token_are_sent() {
             let mut reporter = trace_reporter(&options(&endpoint, protocol, &[option]));
             report_and_balance(&mut *reporter, &[tree(1)], &Deadline::unlimited(), &collector).unwrap();
             assert_eq!(collector.requests()[0].headers["authorization"], expected);
+        }
+    }
+}
+
+/// Scenario: a token file has a byte order mark, and the scheme in front of the token.
+#[test]
+fn token_is_sent_without_mark_and_second_scheme() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "\u{feff}bearer  token\r\n").unwrap();
+    for protocol in PROTOCOLS {
+        for option in
+            [("exporter.bearer-token-file", file.to_str().unwrap()), ("exporter.bearer-token", "Bearer token")]
+        {
+            let collector = OtlpCollector::start().unwrap();
+            let endpoint = collector.grpc_endpoint();
+            let mut reporter = trace_reporter(&options(&endpoint, protocol, &[option]));
+            report_and_balance(&mut *reporter, &[tree(1)], &Deadline::unlimited(), &collector).unwrap();
+            assert_eq!(collector.requests()[0].headers["authorization"], "Bearer token");
         }
     }
 }

@@ -313,7 +313,7 @@ fn invalid_arguments_are_rejected() {
     let told = ["traces", "events"].map(|signal| {
         format!(
             "error: --otlp: {signal}.reporter.otlp.exporter.endpoint: 'collector:4317' is not a URL that begins with http:// or \
-             https://, without user and password: no scheme; did you mean http://collector:4317?\n"
+             https://, without user, password and fragment: no scheme; did you mean http://collector:4317?\n"
         )
     });
     assert_eq!(refused.stderr, told.concat());
@@ -440,6 +440,31 @@ events.reporter.otel.factory.class: org.apache.flink.events.otel.OpenTelemetryEv
     format!("{}{}", checked.stdout, checked.stderr)
 }
 
+/// Scenario: variables are in quotes, not Unicode, or no headers, and there is a proxy.
+/// Guarantees: each is warned about and left out, and the loopback interface needs no proxy.
+#[cfg(unix)]
+#[test]
+fn unreadable_variables_are_warned_about() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let nobody = Port::reserve();
+    let mut command = command(&place.path(""), &["check", "--otlp", &nobody.url()]);
+    command.env("OTEL_SERVICE_NAME", std::ffi::OsStr::from_bytes(b"canary\xff"));
+    command.env("OTEL_EXPORTER_OTLP_HEADERS", "\"authorization=Bearer canary,a b=canary\"");
+    command.env("HTTP_PROXY", "http://127.0.0.1:1");
+    let checked = Running::start(command).finish().expect_code(69);
+    for warning in [
+        "OTEL_SERVICE_NAME: is not Unicode; ignored",
+        "OTEL_EXPORTER_OTLP_HEADERS: is in quotes, which are left out",
+        "OTEL_EXPORTER_OTLP_HEADERS: has an entry that is not a valid header; ignored",
+    ] {
+        assert_eq!(checked.stderr.matches(warning).count(), 1, "{checked:?}");
+    }
+    assert_eq!(checked.stderr.lines().count(), 3, "{checked:?}");
+    assert!(checked.stdout.contains("exporter.headers.authorization = ******  [OTEL_EXPORTER_OTLP_HEADERS]"));
+    assert!(!checked.stdout.contains("exporter.proxy") && !format!("{checked:?}").contains("canary"), "{checked:?}");
+}
+
 /// Scenario: options are set by OpenTelemetry's variables, by the file and by arguments.
 /// Guarantees: the precedence is argument, file, variable, default. `check` prints the origin.
 #[test]
@@ -488,7 +513,9 @@ fn check_shows_no_secret() {
     ] {
         let traces = [base.as_str(), credentials, "exporter.proxy: http://me:canary@h", "exporter.headers.x: canary"];
         let traces = traces.map(|option| format!("traces.reporter.otel.{option}\n")).concat();
-        let events = format!("events.reporter.otel.{base}\n");
+        // A label of more than 63 bytes is unknown without a DNS request.
+        let unknown = "a".repeat(64);
+        let events = format!("events.reporter.otel.exporter.endpoint: http://{unknown}/?key=canary\n");
         let environment = [("OTEL_EXPORTER_OTLP_HEADERS", "y=canary"), ("HTTP_PROXY", "http://me:canary@h")];
         let told = check_in(&environment, &(traces + &events), &[]);
         assert!(told.contains("events.reporter.otel.exporter.proxy = http://******@h  [HTTP_PROXY]"), "{told}");

@@ -52,6 +52,32 @@ fn demo_needs_no_cluster_and_prints_everything() {
     );
 }
 
+/// Scenario: every list of jobs, checkpoints, failures, vertices and subtasks has a null in front.
+/// Guarantees: everything else is reported as ever, and each endpoint is warned about once.
+#[test]
+fn odd_entries_of_lists_cost_only_themselves() {
+    let place = Place::new();
+    let lists = ["jobs", "history", "entries", "vertices", "subtasks"].map(|name| format!("\"{name}\":["));
+    let with_null = |line: &String| {
+        lists
+            .iter()
+            .fold(line.clone(), |line, list| line.replace(list, &format!("{list}null,")).replace("[null,]", "[]"))
+    };
+    let lines: Vec<_> = session::lines().iter().map(with_null).collect();
+    place.write("session.jsonl.gz", session::recording(&lines));
+    let collector = OtlpCollector::start().unwrap();
+    let play = ["play", "session.jsonl.gz", "--quiet", SUBTASKS, "--otlp", &collector.grpc_endpoint()];
+    let played = place.run(&play).expect_code(0);
+    assert_eq!((collector.spans().len(), collector.events().len()), (SPANS, EVENTS), "{played:?}");
+    for endpoint in ["/jobs/overview", "/jobs/:jobid/checkpoints", "/jobs/:jobid/exceptions", "/jobs/:jobid"] {
+        let warning = format!("endpoint=\"{endpoint}\"");
+        let warnings =
+            played.stderr.lines().filter(|line| line.contains("unreadable entry") && line.contains(&warning));
+        assert_eq!(warnings.count(), 1, "{endpoint}: {}", played.stderr);
+    }
+    assert!(!played.stderr.contains("unreadable response"), "{}", played.stderr);
+}
+
 #[test]
 fn play_delivers_at_any_speed() {
     let place = Place::new();
