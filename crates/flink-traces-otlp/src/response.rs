@@ -1,16 +1,21 @@
 //! The meaning of a collector's response for the chunk that was sent.
 
+use std::borrow::Cow;
 use std::error::Error;
-use std::io;
+use std::io::{self, Read as _};
 use std::time::{Duration, SystemTime};
 
-use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use flate2::read::MultiGzDecoder;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use tonic::{Code, Status};
 
 use crate::hint::Hint;
 use crate::json;
 use crate::wire::Fields;
+
+/// The maximum size of the text of an error after decompression.
+const MAX_UNPACKED_BYTES: u64 = 64 << 10;
 
 /// The media types of OTLP over HTTP.
 pub(crate) const PROTOBUF: &str = "application/x-protobuf";
@@ -166,6 +171,7 @@ impl Response {
 
     /// Interprets an HTTP status that is not a success.
     pub(crate) fn from_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Self {
+        let body = &*unpacked(headers, body);
         let (verdict, hint) = match status.as_u16() {
             429 | 503 => (Verdict::Later { delay: retry_after(headers, now) }, None),
             502 | 504 => (LATER, None),
@@ -212,6 +218,19 @@ fn is_plain_to_tls(body: &[u8]) -> bool {
         ["to an https server", "sent to https port", "to an ssl-enabled server port", "requires tls"];
     let text = String::from_utf8_lossy(body).to_ascii_lowercase();
     TEXTS.iter().any(|known| text.contains(known))
+}
+
+/// Returns the beginning of a body that a proxy may have compressed; what cannot be decompressed is
+/// left out.
+fn unpacked<'a>(headers: &HeaderMap, body: &'a [u8]) -> Cow<'a, [u8]> {
+    let encoding = headers.get(CONTENT_ENCODING).and_then(|encoding| encoding.to_str().ok()).unwrap_or_default();
+    if !matches!(encoding.trim(), "gzip" | "x-gzip") {
+        return Cow::Borrowed(body);
+    }
+    let mut text = Vec::new();
+    // The part before damage is kept.
+    let _ = MultiGzDecoder::new(body).take(MAX_UNPACKED_BYTES).read_to_end(&mut text);
+    Cow::Owned(text)
 }
 
 fn with_detail(status: String, detail: &str) -> String {
@@ -277,6 +296,11 @@ fn with_causes(causes: &[&(dyn Error + 'static)]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
     use super::*;
 
     const NOW: Duration = Duration::from_secs(784_111_777);
@@ -318,6 +342,21 @@ mod tests {
         let protobuf = [("content-type", "application/x-protobuf")];
         check(400, &protobuf, b"\x08\x03\x12\x03bad", Verdict::Invalid, ": bad");
         check(400, &protobuf, b"\xff", Verdict::Invalid, "");
+
+        let packed = |text: &[u8]| {
+            let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+            packer.write_all(text).unwrap();
+            packer.finish().unwrap()
+        };
+        let page = packed(b"no upstream");
+        for encoding in ["gzip", "x-gzip"] {
+            let compressed = [("content-encoding", encoding)];
+            check(503, &compressed, &page, some_time, ": no upstream");
+            check(503, &compressed, b"no gzip", some_time, "");
+            check(503, &compressed, &packed(&vec![b' '; 100 << 20]), some_time, "");
+        }
+        let compressed = [("content-encoding", "gzip"), protobuf[0]];
+        check(400, &compressed, &packed(b"\x08\x03\x12\x03bad"), Verdict::Invalid, ": bad");
     }
 
     #[test]
