@@ -41,7 +41,9 @@ fn describe(observation: &JobObservation) -> String {
             format!("{job}: failure, {}", failure.exception_type.as_deref().unwrap_or("unknown exception"))
         }
         Observation::AllSubtasks { status, ts_millis, .. } => format!("{job}: {status:?} since {ts_millis}"),
-        Observation::Missed { count, last_id } => format!("{job}: missed {count} checkpoints up to {last_id}"),
+        Observation::Missed(missed) => {
+            format!("{job}: missed {} checkpoints up to {}", missed.count, missed.last_id)
+        }
         other => format!("{job}: {other:?}"),
     }
 }

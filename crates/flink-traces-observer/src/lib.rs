@@ -59,8 +59,8 @@ mod pipeline;
 pub mod recording;
 pub mod replay;
 
-pub use observation::{JobKey, JobObservation, Observation};
-pub use observer::{ClusterObserver, RequestOutcome, SETTLE_TIME};
+pub use observation::{JobKey, JobObservation, MissedCheckpoints, Observation};
+pub use observer::{ClusterObserver, JOB_MANAGER_OPTIONS, RequestOutcome, SETTLE_TIME, job_of};
 pub use pipeline::Pipeline;
 
 #[cfg(doctest)]

@@ -4,13 +4,14 @@ use flink_rest::JobStatus;
 use flink_traces_api::{EventBuilder, SpanBuilder};
 use flink_traces_runtime::checkpoint::{InitializationStats, job_initialization_span};
 use flink_traces_runtime::config::SpanDetailLevel;
+use flink_traces_runtime::extension::{VanishedJob, checkpoints_missed_event, job_vanished_event};
 use flink_traces_runtime::job::{
     AllSubtasksStatus, JobFailure, all_subtasks_status_change_event, job_failure_event, job_status_change_event,
 };
 use flink_traces_runtime::{CheckpointStats, JobIdentity, MetricGroup, checkpoint_event, checkpoint_span};
 
 /// The extension attribute with the name of the cluster.
-const CLUSTER: &str = "flink.cluster.name";
+pub(crate) const CLUSTER: &str = "flink.cluster.name";
 
 /// The identity of a job. Keys sort by start time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,21 +82,54 @@ pub enum Observation {
         /// The time that is part of the identity of that initialization.
         identity_timestamp: i64,
     },
-    /// Checkpoints came and went between two polls, so their statistics are not known.
-    Missed {
-        /// The number of missed checkpoints.
-        count: i64,
-        /// The id of the last of them.
-        last_id: i64,
+    /// Checkpoints ended between two polls, and their statistics are not known.
+    Missed(MissedCheckpoints),
+    /// The cluster became unreachable, or lost the job, before the job ended.
+    Vanished {
+        /// The job.
+        job: VanishedJob,
+        /// The time of the observation, in milliseconds since the epoch.
+        ts_millis: i64,
     },
+}
+
+/// Checkpoints that ended between two polls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissedCheckpoints {
+    /// The number of missed checkpoints.
+    pub count: i64,
+    /// The id of the first of them, or of an earlier checkpoint.
+    pub first_id: i64,
+    /// The id of the last of them, or of a later checkpoint.
+    pub last_id: i64,
+    /// The time of the poll that missed them, in milliseconds since the epoch.
+    pub ts_millis: i64,
+    /// The value of `web.checkpoints.history` with which they would have been seen; `None` if their
+    /// JobManager ended before the next poll.
+    pub history_needed: Option<i64>,
+}
+
+impl MissedCheckpoints {
+    /// Creates a number of checkpoints with ids in this range, which were missed by the poll at
+    /// `ts_millis`, in milliseconds since the epoch. No option would have shown them.
+    pub fn new(count: i64, first_id: i64, last_id: i64, ts_millis: i64) -> Self {
+        Self { count, first_id, last_id, ts_millis, history_needed: None }
+    }
+
+    /// Sets the value of `web.checkpoints.history` with which they would have been seen.
+    #[must_use]
+    pub fn with_history_needed(mut self, entries: impl Into<Option<i64>>) -> Self {
+        self.history_needed = entries.into();
+        self
+    }
 }
 
 impl Observation {
     /// Adds the spans and events of the observation to the metric group of its job, in Flink's
     /// order.
     ///
-    /// The name of the cluster becomes an attribute, and part of the identity of spans. A missed
-    /// checkpoint adds nothing, because Flink has no event for it.
+    /// The name of the cluster becomes an attribute, and part of the identity of spans.
     pub fn report(&self, cluster: &str, job: &JobKey, group: &MetricGroup, detail: SpanDetailLevel) {
         let identity = JobIdentity { cluster, job_id: &job.id };
         let named = identity.named(&job.name);
@@ -117,7 +151,10 @@ impl Observation {
                 let initialization = identity.initialization(*restored_checkpoint_id, *identity_timestamp);
                 add_event(all_subtasks_status_change_event(named, *status, initialization, *ts_millis));
             }
-            Self::Missed { .. } => {}
+            Self::Missed(MissedCheckpoints { count, first_id, last_id, ts_millis, .. }) => {
+                add_event(checkpoints_missed_event(named, *first_id, *last_id, *count, *ts_millis));
+            }
+            Self::Vanished { job, ts_millis } => add_event(job_vanished_event(named, job, *ts_millis)),
         }
     }
 }

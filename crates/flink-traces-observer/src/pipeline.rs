@@ -1,9 +1,13 @@
 //! Reporting observations to a dispatcher.
 
+use flink_traces_api::EventBuilder;
 use flink_traces_runtime::config::SpanDetailLevel;
+use flink_traces_runtime::extension::{
+    ObserverIdentity, VanishedJobOutcome, cluster_reachable_event, cluster_unreachable_event,
+};
 use flink_traces_runtime::{Dispatcher, MetricGroup};
 
-use crate::observation::{JobKey, JobObservation, Observation};
+use crate::observation::{CLUSTER, JobKey, JobObservation, MissedCheckpoints, Observation};
 
 /// A pipeline that reports the observations of one cluster to a [`Dispatcher`].
 pub struct Pipeline {
@@ -23,18 +27,79 @@ impl Pipeline {
         Self { cluster: cluster.to_owned(), job_manager: MetricGroup::job_manager(dispatcher, host), job: None, detail }
     }
 
-    /// Reports one observation. Missed checkpoints are logged.
+    /// Reports one observation. Missed checkpoints and vanished jobs are also logged.
     pub fn report(&mut self, observation: &JobObservation) {
         let JobObservation { job, observation } = observation;
-        if let Observation::Missed { count, last_id } = observation {
-            tracing::warn!(
-                job = %job.id, missed = count, last = last_id,
-                "missed checkpoints: increase web.checkpoints.history or decrease flink-traces.poll-interval"
-            );
-        }
+        self.log(job, observation);
         let last = self.job.take().filter(|(last, _)| last == job);
         let (_, group) =
             self.job.insert(last.unwrap_or_else(|| (job.clone(), self.job_manager.add_job(&job.id, &job.name))));
         observation.report(&self.cluster, job, group, self.detail);
+    }
+
+    /// Reports that the cluster does not respond since `ts_millis`, in milliseconds since the epoch.
+    ///
+    /// `process` identifies this process among all that observe the cluster, and `reason` is the
+    /// first error.
+    pub fn report_unreachable(&self, process: &str, ts_millis: i64, reason: &str) {
+        let observer = ObserverIdentity { cluster: &self.cluster, process };
+        self.add_event(cluster_unreachable_event(observer, ts_millis, reason));
+    }
+
+    /// Reports that the cluster responds again, at `ts_millis`.
+    ///
+    /// `unreachable_since` is the time of the preceding
+    /// [`report_unreachable`](Self::report_unreachable). Times are in milliseconds since the epoch.
+    pub fn report_reachable(&self, process: &str, ts_millis: i64, unreachable_since: i64) {
+        let observer = ObserverIdentity { cluster: &self.cluster, process };
+        self.add_event(cluster_reachable_event(observer, ts_millis, Some(unreachable_since)));
+    }
+
+    fn add_event(&self, event: EventBuilder) {
+        self.job_manager.add_event(event.extension_attribute(CLUSTER, self.cluster.clone()));
+    }
+
+    fn log(&self, job: &JobKey, observation: &Observation) {
+        let (cluster, job_id, job_name) = (&self.cluster, &job.id, &job.name);
+        match observation {
+            Observation::Missed(MissedCheckpoints {
+                count, first_id, last_id, history_needed: Some(history), ..
+            }) => {
+                tracing::warn!(
+                    cluster,
+                    job_id,
+                    job_name,
+                    missed = count,
+                    first = first_id,
+                    last = last_id,
+                    "web.checkpoints.history" = history,
+                    "missed checkpoints: increase web.checkpoints.history to the given value"
+                );
+            }
+            Observation::Missed(MissedCheckpoints { count, first_id, last_id, .. }) => {
+                tracing::warn!(
+                    cluster,
+                    job_id,
+                    job_name,
+                    missed = count,
+                    first = first_id,
+                    last = last_id,
+                    "missed checkpoints: their statistics ended with the JobManager"
+                );
+            }
+            Observation::Vanished { job, .. } => {
+                let status = &*job.last_status;
+                match job.outcome {
+                    None => tracing::warn!(cluster, job_id, job_name, status, "job vanished with its cluster"),
+                    Some(VanishedJobOutcome::Gone) => {
+                        tracing::warn!(cluster, job_id, job_name, status, "job vanished, cluster no longer has it");
+                    }
+                    Some(VanishedJobOutcome::Returned) => {
+                        tracing::info!(cluster, job_id, job_name, status, "vanished job returned");
+                    }
+                }
+            }
+            _ => {}
+        }
     }
 }

@@ -9,6 +9,7 @@ use flink_traces_otlp::{CheckResult, EVENT_FACTORY, TRACE_FACTORY};
 use crate::cli::{CheckArgs, Exit};
 use crate::load::Settings;
 use crate::options::{CLUSTERS, global_options};
+use crate::probe::failing_endpoints;
 use crate::reporters::json_reporters;
 use crate::text::{one_line, print};
 
@@ -45,7 +46,13 @@ pub(crate) async fn check(arguments: &CheckArgs) -> anyhow::Result<Exit> {
         let found = cluster.client.call(&Config).await.map_err(|error| error.to_string());
         let found = found
             .map(|config| format!("Flink {} at {}", one_line(&config.flink_version, 30), cluster.client.base_url()));
-        print_result(&format!("cluster {}", one_line(&cluster.name, 100)), found)?;
+        let name = format!("cluster {}", one_line(&cluster.name, 100));
+        let is_found = found.is_ok();
+        print_result(&name, found)?;
+        let failing = if is_found { failing_endpoints(&cluster.client).await } else { Vec::new() };
+        for problem in failing {
+            print_result(&name, Err(problem))?;
+        }
     }
     for reporter in &settings.reporters {
         let value = |key: &str| reporter.config.value(key).map(|value| value.raw.to_string());

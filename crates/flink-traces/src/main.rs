@@ -12,14 +12,17 @@ mod once;
 mod options;
 mod play;
 mod printer;
+mod probe;
 mod record;
 mod reporters;
 mod run;
+mod seen;
 mod send;
 mod signals;
 mod summary;
 mod text;
 mod watch;
+mod watch_log;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use flink_traces_api::{Compatibility, ReportContext, ReportedEvent, ReportedSpan};
 use flink_traces_observer::replay::ReplayClock;
-use flink_traces_observer::{JobObservation, Observation};
+use flink_traces_observer::{JobObservation, MissedCheckpoints, Observation};
 use flink_traces_runtime::checkpoint::job_initialization_span;
 use flink_traces_runtime::config::SpanDetailLevel;
+use flink_traces_runtime::extension::{checkpoints_missed_event, job_vanished_event};
 use flink_traces_runtime::job::{all_subtasks_status_change_event, job_failure_event, job_status_change_event};
 use flink_traces_runtime::{JobIdentity, checkpoint_span};
 
@@ -84,9 +85,10 @@ fn lines(at: i64, observation: &JobObservation) -> Vec<String> {
             let initialization = identity.initialization(*restored_checkpoint_id, *identity_timestamp);
             (None, Some(all_subtasks_status_change_event(named, *status, initialization, *ts_millis)))
         }
-        Observation::Missed { count, last_id } => {
-            return vec![format!("{job_name}: {count} checkpoints up to {last_id} were not seen")];
+        Observation::Missed(MissedCheckpoints { count, first_id, last_id, ts_millis, .. }) => {
+            (None, Some(checkpoints_missed_event(named, *first_id, *last_id, *count, *ts_millis)))
         }
+        Observation::Vanished { job, ts_millis } => (None, Some(job_vanished_event(named, job, *ts_millis))),
         _ => (None, None),
     };
     let clock = ReplayClock::default();
@@ -106,6 +108,7 @@ fn lines(at: i64, observation: &JobObservation) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use flink_rest::JobStatus;
     use flink_traces_observer::JobKey;
 
     use super::*;
@@ -126,8 +129,8 @@ mod tests {
 
     #[test]
     fn closed_pipe_is_silent_full_disk_fails_once() {
-        let missed = Observation::Missed { count: 1, last_id: 2 };
-        let observation = JobObservation::new(JobKey::new(0, "1", "job"), missed);
+        let change = Observation::StatusChange { status: JobStatus::Running, ts_millis: 1 };
+        let observation = JobObservation::new(JobKey::new(0, "1", "job"), change);
         for (kind, failures) in [(io::ErrorKind::BrokenPipe, 0), (io::ErrorKind::StorageFull, 1)] {
             let mut printer = Printer::new(Failing(4, kind));
             let failed = (0..10).filter(|_| printer.print(0, &observation).is_err()).count();

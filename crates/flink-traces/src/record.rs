@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, BufWriter};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context;
+use flink_rest::Resource;
 use flink_traces_api::{Clock, REDACTED, SystemClock, is_sensitive};
+use flink_traces_observer::JOB_MANAGER_OPTIONS;
 use flink_traces_observer::recording::{Exchange, RecordingWriter};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -17,15 +19,16 @@ use tokio::sync::watch;
 use crate::cli::{Exit, RecordArgs};
 use crate::clusters::Cluster;
 use crate::load::{InvalidConfiguration, Settings};
+use crate::seen::{Answered, Seen};
 use crate::signals::Signals;
 use crate::text::say;
-use crate::watch::{Answered, Watcher};
+use crate::watch::{Applications, Watcher};
 
 /// The fields that are not recorded: the text of a job's program, which an observer does not need.
 const OMITTED_FIELDS: &[&str] = &["plan", "stream-graph", "user-config"];
 
-/// The maximum number of responses that are kept for a comparison with the next one of the same
-/// path.
+/// The maximum number of responses whose hash is kept for a comparison with the next one of the
+/// same path.
 const MAX_KEPT: usize = 10_000;
 
 /// Records the responses of a cluster until a signal arrives or the time is over.
@@ -45,12 +48,13 @@ pub(crate) async fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
     let version = env!("CARGO_PKG_VERSION");
     let meta =
         json!({ "recorder": format!("flink-traces {version}"), "interval_s": settings.poll_interval.as_secs_f64() });
-    recorder.write("META", "", SystemClock.now_millis(), 0, 0, &meta).with_context(|| file_name.clone())?;
+    recorder.write("META", "", SystemClock.now_millis(), 0, 0, meta.to_string()).with_context(|| file_name.clone())?;
 
     let (stop, stopped) = watch::channel(false);
-    let mut watcher = Watcher::new(client, &name, settings.poll_interval, Arc::new(SystemClock));
+    let mut watcher = Watcher::new(client, &name, settings.poll_interval, &SystemClock, Applications::default());
     let mut failure = None;
-    let watching = watcher.run(stopped, |answer, _| {
+    let watching = watcher.run(stopped, |seen| {
+        let Seen::Response(answer, _) = seen else { return };
         if failure.is_none() {
             failure = recorder.add(answer).err();
         }
@@ -90,8 +94,8 @@ fn create(path: &Path) -> io::Result<File> {
 
 struct Recorder {
     writer: RecordingWriter<BufWriter<File>>,
-    /// The last response for each path. A response that equals it is not written.
-    last: HashMap<String, (u16, Value)>,
+    /// The hash of the last response for each path. A response that equals it is not written.
+    last: HashMap<String, u64>,
     /// The number of responses that were written, with any status.
     count: usize,
 }
@@ -99,7 +103,7 @@ struct Recorder {
 impl Recorder {
     fn add(&mut self, answer: &Answered) -> io::Result<()> {
         let (status, body) = match &answer.response {
-            Ok(response) => (response.status, recorded(&response.body)),
+            Ok(response) => (response.status, recorded(&answer.resource, &response.body)),
             Err(error) => (0, json!({ "$error": error.to_string() })),
         };
         let path = answer.resource.path();
@@ -108,31 +112,42 @@ impl Recorder {
         if self.last.len() >= MAX_KEPT {
             self.last.clear();
         }
-        let known = self.last.insert(path.clone(), (status, body.clone()));
-        if known.is_some_and(|known| known == (status, body.clone())) {
+        let body = body.to_string();
+        let hash = hash(status, &body);
+        if self.last.insert(path.clone(), hash) == Some(hash) {
             return Ok(());
         }
         self.count += usize::from(answer.response.is_ok());
-        self.write("GET", &path, answer.asked_at, answer.answered_at - answer.asked_at, status, &body)
+        self.write("GET", &path, answer.asked_at, answer.answered_at - answer.asked_at, status, body)
     }
 
     fn finish(self) -> io::Result<()> {
         self.writer.finish()?.into_inner().map_err(|error| error.into_error())?.sync_all()
     }
 
-    fn write(&mut self, method: &str, path: &str, t_ms: i64, dur_ms: i64, status: u16, body: &Value) -> io::Result<()> {
-        let body = RawValue::from_string(body.to_string())?;
+    fn write(&mut self, method: &str, path: &str, t_ms: i64, dur_ms: i64, status: u16, body: String) -> io::Result<()> {
+        let body = RawValue::from_string(body)?;
         let mut exchange = Exchange::new(t_ms, method, path, body);
         (exchange.dur_ms, exchange.status) = (dur_ms, status);
         self.writer.write(&exchange)
     }
 }
 
+fn hash(status: u16, body: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (status, body).hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Returns a body as it is recorded: without omitted fields, and with secrets masked.
-fn recorded(body: &[u8]) -> Value {
+fn recorded(resource: &Resource, body: &[u8]) -> Value {
     match serde_json::from_slice(body) {
         Ok(mut value) => {
             mask(&mut value);
+            if let (Resource::JobManagerConfig(_), Value::Array(options)) = (resource, &mut value) {
+                // Any other value may be a secret.
+                options.retain(|option| JOB_MANAGER_OPTIONS.iter().any(|key| option["key"] == *key));
+            }
             value
         }
         Err(_) => json!({ "$text": masked(&String::from_utf8_lossy(body)) }),
@@ -218,6 +233,8 @@ fn userinfo(text: &str) -> Option<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
+    use flink_rest::{JobManagerConfig, JobsOverview};
+
     use super::*;
 
     #[test]
@@ -250,7 +267,11 @@ mod tests {
             "passwords":["hunter2"],"secret":{"a":"hunter2"},"token":42,"has-token":true,"cookie":null}"#;
         let expected = json!({"jobs":[{"name":"x","my-password":"******","n":1}],"e":"secret=******",
             "passwords":"******","secret":"******","token":"******","has-token":true,"cookie":null});
-        assert_eq!(recorded(body), expected);
-        assert_eq!(recorded(b"<html>token=hunter2</html>"), json!({"$text":"<html>token=******"}));
+        let overview = Resource::from(JobsOverview);
+        assert_eq!(recorded(&overview, body), expected);
+        assert_eq!(recorded(&overview, b"<html>token=hunter2</html>"), json!({"$text":"<html>token=******"}));
+        let options = br#"[{"key":"web.checkpoints.history","value":"20"},{"key":"my.setting","value":"hunter2"}]"#;
+        let configuration = recorded(&Resource::from(JobManagerConfig), options);
+        assert_eq!(configuration, json!([{"key":"web.checkpoints.history","value":"20"}]));
     }
 }

@@ -1,6 +1,7 @@
 //! The command `run`.
 
-use std::io;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io::{self, Stdout};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,13 +15,14 @@ use crate::announce;
 use crate::cli::{Exit, LogFormat, RunArgs};
 use crate::clusters::Cluster;
 use crate::load::{InvalidConfiguration, Settings};
-use crate::metrics::{Jobs, Metrics};
+use crate::metrics::{ClusterStats, Jobs, Metrics};
 use crate::options::METRICS_LISTEN;
 use crate::printer::Printer;
 use crate::reporters::json_reporters;
+use crate::seen::Seen;
 use crate::signals::Signals;
 use crate::text::{print_stats, say};
-use crate::watch::Watcher;
+use crate::watch::{Applications, Watcher};
 
 /// Watches clusters until a signal arrives. `format` is that of the account at the end.
 pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Result<Exit> {
@@ -47,8 +49,9 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
     let printer = Arc::new(Mutex::new(Printer::new(io::stdout())));
 
     let (stop, stopped) = watch::channel(false);
+    let applications = Applications::default();
     let watched = clusters.into_iter().map(|Cluster { name, client, host }| {
-        let watcher = Watcher::new(client.clone(), &name, settings.poll_interval, clock.clone());
+        let watcher = Watcher::new(client.clone(), &name, settings.poll_interval, &*clock, applications.clone());
         tokio::spawn(announce::contact(name.clone(), client, watcher.stats(), setups.clone()));
         (name, host, watcher)
     });
@@ -60,31 +63,22 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
         let address = bound.with_context(|| format!("{}: {address}", METRICS_LISTEN.key()))?;
         tracing::info!("serving metrics at http://{address}/metrics");
     }
+    // This process among all that watch the same clusters.
+    let process = format!("{:016x}", RandomState::new().build_hasher().finish());
     let mut watching = JoinSet::new();
     for (name, host, mut watcher) in watched {
-        let stats = watcher.stats();
-        let mut pipeline = Pipeline::new(&dispatcher, &name, &host, settings.detail);
-        let (stopped, printer, jobs) = (stopped.clone(), printer.clone(), jobs.clone());
+        let mut report = Report {
+            stats: watcher.stats(),
+            pipeline: Pipeline::new(&dispatcher, &name, &host, settings.detail),
+            cluster: name,
+            process: process.clone(),
+            jobs: jobs.clone(),
+            printer: prints.then(|| printer.clone()),
+        };
+        let stopped = stopped.clone();
         watching.spawn(async move {
-            let mut report = move |at: i64, observations: &[JobObservation]| {
-                for observation in observations {
-                    if let Observation::Missed { count, .. } = observation.observation {
-                        stats.missed_checkpoints.fetch_add(count.unsigned_abs(), Ordering::Relaxed);
-                    }
-                    if let Some(jobs) = &jobs {
-                        jobs.lock().unwrap_or_else(PoisonError::into_inner).observe(at, &name, observation);
-                    }
-                    pipeline.report(observation);
-                    if prints {
-                        let printed = printer.lock().unwrap_or_else(PoisonError::into_inner).print(at, observation);
-                        if let Err(error) = printed {
-                            tracing::warn!(%error, "cannot write to standard output, printing stopped");
-                        }
-                    }
-                }
-            };
-            watcher.run(stopped, |answer, observations| report(answer.answered_at, observations)).await;
-            report(SystemClock.now_millis(), &watcher.finish());
+            watcher.run(stopped, |seen| report.see(&seen)).await;
+            report.observe(SystemClock.now_millis(), &watcher.finish());
         });
     }
     // A watcher ends by itself only if it panics. The program then exits, and a supervisor may
@@ -104,4 +98,41 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
     let timeout = settings.shutdown_timeout;
     let stats = tokio::task::spawn_blocking(move || dispatcher.shutdown(timeout)).await?;
     Ok(if print_stats(&stats, format) && !failed { Exit::Done } else { Exit::Lost })
+}
+
+/// The destinations of everything that the watcher of one cluster sees.
+struct Report {
+    cluster: String,
+    process: String,
+    stats: Arc<ClusterStats>,
+    pipeline: Pipeline,
+    jobs: Option<Arc<Mutex<Jobs>>>,
+    printer: Option<Arc<Mutex<Printer<Stdout>>>>,
+}
+
+impl Report {
+    fn see(&mut self, seen: &Seen<'_>) {
+        match seen {
+            Seen::Response(answer, observations) => self.observe(answer.answered_at, observations),
+            Seen::Unreachable { since, reason } => self.pipeline.report_unreachable(&self.process, *since, reason),
+            Seen::Reachable { at, away_since } => self.pipeline.report_reachable(&self.process, *at, *away_since),
+        }
+    }
+
+    fn observe(&mut self, at: i64, observations: &[JobObservation]) {
+        for observation in observations {
+            if let Observation::Missed(missed) = observation.observation {
+                self.stats.missed_checkpoints.fetch_add(missed.count.unsigned_abs(), Ordering::Relaxed);
+            }
+            if let Some(jobs) = &self.jobs {
+                jobs.lock().unwrap_or_else(PoisonError::into_inner).observe(at, &self.cluster, observation);
+            }
+            self.pipeline.report(observation);
+            if let Some(printer) = &self.printer
+                && let Err(error) = printer.lock().unwrap_or_else(PoisonError::into_inner).print(at, observation)
+            {
+                tracing::warn!(%error, "cannot write to standard output, printing stopped");
+            }
+        }
+    }
 }

@@ -94,7 +94,7 @@ impl Summary {
             Observation::Initialization { .. } => job.starts += 1,
             Observation::StatusChange { status, .. } => job.status = Some(status.to_string()),
             Observation::Failure(failure) => job.failures.add((failure.ts_millis, describe_failure(failure))),
-            Observation::Missed { count, .. } => job.missed += count,
+            Observation::Missed(missed) => job.missed = job.missed.saturating_add(missed.count),
             _ => {}
         }
     }

@@ -1,254 +1,376 @@
-//! Watching a live cluster: asks what the observer wants to know.
+//! Watchers: the tasks that poll the clusters for their observers.
 
-use std::collections::BTreeSet;
-use std::fmt::Display;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use flink_rest::{BodyError, Client, Error, Resource, Response};
+use flink_rest::{BodyError, Client, Error, JobId, Resource, Response};
 use flink_traces_api::Clock;
-use flink_traces_observer::{ClusterObserver, JobObservation, RequestOutcome, SETTLE_TIME};
+use flink_traces_observer::{ClusterObserver, JobObservation, RequestOutcome, SETTLE_TIME, job_of};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::metrics::ClusterStats;
+use crate::seen::{Answered, Seen};
+use crate::watch_log::WatchLog;
 
-/// How many requests one cluster gets at once.
+/// The maximum number of requests in flight to one cluster, without slow ones.
 const CONCURRENT_REQUESTS: usize = 4;
-/// How long a look may take, if that is more than the interval, before what is left is put off; and
-/// how many rounds of questions it has at least: the jobs and theirs, those of jobs that are new,
-/// and two of others.
-const LOOK: Duration = Duration::from_secs(1);
-const ROUNDS: usize = 4;
-/// How many looks in a row have to end so before it is no passing thing, such as a single answer
-/// that did not come.
-const LATE_LOOKS: u32 = 3;
-/// How long all has to be asked in time before that is said.
-const CALM: Duration = Duration::from_secs(30);
-/// The longest pause between attempts to reach a cluster that does not answer.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A request without a response for this long is slow.
+const SLOW: Duration = Duration::from_secs(1);
+/// The maximum number of slow requests. Others count as requests in flight.
+const MAX_SLOW: usize = 60;
+/// Requests that wait for this long, or for this many polls, are more than a cluster is sent.
+const LATE: Duration = Duration::from_secs(3);
+const LATE_POLLS: u32 = 3;
+/// The longest interval between two polls of an application cluster, or while a job changes.
+const CHANGE_INTERVAL: Duration = Duration::from_millis(250);
+/// With more application clusters than this, they are polled less often.
+const MANY_APPLICATIONS: usize = 50;
+const SLOWER_CHANGE_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest interval between two polls while the program stops.
+const STOPPING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// An answer of a cluster.
-#[derive(Debug)]
-pub(crate) struct Answered {
-    /// What was asked.
-    pub(crate) resource: Resource,
-    /// When, in milliseconds since the epoch.
-    pub(crate) asked_at: i64,
-    /// When the answer was there, in milliseconds since the epoch.
-    pub(crate) answered_at: i64,
-    /// The answer, whatever its status; or why there is none.
-    pub(crate) response: Result<Response, flink_rest::Error>,
-}
+/// The application clusters of all watchers of a process.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Applications(Arc<AtomicUsize>);
 
-/// Watches one cluster.
+/// The watcher of one cluster.
 pub(crate) struct Watcher {
     client: Client,
-    name: String,
     interval: Duration,
-    clock: Arc<dyn Clock>,
+    time: Time,
     observer: ClusterObserver,
-    reachable: Option<bool>,
-    unreadable: Unreadable,
-    /// How many looks in a row ended with something left to ask.
-    late_looks: u32,
-    /// When there was last more to ask than could be, if that was said.
-    behind_at: Option<Instant>,
+    applications: Applications,
+    is_application: bool,
+    in_flight: JoinSet<Exchanged>,
+    running: BTreeMap<u64, Running>,
+    next_number: u64,
+    pending: Pending,
+    /// The jobs whose last request had no response in time.
+    suspects: BTreeSet<JobId>,
+    log: WatchLog,
     stats: Arc<ClusterStats>,
 }
 
+/// A request with its outcome.
+struct Exchanged {
+    number: u64,
+    answer: Answered,
+}
+
+/// A request in flight.
+struct Running {
+    resource: Resource,
+    started: Instant,
+    is_slow: bool,
+}
+
+/// The time as the observer gets it: that of the clock at the start, and as long after that as the
+/// process has been running. A clock that is set does not disturb it.
+struct Time {
+    start: Instant,
+    start_millis: i64,
+}
+
+impl Time {
+    fn new(clock: &dyn Clock) -> Self {
+        Self { start: Instant::now(), start_millis: clock.now_millis() }
+    }
+
+    fn now(&self) -> i64 {
+        self.millis_at(Instant::now())
+    }
+
+    fn millis_at(&self, instant: Instant) -> i64 {
+        let passed = instant.saturating_duration_since(self.start).as_millis();
+        self.start_millis.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX))
+    }
+}
+
+/// The requests that wait to be sent. Detail requests wait for all others.
+#[derive(Default)]
+struct Pending {
+    urgent: VecDeque<(Resource, Instant)>,
+    details: VecDeque<(Resource, Instant)>,
+}
+
+impl Pending {
+    fn add(&mut self, resource: Resource) {
+        let queue = if is_detail(&resource) { &mut self.details } else { &mut self.urgent };
+        let item = (resource, Instant::now());
+        match item.0 {
+            // Every other request depends on it.
+            Resource::JobsOverview(_) => queue.push_front(item),
+            _ => queue.push_back(item),
+        }
+    }
+
+    /// Removes the first request that may be sent.
+    fn take(&mut self, may_send: impl Fn(&Resource) -> bool) -> Option<Resource> {
+        [&mut self.urgent, &mut self.details].into_iter().find_map(|queue| {
+            let position = queue.iter().position(|(resource, _)| may_send(resource))?;
+            queue.remove(position).map(|(resource, _)| resource)
+        })
+    }
+
+    /// Returns `true` if a request that may be sent has been waiting for too long.
+    fn is_late(&self, limit: Duration, may_send: impl Fn(&Resource) -> bool) -> bool {
+        let mut all = self.urgent.iter().chain(&self.details);
+        all.any(|(resource, since)| since.elapsed() > limit && may_send(resource))
+    }
+}
+
+fn is_detail(resource: &Resource) -> bool {
+    matches!(
+        resource,
+        Resource::CheckpointDetails(_)
+            | Resource::CheckpointSubtasks(_)
+            | Resource::SubtaskTimes(_)
+            | Resource::SubtaskAttempt(_)
+    )
+}
+
 impl Watcher {
-    /// Watches the cluster of that name, looking every `interval`.
-    pub(crate) fn new(client: Client, name: &str, interval: Duration, clock: Arc<dyn Clock>) -> Self {
-        let observer = ClusterObserver::new();
+    /// Creates the watcher of a cluster, which polls it at this interval.
+    pub(crate) fn new(
+        client: Client,
+        name: &str,
+        interval: Duration,
+        clock: &dyn Clock,
+        applications: Applications,
+    ) -> Self {
+        let log = WatchLog::new(name, client.base_url());
         Self {
             client,
-            name: name.to_owned(),
             interval,
-            clock,
-            observer,
-            reachable: None,
-            unreadable: Unreadable::default(),
-            late_looks: 0,
-            behind_at: None,
+            time: Time::new(clock),
+            observer: ClusterObserver::new().with_poll_interval(interval),
+            applications,
+            is_application: false,
+            in_flight: JoinSet::new(),
+            running: BTreeMap::new(),
+            next_number: 0,
+            pending: Pending::default(),
+            suspects: BTreeSet::new(),
+            log,
             stats: Arc::default(),
         }
     }
 
-    /// What is counted of the cluster, now and later.
+    /// Returns the counters of the cluster, which stay up to date.
     pub(crate) fn stats(&self) -> Arc<ClusterStats> {
         self.stats.clone()
     }
 
-    /// Looks until `stop` says so, which ends a look that is under way, and then for some seconds
-    /// at the most until nothing is half known: whoever looks next would tell it otherwise. `each`
-    /// gets every answer, and what is known by it to have happened.
-    pub(crate) async fn run(
-        &mut self,
-        mut stop: watch::Receiver<bool>,
-        mut each: impl FnMut(&Answered, &[JobObservation]),
-    ) {
-        // The sender is gone when the program ends.
-        tokio::select! {
-            () = self.look_on(&mut each) => {}
-            _ = stop.wait_for(|stop| *stop) => {}
-        }
-        let patience = SETTLE_TIME + self.interval;
-        let settled = async {
-            while !self.observer.is_settled() {
-                self.look(&mut each).await;
-                tokio::time::sleep(self.interval).await;
+    /// Polls the cluster until `stop` is true or its sender is gone, and then until no observation
+    /// is held back, for at most [`SETTLE_TIME`]. `each` gets everything that the watcher sees.
+    pub(crate) async fn run(&mut self, mut stop: watch::Receiver<bool>, mut each: impl FnMut(Seen<'_>)) {
+        let mut deadline = None;
+        loop {
+            self.send();
+            let wake = tokio::time::Instant::from_std(self.next_wake(deadline));
+            tokio::select! {
+                Some(joined) = self.in_flight.join_next() => self.take(joined, &mut each),
+                () = tokio::time::sleep_until(wake) => {}
+                _ = stop.wait_for(|stop| *stop), if deadline.is_none() => {
+                    deadline = Some(Instant::now() + SETTLE_TIME);
+                    // Facts settle when the next response arrives.
+                    let interval = self.interval.min(STOPPING_INTERVAL);
+                    self.observer = std::mem::take(&mut self.observer).with_poll_interval(interval);
+                }
             }
-        };
-        // What is still open then is told as it is.
-        let _ = tokio::time::timeout(patience, settled).await;
+            if deadline.is_some_and(|deadline| self.observer.is_settled() || Instant::now() >= deadline) {
+                return;
+            }
+        }
     }
 
-    /// Tells what is still held back.
+    /// Returns the observations that are still held back.
     pub(crate) fn finish(&mut self) -> Vec<JobObservation> {
         self.observer.finish()
     }
 
-    /// Looks for ever; ever less often while the cluster does not answer.
-    async fn look_on(&mut self, each: &mut impl FnMut(&Answered, &[JobObservation])) {
-        let mut failures = 0;
+    /// Sends the due requests, as far as the limit of requests in flight allows.
+    fn send(&mut self) {
+        self.note_slow();
         loop {
-            let began = Instant::now();
-            failures = match self.look(each).await {
-                true => 0,
-                false => failures + 1,
+            let slow = self.running.values().filter(|running| running.is_slow).count();
+            if self.running.len() - slow.min(MAX_SLOW) >= CONCURRENT_REQUESTS {
+                return;
+            }
+            let resource = self.take_pending();
+            let resource = resource.or_else(|| {
+                let wanted = self.observer.requests(self.time.now());
+                wanted.into_iter().for_each(|resource| self.pending.add(resource));
+                self.take_pending()
+            });
+            let Some(resource) = resource else { return };
+            self.spawn(resource);
+        }
+    }
+
+    fn take_pending(&mut self) -> Option<Resource> {
+        let (running, suspects) = (&self.running, &self.suspects);
+        self.pending.take(|resource| may_send(resource, running, suspects))
+    }
+
+    fn spawn(&mut self, resource: Resource) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let started = Instant::now();
+        self.running.insert(number, Running { resource: resource.clone(), started, is_slow: false });
+        let client = self.client.clone();
+        let asked_at = self.time.millis_at(started);
+        self.in_flight.spawn(async move {
+            let response = client.get(&resource).await;
+            let passed = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
+            let answered_at = asked_at.saturating_add(passed);
+            Exchanged { number, answer: Answered { resource, asked_at, answered_at, response } }
+        });
+    }
+
+    /// Finds the requests in flight that have become slow.
+    fn note_slow(&mut self) {
+        for running in self.running.values_mut().filter(|running| !running.is_slow) {
+            if running.started.elapsed() >= SLOW {
+                running.is_slow = true;
+                self.observer.note_slow(&running.resource);
+                self.log.note_slow(&running.resource);
+            }
+        }
+    }
+
+    /// Returns the time at which the next request is due or one in flight becomes slow.
+    fn next_wake(&self, deadline: Option<Instant>) -> Instant {
+        let now = Instant::now();
+        let millis = self.time.millis_at(now);
+        let pause = self.observer.next_request_at(millis).saturating_sub(millis);
+        let mut pause = Duration::from_millis(pause.max(1).unsigned_abs()).min(Duration::from_secs(60));
+        if self.observer.is_away() {
+            pause += jitter(pause);
+        }
+        let is_full = self.running.values().filter(|running| !running.is_slow).count() >= CONCURRENT_REQUESTS;
+        let slow_at = self.running.values().filter(|running| !running.is_slow).map(|running| running.started + SLOW);
+        let due = (!is_full).then_some(now + pause);
+        due.into_iter().chain(slow_at).chain(deadline).min().unwrap_or(now + SLOW)
+    }
+
+    /// Takes the outcome of a request.
+    fn take(&mut self, joined: Result<Exchanged, JoinError>, each: &mut impl FnMut(Seen<'_>)) {
+        // A request neither panics nor is cancelled.
+        let Ok(Exchanged { number, answer }) = joined else { return };
+        self.running.remove(&number);
+        self.note_suspect(&answer);
+        let (outcome, unreadable) = self.outcome(&answer);
+        let problem = problem_of(&answer, unreadable);
+        self.stats.requests.fetch_add(1, Ordering::Relaxed);
+        self.stats.failed_requests.fetch_add(problem.is_some().into(), Ordering::Relaxed);
+        let observations = self.observer.observe(answer.answered_at, &answer.resource, outcome);
+        self.note_application();
+        if matches!(answer.resource, Resource::JobsOverview(_)) {
+            self.stats.up.store(problem.is_none(), Ordering::Relaxed);
+            self.note_backlog();
+            if let Some(seen) = self.log.note_overview(answer.answered_at, problem.as_deref(), self.observer.is_away())
+            {
+                each(seen);
+            }
+        } else {
+            self.log.note_response(&answer, problem.as_deref());
+        }
+        each(Seen::Response(&answer, &observations));
+    }
+
+    fn outcome(&mut self, answer: &Answered) -> (RequestOutcome, Option<BodyError>) {
+        match &answer.response {
+            Ok(Response { status: 200, body, .. }) if self.observer.is_unchanged(&answer.resource, body) => {
+                (RequestOutcome::Unchanged, None)
+            }
+            Ok(Response { status, body, .. }) => match RequestOutcome::from_response(&answer.resource, *status, body) {
+                Ok(outcome) => (outcome, None),
+                Err(error) => (RequestOutcome::Unavailable, Some(error)),
+            },
+            Err(Error::Timeout { .. }) => (RequestOutcome::TimedOut, None),
+            Err(_) => (RequestOutcome::Unavailable, None),
+        }
+    }
+
+    fn note_suspect(&mut self, answer: &Answered) {
+        let Some(job) = job_of(&answer.resource) else { return };
+        match &answer.response {
+            Err(Error::Timeout { .. }) => {
+                self.suspects.insert(job.clone());
+            }
+            Ok(_) => {
+                self.suspects.remove(job);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn note_application(&mut self) {
+        if self.is_application != self.observer.is_application() {
+            self.is_application = !self.is_application;
+            match self.is_application {
+                true => self.applications.0.fetch_add(1, Ordering::Relaxed),
+                false => self.applications.0.fetch_sub(1, Ordering::Relaxed),
             };
-            let pause = self.interval.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE.max(self.interval));
-            tokio::time::sleep(pause.saturating_sub(began.elapsed())).await;
         }
+        let is_crowded = self.applications.0.load(Ordering::Relaxed) > MANY_APPLICATIONS;
+        self.observer.set_change_interval(if is_crowded { SLOWER_CHANGE_INTERVAL } else { CHANGE_INTERVAL });
     }
 
-    /// Asks until nothing more is wanted; answers whether the cluster did.
-    async fn look(&mut self, each: &mut impl FnMut(&Answered, &[JobObservation])) -> bool {
-        let (now, began) = (self.clock.now_millis(), Instant::now());
-        let mut rounds = 0;
-        loop {
-            rounds += 1;
-            // Of what has to be asked bit by bit, every look asks a bit at least.
-            let is_late = rounds > ROUNDS && began.elapsed() > self.interval.max(LOOK);
-            let mut wanted = if is_late { Vec::new() } else { self.observer.requests(now) }.into_iter();
-            if wanted.len() == 0 {
-                self.late_looks = if is_late { self.late_looks + 1 } else { 0 };
-                self.note_backlog(self.late_looks >= LATE_LOOKS || self.observer.is_behind());
-                return true;
-            }
-            let mut asked = JoinSet::new();
-            // One request without an answer may be about one job; as many in a row as there are at
-            // once are about the cluster.
-            let mut unanswered = 0;
-            let mut gone = false;
-            loop {
-                while asked.len() < CONCURRENT_REQUESTS && !gone {
-                    let Some(resource) = wanted.next() else { break };
-                    let client = self.client.clone();
-                    let asked_at = self.clock.now_millis();
-                    asked.spawn(async move {
-                        let response = client.get(&resource).await;
-                        (resource, asked_at, response)
-                    });
-                }
-                let Some(joined) = asked.join_next().await else { break };
-                let Ok((resource, asked_at, response)) = joined else { continue };
-                let answer = Answered { resource, asked_at, answered_at: self.clock.now_millis(), response };
-                let (outcome, unreadable) = match &answer.response {
-                    Ok(Response { status: 200, body, .. }) if self.observer.is_unchanged(&answer.resource, body) => {
-                        (RequestOutcome::Unchanged, None)
-                    }
-                    Ok(Response { status, body, .. }) => {
-                        match RequestOutcome::from_response(&answer.resource, *status, body) {
-                            Ok(outcome) => (outcome, None),
-                            Err(error) => (RequestOutcome::Unavailable, Some(error)),
-                        }
-                    }
-                    Err(_) => (RequestOutcome::Unavailable, None),
-                };
-                let has_failed = answer.response.is_err() || unreadable.is_some();
-                self.stats.requests.fetch_add(1, Ordering::Relaxed);
-                self.stats.failed_requests.fetch_add(has_failed.into(), Ordering::Relaxed);
-                unanswered = if answer.response.is_err() { unanswered + 1 } else { 0 };
-                gone |= !self.note(&answer, unreadable) || unanswered >= CONCURRENT_REQUESTS;
-                let outputs = self.observer.observe(answer.answered_at, &answer.resource, outcome);
-                each(&answer, &outputs);
-            }
-            if gone {
-                return false;
-            }
-        }
-    }
-
-    /// One line when there is more to ask than a cluster is asked in a look, and one when that is
-    /// over.
-    fn note_backlog(&mut self, is_behind: bool) {
+    fn note_backlog(&mut self) {
+        let (running, suspects) = (&self.running, &self.suspects);
+        let limit = LATE.max(self.interval.saturating_mul(LATE_POLLS));
+        let is_late = self.pending.is_late(limit, |resource| may_send(resource, running, suspects));
+        let is_behind = is_late || self.observer.is_behind();
         self.stats.behind.store(is_behind, Ordering::Relaxed);
         self.stats.incomplete_checkpoints.store(self.observer.incomplete_checkpoints(), Ordering::Relaxed);
-        let cluster = &self.name;
-        match self.behind_at {
-            None if is_behind => {
-                tracing::warn!(cluster, "request limit reached, fetching task details incrementally");
-            }
-            Some(behind_at) if !is_behind && behind_at.elapsed() > CALM => {
-                tracing::info!(cluster, "request limit no longer reached");
-                self.behind_at = None;
-            }
-            _ => {}
-        }
-        if is_behind {
-            self.behind_at = Some(Instant::now());
-        }
-    }
-
-    /// Says what is wrong with an answer; answers whether the cluster is worth asking on.
-    fn note(&mut self, answer: &Answered, unreadable: Option<BodyError>) -> bool {
-        if matches!(answer.resource, Resource::JobsOverview(_)) {
-            return self.note_overview(answer, unreadable);
-        }
-        match (&answer.response, unreadable) {
-            (_, Some(error)) => self.unreadable.tell(&answer.resource, &error),
-            // If it is about more than this answer, the overview will tell.
-            (Err(error @ (Error::BodyTooLarge { .. } | Error::Timeout { .. })), _) => {
-                self.unreadable.tell(&answer.resource, error);
-            }
-            _ => {}
-        }
-        true
-    }
-
-    /// One line when a cluster is lost and one when it is found, none per request. Without the
-    /// overview there is nothing to watch: answers whether it is there.
-    fn note_overview(&mut self, answer: &Answered, unreadable: Option<BodyError>) -> bool {
-        let trouble = match &answer.response {
-            Err(error) => Some(error.to_string()),
-            Ok(response) => {
-                let of_status = || response.status_error().map(|error| error.to_string());
-                unreadable.map(|error| error.to_string()).or_else(of_status)
-            }
-        };
-        let (cluster, address) = (&self.name, self.client.base_url());
-        match (&trouble, self.reachable) {
-            (None, Some(true)) | (Some(_), Some(false)) => {}
-            (None, _) => tracing::info!(cluster, address, "watching"),
-            (Some(error), _) => tracing::warn!(cluster, address, error, "no response, retrying"),
-        }
-        self.reachable = Some(trouble.is_none());
-        self.stats.up.store(trouble.is_none(), Ordering::Relaxed);
-        trouble.is_none()
+        self.log.note_backlog(is_behind);
     }
 }
 
-/// Says that answers cannot be had or read, once for each endpoint.
-#[derive(Debug, Default)]
-pub(crate) struct Unreadable(BTreeSet<&'static str>);
+/// Returns `true` if a request may be sent now.
+///
+/// A slow request holds back the others of its job. Requests of jobs that had no response in time
+/// are sent one at a time, so that they do not delay other jobs.
+fn may_send(resource: &Resource, running: &BTreeMap<u64, Running>, suspects: &BTreeSet<JobId>) -> bool {
+    let Some(job) = job_of(resource) else { return true };
+    let is_suspect = suspects.contains(job);
+    running.values().all(|running| match job_of(&running.resource) {
+        Some(other) if other == job => !running.is_slow && !is_suspect,
+        Some(other) => running.is_slow || !is_suspect || !suspects.contains(other),
+        None => true,
+    })
+}
 
-impl Unreadable {
-    pub(crate) fn tell(&mut self, resource: &Resource, error: &impl Display) {
-        if self.0.insert(resource.template()) {
-            tracing::warn!(endpoint = resource.template(), %error, "unreadable response");
+/// Returns the reason why a response is a failure. That a resource does not exist is none.
+fn problem_of(answer: &Answered, unreadable: Option<BodyError>) -> Option<String> {
+    match &answer.response {
+        Err(error) => Some(error.to_string()),
+        Ok(response) => {
+            // Every job, checkpoint or configuration may be missing.
+            let may_be_missing = match &answer.resource {
+                Resource::JobManagerConfig(_) => true,
+                resource => job_of(resource).is_some() && is_flinks(response),
+            };
+            let is_missing = response.status == 404 && may_be_missing;
+            let of_status = || response.status_error().filter(|_| !is_missing).map(|error| error.to_string());
+            unreadable.map(|error| error.to_string()).or_else(of_status)
         }
     }
+}
+
+/// Returns `true` if Flink sent the error, and not a proxy.
+fn is_flinks(response: &Response) -> bool {
+    response.status_error().is_some_and(|error| !error.errors().is_empty() && !error.is_missing_endpoint())
+}
+
+/// Returns a random part of `pause`, up to a fifth.
+fn jitter(pause: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish();
+    pause.mul_f64((random % 1_000) as f64 / 5_000.0)
 }

@@ -1,4 +1,4 @@
-//! From the wire's types to the runtime's statistics.
+//! Conversion of REST responses to the runtime's statistics.
 
 use flink_rest::types::{CheckpointStatistics, SubtaskCheckpointStatistics};
 use flink_rest::{CheckpointStatus as WireStatus, CheckpointType as WireType, JobVertexId};
@@ -7,7 +7,9 @@ use flink_traces_runtime::checkpoint::{
     CheckpointFailure, CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, TaskStats,
 };
 
-/// Whether nothing about it will change any more but late reports.
+use super::text::{MAX_TEXT_CHARS, bounded};
+
+/// Returns `true` if the checkpoint is no longer in progress.
 pub(super) fn has_ended(checkpoint: &CheckpointStatistics) -> bool {
     status(checkpoint) != CheckpointStatus::InProgress
 }
@@ -20,8 +22,9 @@ fn status(checkpoint: &CheckpointStatistics) -> CheckpointStatus {
     }
 }
 
-/// What REST does not tell apart comes out as the commoner of the two: a full checkpoint as a checkpoint, a savepoint that drains
-/// and ends the job as one that suspends it.
+/// Returns the type of a checkpoint. REST has one word for two types in two cases: the result is the
+/// more frequent one, a checkpoint for a full checkpoint, and a savepoint that suspends the job for
+/// one that drains and ends it.
 fn checkpoint_type(checkpoint: &CheckpointStatistics) -> CheckpointType {
     match checkpoint.checkpoint_type {
         Some(WireType::SyncSavepoint) => CheckpointType::SuspendSavepoint,
@@ -31,10 +34,10 @@ fn checkpoint_type(checkpoint: &CheckpointStatistics) -> CheckpointType {
     }
 }
 
-/// Knows what the subtasks of a vertex reported.
+/// A function that returns the metrics of a vertex's subtasks.
 pub(super) type Reports<'a> = dyn Fn(&JobVertexId) -> &'a [SubtaskStats] + 'a;
 
-/// The statistics of an ended checkpoint. `reported` knows the reports of a vertex's subtasks; without it no task is told.
+/// Returns the statistics of an ended checkpoint. Without `reported`, they have no tasks.
 pub(super) fn checkpoint_stats<'a>(
     checkpoint: &CheckpointStatistics,
     reported: Option<&Reports<'a>>,
@@ -45,10 +48,10 @@ pub(super) fn checkpoint_stats<'a>(
     let failure = failed.then(|| {
         CheckpointFailure::new(
             checkpoint.failure_timestamp.unwrap_or(checkpoint.latest_ack_timestamp),
-            checkpoint.failure_message.clone().unwrap_or_default(),
+            bounded(checkpoint.failure_message.as_deref().unwrap_or_default(), MAX_TEXT_CHARS),
         )
     });
-    // Reports that arrive after a checkpoint has failed go on filling its statistics; Flink's span was out by then.
+    // Acknowledgements after the failure still change the statistics. Flink has reported its span by then.
     let in_time =
         |subtask: &&SubtaskStats| failure.as_ref().is_none_or(|failure| subtask.ack_timestamp <= failure.timestamp);
     let tasks: Vec<TaskStats> = match reported {
@@ -67,7 +70,8 @@ pub(super) fn checkpoint_stats<'a>(
     };
     let in_time_sum = |metric| {
         let subtasks = tasks.iter().flat_map(|task| &task.subtasks);
-        (failed && reported.is_some()).then(|| subtasks.filter_map(|subtask| subtask.metric(metric)).sum::<i64>())
+        (failed && reported.is_some())
+            .then(|| subtasks.filter_map(|subtask| subtask.metric(metric)).fold(0, i64::saturating_add))
     };
     CheckpointStats::new(checkpoint.id, checkpoint.trigger_timestamp, checkpoint_type(checkpoint), status)
         .with_is_unaligned(is_unaligned(checkpoint, &tasks))
@@ -85,7 +89,7 @@ pub(super) fn checkpoint_stats<'a>(
 
 fn is_unaligned(checkpoint: &CheckpointStatistics, tasks: &[TaskStats]) -> Option<bool> {
     match checkpoint.checkpoint_type {
-        // Since 1.17 the type tells; before, only the subtasks do.
+        // The type is sufficient since 1.17. Before, only the subtasks show it.
         Some(WireType::UnalignedCheckpoint) => Some(true),
         None => None,
         Some(_) => Some(tasks.iter().flat_map(|task| &task.subtasks).any(|subtask| subtask.is_unaligned)),
@@ -94,7 +98,8 @@ fn is_unaligned(checkpoint: &CheckpointStatistics, tasks: &[TaskStats]) -> Optio
 
 /// Returns the path of a checkpoint, if it has one.
 fn external_path(checkpoint: &CheckpointStatistics) -> Option<String> {
-    checkpoint.external_path.clone().filter(|path| path != CheckpointStatistics::NO_EXTERNAL_PATH)
+    let path = checkpoint.external_path.as_deref().filter(|path| *path != CheckpointStatistics::NO_EXTERNAL_PATH);
+    path.map(|path| bounded(path, MAX_TEXT_CHARS))
 }
 
 /// Returns a time or a count, of which −1 means that there is none.
@@ -102,7 +107,7 @@ fn known(number: i64) -> Option<i64> {
     (number >= 0).then_some(number)
 }
 
-/// What a subtask reported; `None` if it has not.
+/// Returns the metrics of a subtask; `None` if it has not acknowledged the checkpoint.
 pub(super) fn subtask_stats(subtask: &SubtaskCheckpointStatistics) -> Option<SubtaskStats> {
     let ack_timestamp = subtask.ack_timestamp?;
     let (checkpoint, alignment) = (subtask.checkpoint.as_ref(), subtask.alignment.as_ref());

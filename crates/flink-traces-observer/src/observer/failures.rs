@@ -3,30 +3,31 @@
 use flink_rest::types::{ExceptionInfo, JobExceptionsInfoWithHistory};
 use flink_traces_runtime::job::JobFailure;
 
-use super::job::{MAX_NAME_CHARS, bounded};
+use super::text::{MAX_NAME_CHARS, MAX_TEXT_CHARS, bounded};
 
-/// The longest text of an exception that is passed on, in characters.
-const MAX_TEXT_CHARS: usize = 16 * 1_024;
+/// The maximum number of labels of a failure.
+const MAX_LABELS: usize = 64;
 
-/// Texts by which Flink says that it gives a job up.
+/// The texts of failures that end a job.
 const FINAL: &[&str] = &["Recovery is suppressed by", "The failure is not recoverable"];
 
 /// One failure.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) failure: JobFailure,
-    /// Flink says that it gives the job up.
+    /// `true` if the failure ends the job.
     pub(super) is_final: bool,
-    /// It is not in the history, which lacks the present failure until the job restarts, and before 1.19 global ones.
+    /// `true` if the failure is not in the history. The history lacks the present failure until the
+    /// job restarts, and before 1.19 global ones.
     pub(super) is_root: bool,
     /// The attempt that failed, if it is known.
     pub(super) attempt: Option<Attempt>,
 }
 
-/// An attempt to run a subtask, as Flink names it in a failure.
+/// An attempt of a subtask, as a failure names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Attempt {
-    /// The name of the vertex, cut as all names are.
+    /// The name of the vertex, truncated like all names.
     pub(super) vertex_name: String,
     /// The subtask's index, from 0.
     pub(super) subtask: i64,
@@ -35,7 +36,7 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Reads `NAME (2/4) - execution #0`: the second of four subtasks in its first attempt.
+    /// Parses `NAME (2/4) - execution #0`, the second of four subtasks in its first attempt.
     fn parse(task_name: &str) -> Option<Self> {
         let (task, attempt) = task_name.rsplit_once(" - execution #")?;
         let (vertex_name, position) = task.rsplit_once(" (")?;
@@ -47,7 +48,8 @@ impl Attempt {
 }
 
 impl Entry {
-    /// What tells it from another: a job ends once, and is known by the history and as the present failure at different times.
+    /// Returns the key that distinguishes failures. A job ends once, and the history and the present
+    /// failure have different times for that.
     pub(super) fn key(&self) -> (i64, String) {
         match (self.is_final, self.is_root) {
             (true, _) => (i64::MAX, String::new()),
@@ -59,13 +61,13 @@ impl Entry {
         }
     }
 
-    /// The key of the present failure, which later may show in the history.
+    /// Returns the key of the present failure, which may later appear in the history.
     pub(super) fn root_key(ts_millis: i64) -> (i64, String) {
         (ts_millis, "root".to_owned())
     }
 }
 
-/// All failures that are told: the history, since 1.13, and before 2.0 the present failure.
+/// Returns all failures in a response: the history since 1.13, and the present failure before 2.0.
 pub(super) fn entries(exceptions: &JobExceptionsInfoWithHistory) -> Vec<Entry> {
     let history = exceptions.exception_history.as_ref().map(|history| &history.entries);
     let mut entries: Vec<Entry> = history.into_iter().flatten().map(in_history).collect();
@@ -79,14 +81,16 @@ pub(super) fn entries(exceptions: &JobExceptionsInfoWithHistory) -> Vec<Entry> {
 
 fn in_history(entry: &ExceptionInfo) -> Entry {
     let is_final = is_final(&entry.stacktrace);
+    let labels = entry.failure_labels.iter().flatten().take(MAX_LABELS);
+    let labels = labels.map(|(key, value)| (bounded(key, MAX_NAME_CHARS), bounded(value, MAX_TEXT_CHARS)));
     let failure = failure(entry.timestamp, &entry.stacktrace)
         .with_exception_type(bounded(&entry.exception_name, MAX_TEXT_CHARS))
-        // An entry without a task is global, or the end of the job, which hides the task.
+        // An entry without a task is global, or it is the end of the job, which has no task.
         .with_global(entry.task_name.is_none() && !is_final)
-        .with_labels(entry.failure_labels.iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect())
-        .with_task_name(entry.task_name.clone())
-        .with_endpoint(entry.endpoint.clone().or_else(|| entry.location.clone()))
-        .with_task_manager_id(entry.task_manager_id.clone());
+        .with_labels(labels.collect())
+        .with_task_name(entry.task_name.as_deref().map(name))
+        .with_endpoint(entry.endpoint.as_deref().or(entry.location.as_deref()).map(name))
+        .with_task_manager_id(entry.task_manager_id.as_deref().map(name));
     let attempt = entry.task_name.as_deref().and_then(Attempt::parse);
     Entry { failure, is_final, is_root: false, attempt }
 }
@@ -103,9 +107,13 @@ fn root(exceptions: &JobExceptionsInfoWithHistory) -> Option<Entry> {
             (None, Some(_)) => Some(!is_final),
             (None, None) => None,
         })
-        .with_task_name(task.map(|failed| failed.task.clone()))
-        .with_endpoint(task.map(|failed| failed.location.clone()));
+        .with_task_name(task.map(|failed| name(&failed.task)))
+        .with_endpoint(task.map(|failed| name(&failed.location)));
     Some(Entry { failure, is_final, is_root: true, attempt: None })
+}
+
+fn name(text: &str) -> String {
+    bounded(text, MAX_NAME_CHARS)
 }
 
 fn is_final(stacktrace: &str) -> bool {

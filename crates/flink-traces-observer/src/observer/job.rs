@@ -1,7 +1,6 @@
-//! One job: sorts answers to the part that needs them, and says what to ask.
+//! One job: passes responses to the part that needs them, and returns the next requests.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
 
 use flink_rest::types::JobDetails;
@@ -10,97 +9,82 @@ use flink_rest::{
     JobId, JobStatus, JobVertexId, Resource, ResourceBody, SubtaskAttempt, SubtaskTimes,
 };
 use flink_traces_runtime::checkpoint::CheckpointType;
+use flink_traces_runtime::extension::{VanishedJob, VanishedJobOutcome};
 
 use super::checkpoints::Checkpoints;
+use super::cluster::Cluster;
 use super::lifecycle::Lifecycle;
+use super::presence::Presence;
+use super::schedule::Schedule;
+use super::text::{MAX_NAME_CHARS, bounded};
 use super::{JobKey, JobObservation, REFRESH_MS, RequestOutcome, Restorable, SETTLE_MS};
+use crate::observation::Observation;
 
-/// The longest job name that is passed on, in characters.
-pub(super) const MAX_NAME_CHARS: usize = 1_024;
-
-/// Watches one job.
+/// The observer of one job.
 #[derive(Debug)]
 pub(super) struct JobObserver {
     id: JobId,
     key: JobKey,
+    /// The time at which the present JobManager took up the job.
+    start_time: i64,
+    /// `true` if the job started while the cluster was watched.
+    is_watched_from_start: bool,
     state: Option<JobStatus>,
-    /// When, by the overview, it or a subtask last changed its state.
+    /// The time of the poll that first had the state.
+    state_since: i64,
+    /// The time, by the overview, at which the job or a subtask last changed its state.
     last_modification: i64,
-    /// When the state was first seen to be final.
+    /// The time of the poll that first had a final state.
     ended_at: Option<i64>,
-    /// Checkpoints that the JobManager has counted.
+    /// `true` if the next statistics may be those of another JobManager.
+    may_be_taken_over: bool,
+    /// The number of checkpoints that the JobManager has counted.
     counted: i64,
-    /// The hash of the last statistics of checkpoints, which are much longer.
+    /// The hash of the last checkpoint statistics, which are much longer.
     statistics: Option<u64>,
+    presence: Presence,
     checkpoints: Checkpoints,
     lifecycle: Lifecycle,
-    /// Ids and names.
+    /// The ids and names of the vertices.
     vertices: Vec<(JobVertexId, String)>,
     schedule: Schedule,
 }
 
-/// What was asked when, and what for.
-#[derive(Debug, Default)]
-struct Schedule {
-    /// What was asked in the last three seconds.
-    asked_at: BTreeMap<Resource, i64>,
-    checkpoints_asked_at: Option<i64>,
-    /// Whether the configuration of checkpoints is known, which never changes.
-    knows_config: bool,
-    /// Whether the overview says when something last changed.
-    is_dated: bool,
-    /// Until when the job's states may have changed: details cost the JobManager most, and tell nothing else.
-    details_until: i64,
-    /// Until when failures and the times of subtasks are of interest.
-    turmoil_until: i64,
-    /// When something was last seen to have changed: what was asked for after the caches expired shows it.
-    changed_at: i64,
-    /// When what was last answered of states and failures was asked for.
-    answered: BTreeMap<Resource, i64>,
-    /// Until when nothing is wanted, unless an answer comes.
-    idle_until: i64,
-    /// Whether nothing has changed since the job was first seen, nor shortly before that.
-    is_old: bool,
-    /// How often a checkpoint is taken, in milliseconds; 0 while that is not known.
-    checkpoint_interval: i64,
-}
-
-/// From which interval on checkpoints are looked for when one is due, for the sake of the JobManager, and how long after that.
+/// Checkpoints with at least this interval are requested when one is due, to spare the
+/// JobManager, and this long after that.
 const RARE_MS: i64 = 30_000;
 const DUE_AFTER_MS: i64 = 1_000;
-/// How long the statistics are left alone at the longest: savepoints are not due, and clocks differ.
-const LONGEST_LEISURE_MS: i64 = 30_000;
-/// Of how many checkpoints the details are asked at once: the memory of a cluster's first look is what they take until all their tasks
-/// are known.
-const BEGUN_AT_ONCE: usize = 2;
-/// How often the times of subtasks that are not all up are asked for though nothing changed, in case that a cache is older than it should be.
+/// The longest time without a request for checkpoints: savepoints are not due, and clocks differ.
+const LONGEST_IDLE_MS: i64 = 30_000;
+/// The number of checkpoints per job whose details are requested at once. Details are kept until
+/// all tasks have arrived, so this bounds the memory of the first poll of a cluster.
+const DETAILS_AT_ONCE: usize = 2;
+/// The time after which the times of subtasks are requested again although nothing has changed, in
+/// case a cache is older than it should be.
 const RECHECK_MS: i64 = 60_000;
+/// The longest time without a request to a failing job of an application.
+const LONGEST_HOLD_MS: i64 = 30_000;
 
 impl JobObserver {
-    pub(super) fn new(summary: &JobDetails, at: i64) -> Self {
+    pub(super) fn new(summary: &JobDetails, at: i64, is_watched_from_start: bool) -> Self {
         let name = bounded(&summary.name, MAX_NAME_CHARS);
-        // Of a job that was long there before anyone looked one answer tells all.
-        let is_old = (0..at.saturating_sub(2 * SETTLE_MS)).contains(&summary.last_modification);
-        let schedule = Schedule {
-            turmoil_until: at + 2 * SETTLE_MS,
-            changed_at: if is_old { at - SETTLE_MS } else { at },
-            is_dated: summary.last_modification >= 0,
-            is_old,
-            idle_until: i64::MIN,
-            ..Schedule::default()
-        };
         Self {
             id: summary.jid.clone(),
             key: JobKey { id: summary.jid.to_string(), name, start_time: summary.start_time },
+            start_time: summary.start_time,
+            is_watched_from_start,
             state: None,
+            state_since: at,
             last_modification: i64::MIN,
             ended_at: None,
+            may_be_taken_over: false,
             counted: 0,
             statistics: None,
+            presence: Presence::default(),
             checkpoints: Checkpoints::default(),
             lifecycle: Lifecycle::new(summary.start_time, at),
             vertices: Vec::new(),
-            schedule,
+            schedule: Schedule::new(at, summary.last_modification),
         }
     }
 
@@ -108,8 +92,16 @@ impl JobObserver {
         self.checkpoints.learn_type(checkpoint, checkpoint_type);
     }
 
-    pub(super) fn observe_summary(&mut self, at: i64, summary: &JobDetails) {
-        // The overview is not cached, and what it says of a job changes with every state, also one that nobody saw.
+    /// Takes the job's entry in the overview.
+    pub(super) fn observe_summary(&mut self, at: i64, summary: &JobDetails, outputs: &mut Vec<JobObservation>) {
+        if let Some(gone_since) = self.presence.observe_present() {
+            self.report_vanished(at, gone_since, Some(VanishedJobOutcome::Returned), outputs);
+        }
+        if summary.start_time > self.start_time && self.start_time > 0 {
+            self.take_over(at, summary.start_time);
+        }
+        // The overview is not cached, and this time changes with every state, also with those
+        // between two polls.
         if self.last_modification != summary.last_modification {
             if self.last_modification != i64::MIN {
                 self.schedule.note_change(at);
@@ -123,17 +115,80 @@ impl JobObserver {
         }
         let has_ended = summary.state.is_globally_terminal() || summary.state == JobStatus::Suspended;
         self.ended_at = has_ended.then_some(at);
-        match self.state.replace(summary.state.clone()) {
-            Some(_) => self.stir(at),
-            None => self.schedule.turmoil_until = at.saturating_add(2 * SETTLE_MS),
+        if summary.state.is_globally_terminal() && summary.end_time > 0 {
+            self.lifecycle.observe_end(at, &summary.state, summary.end_time);
         }
-        self.schedule.idle_until = i64::MIN;
-        // What is cached may already show the change: do not wait for the next round.
-        self.schedule.asked_at.clear();
-        self.schedule.checkpoints_asked_at = None;
+        self.state_since = at;
+        match self.state.replace(summary.state.clone()) {
+            Some(_) => self.mark_active(at),
+            None => self.schedule.active_until = at.saturating_add(2 * SETTLE_MS),
+        }
+        self.schedule.forget_requests();
     }
 
-    /// Whether `body` is what was answered last of the job's checkpoints, and holds nothing new.
+    /// Notes that the job has another start time. Another JobManager took it over, or before 1.13
+    /// it restarted.
+    fn take_over(&mut self, at: i64, start_time: i64) {
+        self.start_time = start_time;
+        self.may_be_taken_over = true;
+        self.statistics = None;
+        self.lifecycle.take_over(at, start_time);
+        self.mark_active(at);
+        self.schedule.forget_requests();
+    }
+
+    /// Notes that the overview at `at` lacks the job. Returns `true` if the job has ended and is
+    /// forgotten.
+    pub(super) fn observe_absent(&mut self, at: i64) -> bool {
+        self.schedule.idle_until = i64::MIN;
+        self.presence.observe_absent(at) && self.has_ended()
+    }
+
+    /// Notes that the cluster is away since then.
+    pub(super) fn observe_away(&mut self, since: i64) {
+        self.presence.observe_away(since);
+    }
+
+    /// Returns `true` if the last overview lacks the job.
+    pub(super) fn is_absent(&self) -> bool {
+        self.presence.is_absent()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.state.as_ref().is_some_and(JobStatus::is_globally_terminal)
+    }
+
+    /// Reports that the job vanished before its end, unless that was reported before.
+    pub(super) fn vanish(&mut self, at: i64, outcome: Option<VanishedJobOutcome>, outputs: &mut Vec<JobObservation>) {
+        if !self.has_ended()
+            && let Some(gone_since) = self.presence.vanish(outcome)
+        {
+            self.report_vanished(at, gone_since, outcome, outputs);
+        }
+    }
+
+    fn report_vanished(
+        &self,
+        at: i64,
+        gone_since: i64,
+        outcome: Option<VanishedJobOutcome>,
+        outputs: &mut Vec<JobObservation>,
+    ) {
+        let Some(status) = &self.state else { return };
+        let since = self.lifecycle.entered(status).unwrap_or(self.start_time);
+        let job = VanishedJob::new(status.as_str().to_owned(), since, gone_since).with_outcome(outcome);
+        let observation = Observation::Vanished { job, ts_millis: at };
+        outputs.push(JobObservation { job: self.key.clone(), observation });
+    }
+
+    /// Drops all but the knowledge of what was reported, because the job is gone. It may return.
+    pub(super) fn shrink(&mut self) {
+        self.vertices = Vec::new();
+        self.lifecycle.forget_subtasks();
+        self.schedule = Schedule::new(self.state_since, self.last_modification);
+    }
+
+    /// Returns `true` if `body` equals the last response with the job's checkpoints.
     pub(super) fn knows(&mut self, resource: &Resource, body: &[u8]) -> bool {
         if !matches!(resource, Resource::Checkpoints(_)) {
             return false;
@@ -144,21 +199,21 @@ impl JobObserver {
         self.statistics.replace(hash) == Some(hash)
     }
 
-    pub(super) fn observe(&mut self, at: i64, resource: &Resource, observation: RequestOutcome) {
-        self.schedule.idle_until = i64::MIN;
-        let answer = match observation {
-            RequestOutcome::Found(answer) => *answer,
+    pub(super) fn observe(&mut self, at: i64, resource: &Resource, outcome: RequestOutcome) {
+        let has_timed_out = matches!(outcome, RequestOutcome::TimedOut);
+        let asked_at = self.schedule.finish(at, resource, has_timed_out);
+        let body = match outcome {
+            RequestOutcome::Found(body) => *body,
             RequestOutcome::Unchanged => return,
             RequestOutcome::Missing => return self.observe_missing(resource),
-            RequestOutcome::Unavailable => {
+            RequestOutcome::Unavailable | RequestOutcome::TimedOut => {
                 self.statistics = None;
                 return;
             }
         };
-        let asked_at = self.schedule.asked_at.get(resource).copied().unwrap_or(i64::MIN);
-        match (resource, answer) {
+        match (resource, body) {
             (_, ResourceBody::Job(details)) => {
-                self.schedule.answered.insert(resource.clone(), asked_at);
+                self.schedule.note_answered(resource, asked_at);
                 let named =
                     details.vertices.iter().map(|vertex| (vertex.id.clone(), bounded(&vertex.name, MAX_NAME_CHARS)));
                 let vertices: Vec<_> = named.collect();
@@ -171,7 +226,7 @@ impl JobObserver {
                 }
             }
             (_, ResourceBody::JobExceptions(exceptions)) => {
-                self.schedule.answered.insert(resource.clone(), asked_at);
+                self.schedule.note_answered(resource, asked_at);
                 self.lifecycle.observe_exceptions(at, &exceptions);
             }
             (Resource::SubtaskTimes(request), ResourceBody::SubtaskTimes(times)) => {
@@ -181,21 +236,26 @@ impl JobObserver {
             (Resource::SubtaskAttempt(request), ResourceBody::SubtaskAttempt(attempt)) => {
                 self.lifecycle.observe_attempt(&self.vertices, &request.vertex, &attempt);
             }
-            (_, ResourceBody::Checkpoints(overview)) => {
+            (_, ResourceBody::Checkpoints(statistics)) => {
                 self.lifecycle.observe_statistics(true);
-                if let Some(restored) = &overview.latest.restored
+                if let Some(restored) = &statistics.latest.restored
                     && self.lifecycle.observe_restore(restored)
                 {
                     self.learn(at);
                 }
-                // Counts fall when another JobManager begins to count, and when one of several behind the address has an older answer in
-                // its cache: that shows what was shown before.
-                if overview.counts.total < self.counted && !self.checkpoints.knows_one_of(&overview) {
-                    self.lifecycle.begin_anew();
-                    self.stir(at);
+                // Counts also decrease if one of several JobManagers behind the address returns an
+                // older response from its cache. That has checkpoints that are known.
+                let is_less = statistics.counts.total < self.counted;
+                if (is_less || self.may_be_taken_over) && !self.checkpoints.knows_one_of(&statistics) {
+                    self.checkpoints.begin_epoch();
+                    if !self.may_be_taken_over {
+                        self.lifecycle.restart();
+                        self.mark_active(at);
+                    }
                 }
-                self.counted = overview.counts.total;
-                self.checkpoints.observe(at, &overview);
+                self.may_be_taken_over = false;
+                self.counted = statistics.counts.total;
+                self.checkpoints.observe(at, &statistics, &self.key.id, self.is_watched_from_start);
             }
             (_, ResourceBody::CheckpointConfig(config)) => {
                 self.lifecycle.observe_checkpoint_interval(config.interval);
@@ -215,7 +275,7 @@ impl JobObserver {
         match resource {
             Resource::CheckpointDetails(request) => self.checkpoints.observe_missing(request.checkpoint),
             Resource::CheckpointSubtasks(request) => self.checkpoints.observe_missing(request.checkpoint),
-            // Asked again: whatever stands before the cluster may have answered for it.
+            // Requested again, because a proxy may have responded.
             Resource::Checkpoints(_) => {
                 self.statistics = None;
                 self.lifecycle.observe_statistics(false);
@@ -224,7 +284,7 @@ impl JobObserver {
         }
     }
 
-    /// Tells what is known by now; answers how many of the checkpoints lack their tasks.
+    /// Reports everything that is due. Returns the number of checkpoints without tasks.
     pub(super) fn advance(
         &mut self,
         now: i64,
@@ -249,78 +309,110 @@ impl JobObserver {
         self.checkpoints.is_settled() && self.lifecycle.is_settled()
     }
 
-    /// Something changed: for a while, look closely.
-    fn stir(&mut self, at: i64) {
-        self.schedule.turmoil_until = at.saturating_add(2 * SETTLE_MS);
+    /// Polls more closely for a while, because something changed.
+    fn mark_active(&mut self, at: i64) {
+        self.schedule.active_until = at.saturating_add(2 * SETTLE_MS);
         self.schedule.note_change(at);
     }
 
-    /// An answer told something new, which is a change unless nobody had asked before.
+    /// Notes that a response had something new. That is a change unless it was the first response.
     fn learn(&mut self, at: i64) {
         match self.schedule.is_old {
-            true => self.schedule.turmoil_until = at.saturating_add(2 * SETTLE_MS),
-            false => self.stir(at),
+            true => self.schedule.active_until = at.saturating_add(2 * SETTLE_MS),
+            false => self.mark_active(at),
         }
     }
 
-    /// Whether something happened to it that is told only by asking in time.
-    pub(super) fn presses(&self) -> bool {
-        !self.schedule.is_old || self.checkpoints.has_waiting()
+    /// Returns `true` if something happened that only timely requests show.
+    pub(super) fn is_urgent(&self) -> bool {
+        !self.schedule.is_old || self.checkpoints.has_pending()
     }
 
-    /// Whether there is nothing to ask: the last checkpoints and the last state of a job that ended show only when the caches have expired.
+    /// Returns `true` if the job changes its state.
+    pub(super) fn is_changing(&self, now: i64) -> bool {
+        let is_steady = self.ended_at.is_some() || self.state == Some(JobStatus::Running);
+        !is_steady && now < self.state_since.saturating_add(2 * SETTLE_MS)
+    }
+
+    /// Returns `true` if there is nothing to request. The last facts about a job that ended appear
+    /// only after the caches have expired.
     fn is_silent(&self, now: i64) -> bool {
-        self.ended_at.is_some_and(|ended| now > ended + 2 * SETTLE_MS) || self.state == Some(JobStatus::Initializing)
+        self.ended_at.is_some_and(|ended| now > ended.saturating_add(2 * SETTLE_MS))
+            || self.state == Some(JobStatus::Initializing)
     }
 
-    /// Adds what to ask of the job itself, each question once in three seconds, and counts it as asked.
-    pub(super) fn requests(&mut self, now: i64, wanted: &mut Vec<Resource>) {
-        if now < self.schedule.idle_until || self.is_silent(now) {
+    /// Returns `true` if the job may be about to end together with its JobManager. A request would
+    /// fill the cache with responses that do not show the end.
+    fn may_end_soon(&self, now: i64, cluster: &Cluster) -> bool {
+        cluster.is_application
+            && matches!(self.state, Some(JobStatus::Failing | JobStatus::Restarting))
+            && now < self.state_since.saturating_add(LONGEST_HOLD_MS)
+    }
+
+    /// Returns the time at which the next request may be due without another response.
+    pub(super) fn next_request_at(&self) -> i64 {
+        if self.schedule.is_held() { i64::MAX } else { self.schedule.idle_until }
+    }
+
+    pub(super) fn note_slow(&mut self, resource: &Resource) {
+        self.schedule.note_slow(resource);
+    }
+
+    /// Adds the due requests for the job itself, and notes that they are sent.
+    pub(super) fn requests(&mut self, now: i64, cluster: &Cluster, wanted: &mut Vec<Resource>) {
+        let schedule = &mut self.schedule;
+        if now < schedule.idle_until || schedule.is_held() {
             return;
         }
-        let schedule = &mut self.schedule;
         schedule.forget_expired(now);
         let job = &self.id;
-        let is_in_turmoil = now < schedule.turmoil_until;
-        if is_in_turmoil || now < schedule.details_until {
-            schedule.ask_unless_known(now, Job { job: job.clone() }.into(), wanted);
+        if self.presence.is_absent() {
+            schedule.ask(now, Job { job: job.clone() }.into(), wanted);
         }
-        if is_in_turmoil {
+        if self.is_silent(now) {
+            return self.schedule.note_idle(now);
+        }
+        if self.may_end_soon(now, cluster) {
+            self.schedule.active_until = now.saturating_add(2 * SETTLE_MS);
+            return self.schedule.note_idle(now);
+        }
+        let schedule = &mut self.schedule;
+        let is_active = now < schedule.active_until;
+        // First the failures, which no other response has.
+        if is_active {
             schedule.ask_unless_known(now, JobExceptions::new(job.clone()).into(), wanted);
         }
-        if !self.lifecycle.is_batch() {
-            let checkpoints: Resource = CheckpointsEndpoint { job: job.clone() }.into();
-            let interval = schedule.checkpoint_interval;
-            let is_at_leisure = interval >= RARE_MS
-                && now >= schedule.details_until.max(schedule.turmoil_until)
-                && !self.checkpoints.is_open();
-            let is_due = now >= self.checkpoints.next_end(interval).saturating_add(DUE_AFTER_MS);
-            let pause = match (is_at_leisure, is_due) {
-                (false, _) => REFRESH_MS,
-                (true, true) => 2 * REFRESH_MS,
-                (true, false) => LONGEST_LEISURE_MS.min(interval / 2),
-            };
-            if schedule.checkpoints_asked_at.is_none_or(|asked| now >= asked + pause) {
-                schedule.checkpoints_asked_at = Some(now);
-                schedule.ask(now, checkpoints, wanted);
-            }
-            let config: Resource = CheckpointConfig { job: job.clone() }.into();
-            if !schedule.knows_config {
-                schedule.ask(now, config, wanted);
-            }
+        if is_active || now < schedule.details_until {
+            schedule.ask_unless_known(now, Job { job: job.clone() }.into(), wanted);
+        }
+        if self.lifecycle.is_batch() {
+            schedule.statistics_due = i64::MAX;
+            return;
+        }
+        let interval = schedule.checkpoint_interval;
+        let is_rare = interval >= RARE_MS
+            && now >= schedule.details_until.max(schedule.active_until)
+            && !self.checkpoints.is_open();
+        let is_due = now >= self.checkpoints.next_end(interval).saturating_add(DUE_AFTER_MS);
+        let pause = match (is_rare, is_due) {
+            (false, _) => cluster.statistics_pause(interval, self.checkpoints.history_len()),
+            (true, true) => 2 * REFRESH_MS,
+            (true, false) => LONGEST_IDLE_MS.min(interval / 2),
+        };
+        schedule.ask_statistics(now, CheckpointsEndpoint { job: job.clone() }.into(), pause, wanted);
+        if !schedule.knows_config {
+            schedule.ask(now, CheckpointConfig { job: job.clone() }.into(), wanted);
         }
     }
 
-    /// Adds at most `limit` questions about single vertices and checkpoints, each once in three seconds, and counts them as asked.
-    pub(super) fn parts(&mut self, now: i64, limit: usize, wanted: &mut Vec<Resource>) {
-        if now < self.schedule.idle_until || self.is_silent(now) {
+    /// Adds at most `limit` due detail requests, and notes that they are sent.
+    pub(super) fn detail_requests(&mut self, now: i64, cluster: &Cluster, limit: usize, wanted: &mut Vec<Resource>) {
+        let is_ready = now >= self.schedule.idle_until && !self.schedule.is_held();
+        if limit == 0 || !is_ready || self.is_silent(now) || self.may_end_soon(now, cluster) {
             return;
         }
         let schedule = &mut self.schedule;
         let job = &self.id;
-        if limit == 0 {
-            return;
-        }
         let (first, full) = (wanted.len(), wanted.len() + limit);
         for (vertex, subtask, attempt) in self.lifecycle.wanted_attempts(&self.vertices) {
             if wanted.len() < full {
@@ -335,7 +427,7 @@ impl JobObserver {
             }
             let Some(vertices) = vertices else {
                 let asked = wanted.len();
-                if begun < BEGUN_AT_ONCE {
+                if begun < DETAILS_AT_ONCE {
                     schedule.ask(now, CheckpointDetails { job: job.clone(), checkpoint }.into(), wanted);
                 }
                 begun += wanted.len() - asked;
@@ -350,65 +442,21 @@ impl JobObserver {
             }
         }
         let awaits_subtasks = self.lifecycle.awaits_subtasks();
-        if awaits_subtasks || now < schedule.turmoil_until {
+        if awaits_subtasks || now < schedule.active_until {
             for (vertex, _) in &self.vertices {
                 if wanted.len() == full {
                     break;
                 }
                 let asked_at = self.lifecycle.times_asked_at(vertex);
                 let is_known = asked_at.is_some_and(|asked| schedule.shows_the_change(asked));
-                let again = awaits_subtasks && asked_at.is_some_and(|asked| now >= asked + RECHECK_MS);
+                let again = awaits_subtasks && asked_at.is_some_and(|asked| now >= asked.saturating_add(RECHECK_MS));
                 if !is_known || again {
                     schedule.ask(now, SubtaskTimes { job: job.clone(), vertex: vertex.clone() }.into(), wanted);
                 }
             }
         }
         if wanted.len() == first {
-            schedule.idle_until = schedule.next_due(now);
+            schedule.note_idle(now);
         }
-    }
-}
-
-impl Schedule {
-    fn note_change(&mut self, at: i64) {
-        self.changed_at = at;
-        self.is_old = false;
-    }
-
-    /// Whether an answer to what was asked then shows the last change: whatever was cached then is from after it.
-    fn shows_the_change(&self, asked_at: i64) -> bool {
-        self.is_dated && asked_at >= self.changed_at.saturating_add(SETTLE_MS)
-    }
-
-    fn ask_unless_known(&mut self, now: i64, resource: Resource, wanted: &mut Vec<Resource>) {
-        if !self.answered.get(&resource).is_some_and(|asked| self.shows_the_change(*asked)) {
-            self.ask(now, resource, wanted);
-        }
-    }
-
-    fn ask(&mut self, now: i64, resource: Resource, wanted: &mut Vec<Resource>) {
-        if let Entry::Vacant(entry) = self.asked_at.entry(resource) {
-            wanted.push(entry.key().clone());
-            entry.insert(now);
-        }
-    }
-
-    fn forget_expired(&mut self, now: i64) {
-        self.asked_at.retain(|_, asked| now < *asked + REFRESH_MS);
-    }
-
-    /// When something may be wanted again.
-    fn next_due(&self, now: i64) -> i64 {
-        let asked = self.asked_at.values().copied().min().map_or(now, |asked| asked.min(now));
-        let due = asked + REFRESH_MS;
-        due.max(now + 1)
-    }
-}
-
-/// At most `limit` characters of `text`, with a note of what was cut.
-pub(super) fn bounded(text: &str, limit: usize) -> String {
-    match text.char_indices().nth(limit) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}… ({} characters)", &text[..end], text.chars().count()),
     }
 }

@@ -4,20 +4,31 @@
 //! which it arrived, and the caller asks for the next requests.
 
 mod checkpoints;
+mod cluster;
+mod contact;
 mod convert;
+mod details;
 mod failures;
+mod gaps;
 mod job;
 mod lifecycle;
+mod presence;
+mod schedule;
+mod subtasks;
+mod text;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound;
 use std::time::Duration;
 
 use flink_rest::types::MultipleJobsDetails;
-use flink_rest::{BodyError, JobId, JobsOverview, Resource, ResourceBody};
+use flink_rest::{BodyError, JobId, Resource, ResourceBody};
 use flink_traces_runtime::checkpoint::CheckpointType;
+use flink_traces_runtime::extension::VanishedJobOutcome;
 
 use crate::observation::{JobKey, JobObservation, Observation};
+pub use cluster::JOB_MANAGER_OPTIONS;
+use contact::Contact;
+use details::DetailBudget;
 use job::JobObserver;
 
 /// The longest time by which a response may lag behind the cluster.
@@ -27,22 +38,20 @@ use job::JobObserver;
 /// could still arrive.
 pub const SETTLE_TIME: Duration = Duration::from_millis(SETTLE_MS.unsigned_abs());
 
-/// How long an answer may lag behind what happened: Flink caches graphs and statistics for three seconds, and someone has to ask.
-pub(crate) const SETTLE_MS: i64 = 4_500;
-/// How often the cached answers are worth asking for.
-pub(crate) const REFRESH_MS: i64 = 3_000;
-
-/// How many questions about vertices and single checkpoints a cluster gets in a second at most: their number is that of vertices, and a
-/// JobManager needs some 50 µs for each.
-const PARTS_PER_SECOND: i64 = 2_000;
-/// How many of them are asked before it is seen again what else is wanted, and how many of these may be about one job.
-const PORTION: usize = 128;
-const PORTION_OF_A_JOB: usize = 16;
-/// A look after a pause may not make up for all of it.
-const LONGEST_PAUSE_MS: i64 = 3_000;
-
-/// How many checkpoints are remembered for jobs that restore another's.
+/// [`SETTLE_TIME`] in milliseconds.
+const SETTLE_MS: i64 = 4_500;
+/// The time for which Flink caches responses by default, in milliseconds.
+const REFRESH_MS: i64 = 3_000;
+/// The shortest time between two polls that no response causes.
+const SHORTEST_WAIT_MS: i64 = 50;
+/// The number of jobs up to which a cluster is polled more often while one of them changes.
+const MAX_CHANGING_JOBS: usize = 50;
+/// The maximum number of checkpoints that are remembered for jobs that restore another job's.
 const MAX_RESTORABLE: usize = 1_000;
+/// The maximum number of forgotten jobs of which the observer knows what it reported.
+const MAX_DEPARTED: usize = 100;
+/// A job has vanished if its cluster is away for this long.
+const VANISHED_AFTER_MS: i64 = 60_000;
 
 /// The outcome of one request to a cluster.
 #[derive(Debug, Clone)]
@@ -56,6 +65,8 @@ pub enum RequestOutcome {
     Missing,
     /// No response, or one that cannot be read. The observer requests the resource again later.
     Unavailable,
+    /// No response in time. The observer requests the resource again, less and less often.
+    TimedOut,
 }
 
 impl RequestOutcome {
@@ -95,7 +106,7 @@ impl RequestOutcome {
 ///
 /// The caller polls the cluster: it sends the requests that [`requests`](Self::requests) returns,
 /// and passes the outcome of each to [`observe`](Self::observe), which returns what is now known to
-/// have happened.
+/// have happened. [`next_request_at`](Self::next_request_at) returns the time of the next poll.
 ///
 /// # Examples
 ///
@@ -133,19 +144,17 @@ impl RequestOutcome {
 #[derive(Debug, Default)]
 pub struct ClusterObserver {
     jobs: BTreeMap<JobId, JobObserver>,
-    overview_asked_at: Option<i64>,
-    /// How many parts may still be asked for in this look.
-    parts_left: usize,
-    /// The last jobs that parts were asked of, where nothing presses and where something does: the next one has its turn first.
-    last_served: [Option<JobId>; 2],
-    /// Whether more parts were wanted in the last look than could be asked for.
-    is_behind: bool,
+    /// The jobs that the cluster has forgotten, and their ids, oldest first.
+    departed: BTreeMap<JobId, JobObserver>,
+    departed_order: VecDeque<JobId>,
+    contact: Contact,
+    budget: DetailBudget,
     incomplete_checkpoints: u64,
     /// Ended checkpoints that other jobs may restore, oldest first.
     restorable: VecDeque<Restorable>,
 }
 
-/// What a job that restores a checkpoint cannot tell of it.
+/// The facts about a checkpoint that responses for a job that restores it do not have.
 #[derive(Debug)]
 pub(crate) struct Restorable {
     pub(crate) path: String,
@@ -153,69 +162,86 @@ pub(crate) struct Restorable {
 }
 
 impl ClusterObserver {
-    /// Creates an observer that has not seen any response.
+    /// Creates an observer that has not seen any response. It polls the job overview every second.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Sets the interval between two requests for the job overview.
+    #[must_use]
+    pub fn with_poll_interval(mut self, interval: Duration) -> Self {
+        self.contact.set_poll_interval(interval);
+        self
+    }
+
+    /// Sets the longest interval between two requests for the job overview of an application
+    /// cluster, and of any cluster while a job changes its state. The default is 250 ms.
+    ///
+    /// The JobManager of an application ends about a second after its job.
+    pub fn set_change_interval(&mut self, interval: Duration) {
+        self.contact.set_change_interval(interval);
     }
 
     /// Returns the requests that are due at `now`, in milliseconds since the epoch.
     ///
     /// The observer counts them as sent. After their outcomes have been observed, more requests may
-    /// be due, so call this with the same `now` until it returns an empty list. That is one poll.
+    /// be due, so call this until it returns an empty list. A request is not returned again before
+    /// its outcome was observed.
     ///
     /// A call returns a handful of requests for each job. If there are none, it returns a limited
     /// number of detail requests, which are about one task or one checkpoint. A cluster gets at most
-    /// 2,000 detail requests a second; later polls return the rest, and nothing is queued.
+    /// 2,000 detail requests a second; later polls return the rest, and nothing is queued. While
+    /// the cluster is away, only the job overview is requested.
     pub fn requests(&mut self, now: i64) -> Vec<Resource> {
         let mut wanted = Vec::new();
-        // The overview asks every JobMaster: once a call of the poller, which paces itself.
-        if self.overview_asked_at.is_none_or(|asked| now > asked) {
-            let pause = self.overview_asked_at.map_or(1_000, |asked| now.saturating_sub(asked).min(LONGEST_PAUSE_MS));
-            self.parts_left = usize::try_from(pause * PARTS_PER_SECOND / 1_000).unwrap_or_default().max(PORTION);
-            self.is_behind = false;
-            self.overview_asked_at = Some(now);
-            wanted.push(JobsOverview.into());
+        self.budget.refill(now);
+        let is_changing = self.jobs.len() <= MAX_CHANGING_JOBS && self.jobs.values().any(|job| job.is_changing(now));
+        if self.contact.requests(now, is_changing, &mut wanted) {
+            self.budget.begin_poll();
+        }
+        if self.contact.is_away() {
+            return wanted;
         }
         for job in self.jobs.values_mut() {
-            job.requests(now, &mut wanted);
+            job.requests(now, &self.contact.cluster, &mut wanted);
         }
         if wanted.is_empty() {
-            self.parts(now, &mut wanted);
+            self.budget.requests(now, &self.contact.cluster, &mut self.jobs, &mut wanted);
         }
         wanted
     }
 
-    /// Lets one job after the other ask for parts, most of the time those where something happened while they were watched.
-    fn parts(&mut self, now: i64, wanted: &mut Vec<Resource>) {
-        let portion = PORTION.min(self.parts_left);
-        for (presses, limit) in [(true, portion * 3 / 4), (false, portion), (true, portion)] {
-            let last_served = &mut self.last_served[usize::from(presses)];
-            let (after, before) = match last_served.clone() {
-                Some(last) => {
-                    ((Bound::Excluded(last.clone()), Bound::Unbounded), Some((Bound::Unbounded, Bound::Included(last))))
-                }
-                None => ((Bound::Unbounded, Bound::Unbounded), None),
-            };
-            for range in [Some(after), before].into_iter().flatten() {
-                for (id, job) in self.jobs.range_mut(range).filter(|(_, job)| job.presses() == presses) {
-                    let asked = wanted.len();
-                    job.parts(now, PORTION_OF_A_JOB.min(limit.saturating_sub(asked)), wanted);
-                    if wanted.len() > asked {
-                        *last_served = Some(id.clone());
-                    }
-                    if wanted.len() >= limit {
-                        break;
-                    }
-                }
-            }
+    /// Returns the time at which the next request may be due if no other response arrives, in
+    /// milliseconds since the epoch. It is after `now`.
+    pub fn next_request_at(&self, now: i64) -> i64 {
+        let jobs = self.jobs.values().filter(|_| !self.contact.is_away()).map(JobObserver::next_request_at).min();
+        let earliest = now.saturating_add(SHORTEST_WAIT_MS.min(self.contact.poll_interval()));
+        jobs.unwrap_or(i64::MAX).min(self.contact.next_request_at()).max(earliest)
+    }
+
+    /// Notes that a request that [`requests`](Self::requests) returned takes longer than it should.
+    ///
+    /// Until its outcome, no other request for that job is returned.
+    pub fn note_slow(&mut self, resource: &Resource) {
+        if let Some(job) = job_of(resource).and_then(|id| self.jobs.get_mut(id)) {
+            job.note_slow(resource);
         }
-        self.parts_left -= wanted.len();
-        self.is_behind |= self.parts_left == 0;
+    }
+
+    /// Returns `true` if the last request for the job overview failed.
+    pub fn is_away(&self) -> bool {
+        self.contact.is_away()
+    }
+
+    /// Returns `true` if the cluster belongs to one application, by the configuration of its
+    /// JobManager.
+    pub fn is_application(&self) -> bool {
+        self.contact.cluster.is_application
     }
 
     /// Returns `true` if the last poll reached the limit of detail requests.
     pub fn is_behind(&self) -> bool {
-        self.is_behind
+        self.budget.is_behind()
     }
 
     /// Returns the number of checkpoints that were observed without the statistics of their tasks,
@@ -238,18 +264,14 @@ impl ClusterObserver {
     /// `at` is the time at which the response arrived, in milliseconds since the epoch.
     pub fn observe(&mut self, at: i64, resource: &Resource, outcome: RequestOutcome) -> Vec<JobObservation> {
         let mut outputs = Vec::new();
-        if let RequestOutcome::Found(answer) = &outcome
-            && let ResourceBody::JobsOverview(overview) = &**answer
-        {
-            self.observe_overview(at, overview, &mut outputs);
-            self.advance(at, &mut outputs);
-        } else if let Some(id) = job_of(resource)
-            && let Some(job) = self.jobs.get_mut(id)
-        {
-            job.observe(at, resource, outcome);
-            // Only this one: with many jobs, going through all at every answer is most of what observing costs.
-            self.incomplete_checkpoints += job.advance(at, &self.restorable, &mut outputs);
-            self.remember(&outputs);
+        self.contact.note_outcome(at, &outcome);
+        match resource {
+            Resource::JobsOverview(_) => {
+                self.observe_overview_outcome(at, outcome, &mut outputs);
+                self.advance(at, &mut outputs);
+            }
+            Resource::JobManagerConfig(_) => self.contact.observe_configuration(at, outcome),
+            _ => self.observe_job(at, resource, outcome, &mut outputs),
         }
         outputs
     }
@@ -276,18 +298,76 @@ impl ClusterObserver {
         outputs
     }
 
-    fn observe_overview(&mut self, at: i64, overview: &MultipleJobsDetails, outputs: &mut Vec<JobObservation>) {
-        for summary in &overview.jobs {
-            let job = self.jobs.entry(summary.jid.clone());
-            job.or_insert_with(|| JobObserver::new(summary, at)).observe_summary(at, summary);
+    fn observe_job(
+        &mut self,
+        at: i64,
+        resource: &Resource,
+        outcome: RequestOutcome,
+        outputs: &mut Vec<JobObservation>,
+    ) {
+        let Some(id) = job_of(resource) else { return };
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let is_gone = job.is_absent() && matches!((resource, &outcome), (Resource::Job(_), RequestOutcome::Missing));
+        job.observe(at, resource, outcome);
+        // Only this job: with many jobs, advancing all at every response would be most of the work.
+        self.incomplete_checkpoints += job.advance(at, &self.restorable, outputs);
+        self.remember(outputs);
+        if is_gone {
+            self.depart(at, id, outputs);
         }
-        // A job that the cluster has forgotten: it ended long ago, or the JobManager did.
-        let shown: BTreeSet<&JobId> = overview.jobs.iter().map(|summary| &summary.jid).collect();
-        let gone: Vec<JobId> = self.jobs.keys().filter(|id| !shown.contains(id)).cloned().collect();
-        for id in gone {
-            if let Some(mut job) = self.jobs.remove(&id) {
-                self.incomplete_checkpoints += job.advance(i64::MAX, &self.restorable, outputs);
+    }
+
+    fn observe_overview_outcome(&mut self, at: i64, outcome: RequestOutcome, outputs: &mut Vec<JobObservation>) {
+        let has_timed_out = matches!(outcome, RequestOutcome::TimedOut);
+        if let RequestOutcome::Found(body) = outcome
+            && let ResourceBody::JobsOverview(overview) = &*body
+        {
+            return self.observe_overview(at, overview, outputs);
+        }
+        if let Some(away_since) = self.contact.observe_failure(at, has_timed_out) {
+            let has_vanished = at.saturating_sub(away_since) >= VANISHED_AFTER_MS;
+            for job in self.jobs.values_mut() {
+                job.observe_away(away_since);
+                if has_vanished {
+                    job.vanish(at, None, outputs);
+                }
             }
+        }
+    }
+
+    fn observe_overview(&mut self, at: i64, overview: &MultipleJobsDetails, outputs: &mut Vec<JobObservation>) {
+        let is_first = self.contact.observe_overview(at);
+        for summary in &overview.jobs {
+            let job = self.jobs.entry(summary.jid.clone()).or_insert_with(|| {
+                // A job that returns is known.
+                self.departed.remove(&summary.jid).unwrap_or_else(|| {
+                    let is_watched_from_start = !is_first && summary.start_time >= self.contact.first_overview_at();
+                    JobObserver::new(summary, at, is_watched_from_start)
+                })
+            });
+            job.observe_summary(at, summary, outputs);
+        }
+        let shown: BTreeSet<&JobId> = overview.jobs.iter().map(|summary| &summary.jid).collect();
+        let absent = self.jobs.iter_mut().filter(|(id, _)| !shown.contains(id));
+        let gone: Vec<JobId> = absent.filter_map(|(id, job)| job.observe_absent(at).then(|| id.clone())).collect();
+        for id in gone {
+            self.depart(at, &id, outputs);
+        }
+    }
+
+    /// Forgets a job that the cluster has forgotten, except what was reported about it.
+    fn depart(&mut self, at: i64, id: &JobId, outputs: &mut Vec<JobObservation>) {
+        let Some(mut job) = self.jobs.remove(id) else { return };
+        self.incomplete_checkpoints += job.advance(i64::MAX, &self.restorable, outputs);
+        job.vanish(at, Some(VanishedJobOutcome::Gone), outputs);
+        job.shrink();
+        self.departed.insert(id.clone(), job);
+        self.departed_order.retain(|departed| departed != id);
+        self.departed_order.push_back(id.clone());
+        if self.departed_order.len() > MAX_DEPARTED
+            && let Some(oldest) = self.departed_order.pop_front()
+        {
+            self.departed.remove(&oldest);
         }
     }
 
@@ -301,7 +381,7 @@ impl ClusterObserver {
         self.jobs = jobs;
     }
 
-    /// Keeps what another job may restore.
+    /// Keeps the checkpoints that another job may restore.
     fn remember(&mut self, outputs: &[JobObservation]) {
         for output in outputs {
             if let Observation::Checkpoint(stats) = &output.observation
@@ -315,8 +395,8 @@ impl ClusterObserver {
     }
 }
 
-/// The job that a resource belongs to.
-fn job_of(resource: &Resource) -> Option<&JobId> {
+/// Returns the job that a resource belongs to.
+pub fn job_of(resource: &Resource) -> Option<&JobId> {
     match resource {
         Resource::Job(request) => Some(&request.job),
         Resource::JobExceptions(request) => Some(&request.job),

@@ -229,7 +229,7 @@ fn compare(ended: &[CheckpointStats], outputs: &[JobObservation]) {
                 Some(format!("all run {}", ts_millis - START))
             }
             Observation::AllSubtasks { ts_millis, .. } => Some(format!("not all run {}", ts_millis - START)),
-            Observation::Missed { count, .. } => Some(format!("missed {count}")),
+            Observation::Missed(missed) => Some(format!("missed {}", missed.count)),
             _ => None,
         })
         .collect();

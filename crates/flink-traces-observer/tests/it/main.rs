@@ -1,10 +1,14 @@
 //! Tests of the observer: by hand-made responses, over HTTP, and with recordings.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
+mod cluster;
 mod engine;
+mod gaps;
 mod load;
 mod observer;
 mod opentelemetry;
+mod presence;
+mod session;
 
 use std::path::{Path, PathBuf};
 

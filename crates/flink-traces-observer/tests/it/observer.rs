@@ -2,141 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use expect_test::{Expect, expect};
+use expect_test::expect;
 use flink_rest::Resource;
 use flink_traces_observer::recording::{Exchange, RecordingReader};
 use flink_traces_observer::replay::Replay;
-use flink_traces_observer::{ClusterObserver, JobObservation, Observation, RequestOutcome};
+use flink_traces_observer::{JobObservation, Observation, RequestOutcome};
 use flink_traces_runtime::CheckpointStats;
 use flink_traces_runtime::checkpoint::CheckpointType;
 use serde_json::{Value, json};
 
-const JOB: &str = "0123456789abcdef0123456789abcdef";
-const SOURCE: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-const SINK: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-
-/// A session that feeds an observer, and records its observations as text.
-struct Session {
-    observer: ClusterObserver,
-    log: String,
-}
-
-impl Session {
-    fn new() -> Self {
-        Self { observer: ClusterObserver::new(), log: String::new() }
-    }
-
-    fn answer(&mut self, at: i64, path: &str, body: Value) -> &mut Self {
-        let resource = Resource::parse(path).unwrap();
-        let answer = resource.parse_body(body.to_string().as_bytes()).unwrap();
-        let outputs = self.observer.observe(at, &resource, RequestOutcome::Found(Box::new(answer)));
-        self.note(at, &outputs)
-    }
-
-    fn missing(&mut self, at: i64, path: &str) -> &mut Self {
-        let outputs = self.observer.observe(at, &Resource::parse(path).unwrap(), RequestOutcome::Missing);
-        self.note(at, &outputs)
-    }
-
-    fn overview(&mut self, at: i64, state: &str) -> &mut Self {
-        let job = json!({"jid": JOB, "name": "job", "state": state, "start-time": 100, "end-time": -1, "duration": 0,
-            "last-modification": 100, "tasks": {"total": 2}});
-        self.answer(at, "/jobs/overview", json!({ "jobs": [job] }))
-    }
-
-    fn job(&mut self, at: i64, state: &str, timestamps: Value) -> &mut Self {
-        let vertex = |id: &str, name: &str| json!({"id": id, "name": name, "parallelism": 1, "status": "RUNNING"});
-        let body = json!({"jid": JOB, "name": "job", "state": state, "start-time": 100, "timestamps": timestamps,
-            "vertices": [vertex(SOURCE, "source"), vertex(SINK, "sink")], "pending-operators": 0});
-        self.answer(at, &format!("/jobs/{JOB}"), body)
-    }
-
-    fn checkpoints(&mut self, at: i64, total: i64, history: &[Value], restored: Value) -> &mut Self {
-        let body = json!({"counts": {"restored": 0, "total": total, "in_progress": 0, "completed": total, "failed": 0},
-            "latest": {"completed": null, "savepoint": null, "failed": null, "restored": restored}, "history": history});
-        self.answer(at, &format!("/jobs/{JOB}/checkpoints"), body)
-    }
-
-    fn details(&mut self, at: i64, id: i64, trigger: i64) -> &mut Self {
-        let task = |ack: i64| {
-            json!({"id": id, "status": "COMPLETED", "latest_ack_timestamp": ack, "state_size": 5, "num_subtasks": 1,
-                "num_acknowledged_subtasks": 1})
-        };
-        let mut body = completed(id, trigger);
-        body["tasks"] = json!({SOURCE: task(trigger + 10), SINK: task(trigger + 30)});
-        self.answer(at, &format!("/jobs/{JOB}/checkpoints/details/{id}"), body)
-    }
-
-    fn subtasks(&mut self, at: i64, id: i64, vertex: &str, ack: i64) -> &mut Self {
-        let subtask = json!({"className": "completed", "index": 0, "status": "completed", "ack_timestamp": ack,
-            "end_to_end_duration": 9, "state_size": 5, "checkpointed_size": 5, "checkpoint": {"sync": 1, "async": 2},
-            "alignment": {"buffered": 0, "processed": 0, "persisted": 0, "duration": 3}, "start_delay": 4,
-            "unaligned_checkpoint": false, "aborted": false});
-        let body = json!({"id": id, "status": "COMPLETED", "latest_ack_timestamp": ack, "subtasks": [subtask]});
-        self.answer(at, &format!("/jobs/{JOB}/checkpoints/details/{id}/subtasks/{vertex}"), body)
-    }
-
-    /// Feeds the times at which the subtask of each vertex came to run, and was canceled.
-    fn subtask_times(&mut self, at: i64, times: [(&str, i64, i64); 2]) -> &mut Self {
-        for (vertex, running, canceling) in times {
-            let timestamps = json!({"RUNNING": running, "CANCELING": canceling, "CREATED": 1});
-            let body = json!({"id": vertex, "name": "v", "now": at,
-                "subtasks": [{"subtask": 0, "host": format!("host-of-{}", &vertex[..2]), "duration": at - running,
-                    "timestamps": timestamps}]});
-            self.answer(at, &format!("/jobs/{JOB}/vertices/{vertex}/subtasktimes"), body);
-        }
-        self
-    }
-
-    fn finish(&mut self) -> &mut Self {
-        let outputs = self.observer.finish();
-        self.note(i64::MAX, &outputs)
-    }
-
-    fn note(&mut self, at: i64, outputs: &[JobObservation]) -> &mut Self {
-        for JobObservation { observation, .. } in outputs {
-            let at = if at == i64::MAX { "end".to_owned() } else { at.to_string() };
-            self.log += &format!("{at}: {}\n", shown(observation));
-        }
-        self
-    }
-
-    fn check(&self, expected: Expect) {
-        expected.assert_eq(&self.log);
-    }
-}
-
-fn shown(observation: &Observation) -> String {
-    match observation {
-        Observation::Checkpoint(stats) => {
-            let tasks: Vec<_> =
-                stats.tasks.iter().map(|task| (task.task_name.as_deref(), task.subtasks.len())).collect();
-            format!("checkpoint {} {} tasks {tasks:?}", stats.checkpoint_id, stats.status.name())
-        }
-        Observation::Initialization { stats, .. } => format!(
-            "came up {}..{} from {:?}, {:?} bytes",
-            stats.start_timestamp, stats.end_timestamp, stats.restored_checkpoint_id, stats.restored_state_size
-        ),
-        Observation::StatusChange { status, ts_millis } => format!("{status} {ts_millis}"),
-        Observation::Failure(failure) => {
-            format!("failure {} can restart {} global {:?}", failure.ts_millis, failure.can_restart, failure.is_global)
-        }
-        Observation::AllSubtasks { status, ts_millis, .. } => format!("{status:?} {ts_millis}"),
-        Observation::Missed { count, last_id } => format!("missed {count} up to {last_id}"),
-        other => panic!("unknown: {other:?}"),
-    }
-}
-
-fn completed(id: i64, trigger: i64) -> Value {
-    json!({"className": "completed", "id": id, "status": "COMPLETED", "is_savepoint": false, "trigger_timestamp": trigger,
-        "latest_ack_timestamp": trigger + 30, "state_size": 10, "checkpointed_size": 10, "end_to_end_duration": 30,
-        "num_subtasks": 2, "num_acknowledged_subtasks": 2, "checkpoint_type": "CHECKPOINT", "tasks": {},
-        "external_path": format!("file:/state/chk-{id}"), "discarded": false})
-}
-
-fn restored(id: i64, at: i64) -> Value {
-    json!({"id": id, "restore_timestamp": at, "is_savepoint": false, "external_path": format!("file:/state/chk-{id}")})
-}
+use crate::session::{JOB, SINK, SOURCE, Session, completed, restored};
 
 #[test]
 fn checkpoint_is_reported_once_when_complete() {
@@ -186,7 +61,7 @@ fn missed_checkpoints_are_counted() {
     session.checkpoints(2_000, 8, &[completed(8, 1_500)], Value::Null);
     session.checkpoints(5_000, 20, &[completed(20, 4_500), completed(19, 4_400)], Value::Null).finish();
     session.check(expect![[r#"
-        5000: missed 10 up to 18
+        5000: missed 10 from 9 to 18, history Some(20)
         end: checkpoint 8 COMPLETED tasks []
         end: checkpoint 19 COMPLETED tasks []
         end: checkpoint 20 COMPLETED tasks []
@@ -394,10 +269,10 @@ fn old_restore_is_reported_in_full_or_not_at_all() {
 fn forgotten_job_is_reported_to_its_end() {
     let mut session = Session::new();
     session.overview(1_000, "FINISHED").job(1_100, "FINISHED", json!({"RUNNING": 200, "FINISHED": 900}));
-    session.answer(1_200, "/jobs/overview", json!({ "jobs": [] }));
+    session.no_jobs(1_200).no_jobs(1_300).no_jobs(1_400);
     session.check(expect![[r#"
-        1200: RUNNING 200
-        1200: FINISHED 900
+        1400: RUNNING 200
+        1400: FINISHED 900
     "#]]);
 }
 

@@ -281,7 +281,9 @@ impl Job {
             Observation::Initialization { stats, .. } => self.observe_initialization(stats),
             Observation::StatusChange { status, ts_millis } => self.observe_status(status.clone(), *ts_millis),
             Observation::Failure(_) => self.failures += 1,
-            Observation::Missed { count, .. } => self.missed += count.unsigned_abs(),
+            Observation::Missed(missed) => {
+                self.missed = self.missed.saturating_add(missed.count.unsigned_abs());
+            }
             _ => {}
         }
     }
@@ -333,6 +335,8 @@ impl Job {
 
 #[cfg(test)]
 mod tests {
+    use flink_traces_observer::MissedCheckpoints;
+
     use super::super::page::Format;
     use super::*;
 
@@ -391,7 +395,7 @@ mod tests {
             checkpoint(2, 3_000, 50, CheckpointType::Checkpoint, Completed),
             checkpoint(3, 3_500, 900, CheckpointType::Savepoint, Completed),
             checkpoint(4, 4_000, 10, CheckpointType::Checkpoint, Failed),
-            Observation::Missed { count: 3, last_id: 7 },
+            Observation::Missed(MissedCheckpoints::new(3, 5, 7, 1)),
             Observation::Initialization { stats: restore, identity_timestamp: START },
         ];
         let observations = observations.map(|observation| (key.clone(), observation));

@@ -38,6 +38,17 @@ fn wait_for_checkpoints(collector: &OtlpCollector, count: usize) {
     assert!(arrived, "{:?}", collector.spans());
 }
 
+/// Waits until the details of the last checkpoint were requested, and some responses later.
+fn wait_for_details(flink: &FakeFlink) {
+    let vertices = ["6bf01baa9d2ca23a3ef7ce311722523d", "b71731f1c0df9c3076c4a455334d0ad6"];
+    for vertex in vertices.into_iter().chain(["96eed58e350a66c179f06330f5425345", "a196eece6af80922e24d9003a27340c9"]) {
+        flink.wait_for_requests(&format!("/jobs/{JOB}/checkpoints/details/3/subtasks/{vertex}"), 1);
+        flink.wait_for_requests(&format!("/jobs/{JOB}/vertices/{vertex}/subtasktimes"), 1);
+    }
+    flink.ignore_requests();
+    flink.wait_for_requests(OVERVIEW, 10);
+}
+
 type Ids = (Vec<u8>, Vec<u8>);
 
 /// Returns the spans of a collector by their ids, which are unique.
@@ -121,7 +132,11 @@ fn unreachable_cluster_is_logged_once_then_watched() {
     assert_eq!(stopped.stderr.matches("WARN").count(), 2, "{}", stopped.stderr);
     assert_eq!(stopped.stderr.matches("no response").count(), 2, "{}", stopped.stderr);
     assert!(stopped.stderr.contains("status 503: Leader election."), "{}", stopped.stderr);
-    assert_eq!(stopped.counts(), delivered(SPANS, EVENTS));
+    let events = collector.events();
+    let names = events.iter().filter_map(|event| event.attributes()["name"].as_str().map(str::to_owned));
+    let of_cluster: Vec<_> = names.filter(|name| name.starts_with("Cluster")).collect();
+    assert_eq!(of_cluster, ["ClusterUnreachableEvent", "ClusterReachableEvent", "ClusterUnreachableEvent"]);
+    assert_eq!(stopped.counts(), delivered(SPANS, EVENTS + of_cluster.len()));
 }
 
 #[test]
@@ -146,7 +161,8 @@ fn login_page_is_not_a_cluster() {
     let stopped = running.finish().expect_code(0);
     assert_eq!(stopped.stderr.matches("WARN").count(), 1, "{}", stopped.stderr);
     assert!(stopped.stderr.contains(told), "{}", stopped.stderr);
-    assert_eq!(stopped.counts(), delivered(SPANS, EVENTS));
+    // The cluster became unreachable, and then reachable.
+    assert_eq!(stopped.counts(), delivered(SPANS, EVENTS + 2));
 }
 
 /// Scenario: one response is unreadable, all others are good. Guarantees: the unreadable one is
@@ -157,14 +173,20 @@ fn unreadable_response_does_not_affect_others() {
     let exceptions = format!("/jobs/{JOB}/exceptions");
     let check = |path: &str, reply: Reply| {
         let place = Place::new();
-        let expected = usize::from(!matches!(reply, Reply::Flink(..)));
+        let is_missing = matches!(reply, Reply::Flink(404, _));
+        let logged = match reply {
+            Reply::Strange(_) => "unreadable response",
+            Reply::Never => "slow response",
+            Reply::Flink(..) => "request failed",
+        };
+        let expected = usize::from(!is_missing);
         let mut answers = session::answers();
         answers.insert(path.to_owned(), reply);
         let flink = FakeFlink::start(answers);
         let collector = OtlpCollector::start().unwrap();
         let stopped = run_until_reported(&place, &[&flink.url()], &collector).expect_code(0);
         assert_eq!(stopped.stderr.matches("WARN").count(), expected, "{}", stopped.stderr);
-        assert_eq!(stopped.stderr.matches("unreadable response").count(), expected, "{}", stopped.stderr);
+        assert_eq!(stopped.stderr.matches(logged).count(), expected, "{}", stopped.stderr);
         assert_eq!(collector.events().len(), EVENTS, "{path}");
     };
     // In parallel, because each program takes some seconds to stop.
@@ -510,8 +532,7 @@ fn recording_plays_like_the_live_cluster() {
     let place = Place::new();
     let flink = FakeFlink::start(session::answers());
     let recording = place.start(&["record", "--flink", &flink.url(), "--output", "session.jsonl.gz", OFTEN]);
-    // The second poll starts when the first one is complete.
-    flink.wait_for_requests(OVERVIEW, 3);
+    wait_for_details(&flink);
     recording.signal("TERM");
     let recorded = recording.finish().expect_code(0);
     assert!(recorded.stderr.ends_with(" responses in session.jsonl.gz\n"), "{}", recorded.stderr);
@@ -537,7 +558,7 @@ fn recording_has_no_secret_and_replaces_no_file() {
     let address = flink.url().replace("http://", "http://me:canary@");
     let record = ["record", "--flink", &address, "--output", "session.jsonl.gz", OFTEN, "--log-level", "trace"];
     let recording = place.start(&record);
-    flink.wait_for_requests(OVERVIEW, 3);
+    wait_for_details(&flink);
     recording.signal("INT");
     let recorded = recording.finish().expect_code(0);
     let mut text = String::new();

@@ -378,9 +378,9 @@ fn check_prints_options_and_tests_destinations() {
         assert!(lines.any(|line| line == expected), "not there, or not in order: {expected}\n{}", checked.stdout);
     }
     assert_eq!(checked.stderr, "");
-    // No span and no event was sent, and no file is left. The only requests to Flink are for the
-    // version.
-    assert_eq!(flink.authorizations().len(), 1);
+    // No span and no event was sent, and no file is left. The requests to Flink are for the version,
+    // the overview, and three facts about the job.
+    assert_eq!(flink.authorizations().len(), 1 + 1 + 3);
     assert!(collector.requests().iter().all(|request| request.records == 0));
     assert_eq!(place.names(), ["conf"]);
     // The clusters of --flink replace the configured ones.

@@ -8,6 +8,7 @@ mod cli_metrics;
 mod cli_play;
 mod cli_secrets;
 mod cli_send;
+mod cli_watch;
 mod documentation;
 mod golden;
 mod support;

@@ -1,0 +1,182 @@
+//! The requests of one job: which were sent, which are in flight, and which are due.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use flink_rest::Resource;
+
+use super::{REFRESH_MS, SETTLE_MS};
+
+/// The pause after a request without a response. It doubles with each one in a row.
+const FIRST_BACKOFF_MS: i64 = REFRESH_MS;
+const LONGEST_BACKOFF_MS: i64 = 60_000;
+
+/// The requests of a job.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    /// The requests of the last three seconds.
+    asked_at: BTreeMap<Resource, i64>,
+    /// The requests without an outcome.
+    in_flight: BTreeMap<Resource, i64>,
+    /// The requests in flight that take longer than they should.
+    slow: BTreeSet<Resource>,
+    /// The requests that had no response in time.
+    timeouts: BTreeMap<Resource, Backoff>,
+    pub(super) statistics_asked_at: Option<i64>,
+    /// The time at which the checkpoints are due again.
+    pub(super) statistics_due: i64,
+    /// `true` if the checkpoint configuration is known, which never changes.
+    pub(super) knows_config: bool,
+    /// `true` if the overview has the time of the last change.
+    is_dated: bool,
+    /// The end of the time in which the job's statuses may have changed. Its details are the most
+    /// expensive response for the JobManager, and contain nothing else.
+    pub(super) details_until: i64,
+    /// The end of the time in which failures and the times of subtasks are of interest.
+    pub(super) active_until: i64,
+    /// The time at which a change was last seen. Responses to requests after the caches expired
+    /// show it.
+    changed_at: i64,
+    /// The times of the requests whose responses had the last statuses and failures.
+    answered: BTreeMap<Resource, i64>,
+    /// The time until which no request is due, unless a response arrives.
+    pub(super) idle_until: i64,
+    /// `true` if nothing has changed since the job was first seen, nor shortly before that.
+    pub(super) is_old: bool,
+    /// The time between two checkpoints, in milliseconds; 0 if it is unknown.
+    pub(super) checkpoint_interval: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Backoff {
+    count: u32,
+    until: i64,
+}
+
+impl Schedule {
+    /// Creates the schedule of a job that is first seen at `at` and last changed at
+    /// `last_modification`, which is negative if it is unknown.
+    pub(super) fn new(at: i64, last_modification: i64) -> Self {
+        // If a job has not changed for long, the first responses are sufficient.
+        let is_old = (0..at.saturating_sub(2 * SETTLE_MS)).contains(&last_modification);
+        Self {
+            asked_at: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            slow: BTreeSet::new(),
+            timeouts: BTreeMap::new(),
+            statistics_asked_at: None,
+            statistics_due: i64::MAX,
+            knows_config: false,
+            is_dated: last_modification >= 0,
+            details_until: 0,
+            active_until: at.saturating_add(2 * SETTLE_MS),
+            changed_at: if is_old { at.saturating_sub(SETTLE_MS) } else { at },
+            answered: BTreeMap::new(),
+            idle_until: i64::MIN,
+            is_old,
+            checkpoint_interval: 0,
+        }
+    }
+
+    pub(super) fn note_change(&mut self, at: i64) {
+        self.changed_at = at;
+        self.is_old = false;
+    }
+
+    /// Makes every request due, because cached responses may already show a change.
+    pub(super) fn forget_requests(&mut self) {
+        self.idle_until = i64::MIN;
+        self.asked_at.clear();
+        self.statistics_asked_at = None;
+    }
+
+    /// Notes that a request is slow. Until its outcome, the job gets no other request.
+    pub(super) fn note_slow(&mut self, resource: &Resource) {
+        if self.in_flight.contains_key(resource) {
+            self.slow.insert(resource.clone());
+        }
+    }
+
+    /// Returns `true` if a request is slow.
+    pub(super) fn is_held(&self) -> bool {
+        !self.slow.is_empty()
+    }
+
+    /// Notes the outcome of a request. Returns the time at which it was sent.
+    pub(super) fn finish(&mut self, at: i64, resource: &Resource, has_timed_out: bool) -> i64 {
+        self.idle_until = i64::MIN;
+        self.slow.remove(resource);
+        match has_timed_out {
+            true => {
+                let count = self.timeouts.get(resource).map_or(0, |backoff| backoff.count);
+                let pause = FIRST_BACKOFF_MS.saturating_mul(1 << count.min(10)).min(LONGEST_BACKOFF_MS);
+                let backoff = Backoff { count: count + 1, until: at.saturating_add(pause) };
+                self.timeouts.insert(resource.clone(), backoff);
+            }
+            false => drop(self.timeouts.remove(resource)),
+        }
+        self.in_flight.remove(resource).unwrap_or(i64::MIN)
+    }
+
+    /// Notes that the response to a request had all statuses or failures.
+    pub(super) fn note_answered(&mut self, resource: &Resource, asked_at: i64) {
+        self.answered.insert(resource.clone(), asked_at);
+    }
+
+    /// Returns `true` if a response to a request at that time shows the last change, because
+    /// responses cached before the change have expired.
+    pub(super) fn shows_the_change(&self, asked_at: i64) -> bool {
+        self.is_dated && asked_at >= self.changed_at.saturating_add(SETTLE_MS)
+    }
+
+    pub(super) fn ask_unless_known(&mut self, now: i64, resource: Resource, wanted: &mut Vec<Resource>) {
+        if !self.answered.get(&resource).is_some_and(|asked| self.shows_the_change(*asked)) {
+            self.ask(now, resource, wanted);
+        }
+    }
+
+    /// Adds a request, unless it was sent in the last three seconds.
+    pub(super) fn ask(&mut self, now: i64, resource: Resource, wanted: &mut Vec<Resource>) {
+        if self.is_pending(now, &resource) {
+            return;
+        }
+        if let Entry::Vacant(entry) = self.asked_at.entry(resource) {
+            wanted.push(entry.key().clone());
+            self.in_flight.insert(entry.key().clone(), now);
+            entry.insert(now);
+        }
+    }
+
+    /// Adds the request for the checkpoints, if they are due.
+    pub(super) fn ask_statistics(&mut self, now: i64, resource: Resource, pause: i64, wanted: &mut Vec<Resource>) {
+        let due = self.statistics_asked_at.map_or(now, |asked| asked.saturating_add(pause));
+        self.statistics_due = due;
+        if now >= due && !self.is_pending(now, &resource) {
+            self.statistics_asked_at = Some(now);
+            self.statistics_due = now.saturating_add(pause);
+            self.in_flight.insert(resource.clone(), now);
+            wanted.push(resource);
+        }
+    }
+
+    /// Returns `true` if a request is in flight, or waits after it had no response in time.
+    fn is_pending(&self, now: i64, resource: &Resource) -> bool {
+        self.in_flight.contains_key(resource) || self.timeouts.get(resource).is_some_and(|backoff| now < backoff.until)
+    }
+
+    pub(super) fn forget_expired(&mut self, now: i64) {
+        self.asked_at.retain(|_, asked| now < asked.saturating_add(REFRESH_MS));
+        let in_flight = &self.in_flight;
+        self.timeouts.retain(|resource, backoff| {
+            now < backoff.until.saturating_add(LONGEST_BACKOFF_MS) || in_flight.contains_key(resource)
+        });
+    }
+
+    /// Notes that no request is due. Returns until when.
+    pub(super) fn note_idle(&mut self, now: i64) {
+        let asked = self.asked_at.values().copied().min().unwrap_or(now).min(now);
+        let backoff = self.timeouts.values().map(|backoff| backoff.until).filter(|until| *until > now).min();
+        let due = asked.saturating_add(REFRESH_MS).min(self.statistics_due).min(backoff.unwrap_or(i64::MAX));
+        self.idle_until = due.max(now + 1);
+    }
+}

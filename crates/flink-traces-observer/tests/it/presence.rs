@@ -1,0 +1,196 @@
+//! Jobs that disappear and return, with and without their JobManager.
+
+use expect_test::expect;
+use flink_traces_observer::{Observation, RequestOutcome};
+use serde_json::{Value, json};
+
+use crate::session::{JOB, SINK, SOURCE, Session, completed};
+
+const OVERVIEW: &str = "/jobs/overview";
+
+/// A session with a running job, of which everything is reported.
+fn running() -> Session {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.checkpoints(1_000, 1, &[completed(1, 500)], Value::Null);
+    session.details(1_000, 1, 500).subtasks(1_000, 1, SOURCE, 510).subtasks(1_000, 1, SINK, 530);
+    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]).overview(6_000, "RUNNING");
+    assert_eq!(session.log.lines().count(), 4, "{}", session.log);
+    session.log.clear();
+    session
+}
+
+/// Feeds the same responses again.
+fn repeat(session: &mut Session, at: i64) {
+    session.overview(at, "RUNNING").job(at, "RUNNING", json!({"RUNNING": 200}));
+    session.checkpoints(at, 1, &[completed(1, 500)], Value::Null);
+    session.subtask_times(at, [(SOURCE, 300, 0), (SINK, 310, 0)]).overview(at + 10_000, "RUNNING");
+}
+
+/// Flink omits a job from the overview if its JobMaster is slow.
+#[test]
+fn job_omitted_from_overviews_is_not_reported_again() {
+    for omitted in [1, 5] {
+        let mut session = running();
+        for second in 0..omitted {
+            session.no_jobs(7_000 + second * 1_000);
+        }
+        let asked = session.requests(7_000 + omitted * 1_000);
+        assert!(
+            asked.contains(&format!("/jobs/{JOB}")) && asked.contains(&format!("/jobs/{JOB}/checkpoints")),
+            "{asked:?}"
+        );
+        repeat(&mut session, 20_000);
+        assert_eq!(session.finish().log, "", "{omitted}");
+    }
+}
+
+#[test]
+fn returned_job_is_not_reported_again() {
+    let mut session = running();
+    session.no_jobs(7_000).missing(7_100, &format!("/jobs/{JOB}"));
+    assert!(session.requests(8_000).iter().all(|path| !path.contains(JOB)));
+    repeat(&mut session, 20_000);
+    session.finish().check(expect![[r#"
+        7100: vanished RUNNING since 200, away since 7000: GONE
+        20000: vanished RUNNING since 200, away since 7000: RETURNED
+    "#]]);
+}
+
+/// A 404 for a job that the overview has may be a proxy's.
+#[test]
+fn job_in_the_overview_survives_a_404() {
+    let mut session = running();
+    session.missing(7_100, &format!("/jobs/{JOB}"));
+    repeat(&mut session, 20_000);
+    assert_eq!(session.finish().log, "");
+}
+
+/// Scenario: the JobManager is away, and its job does or does not survive. Guarantees: after a
+/// minute the job has vanished. The next overviews show what became of it, in any case.
+#[test]
+fn job_that_vanishes_with_its_cluster_is_reported() {
+    let mut session = running();
+    session.fail(7_000, OVERVIEW, RequestOutcome::Unavailable).fail(66_000, OVERVIEW, RequestOutcome::Unavailable);
+    assert_eq!(session.log, "");
+    session.fail(67_000, OVERVIEW, RequestOutcome::Unavailable).fail(72_000, OVERVIEW, RequestOutcome::Unavailable);
+    repeat(&mut session, 80_000);
+    session.finish().check(expect![[r#"
+        67000: vanished RUNNING since 200, away since 7000: UNKNOWN
+        80000: vanished RUNNING since 200, away since 7000: RETURNED
+    "#]]);
+
+    let mut session = running();
+    session.fail(7_000, OVERVIEW, RequestOutcome::Unavailable).no_jobs(9_000).missing(9_100, &format!("/jobs/{JOB}"));
+    session.finish().check(expect![[r#"
+        9100: vanished RUNNING since 200, away since 7000: GONE
+    "#]]);
+
+    let mut session = running();
+    session.fail(7_000, OVERVIEW, RequestOutcome::Unavailable);
+    repeat(&mut session, 9_000);
+    assert_eq!(session.finish().log, "");
+}
+
+/// Scenario: the JobManager of an application ends with its job, before any response but the
+/// overview shows the end. Guarantees: the end is reported, once.
+#[test]
+fn end_is_reported_from_the_overview_alone() {
+    let mut session = running();
+    session.overview_since(7_000, "FAILED", 100, 6_900);
+    for second in 8..20 {
+        session.fail(second * 1_000, OVERVIEW, RequestOutcome::Unavailable);
+    }
+    session.overview_since(20_000, "FAILED", 100, 6_900).overview(40_000, "FAILED").finish();
+    session.check(expect![[r#"
+        16000: FAILED 6900
+    "#]]);
+}
+
+/// Scenario: an application fails, restarts, and fails for good. Guarantees: while it may be about
+/// to end, nothing is requested that Flink would cache. Then the failures are requested first.
+#[test]
+fn failing_application_gets_no_cached_request() {
+    let mut session = running();
+    let configuration = json!([{"key": "execution.target", "value": "embedded"}]);
+    session.answer(6_100, "/jobmanager/config", configuration);
+    assert!(session.observer.is_application());
+    let mut now = 20_000;
+    let mut poll = |session: &mut Session, state: &str| {
+        now += 250;
+        let due = session.observer.next_request_at(now - 250);
+        assert!(due <= now, "{due} at {now}");
+        let mut asked = session.requests(now);
+        assert!(asked.contains(&OVERVIEW.to_owned()), "{now}: {asked:?}");
+        asked.retain(|path| path != OVERVIEW);
+        session.overview_since(now, state, 100, -1);
+        for path in &asked {
+            session.fail(now, path, RequestOutcome::Unavailable);
+        }
+        let first = asked.len();
+        asked.extend(session.requests(now));
+        for path in &asked[first..] {
+            session.fail(now, path, RequestOutcome::Unavailable);
+        }
+        asked
+    };
+    poll(&mut session, "RUNNING");
+    for state in ["FAILING", "FAILING", "RESTARTING", "RESTARTING"] {
+        assert_eq!(poll(&mut session, state), [""; 0], "{state}");
+    }
+    let asked = poll(&mut session, "RUNNING");
+    assert_eq!(asked[0], format!("/jobs/{JOB}/exceptions"));
+    assert_eq!(asked[1], format!("/jobs/{JOB}"));
+    for state in ["FAILING", "FAILED"] {
+        let asked = poll(&mut session, state);
+        assert_eq!(asked.is_empty(), state == "FAILING", "{asked:?}");
+    }
+    // A job that restarts for ever is requested nevertheless.
+    let asked: Vec<_> = (0..200).flat_map(|_| poll(&mut session, "RESTARTING")).collect();
+    assert!(asked.contains(&format!("/jobs/{JOB}/exceptions")));
+}
+
+/// Restores of a job that never runs are kept up to a limit, and their paths, too.
+#[test]
+fn restores_of_a_job_that_never_runs_are_bounded() {
+    let mut session = running();
+    for number in 0..1_000 {
+        let restored = json!({"id": 1, "restore_timestamp": 10_000 + number, "external_path": "x".repeat(100_000)});
+        session.checkpoints(10_000 + number, 1, &[completed(1, 500)], restored);
+    }
+    let kept = format!("{:?}", session.observer);
+    assert!(kept.len() < 1_000_000, "{}", kept.len());
+}
+
+/// Scenario: a recorded failover. The first response of the new JobManager comes when all subtasks
+/// run again. Guarantees: the recovery restores a checkpoint, and no event is invented.
+#[test]
+fn failover_seen_late_is_a_restore() {
+    let recording = crate::recording("flink-2.3.0-failover.jsonl.gz");
+    let recording = flink_traces_observer::recording::RecordingReader::open(&recording).unwrap();
+    let mut seen = Vec::new();
+    flink_traces_observer::replay::replay(recording, |_, observations| {
+        seen.extend(observations.iter().filter_map(|output| match &output.observation {
+            Observation::Checkpoint(_) => None,
+            Observation::Initialization { stats, .. } => Some(format!(
+                "initialization {}..{} from {:?}",
+                stats.start_timestamp, stats.end_timestamp, stats.restored_checkpoint_id
+            )),
+            other => Some(crate::session::shown(other)),
+        }));
+    })
+    .unwrap();
+    expect![[r#"
+        RUNNING 1795871843468
+        AllRunningOrFinished 1795871845317
+        initialization 1795871843468..1795871845317 from None
+        missed 6 from 6 to 11, history Some(20)
+        RUNNING 1795871899843
+        AllRunningOrFinished 1795871900345
+        initialization 1795871899784..1795871900345 from Some(8)
+        CANCELLING 1795871924985
+        NotAllRunningOrFinished 1795871924986
+        CANCELED 1795871925115
+    "#]]
+    .assert_eq(&format!("{}\n", seen.join("\n")));
+}
