@@ -27,10 +27,20 @@ use crate::value::{AttributeValue, Text, ValueRef};
 /// let keys: Vec<_> = attributes.iter().map(|(key, _)| key).collect();
 /// assert_eq!(keys, ["checkpointId", "checkpointType"]);
 /// ```
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Attributes {
     fields: Writer,
     keys: Keys,
+}
+
+/// The copy has as much reserved memory as the original, so similar spans can start from one.
+impl Clone for Attributes {
+    fn clone(&self) -> Self {
+        let mut fields = Writer::new();
+        fields.reserve_exact(self.fields.capacity());
+        fields.raw(self.fields.as_slice());
+        Self { fields, keys: self.keys }
+    }
 }
 
 /// The number of the field `attributes` of the message `Span`.
@@ -62,6 +72,7 @@ impl Attributes {
     }
 
     /// Sets `key`. An earlier value is replaced in index.
+    #[inline]
     pub fn set(&mut self, key: impl Into<Text>, value: impl Into<AttributeValue>) {
         self.set_ref(&key.into(), ValueRef::from(&value.into()));
     }
@@ -304,6 +315,15 @@ mod tests {
             assert_eq!(attributes.get(key), Some(ValueRef::from(value)), "{key}");
         }
         assert_eq!(attributes.get("no such key"), None);
+    }
+
+    #[test]
+    fn copy_has_the_reserved_memory() {
+        let mut original = Attributes::new();
+        original.reserve(1_000);
+        original.set("key", 1);
+        let copy = original.clone();
+        assert_eq!((&copy, copy.keys(), copy.heap_bytes()), (&original, original.keys(), original.heap_bytes()));
     }
 
     #[test]

@@ -120,6 +120,11 @@ impl Writer {
         self.0
     }
 
+    /// Removes all bytes after the first `len`, which ended before a field.
+    pub fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
     /// Removes all fields and keeps the memory.
     pub fn clear(&mut self) {
         self.0.clear();
@@ -172,6 +177,41 @@ impl Writer {
     /// Appends an OTLP `KeyValue`.
     #[inline]
     pub fn key_value(&mut self, field: u8, attribute: &KeyValue<'_>) {
+        const KEY: u8 = KeyValue::KEY << 3 | BYTES;
+        const VALUE: u8 = KeyValue::VALUE << 3 | BYTES;
+        let KeyValue { key, value, value_len, len } = *attribute;
+        if field >= 16 || len >= 0x80 {
+            return self.long_key_value(field, attribute);
+        }
+        // Every length takes one byte, so each piece between key and text has a fixed size.
+        self.0.extend_from_slice(&[field << 3 | BYTES, len as u8, KEY, key.len() as u8]);
+        self.0.extend_from_slice(key.as_bytes());
+        match value {
+            ValueRef::String(text) => {
+                self.0.extend_from_slice(&[VALUE, value_len as u8, 1 << 3 | BYTES, text.len() as u8]);
+                self.0.extend_from_slice(text.as_bytes());
+            }
+            ValueRef::Bool(flag) => self.0.extend_from_slice(&[VALUE, 2, 2 << 3 | VARINT, flag.into()]),
+            ValueRef::Long(number) => {
+                let mut bytes = [VALUE, value_len as u8, 3 << 3 | VARINT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+                let mut rest = number.cast_unsigned();
+                for byte in &mut bytes[3..] {
+                    *byte = rest as u8 | 0x80;
+                    rest >>= 7;
+                }
+                let end = 2 + value_len;
+                bytes[end - 1] &= 0x7f;
+                self.0.extend_from_slice(&bytes[..end]);
+            }
+            ValueRef::Double(number) => {
+                let [a, b, c, d, e, f, g, h] = number.to_le_bytes();
+                self.0.extend_from_slice(&[VALUE, 9, 4 << 3 | FIXED64, a, b, c, d, e, f, g, h]);
+            }
+        }
+    }
+
+    #[cold]
+    fn long_key_value(&mut self, field: u8, attribute: &KeyValue<'_>) {
         self.begin(field, attribute.len);
         self.bytes(KeyValue::KEY, attribute.key.as_bytes());
         self.begin(KeyValue::VALUE, attribute.value_len);
@@ -210,9 +250,11 @@ impl Writer {
         let len = end - message.start;
         let width = varint_len(len as u64);
         let start = message.start - message.width + width;
-        self.0.resize(end.max(start + len), 0);
-        self.0.copy_within(message.start..end, start);
-        self.0.truncate(start + len);
+        if width != message.width {
+            self.0.resize(end.max(start + len), 0);
+            self.0.copy_within(message.start..end, start);
+            self.0.truncate(start + len);
+        }
         let mut rest = len;
         for (index, byte) in self.0[start - width..start].iter_mut().enumerate() {
             let more = if index + 1 < width { 0x80 } else { 0 };
@@ -262,18 +304,25 @@ mod tests {
     #[test]
     fn key_value_length_is_exact() {
         let long = "x".repeat(200);
-        for (key, value) in [
+        let numbers = (0..64).flat_map(|shift| [1 << shift, (1_i64 << shift).wrapping_sub(1), -1 << shift]);
+        let numbers = numbers.map(|number: i64| ("key", ValueRef::Long(number)));
+        let texts = (0..130).map(|len| ("key", ValueRef::String(&long[..len])));
+        let others = [
             ("", ValueRef::String("")),
             ("key", ValueRef::String(&long)),
             (&long, ValueRef::Long(-1)),
             ("key", ValueRef::Long(127)),
             ("key", ValueRef::Double(0.5)),
             ("key", ValueRef::Bool(false)),
-        ] {
+            ("key", ValueRef::Bool(true)),
+        ];
+        for (key, value) in numbers.chain(texts).chain(others) {
             let attribute = KeyValue::new(key, value);
-            let mut writer = Writer::new();
+            let [mut writer, mut plain] = [Writer::new(), Writer::new()];
             writer.key_value(9, &attribute);
             assert_eq!(writer.len(), attribute.field_len(), "{key} {value}");
+            plain.long_key_value(9, &attribute);
+            assert_eq!(writer, plain, "{key} {value}");
         }
     }
 

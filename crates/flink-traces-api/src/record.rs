@@ -22,8 +22,11 @@ pub enum Compatibility {
 }
 
 /// The data that a group and a reporter add to all records of that group.
+// The caller counts the references to a context with every record, and a reporter reads the context
+// at the same time. The alignment keeps the count out of the cache line with the data.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
+#[repr(align(64))]
 pub struct ReportContext {
     /// The job, for records of a job's own group. It becomes the attribute `jobId` of roots and
     /// events.

@@ -367,22 +367,21 @@ impl<I: Iterator<Item: EncodeOtlp>> Iterator for Chunks<I> {
         let mut draft = Draft::new(&self.resource);
         let (mut first_depth, mut is_detail) = (0, true);
         while let Some(record) = self.held.take().or_else(|| self.records.next()) {
-            self.record.clear();
-            record.encode(&mut self.record);
             let limit = if record.depth() == 0 && draft.has_children { self.limit / 2 } else { self.limit };
             if record.scope() != self.scope.0 {
                 self.scope = (record.scope().to_owned(), encode_scope(record.scope()));
             }
-            if draft.records > 0 && draft.size_with(&self.scope.1, self.record.len()) > limit {
+            if draft.records == 0 {
+                self.record.clear();
+                record.encode(&mut self.record);
+                draft.reserve(self.limit.min(self.left.saturating_mul(self.record.len() + 16)));
+                draft.add(&self.scope.1, self.record.as_slice());
+                first_depth = record.depth();
+            } else if !draft.encode(&self.scope.1, &record, limit, &mut self.record) {
                 self.held = Some(record);
                 break;
             }
-            if draft.records == 0 {
-                draft.reserve(self.limit.min(self.left.saturating_mul(self.record.len() + 16)));
-                first_depth = record.depth();
-            }
             self.left = self.left.saturating_sub(1);
-            draft.add(&self.scope.1, self.record.as_slice());
             draft.has_children |= record.depth() > 0;
             is_detail &= record.is_leaf();
         }
@@ -431,6 +430,37 @@ impl Draft {
     pub(crate) fn size_with(&self, scope: &[u8], len: usize) -> usize {
         const LONGEST_HEAD: usize = 6;
         self.out.len() + scope.len() + 2 * LONGEST_HEAD + len
+    }
+
+    /// Encodes a record in the encoded `scope`, unless the request would exceed `limit`. Returns
+    /// `false`, without a change, if it would.
+    ///
+    /// A record in the open group is written in place. `scratch` is for others.
+    fn encode(&mut self, scope: &[u8], record: &impl EncodeOtlp, limit: usize, scratch: &mut Writer) -> bool {
+        /// The lengths of most records take as many bytes as this one.
+        const GUESS: usize = 1 << 9;
+        if self.group.is_none() || self.scope != scope {
+            scratch.clear();
+            record.encode(scratch);
+            let fits = self.size_with(scope, scratch.len()) <= limit;
+            if fits {
+                self.add(scope, scratch.as_slice());
+            }
+            return fits;
+        }
+        let end = self.out.len();
+        let longest = limit.saturating_sub(self.size_with(scope, 0));
+        let message = self.out.open(2, GUESS);
+        let start = self.out.len();
+        record.encode(&mut self.out);
+        let fits = self.out.len() - start <= longest;
+        if fits {
+            self.out.close(message);
+            self.records += 1;
+        } else {
+            self.out.truncate(end);
+        }
+        fits
     }
 
     /// Adds a record in the encoded `scope`.

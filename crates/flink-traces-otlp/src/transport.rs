@@ -1,9 +1,12 @@
 //! One request to the collector and its response, over gRPC or HTTP.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, Write};
-use std::pin::pin;
+use std::mem;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -12,7 +15,8 @@ use flate2::write::GzEncoder;
 use flink_traces_api::printable;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -123,8 +127,8 @@ impl Transport {
         self.credentials.have_changed()
     }
 
-    /// Builds the request body that carries `message`.
-    pub(crate) fn pack(&self, message: &Bytes) -> io::Result<Bytes> {
+    /// Builds the request body that carries `message`, which is copied only if it is compressed.
+    pub(crate) fn pack(&self, message: &Bytes) -> io::Result<RequestBody> {
         if message.len() > MAX_REQUEST_BYTES {
             return Err(io::Error::other(format!(
                 "request of {} bytes exceeds the OTLP limit of {MAX_REQUEST_BYTES} bytes",
@@ -134,27 +138,20 @@ impl Transport {
         let gzip = self.target.gzip;
         let json = (self.target.protocol == Protocol::HttpJson)
             .then(|| Bytes::from(json::from_request(self.target.signal, message)));
-        let message = json.as_ref().unwrap_or(message);
-        let prefix = match self.client {
-            Client::Http { .. } if !gzip => return Ok(message.clone()),
-            Client::Http { .. } => 0,
-            Client::Grpc { .. } => GRPC_PREFIX,
-        };
-        let mut body = Vec::with_capacity(prefix + message.len() / if gzip { 8 } else { 1 });
-        body.resize(prefix, 0);
+        let mut message = json.unwrap_or_else(|| message.clone());
         if gzip {
-            let mut encoder = GzEncoder::new(body, Compression::new(GZIP_LEVEL));
-            encoder.write_all(message)?;
-            body = encoder.finish()?;
-        } else {
-            body.extend_from_slice(message);
+            let mut encoder = GzEncoder::new(Vec::with_capacity(message.len() / 8), Compression::new(GZIP_LEVEL));
+            encoder.write_all(&message)?;
+            message = encoder.finish()?.into();
         }
-        let length = u32::try_from(body.len() - prefix).map_err(io::Error::other)?;
-        if let Some(prefix) = body[..prefix].first_chunk_mut::<GRPC_PREFIX>() {
-            let [a, b, c, d] = length.to_be_bytes();
-            *prefix = [u8::from(gzip), a, b, c, d];
-        }
-        Ok(body.into())
+        let prefix = match self.client {
+            Client::Http { .. } => Bytes::new(),
+            Client::Grpc { .. } => {
+                let [a, b, c, d] = u32::try_from(message.len()).map_err(io::Error::other)?.to_be_bytes();
+                Bytes::copy_from_slice(&[u8::from(gzip), a, b, c, d])
+            }
+        };
+        Ok(RequestBody { prefix, message })
     }
 
     /// Abandons the connection after a request without a response, because the peer may be gone.
@@ -167,7 +164,7 @@ impl Transport {
     }
 
     /// Sends a body once. The text of the response is redacted.
-    pub(crate) async fn send(&self, body: Bytes) -> Response {
+    pub(crate) async fn send(&self, body: RequestBody) -> Response {
         let authorization = self.credentials.authorization();
         let response = match &self.client {
             Client::Grpc { channel, uri, headers, .. } => {
@@ -176,7 +173,7 @@ impl Transport {
                     slot.clone_from(headers);
                     slot.extend(authorization.map(|value| (AUTHORIZATION, value)));
                 }
-                match request.body(Body::new(Full::new(body))) {
+                match request.body(Body::new(body)) {
                     Ok(request) => {
                         let channel = channel.borrow().clone();
                         over_grpc(channel, request).await
@@ -185,7 +182,7 @@ impl Transport {
                 }
             }
             Client::Http { client, url } => {
-                let request = client.post(url.clone()).body(body);
+                let request = client.post(url.clone()).body(body.message);
                 let request = match authorization {
                     Some(value) => request.header(AUTHORIZATION, value),
                     None => request,
@@ -207,6 +204,40 @@ impl Transport {
             Verdict::NoResponse | Verdict::TlsFailed if response.hint.is_none() => diagnosis::ask(&self.target).await,
             _ => response.hint,
         }
+    }
+}
+
+/// The body of a request, in two pieces, so that the message is not copied.
+#[derive(Clone)]
+pub(crate) struct RequestBody {
+    /// The bytes before a gRPC message. Empty over HTTP.
+    prefix: Bytes,
+    message: Bytes,
+}
+
+impl RequestBody {
+    /// Returns the number of bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.prefix.len() + self.message.len()
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Self { prefix, message } = &mut *self;
+        let piece = mem::take(if prefix.is_empty() { message } else { prefix });
+        Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.len() as u64)
     }
 }
 

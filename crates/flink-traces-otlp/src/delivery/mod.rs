@@ -28,7 +28,7 @@ use crate::config::{OnRefusal, Retry};
 use crate::dead_letter::DeadLetters;
 use crate::encode::Chunk;
 use crate::response::{Response, Verdict};
-use crate::transport::Transport;
+use crate::transport::{RequestBody, Transport};
 pub(crate) use log::DeliveryLog;
 use queue::ReportQueue;
 pub(crate) use queue::{ChunkQueue, Counts};
@@ -370,7 +370,7 @@ impl DeliveryRun<'_> {
     }
 
     /// Sends a body once. Returns `None` if the deadline came first.
-    async fn attempt(&self, transport: &Transport, body: &Bytes) -> Option<Response> {
+    async fn attempt(&self, transport: &Transport, body: &RequestBody) -> Option<Response> {
         let timeout = &self.delivery.timeout;
         match within(transport.send(body.clone()), *timeout, self.deadline).await {
             Some(response) => {
