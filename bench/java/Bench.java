@@ -19,6 +19,7 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 
 import org.apache.flink.api.common.JobID;
 import org.apache.flink.configuration.Configuration;
@@ -68,6 +69,7 @@ public final class Bench {
         Map<String, Double> numbers;
         switch (arguments[0]) {
             case "add" -> numbers = bench.add(size);
+            case "paced" -> numbers = bench.paced(size);
             case "tree" -> numbers = bench.tree(size);
             case "checkpoint" -> numbers = bench.checkpoint(size);
             case "grpc" -> numbers = bench.export(size, "gRPC");
@@ -109,7 +111,11 @@ public final class Bench {
     }
 
     private long received() throws IOException {
-        URL url = URI.create("http://" + sink + "/count").toURL();
+        return get("/count");
+    }
+
+    private long get(String path) throws IOException {
+        URL url = URI.create("http://" + sink + path).toURL();
         try (InputStream answer = url.openStream()) {
             return Long.parseLong(new String(answer.readAllBytes(), StandardCharsets.UTF_8).trim());
         }
@@ -173,6 +179,44 @@ public final class Bench {
             flush(reporter);
         }
         return Map.of("caller", median(goes));
+    }
+
+    /** Measures by the wall how long it takes to build and add a span, with {@code rate} spans a second. */
+    private Map<String, Double> paced(int rate) throws Exception {
+        OpenTelemetryTraceReporter reporter = new OpenTelemetryTraceReporter();
+        JobManagerJobMetricGroup group = group(reporter, options("gRPC"));
+        int measured = rate * 10;
+        pacedCalls(group, rate, new long[rate]);
+        long[] taken = new long[measured];
+        long before = get("/requests");
+        long wall = System.nanoTime();
+        pacedCalls(group, rate, taken);
+        wall = System.nanoTime() - wall;
+        double requests = get("/requests") - before;
+        Arrays.sort(taken);
+        Map<String, Double> numbers = new LinkedHashMap<>();
+        numbers.put("p50", (double) taken[measured / 2]);
+        numbers.put("p99", (double) taken[measured / 100 * 99]);
+        numbers.put("requests", requests * 1e9 / wall);
+        return numbers;
+    }
+
+    private static void pacedCalls(JobManagerJobMetricGroup group, int rate, long[] taken) {
+        long start = System.nanoTime();
+        for (int number = 0; number < taken.length; number++) {
+            long due = start + number * 1_000_000_000L / rate;
+            // A sleep ends late. The rest of the time passes in a loop.
+            long sleep = due - System.nanoTime() - 200_000;
+            if (sleep > 0) {
+                LockSupport.parkNanos(sleep);
+            }
+            while (System.nanoTime() < due) {
+                Thread.onSpinWait();
+            }
+            long at = System.nanoTime();
+            group.addSpan(span("Checkpoint", number));
+            taken[number] = System.nanoTime() - at;
+        }
     }
 
     /** Measures the cost of adding a tree after a warm-up, and the delivered share of it. */

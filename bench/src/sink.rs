@@ -22,14 +22,14 @@ pub(crate) fn run() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_io().build()?;
     let listener = runtime.block_on(tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
     println!("{}", listener.local_addr()?);
-    let spans = Arc::new(AtomicU64::new(0));
+    let received = Arc::new(Received::default());
     runtime.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let _ = stream.set_nodelay(true);
-            let spans = spans.clone();
+            let received = received.clone();
             let service = service_fn(move |request| {
-                let spans = spans.clone();
-                async move { Ok::<_, Infallible>(respond(request, &spans).await) }
+                let received = received.clone();
+                async move { Ok::<_, Infallible>(respond(request, &received).await) }
             });
             tokio::spawn(async move {
                 let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -44,12 +44,24 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-async fn respond(request: Request<Incoming>, spans: &AtomicU64) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
+/// The counts of the sink.
+#[derive(Default)]
+struct Received {
+    spans: AtomicU64,
+    /// The number of export requests.
+    requests: AtomicU64,
+}
+
+async fn respond(request: Request<Incoming>, received: &Received) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return Response::default() };
-    if head.uri.path() == "/count" {
-        let count = spans.load(Ordering::SeqCst).to_string();
-        return Response::new(Full::from(count).boxed_unsync());
+    let count = match head.uri.path() {
+        "/count" => Some(&received.spans),
+        "/requests" => Some(&received.requests),
+        _ => None,
+    };
+    if let Some(count) = count {
+        return Response::new(Full::from(count.load(Ordering::SeqCst).to_string()).boxed_unsync());
     }
     let mut message = body.aggregate();
     let is_grpc = head.headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
@@ -57,7 +69,8 @@ async fn respond(request: Request<Incoming>, spans: &AtomicU64) -> Response<Unsy
         message.advance(5.min(message.remaining()));
     }
     let message = message.copy_to_bytes(message.remaining());
-    spans.fetch_add(count_spans(&message), Ordering::SeqCst);
+    received.spans.fetch_add(count_spans(&message), Ordering::SeqCst);
+    received.requests.fetch_add(1, Ordering::SeqCst);
     let body = if is_grpc {
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", HeaderValue::from_static("0"));
@@ -133,8 +146,17 @@ impl Drop for Sink {
 
 /// Returns the number of spans that the sink at this address has received.
 pub(crate) fn count(address: &str) -> Result<u64> {
+    get(address, "/count")
+}
+
+/// Returns the number of export requests that the sink at this address has received.
+pub(crate) fn requests(address: &str) -> Result<u64> {
+    get(address, "/requests")
+}
+
+fn get(address: &str, path: &str) -> Result<u64> {
     let mut stream = TcpStream::connect(address)?;
-    write!(stream, "GET /count HTTP/1.1\r\nhost: sink\r\nconnection: close\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: sink\r\nconnection: close\r\n\r\n")?;
     let mut response = String::new();
     stream.read_to_string(&mut response)?;
     let body = response.split("\r\n\r\n").nth(1).context("the sink sent no response")?;

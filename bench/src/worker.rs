@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::clock;
+use crate::{clock, sink};
 
 /// The measured numbers by name. All times are nanoseconds per unit of work.
 pub(crate) type Numbers = BTreeMap<String, f64>;
@@ -44,6 +44,8 @@ fn measure(task: &Task) -> Result<Numbers> {
         ("add", "flink-traces") => ours::add(size, at),
         ("add", "opentelemetry") => opentelemetry::add(size, at),
         ("add", "fastrace") => fastrace::add(size, at),
+        ("paced", "flink-traces") => ours::paced(size, at),
+        ("paced", "opentelemetry") => opentelemetry::paced(size, at),
         ("tree", "flink-traces") => ours::tree(size, at),
         ("tree", "opentelemetry") => opentelemetry::tree(size, at),
         ("checkpoint", "flink-traces") => ours::checkpoint(size),
@@ -105,6 +107,39 @@ fn repeat<T>(units: usize, mut work: impl FnMut() -> T) -> Numbers {
 
 fn numbers<const N: usize>(numbers: [(&str, f64); N]) -> Numbers {
     numbers.map(|(name, number)| (name.to_owned(), number)).into()
+}
+
+/// Measures by the wall how long each call of `report` takes, with `rate` calls a second.
+///
+/// Returns quantiles, and the number of requests a second at the sink.
+fn paced(rate: usize, sink: &str, mut report: impl FnMut(usize)) -> Result<Numbers> {
+    const WARM_UP_S: usize = 1;
+    const MEASURED_S: usize = 10;
+    // A sleep ends late. The rest of the time passes in a loop.
+    const MARGIN: Duration = Duration::from_micros(200);
+    let mut taken = Vec::with_capacity(rate * MEASURED_S);
+    let mut call = |start: Instant, number: usize| {
+        let due = start + Duration::from_secs(1) * u32::try_from(number)? / u32::try_from(rate)?;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()).saturating_sub(MARGIN));
+        while Instant::now() < due {
+            std::hint::spin_loop();
+        }
+        let at = Instant::now();
+        report(number);
+        anyhow::Ok(each(at.elapsed(), 1))
+    };
+    let start = Instant::now();
+    (0..rate * WARM_UP_S).try_for_each(|number| call(start, number).map(drop))?;
+    let before = sink::requests(sink)?;
+    let start = Instant::now();
+    for number in 0..rate * MEASURED_S {
+        taken.push(call(start, number)?);
+    }
+    let wall = start.elapsed();
+    let requests = (sink::requests(sink)? - before) as f64 / wall.as_secs_f64();
+    taken.sort_by(f64::total_cmp);
+    let quantile = |percent: usize| taken[taken.len() * percent / 100];
+    Ok(numbers([("p50", quantile(50)), ("p99", quantile(99)), ("requests", requests)]))
 }
 
 /// Returns the numbers of an export of `size` spans, of which the sink received `kept`.

@@ -19,7 +19,7 @@ use opentelemetry_sdk::trace::{
     BatchSpanProcessor, SdkTracer, SdkTracerProvider, SpanData, SpanEvents, SpanExporter as _, SpanLinks,
 };
 
-use super::{Numbers, each, exported, numbers, repeat, take};
+use super::{Numbers, each, exported, numbers, paced as at_pace, repeat, take};
 use crate::{clock, sample, sink};
 
 /// A number of spans that fits into the queue of the SDK, which holds 2,048.
@@ -113,6 +113,15 @@ pub(super) fn add(size: usize, sink: &str) -> Result<Numbers> {
     }
     chunks.sort_by(f64::total_cmp);
     Ok(numbers([("caller", chunks[chunks.len() / 2])]))
+}
+
+/// Measures the time of reporting a span, `rate` times a second.
+pub(super) fn paced(rate: usize, sink: &str) -> Result<Numbers> {
+    let runtime = runtime()?;
+    let _inside = runtime.enter();
+    let provider = provider_to(exporter_to(sink, "grpc")?);
+    let (tracer, shared, parent) = (provider.tracer(sample::SCOPE), Shared::new(), Context::new());
+    at_pace(rate, sink, |number| drop(report(&tracer, &shared, number, &parent)))
 }
 
 /// Measures the delivered share of a tree and the time, with children that end before parents.

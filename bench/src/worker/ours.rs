@@ -20,7 +20,7 @@ use flink_traces_runtime::{
     CheckpointStatsTracker, Configuration, Dispatcher, JobIdentity, checkpoint_event, checkpoint_span, discover,
 };
 
-use super::{Numbers, each, exported, numbers, repeat, take};
+use super::{Numbers, each, exported, numbers, paced as at_pace, repeat, take};
 use crate::{clock, sample, sink};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -73,15 +73,26 @@ pub(super) fn add(size: usize, sink: &str) -> Result<Numbers> {
     Ok(numbers([("caller", chunks[chunks.len() / 2])]))
 }
 
+/// Measures the time of building and adding a span, `rate` times a second.
+pub(super) fn paced(rate: usize, sink: &str) -> Result<Numbers> {
+    let dispatcher = otlp(sink, "grpc")?;
+    let group = sample::group(&dispatcher);
+    let numbers = at_pace(rate, sink, |number| group.add_span(sample::checkpoint(number)))?;
+    flush(&dispatcher)?;
+    Ok(numbers)
+}
+
 /// Measures the cost of adding a tree, for the caller, and the time until it is delivered.
+///
+/// Other spans come shortly before it.
 pub(super) fn tree(subtasks: usize, sink: &str) -> Result<Numbers> {
     let dispatcher = otlp(sink, "grpc")?;
     let group = sample::group(&dispatcher);
+    let (tasks, subtasks) = (subtasks / 1000, 1000);
+    let tree = sample::tree(tasks, subtasks);
     group.add_span(sample::checkpoint(0));
     flush(&dispatcher)?;
     let before = sink::count(sink)?;
-    let (tasks, subtasks) = (subtasks / 1000, 1000);
-    let tree = sample::tree(tasks, subtasks);
     let start = Instant::now();
     let (taken, ()) = take(|| group.add_span(tree));
     flush(&dispatcher)?;
