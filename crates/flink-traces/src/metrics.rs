@@ -232,6 +232,9 @@ const SPOOL_METRICS: &[Metric<BufferStats>] = &[
     }),
     ("flink_traces_spool_queued", Kind::Gauge, "Spans or events on disk.", |spool| spool.queued),
     ("flink_traces_spool_bytes", Kind::Gauge, "The size of the spool on disk, in bytes.", |spool| spool.bytes),
+    ("flink_traces_spool_limit_bytes", Kind::Gauge, "The maximum size of the spool on disk, in bytes.", |spool| {
+        spool.limit
+    }),
 ];
 
 const CLUSTER_METRICS: &[Metric<ClusterStats>] = &[

@@ -46,6 +46,8 @@ pub struct BufferStats {
     pub queued: u64,
     /// The size of the buffer in bytes.
     pub bytes: u64,
+    /// The maximum size of the buffer in bytes, or 0 without a limit.
+    pub limit: u64,
 }
 
 /// A shared cell in which a reporter counts and from which others read, at any time and on any

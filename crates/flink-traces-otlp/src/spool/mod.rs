@@ -196,6 +196,8 @@ impl Spool {
         stats.dropped += dropped;
         stats.queued += queued;
         stats.bytes += self.size();
+        // An adopted spool has no limit of its own.
+        stats.limit += if self.limit == u64::MAX { 0 } else { self.limit };
     }
 
     /// Plans the chunks of one report, and drops the oldest chunks if there is no room. They are

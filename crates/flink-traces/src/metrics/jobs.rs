@@ -55,6 +55,8 @@ struct Job {
     failures: u64,
     last_completed: Option<Completed>,
     last_recovery: Option<i64>,
+    checkpoint_interval: Option<i64>,
+    checkpoint_timeout: Option<i64>,
 }
 
 /// A metric with at most one value for each job.
@@ -153,6 +155,18 @@ const METRICS: &[Metric] = &[
         kind: Kind::Gauge,
         help: "The time from the start of the last restore until all subtasks ran.",
         value: |job| Some(Value::Millis(job.last_recovery?)),
+    },
+    Metric {
+        name: "flink_traces_job_checkpoint_interval_seconds",
+        kind: Kind::Gauge,
+        help: "The interval of the job's periodic checkpoints.",
+        value: |job| Some(Value::Millis(job.checkpoint_interval?)),
+    },
+    Metric {
+        name: "flink_traces_job_checkpoint_timeout_seconds",
+        kind: Kind::Gauge,
+        help: "The timeout of the job's checkpoints.",
+        value: |job| Some(Value::Millis(job.checkpoint_timeout?)),
     },
 ];
 
@@ -268,6 +282,8 @@ impl Job {
             failures: 0,
             last_completed: None,
             last_recovery: None,
+            checkpoint_interval: None,
+            checkpoint_timeout: None,
         }
     }
 
@@ -289,6 +305,8 @@ impl Job {
     }
 
     fn observe_checkpoint(&mut self, stats: &CheckpointStats) {
+        self.checkpoint_interval = stats.checkpoint_interval_ms.or(self.checkpoint_interval);
+        self.checkpoint_timeout = stats.checkpoint_timeout_ms.or(self.checkpoint_timeout);
         if stats.status != CheckpointStatus::Completed {
             self.failed += 1;
             return;
@@ -352,6 +370,7 @@ mod tests {
 
     fn checkpoint(id: i64, at: i64, duration: i64, kind: CheckpointType, status: CheckpointStatus) -> Observation {
         let stats = CheckpointStats::new(id, START + at, kind, status).with_state_size(id * 100);
+        let stats = stats.with_checkpoint_interval_ms(1_000).with_checkpoint_timeout_ms(600_000);
         Observation::Checkpoint(Box::new(stats.with_latest_ack_timestamp(START + at + duration)))
     }
 
@@ -413,6 +432,8 @@ mod tests {
             "job_failures_total{job_name=\"orders\"} 0",
             "job_not_running_seconds_total{job_name=\"orders\"} 1.500",
             "job_last_recovery_duration_seconds{job_name=\"orders\"} 1.250",
+            "job_checkpoint_interval_seconds{job_name=\"orders\"} 1.000",
+            "job_checkpoint_timeout_seconds{job_name=\"orders\"} 600.000",
             "jobs_omitted_total{} 0",
         ];
         assert_eq!(page(&mut jobs(&observations), 10_000), expected);

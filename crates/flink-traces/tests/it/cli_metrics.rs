@@ -1,8 +1,10 @@
 //! The metrics of `run`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -204,6 +206,70 @@ fn unreachable_cluster_is_down_but_healthy() {
     assert_eq!(of("flink_traces_cluster_up"), 0);
     assert!(of("flink_traces_cluster_failed_requests_total") >= 1);
     assert_eq!(get(&address, "localhost", "/healthz").0, 200);
+}
+
+/// Returns the names of metrics in a text.
+fn metric_names(text: &str) -> BTreeSet<&str> {
+    let is_part = |character: char| character.is_ascii_lowercase() || character == '_';
+    let words = text.split(|character| !is_part(character));
+    words.filter(|word| word.starts_with("flink_traces_") && !word.ends_with('_')).collect()
+}
+
+/// Returns the label names of the selectors and samples of each metric in a text.
+fn label_names(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut all: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for name in metric_names(text) {
+        for (at, _) in text.match_indices(&format!("{name}{{")) {
+            let (labels, _) = text[at + name.len() + 1..].split_once('}').unwrap();
+            let labels = labels.split(['"', '=', '~', '!', ',', ' ', '\\']);
+            let is_name =
+                |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let known = ["cluster", "job_name", "job_id", "status", "signal", "reporter", "reason", "version"];
+            all.entry(name).or_default().extend(labels.filter(is_name).filter(|word| known.contains(word)));
+        }
+    }
+    all
+}
+
+#[test]
+fn metrics_of_rules_and_boards_exist() {
+    let place = Place::new();
+    let flink = FakeFlink::start(session::answers());
+    let collector = OtlpCollector::start().unwrap();
+    let spool = |signal: &str| format!("-D{signal}.reporter.otlp.spool.directory={}", place.path("spool").display());
+    let running = place.start(&[
+        "run",
+        "--flink",
+        &format!("prod={}", flink.url()),
+        "--otlp",
+        &collector.grpc_endpoint(),
+        &spool("traces"),
+        &spool("events"),
+        OFTEN,
+        "-Dflink-traces.metrics.listen=0",
+    ]);
+    let address = address(&running);
+    let all = |collector: &OtlpCollector| collector.events().len() == EVENTS;
+    assert!(collector.wait_until(LONG, all));
+    let page = get(&address, "localhost", "/metrics").1;
+    let (names, labels) = (metric_names(&page), label_names(&page));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let boards = fs::read_dir(root.join("dashboards")).unwrap().map(|entry| entry.unwrap().path());
+    let files = boards.chain([root.join("alerts/flink-traces.rules.yaml"), root.join("docs/monitoring.md")]);
+    let mut count = 0;
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for name in metric_names(&text) {
+            assert!(names.contains(name), "{}: {name} is not on the page", file.display());
+            count += 1;
+        }
+        for (name, used) in label_names(&text) {
+            // The session has no restore, for example.
+            let Some(there) = labels.get(name) else { continue };
+            assert!(used.is_subset(there), "{}: {name} has the labels {there:?}, not {used:?}", file.display());
+        }
+    }
+    assert!(count >= 60, "{count} names");
 }
 
 #[test]
