@@ -37,7 +37,8 @@ impl Pipeline {
         observation.report(&self.cluster, job, group, self.detail);
     }
 
-    /// Reports that the cluster does not respond since `ts_millis`, in milliseconds since the epoch.
+    /// Reports that the cluster has not responded since `ts_millis`, in milliseconds since the
+    /// epoch.
     ///
     /// `process` identifies this process among all that observe the cluster, and `reason` is the
     /// first error.

@@ -28,8 +28,9 @@ const NEVER: &str = "86400000";
 /// The time at the end until all queued records have arrived.
 const SETTLE: Duration = Duration::from_secs(30);
 
-/// A checkpoint by the id of its job, its own id and its trigger time. Ids continue after a failover,
-/// but a checkpoint that died with its JobManager may leave its id to another one.
+/// A checkpoint by the id of its job, its own id and its trigger time.
+///
+/// Ids continue after a failover, but one that died with its JobManager may be used again.
 type Checkpoint = (String, i64, i64);
 /// A trace id and a span id.
 type SpanId = (Vec<u8>, Vec<u8>);
@@ -188,7 +189,7 @@ struct Recorder {
     task: tokio::task::JoinHandle<()>,
 }
 
-/// What the recorder saw.
+/// The checkpoints that the recorder saw.
 #[derive(Debug, Default, Clone)]
 struct Seen {
     checkpoints: BTreeSet<Checkpoint>,

@@ -47,7 +47,8 @@ fn each_missed_checkpoint_is_counted_once() {
         history
     };
     type Response = ([i64; 3], Vec<Value>);
-    let cases: [(&str, fn() -> Session, Vec<Response>, &[&str]); 13] = [
+    type Case = (&'static str, fn() -> Session, Vec<Response>, &'static [&'static str]);
+    let cases: [Case; 13] = [
         ("nothing missed", watched_later, vec![([3, 0, 0], history(1..4)), ([13, 0, 0], history(4..14))], &[]),
         (
             "a gap between two polls",

@@ -1,5 +1,6 @@
 //! The integration tests, except for those of the dispatcher, which capture their process's log.
-//! process.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
 mod checkpoint_spans;
 mod configuration;

@@ -35,7 +35,7 @@ struct Completed {
     size: Option<i64>,
 }
 
-/// What is known of one job.
+/// The figures of one job.
 #[derive(Debug)]
 struct Job {
     name: String,
@@ -235,9 +235,10 @@ impl Jobs {
     /// and the others have a part of their id behind it. An ended job is shown only while no other
     /// job has its name.
     fn labels(&self) -> Vec<Option<Labels>> {
-        let mut by_name: BTreeMap<(&str, &str), Vec<(bool, i64, &str)>> = BTreeMap::new();
+        let mut by_name: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for ((cluster, id), job) in &self.jobs {
-            by_name.entry((cluster, &job.name)).or_default().push((job.has_ended(), job.started_at, id));
+            let name = (cluster.as_str(), job.name.as_str());
+            by_name.entry(name).or_default().push((job.has_ended(), job.started_at, id.as_str()));
         }
         let has_plain_name = |cluster: &str, id: &str, job: &Job| {
             let of_name = &by_name[&(cluster, job.name.as_str())];

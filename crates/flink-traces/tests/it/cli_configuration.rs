@@ -378,7 +378,7 @@ fn check_prints_options_and_tests_destinations() {
         assert!(lines.any(|line| line == expected), "not there, or not in order: {expected}\n{}", checked.stdout);
     }
     assert_eq!(checked.stderr, "");
-    // No span and no event was sent, and no file is left. The requests to Flink are for the version,
+    // No span and no event was sent, and no file is left. Requests to Flink are for the version,
     // the overview, and three facts about the job.
     assert_eq!(flink.authorizations().len(), 1 + 1 + 3);
     assert!(collector.requests().iter().all(|request| request.records == 0));
