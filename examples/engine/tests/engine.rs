@@ -113,7 +113,7 @@ fn crashed_job_recovers_exactly_once() {
         ("canRestart", "true"),
         ("isGlobalFailure", "false"),
         ("exception.message", "fails on purpose at checkpoint 3"),
-        ("taskName", "count (1/2)"),
+        ("taskName", "count (1/2) - execution #0"),
     ] {
         assert_eq!(attributes(&[failure], key), [expected]);
     }
