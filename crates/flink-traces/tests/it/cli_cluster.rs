@@ -316,10 +316,10 @@ fn hangup_is_ignored_under_nohup() {
     let place = Place::new();
     let flink = FakeFlink::start(session::answers());
     let collector = OtlpCollector::start().unwrap();
-    let plain = command(&place.path(""), &[]);
     let mut nohup = std::process::Command::new("sh");
     let script = "trap '' HUP; exec \"$0\" run --flink \"$1\" --otlp \"$2\" '-Dflink-traces.poll-interval=20 ms'";
-    nohup.arg("-c").arg(script).arg(plain.get_program()).args([flink.url(), collector.grpc_endpoint()]);
+    nohup.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_flink-traces")).args([flink.url(), collector.grpc_endpoint()]);
+    nohup.current_dir(place.path(""));
     nohup.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let running = Running::start(nohup);
     wait_for_checkpoints(&collector, 3);

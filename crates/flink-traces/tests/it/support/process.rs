@@ -51,7 +51,15 @@ impl Place {
 
 /// Returns the command of the program in `directory`, without variables that change its behavior.
 pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_flink-traces"));
+    let program = env!("CARGO_BIN_EXE_flink-traces");
+    let mut command = if is_hangup_ignored() {
+        // The program would ignore it, too, as it does for `nohup`.
+        let mut env = Command::new("env");
+        env.args(["--default-signal=HUP", program]);
+        env
+    } else {
+        Command::new(program)
+    };
     for name in ["FLINK_TRACES_CONF", "FLINK_TRACES_LOG", "FLINK_TRACES_LOG_FORMAT", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }
@@ -62,6 +70,13 @@ pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     command.args(arguments).current_dir(directory).env("COLUMNS", "100");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// Returns `true` if this process was started to ignore SIGHUP. Only Linux shows that.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// A running program. It is killed when this is dropped.
