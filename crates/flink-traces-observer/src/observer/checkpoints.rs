@@ -62,8 +62,8 @@ pub(super) struct Checkpoints {
     history_len: usize,
 }
 
-/// A function that returns the locations of the subtasks of a vertex, by its id.
-pub(super) type Locations<'a> = dyn Fn(&str) -> &'a [Location] + 'a;
+/// A function that returns the locations of the subtasks of a vertex; `None` until they are known.
+pub(super) type Locations<'a> = dyn Fn(&JobVertexId) -> Option<&'a [Location]> + 'a;
 
 /// The facts about a reported checkpoint that later initializations need.
 #[derive(Debug, Clone, Copy)]
@@ -277,21 +277,25 @@ impl Checkpoints {
         let details = self.details_of(ended);
         let complete = details.is_some_and(|details| self.incomplete_tasks(details).next().is_none());
         let is_overdue = now >= ended.seen_at.saturating_add(3 * SETTLE_MS);
-        if !complete && !is_overdue && !received.is_some_and(|received| received.missing) {
+        // The content must not depend on the order of responses, so it waits for the hosts, too.
+        let is_located = || details.is_none_or(|details| details.tasks.keys().all(|id| locations(id).is_some()));
+        let is_due = if complete { is_located() } else { received.is_some_and(|received| received.missing) };
+        if !is_due && !is_overdue {
             return None;
         }
         let reported = |vertex: &JobVertexId| {
             received.and_then(|received| received.subtasks.get(vertex)).map_or(&[][..], |subtasks| &subtasks.reported)
         };
         let reported: Option<&convert::Reports<'_>> = if complete { Some(&reported) } else { None };
-        let mut stats = convert::checkpoint_stats(details.unwrap_or(&ended.entry), reported, names);
+        let shown = details.unwrap_or(&ended.entry);
+        let mut stats = convert::checkpoint_stats(shown, reported, names);
         if let Some(known) = self.types.get(&id) {
             stats.checkpoint_type = *known;
         }
         [stats.checkpoint_interval_ms, stats.checkpoint_timeout_ms] = self.interval_and_timeout;
         let trigger = stats.trigger_timestamp;
-        for task in &mut stats.tasks {
-            let locations = locations(&task.job_vertex_id);
+        for (vertex, task) in shown.tasks.keys().zip(&mut stats.tasks) {
+            let locations = locations(vertex).unwrap_or_default();
             for subtask in &mut task.subtasks {
                 subtask.host = Location::host_at(locations, subtask.index, trigger);
             }

@@ -30,7 +30,7 @@ const APPLICATION_MAIN: &str = "$internal.application.main";
 pub(super) struct Cluster {
     /// `true` if the JobManager belongs to one application, and ends with it.
     pub(super) is_application: bool,
-    /// How long a response with the checkpoints of a job is cached, in milliseconds.
+    /// The time for which a response with the checkpoints of a job is cached, in milliseconds.
     statistics_cache_ms: i64,
     /// The number of checkpoints in a history, if it is configured.
     history: Option<i64>,

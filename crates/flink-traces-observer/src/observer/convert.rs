@@ -22,9 +22,10 @@ fn status(checkpoint: &CheckpointStatistics) -> CheckpointStatus {
     }
 }
 
-/// Returns the type of a checkpoint. REST has one word for two types in two cases: the result is the
-/// more frequent one, a checkpoint for a full checkpoint, and a savepoint that suspends the job for
-/// one that drains and ends it.
+/// Returns the type of a checkpoint.
+///
+/// REST has one word for two types in two cases, and the result is the more frequent one: a
+/// checkpoint for a full checkpoint, and a savepoint that suspends the job for one that drains it.
 fn checkpoint_type(checkpoint: &CheckpointStatistics) -> CheckpointType {
     match checkpoint.checkpoint_type {
         Some(WireType::SyncSavepoint) => CheckpointType::SuspendSavepoint,
@@ -51,7 +52,8 @@ pub(super) fn checkpoint_stats<'a>(
             bounded(checkpoint.failure_message.as_deref().unwrap_or_default(), MAX_TEXT_CHARS),
         )
     });
-    // Acknowledgements after the failure still change the statistics. Flink has reported its span by then.
+    // Acknowledgements after the failure still change the statistics. Flink has reported its span
+    // by then.
     let in_time =
         |subtask: &&SubtaskStats| failure.as_ref().is_none_or(|failure| subtask.ack_timestamp <= failure.timestamp);
     let tasks: Vec<TaskStats> = match reported {

@@ -48,8 +48,9 @@ impl Attempt {
 }
 
 impl Entry {
-    /// Returns the key that distinguishes failures. A job ends once, and the history and the present
-    /// failure have different times for that.
+    /// Returns the key that distinguishes failures.
+    ///
+    /// A job ends once, and the history and the present failure have different times for that.
     pub(super) fn key(&self) -> (i64, String) {
         match (self.is_final, self.is_root) {
             (true, _) => (i64::MAX, String::new()),

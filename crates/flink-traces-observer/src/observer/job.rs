@@ -205,7 +205,7 @@ impl JobObserver {
         let body = match outcome {
             RequestOutcome::Found(body) => *body,
             RequestOutcome::Unchanged => return,
-            RequestOutcome::Missing => return self.observe_missing(resource),
+            RequestOutcome::Missing => return self.observe_missing(asked_at, resource),
             RequestOutcome::Unavailable | RequestOutcome::TimedOut => {
                 self.statistics = None;
                 return;
@@ -271,10 +271,11 @@ impl JobObserver {
         }
     }
 
-    fn observe_missing(&mut self, resource: &Resource) {
+    fn observe_missing(&mut self, asked_at: i64, resource: &Resource) {
         match resource {
             Resource::CheckpointDetails(request) => self.checkpoints.observe_missing(request.checkpoint),
             Resource::CheckpointSubtasks(request) => self.checkpoints.observe_missing(request.checkpoint),
+            Resource::SubtaskTimes(request) => self.lifecycle.observe_missing_times(asked_at, &request.vertex),
             // Requested again, because a proxy may have responded.
             Resource::Checkpoints(_) => {
                 self.statistics = None;
@@ -294,8 +295,15 @@ impl JobObserver {
         let key = &self.key;
         let first = outputs.len();
         let mut emit = |observation| outputs.push(JobObservation { job: key.clone(), observation });
-        let lifecycle = &self.lifecycle;
-        let locations = |vertex: &str| lifecycle.locations(vertex);
+        let (lifecycle, schedule, vertices) = (&self.lifecycle, &self.schedule, &self.vertices);
+        let may_move = lifecycle.awaits_subtasks() || schedule.may_have_moved(now, &self.id);
+        let locations = |vertex: &JobVertexId| {
+            let asked_at = lifecycle.times_asked_at(vertex);
+            let is_known = !may_move || asked_at.is_some_and(|asked| schedule.is_after_change(asked));
+            // Times are requested of the vertices that the job has now.
+            let is_awaited = || vertices.is_empty() || vertices.iter().any(|(id, _)| id == vertex);
+            (is_known || !is_awaited()).then(|| lifecycle.locations(vertex))
+        };
         let incomplete = self.checkpoints.advance(now, &self.vertices, &locations, &mut emit);
         let checkpoints = &self.checkpoints;
         self.lifecycle.advance(now, &|id, path| checkpoints.restored(id, path, restorable), &mut emit);
@@ -420,6 +428,21 @@ impl JobObserver {
                 schedule.ask(now, request.into(), wanted);
             }
         }
+        // Before the checkpoints, which wait for the hosts in them.
+        let awaits_subtasks = self.lifecycle.awaits_subtasks();
+        if awaits_subtasks || now < schedule.active_until {
+            for (vertex, _) in &self.vertices {
+                if wanted.len() == full {
+                    break;
+                }
+                let asked_at = self.lifecycle.times_asked_at(vertex);
+                let is_known = asked_at.is_some_and(|asked| schedule.shows_the_change(asked));
+                let again = awaits_subtasks && asked_at.is_some_and(|asked| now >= asked.saturating_add(RECHECK_MS));
+                if !is_known || again {
+                    schedule.ask(now, SubtaskTimes { job: job.clone(), vertex: vertex.clone() }.into(), wanted);
+                }
+            }
+        }
         let mut begun = 0;
         for (checkpoint, vertices) in self.checkpoints.wanted() {
             if wanted.len() == full {
@@ -439,20 +462,6 @@ impl JobObserver {
                 }
                 let request = CheckpointSubtasks { job: job.clone(), checkpoint, vertex: vertex.clone() };
                 schedule.ask(now, request.into(), wanted);
-            }
-        }
-        let awaits_subtasks = self.lifecycle.awaits_subtasks();
-        if awaits_subtasks || now < schedule.active_until {
-            for (vertex, _) in &self.vertices {
-                if wanted.len() == full {
-                    break;
-                }
-                let asked_at = self.lifecycle.times_asked_at(vertex);
-                let is_known = asked_at.is_some_and(|asked| schedule.shows_the_change(asked));
-                let again = awaits_subtasks && asked_at.is_some_and(|asked| now >= asked.saturating_add(RECHECK_MS));
-                if !is_known || again {
-                    schedule.ask(now, SubtaskTimes { job: job.clone(), vertex: vertex.clone() }.into(), wanted);
-                }
             }
         }
         if wanted.len() == first {

@@ -222,9 +222,9 @@ impl Lifecycle {
         self.subtasks.asked_at(vertex)
     }
 
-    /// Returns the locations of the subtasks of a vertex; none if they ran before the last break.
-    pub(super) fn locations(&self, vertex: &str) -> &[Location] {
-        self.subtasks.locations(vertex, self.last_break)
+    /// Returns the locations of the subtasks of a vertex, in the order of the subtasks.
+    pub(super) fn locations(&self, vertex: &JobVertexId) -> &[Location] {
+        self.subtasks.locations(vertex)
     }
 
     /// Returns `true` if the job initializes.
@@ -247,6 +247,11 @@ impl Lifecycle {
             self.seen_all = Some(all_running);
             self.add(at, all_running, Kind::AllRunning, None);
         }
+    }
+
+    /// Notes that the cluster does not have the times of a vertex's subtasks.
+    pub(super) fn observe_missing_times(&mut self, asked_at: i64, vertex: &JobVertexId) {
+        self.subtasks.observe_missing(asked_at, vertex);
     }
 
     /// Returns the failed attempts whose end is unknown, because the next attempt may have
@@ -320,7 +325,7 @@ impl Lifecycle {
                 (Kind::Failure(_), None) => {}
             }
         }
-        // No later question is about the time before the last break.
+        // No later fact is about the time before the last break.
         self.subtasks.forget_ends_before(self.last_break);
     }
 
@@ -387,7 +392,8 @@ impl Lifecycle {
         restored_from: &dyn Fn(i64, Option<&str>) -> RestoredFrom,
         emit: &mut impl FnMut(Observation),
     ) {
-        // Responses from before and after a restart, mixed, look like this until the last subtask runs.
+        // Responses from before and after a restart, mixed, look like this until the last subtask
+        // runs.
         if self.is_superseded(ts_millis) {
             return;
         }

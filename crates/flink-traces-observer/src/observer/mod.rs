@@ -189,9 +189,9 @@ impl ClusterObserver {
     /// its outcome was observed.
     ///
     /// A call returns a handful of requests for each job. If there are none, it returns a limited
-    /// number of detail requests, which are about one task or one checkpoint. A cluster gets at most
-    /// 2,000 detail requests a second; later polls return the rest, and nothing is queued. While
-    /// the cluster is away, only the job overview is requested.
+    /// number of detail requests, which are about one task or one checkpoint. A cluster gets at
+    /// most 2,000 detail requests a second; later polls return the rest, and nothing is queued.
+    /// While the cluster is away, only the job overview is requested.
     pub fn requests(&mut self, now: i64) -> Vec<Resource> {
         let mut wanted = Vec::new();
         self.budget.refill(now);
@@ -250,8 +250,9 @@ impl ClusterObserver {
         self.incomplete_checkpoints
     }
 
-    /// Returns `true` if `body`, of a response with status 200, equals that of the last response for
-    /// `resource`. It need not be parsed then, and the outcome is [`RequestOutcome::Unchanged`].
+    /// Returns `true` if `body`, of a response with status 200, equals that of the last response
+    /// for `resource`. It need not be parsed then, and the outcome is
+    /// [`RequestOutcome::Unchanged`].
     ///
     /// The observer remembers `body`. Call this before [`observe`](Self::observe), and either for
     /// all responses or for none.
@@ -259,7 +260,8 @@ impl ClusterObserver {
         job_of(resource).and_then(|id| self.jobs.get_mut(id)).is_some_and(|job| job.knows(resource, body))
     }
 
-    /// Takes the outcome of a request for `resource`, and returns the observations that it completes.
+    /// Takes the outcome of a request for `resource`, and returns the observations that it
+    /// completes.
     ///
     /// `at` is the time at which the response arrived, in milliseconds since the epoch.
     pub fn observe(&mut self, at: i64, resource: &Resource, outcome: RequestOutcome) -> Vec<JobObservation> {
@@ -278,8 +280,8 @@ impl ClusterObserver {
 
     /// Sets the type of a checkpoint that no response contains.
     ///
-    /// Flink returns the type `FULL` only to the client that triggered such a checkpoint. A recording
-    /// of that request contains it.
+    /// Flink returns the type `FULL` only to the client that triggered such a checkpoint. A
+    /// recording of that request contains it.
     pub fn set_checkpoint_type(&mut self, job: &JobId, checkpoint: i64, checkpoint_type: CheckpointType) {
         if let Some(job) = self.jobs.get_mut(job) {
             job.learn_checkpoint_type(checkpoint, checkpoint_type);

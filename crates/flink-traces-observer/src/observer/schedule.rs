@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use flink_rest::Resource;
+use flink_rest::{Job, JobId, Resource};
 
 use super::{REFRESH_MS, SETTLE_MS};
 
@@ -102,7 +102,8 @@ impl Schedule {
         !self.slow.is_empty()
     }
 
-    /// Notes the outcome of a request. Returns the time at which it was sent.
+    /// Notes the outcome of a request. Returns the time at which it was sent, or `at` for a
+    /// response of a recording.
     pub(super) fn finish(&mut self, at: i64, resource: &Resource, has_timed_out: bool) -> i64 {
         self.idle_until = i64::MIN;
         self.slow.remove(resource);
@@ -115,7 +116,7 @@ impl Schedule {
             }
             false => drop(self.timeouts.remove(resource)),
         }
-        self.in_flight.remove(resource).unwrap_or(i64::MIN)
+        self.in_flight.remove(resource).unwrap_or(at)
     }
 
     /// Notes that the response to a request had all statuses or failures.
@@ -127,6 +128,20 @@ impl Schedule {
     /// responses cached before the change have expired.
     pub(super) fn shows_the_change(&self, asked_at: i64) -> bool {
         self.is_dated && asked_at >= self.changed_at.saturating_add(SETTLE_MS)
+    }
+
+    /// Returns `true` if no change was seen since that time.
+    pub(super) fn is_after_change(&self, asked_at: i64) -> bool {
+        asked_at >= self.changed_at
+    }
+
+    /// Returns `true` if the subtasks of the job may have restarted since their times were
+    /// requested: for some time after its status changed, and until its statuses are known after
+    /// another change.
+    pub(super) fn may_have_moved(&self, now: i64, job: &JobId) -> bool {
+        let statuses = self.answered.get(&Resource::from(Job { job: job.clone() }));
+        let has_statuses = statuses.is_some_and(|asked| self.is_after_change(*asked));
+        now < self.active_until || (now < self.details_until && !has_statuses)
     }
 
     pub(super) fn ask_unless_known(&mut self, now: i64, resource: Resource, wanted: &mut Vec<Resource>) {

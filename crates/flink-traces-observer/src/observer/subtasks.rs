@@ -12,6 +12,8 @@ use super::text::{MAX_NAME_CHARS, bounded};
 #[derive(Debug, Default)]
 pub(super) struct Subtasks {
     vertices: BTreeMap<JobVertexId, Times>,
+    /// The times at which the times of vertices were last requested, of requests with an outcome.
+    asked_at: BTreeMap<JobVertexId, i64>,
     /// The times at which subtasks ended without finishing.
     broken: BTreeSet<i64>,
 }
@@ -19,7 +21,6 @@ pub(super) struct Subtasks {
 /// The times of the subtasks of a vertex.
 #[derive(Debug)]
 struct Times {
-    asked_at: i64,
     /// `true` if all have come to run.
     all_run: bool,
     /// The time at which the last one of those came to run.
@@ -72,7 +73,7 @@ impl Subtasks {
     /// Takes the times of a vertex's subtasks, which were requested at `asked_at`.
     pub(super) fn observe(&mut self, asked_at: i64, vertex: &JobVertexId, body: &SubtasksTimesInfo) {
         let locations = Location::of_running(body);
-        let mut times = Times { asked_at, all_run: true, last_running: None, first_broken: None, locations };
+        let mut times = Times { all_run: true, last_running: None, first_broken: None, locations };
         for subtask in &body.subtasks {
             let entered = |state: &ExecutionState| subtask.timestamps.get(state).copied().filter(|millis| *millis > 0);
             let running = entered(&ExecutionState::Running);
@@ -85,6 +86,13 @@ impl Subtasks {
             }
         }
         self.vertices.insert(vertex.clone(), times);
+        self.asked_at.insert(vertex.clone(), asked_at);
+    }
+
+    /// Notes that the cluster does not have the times of a vertex, which were requested at
+    /// `asked_at`.
+    pub(super) fn observe_missing(&mut self, asked_at: i64, vertex: &JobVertexId) {
+        self.asked_at.insert(vertex.clone(), asked_at);
     }
 
     /// Takes the time at which an attempt failed.
@@ -95,6 +103,7 @@ impl Subtasks {
     /// Drops the vertices, because the job has another graph.
     pub(super) fn forget_vertices(&mut self) {
         self.vertices.clear();
+        self.asked_at.clear();
     }
 
     /// Drops the ends before `millis`.
@@ -102,16 +111,15 @@ impl Subtasks {
         self.broken = self.broken.split_off(&millis);
     }
 
-    /// Returns the locations of the subtasks of a vertex; none if they ran before `last_break`.
-    pub(super) fn locations(&self, vertex: &str, last_break: i64) -> &[Location] {
-        let times = self.vertices.iter().find(|(id, _)| id.as_str() == vertex).map(|(_, times)| times);
-        let is_current = |times: &&Times| times.last_running.is_some_and(|running| running >= last_break);
-        times.filter(is_current).map_or(&[], |times| &times.locations)
+    /// Returns the locations of the subtasks of a vertex, in the order of the subtasks.
+    pub(super) fn locations(&self, vertex: &JobVertexId) -> &[Location] {
+        self.vertices.get(vertex).map_or(&[], |times| &times.locations)
     }
 
-    /// Returns the time at which the times of a vertex were requested.
+    /// Returns the time at which the times of a vertex were requested, by the last request with an
+    /// outcome.
     pub(super) fn asked_at(&self, vertex: &JobVertexId) -> Option<i64> {
-        self.vertices.get(vertex).map(|times| times.asked_at)
+        self.asked_at.get(vertex).copied()
     }
 
     /// Returns the time at which the last subtask came to run, if all did before one of them

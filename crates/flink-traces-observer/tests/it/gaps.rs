@@ -185,6 +185,7 @@ fn extreme_sizes_do_not_wrap() {
         json!({"className": "completed", "index": index, "status": "completed", "ack_timestamp": 2_000,
             "state_size": i64::MAX, "checkpointed_size": i64::MAX, "aborted": false})
     };
+    session.missing(200_250, &format!("/jobs/{JOB}/vertices/{vertex}/subtasktimes"));
     let path = format!("/jobs/{JOB}/checkpoints/details/1/subtasks/{vertex}");
     let body =
         json!({"id": 1, "status": "FAILED", "latest_ack_timestamp": 2_000, "subtasks": [subtask(0), subtask(1)]});

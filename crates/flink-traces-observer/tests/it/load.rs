@@ -219,12 +219,13 @@ fn incremental_requests_complete_in_the_end() {
     assert!(first.is_some_and(|second| *second >= 5), "the first is reported after {first:?} s");
 }
 
-/// Scenario: the histories have more tasks than can be requested. Guarantees: each checkpoint is
-/// reported, and those without tasks are counted.
+/// Scenario: the histories have more tasks than can be requested.
+/// Guarantees: each checkpoint is reported, and those without tasks are counted. In the larger
+/// cluster, the requests for subtasks take 10 s, and those for two checkpoints of each job 20 s.
 #[test]
 fn checkpoints_without_tasks_are_reported_and_counted() {
     for (jobs, vertices, may_lack) in [(20, 40, false), (40, 500, true)] {
-        let watched = watch(Cluster::new(jobs, vertices, 10), 20, None);
+        let watched = watch(Cluster::new(jobs, vertices, 10), 32, None);
         let lacking = watched.checkpoints.values().filter(|is_whole| !**is_whole).count();
         assert_eq!(watched.observer.incomplete_checkpoints(), lacking as u64);
         assert_eq!(lacking > 0, may_lack, "{lacking} lack tasks");

@@ -18,6 +18,9 @@ fn checkpoint_is_reported_once_when_complete() {
     let mut session = Session::new();
     session.overview(1_000, "RUNNING");
     session.job(1_100, "RUNNING", json!({}));
+    for vertex in [SOURCE, SINK] {
+        session.missing(1_200, &format!("/jobs/{JOB}/vertices/{vertex}/subtasktimes"));
+    }
     session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
     session.details(2_010, 1, 1_500).subtasks(2_020, 1, SOURCE, 1_510).subtasks(2_030, 1, SINK, 1_530);
     session.checkpoints(5_000, 1, &[completed(1, 1_500)], Value::Null).finish();
@@ -31,6 +34,7 @@ fn checkpoint_is_reported_once_when_complete() {
 fn responses_of_another_job_are_ignored() {
     let mut session = Session::new();
     session.overview(1_000, "RUNNING").job(1_100, "RUNNING", json!({}));
+    session.subtask_times(1_200, [(SOURCE, 300, 0), (SINK, 310, 0)]);
     session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
     session.details(2_010, 1, 777).subtasks(2_020, 1, SOURCE, 787).subtasks(2_030, 1, SINK, 807);
     session.details(3_010, 1, 1_500).subtasks(3_020, 1, SOURCE, 1_510).subtasks(3_030, 1, SINK, 9_999);
@@ -422,7 +426,7 @@ fn single_404_loses_no_later_checkpoint() {
     session.details(5_010, 1, 1_500).subtasks(5_020, 1, SOURCE, 1_510).subtasks(5_030, 1, SINK, 1_530);
     session.subtask_times(5_100, [(SOURCE, 300, 0), (SINK, 310, 0)]).finish();
     session.check(expect![[r#"
-        5030: checkpoint 1 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        5100: checkpoint 1 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
         end: RUNNING 200
         end: AllRunningOrFinished 310
         end: came up 200..310 from None, None bytes
@@ -539,25 +543,48 @@ fn hosts(outputs: &[JobObservation]) -> Vec<String> {
     outputs.iter().filter_map(of).collect()
 }
 
-/// Guarantees: a subtask has the host of the attempt that was running at the trigger, and none if
-/// that is unknown.
+/// Scenario: the times of subtasks arrive before or after the checkpoint. Before, they may be from
+/// the time before a change.
+/// Guarantees: the checkpoint is the same. A subtask has the host of the attempt that was running
+/// at the trigger, and none if that is unknown.
 #[test]
 fn subtask_has_host_of_its_attempt() {
-    let mut session = Session::new();
-    session.overview(1_000, "RUNNING").job(1_100, "RUNNING", json!({"RUNNING": 900}));
+    const FRESH: [(&str, i64, i64); 2] = [(SOURCE, 1_000, 0), (SINK, 1_600, 0)];
     let config =
         json!({"mode": "exactly_once", "interval": 500, "timeout": 600_000, "min_pause": 0, "max_concurrent": 1});
-    session.answer(1_200, &format!("/jobs/{JOB}/checkpoints/config"), config);
-    session.subtask_times(1_300, [(SOURCE, 1_000, 0), (SINK, 1_600, 0)]);
+    for early in [None, Some([(SOURCE, 900, 0), (SINK, 950, 0)])] {
+        let mut session = Session::new();
+        session.overview(1_000, "RUNNING").job(1_100, "RUNNING", json!({"RUNNING": 900}));
+        session.answer(1_200, &format!("/jobs/{JOB}/checkpoints/config"), config.clone());
+        if let Some(times) = early {
+            session.subtask_times(1_050, times);
+        }
+        session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
+        session.details(2_010, 1, 1_500).subtasks(2_020, 1, SOURCE, 1_510).subtasks(2_030, 1, SINK, 1_530);
+        assert_eq!(session.log, "", "{early:?}");
+        let mut found = Vec::new();
+        for (vertex, running, _) in FRESH {
+            let times = json!({"id": vertex, "name": "v", "now": 7_000, "subtasks": [{"subtask": 0, "duration": 9,
+                "host": format!("host-of-{}", &vertex[..2]), "timestamps": {"RUNNING": running}}]});
+            let resource = Resource::parse(&format!("/jobs/{JOB}/vertices/{vertex}/subtasktimes")).unwrap();
+            let body = resource.parse_body(times.to_string().as_bytes()).unwrap();
+            found.extend(session.observer.observe(7_000, &resource, RequestOutcome::Found(Box::new(body))));
+        }
+        let host = format!("host-of-{}", &SOURCE[..2]);
+        assert_eq!(hosts(&found), [format!("1 on {host} - (Some(500), Some(600000)) [Some(1), Some(1)]")], "{early:?}");
+    }
+}
+
+/// Scenario: a cluster does not have the times of subtasks.
+/// Guarantees: a checkpoint does not wait for them once that is certain.
+#[test]
+fn missing_times_do_not_hold_back_checkpoints() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_100, "RUNNING", json!({"RUNNING": 900}));
     session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
-    session.details(2_010, 1, 1_500).subtasks(2_020, 1, SOURCE, 1_510);
-    let path = format!("/jobs/{JOB}/checkpoints/details/1/subtasks/{SINK}");
-    let subtask = json!({"className": "completed", "index": 0, "status": "completed", "ack_timestamp": 1_530,
-        "end_to_end_duration": 9, "state_size": 5, "checkpointed_size": 5});
-    let body = json!({"id": 1, "status": "COMPLETED", "latest_ack_timestamp": 1_530, "subtasks": [subtask]});
-    let resource = Resource::parse(&path).unwrap();
-    let answer = resource.parse_body(body.to_string().as_bytes()).unwrap();
-    let outputs = session.observer.observe(2_030, &resource, RequestOutcome::Found(Box::new(answer)));
-    let host = format!("host-of-{}", &SOURCE[..2]);
-    assert_eq!(hosts(&outputs), [format!("1 on {host} - (Some(500), Some(600000)) [Some(1), Some(1)]")]);
+    session.details(2_010, 1, 1_500).subtasks(2_020, 1, SOURCE, 1_510).subtasks(2_030, 1, SINK, 1_530);
+    session.missing(6_000, &format!("/jobs/{JOB}/vertices/{SOURCE}/subtasktimes"));
+    assert!(!session.log.contains("checkpoint"), "{}", session.log);
+    session.missing(6_010, &format!("/jobs/{JOB}/vertices/{SINK}/subtasktimes"));
+    assert!(session.log.contains("6010: checkpoint 1 COMPLETED"), "{}", session.log);
 }
