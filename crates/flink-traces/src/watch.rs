@@ -288,10 +288,17 @@ impl Watcher {
             Ok(Response { status: 200, body, .. }) if self.observer.is_unchanged(&answer.resource, body) => {
                 (RequestOutcome::Unchanged, None)
             }
-            Ok(Response { status, body, .. }) => match RequestOutcome::from_response(&answer.resource, *status, body) {
-                Ok(outcome) => (outcome, None),
-                Err(error) => (RequestOutcome::Unavailable, Some(error)),
-            },
+            Ok(Response { status, body, .. }) => {
+                let mut skipped = Vec::new();
+                let outcome = RequestOutcome::from_response_with(&answer.resource, *status, body, &mut skipped);
+                if let Some(error) = skipped.first() {
+                    self.log.note_skipped(&answer.resource, error);
+                }
+                match outcome {
+                    Ok(outcome) => (outcome, None),
+                    Err(error) => (RequestOutcome::Unavailable, Some(error)),
+                }
+            }
             Err(Error::Timeout { .. }) => (RequestOutcome::TimedOut, None),
             Err(_) => (RequestOutcome::Unavailable, None),
         }

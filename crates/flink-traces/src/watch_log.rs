@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use flink_rest::{Error, Resource};
+use flink_rest::{BodyError, Error, Resource};
 
 use crate::seen::{Answered, Seen};
 
@@ -24,6 +24,8 @@ pub(crate) struct WatchLog {
     reason: String,
     /// The last problem of each endpoint.
     problems: BTreeMap<&'static str, String>,
+    /// The endpoints with unreadable entries.
+    with_skipped: BTreeSet<&'static str>,
     /// The paths of slow requests.
     slow: BTreeSet<String>,
     /// The time at which the limit of requests was last reached, if that was logged.
@@ -39,6 +41,7 @@ impl WatchLog {
             away_since: 0,
             reason: String::new(),
             problems: BTreeMap::new(),
+            with_skipped: BTreeSet::new(),
             slow: BTreeSet::new(),
             behind_at: None,
         }
@@ -88,6 +91,14 @@ impl WatchLog {
         if known != self.problems.get(endpoint).cloned() {
             let what = if status == 200 { "unreadable response" } else { "request failed" };
             tracing::warn!(cluster, endpoint, error = problem, "{what}");
+        }
+    }
+
+    /// Logs the first unreadable entry of a list, once for each endpoint.
+    pub(crate) fn note_skipped(&mut self, resource: &Resource, error: &BodyError) {
+        let (cluster, endpoint) = (&self.cluster, resource.template());
+        if self.with_skipped.insert(endpoint) {
+            tracing::warn!(cluster, endpoint, %error, "unreadable entry, skipping it");
         }
     }
 

@@ -158,3 +158,29 @@ fn end_of_an_application_is_reported() {
     running.signal("TERM");
     running.finish().expect_code(0);
 }
+
+/// Scenario: every list of jobs, checkpoints, vertices and subtasks has a null in front, in every
+/// response. Guarantees: everything else is reported, and each endpoint is warned about once.
+#[test]
+fn odd_entries_are_logged_once_per_endpoint() {
+    let (place, collector) = (Place::new(), OtlpCollector::start().unwrap());
+    let lists = ["jobs", "history", "vertices", "subtasks"].map(|name| format!("\"{name}\":["));
+    let mut answers = session::answers();
+    for reply in answers.values_mut() {
+        let Reply::Flink(200, body) = reply else { continue };
+        let with_null = lists.iter().fold(body.clone(), |body, list| body.replace(list, &format!("{list}null,")));
+        *reply = Reply::Strange(with_null.replace("[null,]", "[]"));
+    }
+    let flink = FakeFlink::start(answers);
+    let running = place.start(&["run", "--flink", &flink.url(), "--otlp", &collector.grpc_endpoint()]);
+    let count = |collector: &OtlpCollector| collector.spans().iter().filter(|span| span.name() == "Checkpoint").count();
+    assert!(collector.wait_until(LONG, |collector| count(collector) == 3), "{}", count(&collector));
+    flink.wait_for_requests(OVERVIEW, 3);
+    running.signal("TERM");
+    let stopped = running.finish().expect_code(0);
+    for endpoint in ["/jobs/overview", "/jobs/:jobid", "/jobs/:jobid/checkpoints"] {
+        let named = format!("endpoint=\"{endpoint}\"");
+        let warnings = stopped.stderr.lines().filter(|line| line.contains("unreadable entry") && line.contains(&named));
+        assert_eq!(warnings.count(), 1, "{endpoint}: {}", stopped.stderr);
+    }
+}
