@@ -19,9 +19,6 @@ use anyhow::{Context, Result, ensure};
 use package::Package;
 use source::Line;
 
-/// Files whose prose and imports are exempt until their code is replaced. An entry also covers the
-/// folder of its submodules.
-const EXEMPT: &[&str] = &["crates/flink-traces-observer/src/observer.rs"];
 /// The number of lines from which on a function is long, and how many library sources may have.
 const LONG: usize = 70;
 const LONG_FUNCTIONS: usize = 3;
@@ -63,13 +60,7 @@ fn check(root: &Path) -> Result<(Vec<Finding>, String)> {
     read_files(root, Path::new(""), &mut files)?;
     let mut findings = arrows::check(&packages);
     packages.iter().for_each(|package| findings.extend(package::check(package, &|path| files.get(path).cloned())));
-    let (mut found, figures) = check_files(&files, &packages, &|path| root.join(path).exists());
-    for entry in EXEMPT {
-        if !found.iter().any(|finding| exemption(&finding.path) == Some(entry)) {
-            findings.push(Finding::new(Path::new(entry), 1, "the exemption in xtask/src/tidy.rs is not needed"));
-        }
-    }
-    found.retain(|finding| exemption(&finding.path).is_none());
+    let (found, figures) = check_files(&files, &packages, &|path| root.join(path).exists());
     findings.extend(found);
     findings.sort();
     Ok((findings, figures))
@@ -104,10 +95,7 @@ fn check_files(
             }
         }
     }
-    for (src, files) in &mut sources {
-        findings.extend(circles::check(src, files));
-        // Without the exempt files, the remaining circles are those of the others.
-        files.retain(|path, _| exemption(path).is_none());
+    for (src, files) in &sources {
         findings.extend(circles::check(src, files));
     }
     findings.sort();
@@ -119,11 +107,6 @@ fn check_files(
         findings,
         format!("headless doc comments: {headless} of {docs} ({rate:.1} %), functions over {LONG} lines: {count}"),
     )
-}
-
-/// Returns the entry of [`EXEMPT`] that covers a file.
-fn exemption(path: &Path) -> Option<&'static str> {
-    EXEMPT.iter().copied().find(|entry| path == Path::new(entry) || path.starts_with(entry.trim_end_matches(".rs")))
 }
 
 /// Reads all `.rs`, `.toml` and `.md` files below `folder`, without those of git and builds.
