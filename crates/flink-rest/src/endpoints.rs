@@ -76,6 +76,7 @@ impl Declaration {
 /// Returns `true` for a request that changes nothing. `path` includes the query.
 ///
 /// Two GET requests of Flink are operations, whose status is not that of a read.
+#[cfg(any(feature = "client", feature = "server"))]
 pub(crate) fn is_read(method: &str, path: &str) -> bool {
     match method {
         "HEAD" => true,
