@@ -20,7 +20,7 @@ const PATH: &str = "path";
 /// leaves no file.
 pub(crate) async fn check(arguments: &CheckArgs) -> anyhow::Result<Exit> {
     let CheckArgs { clusters, json, json_format, all } = arguments;
-    let shorthands = json.as_ref().map(|json| json_reporters(json, *json_format)).unwrap_or_default();
+    let shorthands = json.as_ref().map(|json| json_reporters(json, json_format.format)).unwrap_or_default();
     let (settings, clusters) = Settings::load_with_clusters(&clusters.configuration, &clusters.flink, &shorthands)?;
     print(&options(&settings, *all))?;
 

@@ -255,10 +255,9 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "DIR", default_value = "flink-traces-demo")]
     pub(crate) json: PathBuf,
 
-    /// The format of these files: `flat`, one plain object for each span and event, or `otlp`,
-    /// which `send` reads.
-    #[arg(long, value_name = "FORMAT", default_value = "flat", hide_possible_values = true)]
-    pub(crate) json_format: JsonFormat,
+    /// The format of these files.
+    #[command(flatten)]
+    pub(crate) json_format: JsonFormatArgs,
 
     /// The speed and the output.
     #[command(flatten)]
@@ -279,14 +278,28 @@ pub(crate) struct PlayArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) json: Option<PathBuf>,
 
-    /// The format of these files: `flat`, one plain object for each span and event, or `otlp`,
-    /// which `send` reads.
-    #[arg(long, value_name = "FORMAT", default_value = "flat", hide_possible_values = true)]
-    pub(crate) json_format: JsonFormat,
+    /// The format of these files.
+    #[command(flatten)]
+    pub(crate) json_format: JsonFormatArgs,
 
     /// The speed and the output.
     #[command(flatten)]
     pub(crate) replay: ReplayArgs,
+}
+
+/// The format of the files in the directory of `--json`.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct JsonFormatArgs {
+    /// The format of these files: `flat`, one plain object for each span and event, or `otlp`,
+    /// which `send` reads.
+    #[arg(
+        id = "json_format",
+        long = "json-format",
+        value_name = "FORMAT",
+        default_value = "flat",
+        hide_possible_values = true
+    )]
+    pub(crate) format: JsonFormat,
 }
 
 /// The speed and the output of a replay.
@@ -375,10 +388,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) json: Option<PathBuf>,
 
-    /// The format of these files: `flat`, one plain object for each span and event, or `otlp`,
-    /// which `send` reads.
-    #[arg(long, value_name = "FORMAT", default_value = "flat", hide_possible_values = true)]
-    pub(crate) json_format: JsonFormat,
+    /// The format of these files.
+    #[command(flatten)]
+    pub(crate) json_format: JsonFormatArgs,
 }
 
 /// The arguments of `check`.
@@ -392,10 +404,9 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) json: Option<PathBuf>,
 
-    /// The format of these files: `flat`, one plain object for each span and event, or `otlp`,
-    /// which `send` reads.
-    #[arg(long, value_name = "FORMAT", default_value = "flat", hide_possible_values = true)]
-    pub(crate) json_format: JsonFormat,
+    /// The format of these files.
+    #[command(flatten)]
+    pub(crate) json_format: JsonFormatArgs,
 
     /// Prints every option with its effective value, including defaults.
     #[arg(long)]

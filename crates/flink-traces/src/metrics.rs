@@ -1,4 +1,4 @@
-//! The program's own metrics: `/metrics` for Prometheus, and `/healthz` for supervisors.
+//! The pages of `run`: `/metrics` for Prometheus, and `/healthz` and `/readyz` for supervisors.
 
 mod jobs;
 mod page;

@@ -34,7 +34,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(86_400);
 
 /// Plays the embedded recording.
 pub(crate) fn demo(arguments: &DemoArgs) -> anyhow::Result<Exit> {
-    let settings = settings(&arguments.configuration, Some(&arguments.json), arguments.json_format)?;
+    let settings = settings(&arguments.configuration, Some(&arguments.json), arguments.json_format.format)?;
     // The files contain one session. A second demo replaces them.
     for file in JSON_FILES.map(|file| arguments.json.join(file)) {
         match std::fs::remove_file(&file) {
@@ -49,7 +49,7 @@ pub(crate) fn demo(arguments: &DemoArgs) -> anyhow::Result<Exit> {
 
 /// Plays a recording from a file.
 pub(crate) fn play_file(arguments: &PlayArgs) -> anyhow::Result<Exit> {
-    let settings = settings(&arguments.configuration, arguments.json.as_deref(), arguments.json_format)?;
+    let settings = settings(&arguments.configuration, arguments.json.as_deref(), arguments.json_format.format)?;
     let recording = Recording {
         name: arguments.file.display().to_string(),
         reader: RecordingReader::open(&arguments.file)?,

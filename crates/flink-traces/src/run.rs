@@ -27,7 +27,7 @@ use crate::watch::{Applications, Watcher};
 /// Watches clusters until a signal arrives. `format` is that of the account at the end.
 pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Result<Exit> {
     let RunArgs { clusters, json, json_format } = arguments;
-    let shorthands = json.as_ref().map(|json| json_reporters(json, *json_format)).unwrap_or_default();
+    let shorthands = json.as_ref().map(|json| json_reporters(json, json_format.format)).unwrap_or_default();
     let (settings, clusters) = Settings::load_with_clusters(&clusters.configuration, &clusters.flink, &shorthands)?;
     if clusters.is_empty() {
         return Err(InvalidConfiguration::no_cluster().into());

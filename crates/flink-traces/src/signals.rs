@@ -1,5 +1,8 @@
 //! The signals that stop the program.
 
+#[cfg(unix)]
+mod hangup;
+
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -39,7 +42,7 @@ impl Signals {
     /// Starts to listen.
     pub(crate) fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let hangup = if is_hangup_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+        let hangup = if hangup::is_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -62,15 +65,6 @@ impl Signals {
             _ = hung_up => 129,
         }
     }
-}
-
-/// Returns `true` if the parent made this process ignore SIGHUP. Only Linux shows that.
-#[cfg(unix)]
-fn is_hangup_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // Bit 0 is signal 1.
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 #[cfg(not(unix))]

@@ -260,7 +260,7 @@ impl Watcher {
 
     /// Takes the outcome of a request.
     fn take(&mut self, joined: Result<Exchanged, JoinError>, each: &mut impl FnMut(Seen<'_>)) {
-        // A request neither panics nor is cancelled.
+        // A request neither panics nor is canceled.
         let Ok(Exchanged { number, answer }) = joined else { return };
         self.running.remove(&number);
         self.note_suspect(&answer);
@@ -320,10 +320,11 @@ impl Watcher {
     fn note_application(&mut self) {
         if self.is_application != self.observer.is_application() {
             self.is_application = !self.is_application;
-            match self.is_application {
-                true => self.applications.0.fetch_add(1, Ordering::Relaxed),
-                false => self.applications.0.fetch_sub(1, Ordering::Relaxed),
-            };
+            if self.is_application {
+                self.applications.0.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.applications.0.fetch_sub(1, Ordering::Relaxed);
+            }
         }
         let is_crowded = self.applications.0.load(Ordering::Relaxed) > MANY_APPLICATIONS;
         self.observer.set_change_interval(if is_crowded { SLOWER_CHANGE_INTERVAL } else { CHANGE_INTERVAL });

@@ -1,5 +1,8 @@
 //! The program, run as a process.
 
+#[path = "../../../src/signals/hangup.rs"]
+mod hangup;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -52,7 +55,7 @@ impl Place {
 /// Returns the command of the program in `directory`, without variables that change its behavior.
 pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     let program = env!("CARGO_BIN_EXE_flink-traces");
-    let mut command = if is_hangup_ignored() {
+    let mut command = if hangup::is_ignored() {
         // The program would ignore it, too, as it does for `nohup`.
         let mut env = Command::new("env");
         env.args(["--default-signal=HUP", program]);
@@ -70,13 +73,6 @@ pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     command.args(arguments).current_dir(directory).env("COLUMNS", "100");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
-}
-
-/// Returns `true` if this process was started to ignore SIGHUP. Only Linux shows that.
-fn is_hangup_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// A running program. It is killed when this is dropped.
