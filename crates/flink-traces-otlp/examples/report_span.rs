@@ -8,11 +8,11 @@ use std::error::Error;
 use std::sync::Arc;
 
 use flink_traces_api::{Deadline, Identity, Registry, ReportContext, ReportedSpan, ReporterConfig, Span, SystemClock};
-use flink_traces_testkit::{Answer, OtlpCollector};
+use flink_traces_testkit::{CollectorResponse, OtlpCollector};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let collector = OtlpCollector::start()?;
-    collector.answer(Answer::PartialSuccess { rejected: 1, message: "quota exceeded".to_owned() });
+    collector.respond(CollectorResponse::PartialSuccess { rejected: 1, message: "quota exceeded".to_owned() });
 
     let mut registry = Registry::new();
     flink_traces_otlp::register(&mut registry)?;

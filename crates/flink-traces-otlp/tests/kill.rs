@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use flink_traces_api::{Deadline, Identity, TraceReporter};
-use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
+use flink_traces_testkit::{CollectorResponse, HttpResponse, OtlpCollector};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message;
@@ -85,13 +85,13 @@ fn main() {
     let directory = tempfile::tempdir().unwrap();
     let collector = OtlpCollector::start().unwrap();
     let mut count = 0;
-    collector.answer_by(move |request| {
+    collector.respond_by(move |request| {
         count += 1;
         match count % 7 {
-            0 => HttpAnswer::new(503).into(),
-            1 => Answer::Close,
-            _ if roots(&request.message).iter().any(|number| is_refused(*number)) => HttpAnswer::new(400).into(),
-            _ => Answer::Accept,
+            0 => HttpResponse::new(503).into(),
+            1 => CollectorResponse::Close,
+            _ if roots(&request.message).iter().any(|number| is_refused(*number)) => HttpResponse::new(400).into(),
+            _ => CollectorResponse::Accept,
         }
     });
     let endpoint = collector.http_endpoint();

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use flink_traces_api::Deadline;
-use flink_traces_testkit::{Answer, GrpcStatus, HttpAnswer, OtlpCollector};
+use flink_traces_testkit::{CollectorResponse, GrpcStatus, HttpResponse, OtlpCollector};
 use support::{PROTOCOLS, event, event_reporter, logged, options, trace_reporter, tree};
 
 #[test]
@@ -18,7 +18,7 @@ fn failure_and_recovery_log_one_line_each() {
         let log = logged("flink_traces_otlp", || {
             let mut reporter = trace_reporter(&options(&endpoint, protocol, &[]));
             for _ in 0..5 {
-                collector.answer(HttpAnswer::new(503).body("busy\u{1b}[31m\n"));
+                collector.respond(HttpResponse::new(503).body("busy\u{1b}[31m\n"));
             }
             for number in 0..3 {
                 reporter.report(&[tree(number)], &Deadline::unlimited()).unwrap();
@@ -46,7 +46,7 @@ fn failure_and_recovery_log_one_line_each() {
 #[test]
 fn rejections_are_logged_once_a_minute() {
     let collector = OtlpCollector::start().unwrap();
-    collector.answer_by(|_| HttpAnswer::new(500).body("bad").into());
+    collector.respond_by(|_| HttpResponse::new(500).body("bad").into());
     let endpoint = collector.grpc_endpoint();
     let log = logged("flink_traces_otlp", || {
         let mut reporter = event_reporter(&options(&endpoint, "http", &[]));
@@ -67,7 +67,7 @@ fn each_kind_of_failure_has_its_line() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         for answer in [503, 503, 401, 403, 404, 405, 503] {
-            collector.answer(HttpAnswer::new(answer));
+            collector.respond(HttpResponse::new(answer));
         }
         let endpoint = collector.grpc_endpoint();
         let log = logged("flink_traces_otlp", || {
@@ -103,13 +103,13 @@ fn header_values_and_queries_are_never_logged() {
         let collector = OtlpCollector::start().unwrap();
         let echo = format!("unknown token {SECRET}, or Bearer {SECRET}");
         let url = format!("http://elsewhere/{SECRET}");
-        collector.answer(GrpcStatus::new(14, &echo).retry_delay(Duration::from_millis(1)));
-        collector.answer(HttpAnswer::new(401).body(echo.clone()));
-        collector.answer(Answer::PartialSuccess { rejected: 1, message: echo.clone() });
-        collector.answer(HttpAnswer::new(307).header("location", url));
-        collector.answer(HttpAnswer::new(400).body(echo.clone()));
-        collector.answer(GrpcStatus::new(3, &echo));
-        collector.answer_by(|_| Answer::Close);
+        collector.respond(GrpcStatus::new(14, &echo).retry_delay(Duration::from_millis(1)));
+        collector.respond(HttpResponse::new(401).body(echo.clone()));
+        collector.respond(CollectorResponse::PartialSuccess { rejected: 1, message: echo.clone() });
+        collector.respond(HttpResponse::new(307).header("location", url));
+        collector.respond(HttpResponse::new(400).body(echo.clone()));
+        collector.respond(GrpcStatus::new(3, &echo));
+        collector.respond_by(|_| CollectorResponse::Close);
         let endpoint = format!("{}/v1/traces?api-key={QUERY}", collector.http_endpoint());
         let more = [
             ("exporter.headers.authorization", "Bearer canary-Zm9v"),

@@ -9,7 +9,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use flink_traces_api::{Deadline, ReportedSpan, TraceReporter};
-use flink_traces_testkit::{Answer, GrpcStatus, HttpAnswer, OtlpCollector};
+use flink_traces_testkit::{CollectorResponse, GrpcStatus, HttpResponse, OtlpCollector};
 use support::{PROTOCOLS, losses, no_orphans, options, report_and_balance, trace_reporter, tree, wide_tree};
 
 /// Longer than any of this may take.
@@ -40,7 +40,7 @@ fn absent_collector_drops_after_the_timeout() {
 fn without_retry_timeout_there_is_one_attempt() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
-        collector.answer(HttpAnswer::new(503).body("busy"));
+        collector.respond(HttpResponse::new(503).body("busy"));
         let endpoint = collector.grpc_endpoint();
         let mut reporter = trace_reporter(&options(&endpoint, protocol, &[("retry.timeout", "0")]));
         let error = report_and_balance(&mut *reporter, &trees(1), &Deadline::unlimited(), &collector).unwrap_err();
@@ -100,9 +100,9 @@ fn delivered_request_ends_the_backoff() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         let mut count = 0;
-        collector.answer_by(move |_| {
+        collector.respond_by(move |_| {
             count += 1;
-            if count % 2 == 1 { Answer::Close } else { Answer::Accept }
+            if count % 2 == 1 { CollectorResponse::Close } else { CollectorResponse::Accept }
         });
         let endpoint = collector.grpc_endpoint();
         let more = [NO_WAIT[0], NO_WAIT[1], NO_WAIT[2], ("batch.bytes", "1 kb"), ("exporter.concurrency", "1")];
@@ -115,7 +115,7 @@ fn delivered_request_ends_the_backoff() {
 fn hanging_collector_is_retried() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
-        collector.answer(Answer::Hang);
+        collector.respond(CollectorResponse::Hang);
         let endpoint = collector.grpc_endpoint();
         let mut reporter = trace_reporter(&options(&endpoint, protocol, &[("exporter.timeout", "100 ms")]));
         let start = Instant::now();
@@ -158,11 +158,11 @@ fn half_rejected_requests_are_counted() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         let mut count = 0;
-        collector.answer_by(move |request| {
+        collector.respond_by(move |request| {
             count += 1;
             match count % 2 {
-                0 => Answer::Accept,
-                _ => Answer::PartialSuccess { rejected: request.records / 2, message: "half".to_owned() },
+                0 => CollectorResponse::Accept,
+                _ => CollectorResponse::PartialSuccess { rejected: request.records / 2, message: "half".to_owned() },
             }
         });
         let endpoint = collector.grpc_endpoint();
@@ -177,14 +177,14 @@ fn half_rejected_requests_are_counted() {
 
 /// Reports while the collector accepts three requests and then only returns `answer`. Shuts down
 /// after three of those.
-fn shut_down_during(protocol: &str, answer: impl Into<Answer>, option: (&str, &str)) {
+fn shut_down_during(protocol: &str, answer: impl Into<CollectorResponse>, option: (&str, &str)) {
     let answer = answer.into();
     let collector = OtlpCollector::start().unwrap();
-    let endless = usize::from(answer != Answer::Hang) * 2 + 4;
+    let endless = usize::from(answer != CollectorResponse::Hang) * 2 + 4;
     let mut count = 0;
-    collector.answer_by(move |_| {
+    collector.respond_by(move |_| {
         count += 1;
-        if count <= 3 { Answer::Accept } else { answer.clone() }
+        if count <= 3 { CollectorResponse::Accept } else { answer.clone() }
     });
     let endpoint = collector.grpc_endpoint();
     let more = [("batch.bytes", "1 kb"), ("exporter.concurrency", "1"), option];
@@ -214,9 +214,9 @@ fn shut_down_during(protocol: &str, answer: impl Into<Answer>, option: (&str, &s
 #[test]
 fn shutdown_during_an_outage_counts_the_rest() {
     for protocol in PROTOCOLS {
-        shut_down_during(protocol, HttpAnswer::new(503), ("retry.timeout", "1 d"));
-        shut_down_during(protocol, Answer::Close, ("retry.timeout", "1 d"));
-        shut_down_during(protocol, Answer::Hang, ("exporter.timeout", "1 d"));
+        shut_down_during(protocol, HttpResponse::new(503), ("retry.timeout", "1 d"));
+        shut_down_during(protocol, CollectorResponse::Close, ("retry.timeout", "1 d"));
+        shut_down_during(protocol, CollectorResponse::Hang, ("exporter.timeout", "1 d"));
     }
     shut_down_during("grpc", GrpcStatus::new(16, "who?"), ("retry.timeout", "1 d"));
 }
@@ -225,7 +225,7 @@ fn shutdown_during_an_outage_counts_the_rest() {
 fn shutdown_cuts_a_wait_for_a_last_attempt() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
-        collector.answer(HttpAnswer::new(429).header("retry-after", "3600"));
+        collector.respond(HttpResponse::new(429).header("retry-after", "3600"));
         let endpoint = collector.grpc_endpoint();
         let mut reporter = trace_reporter(&options(&endpoint, protocol, &[("retry.timeout", "1 d")]));
         let deadline = Deadline::unlimited();
@@ -256,7 +256,7 @@ fn encryption_is_never_abandoned() {
 /// in flight.
 fn requests_at_once(protocol: &str, spans: &[ReportedSpan], expected: usize) {
     let collector = OtlpCollector::start().unwrap();
-    collector.answer_by(|_| Answer::Hang);
+    collector.respond_by(|_| CollectorResponse::Hang);
     let endpoint = collector.grpc_endpoint();
     let more = [("batch.bytes", "1 kb"), ("exporter.timeout", "1 d")];
     let mut reporter = trace_reporter(&options(&endpoint, protocol, &more));
@@ -285,13 +285,13 @@ fn parents_arrive_before_their_children() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         let mut count = 0;
-        collector.answer_by(move |_| {
+        collector.respond_by(move |_| {
             count += 1;
             match count % 5 {
-                0 => HttpAnswer::new(503).into(),
+                0 => HttpResponse::new(503).into(),
                 2 => GrpcStatus::new(14, "").into(),
-                3 => Answer::Close,
-                _ => Answer::Accept,
+                3 => CollectorResponse::Close,
+                _ => CollectorResponse::Accept,
             }
         });
         let endpoint = collector.grpc_endpoint();
@@ -334,7 +334,7 @@ fn reporter_can_be_dropped_inside_a_runtime() {
 fn requested_delay_outlives_the_report() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
-        collector.answer_by(|_| HttpAnswer::new(503).header("retry-after", "1").into());
+        collector.respond_by(|_| HttpResponse::new(503).header("retry-after", "1").into());
         let endpoint = collector.grpc_endpoint();
         let mut reporter = trace_reporter(&options(&endpoint, protocol, &[("retry.timeout", "1 ms")]));
         let start = Instant::now();

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use flink_traces_api::{BufferStats, Deadline, ReporterMeter, TraceReporter};
-use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
+use flink_traces_testkit::{CollectorResponse, HttpResponse, OtlpCollector};
 use support::{PROTOCOLS, dead_spans, no_orphans, options, trace_reporter, tree, wide_tree};
 use tempfile::TempDir;
 
@@ -46,7 +46,7 @@ fn next_process_sends_stored_records() {
     for protocol in PROTOCOLS {
         let directory = tempfile::tempdir().unwrap();
         let collector = OtlpCollector::start().unwrap();
-        collector.answer_by(|_| HttpAnswer::new(503).into());
+        collector.respond_by(|_| HttpResponse::new(503).into());
         let endpoint = collector.grpc_endpoint();
         // Not even without any patience is it given up.
         let more = [("retry.timeout", "0"), ("batch.bytes", "2 kb")];
@@ -57,7 +57,7 @@ fn next_process_sends_stored_records() {
         reporter.close(&closing(Duration::from_millis(20))).unwrap();
         assert_eq!(collector.spans(), []);
 
-        collector.answer_by(|_| Answer::Accept);
+        collector.respond_by(|_| CollectorResponse::Accept);
         let reporter = spooled(&endpoint, protocol, directory.path(), &more);
         reporter.close(&closing(LONG)).unwrap();
         no_orphans(&collector);
@@ -84,7 +84,7 @@ fn account_matches_the_collector() {
         let directory = tempfile::tempdir().unwrap();
         let collector = OtlpCollector::start().unwrap();
         let endpoint = collector.grpc_endpoint();
-        collector.answer_by(|_| HttpAnswer::new(503).into());
+        collector.respond_by(|_| HttpResponse::new(503).into());
         let mut reporter = spooled(&endpoint, protocol, directory.path(), &[]);
         let meter = reporter.meter().unwrap();
         for number in 0..5 {
@@ -100,8 +100,8 @@ fn account_matches_the_collector() {
 
         // The next process finds it. Of the first request one span is rejected.
         let before = wire_size(&collector);
-        collector.answer(Answer::PartialSuccess { rejected: 1, message: "no".to_owned() });
-        collector.answer_by(|_| Answer::Accept);
+        collector.respond(CollectorResponse::PartialSuccess { rejected: 1, message: "no".to_owned() });
+        collector.respond_by(|_| CollectorResponse::Accept);
         let mut reporter = spooled(&endpoint, protocol, directory.path(), &[]);
         let meter = reporter.meter().unwrap();
         reporter.report(&[tree(7)], &Deadline::unlimited()).unwrap();
@@ -120,7 +120,7 @@ fn account_matches_the_collector() {
 fn report_does_not_wait_for_the_collector() {
     let directory = tempfile::tempdir().unwrap();
     let collector = OtlpCollector::start().unwrap();
-    collector.answer_by(|_| Answer::Hang);
+    collector.respond_by(|_| CollectorResponse::Hang);
     let endpoint = collector.grpc_endpoint();
     let mut reporter = spooled(&endpoint, "grpc", directory.path(), &[("exporter.timeout", "1 d")]);
     // Each would wait for ever.
@@ -137,10 +137,10 @@ fn rejected_record_does_not_block_the_spool() {
     for protocol in ["grpc", "http"] {
         let directory = tempfile::tempdir().unwrap();
         let collector = OtlpCollector::start().unwrap();
-        collector.answer_by(|request| {
+        collector.respond_by(|request| {
             match request.message.windows(9).any(|bytes| bytes == b"place\x12\x02\x18\x01") {
-                true => HttpAnswer::new(400).into(),
-                false => Answer::Accept,
+                true => HttpResponse::new(400).into(),
+                false => CollectorResponse::Accept,
             }
         });
         let endpoint = collector.grpc_endpoint();
@@ -161,7 +161,7 @@ fn slots_of_two_reporters_are_drained_by_the_next() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("traces-otlp");
     let collector = OtlpCollector::start().unwrap();
-    collector.answer_by(|_| HttpAnswer::new(503).into());
+    collector.respond_by(|_| HttpResponse::new(503).into());
     let endpoint = collector.grpc_endpoint();
     let log = support::logged("flink_traces_otlp", || {
         let mut first = spooled(&endpoint, "grpc", directory.path(), &[]);
@@ -177,7 +177,7 @@ fn slots_of_two_reporters_are_drained_by_the_next() {
     assert_eq!(log.matches(&line).count(), 1, "{line}: {log}");
     assert!(root.join("1/cursor").exists());
 
-    collector.answer_by(|_| Answer::Accept);
+    collector.respond_by(|_| CollectorResponse::Accept);
     let reporter = spooled(&endpoint, "grpc", directory.path(), &[]);
     let meter = reporter.meter().unwrap();
     assert!(collector.wait_until(LONG, |collector| numbers(collector).len() == 2));
@@ -194,9 +194,9 @@ fn unanswered_request_becomes_a_dead_letter() {
         let directory = tempfile::tempdir().unwrap();
         let collector = OtlpCollector::start().unwrap();
         let poison = b"number\x12\x02\x18\x05";
-        collector.answer_by(move |request| match request.message.windows(poison.len()).any(|bytes| bytes == poison) {
-            true => Answer::Close,
-            false => Answer::Accept,
+        collector.respond_by(move |request| match request.message.windows(poison.len()).any(|bytes| bytes == poison) {
+            true => CollectorResponse::Close,
+            false => CollectorResponse::Accept,
         });
         let endpoint = collector.grpc_endpoint();
         let more = [("exporter.concurrency", concurrency), ("retry.timeout", "400 ms"), ("batch.bytes", "1 kb")];
@@ -262,16 +262,16 @@ fn without_disk_and_collector_a_report_waits() {
         let endpoint = collector.grpc_endpoint();
         let mut count = 0;
         let file = directory.clone();
-        collector.answer_by(move |_| {
+        collector.respond_by(move |_| {
             count += 1;
             match count {
                 // Part of it is taken before.
-                3 => return Answer::Accept,
+                3 => return CollectorResponse::Accept,
                 20 if disk_comes_first => std::fs::remove_file(&file).unwrap(),
-                20.. if !disk_comes_first => return Answer::Accept,
+                20.. if !disk_comes_first => return CollectorResponse::Accept,
                 _ => {}
             }
-            HttpAnswer::new(503).into()
+            HttpResponse::new(503).into()
         });
         let more = [("retry.timeout", "0"), ("batch.bytes", "1 kb"), ("exporter.concurrency", "1")];
         let mut reporter = spooled(&endpoint, protocol, &directory, &more);
@@ -281,7 +281,7 @@ fn without_disk_and_collector_a_report_waits() {
         if disk_comes_first {
             let [stored, .., queued] = account_of(&meter);
             assert!(taken > 0 && stored == 61 - taken as u64 && queued == stored, "{taken}, {stored}");
-            collector.answer_by(|_| Answer::Accept);
+            collector.respond_by(|_| CollectorResponse::Accept);
         } else {
             assert_eq!((taken, meter.read().buffer), (61, None));
         }
@@ -296,7 +296,7 @@ fn without_disk_and_collector_a_report_waits() {
 fn full_spool_drops_and_counts() {
     let directory = tempfile::tempdir().unwrap();
     let collector = OtlpCollector::start().unwrap();
-    collector.answer_by(|_| HttpAnswer::new(503).into());
+    collector.respond_by(|_| HttpResponse::new(503).into());
     let endpoint = collector.grpc_endpoint();
     let more = [("spool.max-size", "1 mb"), ("batch.bytes", "20 kb")];
     let log = support::logged("flink_traces_otlp", || {
@@ -304,7 +304,7 @@ fn full_spool_drops_and_counts() {
         for number in 0..10 {
             reporter.report(&[wide_tree(number, 2_000)], &Deadline::unlimited()).unwrap();
         }
-        collector.answer_by(|_| Answer::Accept);
+        collector.respond_by(|_| CollectorResponse::Accept);
         let meter = reporter.meter().unwrap();
         reporter.close(&closing(LONG)).unwrap();
         let [stored, delivered, rejected, dropped, queued] = account_of(&meter);
@@ -324,13 +324,13 @@ fn full_spool_drops_and_counts() {
 
     // The next process has room again, and says how much was dropped.
     let log = support::logged("flink_traces_otlp", || {
-        collector.answer_by(|_| HttpAnswer::new(503).into());
+        collector.respond_by(|_| HttpResponse::new(503).into());
         let mut reporter = spooled(&endpoint, "grpc", directory.path(), &more);
         for number in 10..20 {
             reporter.report(&[wide_tree(number, 2_000)], &Deadline::unlimited()).unwrap();
         }
         let meter = reporter.meter().unwrap();
-        collector.answer_by(|_| Answer::Accept);
+        collector.respond_by(|_| CollectorResponse::Accept);
         // Each look is at what the last answer changed, which is not when its request arrived.
         let deadline = closing(LONG);
         while account_of(&meter)[4] > 0 {

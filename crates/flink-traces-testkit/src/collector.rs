@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::state::Shared;
-use crate::{Answer, ReceivedEvent, ReceivedRequest, ReceivedSpan, server};
+use crate::{CollectorResponse, ReceivedEvent, ReceivedRequest, ReceivedSpan, server};
 
 /// An OTLP collector on the loopback interface that records what it receives.
 ///
@@ -22,7 +22,7 @@ use crate::{Answer, ReceivedEvent, ReceivedRequest, ReceivedSpan, server};
 ///
 /// let collector = OtlpCollector::start()?;
 /// // The first request fails, and the next one is accepted.
-/// collector.answer(GrpcStatus::new(14, "try again"));
+/// collector.respond(GrpcStatus::new(14, "try again"));
 ///
 /// let endpoint = collector.grpc_endpoint();
 /// // Point a reporter at `endpoint` and report spans.
@@ -82,18 +82,18 @@ impl OtlpCollector {
         self.grpc_endpoint()
     }
 
-    /// Answers the next request with `answer`.
+    /// Answers the next request with `response`.
     ///
-    /// Several calls queue answers for several requests. Requests that the collector cannot decode
-    /// get a 400 or 404 and use up no answer.
-    pub fn answer(&self, answer: impl Into<Answer>) {
-        self.shared.lock().script.push_back(answer.into());
+    /// Several calls queue responses for several requests. Requests that the collector cannot decode
+    /// get a 400 or 404 and use up no response.
+    pub fn respond(&self, response: impl Into<CollectorResponse>) {
+        self.shared.lock().script.push_back(response.into());
     }
 
-    /// Answers all requests for which no [`answer`](Self::answer) is queued by calling `rule`.
+    /// Answers all requests for which no [response](Self::respond) is queued by calling `rule`.
     ///
     /// It is called on the thread of the collector.
-    pub fn answer_by(&self, rule: impl FnMut(&ReceivedRequest) -> Answer + Send + 'static) {
+    pub fn respond_by(&self, rule: impl FnMut(&ReceivedRequest) -> CollectorResponse + Send + 'static) {
         self.shared.lock().rule = Some(Box::new(rule));
     }
 

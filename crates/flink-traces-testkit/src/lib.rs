@@ -17,10 +17,10 @@
 //! use std::io::{Read, Write};
 //! use std::net::TcpStream;
 //!
-//! use flink_traces_testkit::{HttpAnswer, OtlpCollector};
+//! use flink_traces_testkit::{HttpResponse, OtlpCollector};
 //!
 //! let collector = OtlpCollector::start()?;
-//! collector.answer(HttpAnswer::new(503).header("retry-after", "7"));
+//! collector.respond(HttpResponse::new(503).header("retry-after", "7"));
 //!
 //! let body = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"Checkpoint"}]}]}]}"#;
 //! let send = || -> std::io::Result<String> {
@@ -51,18 +51,18 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod answer;
 mod collector;
 pub mod compare;
 pub mod conformance;
 mod otlp;
 mod plain;
+mod response;
 mod server;
 mod state;
 
-pub use answer::{Answer, GrpcStatus, HttpAnswer};
 pub use collector::OtlpCollector;
 pub use otlp::{Encoding, ReceivedEvent, ReceivedRequest, ReceivedSpan};
+pub use response::{CollectorResponse, GrpcStatus, HttpResponse};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use serde::de::DeserializeOwned;
 
-use crate::Answer;
+use crate::CollectorResponse;
 
 /// The encoding and the protocol of a request.
 // Exhaustive: OTLP has these three encodings, and a test chooses among them.
@@ -48,7 +48,7 @@ pub struct ReceivedRequest {
     /// The number of spans or events in the message.
     pub records: usize,
     /// The number of accepted records.
-    pub taken: usize,
+    pub accepted: usize,
     /// The reason why the message could not be decoded, if so.
     pub error: Option<String>,
 }
@@ -244,10 +244,10 @@ impl Records {
     }
 }
 
-/// Returns the message of a successful answer, with a partial success if `answer` demands one.
-pub(crate) fn success(signal: Signal, encoding: Encoding, answer: &Answer) -> Bytes {
-    let partial_success = match answer {
-        Answer::PartialSuccess { rejected, message } => Some(PartialSuccess {
+/// Returns the message of a successful response, with a partial success if `response` demands one.
+pub(crate) fn success(signal: Signal, encoding: Encoding, response: &CollectorResponse) -> Bytes {
+    let partial_success = match response {
+        CollectorResponse::PartialSuccess { rejected, message } => Some(PartialSuccess {
             rejected: i64::try_from(*rejected).unwrap_or(i64::MAX),
             error_message: message.clone(),
         }),
@@ -260,13 +260,13 @@ pub(crate) fn success(signal: Signal, encoding: Encoding, answer: &Answer) -> By
         Signal::Traces => "rejectedSpans",
         Signal::Events => "rejectedLogRecords",
     };
-    let answer = match partial_success {
+    let response = match partial_success {
         Some(partial) => serde_json::json!({
             "partialSuccess": { rejected_key: partial.rejected.to_string(), "errorMessage": partial.error_message }
         }),
         None => serde_json::json!({}),
     };
-    answer.to_string().into()
+    response.to_string().into()
 }
 
 /// The messages `ExportTraceServiceResponse` and `ExportLogsServiceResponse`, which have one

@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 
 use crate::otlp::{Records, signal_of_path, success};
 use crate::state::Shared;
-use crate::{Answer, Encoding, GrpcStatus, HttpAnswer, ReceivedRequest};
+use crate::{CollectorResponse, Encoding, GrpcStatus, HttpResponse, ReceivedRequest};
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -68,7 +68,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut cuts: 
 
 /// Serves one connection until one side closes it. The client chooses between HTTP/1.1 and HTTP/2.
 async fn connection(stream: tokio::net::TcpStream, shared: Arc<Shared>, epoch: Arc<AtomicU64>) {
-    // Without this, an answer waits for the peer's delayed acknowledgement.
+    // Without this, a response waits for the peer's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     let close = Arc::new(Notify::new());
     let began = epoch.load(Ordering::Relaxed);
@@ -107,30 +107,30 @@ async fn respond(
         wire_size: body.len(),
         message: Bytes::new(),
         records: 0,
-        taken: 0,
+        accepted: 0,
         error: None,
     };
     match understand(&mut request, &head, body) {
         Ok((signal, records)) => match shared.receive(request, records) {
-            Answer::Hang => pending().await,
-            Answer::Close => {
+            CollectorResponse::Hang => pending().await,
+            CollectorResponse::Close => {
                 close.notify_one();
                 pending().await
             }
-            answer => encode(encoding, signal, &answer),
+            response => encode(encoding, signal, &response),
         },
         Err(refusal) => {
             request.error = Some(refusal.reason.clone());
             shared.refuse(request);
             match encoding {
                 Encoding::Grpc => grpc(&GrpcStatus::new(refusal.grpc, refusal.reason)),
-                _ => http(&HttpAnswer::new(refusal.http).body(refusal.reason)),
+                _ => http(&HttpResponse::new(refusal.http).body(refusal.reason)),
             }
         }
     }
 }
 
-/// The answer to a request that cannot be decoded.
+/// The response to a request that cannot be decoded.
 struct Refusal {
     http: u16,
     grpc: u8,
@@ -174,20 +174,20 @@ fn unpack(encoding: Encoding, headers: &HeaderMap, body: Bytes) -> io::Result<(b
     Ok((gzip, plain.into()))
 }
 
-fn encode(encoding: Encoding, signal: Signal, answer: &Answer) -> Response<Body> {
-    let message = match (answer, encoding) {
-        (Answer::Http(answer), _) => return http(answer),
-        (Answer::Grpc(status), Encoding::Grpc) => return grpc(status),
-        (Answer::Grpc(_), _) => return http(&HttpAnswer::new(500)),
-        _ => success(signal, encoding, answer),
+fn encode(encoding: Encoding, signal: Signal, response: &CollectorResponse) -> Response<Body> {
+    let message = match (response, encoding) {
+        (CollectorResponse::Http(response), _) => return http(response),
+        (CollectorResponse::Grpc(status), Encoding::Grpc) => return grpc(status),
+        (CollectorResponse::Grpc(_), _) => return http(&HttpResponse::new(500)),
+        _ => success(signal, encoding, response),
     };
     let (kind, message) = match encoding {
         Encoding::Grpc => ("application/grpc", framed(&message)),
         Encoding::HttpProtobuf => ("application/x-protobuf", message),
         Encoding::HttpJson => ("application/json", message),
     };
-    let body = match (answer, encoding) {
-        (Answer::CloseInAnswer, _) => Cut(Some(message)).boxed_unsync(),
+    let body = match (response, encoding) {
+        (CollectorResponse::CloseInResponse, _) => Cut(Some(message)).boxed_unsync(),
         (_, Encoding::Grpc) => {
             let trailers = grpc_trailers(&GrpcStatus::new(0, ""));
             full(message).with_trailers(ready(Some(Ok(trailers)))).boxed_unsync()
@@ -207,10 +207,10 @@ fn grpc(status: &GrpcStatus) -> Response<Body> {
     response
 }
 
-fn http(answer: &HttpAnswer) -> Response<Body> {
-    let mut response = Response::new(full(answer.body.clone()));
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    for (name, value) in &answer.headers {
+fn http(scripted: &HttpResponse) -> Response<Body> {
+    let mut response = Response::new(full(scripted.body.clone()));
+    *response.status_mut() = StatusCode::from_u16(scripted.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in &scripted.headers {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             response.headers_mut().append(name, value);
         }

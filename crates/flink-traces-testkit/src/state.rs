@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::otlp::Records;
-use crate::{Answer, ReceivedEvent, ReceivedRequest, ReceivedSpan};
+use crate::{CollectorResponse, ReceivedEvent, ReceivedRequest, ReceivedSpan};
 
 /// The state that the collector's thread and the test share.
 #[derive(Default)]
@@ -13,12 +13,12 @@ pub(crate) struct Shared {
     pub(crate) arrived: Condvar,
 }
 
-pub(crate) type Rule = Box<dyn FnMut(&ReceivedRequest) -> Answer + Send>;
+pub(crate) type Rule = Box<dyn FnMut(&ReceivedRequest) -> CollectorResponse + Send>;
 
 /// The script of a test and everything that the collector received.
 #[derive(Default)]
 pub(crate) struct State {
-    pub(crate) script: VecDeque<Answer>,
+    pub(crate) script: VecDeque<CollectorResponse>,
     pub(crate) rule: Option<Rule>,
     pub(crate) requests: Vec<ReceivedRequest>,
     pub(crate) spans: Vec<ReceivedSpan>,
@@ -26,22 +26,22 @@ pub(crate) struct State {
 }
 
 impl Shared {
-    /// Chooses the answer to a request and records the request and its accepted records.
-    pub(crate) fn receive(&self, mut request: ReceivedRequest, records: Records) -> Answer {
+    /// Chooses the response to a request and records the request and its accepted records.
+    pub(crate) fn receive(&self, mut request: ReceivedRequest, records: Records) -> CollectorResponse {
         request.records = records.len();
         let mut state = self.lock();
-        let answer = match state.script.pop_front() {
-            Some(answer) => answer,
+        let response = match state.script.pop_front() {
+            Some(response) => response,
             None => state.rule.as_mut().map(|rule| rule(&request)).unwrap_or_default(),
         };
-        request.taken = answer.takes(request.records);
+        request.accepted = response.accepts(request.records);
         match records {
-            Records::Spans(spans) => state.spans.extend(spans.into_iter().take(request.taken)),
-            Records::Events(events) => state.events.extend(events.into_iter().take(request.taken)),
+            Records::Spans(spans) => state.spans.extend(spans.into_iter().take(request.accepted)),
+            Records::Events(events) => state.events.extend(events.into_iter().take(request.accepted)),
         }
         state.requests.push(request);
         self.arrived.notify_all();
-        answer
+        response
     }
 
     /// Records a request that could not be decoded.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
-use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
+use flink_traces_testkit::{CollectorResponse, HttpResponse, OtlpCollector};
 use harness::{Prerequisites, RECORDING, build, recreate, workspace_root};
 use serde_json::Value;
 
@@ -165,7 +165,7 @@ fn compare(setup: &Setup, collector: &OtlpCollector) -> Result<()> {
 /// Starts a collector that responds 503 until its answer changes, so that the spool fills.
 fn refusing() -> Result<OtlpCollector> {
     let collector = OtlpCollector::start()?;
-    collector.answer_by(|_| HttpAnswer::new(503).into());
+    collector.respond_by(|_| HttpResponse::new(503).into());
     Ok(collector)
 }
 
@@ -181,7 +181,7 @@ fn full_disk(setup: &Setup) -> Result<()> {
     program.spool(&spool);
     let running = program.start()?;
     running.wait_for(SPOOL_FAILS)?;
-    collector.answer_by(|_| Answer::Accept);
+    collector.respond_by(|_| CollectorResponse::Accept);
     running.wait_for(SPOOL_WORKS)?;
     running.finish()?;
     compare(setup, &collector)

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use flink_traces_testkit::{Answer, OtlpCollector};
+use flink_traces_testkit::{CollectorResponse, OtlpCollector};
 use harness::{ProcessGuard, run};
 use serde_json::Value;
 
@@ -74,7 +74,7 @@ pub(super) fn clock(setup: &Setup, jump: &str) -> Result<()> {
     let running = program.start()?;
     let fails = running.wait_for("collector failing, retrying")?;
     std::fs::write(&offset, jump)?;
-    collector.answer_by(|_| Answer::Accept);
+    collector.respond_by(|_| CollectorResponse::Accept);
     let works = running.wait_for("collector recovered")?;
     running.finish()?;
     let day = |line: &str| line.split('T').next().unwrap_or_default().to_owned();

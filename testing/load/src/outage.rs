@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use flink_traces_testkit::{Answer, GrpcStatus, OtlpCollector};
+use flink_traces_testkit::{CollectorResponse, GrpcStatus, OtlpCollector};
 
 use super::sender::{Account, Second, TREE};
 use super::{Arrived, Sender};
@@ -70,9 +70,9 @@ fn session(outage: Outage) -> Result<()> {
     for second in 1..=BACK + AFTER {
         reports.push(sender.read()?);
         take(&collector, &mut arrived);
-        let answer = |answer: Answer| {
+        let answer = |answer: CollectorResponse| {
             if let Some(collector) = &collector {
-                collector.answer_by(move |_| answer.clone());
+                collector.respond_by(move |_| answer.clone());
             }
         };
         match (second, outage) {
@@ -83,9 +83,9 @@ fn session(outage: Outage) -> Result<()> {
                 collector = None;
             }
             (BEFORE, Outage::Unavailable) => answer(GrpcStatus::new(14, "away").into()),
-            (BEFORE, Outage::Hangs) => answer(Answer::Hang),
+            (BEFORE, Outage::Hangs) => answer(CollectorResponse::Hang),
             (BACK, Outage::Closed) => collector = Some(OtlpCollector::start_on(address.port())?),
-            (BACK, _) => answer(Answer::Accept),
+            (BACK, _) => answer(CollectorResponse::Accept),
             _ => {}
         }
     }

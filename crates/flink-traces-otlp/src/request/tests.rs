@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use flink_traces_testkit::{HttpAnswer, OtlpCollector};
+use flink_traces_testkit::{HttpResponse, OtlpCollector};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 
@@ -87,7 +87,7 @@ fn rejected_span_withholds_no_child_of_a_later_call() {
         let result = sender.send(&requests(&[line]), &Deadline::unlimited());
         result.err().map_or((0, 0), |error| (error.rejected(), error.dropped()))
     };
-    collector.answer(HttpAnswer::new(400));
+    collector.respond(HttpResponse::new(400));
     assert_eq!(send(line("a", &[(1, 1, 0, 5)])), (1, 0));
     assert_eq!(send(line("a", &[(1, 2, 1, 5), (2, 1, 0, 5)])), (0, 0));
     assert_eq!(send(line("a", &[(3, 1, 0, 5), (3, 2, 1, 5)])), (0, 0));
@@ -100,7 +100,7 @@ fn rejected_span_withholds_no_child_of_a_later_call() {
 #[test]
 fn dropped_request_is_retryable() {
     let collector = OtlpCollector::start().unwrap();
-    collector.answer_by(|_| HttpAnswer::new(503).into());
+    collector.respond_by(|_| HttpResponse::new(503).into());
     let endpoint = collector.grpc_endpoint();
     let options = [("exporter.endpoint", endpoint.as_str()), ("exporter.protocol", "http"), ("retry.timeout", "0")];
     let mut sender = RequestSender::new(&ReporterConfig::from_pairs("otel", options), Signal::Traces).unwrap();

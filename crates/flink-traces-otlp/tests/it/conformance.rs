@@ -3,7 +3,7 @@
 use flink_traces_api::Registry;
 use flink_traces_otlp::{EVENT_FACTORY, TRACE_FACTORY, register};
 use flink_traces_testkit::conformance::{Behavior, Conformance, Destination, Received};
-use flink_traces_testkit::{HttpAnswer, OtlpCollector};
+use flink_traces_testkit::{HttpResponse, OtlpCollector};
 
 struct Collector {
     protocol: &'static str,
@@ -52,9 +52,9 @@ impl Destination for Collector {
         // The last attempt before a deadline may still be in flight.
         self.collector.cut_connections();
         match behavior {
-            Behavior::Take => self.collector.answer_by(|_| Default::default()),
-            Behavior::BeAway => self.collector.answer_by(|_| HttpAnswer::new(503).into()),
-            Behavior::Refuse => self.collector.answer_by(|_| HttpAnswer::new(400).into()),
+            Behavior::Take => self.collector.respond_by(|_| Default::default()),
+            Behavior::BeAway => self.collector.respond_by(|_| HttpResponse::new(503).into()),
+            Behavior::Refuse => self.collector.respond_by(|_| HttpResponse::new(400).into()),
             _ => return false,
         }
         true

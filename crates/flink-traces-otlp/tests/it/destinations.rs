@@ -9,7 +9,7 @@ use crate::support::{PROTOCOLS, logged, losses, options, report_and_balance, tra
 use crate::tls::{Authority, Front};
 use flink_traces_api::{Deadline, ReporterConfig, Signal};
 use flink_traces_otlp::check;
-use flink_traces_testkit::{Answer, Encoding, HttpAnswer, OtlpCollector};
+use flink_traces_testkit::{CollectorResponse, Encoding, HttpResponse, OtlpCollector};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 /// An empty frame of HTTP/2 settings, with which a server begins.
@@ -172,7 +172,7 @@ fn protocol_is_found_and_kept() {
 fn search_for_the_protocol_is_repeated() {
     let collector = OtlpCollector::start().unwrap();
     for _ in 0..6 {
-        collector.answer(HttpAnswer::new(503).body("starting"));
+        collector.respond(HttpResponse::new(503).body("starting"));
     }
     let endpoint = collector.grpc_endpoint();
     let log = logged("flink_traces_otlp", || {
@@ -183,12 +183,12 @@ fn search_for_the_protocol_is_repeated() {
     assert!(log.contains(reasons), "{log}");
     assert_eq!(collector.requests().len(), 8);
 
-    collector.answer_by(|_| HttpAnswer::new(503).into());
+    collector.respond_by(|_| HttpResponse::new(503).into());
     let more = [("retry.timeout", "20 ms")];
     let result = trace_reporter(&options(&endpoint, "auto", &more)).report(&[tree(1)], &Deadline::unlimited());
     assert_eq!(losses(&result), (0, 4));
 
-    collector.answer_by(|_| HttpAnswer::new(401).into());
+    collector.respond_by(|_| HttpResponse::new(401).into());
     let more = [("on-auth-failure", "drop")];
     let result = trace_reporter(&options(&endpoint, "auto", &more)).report(&[tree(1)], &Deadline::unlimited());
     assert_eq!(losses(&result), (4, 0));
@@ -215,22 +215,22 @@ fn check_sends_an_empty_request() {
         let requests = collector.requests();
         assert_eq!((requests.len(), requests[0].records, &requests[0].error), (1, 0, &None));
         for (answer, expected) in [
-            (HttpAnswer::new(404).body("canary"), "HTTP 404 Not Found: ******; no OTLP receiver at this path"),
-            (HttpAnswer::new(401), "HTTP 401 Unauthorized"),
-            (HttpAnswer::new(407), "HTTP 407 Proxy Authentication Required; the proxy rejects its credentials"),
-            (HttpAnswer::new(302).header("location", "/login?canary"), "redirects are not followed"),
+            (HttpResponse::new(404).body("canary"), "HTTP 404 Not Found: ******; no OTLP receiver at this path"),
+            (HttpResponse::new(401), "HTTP 401 Unauthorized"),
+            (HttpResponse::new(407), "HTTP 407 Proxy Authentication Required; the proxy rejects its credentials"),
+            (HttpResponse::new(302).header("location", "/login?canary"), "redirects are not followed"),
             (
-                HttpAnswer::new(200).header("content-type", "text/html").body("Sign in"),
+                HttpResponse::new(200).header("content-type", "text/html").body("Sign in"),
                 "a web server or a proxy responds",
             ),
         ] {
-            collector.answer(answer);
+            collector.respond(answer);
             let results = checked(&config);
             let [(false, text)] = &results[..] else { panic!("{results:?}") };
             assert!(text.starts_with(&format!("{shown}: ")) && text.contains(expected), "{text}");
             assert!(!text.contains("canary"), "{text}");
         }
-        collector.answer(Answer::Hang);
+        collector.respond(CollectorResponse::Hang);
         let config = options(&endpoint, protocol, &[("exporter.timeout", "100 ms")]);
         assert_eq!(checked(&config), [(false, format!("{shown}: no response within 100ms"))]);
     }
@@ -264,14 +264,19 @@ fn check_tries_the_directories() {
 /// Guarantees: the records are delivered, the responses are counted, and one line says so.
 #[test]
 fn odd_success_is_delivered_and_counted() {
-    let json = HttpAnswer::new(200).header("content-type", "application/json").body("null");
+    let json = HttpResponse::new(200).header("content-type", "application/json").body("null");
     for protocol in ["http", "http/json"] {
         let collector = OtlpCollector::start().unwrap();
         let endpoint = collector.grpc_endpoint();
         let log = logged("flink_traces_otlp", || {
             let mut reporter = trace_reporter(&options(&endpoint, protocol, &[]));
-            for answer in [Answer::Accept, json.clone().into(), HttpAnswer::new(200).into(), Answer::Accept] {
-                collector.answer(answer);
+            for answer in [
+                CollectorResponse::Accept,
+                json.clone().into(),
+                HttpResponse::new(200).into(),
+                CollectorResponse::Accept,
+            ] {
+                collector.respond(answer);
                 reporter.report(&[tree(1)], &Deadline::unlimited()).unwrap();
             }
             assert_eq!(reporter.meter().unwrap().read().odd_responses, 2);
@@ -287,7 +292,7 @@ fn odd_success_is_delivered_and_counted() {
 fn refused_requests_wait_in_the_spool() {
     let directory = tempfile::tempdir().unwrap();
     let collector = OtlpCollector::start().unwrap();
-    collector.answer_by(|_| HttpAnswer::new(404).into());
+    collector.respond_by(|_| HttpResponse::new(404).into());
     let endpoint = collector.http_endpoint();
     let more = [("spool.directory", directory.path().to_str().unwrap()), ("retry.timeout", "1 ms")];
     let mut reporter = trace_reporter(&options(&endpoint, "http", &more));
@@ -295,6 +300,6 @@ fn refused_requests_wait_in_the_spool() {
     assert!(collector.wait_until(Duration::from_secs(30), |collector| collector.requests().len() > 10));
     let buffer = reporter.meter().unwrap().read().buffer.unwrap();
     assert_eq!((buffer.stored, buffer.queued, buffer.rejected), (20, 20, 0));
-    collector.answer_by(|_| Answer::Accept);
+    collector.respond_by(|_| CollectorResponse::Accept);
     assert!(collector.wait_until(Duration::from_secs(30), |collector| collector.spans().len() == 20));
 }

@@ -7,7 +7,7 @@ use crate::support::{
     PROTOCOLS, context, dead_spans, event_reporter, losses, no_orphans, options, trace_reporter, tree, wide_tree,
 };
 use flink_traces_api::{Deadline, Event, ReportedEvent, ReportedSpan, Span, SystemClock};
-use flink_traces_testkit::{Answer, GrpcStatus, HttpAnswer, OtlpCollector};
+use flink_traces_testkit::{CollectorResponse, GrpcStatus, HttpResponse, OtlpCollector};
 
 /// The result of reporting four spans: one root with three children.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,12 +27,12 @@ const RETRIED: Outcome = Outcome { requests: 2, ..DELIVERED };
 const HALVED: Outcome = Outcome { requests: 3, ..DELIVERED };
 
 /// Reports to a collector that returns these responses. The last one repeats.
-fn outcome(protocol: &str, answers: &[Answer], more: &[(&str, &str)]) -> Outcome {
+fn outcome(protocol: &str, answers: &[CollectorResponse], more: &[(&str, &str)]) -> Outcome {
     let shown: String = format!("{protocol} {answers:?}").chars().take(200).collect();
     let collector = OtlpCollector::start().unwrap();
-    answers.iter().for_each(|answer| collector.answer(answer.clone()));
+    answers.iter().for_each(|answer| collector.respond(answer.clone()));
     let last = answers.last().cloned().unwrap_or_default();
-    collector.answer_by(move |_| last.clone());
+    collector.respond_by(move |_| last.clone());
     let directory = tempfile::tempdir().unwrap();
     let endpoint = collector.grpc_endpoint();
     let config = options(
@@ -51,13 +51,17 @@ fn outcome(protocol: &str, answers: &[Answer], more: &[(&str, &str)]) -> Outcome
 }
 
 /// Checks the result if the first response is `answer` and the collector accepts all others.
-fn check(protocol: &str, answer: impl Into<Answer>, expected: Outcome) {
+fn check(protocol: &str, answer: impl Into<CollectorResponse>, expected: Outcome) {
     let answer = answer.into();
-    assert_eq!(outcome(protocol, &[answer.clone(), Answer::Accept], &[]), expected, "{protocol} {answer:.200?}");
+    assert_eq!(
+        outcome(protocol, &[answer.clone(), CollectorResponse::Accept], &[]),
+        expected,
+        "{protocol} {answer:.200?}"
+    );
 }
 
 /// Checks the result if all responses are `answer`.
-fn check_always(protocol: &str, answer: impl Into<Answer>, more: &[(&str, &str)], expected: Outcome) {
+fn check_always(protocol: &str, answer: impl Into<CollectorResponse>, more: &[(&str, &str)], expected: Outcome) {
     let answer = answer.into();
     assert_eq!(outcome(protocol, &[answer.clone(), answer.clone()], more), expected, "{protocol} {answer:.200?}");
 }
@@ -65,11 +69,11 @@ fn check_always(protocol: &str, answer: impl Into<Answer>, more: &[(&str, &str)]
 #[test]
 fn any_success_is_delivered() {
     for protocol in PROTOCOLS {
-        check(protocol, Answer::Accept, DELIVERED);
+        check(protocol, CollectorResponse::Accept, DELIVERED);
     }
     check("grpc", GrpcStatus::new(0, ""), DELIVERED);
     for status in [200, 202, 204] {
-        check("http", HttpAnswer::new(status), DELIVERED);
+        check("http", HttpResponse::new(status), DELIVERED);
     }
     for (kind, body) in [
         ("application/x-protobuf", "\u{1}\u{2}not protobuf"),
@@ -77,7 +81,7 @@ fn any_success_is_delivered() {
         ("application/json", "null"),
         ("text/plain", "OK"),
     ] {
-        check("http", HttpAnswer::new(200).header("content-type", kind).body(body), DELIVERED);
+        check("http", HttpResponse::new(200).header("content-type", kind).body(body), DELIVERED);
     }
 }
 
@@ -85,7 +89,7 @@ fn any_success_is_delivered() {
 /// as a success. Guarantees: the reporter does not, and sends the records again.
 #[test]
 fn web_page_is_no_success() {
-    let page = |kind: &str, body: &'static str| HttpAnswer::new(200).header("content-type", kind).body(body);
+    let page = |kind: &str, body: &'static str| HttpResponse::new(200).header("content-type", kind).body(body);
     for protocol in PROTOCOLS {
         for page in [page("text/html", "Sign in"), page("text/plain", "<!doctype html>"), page("", "<html>")] {
             check(protocol, page.clone(), Outcome { delivered: 8, ..RETRIED });
@@ -98,7 +102,7 @@ fn web_page_is_no_success() {
 #[test]
 fn partial_success_is_counted_and_not_retried() {
     for protocol in PROTOCOLS {
-        let partial = |rejected| Answer::PartialSuccess { rejected, message: "because".to_owned() };
+        let partial = |rejected| CollectorResponse::PartialSuccess { rejected, message: "because".to_owned() };
         check(protocol, partial(1), Outcome { delivered: 3, rejected: 1, ..DELIVERED });
         check(protocol, partial(99), Outcome { delivered: 0, rejected: 4, ..DELIVERED });
     }
@@ -107,7 +111,7 @@ fn partial_success_is_counted_and_not_retried() {
 #[test]
 fn warning_without_rejections_is_a_success() {
     for protocol in PROTOCOLS {
-        check(protocol, Answer::PartialSuccess { rejected: 0, message: "deprecated".to_owned() }, DELIVERED);
+        check(protocol, CollectorResponse::PartialSuccess { rejected: 0, message: "deprecated".to_owned() }, DELIVERED);
     }
 }
 
@@ -137,9 +141,9 @@ fn permanent_grpc_status_makes_dead_letters() {
 #[test]
 fn invalid_request_is_split() {
     for (protocol, answer) in [
-        ("grpc", Answer::from(GrpcStatus::new(3, "bad"))),
-        ("grpc", HttpAnswer::new(400).into()),
-        ("http", HttpAnswer::new(400).into()),
+        ("grpc", CollectorResponse::from(GrpcStatus::new(3, "bad"))),
+        ("grpc", HttpResponse::new(400).into()),
+        ("http", HttpResponse::new(400).into()),
     ] {
         check(protocol, answer.clone(), HALVED);
         // Splitting ends at each span alone.
@@ -151,15 +155,15 @@ fn invalid_request_is_split() {
 /// Guarantees: it is neither split nor a dead letter, and `retry.timeout` does not apply.
 #[test]
 fn refusal_of_every_request_is_retried_or_dropped() {
-    let grpc = [7, 12, 16].map(|code| ("grpc", Answer::from(GrpcStatus::new(code, "who?"))));
-    let statuses = [301, 302, 303, 307, 308, 401, 403, 404, 405, 407, 415, 501].map(HttpAnswer::new);
-    let plain_to_tls = HttpAnswer::new(400).body("Client sent an HTTP request to an HTTPS server.\n");
+    let grpc = [7, 12, 16].map(|code| ("grpc", CollectorResponse::from(GrpcStatus::new(code, "who?"))));
+    let statuses = [301, 302, 303, 307, 308, 401, 403, 404, 405, 407, 415, 501].map(HttpResponse::new);
+    let plain_to_tls = HttpResponse::new(400).body("Client sent an HTTP request to an HTTPS server.\n");
     let http = statuses
         .into_iter()
         .chain([plain_to_tls])
-        .flat_map(|answer| PROTOCOLS.map(|protocol| (protocol, Answer::from(answer.clone()))));
+        .flat_map(|answer| PROTOCOLS.map(|protocol| (protocol, CollectorResponse::from(answer.clone()))));
     for (protocol, answer) in grpc.into_iter().chain(http) {
-        let twice = [answer.clone(), answer.clone(), Answer::Accept];
+        let twice = [answer.clone(), answer.clone(), CollectorResponse::Accept];
         // Without a retry timeout, too, the records are kept.
         let no_retries = [("retry.timeout", "0")];
         assert_eq!(
@@ -175,9 +179,9 @@ fn refusal_of_every_request_is_retried_or_dropped() {
 fn temporary_http_status_is_retried() {
     for protocol in PROTOCOLS {
         for status in [429, 502, 503, 504] {
-            check(protocol, HttpAnswer::new(status), RETRIED);
+            check(protocol, HttpResponse::new(status), RETRIED);
         }
-        check(protocol, HttpAnswer::new(503).body(vec![0; 5 << 20]), RETRIED);
+        check(protocol, HttpResponse::new(503).body(vec![0; 5 << 20]), RETRIED);
     }
 }
 
@@ -185,7 +189,7 @@ fn temporary_http_status_is_retried() {
 fn permanent_http_status_makes_dead_letters() {
     for protocol in PROTOCOLS {
         for status in [408, 422, 500] {
-            check(protocol, HttpAnswer::new(status), REJECTED);
+            check(protocol, HttpResponse::new(status), REJECTED);
         }
     }
 }
@@ -193,23 +197,23 @@ fn permanent_http_status_makes_dead_letters() {
 #[test]
 fn too_large_request_is_halved() {
     for protocol in PROTOCOLS {
-        check(protocol, HttpAnswer::new(413), HALVED);
-        check_always(protocol, HttpAnswer::new(413), &[], Outcome { requests: 7, ..REJECTED });
+        check(protocol, HttpResponse::new(413), HALVED);
+        check_always(protocol, HttpResponse::new(413), &[], Outcome { requests: 7, ..REJECTED });
     }
 }
 
 #[test]
 fn lost_connection_is_retried() {
     for protocol in PROTOCOLS {
-        check(protocol, Answer::Close, RETRIED);
-        check(protocol, Answer::CloseInAnswer, Outcome { delivered: 8, ..RETRIED });
+        check(protocol, CollectorResponse::Close, RETRIED);
+        check(protocol, CollectorResponse::CloseInResponse, Outcome { delivered: 8, ..RETRIED });
     }
 }
 
 #[test]
 fn response_above_limit_drops_the_records() {
     for protocol in PROTOCOLS {
-        check(protocol, HttpAnswer::new(200).body(vec![0; 5 << 20]), Outcome { dropped: 4, ..DELIVERED });
+        check(protocol, HttpResponse::new(200).body(vec![0; 5 << 20]), Outcome { dropped: 4, ..DELIVERED });
     }
 }
 
@@ -218,7 +222,7 @@ fn requested_delay_is_honored() {
     let delay = Duration::from_millis(60);
     let cases = [
         ("grpc", GrpcStatus::new(14, "").retry_delay(delay).into(), delay),
-        ("http", Answer::from(HttpAnswer::new(429).header("retry-after", "1")), Duration::from_secs(1)),
+        ("http", CollectorResponse::from(HttpResponse::new(429).header("retry-after", "1")), Duration::from_secs(1)),
     ];
     for (protocol, answer, delay) in cases {
         let start = Instant::now();
@@ -236,9 +240,9 @@ fn too_large_record_is_rejected_alone() {
     ] {
         let collector = OtlpCollector::start().unwrap();
         // Rejects each request with a span that is the second of its siblings.
-        collector.answer_by(move |request| match request.message.windows(marker.len()).any(|bytes| bytes == marker) {
-            true => HttpAnswer::new(413).into(),
-            false => Answer::Accept,
+        collector.respond_by(move |request| match request.message.windows(marker.len()).any(|bytes| bytes == marker) {
+            true => HttpResponse::new(413).into(),
+            false => CollectorResponse::Accept,
         });
         let endpoint = collector.grpc_endpoint();
         let mut reporter = trace_reporter(&options(&endpoint, protocol, &[]));
@@ -250,15 +254,15 @@ fn too_large_record_is_rejected_alone() {
 
 #[test]
 fn too_large_record_is_sent_with_truncated_texts() {
-    let too_large = Answer::from(HttpAnswer::new(413));
+    let too_large = CollectorResponse::from(HttpResponse::new(413));
     // gRPC servers have no other status for it.
-    let exhausted = Answer::from(GrpcStatus::new(8, "received message larger than max"));
+    let exhausted = CollectorResponse::from(GrpcStatus::new(8, "received message larger than max"));
     let cases = PROTOCOLS.map(|protocol| (protocol, too_large.clone())).into_iter().chain([("grpc", exhausted)]);
     for (protocol, answer) in cases {
         let collector = OtlpCollector::start().unwrap();
-        collector.answer_by(move |request| match request.message.len() > 4_000 {
+        collector.respond_by(move |request| match request.message.len() > 4_000 {
             true => answer.clone(),
-            false => Answer::Accept,
+            false => CollectorResponse::Accept,
         });
         let text = "ä".repeat(10_000);
         let part = || Span::builder("s", "Part").attribute("text", text.clone()).attribute("number", 7);
@@ -285,9 +289,9 @@ fn too_large_record_is_sent_with_truncated_texts() {
 /// Returns the losses and the dead letters.
 fn poisoned(protocol: &str, poison: &'static [u8]) -> ((usize, usize), Vec<String>) {
     let collector = OtlpCollector::start().unwrap();
-    collector.answer_by(move |request| match request.message.windows(poison.len()).any(|bytes| bytes == poison) {
-        true => HttpAnswer::new(400).into(),
-        false => Answer::Accept,
+    collector.respond_by(move |request| match request.message.windows(poison.len()).any(|bytes| bytes == poison) {
+        true => HttpResponse::new(400).into(),
+        false => CollectorResponse::Accept,
     });
     let directory = tempfile::tempdir().unwrap();
     let endpoint = collector.grpc_endpoint();
@@ -316,7 +320,7 @@ fn dead_letters_are_complete_private_and_bounded() {
     let below = directory.path().join("a/b");
     let file = below.join("traces-otlp.jsonl");
     let collector = OtlpCollector::start().unwrap();
-    collector.answer_by(|_| HttpAnswer::new(500).into());
+    collector.respond_by(|_| HttpResponse::new(500).into());
     let endpoint = collector.grpc_endpoint();
     let more = [("dead-letter.directory", below.to_str().unwrap()), ("dead-letter.max-size", "3 kb")];
     let mut reporter = trace_reporter(&options(&endpoint, "http", &more));
@@ -351,9 +355,9 @@ fn http_collector_with_small_limit_gets_everything() {
     for protocol in PROTOCOLS {
         let collector = OtlpCollector::start().unwrap();
         let limit = if protocol == "http/json" { 2_000 } else { 700 };
-        collector.answer_by(move |request| match request.message.len() > limit {
-            true => HttpAnswer::new(413).into(),
-            false => Answer::Accept,
+        collector.respond_by(move |request| match request.message.len() > limit {
+            true => HttpResponse::new(413).into(),
+            false => CollectorResponse::Accept,
         });
         let endpoint = collector.grpc_endpoint();
         let mut reporter = trace_reporter(&options(&endpoint, protocol, &[]));
@@ -368,9 +372,9 @@ fn http_collector_with_small_limit_gets_everything() {
 #[test]
 fn grpc_collector_with_small_limit_gets_everything() {
     let collector = OtlpCollector::start().unwrap();
-    collector.answer_by(|request| match request.message.len() > 100 << 10 {
+    collector.respond_by(|request| match request.message.len() > 100 << 10 {
         true => GrpcStatus::new(8, "received message larger than max").into(),
-        false => Answer::Accept,
+        false => CollectorResponse::Accept,
     });
     let endpoint = collector.grpc_endpoint();
     let mut reporter = trace_reporter(&options(&endpoint, "grpc", &[]));
@@ -384,7 +388,7 @@ fn redirect_is_not_followed() {
     for protocol in PROTOCOLS {
         let (collector, other) = (OtlpCollector::start().unwrap(), OtlpCollector::start().unwrap());
         let location = format!("{}/v1/traces", other.http_endpoint());
-        collector.answer(HttpAnswer::new(307).header("location", location.as_str()));
+        collector.respond(HttpResponse::new(307).header("location", location.as_str()));
         let endpoint = collector.grpc_endpoint();
         let more = [("exporter.headers.authorization", "canary"), ("on-auth-failure", "drop")];
         let mut reporter = trace_reporter(&options(&endpoint, protocol, &more));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::{PROTOCOLS, losses, options, report_and_balance, trace_reporter, tree};
 use crate::tls::{Authority, Front};
 use flink_traces_api::Deadline;
-use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
+use flink_traces_testkit::{CollectorResponse, HttpResponse, OtlpCollector};
 
 /// Reports four spans over TLS. Returns the reason if they were dropped.
 fn over_tls(
@@ -161,9 +161,9 @@ fn changed_token_file_ends_the_backoff() {
         let file = directory.path().join("token");
         std::fs::write(&file, "old\n").unwrap();
         let collector = OtlpCollector::start().unwrap();
-        collector.answer_by(|request| match request.headers["authorization"].as_str() {
-            "Bearer new" => Answer::Accept,
-            _ => HttpAnswer::new(401).into(),
+        collector.respond_by(|request| match request.headers["authorization"].as_str() {
+            "Bearer new" => CollectorResponse::Accept,
+            _ => HttpResponse::new(401).into(),
         });
         let endpoint = collector.grpc_endpoint();
         // The backoff is longer than the test, except for the first pause, which is random.
@@ -342,11 +342,11 @@ fn secrets_are_never_shown() {
     for protocol in PROTOCOLS {
         for index in 0..4 {
             let collector = OtlpCollector::start().unwrap();
-            collector.answer_by(|request| {
+            collector.respond_by(|request| {
                 let echo = format!("{:?} canary-1234 canary-5678 Y2FuYXJ5LXVzZXI6Y2FuYXJ5LTEyMzQ=", request.headers);
                 // The proxy's credentials, and the query in another URL.
                 let echo = format!("{echo} Basic bWU6Y2FuYXJ5LTlhYmM= canary-9abc https://h/?key=canary-def0");
-                HttpAnswer::new(if request.records == 4 { 400 } else { 503 })
+                HttpResponse::new(if request.records == 4 { 400 } else { 503 })
                     .body(echo.replace("canary-user", ""))
                     .into()
             });

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use flink_traces_testkit::{Answer, Encoding, HttpAnswer, OtlpCollector, ReceivedEvent, ReceivedSpan};
+use flink_traces_testkit::{CollectorResponse, Encoding, HttpResponse, OtlpCollector, ReceivedEvent, ReceivedSpan};
 use serde_json::json;
 
 const TWO_SPANS: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"a","value":{"intValue":"7"}}]},
@@ -17,42 +17,42 @@ fn post(collector: &OtlpCollector, path: &str, body: &str) -> String {
     let length = body.len();
     let head = "host: x\r\nconnection: close\r\ncontent-type: application/json";
     write!(stream, "POST {path} HTTP/1.1\r\n{head}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 #[test]
-fn accepted_records_follow_the_answer() {
-    let partial = Answer::PartialSuccess { rejected: 1, message: "full".to_owned() };
-    let redirect = HttpAnswer::new(307).header("location", "http://elsewhere/").into();
+fn accepted_records_follow_the_response() {
+    let partial = CollectorResponse::PartialSuccess { rejected: 1, message: "full".to_owned() };
+    let redirect = HttpResponse::new(307).header("location", "http://elsewhere/").into();
     let cases = [
-        (Answer::Accept, "HTTP/1.1 200 OK", "{}", 2),
+        (CollectorResponse::Accept, "HTTP/1.1 200 OK", "{}", 2),
         (partial, "HTTP/1.1 200 OK", r#"{"partialSuccess":{"errorMessage":"full","rejectedSpans":"1"}}"#, 1),
         (redirect, "HTTP/1.1 307 Temporary Redirect", "", 0),
-        (HttpAnswer::new(202).body("taken").into(), "HTTP/1.1 202 Accepted", "taken", 2),
-        (Answer::Close, "", "", 0),
+        (HttpResponse::new(202).body("accepted").into(), "HTTP/1.1 202 Accepted", "accepted", 2),
+        (CollectorResponse::Close, "", "", 0),
     ];
-    for (answer, head, body, taken) in cases {
+    for (response, head, body, accepted) in cases {
         let collector = OtlpCollector::start().unwrap();
-        collector.answer(answer.clone());
+        collector.respond(response.clone());
         let found = post(&collector, "/v1/traces", TWO_SPANS);
-        assert!(found.starts_with(head) && found.ends_with(body), "{answer:?}: {found}");
+        assert!(found.starts_with(head) && found.ends_with(body), "{response:?}: {found}");
         let spans = collector.spans();
-        assert_eq!(spans.len(), taken, "{answer:?}");
+        assert_eq!(spans.len(), accepted, "{response:?}");
         assert!(spans.iter().all(|span| span.scope() == "s" && span.resource()["a"] == json!(7)));
         let request = &collector.requests()[0];
-        assert_eq!((request.records, request.taken, request.encoding), (2, taken, Encoding::HttpJson));
+        assert_eq!((request.records, request.accepted, request.encoding), (2, accepted, Encoding::HttpJson));
     }
 }
 
 #[test]
 fn undecodable_request_is_refused_and_recorded() {
     let collector = OtlpCollector::start().unwrap();
-    collector.answer(Answer::Close);
+    collector.respond(CollectorResponse::Close);
     for (path, body, status) in [("/v1/traces", "{", "400"), ("/v1/traces/", TWO_SPANS, "404"), ("/", "{}", "404")] {
-        let answer = post(&collector, path, body);
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        let response = post(&collector, path, body);
+        assert!(response.starts_with(&format!("HTTP/1.1 {status}")), "{response}");
         let request = collector.requests().pop().unwrap();
         assert_eq!((request.path.as_str(), request.records, request.error.is_some()), (path, 0, true));
     }
@@ -78,10 +78,10 @@ fn request_in_flight_never_arrives_after_a_cut() {
         let head = "host: x\r\ncontent-type: application/json";
         write!(stream, "POST /v1/traces HTTP/1.1\r\n{head}\r\ncontent-length: {length}\r\n\r\n{TWO_SPANS}").unwrap();
         collector.cut_connections();
-        let taken = collector.spans().len();
+        let accepted = collector.spans().len();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let _ = stream.read_to_end(&mut Vec::new());
-        assert_eq!(collector.spans().len(), taken);
+        assert_eq!(collector.spans().len(), accepted);
     }
     assert!(post(&collector, "/v1/traces", TWO_SPANS).starts_with("HTTP/1.1 200"));
 }
@@ -89,7 +89,7 @@ fn request_in_flight_never_arrives_after_a_cut() {
 #[test]
 fn stopped_collector_frees_port_and_connections() {
     let collector = OtlpCollector::start().unwrap();
-    collector.answer(Answer::Hang);
+    collector.respond(CollectorResponse::Hang);
     let port = collector.address().port();
     std::thread::scope(|scope| {
         let hanging = scope.spawn(|| {

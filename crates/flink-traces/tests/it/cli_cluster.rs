@@ -10,7 +10,7 @@ use crate::support::process::{Finished, Place, Running, command};
 use crate::support::session::{self, EVENTS, JOB, SPANS};
 use crate::support::{LONG, Watched};
 use flate2::read::GzDecoder;
-use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector, ReceivedSpan};
+use flink_traces_testkit::{CollectorResponse, HttpResponse, OtlpCollector, ReceivedSpan};
 
 const SUBTASKS: &str = "-Dtraces.checkpoint.span-detail-level=CHILDREN_SPANS_PER_SUBTASK";
 const OFTEN: &str = "-Dflink-traces.poll-interval=20 ms";
@@ -234,7 +234,7 @@ fn slow_collector_does_not_delay_others() {
     let place = Place::new();
     let flink = FakeFlink::start(session::answers());
     let (slow, quick) = (OtlpCollector::start().unwrap(), OtlpCollector::start().unwrap());
-    slow.answer_by(|_| Answer::Hang);
+    slow.respond_by(|_| CollectorResponse::Hang);
     let option = |option: &str, value: &str| format!("-Dtraces.reporter.quick.{option}={value}");
     let running = place.start(&[
         "run",
@@ -268,7 +268,7 @@ fn second_signal_stops_at_once() {
         let place = Place::new();
         let flink = FakeFlink::start(session::answers());
         let collector = OtlpCollector::start().unwrap();
-        collector.answer_by(|_| Answer::Hang);
+        collector.respond_by(|_| CollectorResponse::Hang);
         let arguments = [
             "run",
             "--flink",
@@ -586,11 +586,11 @@ fn secrets_are_sent_and_never_shown() {
     let collector = OtlpCollector::start().unwrap();
     // The first response of the collector repeats the request.
     let mut repeated = false;
-    collector.answer_by(move |request| match request.headers.get("authorization") {
+    collector.respond_by(move |request| match request.headers.get("authorization") {
         Some(sent) if !std::mem::replace(&mut repeated, true) => {
-            HttpAnswer::new(401).body(format!("no: {sent}")).into()
+            HttpResponse::new(401).body(format!("no: {sent}")).into()
         }
-        _ => Answer::Accept,
+        _ => CollectorResponse::Accept,
     });
     let place = Place::new();
     place.write(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::support::flink::{FakeFlink, Port};
 use crate::support::process::{Place, Running, command};
 use crate::support::session;
-use flink_traces_testkit::{HttpAnswer, OtlpCollector};
+use flink_traces_testkit::{HttpResponse, OtlpCollector};
 
 const SLF4J: &str = "org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory";
 
@@ -394,7 +394,7 @@ fn check_prints_options_and_tests_destinations() {
 fn check_names_the_mistake_in_an_address() {
     let (place, flink) = (Place::new(), FakeFlink::start(session::answers()));
     let collector = OtlpCollector::start().unwrap();
-    collector.answer_by(|_| HttpAnswer::new(404).into());
+    collector.respond_by(|_| HttpResponse::new(404).into());
     let wrong_path = format!("{}/otlp", collector.http_endpoint());
     let encrypted = collector.grpc_endpoint().replace("http://", "https://");
     for (endpoint, expected) in [

@@ -9,7 +9,7 @@ use crate::support::LONG;
 use crate::support::flink::{FakeFlink, Port};
 use crate::support::process::{Place, Running, command};
 use crate::support::session;
-use flink_traces_testkit::{Answer, HttpAnswer, OtlpCollector};
+use flink_traces_testkit::{CollectorResponse, HttpResponse, OtlpCollector};
 
 /// `me:canary-basic` in base64, as basic authentication has it, and `me:canary-proxy`.
 const BASIC: &str = "bWU6Y2FuYXJ5LWJhc2lj";
@@ -43,13 +43,13 @@ fn secret_canaries_are_sent_and_never_shown() {
     let collector = OtlpCollector::start().unwrap();
     // The collector repeats the first request of each sender in its response, and rejects events.
     let mut known = BTreeSet::new();
-    collector.answer_by(move |request| {
+    collector.respond_by(move |request| {
         let sent = format!("no: {:?} {}", request.headers, request.path);
         let sender = format!("{:?} {:?}", request.headers.get("authorization"), request.headers.get("x-api-key"));
         match (known.insert(sender), request.path.contains("/v1/logs")) {
-            (_, true) => HttpAnswer::new(500).body(sent).into(),
-            (true, false) => HttpAnswer::new(401).body(sent).into(),
-            (false, false) => Answer::Accept,
+            (_, true) => HttpResponse::new(500).body(sent).into(),
+            (true, false) => HttpResponse::new(401).body(sent).into(),
+            (false, false) => CollectorResponse::Accept,
         }
     });
     place.write("token", "canary-file\n");
@@ -105,7 +105,7 @@ fn secret_canaries_are_sent_and_never_shown() {
     let all_sent = |collector: &OtlpCollector| {
         let requests = collector.requests();
         let is_sent = |(name, value): &(&str, String)| {
-            requests.iter().any(|request| request.taken > 0 && request.headers.get(*name) == Some(value))
+            requests.iter().any(|request| request.accepted > 0 && request.headers.get(*name) == Some(value))
         };
         sent.iter().all(is_sent) && requests.iter().all(|request| request.path.ends_with("?key=canary-query"))
     };

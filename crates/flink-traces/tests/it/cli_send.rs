@@ -8,7 +8,7 @@ use crate::support::process::{Place, Running, command};
 use crate::support::session;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use flink_traces_testkit::{Answer, Encoding, HttpAnswer, OtlpCollector};
+use flink_traces_testkit::{CollectorResponse, Encoding, HttpResponse, OtlpCollector};
 
 const SUBTASKS: &str = "-Dtraces.checkpoint.span-detail-level=CHILDREN_SPANS_PER_SUBTASK";
 
@@ -196,9 +196,9 @@ fn failed_send_names_line_to_resume_from() {
     let endpoint = collector.http_endpoint() + "/v1/traces";
     place.write("a.jsonl", format!("{}\n{}\n", line("good"), line("bad")));
     place.write("b.jsonl", line("never"));
-    collector.answer_by(|request| match request.message.windows(3).any(|bytes| bytes == b"bad") {
-        true => HttpAnswer::new(400).into(),
-        false => Answer::Accept,
+    collector.respond_by(|request| match request.message.windows(3).any(|bytes| bytes == b"bad") {
+        true => HttpResponse::new(400).into(),
+        false => CollectorResponse::Accept,
     });
     let letters = "-Dtraces.reporter.otlp.dead-letter.directory=letters";
     let sent = place.run(&["send", "a.jsonl", "--otlp", &endpoint, letters]).expect_code(1);
@@ -206,7 +206,7 @@ fn failed_send_names_line_to_resume_from() {
     assert!(sent.stderr.ends_with(said), "{}", sent.stderr);
     assert!(place.read("letters/traces-otlp-send.jsonl").contains("\"bad\""));
 
-    collector.answer_by(|_| HttpAnswer::new(503).into());
+    collector.respond_by(|_| HttpResponse::new(503).into());
     let at_once = "-Dtraces.reporter.otlp.retry.timeout=0";
     let sent = place.run(&["send", "a.jsonl", "b.jsonl", "--otlp", &endpoint, at_once]).expect_code(1);
     let said = "traces otlp: 3 read = 0 delivered + 0 rejected + 3 dropped (given up 3)\n  \
@@ -218,7 +218,7 @@ fn failed_send_names_line_to_resume_from() {
 fn a_signal_stops_it_and_says_where() {
     let place = Place::new();
     let collector = OtlpCollector::start().unwrap();
-    collector.answer_by(|_| HttpAnswer::new(503).into());
+    collector.respond_by(|_| HttpResponse::new(503).into());
     // More than one batch.
     let spans = vec![line(&"x".repeat(1_000_000)); 12];
     place.write("a.jsonl", spans.join("\n"));

@@ -1,4 +1,4 @@
-//! The answers of the collector.
+//! The responses of the collector.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use prost::Message;
 /// The reaction of the collector to a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Answer {
+pub enum CollectorResponse {
     /// Accepts all records.
     #[default]
     Accept,
@@ -25,37 +25,37 @@ pub enum Answer {
     /// Answers with an HTTP response, and accepts records if its status is 2xx.
     ///
     /// A request over gRPC gets it, too, as from a proxy.
-    Http(HttpAnswer),
+    Http(HttpResponse),
     /// Accepts nothing and never answers.
     Hang,
-    /// Accepts nothing and closes the connection without an answer.
+    /// Accepts nothing and closes the connection without a response.
     Close,
-    /// Accepts all records and closes the connection in the middle of the body of the answer.
-    CloseInAnswer,
+    /// Accepts all records and closes the connection in the middle of the body of the response.
+    CloseInResponse,
 }
 
-impl Answer {
+impl CollectorResponse {
     /// Returns the number of accepted records out of `records`.
-    pub(crate) fn takes(&self, records: usize) -> usize {
+    pub(crate) fn accepts(&self, records: usize) -> usize {
         match self {
-            Self::Accept | Self::CloseInAnswer => records,
+            Self::Accept | Self::CloseInResponse => records,
             Self::PartialSuccess { rejected, .. } => records.saturating_sub(*rejected),
             Self::Grpc(status) if status.code == 0 => records,
-            Self::Http(answer) if (200..300).contains(&answer.status) => records,
+            Self::Http(response) if (200..300).contains(&response.status) => records,
             Self::Grpc(_) | Self::Http(_) | Self::Hang | Self::Close => 0,
         }
     }
 }
 
-impl From<GrpcStatus> for Answer {
+impl From<GrpcStatus> for CollectorResponse {
     fn from(status: GrpcStatus) -> Self {
         Self::Grpc(status)
     }
 }
 
-impl From<HttpAnswer> for Answer {
-    fn from(answer: HttpAnswer) -> Self {
-        Self::Http(answer)
+impl From<HttpResponse> for CollectorResponse {
+    fn from(response: HttpResponse) -> Self {
+        Self::Http(response)
     }
 }
 
@@ -92,13 +92,13 @@ impl GrpcStatus {
 
 /// An HTTP response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpAnswer {
+pub struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Bytes,
 }
 
-impl HttpAnswer {
+impl HttpResponse {
     /// Creates a response with that status, without headers or a body.
     pub fn new(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: Bytes::new() }
