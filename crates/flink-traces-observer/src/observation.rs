@@ -4,7 +4,9 @@ use flink_rest::JobStatus;
 use flink_traces_api::{EventBuilder, SpanBuilder};
 use flink_traces_runtime::checkpoint::{InitializationStats, job_initialization_span};
 use flink_traces_runtime::config::SpanDetailLevel;
-use flink_traces_runtime::extension::{VanishedJob, checkpoints_missed_event, job_vanished_event};
+use flink_traces_runtime::extension::{
+    ObservedJob, VanishedJob, checkpoints_missed_event, job_observed_event, job_vanished_event,
+};
 use flink_traces_runtime::job::{
     AllSubtasksStatus, JobFailure, all_subtasks_status_change_event, job_failure_event, job_status_change_event,
 };
@@ -84,6 +86,13 @@ pub enum Observation {
     },
     /// Checkpoints ended between two polls, and their statistics are not known.
     Missed(MissedCheckpoints),
+    /// The job was seen for the first time, or its status, vertices or configuration changed.
+    Content {
+        /// The job.
+        job: Box<ObservedJob>,
+        /// The time of the response, in milliseconds since the epoch.
+        ts_millis: i64,
+    },
     /// The cluster became unreachable, or lost the job, before the job ended.
     Vanished {
         /// The job.
@@ -154,6 +163,7 @@ impl Observation {
             Self::Missed(MissedCheckpoints { count, first_id, last_id, ts_millis, .. }) => {
                 add_event(checkpoints_missed_event(named, *first_id, *last_id, *count, *ts_millis));
             }
+            Self::Content { job, ts_millis } => add_event(job_observed_event(named, job, *ts_millis)),
             Self::Vanished { job, ts_millis } => add_event(job_vanished_event(named, job, *ts_millis)),
         }
     }

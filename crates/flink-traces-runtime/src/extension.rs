@@ -77,11 +77,13 @@ pub fn cluster_reachable_event(
 /// A job as an observer sees it.
 ///
 /// A field that the source does not know is `None`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ObservedJob {
     /// The name of the job's status.
     pub status: Text,
+    /// The time at which the job entered that status, in milliseconds since the epoch.
+    pub status_timestamp: i64,
     /// The start of the job, in milliseconds since the epoch.
     pub start_timestamp: i64,
     /// The job vertices, in the job's order.
@@ -97,10 +99,12 @@ pub struct ObservedJob {
 }
 
 impl ObservedJob {
-    /// Creates a job without vertices whose other fields are unknown.
-    pub fn new(status: impl Into<Text>, start_timestamp: i64) -> Self {
+    /// Creates a job without vertices whose other fields are unknown. Times are in milliseconds
+    /// since the epoch.
+    pub fn new(status: impl Into<Text>, status_timestamp: i64, start_timestamp: i64) -> Self {
         Self {
             status: status.into(),
+            status_timestamp,
             start_timestamp,
             vertices: Vec::new(),
             checkpoint_interval_ms: None,
@@ -123,6 +127,7 @@ impl ObservedJob {
         let number = |value: Option<i64>| value.map(|value| value.to_string()).unwrap_or_default();
         let mut parts = vec![
             self.status.to_string(),
+            self.status_timestamp.to_string(),
             self.start_timestamp.to_string(),
             number(self.checkpoint_interval_ms),
             number(self.checkpoint_timeout_ms),
@@ -152,7 +157,7 @@ impl ObservedJob {
 }
 
 /// A job vertex as an observer sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ObservedVertex {
     /// The id, 32 hexadecimal digits.
@@ -192,6 +197,7 @@ pub fn job_observed_event(job: NamedJob<'_>, observed: &ObservedJob, ts_millis: 
     let tasks = counted(observed.vertices.len() as i64, "task");
     let mut event = event("JobObservedEvent", ts_millis, "INFO", format!("Job {} is {status} with {tasks}", job.name))
         .attribute("jobStatus", status.clone())
+        .attribute("jobStatusTimestampMs", observed.status_timestamp)
         .attribute("jobStartTimestampMs", observed.start_timestamp)
         .attribute("numVertices", observed.vertices.len() as i64)
         .attribute("vertices", observed.vertices_json());

@@ -84,8 +84,8 @@ impl OtlpCollector {
 
     /// Answers the next request with `response`.
     ///
-    /// Several calls queue responses for several requests. Requests that the collector cannot decode
-    /// get a 400 or 404 and use up no response.
+    /// Several calls queue responses for several requests. Requests that the collector cannot
+    /// decode get a 400 or 404 and use up no response.
     pub fn respond(&self, response: impl Into<CollectorResponse>) {
         self.shared.lock().script.push_back(response.into());
     }

@@ -150,7 +150,8 @@ impl Comparable {
     /// They are zero if the REST API shows the exact number.
     fn tolerance(&self) -> (u64, u64) {
         match self.kind.as_str() {
-            // Without a restored checkpoint, the start is derived from the transition to RUNNING.
+            // Without a restored checkpoint and without the metric with the start, it is derived
+            // from the transition to RUNNING.
             // The end is measured by the TaskManager in Flink and by the JobManager over REST.
             "JobInitialization" if self.properties.contains_key("checkpointId") => (5, 75),
             "JobInitialization" => (104, 75),

@@ -8,7 +8,7 @@ use flink_traces_observer::replay::ReplayClock;
 use flink_traces_observer::{JobObservation, MissedCheckpoints, Observation};
 use flink_traces_runtime::checkpoint::job_initialization_span;
 use flink_traces_runtime::config::SpanDetailLevel;
-use flink_traces_runtime::extension::{checkpoints_missed_event, job_vanished_event};
+use flink_traces_runtime::extension::{checkpoints_missed_event, job_observed_event, job_vanished_event};
 use flink_traces_runtime::job::{all_subtasks_status_change_event, job_failure_event, job_status_change_event};
 use flink_traces_runtime::{JobIdentity, checkpoint_span};
 
@@ -18,6 +18,8 @@ use crate::text::{one_line, unless_closed};
 const MAX_LINE_CHARS: usize = 1_000;
 /// The maximum length of a job name in a printed line, in characters.
 const MAX_NAME_CHARS: usize = 60;
+/// The maximum length of the names of the vertices in a printed line, in characters.
+const MAX_VERTICES_CHARS: usize = 100;
 
 /// A printer of observations, one line for each span and event.
 ///
@@ -87,6 +89,12 @@ fn lines(at: i64, observation: &JobObservation) -> Vec<String> {
         }
         Observation::Missed(MissedCheckpoints { count, first_id, last_id, ts_millis, .. }) => {
             (None, Some(checkpoints_missed_event(named, *first_id, *last_id, *count, *ts_millis)))
+        }
+        // Only the names of the vertices fit.
+        Observation::Content { job, ts_millis } => {
+            let names: Vec<_> = job.vertices.iter().map(|vertex| vertex.name.as_str()).collect();
+            let names = one_line(&names.join(", "), MAX_VERTICES_CHARS);
+            (None, Some(job_observed_event(named, job, *ts_millis).attribute("vertices", names)))
         }
         Observation::Vanished { job, ts_millis } => (None, Some(job_vanished_event(named, job, *ts_millis))),
         _ => (None, None),

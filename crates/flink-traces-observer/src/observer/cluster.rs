@@ -7,7 +7,12 @@ use flink_traces_api::parse_duration;
 
 use super::REFRESH_MS;
 use super::gaps::SPARE_ENTRIES;
+use super::text::bounded;
 
+/// The number of requests for the facts about a cluster: its configuration and its version.
+const FACTS: u32 = 2;
+/// The maximum length of a version in characters.
+const MAX_VERSION_CHARS: usize = 100;
 /// The size of the history without `web.checkpoints.history`.
 const DEFAULT_HISTORY: i64 = 10;
 /// The shortest time between two requests for the checkpoints of a job, if the cluster caches the
@@ -34,17 +39,68 @@ pub(super) struct Cluster {
     statistics_cache_ms: i64,
     /// The number of checkpoints in a history, if it is configured.
     history: Option<i64>,
+    /// `true` if the cluster returned its configuration.
+    has_configuration: bool,
+    version: Option<String>,
+    /// The number of facts that were requested and have no response yet.
+    awaited: u32,
 }
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { is_application: false, statistics_cache_ms: REFRESH_MS, history: None }
+        Self {
+            is_application: false,
+            statistics_cache_ms: REFRESH_MS,
+            history: None,
+            has_configuration: false,
+            version: None,
+            awaited: FACTS,
+        }
     }
 }
 
 impl Cluster {
+    /// Notes that all facts are requested.
+    pub(super) fn await_facts(&mut self) {
+        self.awaited = FACTS;
+    }
+
+    /// Notes that a request for a fact has a response.
+    pub(super) fn note_response(&mut self) {
+        self.awaited = self.awaited.saturating_sub(1);
+    }
+
+    /// Returns `true` if all requests for facts have a response.
+    pub(super) fn is_known(&self) -> bool {
+        self.awaited == 0
+    }
+
+    /// Returns the number of checkpoints in a history, if it is known.
+    pub(super) fn history_size(&self) -> Option<i64> {
+        self.has_configuration.then(|| self.history.unwrap_or(DEFAULT_HISTORY))
+    }
+
+    /// Returns the version of Flink, if it is known.
+    pub(super) fn version(&self) -> Option<String> {
+        self.version.clone()
+    }
+
+    /// Returns `false` if the cluster has no metric for the start of an initialization without a
+    /// restore. The metric is new in 1.19.
+    pub(super) fn may_have_start_metric(&self) -> bool {
+        let numbers = self.version.as_ref().and_then(|version| {
+            let mut numbers = version.split('.');
+            Some((numbers.next()?.parse::<u32>().ok()?, numbers.next()?.parse::<u32>().ok()?))
+        });
+        numbers.is_none_or(|numbers| numbers >= (1, 19))
+    }
+
+    pub(super) fn set_version(&mut self, version: &str) {
+        self.version = Some(bounded(version, MAX_VERSION_CHARS)).filter(|version| !version.is_empty());
+    }
+
     /// Reads the configuration of a JobManager.
-    pub(super) fn new(configuration: &ConfigurationInfo) -> Self {
+    pub(super) fn set_configuration(&mut self, configuration: &ConfigurationInfo) {
         let entries = || configuration.entries.iter();
         let value = |key| entries().find(|entry| entry.key == key).map(|entry| entry.value.trim());
         let millis = |key| {
@@ -53,13 +109,11 @@ impl Cluster {
         };
         let size = |key| value(key).and_then(|text| text.parse::<i64>().ok()).filter(|size| *size >= 0);
         let target = value(EXECUTION_TARGET).unwrap_or_default();
-        Self {
-            is_application: target == "embedded"
-                || target.ends_with("-application")
-                || value(APPLICATION_MAIN).is_some(),
-            statistics_cache_ms: millis(STATISTICS_CACHE).or_else(|| millis(REFRESH_INTERVAL)).unwrap_or(REFRESH_MS),
-            history: size(HISTORY).or_else(|| size(OLD_HISTORY)),
-        }
+        self.is_application =
+            target == "embedded" || target.ends_with("-application") || value(APPLICATION_MAIN).is_some();
+        self.statistics_cache_ms = millis(STATISTICS_CACHE).or_else(|| millis(REFRESH_INTERVAL)).unwrap_or(REFRESH_MS);
+        self.history = size(HISTORY).or_else(|| size(OLD_HISTORY));
+        self.has_configuration = true;
     }
 
     /// Returns the pause between two requests for the checkpoints of a job, in milliseconds.
@@ -88,7 +142,9 @@ mod tests {
 
     fn cluster(options: &[(&str, &str)]) -> Cluster {
         let entries = options.iter().map(|(key, value)| ConfigurationInfoEntry::new(*key, *value));
-        Cluster::new(&ConfigurationInfo::new(entries.collect()))
+        let mut cluster = Cluster::default();
+        cluster.set_configuration(&ConfigurationInfo::new(entries.collect()));
+        cluster
     }
 
     #[test]
@@ -109,6 +165,17 @@ mod tests {
             ("long history", &long_history, 50, 3_000),
         ] {
             assert_eq!(cluster.statistics_pause(interval, 10), pause, "{name}");
+        }
+    }
+
+    #[test]
+    fn start_metric_is_new_in_1_19() {
+        for (version, expected) in
+            [("1.9.3", false), ("1.18.1", false), ("1.19.0", true), ("2.0.0", true), ("2.3-SNAPSHOT", true), ("", true)]
+        {
+            let mut cluster = Cluster::default();
+            cluster.set_version(version);
+            assert_eq!(cluster.may_have_start_metric(), expected, "{version}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flink_rest::{JobManagerConfig, JobsOverview, Resource, ResourceBody};
+use flink_rest::{Config, JobManagerConfig, JobsOverview, Resource, ResourceBody};
 
 use super::RequestOutcome;
 use super::cluster::Cluster;
@@ -87,7 +87,8 @@ impl Contact {
         let is_reachable = self.first_overview_at.is_some() && !self.is_away();
         if is_reachable && self.configuration_at.is_some_and(|at| now >= at) {
             self.configuration_at = None;
-            wanted.push(JobManagerConfig.into());
+            self.cluster.await_facts();
+            wanted.extend([JobManagerConfig.into(), Config.into()]);
         }
         begins
     }
@@ -153,15 +154,18 @@ impl Contact {
         self.away_since
     }
 
-    /// Takes the outcome of the request for the configuration.
+    /// Takes the outcome of a request for the configuration or the version.
     pub(super) fn observe_configuration(&mut self, at: i64, outcome: RequestOutcome) {
         match outcome {
             RequestOutcome::Found(body) => {
-                if let ResourceBody::JobManagerConfig(configuration) = *body {
-                    self.cluster = Cluster::new(&configuration);
+                match *body {
+                    ResourceBody::JobManagerConfig(configuration) => self.cluster.set_configuration(&configuration),
+                    ResourceBody::Config(config) => self.cluster.set_version(&config.flink_version),
+                    _ => {}
                 }
+                self.cluster.note_response();
             }
-            RequestOutcome::Unchanged | RequestOutcome::Missing => {}
+            RequestOutcome::Unchanged | RequestOutcome::Missing => self.cluster.note_response(),
             RequestOutcome::Unavailable | RequestOutcome::TimedOut => {
                 self.configuration_at = Some(at.saturating_add(CONFIGURATION_PAUSE_MS));
             }

@@ -6,13 +6,14 @@ use std::hash::{DefaultHasher, Hasher};
 use flink_rest::types::JobDetails;
 use flink_rest::{
     CheckpointConfig, CheckpointDetails, CheckpointSubtasks, Checkpoints as CheckpointsEndpoint, Job, JobExceptions,
-    JobId, JobStatus, JobVertexId, Resource, ResourceBody, SubtaskAttempt, SubtaskTimes,
+    JobId, JobMetrics, JobStatus, JobVertexId, Resource, ResourceBody, SubtaskAttempt, SubtaskTimes,
 };
 use flink_traces_runtime::checkpoint::CheckpointType;
 use flink_traces_runtime::extension::{VanishedJob, VanishedJobOutcome};
 
 use super::checkpoints::Checkpoints;
 use super::cluster::Cluster;
+use super::content::Content;
 use super::lifecycle::Lifecycle;
 use super::presence::Presence;
 use super::schedule::Schedule;
@@ -34,6 +35,8 @@ pub(super) struct JobObserver {
     state_since: i64,
     /// The time, by the overview, at which the job or a subtask last changed its state.
     last_modification: i64,
+    /// `true` if all tasks run or have finished, by the overview.
+    all_tasks_run: bool,
     /// The time of the poll that first had a final state.
     ended_at: Option<i64>,
     /// `true` if the next statistics may be those of another JobManager.
@@ -43,6 +46,7 @@ pub(super) struct JobObserver {
     /// The hash of the last checkpoint statistics, which are much longer.
     statistics: Option<u64>,
     presence: Presence,
+    content: Content,
     checkpoints: Checkpoints,
     lifecycle: Lifecycle,
     /// The ids and names of the vertices.
@@ -62,6 +66,8 @@ const DETAILS_AT_ONCE: usize = 2;
 /// The time after which the times of subtasks are requested again although nothing has changed, in
 /// case a cache is older than it should be.
 const RECHECK_MS: i64 = 60_000;
+/// The metric with the start of the last initialization, restored or not; since 1.19.
+const START_METRIC: &str = "lastCheckpointRestoreTimestamp";
 /// The longest time without a request to a failing job of an application.
 const LONGEST_HOLD_MS: i64 = 30_000;
 
@@ -76,11 +82,13 @@ impl JobObserver {
             state: None,
             state_since: at,
             last_modification: i64::MIN,
+            all_tasks_run: false,
             ended_at: None,
             may_be_taken_over: false,
             counted: 0,
             statistics: None,
             presence: Presence::default(),
+            content: Content::default(),
             checkpoints: Checkpoints::default(),
             lifecycle: Lifecycle::new(summary.start_time, at),
             vertices: Vec::new(),
@@ -100,6 +108,7 @@ impl JobObserver {
         if summary.start_time > self.start_time && self.start_time > 0 {
             self.take_over(at, summary.start_time);
         }
+        self.all_tasks_run = all_tasks_run(summary);
         // The overview is not cached, and this time changes with every state, also with those
         // between two polls.
         if self.last_modification != summary.last_modification {
@@ -185,6 +194,7 @@ impl JobObserver {
     pub(super) fn shrink(&mut self) {
         self.vertices = Vec::new();
         self.lifecycle.forget_subtasks();
+        self.content.forget_pending();
         self.schedule = Schedule::new(self.state_since, self.last_modification);
     }
 
@@ -213,7 +223,11 @@ impl JobObserver {
         };
         match (resource, body) {
             (_, ResourceBody::Job(details)) => {
-                self.schedule.note_answered(resource, asked_at);
+                // A cached response may not have the state of the overview yet.
+                if !self.schedule.is_sparing() || self.state.as_ref() == Some(&details.state) {
+                    self.schedule.note_answered(resource, asked_at);
+                }
+                self.content.observe_job(at, &details);
                 let named =
                     details.vertices.iter().map(|vertex| (vertex.id.clone(), bounded(&vertex.name, MAX_NAME_CHARS)));
                 let vertices: Vec<_> = named.collect();
@@ -260,8 +274,12 @@ impl JobObserver {
             (_, ResourceBody::CheckpointConfig(config)) => {
                 self.lifecycle.observe_checkpoint_interval(config.interval);
                 self.checkpoints.observe_config(&config);
+                self.content.observe_config(&config);
                 self.schedule.checkpoint_interval = config.interval;
                 self.schedule.knows_config = true;
+            }
+            (_, ResourceBody::JobMetrics(metrics)) => {
+                self.lifecycle.observe_start(metrics.value(START_METRIC).and_then(|value| value.parse().ok()));
             }
             (_, ResourceBody::CheckpointDetails(details)) => self.checkpoints.observe_details(at, details),
             (Resource::CheckpointSubtasks(request), ResourceBody::CheckpointSubtasks(task)) => {
@@ -276,6 +294,8 @@ impl JobObserver {
             Resource::CheckpointDetails(request) => self.checkpoints.observe_missing(request.checkpoint),
             Resource::CheckpointSubtasks(request) => self.checkpoints.observe_missing(request.checkpoint),
             Resource::SubtaskTimes(request) => self.lifecycle.observe_missing_times(asked_at, &request.vertex),
+            Resource::JobMetrics(_) => self.lifecycle.observe_missing_start(),
+            Resource::CheckpointConfig(_) => self.content.observe_missing_config(),
             // Requested again, because a proxy may have responded.
             Resource::Checkpoints(_) => {
                 self.statistics = None;
@@ -289,12 +309,16 @@ impl JobObserver {
     pub(super) fn advance(
         &mut self,
         now: i64,
+        cluster: &Cluster,
         restorable: &VecDeque<Restorable>,
         outputs: &mut Vec<JobObservation>,
     ) -> u64 {
         let key = &self.key;
         let first = outputs.len();
         let mut emit = |observation| outputs.push(JobObservation { job: key.clone(), observation });
+        if let Some(changed) = self.content.advance(now, cluster) {
+            emit(changed);
+        }
         let (lifecycle, schedule, vertices) = (&self.lifecycle, &self.schedule, &self.vertices);
         let may_move = lifecycle.awaits_subtasks() || schedule.may_have_moved(now, &self.id);
         let locations = |vertex: &JobVertexId| {
@@ -314,7 +338,7 @@ impl JobObserver {
     }
 
     pub(super) fn is_settled(&self) -> bool {
-        self.checkpoints.is_settled() && self.lifecycle.is_settled()
+        self.content.is_settled() && self.checkpoints.is_settled() && self.lifecycle.is_settled()
     }
 
     /// Polls more closely for a while, because something changed.
@@ -325,7 +349,7 @@ impl JobObserver {
 
     /// Notes that a response had something new. That is a change unless it was the first response.
     fn learn(&mut self, at: i64) {
-        match self.schedule.is_old {
+        match self.schedule.is_old || self.schedule.is_sparing() {
             true => self.schedule.active_until = at.saturating_add(2 * SETTLE_MS),
             false => self.mark_active(at),
         }
@@ -349,12 +373,15 @@ impl JobObserver {
             || self.state == Some(JobStatus::Initializing)
     }
 
-    /// Returns `true` if the job may be about to end together with its JobManager. A request would
-    /// fill the cache with responses that do not show the end.
+    /// Returns `true` if the job may be about to end together with its JobManager, or does not run
+    /// completely yet. A request would fill the cache with responses that do not show the end.
     fn may_end_soon(&self, now: i64, cluster: &Cluster) -> bool {
-        cluster.is_application
-            && matches!(self.state, Some(JobStatus::Failing | JobStatus::Restarting))
-            && now < self.state_since.saturating_add(LONGEST_HOLD_MS)
+        let is_unsteady = match &self.state {
+            Some(JobStatus::Failing | JobStatus::Restarting) => true,
+            Some(JobStatus::Running) => !self.all_tasks_run,
+            _ => false,
+        };
+        cluster.is_application && is_unsteady && now < self.state_since.saturating_add(LONGEST_HOLD_MS)
     }
 
     /// Returns the time at which the next request may be due without another response.
@@ -372,6 +399,7 @@ impl JobObserver {
         if now < schedule.idle_until || schedule.is_held() {
             return;
         }
+        schedule.set_sparing(cluster.is_application && self.ended_at.is_none());
         schedule.forget_expired(now);
         let job = &self.id;
         if self.presence.is_absent() {
@@ -392,6 +420,11 @@ impl JobObserver {
         }
         if is_active || now < schedule.details_until {
             schedule.ask_unless_known(now, Job { job: job.clone() }.into(), wanted);
+        }
+        if self.lifecycle.wants_start() && cluster.may_have_start_metric() {
+            let request = JobMetrics::new(job.clone()).names(vec![START_METRIC.to_owned()]);
+            schedule.ask(now, request.into(), wanted);
+            self.lifecycle.note_start_asked();
         }
         if self.lifecycle.is_batch() {
             schedule.statistics_due = i64::MAX;
@@ -468,4 +501,10 @@ impl JobObserver {
             schedule.note_idle(now);
         }
     }
+}
+
+/// Returns `true` if all tasks run or have finished, or if the overview does not count them.
+fn all_tasks_run(summary: &JobDetails) -> bool {
+    let count = |state| summary.tasks.get(state).copied().unwrap_or(0);
+    count("running").saturating_add(count("finished")) >= count("total")
 }

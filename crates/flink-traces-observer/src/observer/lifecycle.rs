@@ -28,6 +28,10 @@ use crate::observation::Observation;
 /// before it handles the failure, which may be much later. This is the middle.
 const REPORT_DELAY_MS: i64 = 2;
 
+/// The time for which the end of an initialization waits for the metric with its start. Flink
+/// updates metrics every 10 s.
+const START_WAIT_MS: i64 = 3 * SETTLE_MS;
+
 /// The maximum number of restores that are kept. Only a job that never runs has more than two.
 const MAX_RESTORES: usize = 16;
 
@@ -55,6 +59,10 @@ pub(super) struct Lifecycle {
     subtasks: Subtasks,
     /// The restores by their start.
     restores: BTreeMap<i64, Restore>,
+    /// The start of the last initialization, by the job's metric.
+    started: Option<i64>,
+    /// `true` if that metric was requested and may still change.
+    is_start_awaited: bool,
     /// The time since which all subtasks run.
     all_since: Option<i64>,
     /// The initialization after which all subtasks last ran.
@@ -94,6 +102,17 @@ enum Kind {
     AllRunning,
 }
 
+impl Kind {
+    /// Returns `true` if subtasks stop to run then.
+    fn is_break(&self) -> bool {
+        match self {
+            Self::TakenOver => true,
+            Self::Status(status) => is_break(status),
+            Self::Failure(_) | Self::AllRunning => false,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Fact {
     arrived_at: i64,
@@ -115,6 +134,8 @@ impl Lifecycle {
             is_2_or_later: false,
             subtasks: Subtasks::default(),
             restores: BTreeMap::new(),
+            started: None,
+            is_start_awaited: false,
             all_since: None,
             initialization: InitializationKey { restored_checkpoint_id: None, identity_timestamp: start_time },
             last_break: start_time,
@@ -282,6 +303,40 @@ impl Lifecycle {
         }
     }
 
+    /// Returns `true` if the start of an initialization is unknown. Only a metric has it, as no
+    /// checkpoint was restored.
+    pub(super) fn wants_start(&self) -> bool {
+        let ends = self.timeline.iter().filter(|((_, kind), _)| *kind == Kind::AllRunning);
+        ends.into_iter().any(|((end, _), _)| {
+            let breaks = self.timeline.range(..(*end, Kind::AllRunning)).filter(|((_, kind), _)| kind.is_break());
+            let last_break = breaks.map(|((at, _), _)| *at).fold(self.last_break, i64::max);
+            self.lacks_start(last_break, *end)
+        })
+    }
+
+    /// Notes that the metric with the start of the last initialization is requested.
+    pub(super) fn note_start_asked(&mut self) {
+        self.is_start_awaited = true;
+    }
+
+    /// Takes the metric with the start of the last initialization; `None` if there is none yet.
+    pub(super) fn observe_start(&mut self, started: Option<i64>) {
+        self.is_start_awaited = true;
+        self.started = started.filter(|at| *at > 0).or(self.started);
+    }
+
+    /// Notes that the cluster does not have the metric.
+    pub(super) fn observe_missing_start(&mut self) {
+        self.is_start_awaited = false;
+    }
+
+    /// Returns `true` if neither a restore nor the metric began an initialization in this period.
+    fn lacks_start(&self, last_break: i64, end: i64) -> bool {
+        let is_within = |at: i64| (last_break..=end).contains(&at);
+        let is_restore = self.restores.range(..=end).next_back().is_some_and(|(began, _)| is_within(*began));
+        !is_restore && !self.started.is_some_and(is_within)
+    }
+
     /// Returns `true` if Flink has an event for the status. It has none before the job first runs,
     /// except with the Adaptive scheduler, which creates a job again for each attempt.
     fn is_reported(&self, state: &JobStatus) -> bool {
@@ -313,7 +368,12 @@ impl Lifecycle {
             if now < first.get().arrived_at.saturating_add(SETTLE_MS) {
                 break;
             }
-            let ((ts_millis, kind), fact) = first.remove_entry();
+            let (end, arrived_at) = (first.key().0, first.get().arrived_at);
+            let may_have_start = self.is_start_awaited && now < arrived_at.saturating_add(START_WAIT_MS);
+            if first.key().1 == Kind::AllRunning && may_have_start && self.lacks_start(self.last_break, end) {
+                break;
+            }
+            let Some(((ts_millis, kind), fact)) = self.timeline.pop_first() else { break };
             match (kind, fact.failure) {
                 (Kind::TakenOver, _) => {
                     self.all_since = None;
@@ -340,7 +400,7 @@ impl Lifecycle {
             entry.failure.ts_millis = ts_millis;
             self.report_failure(entry, emit);
         }
-        let breaks = matches!(status, JobStatus::Restarting | JobStatus::Failing | JobStatus::Cancelling);
+        let breaks = is_break(&status);
         if status == JobStatus::Running {
             self.last_running = Some(ts_millis);
         }
@@ -406,10 +466,15 @@ impl Lifecycle {
         let restore = self.restore_before(ts_millis);
         let start = match restore {
             Some((began, _)) => began,
-            None => self.last_running.filter(|running| *running <= ts_millis).unwrap_or(self.last_break),
+            None => {
+                let started = self.started.filter(|started| (self.last_break..=ts_millis).contains(started));
+                let running = self.last_running.filter(|running| *running <= ts_millis);
+                started.or(running).unwrap_or(self.last_break)
+            }
         };
         let restored_checkpoint_id = restore.map(|(_, restore)| restore.checkpoint);
         self.initialization = InitializationKey { restored_checkpoint_id, identity_timestamp: start };
+        self.is_start_awaited = false;
         emit(self.initialization.observation(AllSubtasksStatus::AllRunningOrFinished, ts_millis));
         if self.has_checkpoints || !self.is_2_or_later {
             self.report_initialization(start, ts_millis, restored_from, emit);
@@ -454,6 +519,11 @@ impl Lifecycle {
             .with_restored_state_size(from.state_size);
         emit(Observation::Initialization { stats, identity_timestamp: start });
     }
+}
+
+/// Returns `true` if the subtasks of a job stop to run when it enters the status.
+fn is_break(status: &JobStatus) -> bool {
+    matches!(status, JobStatus::Restarting | JobStatus::Failing | JobStatus::Cancelling)
 }
 
 /// Returns the time at which the JobMaster reported that not all subtasks run, if a subtask ended

@@ -6,6 +6,7 @@
 mod checkpoints;
 mod cluster;
 mod contact;
+mod content;
 mod convert;
 mod details;
 mod failures;
@@ -272,7 +273,7 @@ impl ClusterObserver {
                 self.observe_overview_outcome(at, outcome, &mut outputs);
                 self.advance(at, &mut outputs);
             }
-            Resource::JobManagerConfig(_) => self.contact.observe_configuration(at, outcome),
+            Resource::JobManagerConfig(_) | Resource::Config(_) => self.contact.observe_configuration(at, outcome),
             _ => self.observe_job(at, resource, outcome, &mut outputs),
         }
         outputs
@@ -312,7 +313,7 @@ impl ClusterObserver {
         let is_gone = job.is_absent() && matches!((resource, &outcome), (Resource::Job(_), RequestOutcome::Missing));
         job.observe(at, resource, outcome);
         // Only this job: with many jobs, advancing all at every response would be most of the work.
-        self.incomplete_checkpoints += job.advance(at, &self.restorable, outputs);
+        self.incomplete_checkpoints += job.advance(at, &self.contact.cluster, &self.restorable, outputs);
         self.remember(outputs);
         if is_gone {
             self.depart(at, id, outputs);
@@ -360,7 +361,7 @@ impl ClusterObserver {
     /// Forgets a job that the cluster has forgotten, except what was reported about it.
     fn depart(&mut self, at: i64, id: &JobId, outputs: &mut Vec<JobObservation>) {
         let Some(mut job) = self.jobs.remove(id) else { return };
-        self.incomplete_checkpoints += job.advance(i64::MAX, &self.restorable, outputs);
+        self.incomplete_checkpoints += job.advance(i64::MAX, &self.contact.cluster, &self.restorable, outputs);
         job.vanish(at, Some(VanishedJobOutcome::Gone), outputs);
         job.shrink();
         self.departed.insert(id.clone(), job);
@@ -377,7 +378,7 @@ impl ClusterObserver {
         let mut jobs = std::mem::take(&mut self.jobs);
         for job in jobs.values_mut() {
             let first = outputs.len();
-            self.incomplete_checkpoints += job.advance(now, &self.restorable, outputs);
+            self.incomplete_checkpoints += job.advance(now, &self.contact.cluster, &self.restorable, outputs);
             self.remember(&outputs[first..]);
         }
         self.jobs = jobs;
@@ -406,6 +407,7 @@ pub fn job_of(resource: &Resource) -> Option<&JobId> {
         Resource::CheckpointConfig(request) => Some(&request.job),
         Resource::CheckpointDetails(request) => Some(&request.job),
         Resource::CheckpointSubtasks(request) => Some(&request.job),
+        Resource::JobMetrics(request) => Some(&request.job),
         Resource::SubtaskTimes(request) => Some(&request.job),
         Resource::SubtaskAttempt(request) => Some(&request.job),
         _ => None,

@@ -43,6 +43,9 @@ pub(super) struct Schedule {
     pub(super) idle_until: i64,
     /// `true` if nothing has changed since the job was first seen, nor shortly before that.
     pub(super) is_old: bool,
+    /// `true` if one response after a change has to be sufficient, because each response fills the
+    /// cache of a JobManager that may end before the cache expires.
+    is_sparing: bool,
     /// The time between two checkpoints, in milliseconds; 0 if it is unknown.
     pub(super) checkpoint_interval: i64,
 }
@@ -74,6 +77,7 @@ impl Schedule {
             answered: BTreeMap::new(),
             idle_until: i64::MIN,
             is_old,
+            is_sparing: false,
             checkpoint_interval: 0,
         }
     }
@@ -127,7 +131,18 @@ impl Schedule {
     /// Returns `true` if a response to a request at that time shows the last change, because
     /// responses cached before the change have expired.
     pub(super) fn shows_the_change(&self, asked_at: i64) -> bool {
-        self.is_dated && asked_at >= self.changed_at.saturating_add(SETTLE_MS)
+        let settle_time = if self.is_sparing { 0 } else { SETTLE_MS };
+        self.is_dated && asked_at >= self.changed_at.saturating_add(settle_time)
+    }
+
+    /// Makes one response after a change sufficient, if the overview shows every change.
+    pub(super) fn set_sparing(&mut self, is_sparing: bool) {
+        self.is_sparing = is_sparing && self.is_dated;
+    }
+
+    /// Returns `true` if one response after a change is sufficient.
+    pub(super) fn is_sparing(&self) -> bool {
+        self.is_sparing
     }
 
     /// Returns `true` if no change was seen since that time.

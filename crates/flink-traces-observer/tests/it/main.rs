@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
 mod cluster;
+mod content;
 mod engine;
 mod gaps;
 mod load;

@@ -116,6 +116,7 @@ fn failed_attempt_is_requested_for_its_end() {
     assert!(asks_for(&mut session, 7_001));
     let body = json!({"subtask": 0, "status": "FAILED", "attempt": 0, "start-time": 290, "end-time": 6_380, "duration": 6_090});
     session.answer(7_002, &attempt, body);
+    session.answer(7_002, &start_metric(), json!([{"id": "lastCheckpointRestoreTimestamp", "value": "6490"}]));
     assert!(!asks_for(&mut session, 10_500), "requested again");
     session.overview(15_000, "RUNNING");
     session.check(expect![[r#"
@@ -127,7 +128,7 @@ fn failed_attempt_is_requested_for_its_end() {
         15000: RESTARTING 6401
         15000: RUNNING 6500
         15000: AllRunningOrFinished 6900
-        15000: came up 6500..6900 from None, None bytes
+        15000: came up 6490..6900 from None, None bytes
     "#]]);
 }
 
@@ -291,7 +292,7 @@ fn long_name_is_truncated() {
     let answer = resource.parse_body(body.to_string().as_bytes()).unwrap();
     session.observer.observe(1_000, &resource, RequestOutcome::Found(Box::new(answer)));
     let outputs = session.observer.finish();
-    let [JobObservation { job, .. }] = outputs.as_slice() else { panic!("{outputs:?}") };
+    let [JobObservation { job, .. }, ..] = outputs.as_slice() else { panic!("{outputs:?}") };
     assert!(job.name.ends_with("… (1400000 characters)"), "{}", &job.name[job.name.len() - 40..]);
     assert!(job.name.chars().count() < 1_100);
 }
@@ -587,4 +588,70 @@ fn missing_times_do_not_hold_back_checkpoints() {
     assert!(!session.log.contains("checkpoint"), "{}", session.log);
     session.missing(6_010, &format!("/jobs/{JOB}/vertices/{SINK}/subtasktimes"));
     assert!(session.log.contains("6010: checkpoint 1 COMPLETED"), "{}", session.log);
+}
+
+/// Feeds a job without a checkpoint whose subtasks run, and requests what is due. Returns `true` if
+/// the metric with the start is requested.
+fn fresh_start(session: &mut Session) -> bool {
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.checkpoints(1_000, 0, &[], Value::Null).subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]);
+    session.requests(1_000).contains(&start_metric())
+}
+
+fn start_metric() -> String {
+    format!("/jobs/{JOB}/metrics?get=lastCheckpointRestoreTimestamp")
+}
+
+/// The metric has the exact start of an initialization without a restore. It is up to 10 s late.
+#[test]
+fn fresh_start_is_that_of_the_metric() {
+    let metric = |value: &str| json!([{"id": "lastCheckpointRestoreTimestamp", "value": value}]);
+    for (name, values, expected) in [
+        ("known at once", &[metric("190")][..], "190..310"),
+        ("late", &[json!([]), metric("-1"), metric("190")], "190..310"),
+        ("never known", &[json!([]), metric("-1"), json!([])], "200..310"),
+        ("of an earlier start", &[metric("99")], "200..310"),
+    ] {
+        let mut session = Session::new();
+        assert!(fresh_start(&mut session), "{name}");
+        for (number, value) in values.iter().enumerate() {
+            let now = 1_001 + 3_000 * number as i64;
+            session.answer(now, &start_metric(), value.clone());
+            session.overview(now + 2_999, "RUNNING");
+            let is_last = number + 1 == values.len();
+            let asked = session.requests(now + 2_999);
+            assert_eq!(asked.contains(&start_metric()), !(is_last && expected.starts_with("190")), "{name} {asked:?}");
+        }
+        session.overview(1_000 + 13_499, "RUNNING");
+        assert_eq!(session.log.contains("came up"), expected.starts_with("190"), "{name}: {}", session.log);
+        session.overview(1_000 + 13_500, "RUNNING");
+        assert!(session.log.contains(&format!("came up {expected} from None")), "{name}: {}", session.log);
+    }
+}
+
+/// Nothing waits for a metric that the cluster does not have.
+#[test]
+fn missing_metric_holds_back_nothing() {
+    let mut old = Session::new();
+    old.overview(900, "RUNNING").answer(900, "/config", json!({"flink-version": "1.18.1"}));
+    assert!(!fresh_start(&mut old));
+    let mut missing = Session::new();
+    assert!(fresh_start(&mut missing));
+    missing.missing(1_010, &start_metric());
+    for mut session in [old, missing] {
+        session.overview(1_000 + 4_500, "RUNNING");
+        assert!(session.log.contains("came up 200..310 from None"), "{}", session.log);
+    }
+}
+
+/// The start of a restore is in the checkpoint statistics.
+#[test]
+fn restore_needs_no_metric() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.checkpoints(1_000, 3, &[completed(3, 50)], restored(3, 150));
+    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]);
+    assert!(!session.requests(1_000).contains(&start_metric()));
+    session.overview(5_500, "RUNNING");
+    assert!(session.log.contains("came up 150..310 from Some(3)"), "{}", session.log);
 }

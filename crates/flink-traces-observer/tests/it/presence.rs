@@ -150,6 +150,60 @@ fn failing_application_gets_no_cached_request() {
     assert!(asked.contains(&format!("/jobs/{JOB}/exceptions")));
 }
 
+/// Scenario: the job of an application restarts, and its tasks come to run one after the other.
+/// Guarantees: the graph is requested once, when all tasks run, and again if the response is old.
+/// A response stays in the JobManager's cache, and would hide the end of the job.
+#[test]
+fn running_application_gets_one_request_a_change() {
+    let mut session = Session::new();
+    let mut poll = |now: i64, state: &str, running: i64, modified: i64| {
+        let job = json!({"jid": JOB, "name": "job", "state": state, "start-time": 100, "end-time": -1, "duration": 0,
+            "last-modification": modified, "tasks": {"total": 2, "running": running}});
+        session.answer(now, OVERVIEW, json!({"jobs": [job]}));
+        let mut graph = Vec::new();
+        loop {
+            let asked = session.requests(now);
+            for path in &asked {
+                match path.as_str() {
+                    "/jobmanager/config" => {
+                        session.answer(now, path, json!([{"key": "execution.target", "value": "embedded"}]))
+                    }
+                    path if path.ends_with(JOB) && now < 22_000 => {
+                        session.job(now, "RESTARTING", json!({"RUNNING": 200, "RESTARTING": 20_000}))
+                    }
+                    path if path.ends_with(JOB) => {
+                        session.job(now, "RUNNING", json!({"RUNNING": 20_500, "RESTARTING": 20_000}))
+                    }
+                    path if path.ends_with("/exceptions") => session.answer(
+                        now,
+                        path,
+                        json!({"root-exception": null, "timestamp": null,
+                            "all-exceptions": [], "truncated": false}),
+                    ),
+                    _ => session.fail(now, path, RequestOutcome::Missing),
+                };
+            }
+            if asked.is_empty() {
+                return graph;
+            }
+            graph.extend(asked.into_iter().filter_map(|path| path.strip_prefix("/jobs/").map(str::to_owned)));
+            graph.retain(|path| path.ends_with(JOB) || path.ends_with("exceptions"));
+        }
+    };
+    poll(10_000, "RUNNING", 2, 500);
+    assert_eq!(poll(20_100, "RESTARTING", 0, 20_000), [""; 0]);
+    assert_eq!(poll(20_600, "RUNNING", 1, 20_500), [""; 0]);
+    let (failures, graph) = (format!("{JOB}/exceptions"), JOB.to_owned());
+    assert_eq!(poll(21_000, "RUNNING", 2, 20_900), [failures, graph.clone()]);
+    for now in (21_250..24_000).step_by(250) {
+        assert_eq!(poll(now, "RUNNING", 2, 20_900), [""; 0], "{now}");
+    }
+    assert_eq!(poll(24_000, "RUNNING", 2, 20_900), [graph]);
+    for now in (24_250..40_000).step_by(250) {
+        assert_eq!(poll(now, "RUNNING", 2, 20_900), [""; 0], "{now}");
+    }
+}
+
 /// Restores of a job that never runs are kept up to a limit, and their paths, too.
 #[test]
 fn restores_of_a_job_that_never_runs_are_bounded() {
@@ -171,7 +225,7 @@ fn failover_seen_late_is_a_restore() {
     let mut seen = Vec::new();
     flink_traces_observer::replay::replay(recording, |_, observations| {
         seen.extend(observations.iter().filter_map(|output| match &output.observation {
-            Observation::Checkpoint(_) => None,
+            Observation::Checkpoint(_) | Observation::Content { .. } => None,
             Observation::Initialization { stats, .. } => Some(format!(
                 "initialization {}..{} from {:?}",
                 stats.start_timestamp, stats.end_timestamp, stats.restored_checkpoint_id

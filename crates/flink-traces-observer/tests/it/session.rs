@@ -3,7 +3,7 @@
 use expect_test::Expect;
 use flink_rest::Resource;
 use flink_traces_observer::{ClusterObserver, JobObservation, Observation, RequestOutcome};
-use flink_traces_runtime::extension::VanishedJobOutcome;
+use flink_traces_runtime::extension::{ObservedJob, VanishedJobOutcome};
 use serde_json::{Value, json};
 
 pub(crate) const JOB: &str = "0123456789abcdef0123456789abcdef";
@@ -14,11 +14,13 @@ pub(crate) const SINK: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 pub(crate) struct Session {
     pub(crate) observer: ClusterObserver,
     pub(crate) log: String,
+    /// The contents of the job, apart from the other observations.
+    pub(crate) contents: String,
 }
 
 impl Session {
     pub(crate) fn new() -> Self {
-        Self { observer: ClusterObserver::new(), log: String::new() }
+        Self { observer: ClusterObserver::new(), log: String::new(), contents: String::new() }
     }
 
     pub(crate) fn answer(&mut self, at: i64, path: &str, body: Value) -> &mut Self {
@@ -39,7 +41,7 @@ impl Session {
     /// Feeds an overview with the start and the end of the job.
     pub(crate) fn overview_since(&mut self, at: i64, state: &str, start: i64, end: i64) -> &mut Self {
         let job = json!({"jid": JOB, "name": "job", "state": state, "start-time": start, "end-time": end, "duration": 0,
-            "last-modification": 100, "tasks": {"total": 2}});
+            "last-modification": 100, "tasks": {"total": 2, "running": 2}});
         self.answer(at, "/jobs/overview", json!({ "jobs": [job] }))
     }
 
@@ -120,7 +122,12 @@ impl Session {
     pub(crate) fn note(&mut self, at: i64, outputs: &[JobObservation]) -> &mut Self {
         for JobObservation { observation, .. } in outputs {
             let at = if at == i64::MAX { "end".to_owned() } else { at.to_string() };
-            self.log += &format!("{at}: {}\n", shown(observation));
+            match observation {
+                Observation::Content { job, ts_millis } => {
+                    self.contents += &format!("{at}: seen at {ts_millis}: {}\n", content(job));
+                }
+                other => self.log += &format!("{at}: {}\n", shown(other)),
+            }
         }
         self
     }
@@ -128,6 +135,23 @@ impl Session {
     pub(crate) fn check(&self, expected: Expect) {
         expected.assert_eq(&self.log);
     }
+}
+
+fn content(job: &ObservedJob) -> String {
+    let number = |value: Option<i64>| value.map_or("?".to_owned(), |value| value.to_string());
+    let vertices: Vec<_> =
+        job.vertices.iter().map(|vertex| format!("{}*{}", vertex.name, vertex.parallelism)).collect();
+    format!(
+        "{} since {}, started {}, [{}], interval {}, timeout {}, history {}, version {}",
+        job.status,
+        job.status_timestamp,
+        job.start_timestamp,
+        vertices.join(" "),
+        number(job.checkpoint_interval_ms),
+        number(job.checkpoint_timeout_ms),
+        number(job.history_size),
+        job.flink_version.as_deref().unwrap_or("?"),
+    )
 }
 
 pub(crate) fn shown(observation: &Observation) -> String {

@@ -62,18 +62,19 @@ fn cluster_events() {
 
 #[test]
 fn job_observed_events() {
-    let all = ObservedJob::new("RUNNING", 900)
+    let all = ObservedJob::new("RUNNING", 950, 900)
         .with_vertices(vec![ObservedVertex::new("a0", "map \"1\"\n", 4), ObservedVertex::new("b0", "sink", 1)])
         .with_checkpoint_interval_ms(10_000)
         .with_checkpoint_timeout_ms(600_000)
         .with_history_size(10)
         .with_flink_version("2.3.0".to_owned());
     let text = rendered(job_observed_event(JOB, &all, 3_000))
-        + &rendered(job_observed_event(JOB, &ObservedJob::new("CREATED", 900), 3_000));
+        + &rendered(job_observed_event(JOB, &ObservedJob::new("CREATED", 900, 900), 3_000));
     expect![[r#"
         JobObservedEvent of flink-traces at 3000, INFO
           Job orders is RUNNING with 2 tasks
           jobStatus="RUNNING"
+          jobStatusTimestampMs=950
           jobStartTimestampMs=900
           numVertices=2
           vertices="[{\"id\":\"a0\",\"name\":\"map \\\"1\\\"\\u000a\",\"parallelism\":4},{\"id\":\"b0\",\"name\":\"sink\",\"parallelism\":1}]"
@@ -81,21 +82,22 @@ fn job_observed_events() {
           checkpointTimeoutMs=600000
           checkpointHistorySize=10
           flinkVersion="2.3.0"
-          log.record.uid="fbadfe4585a10ca824e7d729cf222d5a"
+          log.record.uid="1fd22f01c747644b1db2a5ae5ba4a9bd"
         JobObservedEvent of flink-traces at 3000, INFO
           Job orders is CREATED with 0 tasks
           jobStatus="CREATED"
+          jobStatusTimestampMs=900
           jobStartTimestampMs=900
           numVertices=0
           vertices="[]"
-          log.record.uid="e8b874cf9014e677ba64bef7723be6e1"
+          log.record.uid="2a662059993c551fc2ac5c3b2e81db07"
     "#]].assert_eq(&text);
 }
 
 #[test]
 fn vertices_beyond_the_limit_are_left_out() {
     let vertex = |index: i64| ObservedVertex::new(format!("{index:032}"), "x".repeat(1_000), index);
-    let observed = ObservedJob::new("RUNNING", 900).with_vertices((0..100).map(vertex).collect());
+    let observed = ObservedJob::new("RUNNING", 950, 900).with_vertices((0..100).map(vertex).collect());
     let event = reported(job_observed_event(JOB, &observed, 3_000));
     let of = |key| event.attributes().find(|(known, _)| *known == key).map(|(_, value)| value.to_string()).unwrap();
     let vertices: serde_json::Value = serde_json::from_str(&of("vertices")).unwrap();

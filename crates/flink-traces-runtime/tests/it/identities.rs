@@ -37,7 +37,7 @@ fn failure() -> JobFailure {
 }
 
 fn observed() -> ObservedJob {
-    ObservedJob::new("RUNNING", 900)
+    ObservedJob::new("RUNNING", 950, 900)
         .with_vertices(vec![ObservedVertex::new("a0", "map", 4), ObservedVertex::new("b0", "sink", 1)])
         .with_checkpoint_interval_ms(10_000)
         .with_flink_version("2.3.0".to_owned())
@@ -92,6 +92,7 @@ fn event_ids_are_hashes_of_these_inputs() {
                 "5c4b",
                 "JobObservedEvent",
                 "RUNNING",
+                "950",
                 "900",
                 "10000",
                 "",
@@ -128,7 +129,7 @@ fn event_ids_are_hashes_of_these_inputs() {
         50a30574c2a1fa48c6e0e4c399b12883 JobFailureEvent
         04e2f1a877425ee22e8a358d14951248 AllSubtasksStatusChangeEvent
         a200df77f3d92499a95f02c31df0ae53 AllSubtasksStatusChangeEvent
-        302b95aa57c1bf5b086b2463d00cb65c JobObservedEvent
+        8e50a4aca8efc8df1fd11696c5ab96d3 JobObservedEvent
         d1b6841b351a9e5eb3c0018f735c3cf4 JobVanishedEvent
         9f1c8228ada6434e1d1788b6880027e5 JobVanishedEvent
         fbd4cc458c6a926016512add8fb61831 CheckpointsMissedEvent

@@ -301,6 +301,10 @@ impl Job {
             Observation::Missed(missed) => {
                 self.missed = self.missed.saturating_add(missed.count.unsigned_abs());
             }
+            Observation::Content { job, .. } => {
+                self.checkpoint_interval = job.checkpoint_interval_ms;
+                self.checkpoint_timeout = job.checkpoint_timeout_ms;
+            }
             _ => {}
         }
     }

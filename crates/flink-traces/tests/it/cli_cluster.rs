@@ -213,7 +213,7 @@ fn run_without_reporter_prints_despite_closed_pipe() {
     running.wait_for_stdout("checkpointId=3 ");
     running.signal("TERM");
     let stopped = running.finish().expect_code(0);
-    assert_eq!(stopped.stdout.lines().count(), 4 + 2, "{}", stopped.stdout);
+    assert_eq!(stopped.stdout.lines().count(), 4 + 3, "{}", stopped.stdout);
 
     let mut command = command(&place.path(""), &arguments);
     let (reader, writer) = std::io::pipe().unwrap();

@@ -195,6 +195,7 @@ fn kind(observation: &Observation) -> String {
         Observation::Failure(failure) => format!("failure, can restart: {}", failure.can_restart),
         Observation::AllSubtasks { status, .. } => format!("{status:?}"),
         Observation::Missed(_) => "missed".to_owned(),
+        Observation::Content { .. } => "content".to_owned(),
         Observation::Vanished { job, .. } => format!("vanished {:?}", job.outcome),
         other => panic!("unknown: {other:?}"),
     }

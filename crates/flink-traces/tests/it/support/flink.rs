@@ -13,7 +13,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use flink_rest::{
     CheckpointConfig, CheckpointDetails, CheckpointSubtasks, Checkpoints, Config, Endpoint, Job, JobExceptions,
-    JobManagerConfig, JobsOverview, Overview, Resource, ResponseBody, RestError, RestServer, RestService,
+    JobManagerConfig, JobMetrics, JobsOverview, Overview, Resource, ResponseBody, RestError, RestServer, RestService,
     ServerOptions, StatusError, SubtaskTimes, router,
 };
 use tokio::net::TcpSocket;
@@ -196,5 +196,5 @@ macro_rules! recorded {
 recorded! {
     config Config, job_manager_config JobManagerConfig, overview Overview, jobs_overview JobsOverview, job Job, job_exceptions JobExceptions,
     checkpoints Checkpoints, checkpoint_config CheckpointConfig, checkpoint_details CheckpointDetails,
-    checkpoint_subtasks CheckpointSubtasks, subtask_times SubtaskTimes
+    checkpoint_subtasks CheckpointSubtasks, subtask_times SubtaskTimes, job_metrics JobMetrics
 }

@@ -17,7 +17,7 @@ pub(crate) const NAME: &str = "orders-recover";
 /// The number of its spans at the level `CHILDREN_SPANS_PER_SUBTASK`. Each of three checkpoints has
 /// 4 tasks and 11 subtasks, and there is one initialization. The number of its events follows.
 pub(crate) const SPANS: usize = 3 * (1 + 4 + 11) + 1;
-pub(crate) const EVENTS: usize = 3 + 2;
+pub(crate) const EVENTS: usize = 3 + 2 + 1;
 
 /// A time after the third checkpoint was reported, and before the next one.
 const END_MILLIS: i64 = 1_795_230_920_999;
@@ -57,6 +57,10 @@ pub(crate) fn answers() -> Answers {
         "jobs-cancelled":0,"jobs-failed":0,"flink-version":"2.3.0","flink-commit":"c0f8d1a"}"#;
     answers.insert("/config".to_owned(), Reply::Flink(200, config.to_owned()));
     answers.insert("/overview".to_owned(), Reply::Flink(200, overview.to_owned()));
+    // The recording lacks the metric. This is the start that follows from the status.
+    let start = r#"[{"id":"lastCheckpointRestoreTimestamp","value":"1795230917019"}]"#;
+    let metrics = format!("/jobs/{JOB}/metrics?get=lastCheckpointRestoreTimestamp");
+    answers.insert(metrics, Reply::Flink(200, start.to_owned()));
     answers
 }
 
