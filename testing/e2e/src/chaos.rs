@@ -1,19 +1,19 @@
 //! `cargo e2e chaos`: random kills beside an independent recorder.
 //!
-//! For a while, the JobManager, the TaskManager, `flink-traces` and the collectors are killed at
-//! random. What the recorder saw must have been reported, once or under the same ids.
+//! For a while, the JobManager, the TaskManager, `flink-traces` and two OpenTelemetry Collectors
+//! are killed at random. What the recorder saw must have been reported, once or under the same ids.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 use flink_rest::types::CheckpointStatistics;
 use flink_rest::{CheckpointStatus, Checkpoints, Client, JobId, JobsOverview};
 use flink_traces_testkit::{OtlpCollector, ReceivedEvent, ReceivedSpan};
-use harness::say;
+use harness::{Collector, build_collector, say};
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::{Cluster, Mode};
@@ -25,6 +25,9 @@ use crate::session::{STEP_TIMEOUT, run_until_interrupted};
 const RECORDER_INTERVAL: Duration = Duration::from_millis(200);
 /// The delay of a failure of the job that no session reaches.
 const NEVER: &str = "86400000";
+/// The time before the end of a JobManager in which Flink's own reporters may still hold a record.
+/// They export every 5 s, and are not closed.
+const HELD_BY_FLINK: Duration = Duration::from_secs(6);
 /// The time at the end until all queued records have arrived.
 const SETTLE: Duration = Duration::from_secs(30);
 
@@ -49,10 +52,12 @@ pub(crate) fn run(duration: Duration, seed: u64) -> Result<()> {
 
 async fn session(setup: &Setup, duration: Duration, seed: u64) -> Result<Report> {
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut native = Collector::start()?;
-    let mut ours = Collector::start()?;
+    let binary = build_collector()?;
+    let mut native = Destination::start(&binary, &setup.folder, "collector-of-flink")?;
+    let mut ours = Destination::start(&binary, &setup.folder, "collector-of-flink-traces")?;
     say("starting the cluster");
-    let mut cluster = setup.cluster(Scenario::Failover, Mode::HighAvailability, &native.endpoint()).await?;
+    let mut cluster =
+        setup.cluster(Scenario::Failover, Mode::HighAvailability, &native.collector.grpc_endpoint()).await?;
     let recorder = Recorder::start(cluster.rest.client.clone());
     let mut program = Some(start(setup, &cluster, &ours)?);
     let job = cluster.rest.submit(&setup.jar, 2, &[NEVER]).await?;
@@ -65,7 +70,7 @@ async fn session(setup: &Setup, duration: Duration, seed: u64) -> Result<Report>
         match random.u32(0..10) {
             0..2 => {
                 say("killing the JobManager");
-                kills.job_manager += 1;
+                kills.job_managers.push(SystemTime::now());
                 cluster.kill_job_manager().await?;
                 recorder.add_end();
                 sleep(pause).await;
@@ -86,11 +91,11 @@ async fn session(setup: &Setup, duration: Duration, seed: u64) -> Result<Report>
             _ => {
                 say("killing both collectors");
                 kills.collectors += 1;
-                native.stop();
-                ours.stop();
+                native.collector.kill();
+                ours.collector.kill();
                 sleep(pause).await;
-                native.restart()?;
-                ours.restart()?;
+                native.collector.restart()?;
+                ours.collector.restart()?;
             }
         }
     }
@@ -101,57 +106,59 @@ async fn session(setup: &Setup, duration: Duration, seed: u64) -> Result<Report>
         program.stop().await?;
     }
     cluster.stop().await?;
-    native.stop();
-    ours.stop();
-    Ok(Report::new(kills, &recorder.finish(), &native, &ours))
+    Ok(Report::new(kills, &recorder.finish(), &native.records(), &ours.records()))
 }
 
-fn start(setup: &Setup, cluster: &Cluster, collector: &Collector) -> Result<Program> {
+fn start(setup: &Setup, cluster: &Cluster, destination: &Destination) -> Result<Program> {
     let spool = format!("spool.directory={}", setup.folder.join("spool").display());
     let (traces, events) = (format!("traces.reporter.otlp.{spool}"), format!("events.reporter.otlp.{spool}"));
-    let (url, endpoint) = (cluster.rest.url(), collector.endpoint());
-    Program::start_with(&setup.binary, &setup.folder, &["--flink", &url, "--otlp", &endpoint], &[&traces, &events])
+    let protocol = |signal: &str| format!("{signal}.reporter.otlp.exporter.protocol=grpc");
+    let options = [
+        // The same as Flink's own reporters report.
+        "traces.checkpoint.span-detail-level=CHILDREN_SPANS_PER_SUBTASK",
+        &protocol("traces"),
+        &protocol("events"),
+        &traces,
+        &events,
+    ];
+    let (url, endpoint) = (cluster.rest.url(), destination.collector.grpc_endpoint());
+    Program::start_with(&setup.binary, &setup.folder, &["--flink", &url, "--otlp", &endpoint], &options)
 }
 
-/// The number of kills of each kind.
+/// The kills of each kind.
 #[derive(Debug, Default)]
 struct Kills {
-    job_manager: u32,
+    job_managers: Vec<SystemTime>,
     task_manager: u32,
     program: u32,
     collectors: u32,
 }
 
-/// A collector that keeps what it received when it is killed.
-struct Collector {
-    port: u16,
-    running: Option<OtlpCollector>,
+/// A Collector that is killed, and the collector that it forwards to, which is not.
+struct Destination {
+    collector: Collector,
+    behind: OtlpCollector,
+}
+
+impl Destination {
+    fn start(binary: &Path, folder: &Path, name: &str) -> Result<Self> {
+        let behind = OtlpCollector::start()?;
+        let collector = Collector::start(binary, folder, name, &behind.grpc_endpoint(), |_| {})?;
+        Ok(Self { collector, behind })
+    }
+
+    fn records(&self) -> Records {
+        Records { spans: self.behind.spans(), events: self.behind.events() }
+    }
+}
+
+/// Everything that arrived.
+struct Records {
     spans: Vec<ReceivedSpan>,
     events: Vec<ReceivedEvent>,
 }
 
-impl Collector {
-    fn start() -> Result<Self> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        Ok(Self { port, running: Some(OtlpCollector::start_on(port)?), spans: Vec::new(), events: Vec::new() })
-    }
-
-    fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    fn stop(&mut self) {
-        if let Some(collector) = self.running.take() {
-            self.spans.extend(collector.spans());
-            self.events.extend(collector.events());
-        }
-    }
-
-    fn restart(&mut self) -> Result<()> {
-        self.running = Some(OtlpCollector::start_on(self.port)?);
-        Ok(())
-    }
-
+impl Records {
     /// Returns the ids of all spans of each checkpoint.
     fn checkpoints(&self) -> BTreeMap<Checkpoint, BTreeSet<SpanId>> {
         let mut all: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
@@ -167,6 +174,20 @@ impl Collector {
             all.entry((job.to_owned(), id, trigger)).or_default().insert(ids);
         }
         all
+    }
+
+    /// Returns the number of different initializations.
+    fn initializations(&self) -> usize {
+        let all = self.spans.iter().filter(|span| span.name() == "JobInitialization");
+        all.map(ReceivedSpan::start_time_unix_nano).collect::<BTreeSet<_>>().len()
+    }
+
+    /// Returns the number of spans whose parent did not arrive.
+    fn orphans(&self) -> usize {
+        let ids: BTreeSet<_> = self.spans.iter().map(|span| (span.trace_id(), span.span_id())).collect();
+        let has_parent = |span: &&ReceivedSpan| !span.parent_span_id().is_empty();
+        let children = self.spans.iter().filter(has_parent);
+        children.filter(|span| !ids.contains(&(span.trace_id(), span.parent_span_id()))).count()
     }
 
     /// Returns the unique ids of the events of each happening: its name, job, time and status.
@@ -247,6 +268,13 @@ async fn record(client: &Client, job: JobId, seen: &Mutex<Seen>) {
     }
 }
 
+/// Returns `true` if a trigger in milliseconds was in the last seconds before a JobManager's end.
+fn is_before(trigger: i64, end: SystemTime) -> bool {
+    let end = end.duration_since(UNIX_EPOCH).map_or(0, |end| end.as_millis());
+    let held = end.saturating_sub(HELD_BY_FLINK.as_millis())..=end;
+    u128::try_from(trigger).is_ok_and(|trigger| held.contains(&trigger))
+}
+
 /// The result of a session.
 struct Report {
     kills: Kills,
@@ -254,7 +282,14 @@ struct Report {
     lost: Vec<Checkpoint>,
     lost_at_an_end: usize,
     lost_by_flink: usize,
+    /// The checkpoints among these that Flink's own reporter still held when its JobManager was
+    /// killed.
+    held_by_flink: usize,
     known: usize,
+    /// The initializations that arrived from flink-traces and from Flink's own reporter.
+    initializations: [usize; 2],
+    /// The spans of flink-traces without their parents.
+    orphans: usize,
     /// Checkpoints with more than one span id, and events with more than one uid.
     doubles: Vec<String>,
     /// Spans and events that arrived more than once under the same ids.
@@ -262,7 +297,7 @@ struct Report {
 }
 
 impl Report {
-    fn new(kills: Kills, seen: &Seen, native: &Collector, ours: &Collector) -> Self {
+    fn new(kills: Kills, seen: &Seen, native: &Records, ours: &Records) -> Self {
         let (of_flink, reported) = (native.checkpoints(), ours.checkpoints());
         let missing: Vec<_> =
             seen.checkpoints.iter().filter(|checkpoint| !reported.contains_key(*checkpoint)).collect();
@@ -272,7 +307,11 @@ impl Report {
         let uids = ours.uids();
         let double_events = uids.iter().filter(|(_, uids)| uids.len() > 1).map(|(happening, _)| happening.clone());
         let distinct = ours.spans.iter().map(|span| (span.trace_id(), span.span_id())).collect::<BTreeSet<_>>().len();
+        let lost_by_flink: Vec<_> =
+            known.iter().filter(|checkpoint| !of_flink.contains_key(**checkpoint)).map(|lost| lost.2).collect();
+        let is_held = |trigger: &&i64| kills.job_managers.iter().any(|kill| is_before(**trigger, *kill));
         Self {
+            held_by_flink: lost_by_flink.iter().filter(is_held).count(),
             kills,
             seen: seen.checkpoints.len(),
             lost: missing
@@ -281,8 +320,10 @@ impl Report {
                 .map(|&lost| lost.clone())
                 .collect(),
             lost_at_an_end: missing.iter().filter(|checkpoint| seen.at_an_end.contains(*checkpoint)).count(),
-            lost_by_flink: known.iter().filter(|checkpoint| !of_flink.contains_key(**checkpoint)).count(),
+            lost_by_flink: lost_by_flink.len(),
             known: known.len(),
+            initializations: [ours.initializations(), native.initializations()],
+            orphans: ours.orphans(),
             doubles: double_spans.chain(double_events).collect(),
             resent: ours.spans.len() - distinct,
         }
@@ -291,6 +332,7 @@ impl Report {
     fn check(&self) -> Result<()> {
         ensure!(self.seen > 0, "the recorder saw no checkpoint");
         ensure!(self.lost.is_empty(), "lost checkpoints that the recorder saw: {:?}", self.lost);
+        ensure!(self.orphans == 0, "{} spans arrived without their parents", self.orphans);
         ensure!(self.doubles.is_empty(), "reported under two ids: {:?}", self.doubles);
         Ok(())
     }
@@ -298,7 +340,8 @@ impl Report {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Kills { job_manager, task_manager, program, collectors } = &self.kills;
+        let Kills { job_managers, task_manager, program, collectors } = &self.kills;
+        let job_manager = job_managers.len();
         writeln!(
             f,
             "kills: JobManager {job_manager}, TaskManager {task_manager}, flink-traces {program}, collectors {collectors}"
@@ -308,6 +351,10 @@ impl std::fmt::Display for Report {
         writeln!(f, "  seen only in the last 2 s of a JobManager, and lost: {}", self.lost_at_an_end)?;
         writeln!(f, "checkpoints known from any side: {}", self.known)?;
         writeln!(f, "  lost by Flink's own reporter: {}", self.lost_by_flink)?;
+        writeln!(f, "    in the last 6 s of a JobManager: {}", self.held_by_flink)?;
+        let [ours, native] = self.initializations;
+        writeln!(f, "initializations: {ours} from flink-traces, {native} from Flink's own reporter")?;
+        writeln!(f, "spans without their parents: {}", self.orphans)?;
         writeln!(f, "reported under two ids: {}", self.doubles.len())?;
         write!(f, "spans resent under the same ids: {}", self.resent)
     }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use harness::flink::Distribution;
+use harness::free_ports;
 use tokio::process::{Child, Command};
 
 use crate::rest::Rest;
@@ -120,7 +121,7 @@ impl Cluster {
         folder: &Path,
         options: &[(&'static str, String)],
     ) -> Result<Self> {
-        let (rpc_port, rest_port) = free_ports()?;
+        let [rpc_port, rest_port] = free_ports()?;
         let mut options = options.to_vec();
         let launcher = Launcher {
             folder: folder.to_owned(),
@@ -139,7 +140,7 @@ impl Cluster {
         fs::write(configuration.join("log4j.properties"), LOGGING)?;
         let zookeeper = match mode {
             Mode::HighAvailability => {
-                let (port, _) = free_ports()?;
+                let [port, _] = free_ports()?;
                 options.extend(high_availability(folder, port));
                 Some(launcher.zookeeper(port)?)
             }
@@ -298,13 +299,4 @@ fn config_yaml(folder: &Path, more: &[(&'static str, String)], rpc_port: u16, re
 /// Opens a log for appending, so that several processes and streams can share it.
 pub(crate) fn log_file(folder: &Path, name: &str) -> io::Result<File> {
     File::options().create(true).append(true).open(folder.join(format!("{name}.log")))
-}
-
-/// Returns two free ports, for programs that cannot choose them: the TaskManager must know the
-/// JobManager's.
-pub(crate) fn free_ports() -> io::Result<(u16, u16)> {
-    let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    // Both are held until both are chosen, so that they differ.
-    let (first, second) = (listen()?, listen()?);
-    Ok((first.local_addr()?.port(), second.local_addr()?.port()))
 }

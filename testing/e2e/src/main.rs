@@ -97,6 +97,9 @@ fn main() -> Result<()> {
         prerequisites =
             prerequisites.program("prometheus", "Debian: prometheus").program("promtool", "Debian: prometheus");
     }
+    if let Command::Chaos(_) = command {
+        prerequisites = prerequisites.go();
+    }
     prerequisites.check()?;
     match command {
         Command::Compare(Compare { scenario, version }) => {

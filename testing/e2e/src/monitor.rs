@@ -10,11 +10,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use flink_traces_testkit::OtlpCollector;
 use harness::flink::{Distribution, VERSION};
-use harness::{build, recreate, say, workspace_root};
+use harness::{build, free_ports, recreate, say, workspace_root};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-use crate::cluster::{Cluster, free_ports, log_file};
+use crate::cluster::{Cluster, log_file};
 use crate::program::Program;
 use crate::rest::poll;
 use crate::session::{STEP_TIMEOUT, run_until_interrupted};
@@ -54,7 +54,7 @@ async fn session(
         ("execution.checkpointing.tolerable-failed-checkpoints", "100".to_owned()),
     ];
     let cluster = Cluster::start(distribution, folder, &options).await?;
-    let (metrics, web) = free_ports()?;
+    let [metrics, web] = free_ports()?;
     let listen = format!("flink-traces.metrics.listen={metrics}");
     let arguments = ["--flink", &format!("e2e={}", cluster.rest.url()), "--otlp", &collector.grpc_endpoint()];
     let program = Program::start_with(binary, folder, &arguments, &[&listen])?;

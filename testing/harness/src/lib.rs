@@ -1,15 +1,20 @@
-//! The parts that the test harnesses share: prerequisites, processes, and a Flink distribution.
+//! The parts that the test harnesses share: prerequisites, processes, a Flink distribution and a
+//! real OpenTelemetry Collector.
 #![allow(clippy::print_stdout, reason = "a harness reports its progress on standard output")]
 
+mod collector;
 pub mod flink;
 mod prerequisites;
 mod process;
 
 use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+pub use collector::{Collector, build_collector};
 pub use prerequisites::Prerequisites;
 pub use process::{ProcessGuard, build, run};
 
@@ -36,6 +41,18 @@ pub fn recreate(folder: &Path) -> Result<()> {
         fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
+}
+
+/// Returns two free ports of the loopback interface, for programs that cannot choose them.
+///
+/// # Errors
+///
+/// Returns an error if there is no free port.
+pub fn free_ports() -> io::Result<[u16; 2]> {
+    let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    // Both are held until both are chosen, so that they differ.
+    let [first, second] = [listen()?, listen()?];
+    Ok([first.local_addr()?.port(), second.local_addr()?.port()])
 }
 
 /// Prints the step that begins.

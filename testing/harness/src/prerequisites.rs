@@ -34,6 +34,12 @@ impl Prerequisites {
         ["java", "javac", "jar"].into_iter().fold(self, |all, tool| all.program(tool, "a JDK 17 or later"))
     }
 
+    /// Requires the Go toolchain, which builds the programs of other projects.
+    #[must_use]
+    pub fn go(self) -> Self {
+        self.program("go", "Go 1.26 or later")
+    }
+
     /// Requires a program on the `PATH`, and says which package has it.
     #[must_use]
     pub fn program(self, name: &str, package: &str) -> Self {

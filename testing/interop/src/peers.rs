@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use flink_traces_testkit::Encoding;
 use serde_json::Value;
 
-use harness::{ProcessGuard, recreate, run, workspace_root};
+use harness::{ProcessGuard, free_ports, recreate, run, workspace_root};
 
 /// The packages, with the versions that a run stands for.
 const PACKAGES: [&str; 3] = ["grpcio==1.85.3", "opentelemetry-proto==1.45.2", "rotel==0.0.1a15"];
@@ -139,13 +139,6 @@ impl Rotel {
 fn endpoint([grpc, http]: [u16; 2], encoding: Encoding) -> String {
     let port = if encoding == Encoding::Grpc { grpc } else { http };
     format!("http://127.0.0.1:{port}")
-}
-
-/// Returns two free ports.
-fn free_ports() -> Result<[u16; 2]> {
-    let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let [one, other] = [listen()?, listen()?];
-    Ok([one.local_addr()?.port(), other.local_addr()?.port()])
 }
 
 fn records(lines: &str) -> Result<Vec<Value>> {
