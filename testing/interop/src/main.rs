@@ -4,6 +4,7 @@
 
 mod addresses;
 mod backends;
+mod boards;
 mod decoders;
 mod faults;
 mod load;
@@ -52,6 +53,8 @@ enum Command {
     Addresses,
     /// Query Jaeger and VictoriaLogs behind an OpenTelemetry Collector.
     Backends,
+    /// Read the Grafana boards with the types of Grafana's own SDK.
+    Boards,
 }
 
 /// The parts that all commands share.
@@ -113,6 +116,10 @@ fn main() -> Result<()> {
     if runs(Command::Backends) {
         say("Jaeger and VictoriaLogs");
         backends::run(&setup)?;
+    }
+    if runs(Command::Boards) {
+        say("Grafana's SDK");
+        boards::run(&setup)?;
     }
     remove_dir_all(&setup.folder)?;
     Ok(())
