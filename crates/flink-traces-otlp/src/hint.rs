@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use rustls::{AlertDescription, CertificateError, Error as TlsError};
+
 /// A likely cause, and the remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hint {
@@ -25,6 +27,48 @@ pub(crate) enum Hint {
     WebPage,
     /// A proxy that rejects its credentials.
     ProxyCredentials,
+    /// A certificate of an authority that is not trusted.
+    UnknownIssuer,
+    /// A certificate whose time is over, or has not begun.
+    CertificateTime,
+    /// A certificate of another host.
+    OtherHost,
+    /// A collector that requires a client certificate, or another one.
+    ClientCertificate,
+    /// A collector without TLS 1.2 and 1.3.
+    OldTls,
+}
+
+impl Hint {
+    /// Returns the likely cause of a failed TLS handshake.
+    pub(crate) fn of_tls(error: &TlsError) -> Option<Self> {
+        match error {
+            TlsError::InvalidCertificate(error) => match error {
+                CertificateError::UnknownIssuer => Some(Self::UnknownIssuer),
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. } => Some(Self::CertificateTime),
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                    Some(Self::OtherHost)
+                }
+                _ => None,
+            },
+            TlsError::AlertReceived(alert) => match alert {
+                AlertDescription::CertificateRequired
+                | AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied => Some(Self::ClientCertificate),
+                AlertDescription::ProtocolVersion => Some(Self::OldTls),
+                _ => None,
+            },
+            TlsError::PeerIncompatible(_) => Some(Self::OldTls),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Hint {
@@ -47,6 +91,17 @@ impl fmt::Display for Hint {
             Self::WebPage => {
                 "a web server or a proxy responds instead of a collector: check the host, the port and `exporter.proxy`"
             }
+            Self::UnknownIssuer => {
+                "no trusted authority issued the collector's certificate: set `exporter.ca-certificates` to a PEM file with its issuer"
+            }
+            Self::CertificateTime => "the collector's certificate is not valid now: renew it, or check the clock",
+            Self::OtherHost => {
+                "the collector's certificate is for another host: use a host name from the certificate in `exporter.endpoint`"
+            }
+            Self::ClientCertificate => {
+                "the collector does not accept the client certificate: check `exporter.client-certificate` and `exporter.client-key`"
+            }
+            Self::OldTls => "the collector has no TLS 1.2 or 1.3: update it",
             Self::ProxyCredentials => "the proxy rejects its credentials: check the user and password in `exporter.proxy`",
         })
     }

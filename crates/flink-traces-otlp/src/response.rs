@@ -96,11 +96,11 @@ impl Response {
     pub(crate) fn none(error: &(dyn Error + 'static)) -> Self {
         let causes: Vec<_> = causes(error).collect();
         let is = |known: fn(&(dyn Error + 'static)) -> bool| causes.iter().any(|cause| known(*cause));
+        let tls = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>());
         let (verdict, hint) = match () {
             () if is(is_proxy_refusal) => (Verdict::Refused(Refusal::Credentials), Some(Hint::ProxyCredentials)),
             () if is(is_other_protocol) => (Verdict::TlsFailed, Some(Hint::OtherProtocol)),
-            () if is(<dyn Error>::is::<rustls::Error>) => (Verdict::TlsFailed, None),
-            () => (Verdict::NoResponse, None),
+            () => tls.map_or((Verdict::NoResponse, None), |error| (Verdict::TlsFailed, Hint::of_tls(error))),
         };
         Self { hint, ..Self::new(verdict, with_causes(&causes)) }
     }
@@ -304,6 +304,27 @@ mod tests {
     use super::*;
 
     const NOW: Duration = Duration::from_secs(784_111_777);
+
+    #[test]
+    fn failed_handshake_has_its_likely_cause() {
+        use rustls::{AlertDescription, CertificateError, Error};
+        let alert = |description| Error::AlertReceived(description);
+        for (error, hint) in [
+            (Error::InvalidCertificate(CertificateError::UnknownIssuer), Some(Hint::UnknownIssuer)),
+            (Error::InvalidCertificate(CertificateError::Expired), Some(Hint::CertificateTime)),
+            (Error::InvalidCertificate(CertificateError::NotValidYet), Some(Hint::CertificateTime)),
+            (Error::InvalidCertificate(CertificateError::NotValidForName), Some(Hint::OtherHost)),
+            (Error::InvalidCertificate(CertificateError::Revoked), None),
+            (alert(AlertDescription::CertificateRequired), Some(Hint::ClientCertificate)),
+            (alert(AlertDescription::UnknownCA), Some(Hint::ClientCertificate)),
+            (alert(AlertDescription::ProtocolVersion), Some(Hint::OldTls)),
+            (alert(AlertDescription::InternalError), None),
+        ] {
+            let wrapped = io::Error::other(error.clone());
+            let response = Response::none(&wrapped);
+            assert_eq!((response.verdict, response.hint), (Verdict::TlsFailed, hint), "{error}");
+        }
+    }
 
     #[test]
     fn http_status_means_what_otlp_specifies() {

@@ -37,7 +37,9 @@ pub(crate) fn verifier(tls: &TlsConfig) -> Result<Arc<dyn ServerCertVerifier>, B
     let Some(path) = &tls.ca_certificates else {
         return match Verifier::new(provider()) {
             Ok(verifier) => Ok(Arc::new(verifier)),
-            Err(error) => Err(format!("cannot load the system's root certificates: {error}").into()),
+            Err(error) => {
+                Err(format!("cannot load the system's root certificates, set exporter.ca-certificates: {error}").into())
+            }
         };
     };
     let mut roots = RootCertStore::empty();

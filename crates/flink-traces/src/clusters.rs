@@ -41,6 +41,10 @@ pub(crate) fn clusters(configuration: &Configuration, flink: &[String], problems
         };
         let cluster = rest.client(&url).map(|client| Cluster::new(name, client));
         let message = match &cluster {
+            // The options were checked before. Only a client with TLS needs the system's authorities.
+            Err(flink_rest::Error::InvalidOption { problem, .. }) => {
+                format!("{problem}: set {}", REST_CA_CERTIFICATES.key())
+            }
             Err(error) => error.to_string(),
             Ok(cluster) if cluster.name.is_empty() => "a cluster has an empty name".to_owned(),
             Ok(cluster) if clusters.iter().any(|known| known.name == cluster.name) => {

@@ -521,3 +521,17 @@ fn check_shows_no_secret() {
         assert!(told.contains("events.reporter.otel.exporter.proxy = http://******@h  [HTTP_PROXY]"), "{told}");
     }
 }
+
+/// An image without root certificates. The error names the options that replace them.
+#[test]
+#[cfg(target_os = "linux")]
+fn missing_root_certificates_name_the_options() {
+    let place = Place::new();
+    let mut command =
+        command(&place.path(""), &["run", "--flink", "https://localhost:1", "--otlp", "https://localhost:1"]);
+    command.env("SSL_CERT_FILE", place.path("away")).env("SSL_CERT_DIR", place.path("away"));
+    let refused = Running::start(command).finish().expect_code(78);
+    for key in ["set flink-traces.rest.ca-certificates", "set exporter.ca-certificates"] {
+        assert!(refused.stderr.contains(key), "{}", refused.stderr);
+    }
+}
