@@ -41,7 +41,7 @@ pub(crate) fn clusters(configuration: &Configuration, flink: &[String], problems
         };
         let cluster = rest.client(&url).map(|client| Cluster::new(name, client));
         let message = match &cluster {
-            // The options were checked before. Only a client with TLS needs the system's authorities.
+            // The options were checked before, but only TLS needs the system's authorities.
             Err(flink_rest::Error::InvalidOption { problem, .. }) => {
                 format!("{problem}: set {}", REST_CA_CERTIFICATES.key())
             }
