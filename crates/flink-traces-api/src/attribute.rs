@@ -80,30 +80,51 @@ impl Attributes {
     /// Sets `key` from borrowed data, which is copied once. See [`set`](Self::set).
     #[inline]
     pub fn set_ref(&mut self, key: &str, value: ValueRef<'_>) {
-        let keys = Keys::of(key);
-        let known = if self.keys.intersects(keys) {
-            self.entries().position(|entry| entry.key == key.as_bytes())
-        } else {
-            None
-        };
-        match known {
-            Some(index) => self.replace(index, key, value),
-            None => {
-                self.keys.insert(keys);
-                self.push(key, value);
-            }
+        match value {
+            ValueRef::Long(number) => self.set_number(key, number),
+            ValueRef::String(text) => self.set_text(key, text),
+            ValueRef::Double(_) | ValueRef::Bool(_) => self.set_any(key, value),
         }
     }
 
+    fn set_number(&mut self, key: &str, number: i64) {
+        if self.may_have(key) {
+            return self.set_any(key, ValueRef::Long(number));
+        }
+        self.reserve(KeyValue::new(key, ValueRef::Long(number)).field_len());
+        self.fields.key_number(ATTRIBUTES, key, number);
+    }
+
+    fn set_text(&mut self, key: &str, text: &str) {
+        if self.may_have(key) {
+            return self.set_any(key, ValueRef::String(text));
+        }
+        self.reserve(KeyValue::new(key, ValueRef::String(text)).field_len());
+        self.fields.key_text(ATTRIBUTES, key, text);
+    }
+
+    /// Adds `key` to the set of keys. Returns `true` if it may have been in it.
     #[inline]
+    fn may_have(&mut self, key: &str) -> bool {
+        let keys = Keys::of(key);
+        let may_have = self.keys.intersects(keys);
+        self.keys.insert(keys);
+        may_have
+    }
+
     fn push(&mut self, key: &str, value: ValueRef<'_>) {
         let attribute = KeyValue::new(key, value);
         self.reserve(attribute.field_len());
         self.fields.key_value(ATTRIBUTES, &attribute);
     }
 
-    /// Rewrites all attributes with one replaced. It is rare that a key is set twice.
-    fn replace(&mut self, index: usize, key: &str, value: ValueRef<'_>) {
+    /// Sets a key that may be set already. If it is, all attributes are rewritten, which is rare.
+    #[cold]
+    fn set_any(&mut self, key: &str, value: ValueRef<'_>) {
+        self.may_have(key);
+        let Some(index) = self.entries().position(|entry| entry.key == key.as_bytes()) else {
+            return self.push(key, value);
+        };
         let mut replaced = Self { fields: Writer::new(), keys: self.keys };
         for (number, entry) in self.entries().enumerate() {
             if number == index { replaced.push(key, value) } else { replaced.fields.raw(entry.field) }

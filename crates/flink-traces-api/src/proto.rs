@@ -31,6 +31,14 @@ pub const fn varint_len(number: u64) -> usize {
     ((bits * 9 + 64) / 64) as usize
 }
 
+/// Moves each seven of the lower 56 bits into a byte of their own.
+#[inline]
+const fn groups_of_seven(number: u64) -> u64 {
+    let number = number & 0x0fff_ffff | (number & 0x00ff_ffff_f000_0000) << 4;
+    let number = number & 0x0000_3fff_0000_3fff | (number & 0x0fff_c000_0fff_c000) << 2;
+    number & 0x007f_007f_007f_007f | (number & 0x3f80_3f80_3f80_3f80) << 1
+}
+
 /// Returns the number of bytes that a field with `len` bytes of content takes.
 ///
 /// This includes the length prefix and the tag. The tag is assumed to take one byte, which is true
@@ -54,6 +62,8 @@ pub struct KeyValue<'a> {
 impl<'a> KeyValue<'a> {
     const KEY: u8 = 1;
     const VALUE: u8 = 2;
+    const KEY_TAG: u8 = Self::KEY << 3 | BYTES;
+    const VALUE_TAG: u8 = Self::VALUE << 3 | BYTES;
 
     /// Computes the lengths of an attribute.
     #[inline]
@@ -175,43 +185,75 @@ impl Writer {
     }
 
     /// Appends an OTLP `KeyValue`.
-    #[inline]
     pub fn key_value(&mut self, field: u8, attribute: &KeyValue<'_>) {
-        const KEY: u8 = KeyValue::KEY << 3 | BYTES;
-        const VALUE: u8 = KeyValue::VALUE << 3 | BYTES;
-        let KeyValue { key, value, value_len, len } = *attribute;
-        if field >= 16 || len >= 0x80 {
-            return self.long_key_value(field, attribute);
+        match attribute.value {
+            ValueRef::Long(number) => self.key_number(field, attribute.key, number),
+            ValueRef::String(text) => self.key_text(field, attribute.key, text),
+            ValueRef::Double(_) | ValueRef::Bool(_) => self.any_key_value(field, attribute),
         }
-        // Every length takes one byte, so each piece between key and text has a fixed size.
-        self.0.extend_from_slice(&[field << 3 | BYTES, len as u8, KEY, key.len() as u8]);
-        self.0.extend_from_slice(key.as_bytes());
-        match value {
-            ValueRef::String(text) => {
-                self.0.extend_from_slice(&[VALUE, value_len as u8, 1 << 3 | BYTES, text.len() as u8]);
-                self.0.extend_from_slice(text.as_bytes());
-            }
-            ValueRef::Bool(flag) => self.0.extend_from_slice(&[VALUE, 2, 2 << 3 | VARINT, flag.into()]),
-            ValueRef::Long(number) => {
-                let mut bytes = [VALUE, value_len as u8, 3 << 3 | VARINT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-                let mut rest = number.cast_unsigned();
-                for byte in &mut bytes[3..] {
-                    *byte = rest as u8 | 0x80;
-                    rest >>= 7;
-                }
-                let end = 2 + value_len;
-                bytes[end - 1] &= 0x7f;
-                self.0.extend_from_slice(&bytes[..end]);
-            }
-            ValueRef::Double(number) => {
-                let [a, b, c, d, e, f, g, h] = number.to_le_bytes();
-                self.0.extend_from_slice(&[VALUE, 9, 4 << 3 | FIXED64, a, b, c, d, e, f, g, h]);
-            }
+    }
+
+    /// Appends an OTLP `KeyValue` with an integer.
+    // Everything is in registers, which a reference to a `KeyValue` would prevent.
+    #[inline]
+    pub(crate) fn key_number(&mut self, field: u8, key: &str, number: i64) {
+        let KeyValue { value_len, len, .. } = KeyValue::new(key, ValueRef::Long(number));
+        if field >= 16 || len >= 0x80 {
+            return self.long_key_number(field, key, number);
+        }
+        // Every length takes one byte.
+        self.0.extend_from_slice(&[field << 3 | BYTES, len as u8, KeyValue::KEY_TAG, key.len() as u8]);
+        self.short(key.as_bytes());
+        self.0.extend_from_slice(&[KeyValue::VALUE_TAG, value_len as u8, 3 << 3 | VARINT]);
+        self.number(number.cast_unsigned());
+    }
+
+    /// Appends an OTLP `KeyValue` with a text.
+    #[inline]
+    pub(crate) fn key_text(&mut self, field: u8, key: &str, text: &str) {
+        let KeyValue { value_len, len, .. } = KeyValue::new(key, ValueRef::String(text));
+        if field >= 16 || len >= 0x80 {
+            return self.long_key_text(field, key, text);
+        }
+        self.0.extend_from_slice(&[field << 3 | BYTES, len as u8, KeyValue::KEY_TAG, key.len() as u8]);
+        self.short(key.as_bytes());
+        self.0.extend_from_slice(&[KeyValue::VALUE_TAG, value_len as u8, 1 << 3 | BYTES, text.len() as u8]);
+        self.short(text.as_bytes());
+    }
+
+    /// Appends bytes that are usually few.
+    ///
+    /// Two copies of a fixed size, which overlap, are faster than one call of `memcpy`.
+    #[inline(always)]
+    fn short(&mut self, bytes: &[u8]) {
+        let end = self.0.len() + bytes.len();
+        if let (Some(first), Some(last), 0..=32) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>(), bytes.len()) {
+            self.0.extend_from_slice(first);
+            self.0.truncate(end - last.len());
+            self.0.extend_from_slice(last);
+        } else if let (Some(first), Some(last), 0..=16) =
+            (bytes.first_chunk::<8>(), bytes.last_chunk::<8>(), bytes.len())
+        {
+            self.0.extend_from_slice(first);
+            self.0.truncate(end - last.len());
+            self.0.extend_from_slice(last);
+        } else {
+            self.0.extend_from_slice(bytes);
         }
     }
 
     #[cold]
-    fn long_key_value(&mut self, field: u8, attribute: &KeyValue<'_>) {
+    fn long_key_number(&mut self, field: u8, key: &str, number: i64) {
+        self.any_key_value(field, &KeyValue::new(key, ValueRef::Long(number)));
+    }
+
+    #[cold]
+    fn long_key_text(&mut self, field: u8, key: &str, text: &str) {
+        self.any_key_value(field, &KeyValue::new(key, ValueRef::String(text)));
+    }
+
+    /// Appends a `KeyValue` of any kind and length.
+    fn any_key_value(&mut self, field: u8, attribute: &KeyValue<'_>) {
         self.begin(field, attribute.len);
         self.bytes(KeyValue::KEY, attribute.key.as_bytes());
         self.begin(KeyValue::VALUE, attribute.value_len);
@@ -270,6 +312,14 @@ impl Writer {
 
     #[inline]
     fn number(&mut self, mut number: u64) {
+        if number >> 56 == 0 && self.0.capacity() - self.0.len() >= 8 {
+            let len = varint_len(number);
+            let end = self.0.len() + len;
+            let more = 0x8080_8080_8080_8080 & !(u64::MAX << (8 * (len - 1)));
+            self.0.extend_from_slice(&(groups_of_seven(number) | more).to_le_bytes());
+            self.0.truncate(end);
+            return;
+        }
         while number >= 0x80 {
             self.0.push(number as u8 | 0x80);
             number >>= 7;
@@ -302,6 +352,40 @@ mod tests {
     }
 
     #[test]
+    fn number_takes_fewest_bytes_in_any_memory() {
+        let naive = |mut number: u64| {
+            let mut bytes = Vec::new();
+            while number >= 0x80 {
+                bytes.push(number as u8 | 0x80);
+                number >>= 7;
+            }
+            bytes.push(number as u8);
+            bytes
+        };
+        let boundaries = (0..64).flat_map(|shift| [1 << shift, (1_u64 << shift) - 1, u64::MAX << shift]);
+        for number in boundaries.chain([0x0123_4567_89ab_cdef, 0x00aa_aaaa_5555_5555]) {
+            for spare in [0, 7, 8, 64] {
+                let mut writer = Writer::new();
+                writer.reserve_exact(spare);
+                writer.number(number);
+                assert_eq!(writer.as_slice(), naive(number), "{number} {spare}");
+            }
+            assert_eq!(varint_len(number), naive(number).len());
+        }
+    }
+
+    #[test]
+    fn short_text_is_copied_whole() {
+        let text: Vec<u8> = (0..100).collect();
+        for len in 0..text.len() {
+            let mut writer = Writer::new();
+            writer.raw(b"before");
+            writer.short(&text[..len]);
+            assert_eq!(writer.as_slice(), [b"before", &text[..len]].concat(), "{len}");
+        }
+    }
+
+    #[test]
     fn key_value_length_is_exact() {
         let long = "x".repeat(200);
         let numbers = (0..64).flat_map(|shift| [1 << shift, (1_i64 << shift).wrapping_sub(1), -1 << shift]);
@@ -321,7 +405,7 @@ mod tests {
             let [mut writer, mut plain] = [Writer::new(), Writer::new()];
             writer.key_value(9, &attribute);
             assert_eq!(writer.len(), attribute.field_len(), "{key} {value}");
-            plain.long_key_value(9, &attribute);
+            plain.any_key_value(9, &attribute);
             assert_eq!(writer, plain, "{key} {value}");
         }
     }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use flink_traces_api::{Registry, SystemClock};
-use flink_traces_runtime::checkpoint::{CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, TaskStats};
+use flink_traces_runtime::checkpoint::{
+    CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, Subtasks, TaskStats,
+};
 use flink_traces_runtime::config::{SCOPE_DELIMITER, SpanDetailLevel};
 use flink_traces_runtime::{
     CheckpointStats, Configuration, Dispatcher, JobIdentity, MetricGroup, ReporterStats, checkpoint_span, discover,
@@ -146,7 +148,7 @@ fn checkpoint(id: i64, tasks: usize, subtasks: i64) -> CheckpointStats {
         TaskStats::new(format!("{number:032x}"))
             .with_task_name(format!("Window(TumblingEventTimeWindows) {number}"))
             .with_latest_ack_timestamp(START + 1_000 + subtasks)
-            .with_subtasks((0..subtasks).map(subtask).collect())
+            .with_subtasks((0..subtasks).map(subtask).collect::<Subtasks>())
     };
     CheckpointStats::new(id, START, CheckpointType::Checkpoint, CheckpointStatus::Completed)
         .with_is_unaligned(false)

@@ -296,7 +296,7 @@ impl Checkpoints {
         let trigger = stats.trigger_timestamp;
         for (vertex, task) in shown.tasks.keys().zip(&mut stats.tasks) {
             let locations = locations(vertex).unwrap_or_default();
-            for subtask in &mut task.subtasks {
+            for subtask in task.subtasks.iter_mut() {
                 subtask.host = Location::host_at(locations, subtask.index, trigger);
             }
         }

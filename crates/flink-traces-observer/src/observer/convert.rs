@@ -4,7 +4,7 @@ use flink_rest::types::{CheckpointStatistics, SubtaskCheckpointStatistics};
 use flink_rest::{CheckpointStatus as WireStatus, CheckpointType as WireType, JobVertexId};
 use flink_traces_runtime::CheckpointStats;
 use flink_traces_runtime::checkpoint::{
-    CheckpointFailure, CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, TaskStats,
+    CheckpointFailure, CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, Subtasks, TaskStats,
 };
 
 use super::text::{MAX_TEXT_CHARS, bounded};
@@ -66,12 +66,12 @@ pub(super) fn checkpoint_stats<'a>(
                     .with_task_name(names.iter().find(|(id, _)| id == vertex).map(|(_, name)| name.clone()))
                     .with_latest_ack_timestamp(known(task.latest_ack_timestamp))
                     .with_num_subtasks(known(task.num_subtasks))
-                    .with_subtasks(reported(vertex).iter().filter(in_time).cloned().collect())
+                    .with_subtasks(reported(vertex).iter().filter(in_time).cloned().collect::<Subtasks>())
             })
             .collect(),
     };
     let in_time_sum = |metric| {
-        let subtasks = tasks.iter().flat_map(|task| &task.subtasks);
+        let subtasks = tasks.iter().flat_map(|task| task.subtasks.iter());
         (failed && reported.is_some())
             .then(|| subtasks.filter_map(|subtask| subtask.metric(metric)).fold(0, i64::saturating_add))
     };
@@ -94,7 +94,7 @@ fn is_unaligned(checkpoint: &CheckpointStatistics, tasks: &[TaskStats]) -> Optio
         // The type is sufficient since 1.17. Before, only the subtasks show it.
         Some(WireType::UnalignedCheckpoint) => Some(true),
         None => None,
-        Some(_) => Some(tasks.iter().flat_map(|task| &task.subtasks).any(|subtask| subtask.is_unaligned)),
+        Some(_) => Some(tasks.iter().flat_map(|task| task.subtasks.iter()).any(|subtask| subtask.is_unaligned)),
     }
 }
 

@@ -533,7 +533,7 @@ fn checkpoint_without_path_has_no_path() {
 fn hosts(outputs: &[JobObservation]) -> Vec<String> {
     let of = |output: &JobObservation| match &output.observation {
         Observation::Checkpoint(stats) => {
-            let subtasks = stats.tasks.iter().flat_map(|task| &task.subtasks);
+            let subtasks = stats.tasks.iter().flat_map(|task| task.subtasks.iter());
             let hosts: Vec<_> = subtasks.map(|subtask| subtask.host.as_deref().unwrap_or("-")).collect();
             let config = (stats.checkpoint_interval_ms, stats.checkpoint_timeout_ms);
             let counts: Vec<_> = stats.tasks.iter().map(|task| task.num_subtasks).collect();

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::error::TrackerError;
-use super::stats::{
-    CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, TaskStats,
-};
+use super::stats::{CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, TaskStats};
+use super::subtask::{SubtaskMetric, SubtaskStats, Subtasks};
 use super::summary::StatsSummary;
 use crate::setters::setters;
 
@@ -221,7 +220,7 @@ impl TrackedCheckpoint {
         Some(end.saturating_sub(self.trigger_timestamp).max(0))
     }
 
-    /// Returns the current statistics, with a copy of all subtasks.
+    /// Returns the current statistics, which share the subtasks.
     ///
     /// [`checkpoint_span`](super::checkpoint_span) and
     /// [`checkpoint_event`](super::checkpoint_event) take them.
@@ -280,13 +279,12 @@ pub struct TrackedTask {
     info: CheckpointTask,
     acknowledged: u64,
     latest_ack_timestamp: Option<i64>,
-    /// The subtasks by index, up to the highest index that reported.
-    slots: Vec<Option<SubtaskStats>>,
+    subtasks: Subtasks,
 }
 
 impl TrackedTask {
     fn new(info: CheckpointTask) -> Self {
-        Self { info, acknowledged: 0, latest_ack_timestamp: None, slots: Vec::new() }
+        Self { info, acknowledged: 0, latest_ack_timestamp: None, subtasks: Subtasks::default() }
     }
 
     /// Returns the id, name and parallelism.
@@ -306,8 +304,8 @@ impl TrackedTask {
     }
 
     /// Returns the subtasks that reported, by index.
-    pub fn subtasks(&self) -> impl Iterator<Item = &SubtaskStats> {
-        self.slots.iter().flatten()
+    pub fn subtasks(&self) -> impl ExactSizeIterator<Item = &SubtaskStats> {
+        self.subtasks.iter()
     }
 
     /// Returns the summary of `metric` over the subtasks that reported it.
@@ -332,7 +330,7 @@ impl TrackedTask {
             task_name: self.info.task_name.clone(),
             latest_ack_timestamp: self.latest_ack_timestamp,
             num_subtasks: Some(i64::from(self.info.parallelism)),
-            subtasks: self.subtasks().cloned().collect(),
+            subtasks: self.subtasks.clone(),
         }
     }
 
@@ -343,12 +341,10 @@ impl TrackedTask {
             let job_vertex_id = job_vertex_id();
             return Err(TrackerError::SubtaskOutOfRange { checkpoint_id, job_vertex_id, index, parallelism });
         };
-        match self.slots.get(slot) {
-            Some(Some(_)) => {
-                Err(TrackerError::DuplicateReport { checkpoint_id, job_vertex_id: job_vertex_id(), index })
-            }
-            _ => Ok(slot),
+        if self.subtasks.has(slot) {
+            return Err(TrackerError::DuplicateReport { checkpoint_id, job_vertex_id: job_vertex_id(), index });
         }
+        Ok(slot)
     }
 
     fn fill(&mut self, slot: usize, subtask: SubtaskStats) {
@@ -356,10 +352,7 @@ impl TrackedTask {
             self.acknowledged += 1;
             self.latest_ack_timestamp = Some(subtask.ack_timestamp);
         }
-        if self.slots.len() <= slot {
-            self.slots.resize_with(slot + 1, || None);
-        }
-        self.slots[slot] = Some(subtask);
+        self.subtasks.fill(slot, subtask);
     }
 }
 

@@ -16,6 +16,7 @@ mod initialization;
 mod snapshot;
 mod spans;
 mod stats;
+mod subtask;
 mod summary;
 mod tracker;
 
@@ -28,8 +29,8 @@ pub use snapshot::{CheckpointStatsCounts, CheckpointStatsSnapshot, CompletedChec
 pub use spans::{checkpoint_span, job_initialization_span, partial_job_initialization_span};
 pub use stats::{
     CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, InitializationMetric, InitializationStats,
-    InitializationStatus, RestoredCheckpoint, StateObjectLocation, SubTaskInitializationMetrics, SubtaskMetric,
-    SubtaskStats, TaskStats,
+    InitializationStatus, RestoredCheckpoint, StateObjectLocation, SubTaskInitializationMetrics, TaskStats,
 };
+pub use subtask::{SubtaskMetric, SubtaskStats, Subtasks};
 pub use summary::StatsSummary;
 pub use tracker::{CheckpointStatsTracker, CheckpointStatsTrackerBuilder};

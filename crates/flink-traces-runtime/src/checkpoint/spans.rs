@@ -5,8 +5,9 @@ use flink_traces_api::{Failure, Identity, Span, SpanBuilder, ValueRef};
 use super::initialization::PartialInitialization;
 use super::stats::{
     CheckpointStats, CheckpointStatus, InitializationStats, InitializationStatus, SubTaskInitializationMetrics,
-    SubtaskMetric, SubtaskStats, TaskStats,
+    TaskStats,
 };
+use super::subtask::{SubtaskMetric, SubtaskStats};
 use crate::config::SpanDetailLevel;
 use crate::job::{ExecutionAttemptId, JobIdentity};
 use crate::record::{TRACKER_SCOPE, text_of};
@@ -170,38 +171,39 @@ fn task_span(stats: &CheckpointStats, summary: &TaskSummary<'_>, with_subtasks: 
         span = span.extension_attribute("taskName", name.clone());
     }
     if let Some(num_subtasks) = task.num_subtasks {
-        let acknowledged = || task.subtasks.iter().filter(|subtask| subtask.is_completed).map(|subtask| subtask.index);
-        let missing = missing_ranges(num_subtasks, acknowledged().collect());
+        let acknowledged = task.subtasks.iter().filter(|subtask| subtask.is_completed);
+        let acknowledged: Vec<_> = acknowledged.map(|subtask| subtask.index).collect();
         span = span
             .extension_attribute("numSubtasks", num_subtasks)
-            .extension_attribute("numAcknowledgedSubtasks", acknowledged().count() as i64);
+            .extension_attribute("numAcknowledgedSubtasks", acknowledged.len() as i64);
+        let missing = missing_ranges(num_subtasks, acknowledged);
         if !missing.is_empty() {
             span = span.extension_attribute("unacknowledgedSubtasks", missing);
         }
     }
     if with_subtasks {
-        span.children(task.subtasks.iter().map(|subtask| subtask_span(stats, task, subtask)))
+        // The usual size, allocated at once because a checkpoint may have a hundred thousand
+        // subtasks.
+        const ATTRIBUTES: usize = 368;
+        let shared = Span::builder(TRACKER_SCOPE, "Checkpoint_Subtask")
+            .attribute_capacity(ATTRIBUTES)
+            .attribute("checkpointId", stats.checkpoint_id)
+            .attributes([("jobVertexId", ValueRef::String(&task.job_vertex_id))]);
+        span.children(task.subtasks.iter().map(|subtask| subtask_span(stats, shared.clone(), subtask)))
     } else {
         span
     }
 }
 
-fn subtask_span(stats: &CheckpointStats, task: &TaskStats, subtask: &SubtaskStats) -> SpanBuilder {
+/// Builds the span of a subtask. `shared` has what it shares with its siblings.
+fn subtask_span(stats: &CheckpointStats, shared: SpanBuilder, subtask: &SubtaskStats) -> SpanBuilder {
     let start_delay = subtask.metric(SubtaskMetric::CheckpointStartDelayMs).unwrap_or(0).max(0);
-    // The usual size, allocated at once because a checkpoint may have a hundred thousand subtasks.
-    const ATTRIBUTES: usize = 368;
     let metrics = NAMES.iter().filter_map(|names| Some((names.bare, ValueRef::Long(subtask.metric(names.metric)?))));
-    let span = Span::builder(TRACKER_SCOPE, "Checkpoint_Subtask")
-        .attribute_capacity(ATTRIBUTES)
+    let span = shared
         .identity(Identity::numbered(subtask.index.cast_unsigned()))
         .start_ts_millis(stats.trigger_timestamp.saturating_add(start_delay))
         .end_ts_millis(subtask.ack_timestamp)
-        .attribute("checkpointId", stats.checkpoint_id)
-        .attributes([
-            ("jobVertexId", ValueRef::String(&task.job_vertex_id)),
-            ("subtaskId", ValueRef::Long(subtask.index)),
-        ])
-        .attributes(metrics);
+        .attributes([("subtaskId", ValueRef::Long(subtask.index))].into_iter().chain(metrics));
     match &subtask.host {
         Some(host) => span.extension_attribute("host", host.to_string()),
         None => span,
@@ -340,14 +342,19 @@ struct Summary {
 impl<'a> TaskSummary<'a> {
     fn new(task: &'a TaskStats) -> Self {
         let mut metrics = [task.subtasks.is_empty().then(Summary::default); NAMES.len()];
-        for subtask in &task.subtasks {
-            for (summary, value) in metrics.iter_mut().zip(subtask.metrics()) {
-                if let Some(value) = value {
-                    // Flink's statistics ignore −1, which means that the metric was left unset.
-                    let summary = summary.get_or_insert_default();
-                    summary.max = summary.max.max(value);
-                    summary.sum = summary.sum.saturating_add(value.max(0));
-                }
+        let (mut all_known, mut summaries) = (0, [Summary::default(); NAMES.len()]);
+        for subtask in task.subtasks.iter() {
+            let (known, values) = subtask.metrics();
+            all_known |= known;
+            for (summary, value) in summaries.iter_mut().zip(values) {
+                // Flink's statistics ignore −1, which means that the metric was left unset.
+                summary.max = summary.max.max(*value);
+                summary.sum = summary.sum.saturating_add((*value).max(0));
+            }
+        }
+        for (index, (metric, summary)) in metrics.iter_mut().zip(summaries).enumerate() {
+            if all_known >> index & 1 == 1 {
+                *metric = Some(summary);
             }
         }
         Self { task, start_delay: task.min_start_delay(), metrics }

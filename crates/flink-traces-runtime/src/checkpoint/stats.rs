@@ -2,10 +2,9 @@
 //!
 //! A tracker inside an engine and an observer of a cluster's REST API both fill in these types.
 
-use std::sync::Arc;
-
 use flink_traces_api::Text;
 
+use super::subtask::{SubtaskMetric, Subtasks};
 use crate::job::ExecutionAttemptId;
 use crate::setters::setters;
 
@@ -199,7 +198,7 @@ pub struct TaskStats {
     /// The number of subtasks that take part, if the source knows it.
     pub num_subtasks: Option<i64>,
     /// The subtasks that reported, by index.
-    pub subtasks: Vec<SubtaskStats>,
+    pub subtasks: Subtasks,
 }
 
 impl TaskStats {
@@ -210,7 +209,7 @@ impl TaskStats {
             task_name: None,
             latest_ack_timestamp: None,
             num_subtasks: None,
-            subtasks: Vec::new(),
+            subtasks: Subtasks::default(),
         }
     }
 
@@ -218,7 +217,7 @@ impl TaskStats {
         with_task_name: task_name, into Option<String>;
         with_latest_ack_timestamp: latest_ack_timestamp, into Option<i64>;
         with_num_subtasks: num_subtasks, into Option<i64>;
-        with_subtasks: subtasks, Vec<SubtaskStats>;
+        with_subtasks: subtasks, into Subtasks;
     }
 
     /// Returns the shortest start delay among the subtasks, in milliseconds; 0 if none reported
@@ -227,109 +226,6 @@ impl TaskStats {
         let delays = self.subtasks.iter().filter_map(|subtask| subtask.metric(SubtaskMetric::CheckpointStartDelayMs));
         delays.filter(|delay| *delay >= 0).min().unwrap_or(0)
     }
-}
-
-/// The statistics of one subtask of a checkpoint. Flink's `SubtaskStateStats`.
-///
-/// # Examples
-///
-/// ```
-/// use flink_traces_runtime::checkpoint::{SubtaskMetric, SubtaskStats};
-///
-/// let subtask = SubtaskStats::new(0, 1_795_230_921_354).with_metrics([
-///     (SubtaskMetric::StateSizeBytes, 4096),
-///     (SubtaskMetric::SyncCheckpointDurationMs, 2),
-/// ]);
-/// assert_eq!(subtask.metric(SubtaskMetric::StateSizeBytes), Some(4096));
-/// assert_eq!(subtask.metric(SubtaskMetric::AlignmentDurationMs), None);
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SubtaskStats {
-    /// The index within the task, from 0.
-    pub index: i64,
-    /// The time at which the report arrived, in milliseconds since the epoch.
-    pub ack_timestamp: i64,
-    /// `true` if in-flight data was persisted.
-    pub is_unaligned: bool,
-    /// `true` if the subtask acknowledged; `false` for an aborted snapshot and for a late report.
-    pub is_completed: bool,
-    /// The host on which the subtask ran, if the source knows it.
-    pub host: Option<Arc<str>>,
-    /// The metrics in the order of [`SubtaskMetric::ALL`].
-    metrics: [Option<i64>; SubtaskMetric::ALL.len()],
-}
-
-impl SubtaskStats {
-    /// Creates the statistics of an aligned subtask that acknowledged at `ack_timestamp`, without
-    /// metrics.
-    pub fn new(index: i64, ack_timestamp: i64) -> Self {
-        let metrics = [None; SubtaskMetric::ALL.len()];
-        Self { index, ack_timestamp, is_unaligned: false, is_completed: true, host: None, metrics }
-    }
-
-    setters! {
-        with_unaligned: is_unaligned, bool;
-        with_completed: is_completed, bool;
-        with_host: host, into Option<Arc<str>>;
-    }
-
-    /// Sets each of `metrics`. A value of −1 means that the subtask left the metric unset.
-    #[must_use]
-    pub fn with_metrics<V: Into<Option<i64>>>(mut self, metrics: impl IntoIterator<Item = (SubtaskMetric, V)>) -> Self {
-        for (metric, value) in metrics {
-            self.metrics[metric as usize] = value.into();
-        }
-        self
-    }
-
-    /// Returns the value of `metric`; `None` if the source does not know it.
-    pub fn metric(&self, metric: SubtaskMetric) -> Option<i64> {
-        self.metrics[metric as usize]
-    }
-
-    /// Returns all values, in the order of [`SubtaskMetric::ALL`].
-    pub(super) fn metrics(&self) -> [Option<i64>; SubtaskMetric::ALL.len()] {
-        self.metrics
-    }
-}
-
-/// A metric of a subtask's part in a checkpoint.
-///
-/// Flink's `CheckpointSpanMetric`s of `DefaultCheckpointStatsTracker`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SubtaskMetric {
-    /// The bytes of state that the subtask refers to.
-    StateSizeBytes,
-    /// The bytes that the subtask wrote.
-    CheckpointedSizeBytes,
-    /// The time from the trigger to the start of the subtask's snapshot.
-    CheckpointStartDelayMs,
-    /// The time from the first to the last barrier.
-    AlignmentDurationMs,
-    /// The duration of the synchronous phase, which stops processing.
-    SyncCheckpointDurationMs,
-    /// The duration of the asynchronous phase, which runs beside processing.
-    AsyncCheckpointDurationMs,
-    /// The bytes that were processed during alignment.
-    ProcessedDataBytes,
-    /// The bytes of in-flight data that were persisted.
-    PersistedDataBytes,
-}
-
-impl SubtaskMetric {
-    /// All metrics, in Flink's order.
-    pub const ALL: [Self; 8] = [
-        Self::StateSizeBytes,
-        Self::CheckpointedSizeBytes,
-        Self::CheckpointStartDelayMs,
-        Self::AlignmentDurationMs,
-        Self::SyncCheckpointDurationMs,
-        Self::AsyncCheckpointDurationMs,
-        Self::ProcessedDataBytes,
-        Self::PersistedDataBytes,
-    ];
 }
 
 /// The statistics of one initialization of a job's subtasks. Flink's `JobInitializationMetrics`.

@@ -9,8 +9,9 @@ use super::initialization::{IgnoredReports, JobInitializationMetricsBuilder, Par
 use super::snapshot::{CheckpointStatsCounts, CheckpointStatsSnapshot, CompletedCheckpointStatsSummary};
 use super::stats::{
     CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, InitializationStats, RestoredCheckpoint,
-    SubTaskInitializationMetrics, SubtaskStats,
+    SubTaskInitializationMetrics,
 };
+use super::subtask::SubtaskStats;
 use crate::config::SpanDetailLevel;
 use crate::job::ExecutionAttemptId;
 
@@ -186,8 +187,8 @@ impl CheckpointStatsTracker {
     /// Reports that a checkpoint completed. Mirrors `reportCompletedCheckpoint`.
     ///
     /// All subtasks acknowledged, and the metadata, of `metadata_size` bytes, is at
-    /// `external_path`. Returns the statistics for the span and the event. Subtasks are copied
-    /// after the lock is released.
+    /// `external_path`. Returns the statistics for the span and the event, which share the
+    /// subtasks with the history.
     ///
     /// # Errors
     ///
@@ -206,8 +207,8 @@ impl CheckpointStatsTracker {
 
     /// Reports that a checkpoint failed. Mirrors `reportFailedCheckpoint`.
     ///
-    /// Returns the statistics for the span and the event. Subtasks are copied after the lock is
-    /// released.
+    /// Returns the statistics for the span and the event, which share the subtasks with the
+    /// history.
     ///
     /// # Errors
     ///

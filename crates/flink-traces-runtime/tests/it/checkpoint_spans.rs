@@ -16,8 +16,8 @@ use flink_traces_api::{
 };
 use flink_traces_runtime::checkpoint::{
     CheckpointFailure, CheckpointStatus, CheckpointType, InitializationMetric, InitializationStats,
-    InitializationStatus, StateObjectLocation, SubTaskInitializationMetrics, SubtaskMetric, SubtaskStats, TaskStats,
-    job_initialization_span,
+    InitializationStatus, StateObjectLocation, SubTaskInitializationMetrics, SubtaskMetric, SubtaskStats, Subtasks,
+    TaskStats, job_initialization_span,
 };
 use flink_traces_runtime::config::SpanDetailLevel;
 use flink_traces_runtime::job::{
@@ -315,9 +315,14 @@ fn unknown_fields_have_no_attributes() {
     stats.tasks[0].task_name = None;
     // A metric that some subtasks lack is summed over the others. One that all lack is unknown.
     let forget = |subtask: &mut SubtaskStats, metric| *subtask = subtask.clone().with_metrics([(metric, None)]);
-    forget(&mut stats.tasks[0].subtasks[1], SubtaskMetric::PersistedDataBytes);
-    forget(&mut stats.tasks[0].subtasks[0], SubtaskMetric::CheckpointStartDelayMs);
-    for subtask in stats.tasks.iter_mut().flat_map(|task| &mut task.subtasks) {
+    for (subtask, metric) in stats.tasks[0]
+        .subtasks
+        .iter_mut()
+        .zip([SubtaskMetric::CheckpointStartDelayMs, SubtaskMetric::PersistedDataBytes])
+    {
+        forget(subtask, metric);
+    }
+    for subtask in stats.tasks.iter_mut().flat_map(|task| task.subtasks.iter_mut()) {
         forget(subtask, SubtaskMetric::CheckpointedSizeBytes);
     }
     expect_file!["../snapshots/unknown_fields_have_no_attributes.txt"]
@@ -353,7 +358,8 @@ fn aborted_subtask_keeps_maxima_and_sums() {
     stats.tasks = vec![task(SOURCE, Some(10_050), vec![subtask(0, 10_040, [4_096, 5, 3, 1, 2, 9, 7, 1])])];
     let before = numbers(&stats);
     assert_eq!((before.0.len(), before.1.len()), (14, 16));
-    stats.tasks[0].subtasks.push(SubtaskStats::new(1, 10_060).with_completed(false));
+    let aborted = SubtaskStats::new(1, 10_060).with_completed(false);
+    stats.tasks[0].subtasks = stats.tasks[0].subtasks.iter().cloned().chain([aborted]).collect();
     assert_eq!(numbers(&stats), before);
     // So does a task of which no subtask has metrics.
     stats.tasks.push(task(SINK, None, vec![SubtaskStats::new(0, 10_060).with_completed(false)]));
@@ -362,7 +368,7 @@ fn aborted_subtask_keeps_maxima_and_sums() {
 
 /// Returns the counts of a task of `parallelism` subtasks, of which these acknowledged.
 fn unacknowledged(parallelism: i64, acknowledged: impl IntoIterator<Item = i64>) -> Vec<String> {
-    let subtasks = acknowledged.into_iter().map(|index| SubtaskStats::new(index, 10_050)).collect();
+    let subtasks = acknowledged.into_iter().map(|index| SubtaskStats::new(index, 10_050)).collect::<Subtasks>();
     let stats =
         failed().with_tasks(vec![TaskStats::new(SOURCE).with_num_subtasks(parallelism).with_subtasks(subtasks)]);
     let span = reported(checkpoint_span(JOB, &stats, ChildrenSpansPerTask), Standard);
