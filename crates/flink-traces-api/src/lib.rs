@@ -109,8 +109,8 @@ pub use record::{
 };
 pub use registry::{AlreadyRegistered, Registry};
 pub use reporter::{
-    BufferStats, Deadline, EventReporter, EventReporterFactory, ReportError, ReporterMeter, TraceReporter,
-    TraceReporterFactory, TransferStats,
+    BufferStats, Deadline, EventReporter, EventReporterFactory, RecordCounts, ReportError, ReporterMeter,
+    TraceReporter, TraceReporterFactory, TransferStats,
 };
 pub use signal::Signal;
 pub use span::{Failure, Span, SpanBuilder, SpanExtension};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use flink_traces_api::Signal;
 
-use crate::encode::Chunk;
+use crate::chunk::Chunk;
 use crate::files::{open_to_append, wait_for_lock};
 use crate::json;
 use crate::spool::{create_directory, sync, sync_directory};

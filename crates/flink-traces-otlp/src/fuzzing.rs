@@ -8,8 +8,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tonic::{Code, Status};
 
-use crate::delivery::ChunkQueue;
-use crate::encode::Chunk;
+use crate::chunk::Chunk;
 use crate::response::{Response, Verdict};
 use crate::spool::Spool;
 

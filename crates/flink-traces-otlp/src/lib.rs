@@ -167,6 +167,7 @@
 struct Readme;
 
 mod check;
+mod chunk;
 mod config;
 mod credentials;
 mod dead_letter;

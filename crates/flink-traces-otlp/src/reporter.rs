@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use flink_traces_api::{
-    ConfigError, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, ReporterMeter, TraceReporter,
+    ConfigError, Deadline, EventReporter, RecordCounts, ReportError, ReportedEvent, ReportedSpan, ReporterMeter,
+    TraceReporter,
 };
 use tokio::runtime::Runtime;
 
+use crate::chunk::Chunk;
 use crate::config::{Authorization, Retry};
-use crate::delivery::{Counts, Delivery, DeliveryLog, RequestedDelay, Route};
-use crate::encode::{Chunk, Chunks, EncodeOtlp, span_records};
+use crate::delivery::{Delivery, DeliveryLog, RequestedDelay, Route};
+use crate::encode::{Chunks, EncodeOtlp, span_records};
 use crate::error::OpenError;
 use crate::options::{AUTO, Options};
 use crate::spool::{Destination, Forwarder};
@@ -115,7 +117,7 @@ impl OtlpReporter {
         mut total: usize,
         deadline: &Deadline,
     ) -> Result<(), ReportError> {
-        let (mut counts, mut reason) = (Counts::default(), String::new());
+        let (mut counts, mut reason) = (RecordCounts::default(), String::new());
         loop {
             let Some(runtime) = &self.runtime else {
                 return Err(ReportError::from_dropped(total, false, "the reporter is closed"));
@@ -132,7 +134,7 @@ impl OtlpReporter {
             let is_stored = !chunks.is_empty() && self.store(&chunks);
             if is_stored {
                 total -= chunks.iter().map(|chunk| chunk.records).sum::<usize>();
-                (report.partial, report.given_up) = (Counts::default(), None);
+                (report.partial, report.given_up) = (RecordCounts::default(), None);
             }
             if is_stored || is_over {
                 report.counts = counts;

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use flink_traces_api::{ConfigError, Deadline, ReportError, ReporterConfig, ReporterMeter, Signal};
 use tokio::runtime::Runtime;
 
+use crate::chunk::{Chunk, Draft, Role, head};
 use crate::delivery::Delivery;
-use crate::encode::{Chunk, Draft, Role, head};
 use crate::json;
 use crate::options::Options;
 use crate::reporter::{delivery, warn_of_bare_credentials};

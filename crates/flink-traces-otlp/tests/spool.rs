@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use flink_traces_api::{BufferStats, Deadline, ReporterMeter, TraceReporter};
+use flink_traces_api::{Deadline, RecordCounts, ReporterMeter, TraceReporter};
 use flink_traces_testkit::{CollectorResponse, HttpResponse, OtlpCollector};
 use support::{PROTOCOLS, dead_spans, no_orphans, options, trace_reporter, tree, wide_tree};
 use tempfile::TempDir;
@@ -69,9 +69,9 @@ fn next_process_sends_stored_records() {
 
 /// Returns the stored, delivered, rejected, dropped and queued records of the spool.
 fn account_of(meter: &ReporterMeter) -> [u64; 5] {
-    let BufferStats { stored, delivered, rejected, dropped, queued, .. } = meter.read().buffer.unwrap();
-    assert_eq!(stored, delivered + rejected + dropped + queued);
-    [stored, delivered, rejected, dropped, queued]
+    let stats = meter.read().buffer.unwrap();
+    let RecordCounts { delivered, rejected, dropped } = stats.finalized;
+    [stats.stored(), delivered, rejected, dropped, stats.queued]
 }
 
 fn wire_size(collector: &OtlpCollector) -> u64 {
@@ -130,6 +130,29 @@ fn report_does_not_wait_for_the_collector() {
     assert!(collector.wait_until(LONG, |collector| !collector.requests().is_empty()));
     reporter.close(&closing(Duration::ZERO)).unwrap();
     assert_eq!(collector.spans(), []);
+}
+
+/// Scenario: the collector asks for a delay that is longer than any backoff. Guarantees: the spool
+/// sends nothing meanwhile, neither the same request nor another one, and then everything.
+#[test]
+fn requested_delay_holds_for_all_of_the_spool() {
+    const DELAY: Duration = Duration::from_secs(2);
+    for protocol in PROTOCOLS {
+        let directory = tempfile::tempdir().unwrap();
+        let collector = OtlpCollector::start().unwrap();
+        collector.respond_by(|_| HttpResponse::new(503).header("retry-after", "2").into());
+        let more = [("retry.max-backoff", "10 ms"), ("retry.initial-backoff", "1 ms")];
+        let mut reporter = spooled(&collector.grpc_endpoint(), protocol, directory.path(), &more);
+        let start = Instant::now();
+        reporter.report(&[tree(0)], &Deadline::unlimited()).unwrap();
+        assert!(collector.wait_until(LONG, |collector| collector.requests().len() == 1));
+        collector.respond_by(|_| CollectorResponse::Accept);
+        (1..6).for_each(|number| reporter.report(&[tree(number)], &Deadline::unlimited()).unwrap());
+        assert!(collector.wait_until(LONG, |collector| collector.requests().len() > 1));
+        assert!(start.elapsed() >= DELAY, "{protocol}");
+        reporter.close(&closing(LONG)).unwrap();
+        assert_eq!((numbers(&collector).len(), account(&directory)), (6, [24, 0, 0]), "{protocol}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use flink_rest::types::ConfigurationInfoEntry;
 use flink_rest::{Client, Config, JobManagerConfig, JobsOverview};
-use flink_traces_api::Signal;
+use flink_traces_api::{RecordCounts, Signal};
 use flink_traces_runtime::config::ReporterSetup;
 use flink_traces_runtime::{Dispatcher, ReporterStats};
 use tokio::time::sleep;
@@ -127,7 +127,11 @@ pub(crate) async fn deliveries(dispatcher: Dispatcher) {
 
 /// Returns the number of records that the destination has.
 fn delivered(stats: &ReporterStats) -> u64 {
-    stats.transfer.buffer.as_ref().map_or(stats.delivered, |buffer| buffer.delivered)
+    stats.transfer.buffer.as_ref().map_or(stats.delivered, |buffer| buffer.finalized.delivered)
+}
+
+fn finalized_in_buffer(stats: &ReporterStats) -> RecordCounts {
+    stats.transfer.buffer.map(|buffer| buffer.finalized).unwrap_or_default()
 }
 
 /// The records of one reporter in one period.
@@ -156,10 +160,8 @@ fn since_then(before: &[ReporterStats], now: &ReporterStats) -> Option<Summary> 
     let [emitted, delivered, rejected, dropped] = [
         difference(|stats| stats.emitted),
         difference(delivered),
-        difference(|stats| stats.rejected + stats.transfer.buffer.as_ref().map_or(0, |buffer| buffer.rejected)),
-        difference(|stats| {
-            stats.dropped.values().sum::<u64>() + stats.transfer.buffer.as_ref().map_or(0, |buffer| buffer.dropped)
-        }),
+        difference(|stats| stats.rejected + finalized_in_buffer(stats).rejected),
+        difference(|stats| stats.dropped.values().sum::<u64>() + finalized_in_buffer(stats).dropped),
     ];
     let queued = now.queued + now.transfer.buffer.as_ref().map_or(0, |buffer| buffer.queued);
     let is_quiet = [emitted, delivered, rejected, dropped].iter().all(|count| *count == 0);

@@ -216,19 +216,19 @@ const SPOOL_METRICS: &[Metric<BufferStats>] = &[
         "flink_traces_spool_stored_total",
         Kind::Counter,
         "Spans or events stored on disk, or found there at the start.",
-        |spool| spool.stored,
+        |spool| spool.stored(),
     ),
     ("flink_traces_spool_delivered_total", Kind::Counter, "Stored spans or events that were delivered.", |spool| {
-        spool.delivered
+        spool.finalized.delivered
     }),
     (
         "flink_traces_spool_rejected_total",
         Kind::Counter,
         "Stored spans or events that the destination refused for good.",
-        |spool| spool.rejected,
+        |spool| spool.finalized.rejected,
     ),
     ("flink_traces_spool_dropped_total", Kind::Counter, "Stored spans or events that were dropped.", |spool| {
-        spool.dropped
+        spool.finalized.dropped
     }),
     ("flink_traces_spool_queued", Kind::Gauge, "Spans or events on disk.", |spool| spool.queued),
     ("flink_traces_spool_bytes", Kind::Gauge, "The size of the spool on disk, in bytes.", |spool| spool.bytes),

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use flink_traces_api::{BufferStats, is_unsafe_to_print};
+use flink_traces_api::{BufferStats, RecordCounts, is_unsafe_to_print};
 use flink_traces_runtime::ReporterStats;
 use jiff::Timestamp;
 
@@ -101,7 +101,7 @@ pub(crate) fn print_stats(stats: &[ReporterStats], format: LogFormat) -> bool {
         LogFormat::Text => print_accounts(stats),
         LogFormat::Json => log_accounts(stats),
     }
-    let is_lossless = |spool: BufferStats| spool.rejected + spool.dropped == 0;
+    let is_lossless = |spool: BufferStats| spool.finalized.rejected + spool.finalized.dropped == 0;
     let arrived = |reporter: &ReporterStats| {
         reporter.delivered == reporter.emitted && reporter.transfer.buffer.is_none_or(is_lossless)
     };
@@ -115,8 +115,9 @@ fn log_accounts(stats: &[ReporterStats]) {
         let dropped: u64 = reporter.dropped.values().sum();
         let error = reporter.last_error.as_ref().map(|error| one_line(error, 300));
         tracing::info!(%signal, reporter = name, emitted, delivered, rejected, dropped, queued, error, "account");
-        if let Some(BufferStats { stored, delivered, rejected, dropped, queued, bytes, .. }) = reporter.transfer.buffer
-        {
+        if let Some(spool) = reporter.transfer.buffer {
+            let (stored, BufferStats { finalized, queued, bytes, .. }) = (spool.stored(), spool);
+            let RecordCounts { delivered, rejected, dropped } = finalized;
             tracing::info!(
                 %signal, reporter = name, stored, delivered, rejected, dropped, queued, bytes, "account of the spool"
             );
@@ -131,8 +132,9 @@ fn print_accounts(stats: &[ReporterStats]) {
         if reporter.transfer.bytes_sent > 0 {
             say(&format!("  sent: {}\n", size(reporter.transfer.bytes_sent)));
         }
-        if let Some(BufferStats { stored, delivered, rejected, dropped, queued, bytes, .. }) = reporter.transfer.buffer
-        {
+        if let Some(spool) = reporter.transfer.buffer {
+            let (stored, BufferStats { finalized, queued, bytes, .. }) = (spool.stored(), spool);
+            let RecordCounts { delivered, rejected, dropped } = finalized;
             let finalized = format!("{delivered} delivered + {rejected} rejected + {dropped} dropped");
             say(&format!("  spool: {stored} stored = {finalized} + {queued} on disk, {}\n", size(bytes)));
         }

@@ -163,7 +163,10 @@ fn checkpoint(id: i64, tasks: usize, subtasks: i64) -> CheckpointStats {
 fn account(stats: &[ReporterStats]) -> Result<Account> {
     let [stats] = stats else { bail!("expected one reporter") };
     ensure!(stats.is_balanced() && stats.dropped_total() + stats.rejected == 0, "{stats:?}");
-    let [waiting, lost] = stats.transfer.buffer.map_or([0; 2], |spool| [spool.queued, spool.rejected + spool.dropped]);
+    let [waiting, lost] = stats
+        .transfer
+        .buffer
+        .map_or([0; 2], |spool| [spool.queued, spool.finalized.rejected + spool.finalized.dropped]);
     Ok(Account { emitted: stats.emitted, delivered: stats.delivered, queued: stats.queued, waiting, lost })
 }
 

@@ -1,5 +1,6 @@
 //! The counts that a reporter keeps of itself.
 
+use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -28,26 +29,64 @@ pub struct TransferStats {
 /// `Ok` from `report` as soon as they are stored. From then on they are counted here. The counts
 /// begin when the reporter is created and include the records that it found in the buffer.
 ///
-/// `stored = delivered + rejected + dropped + queued` always holds.
+/// A record that was stored or found is either finalized or queued.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BufferStats {
-    /// The number of records that were stored or found.
-    pub stored: u64,
-    /// The number of stored records that the destination accepted.
-    pub delivered: u64,
-    /// The number of stored records that the destination refused for good.
-    pub rejected: u64,
-    /// The number of stored records that were abandoned.
+    /// The stored records that are finalized.
     ///
-    /// They were dropped to make room, became unreadable, or have an unknown outcome.
-    pub dropped: u64,
+    /// Records were dropped to make room, became unreadable, or have an unknown outcome.
+    pub finalized: RecordCounts,
     /// The number of records that are still stored.
     pub queued: u64,
     /// The size of the buffer in bytes.
     pub bytes: u64,
     /// The maximum size of the buffer in bytes, or 0 without a limit.
     pub limit: u64,
+}
+
+impl BufferStats {
+    /// Returns the number of records that were stored or found.
+    pub fn stored(&self) -> u64 {
+        self.finalized.total() + self.queued
+    }
+}
+
+/// The numbers of finalized records, by what became of them.
+// Exhaustive: a record is delivered, rejected or dropped, and nothing else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RecordCounts {
+    /// The records that the destination accepted.
+    pub delivered: u64,
+    /// The records that the destination refused for good.
+    pub rejected: u64,
+    /// The records that this process abandoned.
+    pub dropped: u64,
+}
+
+impl RecordCounts {
+    /// Returns the number of all records.
+    pub fn total(self) -> u64 {
+        self.delivered + self.rejected + self.dropped
+    }
+
+    /// Returns what was added since `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            delivered: self.delivered.saturating_sub(earlier.delivered),
+            rejected: self.rejected.saturating_sub(earlier.rejected),
+            dropped: self.dropped.saturating_sub(earlier.dropped),
+        }
+    }
+}
+
+impl AddAssign for RecordCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.delivered += other.delivered;
+        self.rejected += other.rejected;
+        self.dropped += other.dropped;
+    }
 }
 
 /// A shared cell in which a reporter counts and from which others read, at any time and on any

@@ -6,7 +6,7 @@ mod meter;
 
 pub use deadline::Deadline;
 pub use error::ReportError;
-pub use meter::{BufferStats, ReporterMeter, TransferStats};
+pub use meter::{BufferStats, RecordCounts, ReporterMeter, TransferStats};
 
 use crate::{ConfigError, OptionDoc, ReportedEvent, ReportedSpan, ReporterConfig};
 

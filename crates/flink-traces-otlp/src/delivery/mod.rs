@@ -18,20 +18,19 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use flink_traces_api::Signal;
-use flink_traces_api::{Deadline, ReportError, ReporterMeter};
+use flink_traces_api::{Deadline, RecordCounts, ReportError, ReporterMeter, Signal};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::timeout;
 
+use crate::chunk::Chunk;
 use crate::config::{OnRefusal, Retry};
 use crate::dead_letter::DeadLetters;
-use crate::encode::Chunk;
 use crate::response::{Response, Verdict};
 use crate::transport::{RequestBody, Transport};
 pub(crate) use log::DeliveryLog;
+pub(crate) use queue::ChunkQueue;
 use queue::ReportQueue;
-pub(crate) use queue::{ChunkQueue, Counts};
 pub(crate) use retry::RequestedDelay;
 use retry::{Backoff, Evidence, Next, pause, within};
 pub(crate) use route::Route;
@@ -66,9 +65,9 @@ pub(crate) struct DeliveryReport {
     /// The finalized chunks, by their position.
     pub(crate) finalized: Vec<usize>,
     /// The records of finalized chunks.
-    pub(crate) counts: Counts,
+    pub(crate) counts: RecordCounts,
     /// The finalized records of other chunks.
-    pub(crate) partial: Counts,
+    pub(crate) partial: RecordCounts,
     /// The reason why the other chunks were abandoned.
     pub(crate) given_up: Option<String>,
     /// The reason why the last undelivered records were not delivered.
@@ -132,7 +131,7 @@ impl Delivery {
                 let Some((ticket, chunk)) = queue.borrow_mut().next() else { break };
                 let run = &run;
                 running.push(async move {
-                    let mut counts = Counts::default();
+                    let mut counts = RecordCounts::default();
                     let result = run.finalize(chunk, &mut counts).await;
                     (ticket, counts, result)
                 });
@@ -192,7 +191,7 @@ struct SubBatch {
 impl DeliveryRun<'_> {
     /// Sends a chunk, in pieces if necessary, until each of its records is finalized. Fails with
     /// the reason if the time is over.
-    async fn finalize(&self, chunk: Chunk, counts: &mut Counts) -> Result<(), String> {
+    async fn finalize(&self, chunk: Chunk, counts: &mut RecordCounts) -> Result<(), String> {
         // A smaller request is never too large, so a full collector does not have it split further.
         const NEVER_TOO_LARGE: usize = 64 << 10;
         let mut pending = vec![SubBatch { chunk, is_half: false, is_shortened: false }];
@@ -227,16 +226,16 @@ impl DeliveryRun<'_> {
         Ok(())
     }
 
-    /// Counts the records of a request that is not sent again.
-    fn count(&self, chunk: &Chunk, response: Response) -> Counts {
+    /// RecordCounts the records of a request that is not sent again.
+    fn count(&self, chunk: &Chunk, response: Response) -> RecordCounts {
         let records = chunk.records as u64;
         let counts = match response.verdict {
             Verdict::Accepted { rejected } => {
                 let rejected = rejected.min(records);
-                Counts { delivered: records - rejected, rejected, dropped: 0 }
+                RecordCounts { delivered: records - rejected, rejected, dropped: 0 }
             }
-            Verdict::Dropped => Counts { dropped: records, ..Counts::default() },
-            _ => Counts { rejected: records, ..Counts::default() },
+            Verdict::Dropped => RecordCounts { dropped: records, ..RecordCounts::default() },
+            _ => RecordCounts { rejected: records, ..RecordCounts::default() },
         };
         let mut log = self.delivery.log.borrow_mut();
         let undelivered = counts.rejected + counts.dropped;
@@ -254,7 +253,7 @@ impl DeliveryRun<'_> {
         counts
     }
 
-    /// Counts a request of `size` bytes, if the collector responded to it.
+    /// RecordCounts a request of `size` bytes, if the collector responded to it.
     fn meter(&self, response: &Response, size: usize) {
         if matches!(response.verdict, Verdict::NoResponse | Verdict::TlsFailed) {
             return;

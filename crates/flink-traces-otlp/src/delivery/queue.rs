@@ -1,25 +1,10 @@
-//! The queues that chunks come from, and the counts of what became of their records.
+//! The queues that chunks come from, and that count what became of their records.
 
 use std::iter::Peekable;
-use std::ops::AddAssign;
 
-use crate::encode::{Chunk, Role};
+use flink_traces_api::RecordCounts;
 
-/// The number of records by their end, from one response up to a reporter's metrics.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) delivered: u64,
-    pub(crate) rejected: u64,
-    pub(crate) dropped: u64,
-}
-
-impl AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        self.delivered += other.delivered;
-        self.rejected += other.rejected;
-        self.dropped += other.dropped;
-    }
-}
+use crate::chunk::{Chunk, Role};
 
 /// A source of chunks, which takes back what became of them.
 pub(crate) trait ChunkQueue {
@@ -31,10 +16,10 @@ pub(crate) trait ChunkQueue {
     fn next(&mut self) -> Option<(Self::Ticket, Chunk)>;
 
     /// Ends a chunk. `counts` covers all its records.
-    fn finalize(&mut self, ticket: Self::Ticket, counts: Counts);
+    fn finalize(&mut self, ticket: Self::Ticket, counts: RecordCounts);
 
     /// Returns a chunk that is not finalized. `counts` covers the records that are.
-    fn abandon(&mut self, ticket: Self::Ticket, counts: Counts);
+    fn abandon(&mut self, ticket: Self::Ticket, counts: RecordCounts);
 }
 
 /// The chunks of one report, sent from memory in the report's order.
@@ -49,9 +34,9 @@ pub(crate) struct ReportQueue<I: Iterator<Item = Chunk>> {
     /// The chunks that are finalized, by their position in the report, in no order.
     pub(crate) finalized: Vec<usize>,
     /// The records of finalized chunks.
-    pub(crate) counts: Counts,
+    pub(crate) counts: RecordCounts,
     /// The finalized records of other chunks.
-    pub(crate) partial: Counts,
+    pub(crate) partial: RecordCounts,
 }
 
 impl<I: Iterator<Item = Chunk>> ReportQueue<I> {
@@ -62,8 +47,8 @@ impl<I: Iterator<Item = Chunk>> ReportQueue<I> {
             last_summary: 0,
             in_flight: Vec::new(),
             finalized: Vec::new(),
-            counts: Counts::default(),
-            partial: Counts::default(),
+            counts: RecordCounts::default(),
+            partial: RecordCounts::default(),
         }
     }
 }
@@ -88,13 +73,13 @@ impl<I: Iterator<Item = Chunk>> ChunkQueue for ReportQueue<I> {
         Some((number, chunk))
     }
 
-    fn finalize(&mut self, number: usize, counts: Counts) {
+    fn finalize(&mut self, number: usize, counts: RecordCounts) {
         self.in_flight.retain(|open| *open != number);
         self.finalized.push(number);
         self.counts += counts;
     }
 
-    fn abandon(&mut self, _: usize, counts: Counts) {
+    fn abandon(&mut self, _: usize, counts: RecordCounts) {
         self.partial += counts;
     }
 }
@@ -119,7 +104,7 @@ mod tests {
             }
             order.push(in_flight.clone());
             let number = in_flight.remove(0);
-            queue.finalize(number, Counts { delivered: 1, ..Counts::default() });
+            queue.finalize(number, RecordCounts { delivered: 1, ..RecordCounts::default() });
         }
         let expected: [&[usize]; 6] = [&[0], &[1], &[2, 3, 4], &[3, 4], &[4], &[5]];
         assert_eq!(order, expected);

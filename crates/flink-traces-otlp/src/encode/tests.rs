@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use flink_traces_api::{
-    AttributeValue, Event, Failure, Identity, ReportContext, Span, SpanBuilder, SpanId, SystemClock, TraceId,
+    AttributeValue, Event, Failure, Identity, ReportContext, Signal, Span, SpanBuilder, SpanId, SystemClock, TraceId,
 };
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
-use super::disk::{self, Appender};
-use super::remove_all;
+use super::disk::{self, Appender, remove_all};
 
 /// The changes of one report on disk, planned under the spool's lock and written without it.
 #[derive(Debug, Default)]

@@ -8,11 +8,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use flink_traces_api::RecordCounts;
 use serde_json::{Value, json};
 
 use super::segment::Class;
 use super::{FORMAT, disk};
-use crate::delivery::Counts;
 
 /// The name of the cursor in a slot.
 pub(super) const CURSOR: &str = "cursor";
@@ -72,14 +72,14 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn count(&mut self, counts: Counts) {
+    pub(super) fn count(&mut self, counts: RecordCounts) {
         self.delivered += counts.delivered;
         self.rejected += counts.rejected;
     }
 
-    pub(super) fn counts(self) -> Counts {
+    pub(super) fn counts(self) -> RecordCounts {
         let Self { finalized, delivered, rejected } = self;
-        Counts { delivered, rejected, dropped: finalized.saturating_sub(delivered + rejected) }
+        RecordCounts { delivered, rejected, dropped: finalized.saturating_sub(delivered + rejected) }
     }
 
     fn from_json(value: &Value) -> Option<Self> {
@@ -107,9 +107,10 @@ impl Snapshot {
         let [summary, detail] = logs.map(|(Progress { finalized, delivered, rejected }, taken, _)| {
             json!({ "taken": taken, "finalized": finalized, "delivered": delivered, "rejected": rejected })
         });
-        let mut block = to_text(json!({ "writes": number, "summary": summary, "detail": detail })).into_bytes();
-        block.resize(BLOCK - 1, b' ');
-        block.push(b'\n');
+        let text = to_text(json!({ "writes": number, "summary": summary, "detail": detail }));
+        let mut block = vec![b' '; BLOCK];
+        block[..text.len()].copy_from_slice(text.as_bytes());
+        block[BLOCK - 1] = b'\n';
         let covered = logs.map(|(progress, _, unpersisted)| (progress.finalized, unpersisted));
         Self { path: directory.join(CURSOR), number, block, covered }
     }

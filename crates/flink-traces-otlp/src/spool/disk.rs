@@ -3,10 +3,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[cfg(test)]
-use super::tests::disk::{Op, note};
+pub(super) use super::tests::disk::{Op, note};
 use crate::files;
 
 /// A file that bytes are appended to.
@@ -89,6 +89,13 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
+/// Gives a file another name.
+pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    note(Op::Link(from.into(), to.into()))?;
+    fs::hard_link(from, to)
+}
+
 /// Removes a file, if it exists.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     #[cfg(test)]
@@ -119,4 +126,26 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     #[cfg(test)]
     note(Op::SyncDirectory(path.into()))?;
     files::sync_directory(path)
+}
+
+/// Removes the files of segments.
+pub(super) fn remove_all(files: &[PathBuf]) {
+    // A file that stays is recognized as finalized at the next start.
+    files.iter().for_each(|file| drop(remove(file)));
+}
+
+/// Returns a free path in quarantine for a file of a slot.
+pub(super) fn quarantine_path(path: &Path) -> io::Result<PathBuf> {
+    let slot = path.parent().unwrap_or(Path::new(""));
+    let directory = slot.with_file_name("quarantine");
+    create_directory(&directory)?;
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = format!("{}-{}", name(slot), name(path));
+    let mut paths = (0..).map(|count: u64| directory.join(format!("{name}.{count}")));
+    paths.find(|path| !path.exists()).ok_or_else(|| io::ErrorKind::AlreadyExists.into())
+}
+
+/// Moves a file of a slot to quarantine.
+pub(super) fn quarantine(path: &Path) -> io::Result<()> {
+    rename(path, &quarantine_path(path)?)
 }

@@ -6,13 +6,15 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fmt, io, mem};
 
-use flink_traces_api::{BufferStats, ConfigError, Deadline, ReporterMeter};
+use flink_traces_api::{BufferStats, ConfigError, Deadline, RecordCounts, ReporterMeter};
 use tokio::runtime::Runtime;
 
-use super::{Destination, Notice, Slots, Spool, Ticket, remove_all};
+use super::disk::remove_all;
+use super::read::{Access, next_chunk};
+use super::{Destination, Notice, Slots, Spool, Ticket};
+use crate::chunk::Chunk;
 use crate::config::SpoolConfig;
-use crate::delivery::{ChunkQueue, Counts, Delivery};
-use crate::encode::Chunk;
+use crate::delivery::{ChunkQueue, Delivery};
 use crate::error::OpenError;
 
 /// The time to send the rest in, if the reporter is closed without a deadline.
@@ -92,8 +94,8 @@ impl Forwarder {
     /// Sends what can be sent until the deadline. The rest stays.
     pub(crate) fn close(mut self, deadline: &Deadline) {
         self.end(deadline.remaining().unwrap_or(DRAIN));
-        let stats = self.shared.meter.read().buffer.unwrap_or_default();
-        let (reporter, BufferStats { delivered, rejected, dropped, queued, .. }) = (&self.shared.name, stats);
+        let BufferStats { finalized, queued, .. } = self.shared.meter.read().buffer.unwrap_or_default();
+        let (reporter, RecordCounts { delivered, rejected, dropped }) = (&self.shared.name, finalized);
         if queued == 0 {
             tracing::info!(target: "flink_traces_otlp", reporter, delivered, rejected, dropped, "spool empty");
         } else {
@@ -266,27 +268,39 @@ impl Adopter<'_> {
     }
 }
 
+/// One of the spools, by its position.
+struct Locked<'a> {
+    shared: &'a Shared,
+    position: usize,
+}
+
+impl Access for Locked<'_> {
+    fn with<R>(&mut self, work: impl FnOnce(&mut Spool) -> R) -> R {
+        self.shared.with(|state| work(&mut state.spools[self.position]))
+    }
+}
+
 impl ChunkQueue for Adopter<'_> {
     type Ticket = (u32, Ticket);
 
     fn next(&mut self) -> Option<((u32, Ticket), Chunk)> {
         self.adopt_if_due();
         self.shared.persist_if_due();
-        self.shared.with(|state| {
-            state.spools.iter_mut().find_map(|spool| {
-                let (ticket, chunk) = spool.next()?;
-                Some(((spool.slot.index, ticket), chunk))
-            })
+        // Only this thread adds and removes spools.
+        let slots: Vec<_> = self.shared.lock().spools.iter().map(|spool| spool.slot.index).collect();
+        slots.into_iter().enumerate().find_map(|(position, slot)| {
+            let (ticket, chunk) = next_chunk(&mut Locked { shared: self.shared, position })?;
+            Some(((slot, ticket), chunk))
         })
     }
 
-    fn finalize(&mut self, (slot, ticket): (u32, Ticket), counts: Counts) {
+    fn finalize(&mut self, (slot, ticket): (u32, Ticket), counts: RecordCounts) {
         self.with_spool(slot, |spool| spool.finalize(ticket, counts));
         self.remove_empty();
     }
 
-    fn abandon(&mut self, (slot, ticket): (u32, Ticket), counts: Counts) {
-        self.with_spool(slot, |spool| spool.abandon(ticket, counts));
+    fn abandon(&mut self, (slot, ticket): (u32, Ticket), _: RecordCounts) {
+        self.with_spool(slot, |spool| spool.abandon(ticket));
     }
 }
 

@@ -1,21 +1,20 @@
 //! One of the two logs of a spool.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io;
 use std::mem;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use flink_traces_api::RecordCounts;
 
 use super::append::Part;
 use super::cursor::Progress;
 use super::disk::Appender;
+use super::read::{Found, Read, Wanted};
 use super::record::Head;
-use super::segment::{Class, HEADER, Segment};
+use super::segment::{Class, HEADER};
 use super::{MAX_AHEAD, Notice};
-use crate::delivery::Counts;
-use crate::encode::Chunk;
-use crate::files::is_passing;
+use crate::chunk::Chunk;
 
 /// The chunks of one class, in the order in which they were taken.
 #[derive(Debug)]
@@ -62,7 +61,7 @@ struct Entry {
 enum State {
     Pending { segment: u64, offset: u64, head: Head },
     InFlight { segment: u64, offset: u64, head: Head },
-    Finalized(Counts),
+    Finalized(RecordCounts),
 }
 
 impl Log {
@@ -103,7 +102,7 @@ impl Log {
 
     /// Returns the records that were finalized. Chunks in flight whose segments are gone may still
     /// be delivered.
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> RecordCounts {
         let mut counts = self.progress.counts();
         let in_flight = self.evicted.iter().map(|(_, records)| records).sum();
         counts.dropped = counts.dropped.saturating_sub(in_flight);
@@ -169,105 +168,82 @@ impl Log {
         after.min(self.taken) > self.next || self.window.iter().any(is_open)
     }
 
-    /// Takes the first chunk that may be sent now. Chunks wait for those of `order`, which is this
-    /// log if there is none.
-    pub(super) fn take(&mut self, order: Option<&Log>) -> io::Result<Option<(u64, Chunk)>> {
-        let mut index = 0;
+    /// Returns the read that has to be done before a chunk may be sent, if there is one. Chunks
+    /// wait for those of `order`, which is this log if there is none.
+    pub(super) fn plan_read(&mut self, order: Option<&Log>) -> Option<Read> {
         loop {
-            let Some(entry) = self.window.get(index) else {
-                if self.window.len() >= MAX_AHEAD || !self.look_ahead()? {
-                    return Ok(None);
-                }
-                // Numbers without chunks may have left the window.
-                index = index.min(self.window.len().saturating_sub(1));
-                continue;
+            let may_go = |entry: &&Entry| {
+                matches!(entry.state, State::Pending { .. }) && !order.unwrap_or(&*self).blocks(entry.after)
             };
-            if let State::Pending { segment, offset, head } = entry.state
-                && !order.unwrap_or(self).blocks(entry.after)
+            if let Some(Entry { state: State::Pending { segment, offset, head }, .. }) = self.window.iter().find(may_go)
             {
-                let message = match Segment::open(&self.path(segment), self.class) {
-                    Ok(Some(mut file)) => file.message(offset, &head),
-                    Ok(None) => Ok(None),
-                    Err(error) => Err(error),
-                };
-                match message {
-                    Err(error) if is_passing(&error) => return Err(error),
-                    Ok(Some(message)) => {
-                        self.window[index].state = State::InFlight { segment, offset, head };
-                        return Ok(Some((head.number, Chunk::stored(message, head.records as usize))));
-                    }
-                    Ok(None) | Err(_) => {
-                        self.window[index].state = State::Finalized(Counts::default());
-                        self.note_damage(segment, head.size());
-                        self.advance();
-                        index = 0;
-                        continue;
-                    }
-                }
+                return Some(self.read(*segment, *offset, Wanted::Chunk(*head)));
             }
-            index += 1;
+            if self.window.len() >= MAX_AHEAD || self.next >= self.taken {
+                return None;
+            }
+            if let Some((&first, _)) = self.segments.range(..=self.next).next_back() {
+                let known = self.at.filter(|(segment, _)| *segment == first);
+                return Some(self.read(first, known.map_or(HEADER, |(_, offset)| offset), Wanted::Head(self.next)));
+            }
+            self.skip(self.taken);
         }
     }
 
-    /// Adds the next chunk to the window. Returns `false` if there is none.
-    fn look_ahead(&mut self) -> io::Result<bool> {
-        if self.next >= self.taken {
-            return Ok(false);
-        }
-        let Some((&first, _)) = self.segments.range(..=self.next).next_back() else {
-            self.skip(self.taken);
-            return Ok(true);
-        };
+    fn read(&self, segment: u64, offset: u64, wanted: Wanted) -> Read {
+        let is_damaged = self.damaged.contains(&segment);
+        Read { path: self.path(segment), class: self.class, segment, offset, wanted, is_damaged }
+    }
+
+    /// Ends a read. Returns the chunk, if it has one. If the segment was evicted meanwhile, nothing
+    /// happens.
+    pub(super) fn end_read(&mut self, read: Read, found: Found) -> Option<(u64, Chunk)> {
+        let (&first, &size) = self.segments.get_key_value(&read.segment)?;
         let end = self.end_of(first).min(self.taken);
-        let mut offset = self.at.filter(|(segment, _)| *segment == first).map_or(HEADER, |(_, offset)| offset);
-        let mut segment = match Segment::open(&self.path(first), self.class) {
-            Err(error) if is_passing(&error) => return Err(error),
-            segment => segment.unwrap_or_default(),
-        };
-        while let Some(file) = &mut segment {
-            match file.head(offset) {
-                Err(error) if is_passing(&error) => return Err(error),
-                // Finalized before the start.
-                Ok(Some(head)) if head.end() <= self.next => offset += head.size(),
-                Ok(Some(head)) if head.number == self.next && head.end() <= end => {
-                    self.next = head.end();
-                    self.at = Some((first, offset + head.size()));
-                    let state = State::Pending { segment: first, offset, head };
-                    let Head { number, after, .. } = head;
-                    self.window.push_back(Entry { number, end: self.next, after, state });
-                    return Ok(true);
-                }
-                _ => break,
+        match (read.wanted, found) {
+            (Wanted::Head(number), Found::Head(offset, head)) if head.end() <= end => {
+                self.next = head.end();
+                self.at = Some((first, offset + head.size()));
+                let state = State::Pending { segment: first, offset, head };
+                self.window.push_back(Entry { number, end: self.next, after: head.after, state });
             }
+            (Wanted::Head(_), Found::Head(offset, _) | Found::Damage(offset)) => {
+                // If nothing is left of the chunks, the start has logged that.
+                if offset < size {
+                    self.note_damage(first, size - offset);
+                }
+                self.skip(end);
+            }
+            (Wanted::Chunk(head), found) => {
+                let entry = self.window.iter_mut().find(|entry| entry.number == head.number)?;
+                if let Found::Chunk(message) = found {
+                    entry.state = State::InFlight { segment: first, offset: read.offset, head };
+                    return Some((head.number, Chunk::stored(message, head.records as usize)));
+                }
+                entry.state = State::Finalized(RecordCounts::default());
+                self.note_damage(first, head.size());
+                self.advance();
+            }
+            (Wanted::Head(_), Found::Chunk(_)) => {}
         }
-        let size = self.segments.get(&first).copied().unwrap_or(0);
-        // If nothing is left of the chunks, the start has logged that.
-        if offset < size {
-            self.note_damage(first, size - offset);
-        }
-        self.skip(end);
-        Ok(true)
+        None
     }
 
     /// Gives up the numbers up to `end`.
     fn skip(&mut self, end: u64) {
-        let (number, state) = (mem::replace(&mut self.next, end), State::Finalized(Counts::default()));
+        let (number, state) = (mem::replace(&mut self.next, end), State::Finalized(RecordCounts::default()));
         self.window.push_back(Entry { number, end, after: 0, state });
         self.advance();
     }
 
     fn note_damage(&mut self, segment: u64, bytes: u64) {
         self.tail.take_if(|(first, _)| *first == segment);
-        if self.damaged.insert(segment) {
-            let path = self.path(segment);
-            // The link stays when the segment is removed.
-            let _ = super::quarantine_path(&path).and_then(|kept| std::fs::hard_link(path, kept));
-        }
+        self.damaged.insert(segment);
         self.notices.push(Notice::Quarantined(self.class.file_name(segment), bytes));
     }
 
     /// Ends a chunk that is in flight.
-    pub(super) fn finalize(&mut self, number: u64, counts: Counts) {
+    pub(super) fn finalize(&mut self, number: u64, counts: RecordCounts) {
         if let Some(index) = self.evicted.iter().position(|(known, _)| *known == number) {
             self.evicted.swap_remove(index);
             self.progress.count(counts);

@@ -44,7 +44,8 @@
 //!
 //! At most [`MAX_AHEAD`] chunks of each log are in flight, or finalized but not in the cursor on
 //! disk. These alone are sent twice after a crash. A chunk that cannot be sent yet is passed over.
-//! The cursor is written without the lock, too, and only by the thread that sends.
+//! Segments are read, and the cursor is written, without the lock, and only by the thread that
+//! sends.
 //!
 //! # Making room
 //!
@@ -75,6 +76,7 @@ mod cursor;
 mod disk;
 mod forwarder;
 mod log;
+mod read;
 mod record;
 mod recovery;
 mod segment;
@@ -84,15 +86,16 @@ use std::io;
 use std::mem;
 use std::path::{Path, PathBuf};
 
-use flink_traces_api::BufferStats;
+use flink_traces_api::{BufferStats, RecordCounts};
 
-use crate::delivery::{ChunkQueue, Counts};
-use crate::encode::{Chunk, Role};
+use crate::chunk::{Chunk, Role};
 use append::Append;
 use cursor::Snapshot;
+use disk::remove_all;
 pub(crate) use disk::{create_directory, sync, sync_directory};
 pub(crate) use forwarder::Forwarder;
 use log::Log;
+use read::{Found, Read};
 use segment::{Class, HEADER};
 use slots::Slot;
 pub(crate) use slots::{Destination, Slots};
@@ -116,7 +119,7 @@ pub(crate) struct Spool {
     /// The number of times that the cursor was written.
     writes: u64,
     /// The records that were finalized before the start, and how.
-    found: Counts,
+    found: RecordCounts,
     /// Notices for the log, oldest first.
     notices: Vec<Notice>,
     is_dropping: bool,
@@ -164,8 +167,8 @@ impl Spool {
     }
 
     /// Returns the records that were finalized since the spool was created.
-    fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
+    fn counts(&self) -> RecordCounts {
+        let mut counts = RecordCounts::default();
         self.logs.iter().for_each(|log| counts += log.counts());
         counts
     }
@@ -185,16 +188,8 @@ impl Spool {
 
     /// Adds the records that were found at the start or stored since.
     fn add_to(&self, stats: &mut BufferStats) {
-        let (counts, queued) = (self.counts(), self.queued());
-        let since = |now: u64, before: u64| now.saturating_sub(before);
-        let delivered = since(counts.delivered, self.found.delivered);
-        let rejected = since(counts.rejected, self.found.rejected);
-        let dropped = since(counts.dropped, self.found.dropped);
-        stats.stored += delivered + rejected + dropped + queued;
-        stats.delivered += delivered;
-        stats.rejected += rejected;
-        stats.dropped += dropped;
-        stats.queued += queued;
+        stats.finalized += self.counts().since(self.found);
+        stats.queued += self.queued();
         stats.bytes += self.size();
         // An adopted spool has no limit of its own.
         stats.limit += if self.limit == u64::MAX { 0 } else { self.limit };
@@ -253,6 +248,35 @@ impl Spool {
         files
     }
 
+    /// Returns the read that the next chunk of a log needs, if it may be sent now.
+    fn plan_read(&mut self, class: Class) -> Option<Read> {
+        let [summary, detail] = &mut self.logs;
+        let (log, order) = match class {
+            Class::Summary => (summary, None),
+            Class::Detail => (detail, Some(&*summary)),
+        };
+        if log.ahead() < MAX_AHEAD { log.plan_read(order) } else { None }
+    }
+
+    /// Ends a read. Returns a chunk that may be sent, unless another read has to follow.
+    fn end_read(&mut self, read: Read, found: Found) -> Option<(Ticket, Chunk)> {
+        let class = read.class;
+        let log = &mut self.logs[class as usize];
+        let chunk = log.end_read(read, found);
+        self.notices.append(&mut log.notices);
+        chunk.map(|(number, chunk)| ((class, number), chunk))
+    }
+
+    /// Ends a chunk. `counts` covers all its records.
+    pub(crate) fn finalize(&mut self, (class, number): Ticket, counts: RecordCounts) {
+        self.logs[class as usize].finalize(number, counts);
+    }
+
+    /// Makes a chunk pending again.
+    pub(crate) fn abandon(&mut self, (class, number): Ticket) {
+        self.logs[class as usize].abandon(number);
+    }
+
     /// Returns the cursor if it is due. Writing it takes as long as sending a chunk, so it is not
     /// done for each.
     fn snapshot_if_due(&self) -> Option<Snapshot> {
@@ -305,46 +329,18 @@ impl Spool {
     }
 }
 
-impl ChunkQueue for Spool {
-    type Ticket = Ticket;
-
-    fn next(&mut self) -> Option<(Ticket, Chunk)> {
-        let mut found = None;
-        for class in Class::ALL {
-            let [summary, detail] = &mut self.logs;
-            let (log, order) = match class {
-                Class::Summary => (summary, None),
-                Class::Detail => (detail, Some(&*summary)),
-            };
-            if log.ahead() >= MAX_AHEAD {
-                continue;
-            }
-            // What cannot be read now may be later.
-            if let Ok(Some((number, chunk))) = log.take(order) {
-                found = Some(((class, number), chunk));
-            }
-            self.notices.append(&mut self.logs[class as usize].notices);
-            if found.is_some() {
-                break;
-            }
-        }
-        found
-    }
-
-    fn finalize(&mut self, (class, number): Ticket, counts: Counts) {
-        self.logs[class as usize].finalize(number, counts);
-    }
-
-    fn abandon(&mut self, (class, number): Ticket, _: Counts) {
-        self.logs[class as usize].abandon(number);
-    }
-}
-
 impl Drop for Spool {
     fn drop(&mut self) {
         if self.logs.iter().any(|log| log.persisted < log.progress.finalized) {
             self.persist();
         }
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl read::Access for Spool {
+    fn with<R>(&mut self, work: impl FnOnce(&mut Spool) -> R) -> R {
+        work(self)
     }
 }
 
@@ -363,34 +359,17 @@ impl Spool {
         self.end(append, written)
     }
 
+    /// Takes the next chunk that may be sent.
+    pub(crate) fn next(&mut self) -> Option<(Ticket, Chunk)> {
+        read::next_chunk(self)
+    }
+
     /// Writes the cursor if it is due.
     pub(crate) fn persist_if_due(&mut self) {
         if self.snapshot_if_due().is_some() {
             self.persist();
         }
     }
-}
-
-/// Removes the files of segments.
-fn remove_all(files: &[PathBuf]) {
-    // A file that stays is recognized as finalized at the next start.
-    files.iter().for_each(|file| drop(disk::remove(file)));
-}
-
-/// Returns a free path in quarantine for a file of a slot.
-fn quarantine_path(path: &Path) -> io::Result<PathBuf> {
-    let slot = path.parent().unwrap_or(Path::new(""));
-    let directory = slot.with_file_name("quarantine");
-    disk::create_directory(&directory)?;
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let name = format!("{}-{}", name(slot), name(path));
-    let mut paths = (0..).map(|count: u64| directory.join(format!("{name}.{count}")));
-    paths.find(|path| !path.exists()).ok_or_else(|| io::ErrorKind::AlreadyExists.into())
-}
-
-/// Moves a file of a slot to quarantine.
-fn quarantine(path: &Path) -> io::Result<()> {
-    disk::rename(path, &quarantine_path(path)?)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! Numbers are little-endian, and sums are CRC-32C. The head has its own sum, so a damaged chunk
 //! costs nothing but itself.
 
-use crate::encode::Chunk;
+use crate::chunk::Chunk;
 
 /// The length of a head.
 pub(super) const HEAD: usize = 32;

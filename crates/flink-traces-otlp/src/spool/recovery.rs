@@ -4,18 +4,19 @@ use std::fs;
 use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
 
+use flink_traces_api::RecordCounts;
+
+use super::Notice;
 use super::cursor::{self, CURSOR, Cursor};
-use super::disk::{self, Appender};
+use super::disk::{self, Appender, quarantine, quarantine_path};
 use super::log::Log;
 use super::record::{HEAD, Head};
 use super::segment::{Class, HEADER, Segment};
-use super::{Notice, quarantine, quarantine_path};
-use crate::delivery::Counts;
 use crate::files::open_to_read;
 
 /// Returns both logs of a slot, the number of times that its cursor was written, the records that
 /// were finalized before, and notices about damage.
-pub(super) fn recover(directory: &Path, segment_size: u64) -> io::Result<([Log; 2], u64, Counts, Vec<Notice>)> {
+pub(super) fn recover(directory: &Path, segment_size: u64) -> io::Result<([Log; 2], u64, RecordCounts, Vec<Notice>)> {
     let mut notices = Vec::new();
     let path = directory.join(CURSOR);
     let cursor = cursor::read_cursor(&path)?;
@@ -48,7 +49,7 @@ pub(super) fn recover(directory: &Path, segment_size: u64) -> io::Result<([Log; 
     let limit = if is_whole { summary.taken } else { u64::MAX };
     let end = recover_end(detail, limit, &mut notices)?;
     summary.taken = summary.taken.max(end.after);
-    let mut found = Counts::default();
+    let mut found = RecordCounts::default();
     for ((log, first), (_, taken)) in logs.iter_mut().zip(firsts).zip(known) {
         if !has_cursor {
             // The counts of the past are gone with the cursor.

@@ -2,9 +2,11 @@
 
 mod damage;
 pub(crate) mod disk;
+mod ends;
 mod format;
 mod history;
 pub(super) mod power;
+mod reads;
 mod room;
 mod slots;
 
@@ -41,14 +43,14 @@ fn text_of(chunk: &Chunk) -> String {
 /// Returns all chunks that may be sent now, and leaves them pending.
 fn pending(spool: &mut Spool) -> Vec<String> {
     let taken: Vec<_> = std::iter::from_fn(|| spool.next()).collect();
-    taken.iter().for_each(|(ticket, _)| spool.abandon(*ticket, Counts::default()));
+    taken.iter().for_each(|(ticket, _)| spool.abandon(*ticket));
     taken.iter().map(|(_, chunk)| text_of(chunk)).collect()
 }
 
 /// Delivers the next chunk.
 fn deliver(spool: &mut Spool) -> Option<String> {
     let (ticket, chunk) = spool.next()?;
-    spool.finalize(ticket, Counts { delivered: chunk.records as u64, ..Counts::default() });
+    spool.finalize(ticket, RecordCounts { delivered: chunk.records as u64, ..RecordCounts::default() });
     spool.persist_if_due();
     Some(text_of(&chunk))
 }
@@ -58,8 +60,8 @@ fn drain(spool: &mut Spool) -> Vec<String> {
     std::iter::from_fn(|| deliver(spool)).collect()
 }
 
-fn counts(delivered: u64, rejected: u64, dropped: u64) -> Counts {
-    Counts { delivered, rejected, dropped }
+fn counts(delivered: u64, rejected: u64, dropped: u64) -> RecordCounts {
+    RecordCounts { delivered, rejected, dropped }
 }
 
 /// Selects the writing of cursors.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::super::tests::disk::{Op, with_fault};
 use super::super::tests::power::scratch;
 use super::*;
-use crate::encode::Role;
+use crate::chunk::Role;
 
 fn slots(directory: &Path) -> Slots {
     Slots::open(directory, Destination { endpoint: "a".to_owned(), protocol: "grpc" }, "test").unwrap()
@@ -33,7 +33,7 @@ fn root(text: &str) -> Chunk {
 fn drain(adopter: &mut Adopter<'_>) -> usize {
     let mut sent = 0;
     while let Some((ticket, _)) = adopter.next() {
-        adopter.finalize(ticket, Counts { delivered: 1, ..Counts::default() });
+        adopter.finalize(ticket, RecordCounts { delivered: 1, ..RecordCounts::default() });
         sent += 1;
     }
     sent
@@ -101,9 +101,9 @@ fn slots_are_adopted_one_at_a_time() {
     assert_eq!(shared.lock().spools.len(), 2);
 }
 
-/// Scenario: a spool stores, evicts, sends, writes its cursor and adopts a slot. Guarantees: each
-/// file operation leaves the lock free, so that a slow disk delays only the thread that waits for
-/// it.
+/// Scenario: a spool stores, evicts, sends, finds damage, writes its cursor and adopts a slot.
+/// Guarantees: each file operation leaves the lock free, so that a slow disk delays only the thread
+/// that waits for it.
 #[test]
 fn no_file_operation_holds_the_lock() {
     let directory = tempfile::tempdir().unwrap();
@@ -112,12 +112,14 @@ fn no_file_operation_holds_the_lock() {
     left.lock().spools[0].append(&[root("left")]).unwrap();
     drop(left);
     let forwarder = Forwarder { shared: shared.clone(), thread: None, deadline: Deadline::unlimited() };
-    let operations = Rc::new(Cell::new(0));
+    let [operations, reads, links] = [0; 3].map(|count| Rc::new(Cell::new(count)));
     let check = {
-        let (shared, operations) = (shared.clone(), operations.clone());
+        let (shared, operations, reads, links) = (shared.clone(), operations.clone(), reads.clone(), links.clone());
         move |op: &Op| {
             assert!(shared.state.try_lock().is_ok(), "{op:?}");
             operations.set(operations.get() + 1);
+            reads.set(reads.get() + usize::from(matches!(op, Op::Read(_))));
+            links.set(links.get() + usize::from(matches!(op, Op::Link(..))));
             false
         }
     };
@@ -126,10 +128,22 @@ fn no_file_operation_holds_the_lock() {
             forwarder.store(&[root(&"x".repeat(3_000))]).unwrap();
         }
         assert!(forwarder.store(&[root(&"x".repeat(10_000))]).is_err());
+        damage_last(&directory.path().join("1"));
         drain(&mut adopter(&shared, slots))
     });
-    // Three of them, and the one that was left.
-    assert_eq!(sent, 4);
+    // Two of them, and the one that was left.
+    assert_eq!(sent, 3);
     assert_eq!(shared.lock().spools[0].size(), 0);
     assert!(operations.get() > 30, "{operations:?}");
+    // A head and a chunk each, and the damaged segment.
+    assert_eq!((reads.get(), links.get()), (8, 1));
+}
+
+/// Changes a byte of the chunk in the last segment of a slot.
+fn damage_last(slot: &Path) {
+    let paths = fs::read_dir(slot).unwrap().map(|entry| entry.unwrap().path());
+    let last = paths.filter(|path| path.extension().is_some_and(|extension| extension == "seg")).max().unwrap();
+    let mut bytes = fs::read(&last).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(last, bytes).unwrap();
 }

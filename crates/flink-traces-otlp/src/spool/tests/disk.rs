@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// An operation on a file.
+/// An operation on a file. Reads are not recorded, but may fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Op {
     Create(PathBuf),
@@ -14,9 +14,11 @@ pub(crate) enum Op {
     Truncate(PathBuf, u64),
     Sync(PathBuf),
     Rename(PathBuf, PathBuf),
+    Link(PathBuf, PathBuf),
     Remove(PathBuf),
     CreateDirectory(PathBuf),
     SyncDirectory(PathBuf),
+    Read(PathBuf),
 }
 
 type Fault = Box<dyn FnMut(&Op) -> bool>;
@@ -31,7 +33,9 @@ pub(in crate::spool) fn note(op: Op) -> io::Result<()> {
     if FAULT.with_borrow_mut(|fault| fault.as_mut().is_some_and(|fault| fault(&op))) {
         return Err(io::Error::other("injected"));
     }
-    RECORD.with_borrow_mut(|record| record.iter_mut().for_each(|record| record.push(op.clone())));
+    if !matches!(op, Op::Read(_)) {
+        RECORD.with_borrow_mut(|record| record.iter_mut().for_each(|record| record.push(op.clone())));
+    }
     Ok(())
 }
 
@@ -95,7 +99,10 @@ fn move_names(names: &mut BTreeMap<PathBuf, usize>, from: &Path, to: &Path) {
 }
 
 /// The files after a crash.
-pub(super) type Files = BTreeMap<PathBuf, Vec<u8>>;
+pub(super) type Files = Vec<(PathBuf, Vec<u8>)>;
+
+/// The files after a crash, each with its effects, and whether they are there by half.
+pub(super) type Layout = Vec<(PathBuf, Vec<(usize, bool)>)>;
 
 impl Replay {
     pub(super) fn new(ops: &[Op]) -> Self {
@@ -129,6 +136,12 @@ impl Replay {
                     move_names(&mut names, from, to);
                     Some(Effect::Rename(from.clone(), to.clone()))
                 }
+                Op::Link(from, to) => {
+                    let inode = names[from];
+                    names.insert(to.clone(), inode);
+                    Some(Effect::Link(to.clone(), inode))
+                }
+                Op::Read(_) => None,
                 Op::Remove(path) => names.remove(path).map(|_| Effect::Unlink(path.clone())),
                 Op::CreateDirectory(path) => Some(Effect::CreateDirectory(path.clone())),
                 Op::Sync(path) => {
@@ -167,10 +180,12 @@ impl Replay {
         loose.map(|(index, _)| index).collect()
     }
 
-    /// Returns the files after a crash.
-    pub(super) fn files(&self, Lost { effects, missing, torn }: &Lost) -> Files {
+    /// Returns the names of the files after a crash, and the effects of which each consists.
+    ///
+    /// Equal layouts are equal files, and comparing them costs less than comparing contents.
+    pub(super) fn layout(&self, Lost { effects, missing, torn }: &Lost) -> Layout {
         let mut names: BTreeMap<PathBuf, usize> = BTreeMap::new();
-        let mut contents: Vec<Vec<u8>> = Vec::new();
+        let mut contents: Vec<Vec<(usize, bool)>> = Vec::new();
         let mut lost_directories = Vec::new();
         for (index, (effect, ..)) in self.effects.iter().enumerate().take(*effects) {
             if let Effect::Link(_, inode) = effect {
@@ -186,22 +201,53 @@ impl Replay {
                 Effect::Link(path, inode) => drop(names.insert(path.clone(), *inode)),
                 Effect::Unlink(path) => drop(names.remove(path)),
                 Effect::Rename(from, to) => move_names(&mut names, from, to),
-                Effect::Write(inode, offset, bytes) => {
-                    let bytes = if *torn == Some(index) { &bytes[..bytes.len() / 2] } else { bytes };
+                Effect::Write(inode, ..) => {
                     let content = &mut contents[*inode];
-                    content.resize(content.len().max(offset + bytes.len()), 0);
-                    content[*offset..offset + bytes.len()].copy_from_slice(bytes);
+                    let is_torn = *torn == Some(index);
+                    // The cursor is overwritten again and again.
+                    content.retain(|(earlier, _)| is_torn || !self.is_overwritten(*earlier, index));
+                    content.push((index, is_torn));
                 }
-                Effect::Truncate(inode, length) => contents[*inode].resize(*length, 0),
+                Effect::Truncate(inode, _) => contents[*inode].push((index, false)),
                 Effect::CreateDirectory(_) => {}
             }
         }
         let is_there = |path: &Path| !lost_directories.iter().any(|lost| path.starts_with(lost));
-        names
-            .into_iter()
-            .filter(|(path, _)| is_there(path))
-            .map(|(path, inode)| (path, contents[inode].clone()))
-            .collect()
+        let names = names.into_iter().filter(|(path, _)| is_there(path));
+        names.map(|(path, inode)| (path, contents[inode].clone())).collect()
+    }
+
+    /// Returns `true` if nothing of one write is left after another to the same file.
+    fn is_overwritten(&self, earlier: usize, later: usize) -> bool {
+        match [&self.effects[earlier].0, &self.effects[later].0] {
+            [Effect::Write(_, offset, bytes), Effect::Write(_, later, others)] => {
+                later <= offset && offset + bytes.len() <= later + others.len()
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns the files with that layout.
+    pub(super) fn files(&self, layout: &Layout) -> Files {
+        let content = |effects: &[(usize, bool)]| {
+            let mut content = Vec::new();
+            for (index, is_torn) in effects {
+                match &self.effects[*index].0 {
+                    Effect::Write(_, offset, bytes) => {
+                        let bytes = if *is_torn { &bytes[..bytes.len() / 2] } else { bytes };
+                        let end = offset + bytes.len();
+                        if content.len() < end {
+                            content.extend(vec![0; end - content.len()]);
+                        }
+                        content[*offset..end].copy_from_slice(bytes);
+                    }
+                    Effect::Truncate(_, length) => content.resize(*length, 0),
+                    _ => {}
+                }
+            }
+            content
+        };
+        layout.iter().map(|(path, effects)| (path.clone(), content(effects))).collect()
     }
 
     /// Returns the possible states if the power fails before operation `end`: everything is there,
@@ -226,9 +272,14 @@ impl Replay {
 
 /// Writes files into a directory; their paths begin with `origin`.
 pub(super) fn materialize(files: &Files, origin: &Path, directory: &Path) {
+    let mut created = BTreeSet::new();
     for (path, content) in files {
         let path = directory.join(path.strip_prefix(origin).unwrap());
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let parent = path.parent().unwrap().to_owned();
+        if !created.contains(&parent) {
+            fs::create_dir_all(&parent).unwrap();
+            created.insert(parent);
+        }
         fs::write(path, content).unwrap();
     }
 }

@@ -1,6 +1,5 @@
 //! Random histories of a spool, beside a model that knows no files.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::super::*;
@@ -204,7 +203,7 @@ impl History {
         let dropped = records - delivered - rejected;
         self.known[index].ended.get_or_insert(recorded());
         self.known[index].state = State::Finalized;
-        self.spool().finalize(ticket, Counts { delivered, rejected, dropped });
+        self.spool().finalize(ticket, RecordCounts { delivered, rejected, dropped });
         self.delivered += delivered;
         self.rejected += rejected;
         self.dropped += dropped;
@@ -218,7 +217,7 @@ impl History {
         self.known[index].state = if is_evicted { State::Gone } else { State::Pending };
         self.known[index].ended = if is_evicted { Some(0) } else { self.known[index].ended };
         self.dropped += if is_evicted { records } else { 0 };
-        self.spool().abandon(ticket, Counts::default());
+        self.spool().abandon(ticket);
     }
 
     /// Ends the process in order and starts another one. Chunks that were finalized out of order
@@ -277,7 +276,7 @@ impl History {
         let open: Vec<_> = self.known.iter().filter(|known| known.state == State::Pending).collect();
         assert!(open.is_empty(), "{open:?}");
         let (counts, queued) = (self.spool().counts(), self.spool().queued());
-        let expected = Counts { delivered: self.delivered, rejected: self.rejected, dropped: self.dropped };
+        let expected = RecordCounts { delivered: self.delivered, rejected: self.rejected, dropped: self.dropped };
         assert_eq!((counts, queued), (expected, 0));
     }
 
@@ -287,21 +286,30 @@ impl History {
         [begun, self.known.iter().map(|known| known.must_survive(end)).collect()]
     }
 
-    /// Checks what a process finds that starts after a crash before operation `end`.
-    pub(super) fn check_crash(&self, end: usize, found: &[String]) {
-        let unique: BTreeSet<_> = found.iter().collect();
-        assert_eq!(unique.len(), found.len(), "sent twice: {found:?}");
-        let mut seen = BTreeSet::new();
-        for text in found {
-            let index = self.known.iter().position(|known| known.text == *text);
-            let index = index.unwrap_or_else(|| panic!("{text} was never appended"));
-            assert!(self.known[index].begun < end, "{text} was not appended yet");
-            let late = |ancestor: &&usize| !seen.contains(*ancestor) && found.contains(&self.known[**ancestor].text);
-            assert_eq!(self.known[index].ancestors.iter().find(late), None, "{text} came first");
-            seen.insert(index);
+    /// Returns the chunks with these texts.
+    pub(super) fn indices(&self, texts: &[String]) -> Vec<usize> {
+        let index = |text: &String| text.split_once('-').and_then(|(index, _)| index.parse().ok());
+        let is_known = |text: &String, index: &usize| self.known.get(*index).is_some_and(|known| known.text == *text);
+        let of = |text: &String| index(text).filter(|index| is_known(text, index));
+        texts.iter().map(|text| of(text).unwrap_or_else(|| panic!("{text} was never appended"))).collect()
+    }
+
+    /// Checks which chunks a process finds that starts after a crash before operation `end`.
+    pub(super) fn check_crash(&self, end: usize, found: &[usize]) {
+        let mut is_found = vec![false; self.known.len()];
+        for index in found {
+            assert!(!mem::replace(&mut is_found[*index], true), "sent twice: {:?}", self.known[*index]);
         }
-        for known in &self.known {
-            assert!(!known.must_survive(end) || found.contains(&known.text), "lost: {known:?} before {end}");
+        let mut is_sent = vec![false; self.known.len()];
+        for index in found {
+            let known = &self.known[*index];
+            assert!(known.begun < end, "not appended yet: {known:?}");
+            let late = known.ancestors.iter().find(|ancestor| is_found[**ancestor] && !is_sent[**ancestor]);
+            assert_eq!(late, None, "sent before an ancestor: {known:?}");
+            is_sent[*index] = true;
+        }
+        for (known, is_found) in self.known.iter().zip(is_found) {
+            assert!(is_found || !known.must_survive(end), "lost: {known:?} before {end}");
         }
     }
 }

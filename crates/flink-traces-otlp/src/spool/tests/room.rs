@@ -32,7 +32,7 @@ fn chunk_in_flight_outlives_its_segment() {
         assert_eq!(spool.counts(), counts(1, 0, 1), "q");
         match outcome {
             Some(outcome) => spool.finalize(ticket, outcome),
-            None => spool.abandon(ticket, Counts::default()),
+            None => spool.abandon(ticket),
         }
         let mut expected = counts(1, 0, 1);
         expected += outcome.unwrap_or(counts(0, 0, 1));
@@ -97,7 +97,7 @@ fn report_that_cannot_fit_evicts_nothing() {
     let mut spool = open(directory.path(), LIMIT);
     (0..50).for_each(|_| spool.append(&[large("a", 10_000, Role::Root)]).unwrap());
     let error = spool.append(&[large("b", 600_000, Role::Root), large("c", 600_000, Role::Detail)]).unwrap_err();
-    assert_eq!((error.kind(), spool.counts()), (io::ErrorKind::QuotaExceeded, Counts::default()));
+    assert_eq!((error.kind(), spool.counts()), (io::ErrorKind::QuotaExceeded, RecordCounts::default()));
     // One that does may evict everything else, what is in flight as well.
     let (ticket, _) = spool.next().unwrap();
     spool.append(&[large("b", 1_000_000, Role::Root)]).unwrap();
@@ -117,7 +117,7 @@ fn evicted_chunks_are_counted_once() {
     copy(&directory.path().join("0"), &crashed.path().join("0"));
     let mut stats = BufferStats::default();
     open(crashed.path(), LIMIT).add_to(&mut stats);
-    assert_eq!((stats.dropped, stats.stored), (0, spool.queued()));
+    assert_eq!((stats.finalized.dropped, stats.stored()), (0, spool.queued()));
 }
 
 /// Scenario: the disk is full, so that the cursor cannot be written before segments are evicted.
