@@ -84,7 +84,9 @@ mod slots;
 
 use std::io;
 use std::mem;
-use std::path::{Path, PathBuf};
+#[cfg(any(test, fuzzing))]
+use std::path::Path;
+use std::path::PathBuf;
 
 use flink_traces_api::{BufferStats, RecordCounts};
 
