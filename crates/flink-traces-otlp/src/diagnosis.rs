@@ -41,10 +41,10 @@ pub(crate) async fn ask(target: &Target) -> Option<Hint> {
     let is_tls = target.url.scheme() == "https";
     let hello = hello(target);
     let hello = hello.as_deref().unwrap_or_default();
+    // Go's TLS ports respond to HTTP/1 in plain text, so that question would hide the TLS.
     let questions = match target.protocol {
-        _ if is_tls => [hello, HTTP2, HTTP1],
-        Protocol::Grpc => [HTTP2, hello, HTTP1],
-        Protocol::Http | Protocol::HttpJson => [HTTP1, hello, HTTP2],
+        Protocol::Http | Protocol::HttpJson if !is_tls => [hello, HTTP1, HTTP2],
+        _ => [hello, HTTP2, HTTP1],
     };
     for question in questions {
         if let Some(spoken) = speak(target, question).await {

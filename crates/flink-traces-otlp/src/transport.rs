@@ -14,6 +14,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use flink_traces_api::printable;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, TE};
+use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -293,10 +294,9 @@ async fn over_http(request: reqwest::RequestBuilder, expected: &str) -> Result<R
     let response = request.send().await.map_err(reqwest::Error::without_url)?;
     let (head, body) = http::Response::<reqwest::Body>::from(response).into_parts();
     if !head.status.is_success() {
-        let read = read(body).await.unwrap_or_default();
-        return Ok(Response::from_http(head.status, &head.headers, &read.bytes, SystemTime::now()));
+        return http_failure(&head, body).await;
     }
-    let read = read(body).await?;
+    let read = read_all(body).await?;
     Ok(read.response(Response::from_http_success(head.status, &head.headers, &read.bytes, expected)))
 }
 
@@ -309,15 +309,30 @@ async fn over_grpc(mut channel: Channel, request: Request<Body>) -> Result<Respo
     }
     if !head.status.is_success() {
         // The response comes from a proxy, not from the collector.
-        let read = read(body).await.unwrap_or_default();
-        return Ok(Response::from_http(head.status, &head.headers, &read.bytes, SystemTime::now()));
+        return http_failure(&head, body).await;
     }
-    let read = read(body).await?;
+    let read = read_all(body).await?;
     let status = Status::from_header_map(&read.trailers).or_else(|| Status::from_header_map(&head.headers));
     match status {
         Some(status) => Ok(from_status(&status).unwrap_or_else(|| read.response(grpc_success(&read.bytes)))),
         None if read.too_long => Ok(read.response(Response::accepted(&[]))),
         None => Ok(Response::without_grpc_status(head.status, &head.headers, &read.bytes)),
+    }
+}
+
+/// Interprets an HTTP response that is not a success.
+async fn http_failure<B>(head: &Parts, body: B) -> Result<Response, BoxError>
+where
+    B: http_body::Body<Data = Bytes>,
+    BoxError: From<B::Error>,
+{
+    let (read, error) = read(body).await;
+    let response = Response::from_http(head.status, &head.headers, &read.bytes, SystemTime::now());
+    match error {
+        // A TLS port closes the connection before it reads a request in plain text, which may cut
+        // its 400. So such a response is no verdict about the records.
+        Some(error) if response.verdict == Verdict::Invalid => Err(error.into()),
+        _ => Ok(response),
     }
 }
 
@@ -354,18 +369,28 @@ impl Read {
     }
 }
 
-async fn read<B: http_body::Body<Data = Bytes>>(body: B) -> Result<Read, B::Error> {
+/// Reads a body, which must be complete.
+async fn read_all<B: http_body::Body<Data = Bytes>>(body: B) -> Result<Read, B::Error> {
+    match read(body).await {
+        (read, None) => Ok(read),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+/// Reads a body up to its end or an error, and up to the limit.
+async fn read<B: http_body::Body<Data = Bytes>>(body: B) -> (Read, Option<B::Error>) {
     let mut body = pin!(body);
     let mut read = Read::default();
     while let Some(frame) = body.frame().await {
-        match frame?.into_data() {
-            Ok(data) if read.bytes.len() + data.len() > MAX_RESPONSE_BYTES => {
+        match frame.map(Frame::into_data) {
+            Err(error) => return (read, Some(error)),
+            Ok(Ok(data)) if read.bytes.len() + data.len() > MAX_RESPONSE_BYTES => {
                 read.too_long = true;
                 break;
             }
-            Ok(data) => read.bytes.extend_from_slice(&data),
-            Err(frame) => read.trailers = frame.into_trailers().unwrap_or_default(),
+            Ok(Ok(data)) => read.bytes.extend_from_slice(&data),
+            Ok(Err(frame)) => read.trailers = frame.into_trailers().unwrap_or_default(),
         }
     }
-    Ok(read)
+    (read, None)
 }

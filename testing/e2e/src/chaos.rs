@@ -281,6 +281,9 @@ struct Report {
     seen: usize,
     lost: Vec<Checkpoint>,
     lost_at_an_end: usize,
+    /// The checkpoints that neither the recorder nor flink-traces saw, because the REST API did not
+    /// show them long enough.
+    hidden: usize,
     lost_by_flink: usize,
     /// The checkpoints among these that Flink's own reporter still held when its JobManager was
     /// killed.
@@ -310,6 +313,8 @@ impl Report {
         let lost_by_flink: Vec<_> =
             known.iter().filter(|checkpoint| !of_flink.contains_key(**checkpoint)).map(|lost| lost.2).collect();
         let is_held = |trigger: &&i64| kills.job_managers.iter().any(|kill| is_before(**trigger, *kill));
+        let is_hidden =
+            |checkpoint: &Checkpoint| !seen.checkpoints.contains(checkpoint) && !reported.contains_key(checkpoint);
         Self {
             held_by_flink: lost_by_flink.iter().filter(is_held).count(),
             kills,
@@ -320,6 +325,7 @@ impl Report {
                 .map(|&lost| lost.clone())
                 .collect(),
             lost_at_an_end: missing.iter().filter(|checkpoint| seen.at_an_end.contains(*checkpoint)).count(),
+            hidden: known.iter().filter(|checkpoint| is_hidden(checkpoint)).count(),
             lost_by_flink: lost_by_flink.len(),
             known: known.len(),
             initializations: [ours.initializations(), native.initializations()],
@@ -350,6 +356,7 @@ impl std::fmt::Display for Report {
         writeln!(f, "  lost by flink-traces: {}", self.lost.len())?;
         writeln!(f, "  seen only in the last 2 s of a JobManager, and lost: {}", self.lost_at_an_end)?;
         writeln!(f, "checkpoints known from any side: {}", self.known)?;
+        writeln!(f, "  hidden by the REST API, and missed by flink-traces: {}", self.hidden)?;
         writeln!(f, "  lost by Flink's own reporter: {}", self.lost_by_flink)?;
         writeln!(f, "    in the last 6 s of a JobManager: {}", self.held_by_flink)?;
         let [ours, native] = self.initializations;

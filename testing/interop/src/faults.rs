@@ -14,10 +14,10 @@ use flink_traces_testkit::OtlpCollector;
 use harness::{Collector, build_collector};
 use serde_json::{Value, json};
 
+use crate::Setup;
 use crate::player::{PATIENCE, Program, Running};
 use crate::records::{Request, Session, accepted_requests};
 use crate::tls::Certificates;
-use crate::{PROTOCOLS, Setup};
 
 /// The requests of a signal that may be in flight at once.
 const CONCURRENCY: usize = 4;
@@ -68,7 +68,7 @@ pub(crate) fn run(setup: &Setup, fault: Option<Fault>) -> Result<()> {
     for session in setup.sessions() {
         let session = session?;
         for fault in &faults {
-            for (protocol, _) in PROTOCOLS {
+            for (protocol, _) in session.protocols {
                 let way = format!("{}, {}, {protocol}", session.name, fault.name());
                 let behind = OtlpCollector::start()?;
                 let endpoint = behind.grpc_endpoint();

@@ -70,11 +70,12 @@ struct Setup {
 impl Setup {
     /// Returns the sessions that are sent to a Collector. Each is prepared when it is its turn.
     fn sessions(&self) -> impl Iterator<Item = Result<Session>> {
-        let demo = || Session::prepare("the demo's session", self.root.join(RECORDING), 1_000, self);
+        let demo = || Session::prepare("the demo's session", &PROTOCOLS, self.root.join(RECORDING), 1_000, self);
         let large = || {
             let recording = self.folder.join("load.jsonl.gz");
             load::write(&recording)?;
-            Session::prepare("twelve checkpoints of 10,000 subtasks", recording, load::SPANS, self)
+            let name = "twelve checkpoints of 10,000 subtasks";
+            Session::prepare(name, &PROTOCOLS[..2], recording, load::SPANS, self)
         };
         iter::once_with(demo).chain(iter::once_with(large))
     }
@@ -98,7 +99,13 @@ fn main() -> Result<()> {
     prerequisites.check()?;
     let root = workspace_root()?;
     let target = root.join("target/interop");
-    let folder = target.join("session");
+    let name = command.map_or("all", |command| match command {
+        Command::Decoders => "decoders",
+        Command::Faults { .. } => "faults",
+        Command::Addresses => "addresses",
+        Command::Backends => "backends",
+    });
+    let folder = target.join(format!("session-{name}"));
     recreate(&folder)?;
     let setup = Setup { binary: build("flink-traces")?, root, target, folder };
     if runs(Command::Decoders) {

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
-use flink_traces_testkit::{OtlpCollector, ReceivedEvent, ReceivedSpan};
+use flink_traces_testkit::{Encoding, OtlpCollector, ReceivedEvent, ReceivedSpan};
 
 use crate::Setup;
 use crate::player::Program;
@@ -20,6 +20,8 @@ type Fingerprint = u64;
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) name: &'static str,
+    /// The protocols over which it is sent.
+    pub(crate) protocols: &'static [(&'static str, Encoding)],
     pub(crate) recording: PathBuf,
     /// The number of times that each record arrives without faults.
     expected: BTreeMap<Fingerprint, usize>,
@@ -29,13 +31,19 @@ pub(crate) struct Session {
 
 impl Session {
     /// Plays a recording without faults. It must yield at least that many spans.
-    pub(crate) fn prepare(name: &'static str, recording: PathBuf, spans: usize, setup: &Setup) -> Result<Self> {
+    pub(crate) fn prepare(
+        name: &'static str,
+        protocols: &'static [(&'static str, Encoding)],
+        recording: PathBuf,
+        spans: usize,
+        setup: &Setup,
+    ) -> Result<Self> {
         let reference = OtlpCollector::start()?;
         Program::play(&setup.binary, &recording, &setup.folder).to(&reference.grpc_endpoint(), "grpc").run()?;
         let found = reference.spans().len();
         ensure!(found >= spans, "{name}: expected {spans} spans, found {found}");
         let expected = count(requests(&reference).iter().flat_map(|request| &request.records));
-        Ok(Self { name, recording, expected, reference })
+        Ok(Self { name, protocols, recording, expected, reference })
     }
 
     /// Returns the number of records.

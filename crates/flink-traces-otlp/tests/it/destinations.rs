@@ -45,6 +45,15 @@ fn page_server() -> SocketAddr {
     })
 }
 
+/// Expects TLS, and cuts its response to plain text, like Go before it has read the request.
+fn cutting_tls_server() -> SocketAddr {
+    server(|mut client, start| {
+        let alert = b"\x15\x03\x03\x00\x02\x02\x28";
+        let cut = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\nClient";
+        let _ = client.write_all(if start.starts_with(b"\x16") { alert } else { cut });
+    })
+}
+
 /// Speaks first and closes any connection that is not HTTP/2, like gRPC servers.
 fn grpc_server() -> SocketAddr {
     server(|mut client, start| {
@@ -90,6 +99,7 @@ fn mistaken_protocol_is_named_and_rejects_nothing() {
         ("http/json", "http", grpc_server(), "exporter.protocol` to `grpc`"),
         ("grpc", "http", tls, "with https://"),
         ("http", "http", tls, "with https://"),
+        ("http", "http", cutting_tls_server(), "with https://"),
         ("grpc", "https", http1_server(), "with http://"),
         ("http", "https", http1_server(), "with http://"),
         ("grpc", "https", grpc_server(), "with http://"),
