@@ -104,6 +104,7 @@ fn main() -> Result<()> {
         Command::Faults { .. } => "faults",
         Command::Addresses => "addresses",
         Command::Backends => "backends",
+        Command::Boards => "boards",
     });
     let folder = target.join(format!("session-{name}"));
     recreate(&folder)?;
