@@ -224,7 +224,7 @@ fn left_out(configuration: &Configuration, setup: &ReporterSetup, registry: &Reg
     let list = setup.signal.reporters().key();
     let message = if configuration.iter().any(is_flinks) {
         format!("{}; reporter left out, because the file is Flink's own", problem.message)
-    } else if others.is_empty() || problem.suggestion.is_some() {
+    } else if others.is_empty() {
         problem.message.clone()
     } else {
         format!("{}; to leave the reporter out, set {list}={}", problem.message, printable(others))

@@ -211,9 +211,9 @@ fn reporters_need_name_and_class() {
         traces.reporter.a.factory.class: org.example.Nope\ntraces.reporter.b.factory.class: OTEL-EVENTS\ntraces.reporter.c.factory.class: \'\'\ntraces.reporter.d.factory.class: [SLF4J]\ntraces.reporter.e.factory.class: SLF4J
           traces [e]
           Error :1:1: traces.reporter.a.factory.class: unknown factory class 'org.example.Nope'; available: org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory; to leave the reporter out, set traces.reporters=e
-          Error :2:1: traces.reporter.b.factory.class: unknown factory class 'org.apache.flink.events.otel.OpenTelemetryEventReporterFactory'; available: org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory; did you mean org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory?
+          Error :2:1: traces.reporter.b.factory.class: unknown factory class 'org.apache.flink.events.otel.OpenTelemetryEventReporterFactory'; available: org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory; to leave the reporter out, set traces.reporters=e; did you mean org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory?
           Error :3:1: traces.reporter.c.factory.class: unknown factory class ''; available: org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory; to leave the reporter out, set traces.reporters=e
-          Error :4:1: traces.reporter.d.factory.class: unknown factory class '[org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory]'; available: org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory; did you mean org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory?
+          Error :4:1: traces.reporter.d.factory.class: unknown factory class '[org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory]'; available: org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory; to leave the reporter out, set traces.reporters=e; did you mean org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory?
     "#]],
     );
 }
