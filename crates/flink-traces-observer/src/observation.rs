@@ -147,7 +147,9 @@ impl Observation {
         match self {
             Self::Checkpoint(stats) => {
                 add_event(checkpoint_event(named, stats));
-                add_span(checkpoint_span(identity, stats, detail));
+                group.add_span_of_levels(detail, |level| {
+                    checkpoint_span(identity, stats, level).extension_attribute(CLUSTER, cluster.to_owned())
+                });
             }
             Self::Initialization { stats, identity_timestamp } => {
                 add_span(job_initialization_span(identity, stats, *identity_timestamp));

@@ -85,10 +85,12 @@ pub(crate) enum Command {
     /// Plays a recorded session of a real Flink 2.3.0 cluster, without cluster or network.
     #[command(after_help = "\
 Prints spans and events as they are reported. A summary of each job follows: the causes of slow
-checkpoints, the restores and the failures. All spans and events are also written as JSON Lines.
+checkpoints, the restores and the failures. All spans and events are also written as JSON Lines and
+to a history, and its report as `demo.html`.
 
 Examples:
   flink-traces demo
+  flink-traces demo --serve
   flink-traces demo --quiet
   flink-traces demo --otlp http://localhost:4317
   flink-traces demo --json-format otlp
@@ -108,6 +110,7 @@ Examples:
     /// Records the responses of a cluster for `play`, with secrets masked.
     #[command(
         mut_arg("otlp", no_otlp),
+        mut_arg("history", no_history),
         after_help = "\
 SIGTERM or Ctrl-C stops the recording. Values that look like secrets are masked. Programs, plans and
 configurations of jobs are not recorded.
@@ -121,6 +124,7 @@ Examples:
     /// Prints a table of the jobs of clusters and their checkpoints.
     #[command(
         mut_arg("otlp", no_otlp),
+        mut_arg("history", no_history),
         after_help = "\
 Shows all jobs that have not ended, and of each cluster the ten that ended last. On a terminal, long
 names are shortened. Times are in UTC. If a request fails, its columns are empty, the reason is
@@ -148,7 +152,9 @@ Examples:
     Run(RunArgs),
 
     /// Sends files of OTLP/JSON lines, such as the JSON Lines reporter writes, over OTLP.
-    #[command(after_help = "\
+    #[command(
+        mut_arg("history", no_history),
+        after_help = "\
 Progress, unreadable lines and the final account are printed to standard error. The exit code is 0
 only if everything was delivered. Progress is not saved: records that are sent again have the same
 ids. A spool is not used, and dead letters go to separate files.
@@ -156,8 +162,35 @@ ids. A spool is not used, and dead letters go to separate files.
 Examples:
   flink-traces send spans.jsonl events.jsonl --otlp http://localhost:4317
   flink-traces send spans.closed-*.jsonl.gz --conf /etc/flink-traces
-  tail -n +1201 spans.jsonl | flink-traces send - --otlp https://collector:4318")]
+  tail -n +1201 spans.jsonl | flink-traces send - --otlp https://collector:4318"
+    )]
     Send(SendArgs),
+
+    /// Writes a report of a history or of a recording as one HTML file.
+    #[command(
+        mut_arg("otlp", no_otlp),
+        after_help = "\
+The report needs no scripts and prints on paper. It ends with the newest record, and has the figures
+of the period before beside its own.
+
+Examples:
+  flink-traces report --history history --since '7 d' -o report.html
+  flink-traces report --from session.jsonl.gz -o report.html"
+    )]
+    Report(ReportArgs),
+
+    /// Serves the page of a history until stopped.
+    #[command(
+        mut_arg("otlp", no_otlp),
+        after_help = "\
+The page shows all jobs over time, each checkpoint down to its subtasks, and failures by cause. While
+a reporter writes to the history, the page follows. It asks its own server only.
+
+Examples:
+  flink-traces serve --history history
+  flink-traces serve --history /var/lib/flink-traces/history --listen 8080"
+    )]
+    Serve(ServeArgs),
 
     /// Prints the configured options with their origins, and tests clusters and destinations.
     #[command(after_help = "\
@@ -185,6 +218,10 @@ pub(crate) struct ConfigurationArgs {
     /// HTTP if it is 4318 or there is a path. Otherwise, they ask for the protocol.
     #[arg(long, value_name = "URL")]
     pub(crate) otlp: Option<String>,
+
+    /// Adds reporters named `history` that keep a history in this directory, which is created.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) history: Option<PathBuf>,
 
     /// The `OTEL_*` and proxy variables, which set defaults of OTLP reporters.
     #[arg(skip = Environment::of_process())]
@@ -251,13 +288,17 @@ pub(crate) struct DemoArgs {
     #[command(flatten)]
     pub(crate) configuration: ConfigurationArgs,
 
-    /// The directory for the JSON Lines files `spans.jsonl` and `events.jsonl`, which are replaced.
+    /// The directory for `spans.jsonl`, `events.jsonl`, `demo.html` and `history`, which are replaced.
     #[arg(long, value_name = "DIR", default_value = "flink-traces-demo")]
     pub(crate) json: PathBuf,
 
     /// The format of these files.
     #[command(flatten)]
     pub(crate) json_format: JsonFormatArgs,
+
+    /// Serves the page of the session when it has been played, until stopped.
+    #[arg(long)]
+    pub(crate) serve: bool,
 
     /// The speed and the output.
     #[command(flatten)]
@@ -346,6 +387,38 @@ pub(crate) struct SendArgs {
     pub(crate) configuration: ConfigurationArgs,
 }
 
+/// The arguments of `report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Reports the whole of this recording instead of a history.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+
+    /// The length of the period, such as `24 h` or `7 d`.
+    #[arg(long, value_name = "DURATION", default_value = "7 d", value_parser = duration, conflicts_with = "from")]
+    pub(crate) since: Duration,
+
+    /// The file to write, which is replaced.
+    #[arg(short = 'o', long, value_name = "FILE", default_value = "report.html")]
+    pub(crate) output: PathBuf,
+
+    /// The sources of options. `--history` names the history.
+    #[command(flatten)]
+    pub(crate) configuration: ConfigurationArgs,
+}
+
+/// The arguments of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// A port of 127.0.0.1, or an IP address and a port. The default is 9260.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+
+    /// The sources of options. `--history` names the history.
+    #[command(flatten)]
+    pub(crate) configuration: ConfigurationArgs,
+}
+
 /// The arguments of `once`.
 #[derive(Debug, Args)]
 pub(crate) struct OnceArgs {
@@ -429,6 +502,11 @@ pub(crate) struct ClusterArgs {
 /// Hides and rejects `--otlp`, for commands that report nothing.
 fn no_otlp(otlp: Arg) -> Arg {
     otlp.hide(true).value_parser(|_: &str| Err::<String, _>("this command reports nothing"))
+}
+
+/// Hides and rejects `--history`, for commands that keep none.
+fn no_history(history: Arg) -> Arg {
+    history.hide(true).value_parser(|_: &str| Err::<PathBuf, _>("this command keeps no history"))
 }
 
 fn speed(text: &str) -> Result<f64, String> {

@@ -12,8 +12,14 @@ use flink_traces_runtime::{Configuration, Dispatcher, Problem, discover};
 
 use crate::cli::ConfigurationArgs;
 use crate::clusters::{Cluster, Rest, clusters};
-use crate::options::{CLUSTERS, METRICS_LISTEN, METRICS_MAX_JOBS, OWN_OPTIONS, POLL_INTERVAL, SHUTDOWN_TIMEOUT, take};
-use crate::reporters::{Shorthand, extended_lists, otlp_reporters, registry, set_by_environment, trial};
+use crate::listener::Credentials;
+use crate::options::{
+    CLUSTERS, HTTP_BASIC_AUTH, HTTP_BEARER_TOKEN, HTTP_LISTEN, HTTP_TRACE_URL, METRICS_LISTEN, METRICS_MAX_JOBS,
+    OWN_OPTIONS, POLL_INTERVAL, SHUTDOWN_TIMEOUT, take,
+};
+use crate::reporters::{
+    Shorthand, extended_lists, history_reporters, otlp_reporters, registry, set_by_environment, trial,
+};
 use crate::text::count;
 
 /// The beginnings of the keys that this program reads. All others are Flink's.
@@ -37,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) metrics_listen: Option<SocketAddr>,
     /// See [`METRICS_MAX_JOBS`].
     pub(crate) metrics_max_jobs: usize,
+    /// The page.
+    pub(crate) http: Http,
 }
 
 /// The problems of a configuration. At least one of them is an error.
@@ -102,6 +110,7 @@ impl Settings {
             shutdown_timeout: take(&configuration, &SHUTDOWN_TIMEOUT, &mut problems).unwrap_or_default(),
             metrics_listen: take(&configuration, &METRICS_LISTEN, &mut problems),
             metrics_max_jobs: take(&configuration, &METRICS_MAX_JOBS, &mut problems).unwrap_or_default(),
+            http: Http::read(&configuration, &mut problems),
             configuration,
             registry,
             reporters,
@@ -114,6 +123,34 @@ impl Settings {
         let delimiter = self.configuration.get(&SCOPE_DELIMITER).ok().flatten().unwrap_or_default();
         let (dispatcher, problems) = Dispatcher::start(self.reporters.clone(), &self.registry, clock, &delimiter);
         if problems.is_empty() { Ok(dispatcher) } else { Err(InvalidConfiguration(problems)) }
+    }
+}
+
+/// The options of the page.
+pub(crate) struct Http {
+    /// See [`HTTP_LISTEN`].
+    pub(crate) listen: Option<SocketAddr>,
+    /// See [`HTTP_BEARER_TOKEN`] and [`HTTP_BASIC_AUTH`].
+    pub(crate) credentials: Credentials,
+    /// See [`HTTP_TRACE_URL`].
+    pub(crate) trace_url: Option<String>,
+}
+
+impl Http {
+    fn read(configuration: &Configuration, problems: &mut Vec<Problem>) -> Self {
+        let listen = take(configuration, &HTTP_LISTEN, problems);
+        let token = take(configuration, &HTTP_BEARER_TOKEN, problems);
+        let basic = take(configuration, &HTTP_BASIC_AUTH, problems);
+        let credentials = Credentials::new(token.as_deref(), basic.as_deref());
+        if listen.is_some_and(|address| !address.ip().is_loopback()) && credentials.is_empty() {
+            let message = format!(
+                "expected a loopback address, or credentials in {} or {}",
+                HTTP_BEARER_TOKEN.key(),
+                HTTP_BASIC_AUTH.key()
+            );
+            problems.push(Problem::error(message).with_key(HTTP_LISTEN.key().to_owned()));
+        }
+        Self { listen, credentials, trace_url: take(configuration, &HTTP_TRACE_URL, problems) }
     }
 }
 
@@ -135,6 +172,7 @@ fn reject(mut problems: Vec<Problem>) -> Result<(), InvalidConfiguration> {
 fn configuration(arguments: &ConfigurationArgs, shorthands: &[Shorthand]) -> (Configuration, Vec<Problem>) {
     let mut shorthands = shorthands.to_vec();
     shorthands.extend(arguments.otlp.iter().flat_map(|url| otlp_reporters(url)));
+    shorthands.extend(arguments.history.iter().flat_map(|directory| history_reporters(directory)));
     let mut pairs: Vec<(&str, String)> =
         shorthands.iter().map(|(argument, key, value)| (*argument, format!("{key}={value}"))).collect();
     let mut malformed = Vec::new();

@@ -6,18 +6,22 @@ mod cli;
 mod clusters;
 #[cfg(test)]
 mod documents;
+mod listener;
 mod load;
 mod metrics;
 mod once;
 mod options;
+mod page;
 mod play;
 mod printer;
 mod probe;
 mod record;
+mod report;
 mod reporters;
 mod run;
 mod seen;
 mod send;
+mod serve;
 mod signals;
 mod summary;
 mod text;
@@ -73,12 +77,14 @@ fn execute(cli: &Cli) -> anyhow::Result<Exit> {
     // One thread can poll all clusters. More threads would only wake each other.
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     match &cli.command {
-        Command::Demo(arguments) => play::demo(arguments),
+        Command::Demo(arguments) => play::demo(arguments, &runtime),
         Command::Play(arguments) => play::play_file(arguments),
         Command::Record(arguments) => runtime.block_on(record::record(arguments)),
         Command::Once(arguments) => runtime.block_on(once::once(arguments)),
         Command::Run(arguments) => runtime.block_on(run::run(arguments, cli.log_format)),
         Command::Send(arguments) => runtime.block_on(send::send(arguments)),
+        Command::Report(arguments) => report::report(arguments),
+        Command::Serve(arguments) => runtime.block_on(serve::serve(arguments)),
         Command::Check(arguments) => runtime.block_on(check::check(arguments)),
     }
 }

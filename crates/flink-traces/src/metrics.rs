@@ -3,34 +3,21 @@
 mod jobs;
 mod page;
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use flink_rest::{RestServer, ServerOptions};
 use flink_traces_api::{BufferStats, Clock, SystemClock};
 use flink_traces_runtime::dispatch::DropReason;
 use flink_traces_runtime::{Dispatcher, ReporterStats};
-use tokio::net::TcpListener;
 
 pub(crate) use jobs::Jobs;
 use page::{Format, Kind, Labels, Page};
-
-/// The timeout of a request, including its response.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// The maximum number of connections. The agent needs the other descriptors itself.
-const MAX_CONNECTIONS: usize = 64;
-/// The time limit for the head of a request, and for the pause before the next one. A scraper sends
-/// its request at once.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The counters of a watched cluster, shared by its watcher and the metrics page.
 #[derive(Debug, Default)]
@@ -55,7 +42,6 @@ pub(crate) struct Metrics {
     dispatcher: Dispatcher,
     clusters: Vec<(String, Arc<ClusterStats>)>,
     jobs: Arc<Mutex<Jobs>>,
-    local_only: bool,
 }
 
 impl Metrics {
@@ -65,29 +51,16 @@ impl Metrics {
         clusters: Vec<(String, Arc<ClusterStats>)>,
         jobs: Arc<Mutex<Jobs>>,
     ) -> Self {
-        Self { dispatcher, clusters, jobs, local_only: true }
+        Self { dispatcher, clusters, jobs }
     }
 
-    /// Serves `/metrics`, `/healthz` and `/readyz` at `address` for as long as the runtime lives.
-    ///
-    /// Returns the address, whose port is chosen by the system if it was 0. On a loopback address,
-    /// only requests to a loopback name are served, which keeps web pages in a browser out. Fails
-    /// if the address cannot be bound.
-    pub(crate) async fn serve(mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        self.local_only = address.ip().is_loopback();
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        let metrics = Arc::new(self);
-        let router = Router::new()
+    /// Returns the routes `/metrics`, `/healthz` and `/readyz`.
+    pub(crate) fn router(self) -> Router {
+        Router::new()
             .route("/metrics", get(metrics_page))
             .route("/healthz", get(health))
             .route("/readyz", get(async || "ok\n"))
-            .layer(from_fn_with_state(metrics.clone(), guard))
-            .with_state(metrics);
-        let mut limits = ServerOptions::default();
-        (limits.max_connections, limits.header_timeout) = (MAX_CONNECTIONS, HEADER_TIMEOUT);
-        tokio::spawn(RestServer::new(listener, router, limits).serve(std::future::pending()));
-        Ok(address)
+            .with_state(Arc::new(self))
     }
 
     /// Returns the page in a format.
@@ -128,29 +101,6 @@ async fn health(State(metrics): State<Arc<Metrics>>) -> Response {
         None => "ok\n".into_response(),
         Some(stats) => (StatusCode::SERVICE_UNAVAILABLE, format!("{stats}\n")).into_response(),
     }
-}
-
-/// Limits the time of a request. On a loopback address, rejects requests to other names.
-async fn guard(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if metrics.local_only && !is_loopback_name(host) {
-        return (StatusCode::MISDIRECTED_REQUEST, "use a loopback address\n").into_response();
-    }
-    match tokio::time::timeout(TIMEOUT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-    }
-}
-
-/// Returns `true` if `host`, a `Host` header, is a loopback name or address.
-fn is_loopback_name(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || address.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
 /// A metric with one value for each `T`: its name, kind, help text and value.
@@ -303,30 +253,6 @@ fn add_clusters(page: &mut Page, clusters: &[(String, Arc<ClusterStats>)]) {
         page.head(name, *kind, help);
         for (cluster, stats) in clusters {
             page.sample(name, &Labels::new(&[("cluster", cluster)]), value(stats));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_names_are_recognized() {
-        for (host, expected) in [
-            ("localhost", true),
-            ("LOCALHOST:9250", true),
-            ("127.0.0.1:9250", true),
-            ("127.8.9.1", true),
-            ("[::1]:9250", true),
-            ("[::1]", true),
-            ("", false),
-            ("localhost.example.com", false),
-            ("example.com:9250", false),
-            ("10.0.0.1", false),
-            ("[fe80::1]:80", false),
-        ] {
-            assert_eq!(is_loopback_name(host), expected, "{host}");
         }
     }
 }

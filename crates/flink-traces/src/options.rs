@@ -57,12 +57,49 @@ pub(crate) const SHUTDOWN_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed
 pub(crate) const METRICS_LISTEN: ConfigOption<SocketAddr> = ConfigOption::parsed(
     "flink-traces.metrics.listen",
     "a port, or an IP address and a port",
-    |text| match text.trim().parse::<u16>() {
-        Ok(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-        Err(_) => text.trim().parse().ok(),
-    },
+    parse_address,
     "The address at which `run` serves `/metrics` for Prometheus, `/healthz` and `/readyz`: a port of 127.0.0.1, or an address such as \
      `0.0.0.0:9250`. Without it, the program does not listen.",
+);
+
+/// The address of the page.
+pub(crate) const HTTP_LISTEN: ConfigOption<SocketAddr> = ConfigOption::parsed(
+    "flink-traces.http.listen",
+    "a port, or an IP address and a port",
+    parse_address,
+    "The address at which `run` and `serve` serve the page of a history. `run` also serves `/metrics`, `/healthz` and `/readyz` there. \
+     An address that is not loopback requires credentials. `serve` listens at `127.0.0.1:9260` without it, and `run` does not.",
+);
+
+/// A token for the page.
+pub(crate) const HTTP_BEARER_TOKEN: ConfigOption<String> = ConfigOption::parsed(
+    "flink-traces.http.bearer-token",
+    "a text that is not empty",
+    not_empty,
+    "A token that requests at `flink-traces.http.listen` must have, as `Authorization: Bearer …`. Never shown.",
+);
+
+/// A user and a password for the page.
+pub(crate) const HTTP_BASIC_AUTH: ConfigOption<String> = ConfigOption::parsed(
+    "flink-traces.http.basic-auth",
+    "a user and a password, as `user:password`",
+    |text| {
+        text.split_once(':')
+            .filter(|(user, password)| !user.is_empty() && !password.is_empty())
+            .map(|_| text.to_owned())
+    },
+    "The user and the password that requests at `flink-traces.http.listen` must have. A browser asks for them. Never shown.",
+);
+
+/// The address of a trace in a trace store.
+pub(crate) const HTTP_TRACE_URL: ConfigOption<String> = ConfigOption::parsed(
+    "flink-traces.http.trace-url",
+    "a URL that begins with http:// or https:// and contains `{traceId}`",
+    |text| {
+        let is_http = text.starts_with("http://") || text.starts_with("https://");
+        (is_http && text.contains("{traceId}")).then(|| text.to_owned())
+    },
+    "The address of a trace in your trace store, such as `http://localhost:16686/trace/{traceId}`. The page links to it.",
 );
 
 /// The maximum number of jobs on the metrics page.
@@ -87,7 +124,23 @@ pub(crate) const OWN_OPTIONS: &[OptionDoc] = &[
     SHUTDOWN_TIMEOUT.doc(),
     METRICS_LISTEN.doc(),
     METRICS_MAX_JOBS.doc(),
+    HTTP_LISTEN.doc(),
+    HTTP_BEARER_TOKEN.doc(),
+    HTTP_BASIC_AUTH.doc(),
+    HTTP_TRACE_URL.doc(),
 ];
+
+/// Parses an address. A port alone is one of the loopback interface.
+fn parse_address(text: &str) -> Option<SocketAddr> {
+    match text.trim().parse::<u16>() {
+        Ok(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        Err(_) => text.trim().parse().ok(),
+    }
+}
+
+fn not_empty(text: &str) -> Option<String> {
+    (!text.trim().is_empty()).then(|| text.trim().to_owned())
+}
 
 /// Returns all options that do not belong to one reporter.
 pub(crate) fn global_options() -> impl Iterator<Item = &'static OptionDoc> {

@@ -1,21 +1,25 @@
 //! The commands `demo` and `play`.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-
+use flink_traces_history::History;
 use flink_traces_observer::Pipeline;
 use flink_traces_observer::lines::Position;
 use flink_traces_observer::recording::RecordingReader;
 use flink_traces_observer::replay::{ReplayClock, replay};
+use tokio::runtime::Runtime;
 
 use crate::cli::{ConfigurationArgs, DemoArgs, Exit, JsonFormat, LogFormat, PlayArgs, ReplayArgs};
 use crate::load::Settings;
 use crate::printer::Printer;
-use crate::reporters::{JSON_FILES, json_reporters};
+use crate::report;
+use crate::reporters::{JSON_FILES, json_reporters, without_retention};
+use crate::serve;
 use crate::summary::Summary;
 use crate::text::{print, print_stats, say};
 
@@ -32,9 +36,11 @@ const MAX_QUEUED: u64 = 10_000;
 /// The timeout of a flush. It is long, because a replay can wait for the reporters.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(86_400);
 
-/// Plays the embedded recording.
-pub(crate) fn demo(arguments: &DemoArgs) -> anyhow::Result<Exit> {
-    let settings = settings(&arguments.configuration, Some(&arguments.json), arguments.json_format.format)?;
+/// Plays the embedded recording, writes its report, and serves its page if that is asked for.
+pub(crate) fn demo(arguments: &DemoArgs, runtime: &Runtime) -> anyhow::Result<Exit> {
+    let mut configuration = arguments.configuration.clone();
+    let history = configuration.history.get_or_insert_with(|| arguments.json.join("history")).clone();
+    let settings = settings(&configuration, Some(&arguments.json), arguments.json_format.format)?;
     // The files contain one session. A second demo replaces them.
     for file in JSON_FILES.map(|file| arguments.json.join(file)) {
         match std::fs::remove_file(&file) {
@@ -42,9 +48,78 @@ pub(crate) fn demo(arguments: &DemoArgs) -> anyhow::Result<Exit> {
             _ => {}
         }
     }
+    History::remove(&history)?;
     let reader = RecordingReader::from_reader(DEMO)?;
     let recording = Recording { name: "the recording".to_owned(), reader, size: DEMO.len() as u64 };
-    play(recording, &settings, Some(&arguments.json), arguments.replay)
+    let exit = play(recording, &settings, Some(&arguments.json), arguments.replay)?;
+    // Options may have turned the reporters of the history off.
+    if settings.reporters.iter().any(|setup| setup.class == flink_traces_history::FACTORY) {
+        let report = arguments.json.join("demo.html");
+        report::write(&history, None, &report)?;
+        say(&format!("Report in {}\n", report.display()));
+    }
+    if arguments.serve {
+        runtime.block_on(serve::serve_recording(&settings, history))?;
+    }
+    Ok(exit)
+}
+
+/// Plays a recording into the history in `directory`, and prints nothing.
+pub(crate) fn into_history(
+    reader: RecordingReader,
+    arguments: &ConfigurationArgs,
+    directory: &Path,
+) -> anyhow::Result<()> {
+    let arguments = ConfigurationArgs { history: Some(directory.to_owned()), ..arguments.clone() };
+    let settings = Settings::load(&arguments, &without_retention())?;
+    let clock = ReplayClock::default();
+    let dispatcher = settings.start(Arc::new(clock.clone()))?;
+    let mut pipeline = Pipeline::new(&dispatcher, CLUSTER, "localhost", settings.detail);
+    let played = replay(reader, |now, observations| {
+        clock.set(now);
+        for observation in observations {
+            pipeline.report(observation);
+            if dispatcher.stats().iter().any(|reporter| reporter.queued > MAX_QUEUED) {
+                dispatcher.flush(FLUSH_TIMEOUT);
+            }
+        }
+    });
+    dispatcher.flush(FLUSH_TIMEOUT);
+    let stats = dispatcher.shutdown(settings.shutdown_timeout);
+    if !stats.iter().all(|reporter| reporter.emitted == reporter.delivered) {
+        print_stats(&stats, LogFormat::Text);
+        anyhow::bail!("the history lacks records of the recording");
+    }
+    // A damaged recording has a report of its intact part.
+    if let Err(error) = played {
+        tracing::warn!(%error, "the recording is damaged");
+    }
+    Ok(())
+}
+
+/// A directory that is deleted when it is dropped.
+pub(crate) struct TemporaryDirectory(PathBuf);
+
+impl TemporaryDirectory {
+    /// Creates a directory that no other process uses.
+    pub(crate) fn create() -> anyhow::Result<Self> {
+        let name = format!("flink-traces-{:016x}", RandomState::new().build_hasher().finish());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TemporaryDirectory {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, path = ?self.0, "cannot delete temporary directory");
+        }
+    }
 }
 
 /// Plays a recording from a file.
@@ -59,7 +134,10 @@ pub(crate) fn play_file(arguments: &PlayArgs) -> anyhow::Result<Exit> {
 }
 
 fn settings(configuration: &ConfigurationArgs, json: Option<&Path>, format: JsonFormat) -> anyhow::Result<Settings> {
-    let shorthands = json.map(|json| json_reporters(json, format)).unwrap_or_default();
+    let mut shorthands = json.map(|json| json_reporters(json, format)).unwrap_or_default();
+    if configuration.history.is_some() {
+        shorthands.extend(without_retention());
+    }
     let settings = Settings::load(configuration, &shorthands)?;
     if let Some(directory) = json {
         std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;

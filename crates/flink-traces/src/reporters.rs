@@ -18,10 +18,18 @@ pub(crate) type Shorthand = (&'static str, String, String);
 /// The files of [`json_reporters`].
 pub(crate) const JSON_FILES: [&str; 2] = ["spans.jsonl", "events.jsonl"];
 
+/// The name of the reporters of [`history_reporters`].
+const HISTORY: &str = "history";
+
 /// Returns the registry of all reporters that the program has.
 pub(crate) fn registry() -> Registry {
     let mut registry = Registry::new();
-    for register in [flink_traces_log::register, flink_traces_json::register, flink_traces_otlp::register] {
+    for register in [
+        flink_traces_log::register,
+        flink_traces_json::register,
+        flink_traces_history::register,
+        flink_traces_otlp::register,
+    ] {
         let registered = register(&mut registry);
         debug_assert!(registered.is_ok(), "two crates have the same class: {registered:?}");
     }
@@ -88,6 +96,26 @@ pub(crate) fn json_reporters(directory: &Path, format: JsonFormat) -> Vec<Shorth
     };
     let [spans, events] = JSON_FILES;
     reporter("traces", spans).into_iter().chain(reporter("events", events)).collect()
+}
+
+/// Returns the options that `--history DIR` sets.
+pub(crate) fn history_reporters(directory: &Path) -> Vec<Shorthand> {
+    let option = |signal: &str, key: &str, value: &str| {
+        ("--history", format!("{signal}.reporter.{HISTORY}.{key}"), value.to_owned())
+    };
+    let directory = directory.display().to_string();
+    let of_signal =
+        |signal| [option(signal, "factory.class", flink_traces_history::FACTORY), option(signal, "path", &directory)];
+    ["traces", "events"].into_iter().flat_map(of_signal).collect()
+}
+
+/// Returns the options of a history whose records are all old, because they come from a recording.
+pub(crate) fn without_retention() -> Vec<Shorthand> {
+    let option = |signal: &str, key: &str| {
+        ("--history", format!("{signal}.reporter.{HISTORY}.retention.{key}"), "0 s".to_owned())
+    };
+    let of_signal = |signal| ["detail", "rows", "rollups"].map(|key| option(signal, key));
+    ["traces", "events"].into_iter().flat_map(of_signal).collect()
 }
 
 /// Adds the options of OTLP reporters from OpenTelemetry's environment variables, with the lowest

@@ -14,12 +14,15 @@ use tokio::task::JoinSet;
 use crate::announce;
 use crate::cli::{Exit, LogFormat, RunArgs};
 use crate::clusters::Cluster;
+use crate::listener::{self, Credentials};
 use crate::load::{InvalidConfiguration, Settings};
 use crate::metrics::{ClusterStats, Jobs, Metrics};
 use crate::options::METRICS_LISTEN;
+use crate::page::{Now, Page, history_directory};
 use crate::printer::Printer;
 use crate::reporters::json_reporters;
 use crate::seen::Seen;
+use crate::serve;
 use crate::signals::Signals;
 use crate::text::{print_stats, say};
 use crate::watch::{Applications, Watcher};
@@ -56,12 +59,28 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
         (name, host, watcher)
     });
     let watched: Vec<_> = watched.collect();
-    let jobs = settings.metrics_listen.map(|_| Arc::new(Mutex::new(Jobs::new(settings.metrics_max_jobs))));
+    let jobs = settings
+        .metrics_listen
+        .or(settings.http.listen)
+        .map(|_| Arc::new(Mutex::new(Jobs::new(settings.metrics_max_jobs))));
     if let (Some(address), Some(jobs)) = (settings.metrics_listen, &jobs) {
         let clusters = watched.iter().map(|(name, _, watcher)| (name.clone(), watcher.stats())).collect();
-        let bound = Metrics::new(dispatcher.clone(), clusters, jobs.clone()).serve(address).await;
+        let router = Metrics::new(dispatcher.clone(), clusters, jobs.clone()).router();
+        let bound = listener::serve(address, router, Credentials::default()).await;
         let address = bound.with_context(|| format!("{}: {address}", METRICS_LISTEN.key()))?;
         tracing::info!("serving metrics at http://{address}/metrics");
+    }
+    if let (Some(address), Some(jobs)) = (settings.http.listen, &jobs) {
+        let clusters = watched.iter().map(|(name, _, watcher)| (name.clone(), watcher.stats())).collect();
+        let mut router = Metrics::new(dispatcher.clone(), clusters, jobs.clone()).router();
+        match history_directory(&settings.reporters) {
+            Some(directory) => {
+                let trace_url = settings.http.trace_url.clone();
+                router = router.merge(Page { directory, now: Now::Clock, trace_url }.router());
+            }
+            None => tracing::warn!("no history reporter, so there is no page: see --history"),
+        }
+        serve::open(&settings, address, router).await?;
     }
     // This process among all that watch the same clusters.
     let process = format!("{:016x}", RandomState::new().build_hasher().finish());

@@ -14,10 +14,11 @@ const ARROWS: &[(&str, &str)] = &[
     ("flink-rest", ""),
     (
         "flink-traces",
-        "flink-rest flink-traces-api flink-traces-json flink-traces-log flink-traces-observer flink-traces-otlp \
-         flink-traces-runtime",
+        "flink-rest flink-traces-api flink-traces-history flink-traces-json flink-traces-log flink-traces-observer \
+         flink-traces-otlp flink-traces-runtime",
     ),
     ("flink-traces-api", ""),
+    ("flink-traces-history", "flink-traces-api"),
     ("flink-traces-json", "flink-traces-api"),
     ("flink-traces-log", "flink-traces-api"),
     ("flink-traces-observer", "flink-rest flink-traces-api flink-traces-runtime"),

@@ -14,11 +14,14 @@ pub const EVENTS_REPORTERS: ConfigOption<Vec<String>> = ConfigOption::comma_list
     "The names of the event reporters to run. By default, all that have a `factory.class`.",
 );
 
+/// The names of the levels, for messages.
+const SPAN_DETAIL_LEVELS: &str = "`SPAN_PER_CHECKPOINT`, `SPAN_PER_CHECKPOINT_WITH_TASKS`, `CHILDREN_SPANS_PER_TASK` or `CHILDREN_SPANS_PER_SUBTASK`";
+
 /// `traces.checkpoint.span-detail-level`: the levels of children that checkpoint and initialization
 /// spans have.
 pub const SPAN_DETAIL_LEVEL: ConfigOption<SpanDetailLevel> = ConfigOption::parsed(
     "traces.checkpoint.span-detail-level",
-    "`SPAN_PER_CHECKPOINT`, `SPAN_PER_CHECKPOINT_WITH_TASKS`, `CHILDREN_SPANS_PER_TASK` or `CHILDREN_SPANS_PER_SUBTASK`",
+    SPAN_DETAIL_LEVELS,
     SpanDetailLevel::parse,
     "The levels of children of a checkpoint span. At the last level, an engine's `JobInitialization` span has a child for each subtask.",
 )
@@ -95,6 +98,15 @@ pub const FILTER_EXCLUDES: ConfigOption<Vec<String>> = ConfigOption::list(
 )
 .or("");
 
+/// `checkpoint.span-detail-level`: the levels of children for one reporter. Flink has no such option.
+pub const REPORTER_DETAIL_LEVEL: ConfigOption<SpanDetailLevel> = ConfigOption::parsed(
+    "checkpoint.span-detail-level",
+    SPAN_DETAIL_LEVELS,
+    SpanDetailLevel::parse,
+    "The levels of children of a checkpoint span that this reporter gets. The default is `traces.checkpoint.span-detail-level`, \
+     unless the reporter has another. It has no effect on events.",
+);
+
 /// `queue.size`: the capacity of the reporter queue. Flink has no such option.
 pub const QUEUE_SIZE: ConfigOption<usize> = ConfigOption::parsed(
     "queue.size",
@@ -124,6 +136,7 @@ pub const REPORTER_OPTIONS: &[OptionDoc] = &[
     FILTER_INCLUDES.doc(),
     FILTER_EXCLUDES.doc(),
     COMPATIBILITY.doc(),
+    REPORTER_DETAIL_LEVEL.doc(),
     QUEUE_SIZE.doc(),
     QUEUE_MAX_BYTES.doc(),
 ];

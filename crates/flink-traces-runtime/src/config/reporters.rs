@@ -11,7 +11,8 @@ use super::configuration::Configuration;
 use super::filter::{Filter, Rule};
 use super::options::{
     ADDITIONAL_VARIABLES, EVENTS_REPORTERS, EXCLUDED_VARIABLES, FACTORY_CLASS, FILTER_EXCLUDES, FILTER_INCLUDES,
-    QUEUE_MAX_BYTES, QUEUE_SIZE, REPORTER_OPTIONS, REPORTER_SCOPE_DELIMITER, TRACES_REPORTERS,
+    QUEUE_MAX_BYTES, QUEUE_SIZE, REPORTER_DETAIL_LEVEL, REPORTER_OPTIONS, REPORTER_SCOPE_DELIMITER, SpanDetailLevel,
+    TRACES_REPORTERS,
 };
 use super::problem::{Problem, Severity, nearest};
 
@@ -35,6 +36,8 @@ pub struct ReporterSetup {
     pub variables: VariableRules,
     /// The compatibility mode.
     pub compatibility: Compatibility,
+    /// The levels of children of checkpoint spans; `None` for those of all reporters.
+    pub detail: Option<SpanDetailLevel>,
     /// The capacity of the reporter queue, in spans or events.
     pub queue_size: usize,
     /// The memory that the reporter queue may take, in bytes.
@@ -318,6 +321,7 @@ fn setup(
         ),
         variables: variables(&config, problems),
         compatibility,
+        detail: detail(signal, &config, registry, problems),
         queue_size: take(config.require(&QUEUE_SIZE), problems).unwrap_or(1),
         queue_max_bytes: take(config.require(&QUEUE_MAX_BYTES), problems).unwrap_or(1),
         config,
@@ -329,6 +333,22 @@ fn setup(
         return Err(Box::new(setup));
     }
     Ok(problems[known..].iter().all(|problem| problem.severity != Severity::Error).then_some(setup))
+}
+
+/// Returns the configured detail level of a reporter, or the default of its class.
+fn detail(
+    signal: Signal,
+    config: &ReporterConfig,
+    registry: &Registry,
+    problems: &mut Vec<Problem>,
+) -> Option<SpanDetailLevel> {
+    let configured = take(config.get(&REPORTER_DETAIL_LEVEL), problems).flatten();
+    let class = || config.value(FACTORY_CLASS.key()).map(|class| class.raw.to_string());
+    configured.or_else(|| {
+        let mut options = signal.options(registry, &class()?)?.iter();
+        let doc = options.find(|doc| doc.key == REPORTER_DETAIL_LEVEL.key())?;
+        REPORTER_DETAIL_LEVEL.parse(&RawValue::Text(doc.default?.to_owned()))
+    })
 }
 
 fn take<T>(result: Result<T, ConfigError>, problems: &mut Vec<Problem>) -> Option<T> {

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use flink_traces_api::{
     Clock, Compatibility, ConfigError, EventBuilder, Identity, Registry, ReportContext, ReportedEvent, ReportedSpan,
-    Signal, SpanBuilder, Text,
+    Signal, Span, SpanBuilder, Text,
 };
 
 use super::queue::{AnyQueue, Capacity, QueueItem, Reporter, ReporterQueue};
 use super::stats::ReporterStats;
-use crate::config::{Problem, ReporterSetup};
+use crate::config::{Problem, ReporterSetup, SpanDetailLevel};
 
 /// The time in which a factory must create a reporter. A factory that hangs must not hang the
 /// program.
@@ -185,6 +185,36 @@ impl Dispatcher {
 
     pub(crate) fn scope_delimiter(&self) -> &str {
         &self.0.scope_delimiter
+    }
+
+    /// Adds a span that `build` builds once for each detail level in use. Reporters of one level
+    /// share it.
+    pub(crate) fn add_span_of_levels(
+        &self,
+        scope: GroupScope<'_>,
+        contexts: &GroupContexts,
+        default: SpanDetailLevel,
+        build: impl Fn(SpanDetailLevel) -> SpanBuilder,
+    ) {
+        let inner = &*self.0;
+        let mut anonymous = None;
+        let mut built: Vec<(SpanDetailLevel, Arc<Span>)> = Vec::new();
+        for (handle, context) in inner.traces.iter().zip(&contexts.traces) {
+            let level = handle.setup.detail.unwrap_or(default);
+            let known = built.iter().find(|(known, _)| *known == level).map(|(_, span)| span.clone());
+            let span = known.unwrap_or_else(|| {
+                let span = build(level);
+                let span = if span.has_identity() {
+                    span
+                } else {
+                    span.identity(*anonymous.get_or_insert_with(|| inner.anonymous_identity()))
+                };
+                let span = Arc::new(span.build(&*inner.clock));
+                built.push((level, span.clone()));
+                span
+            });
+            handle.offer(scope, ReportedSpan::new(span, context.clone()));
+        }
     }
 
     pub(crate) fn add_span(&self, scope: GroupScope<'_>, contexts: &GroupContexts, span: SpanBuilder) {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use flink_traces_api::{EventBuilder, SpanBuilder, Text};
 
 use super::dispatcher::{Dispatcher, GroupContexts, GroupScope};
+use crate::config::SpanDetailLevel;
 use crate::setters::setters;
 
 /// A scope to which spans and events are added. Flink's `MetricGroup`.
@@ -147,6 +148,15 @@ impl MetricGroup {
     /// After [`close`](Self::close) the span is dropped.
     pub fn add_span(&self, span: SpanBuilder) {
         self.0.dispatcher.add_span(self.scope(), &self.0.contexts, span);
+    }
+
+    /// Adds a span whose children depend on the detail level of each reporter.
+    ///
+    /// `build` is called once for each level in use, and reporters of that level share its span. A
+    /// reporter whose `checkpoint.span-detail-level` is not set has the level `default`. The ids of a
+    /// span do not depend on the level.
+    pub fn add_span_of_levels(&self, default: SpanDetailLevel, build: impl Fn(SpanDetailLevel) -> SpanBuilder) {
+        self.0.dispatcher.add_span_of_levels(self.scope(), &self.0.contexts, default, build);
     }
 
     /// Adds an event, as Flink's `addEvent`. An unset timestamp becomes the current time.

@@ -6,7 +6,7 @@ use expect_test::expect_file;
 #[test]
 fn help_texts_match_golden_files() {
     let place = Place::new();
-    for command in ["", "demo", "play", "record", "once", "run", "send", "check"] {
+    for command in ["", "demo", "play", "record", "once", "run", "send", "report", "serve", "check"] {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let help = place.run(&arguments).expect_code(0);
         assert_eq!(help.stderr, "", "{command}");

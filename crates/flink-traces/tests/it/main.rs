@@ -4,6 +4,7 @@
 mod cli_cluster;
 mod cli_configuration;
 mod cli_help;
+mod cli_history;
 mod cli_metrics;
 mod cli_play;
 mod cli_secrets;

@@ -1,0 +1,8 @@
+CREATE TABLE record (
+  seq INTEGER PRIMARY KEY,
+  uid BLOB UNIQUE,
+  at_ms INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  body BLOB NOT NULL
+);

@@ -1,0 +1,10 @@
+//! The tests of the reporters and of the queries, on real directories.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod conformance;
+mod damage;
+mod kill;
+mod limits;
+mod queries;
+mod rows;
+mod support;

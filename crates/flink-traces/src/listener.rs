@@ -1,0 +1,148 @@
+//! The HTTP listeners of the program, and the rules for who may ask them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use flink_rest::{RestServer, ServerOptions};
+use tokio::net::TcpListener;
+
+/// The timeout of a request, including its response.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The maximum number of connections. The agent needs the other descriptors itself.
+const MAX_CONNECTIONS: usize = 64;
+/// The time limit for the head of a request, and for the pause before the next one. A scraper sends
+/// its request at once.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(3);
+/// The paths that supervisors ask, which have no secrets.
+const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
+
+/// The credentials of a listener. If there are none, everybody may ask.
+#[derive(Clone, Default)]
+pub(crate) struct Credentials {
+    /// The accepted values of the header `Authorization`.
+    accepted: Vec<String>,
+}
+
+impl Credentials {
+    /// Creates credentials of a bearer token, a user with a password, or both.
+    pub(crate) fn new(bearer_token: Option<&str>, basic_auth: Option<&str>) -> Self {
+        let bearer = bearer_token.map(|token| format!("Bearer {token}"));
+        let basic = basic_auth.map(|pair| format!("Basic {}", BASE64_STANDARD.encode(pair)));
+        Self { accepted: bearer.into_iter().chain(basic).collect() }
+    }
+
+    /// Returns `true` if there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.accepted.is_empty()
+    }
+
+    fn accept(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+        self.is_empty() || self.accepted.iter().any(|accepted| is_equal(accepted.as_bytes(), given))
+    }
+}
+
+/// Compares two texts in a time that depends on their lengths only.
+fn is_equal(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differences, (a, b)| differences | (a ^ b)) == 0
+}
+
+struct Access {
+    local_only: bool,
+    credentials: Credentials,
+}
+
+/// Serves `router` at `address` for as long as the runtime lives.
+///
+/// Returns the address, whose port is chosen by the system if it was 0. On a loopback address, only
+/// requests to a loopback name are served, which keeps web pages in a browser out. Fails if the
+/// address cannot be bound.
+pub(crate) async fn serve(address: SocketAddr, router: Router, credentials: Credentials) -> io::Result<SocketAddr> {
+    let access = Arc::new(Access { local_only: address.ip().is_loopback(), credentials });
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    let router = router.layer(from_fn_with_state(access, guard));
+    let mut limits = ServerOptions::default();
+    (limits.max_connections, limits.header_timeout) = (MAX_CONNECTIONS, HEADER_TIMEOUT);
+    tokio::spawn(RestServer::new(listener, router, limits).serve(std::future::pending()));
+    Ok(address)
+}
+
+/// Limits the time of a request, and checks its host and its credentials.
+async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if access.local_only && !is_loopback_name(host) {
+        return (StatusCode::MISDIRECTED_REQUEST, "use a loopback address\n").into_response();
+    }
+    if !HEALTH.contains(&request.uri().path()) && !access.credentials.accept(request.headers()) {
+        let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"flink-traces\", charset=\"UTF-8\"")];
+        return (StatusCode::UNAUTHORIZED, challenge, "credentials are required\n").into_response();
+    }
+    match tokio::time::timeout(TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// Returns `true` if `host`, a `Host` header, is a loopback name or address.
+fn is_loopback_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || address.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_names_are_recognized() {
+        for (host, expected) in [
+            ("localhost", true),
+            ("LOCALHOST:9250", true),
+            ("127.0.0.1:9250", true),
+            ("127.8.9.1", true),
+            ("[::1]:9250", true),
+            ("[::1]", true),
+            ("", false),
+            ("localhost.example.com", false),
+            ("example.com:9250", false),
+            ("10.0.0.1", false),
+            ("[fe80::1]:80", false),
+        ] {
+            assert_eq!(is_loopback_name(host), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn only_the_configured_credentials_are_accepted() {
+        let credentials = Credentials::new(Some("t0"), Some("me:secret"));
+        for (given, expected) in [
+            ("Bearer t0", true),
+            ("Basic bWU6c2VjcmV0", true),
+            ("Bearer t1", false),
+            ("Bearer t", false),
+            ("Basic bWU6", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, given.parse().unwrap());
+            assert_eq!(credentials.accept(&headers), expected, "{given}");
+            assert!(Credentials::default().accept(&headers));
+        }
+        assert!(!credentials.accept(&HeaderMap::new()));
+    }
+}
