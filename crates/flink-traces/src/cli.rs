@@ -288,7 +288,8 @@ pub(crate) struct DemoArgs {
     #[command(flatten)]
     pub(crate) configuration: ConfigurationArgs,
 
-    /// The directory for `spans.jsonl`, `events.jsonl`, `demo.html` and `history`, which are replaced.
+    /// The directory for `spans.jsonl`, `events.jsonl`, `demo.html` and `history`, which are
+    /// replaced.
     #[arg(long, value_name = "DIR", default_value = "flink-traces-demo")]
     pub(crate) json: PathBuf,
 

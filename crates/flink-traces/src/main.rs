@@ -16,6 +16,7 @@ mod play;
 mod printer;
 mod probe;
 mod record;
+mod recorded;
 mod report;
 mod reporters;
 mod run;

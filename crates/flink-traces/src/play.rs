@@ -1,8 +1,7 @@
 //! The commands `demo` and `play`.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use tokio::runtime::Runtime;
 use crate::cli::{ConfigurationArgs, DemoArgs, Exit, JsonFormat, LogFormat, PlayArgs, ReplayArgs};
 use crate::load::Settings;
 use crate::printer::Printer;
+use crate::recorded::{CLUSTER, FLUSH_TIMEOUT, MAX_QUEUED};
 use crate::report;
 use crate::reporters::{JSON_FILES, json_reporters, without_retention};
 use crate::serve;
@@ -26,15 +26,6 @@ use crate::text::{print, print_stats, say};
 /// A session of a real Flink 2.3.0 cluster: eight jobs, 74 checkpoints, failures, restores,
 /// savepoints.
 const DEMO: &[u8] = include_bytes!("../recordings/flink-2.3.0-full.jsonl.gz");
-
-/// The cluster name in the span ids of a recording.
-const CLUSTER: &str = "recording";
-
-/// The maximum number of queued spans or events before a replay waits for the reporters.
-const MAX_QUEUED: u64 = 10_000;
-
-/// The timeout of a flush. It is long, because a replay can wait for the reporters.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(86_400);
 
 /// Plays the embedded recording, writes its report, and serves its page if that is asked for.
 pub(crate) fn demo(arguments: &DemoArgs, runtime: &Runtime) -> anyhow::Result<Exit> {
@@ -62,64 +53,6 @@ pub(crate) fn demo(arguments: &DemoArgs, runtime: &Runtime) -> anyhow::Result<Ex
         runtime.block_on(serve::serve_recording(&settings, history))?;
     }
     Ok(exit)
-}
-
-/// Plays a recording into the history in `directory`, and prints nothing.
-pub(crate) fn into_history(
-    reader: RecordingReader,
-    arguments: &ConfigurationArgs,
-    directory: &Path,
-) -> anyhow::Result<()> {
-    let arguments = ConfigurationArgs { history: Some(directory.to_owned()), ..arguments.clone() };
-    let settings = Settings::load(&arguments, &without_retention())?;
-    let clock = ReplayClock::default();
-    let dispatcher = settings.start(Arc::new(clock.clone()))?;
-    let mut pipeline = Pipeline::new(&dispatcher, CLUSTER, "localhost", settings.detail);
-    let played = replay(reader, |now, observations| {
-        clock.set(now);
-        for observation in observations {
-            pipeline.report(observation);
-            if dispatcher.stats().iter().any(|reporter| reporter.queued > MAX_QUEUED) {
-                dispatcher.flush(FLUSH_TIMEOUT);
-            }
-        }
-    });
-    dispatcher.flush(FLUSH_TIMEOUT);
-    let stats = dispatcher.shutdown(settings.shutdown_timeout);
-    if !stats.iter().all(|reporter| reporter.emitted == reporter.delivered) {
-        print_stats(&stats, LogFormat::Text);
-        anyhow::bail!("the history lacks records of the recording");
-    }
-    // A damaged recording has a report of its intact part.
-    if let Err(error) = played {
-        tracing::warn!(%error, "the recording is damaged");
-    }
-    Ok(())
-}
-
-/// A directory that is deleted when it is dropped.
-pub(crate) struct TemporaryDirectory(PathBuf);
-
-impl TemporaryDirectory {
-    /// Creates a directory that no other process uses.
-    pub(crate) fn create() -> anyhow::Result<Self> {
-        let name = format!("flink-traces-{:016x}", RandomState::new().build_hasher().finish());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).with_context(|| path.display().to_string())?;
-        Ok(Self(path))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TemporaryDirectory {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, path = ?self.0, "cannot delete temporary directory");
-        }
-    }
 }
 
 /// Plays a recording from a file.

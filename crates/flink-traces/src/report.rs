@@ -15,7 +15,7 @@ use flink_traces_runtime::Problem;
 use crate::cli::{Exit, ReportArgs};
 use crate::load::{InvalidConfiguration, Settings};
 use crate::page::history_directory;
-use crate::play;
+use crate::recorded::{TemporaryDirectory, into_history};
 use crate::text::{bytes, count, duration, say, timestamp};
 use html::{Table, bars, escaped, strip};
 
@@ -34,9 +34,9 @@ const SLICES: i64 = 60;
 pub(crate) fn report(arguments: &ReportArgs) -> anyhow::Result<Exit> {
     match &arguments.from {
         Some(file) => {
-            let directory = play::TemporaryDirectory::create()?;
+            let directory = TemporaryDirectory::create()?;
             let reader = RecordingReader::open(file).with_context(|| file.display().to_string())?;
-            play::into_history(reader, &arguments.configuration, directory.path())?;
+            into_history(reader, &arguments.configuration, directory.path())?;
             write(directory.path(), None, &arguments.output)?;
         }
         None => {
@@ -90,7 +90,7 @@ fn render(history: &History, window: Window) -> Result<String, HistoryError> {
         failures: history.failures(window, MAX_ROWS)?,
     };
     let mut page = String::from(html::HEAD);
-    let period = format!("{} to {} UTC", timestamp(window.from_ms), timestamp(window.to_ms));
+    let period = format!("{} to {}", timestamp(window.from_ms), timestamp(window.to_ms));
     let _ = write!(page, "<h1>Flink jobs</h1>\n<p class=\"soft\">{}</p>\n", escaped(&period));
     page += &content.verdict();
     page += &content.objectives();

@@ -29,6 +29,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("harness", ""),
     ("interop", "flink-traces-testkit harness"),
     ("load", "flink-traces-api flink-traces-otlp flink-traces-runtime flink-traces-testkit harness"),
+    ("page", "harness"),
     ("parity", "flink-traces-api flink-traces-runtime harness"),
     ("text-file-reporter", "flink-traces-api"),
     ("xtask", ""),

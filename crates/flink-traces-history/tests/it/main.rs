@@ -3,6 +3,7 @@
 
 mod conformance;
 mod damage;
+mod documents;
 mod kill;
 mod limits;
 mod queries;

@@ -98,7 +98,8 @@ pub const FILTER_EXCLUDES: ConfigOption<Vec<String>> = ConfigOption::list(
 )
 .or("");
 
-/// `checkpoint.span-detail-level`: the levels of children for one reporter. Flink has no such option.
+/// `checkpoint.span-detail-level`: the levels of children for one reporter. Flink has no such
+/// option.
 pub const REPORTER_DETAIL_LEVEL: ConfigOption<SpanDetailLevel> = ConfigOption::parsed(
     "checkpoint.span-detail-level",
     SPAN_DETAIL_LEVELS,

@@ -153,8 +153,8 @@ impl MetricGroup {
     /// Adds a span whose children depend on the detail level of each reporter.
     ///
     /// `build` is called once for each level in use, and reporters of that level share its span. A
-    /// reporter whose `checkpoint.span-detail-level` is not set has the level `default`. The ids of a
-    /// span do not depend on the level.
+    /// reporter whose `checkpoint.span-detail-level` is not set has the level `default`. The ids of
+    /// a span do not depend on the level.
     pub fn add_span_of_levels(&self, default: SpanDetailLevel, build: impl Fn(SpanDetailLevel) -> SpanBuilder) {
         self.0.dispatcher.add_span_of_levels(self.scope(), &self.0.contexts, default, build);
     }

@@ -23,7 +23,8 @@ pub(super) const HEAD: &str = "<!doctype html>
 @media screen and (prefers-color-scheme: dark) { :root { --bg: #0d1117; --fg: #e6edf3; --soft: #9198a1; --line: #3d444d; --bad: #ff7b72; --plain: #79c0ff; } }
 body { background: var(--bg); color: var(--fg); font: 14px/1.45 system-ui, sans-serif; margin: 1.5rem auto; max-width: 75rem; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; margin: .4rem 0 1rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .2rem .5rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
+th, td { text-align: left; padding: .2rem .5rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: break-word; }
+td { max-width: 28rem; }
 th { border-bottom: 2px solid var(--line); }
 .lead { font-size: 1.15rem; } .soft { color: var(--soft); }
 svg { display: block; max-width: 100%; } h3 { overflow-wrap: anywhere; }
