@@ -17,6 +17,7 @@
 //! - `path` is the directory. It is created if it does not exist, but its parent is not.
 //! - `checkpoint.span-detail-level` (default `CHILDREN_SPANS_PER_SUBTASK`) selects the children of
 //!   checkpoints.
+//! - `observations` (default `true`) keeps the signs of life of the observer of a cluster.
 //! - `retention.detail` (default `3 d`) is the time for which tasks, subtasks and other records are
 //!   kept. 0 means no limit.
 //! - `retention.rows` (default `30 d`) is the time for which checkpoints, recoveries, failures and
@@ -94,6 +95,13 @@ const DETAIL_LEVEL: ConfigOption<String> = ConfigOption::string(
 )
 .or("CHILDREN_SPANS_PER_SUBTASK");
 
+/// The pipeline reads the option.
+const OBSERVATIONS: ConfigOption<bool> = ConfigOption::bool(
+    "observations",
+    "Keeps the signs of life of the program, by which the page distinguishes clusters that nothing observed.",
+)
+.or("true");
+
 const RETENTION_DETAIL: ConfigOption<Duration> = ConfigOption::duration(
     "retention.detail",
     "The time for which tasks, subtasks, and spans and events that are not Flink's are kept. 0 means no limit.",
@@ -136,6 +144,7 @@ impl HistoryReporterFactory {
     const OPTIONS: &'static [OptionDoc] = &[
         PATH.doc(),
         DETAIL_LEVEL.doc(),
+        OBSERVATIONS.doc(),
         RETENTION_DETAIL.doc(),
         RETENTION_ROWS.doc(),
         RETENTION_ROLLUPS.doc(),

@@ -3,7 +3,7 @@
 use flink_traces_api::EventBuilder;
 use flink_traces_runtime::config::SpanDetailLevel;
 use flink_traces_runtime::extension::{
-    ObserverIdentity, VanishedJobOutcome, cluster_reachable_event, cluster_unreachable_event,
+    ObserverIdentity, VanishedJobOutcome, cluster_reachable_event, cluster_unreachable_event, observation_event,
 };
 use flink_traces_runtime::{Dispatcher, MetricGroup};
 
@@ -54,6 +54,14 @@ impl Pipeline {
     pub fn report_reachable(&self, process: &str, ts_millis: i64, unreachable_since: i64) {
         let observer = ObserverIdentity { cluster: &self.cluster, process };
         self.add_event(cluster_reachable_event(observer, ts_millis, Some(unreachable_since)));
+    }
+
+    /// Reports a sign of life: the cluster listed that many jobs at `ts_millis`.
+    ///
+    /// `process` is that of [`report_unreachable`](Self::report_unreachable).
+    pub fn report_observation(&self, process: &str, ts_millis: i64, jobs: i64) {
+        let observer = ObserverIdentity { cluster: &self.cluster, process };
+        self.add_event(observation_event(observer, ts_millis, jobs));
     }
 
     fn add_event(&self, event: EventBuilder) {

@@ -74,6 +74,21 @@ pub fn cluster_reachable_event(
         .identity(observer.of(NAME, ts_millis))
 }
 
+/// The name of [`observation_event`]. Only reporters whose option `observations` is `true` get it.
+pub(crate) const OBSERVATION_EVENT: &str = "ObservationEvent";
+
+/// Builds the event `ObservationEvent`, the sign of life of an observer whose cluster responds.
+///
+/// `ts_millis` is the time of the response, in milliseconds since the epoch. `jobs` is the number
+/// of jobs that the cluster lists. Make the event from a response and never by a timer, so that an
+/// observer that hangs becomes visible.
+pub fn observation_event(observer: ObserverIdentity<'_>, ts_millis: i64, jobs: i64) -> EventBuilder {
+    let body = format!("Cluster {} lists {}", observer.cluster, counted(jobs, "job"));
+    event(OBSERVATION_EVENT, ts_millis, "INFO", body)
+        .attribute("jobs", jobs)
+        .identity(observer.of(OBSERVATION_EVENT, ts_millis))
+}
+
 /// A job as an observer sees it.
 ///
 /// A field that the source does not know is `None`.

@@ -23,6 +23,7 @@ mod run;
 mod seen;
 mod send;
 mod serve;
+mod sign_of_life;
 mod signals;
 mod summary;
 mod text;

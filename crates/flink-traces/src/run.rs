@@ -23,6 +23,7 @@ use crate::printer::Printer;
 use crate::reporters::json_reporters;
 use crate::seen::Seen;
 use crate::serve;
+use crate::sign_of_life::SignOfLife;
 use crate::signals::Signals;
 use crate::text::{print_stats, say};
 use crate::watch::{Applications, Watcher};
@@ -91,6 +92,7 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
             pipeline: Pipeline::new(&dispatcher, &name, &host, settings.detail),
             cluster: name,
             process: process.clone(),
+            life: SignOfLife::default(),
             jobs: jobs.clone(),
             printer: prints.then(|| printer.clone()),
         };
@@ -123,6 +125,7 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
 struct Report {
     cluster: String,
     process: String,
+    life: SignOfLife,
     stats: Arc<ClusterStats>,
     pipeline: Pipeline,
     jobs: Option<Arc<Mutex<Jobs>>>,
@@ -132,7 +135,12 @@ struct Report {
 impl Report {
     fn see(&mut self, seen: &Seen<'_>) {
         match seen {
-            Seen::Response(answer, observations) => self.observe(answer.answered_at, observations),
+            Seen::Response(answer, observations) => {
+                self.observe(answer.answered_at, observations);
+                if let Some(jobs) = self.life.of(answer) {
+                    self.pipeline.report_observation(&self.process, answer.answered_at, jobs);
+                }
+            }
             Seen::Unreachable { since, reason } => self.pipeline.report_unreachable(&self.process, *since, reason),
             Seen::Reachable { at, away_since } => self.pipeline.report_reachable(&self.process, *at, *away_since),
         }

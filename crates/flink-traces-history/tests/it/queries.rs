@@ -33,7 +33,7 @@ fn checkpoint_says_what_held_it_back() {
     let mut failed: CheckpointStats = stats(11, START + 13_000, 300);
     failed.status = CheckpointStatus::Failed;
     failed.failure = Some(CheckpointFailure::new(START + 14_000, "Checkpoint expired before completing.".to_owned()));
-    failed.tasks[0].subtasks.truncate(1);
+    failed.tasks[0].subtasks = failed.tasks[0].subtasks.iter().take(1).cloned().collect();
     let failed = reported(checkpoint_span(JOB, &failed, ChildrenSpansPerSubtask));
     let bare = checkpoint(12, START + 15_000, 50, SpanPerCheckpoint);
     report(&mut reporter, &[slow, failed, bare]).unwrap();

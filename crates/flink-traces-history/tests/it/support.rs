@@ -86,7 +86,7 @@ pub(crate) fn stats(id: i64, trigger_ms: i64, duration_ms: i64) -> CheckpointSta
     task.task_name = Some("agg -> tail".to_owned());
     task.num_subtasks = Some(2);
     task.latest_ack_timestamp = Some(trigger_ms + duration_ms);
-    task.subtasks = vec![subtask(0, duration_ms / 2), subtask(1, duration_ms)];
+    task.subtasks = [subtask(0, duration_ms / 2), subtask(1, duration_ms)].into_iter().collect();
     let stats = CheckpointStats::new(id, trigger_ms, CheckpointType::Checkpoint, CheckpointStatus::Completed)
         .with_latest_ack_timestamp(trigger_ms + duration_ms)
         .with_state_size(1_000 * id)

@@ -108,6 +108,13 @@ pub const REPORTER_DETAIL_LEVEL: ConfigOption<SpanDetailLevel> = ConfigOption::p
      unless the reporter has another. It has no effect on events.",
 );
 
+/// `observations`: `true` for a reporter that gets signs of life. Flink has no such option.
+pub const OBSERVATIONS: ConfigOption<bool> = ConfigOption::bool(
+    "observations",
+    "Reports `ObservationEvent`, a sign of life of the program every 10 s for each cluster that responds. The default is `false`, \
+     unless the reporter has another. It has no effect on spans.",
+);
+
 /// `queue.size`: the capacity of the reporter queue. Flink has no such option.
 pub const QUEUE_SIZE: ConfigOption<usize> = ConfigOption::parsed(
     "queue.size",
@@ -138,6 +145,7 @@ pub const REPORTER_OPTIONS: &[OptionDoc] = &[
     FILTER_EXCLUDES.doc(),
     COMPATIBILITY.doc(),
     REPORTER_DETAIL_LEVEL.doc(),
+    OBSERVATIONS.doc(),
     QUEUE_SIZE.doc(),
     QUEUE_MAX_BYTES.doc(),
 ];

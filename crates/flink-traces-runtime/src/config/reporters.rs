@@ -11,8 +11,8 @@ use super::configuration::Configuration;
 use super::filter::{Filter, Rule};
 use super::options::{
     ADDITIONAL_VARIABLES, EVENTS_REPORTERS, EXCLUDED_VARIABLES, FACTORY_CLASS, FILTER_EXCLUDES, FILTER_INCLUDES,
-    QUEUE_MAX_BYTES, QUEUE_SIZE, REPORTER_DETAIL_LEVEL, REPORTER_OPTIONS, REPORTER_SCOPE_DELIMITER, SpanDetailLevel,
-    TRACES_REPORTERS,
+    OBSERVATIONS, QUEUE_MAX_BYTES, QUEUE_SIZE, REPORTER_DETAIL_LEVEL, REPORTER_OPTIONS, REPORTER_SCOPE_DELIMITER,
+    SpanDetailLevel, TRACES_REPORTERS,
 };
 use super::problem::{Problem, Severity, nearest};
 
@@ -38,6 +38,9 @@ pub struct ReporterSetup {
     pub compatibility: Compatibility,
     /// The levels of children of checkpoint spans; `None` for those of all reporters.
     pub detail: Option<SpanDetailLevel>,
+    /// `true` if the reporter gets signs of life, see
+    /// [`observation_event`](crate::extension::observation_event).
+    pub observations: bool,
     /// The capacity of the reporter queue, in spans or events.
     pub queue_size: usize,
     /// The memory that the reporter queue may take, in bytes.
@@ -321,7 +324,8 @@ fn setup(
         ),
         variables: variables(&config, problems),
         compatibility,
-        detail: detail(signal, &config, registry, problems),
+        detail: of_class(signal, &config, registry, &REPORTER_DETAIL_LEVEL, problems),
+        observations: of_class(signal, &config, registry, &OBSERVATIONS, problems).unwrap_or_default(),
         queue_size: take(config.require(&QUEUE_SIZE), problems).unwrap_or(1),
         queue_max_bytes: take(config.require(&QUEUE_MAX_BYTES), problems).unwrap_or(1),
         config,
@@ -335,19 +339,20 @@ fn setup(
     Ok(problems[known..].iter().all(|problem| problem.severity != Severity::Error).then_some(setup))
 }
 
-/// Returns the configured detail level of a reporter, or the default of its class.
-fn detail(
+/// Returns the configured value of an option, or the default that the reporter's class has for it.
+fn of_class<T>(
     signal: Signal,
     config: &ReporterConfig,
     registry: &Registry,
+    option: &ConfigOption<T>,
     problems: &mut Vec<Problem>,
-) -> Option<SpanDetailLevel> {
-    let configured = take(config.get(&REPORTER_DETAIL_LEVEL), problems).flatten();
+) -> Option<T> {
+    let configured = take(config.get(option), problems).flatten();
     let class = || config.value(FACTORY_CLASS.key()).map(|class| class.raw.to_string());
     configured.or_else(|| {
         let mut options = signal.options(registry, &class()?)?.iter();
-        let doc = options.find(|doc| doc.key == REPORTER_DETAIL_LEVEL.key())?;
-        REPORTER_DETAIL_LEVEL.parse(&RawValue::Text(doc.default?.to_owned()))
+        let doc = options.find(|doc| doc.key == option.key())?;
+        option.parse(&RawValue::Text(doc.default?.to_owned()))
     })
 }
 

@@ -15,6 +15,7 @@ use flink_traces_api::{
 use super::queue::{AnyQueue, Capacity, QueueItem, Reporter, ReporterQueue};
 use super::stats::ReporterStats;
 use crate::config::{Problem, ReporterSetup, SpanDetailLevel};
+use crate::extension::OBSERVATION_EVENT;
 
 /// The time in which a factory must create a reporter. A factory that hangs must not hang the
 /// program.
@@ -233,7 +234,11 @@ impl Dispatcher {
         let event = if event.has_identity() { event } else { event.identity(inner.anonymous_identity()) };
         let event = Arc::new(event.build(&*inner.clock));
         let now = inner.clock.now_millis();
+        let is_observation = event.name() == OBSERVATION_EVENT;
         for (handle, context) in inner.events.iter().zip(&contexts.events) {
+            if is_observation && !handle.setup.observations {
+                continue;
+            }
             if event.is_extension() && context.compatibility == Compatibility::Flink {
                 handle.queue.filtered(1);
                 continue;

@@ -143,7 +143,14 @@ fn run_serves_page_and_metrics_together() {
     let end = std::time::Instant::now() + LONG;
     loop {
         let (status, _, body) = get(&address, "/api/status", "localhost", "");
-        if status == 200 && serde_json::from_str::<Value>(&body).unwrap()["extent"]["jobs"] != 0 {
+        let extent =
+            if status == 200 { serde_json::from_str::<Value>(&body).unwrap()["extent"].take() } else { Value::Null };
+        // The cluster gave a sign of life.
+        if extent["jobs"].as_i64() > Some(0) && extent["clusters"][0]["seen_ms"].is_number() {
+            assert_eq!(
+                (&extent["clusters"][0]["cluster"], &extent["clusters"][0]["reachable"]),
+                (&"prod".into(), &true.into())
+            );
             break;
         }
         assert!(std::time::Instant::now() < end, "{status} {body}");
