@@ -1,4 +1,5 @@
 //! Reports a checkpoint to a history, and asks the history about it.
+#![allow(clippy::print_stdout, reason = "an example may print")]
 
 use std::error::Error;
 use std::sync::Arc;

@@ -43,7 +43,7 @@ fn main() -> anyhow::Result<()> {
         }
         harness::say(&format!("{name}: shown"));
     }
-    fs::copy(pictures.join("job-light-wide.png"), root.join("docs/page.png"))?;
+    fs::copy(pictures.join("checkpoint-light-wide.png"), root.join("docs/page.png"))?;
     harness::say(&format!("pictures in {}", pictures.display()));
     Ok(())
 }
