@@ -28,6 +28,8 @@ const NEVER: &str = "86400000";
 /// The time before the end of a JobManager in which Flink's own reporters may still hold a record.
 /// They export every 5 s, and are not closed.
 const HELD_BY_FLINK: Duration = Duration::from_secs(6);
+/// The largest distance between the starts of one initialization on both sides.
+const SAME_START: Duration = Duration::from_secs(2);
 /// The time at the end until all queued records have arrived.
 const SETTLE: Duration = Duration::from_secs(30);
 
@@ -176,10 +178,11 @@ impl Records {
         all
     }
 
-    /// Returns the number of different initializations.
-    fn initializations(&self) -> usize {
+    /// Returns the starts of all initializations, in milliseconds, with the restored checkpoint.
+    fn initializations(&self) -> BTreeMap<u64, Option<i64>> {
         let all = self.spans.iter().filter(|span| span.name() == "JobInitialization");
-        all.map(ReceivedSpan::start_time_unix_nano).collect::<BTreeSet<_>>().len()
+        let restored = |span: &ReceivedSpan| span.attributes().get("checkpointId").and_then(serde_json::Value::as_i64);
+        all.map(|span| (span.start_time_unix_nano() / 1_000_000, restored(span))).collect()
     }
 
     /// Returns the number of spans whose parent did not arrive.
@@ -268,6 +271,21 @@ async fn record(client: &Client, job: JobId, seen: &Mutex<Seen>) {
     }
 }
 
+/// Pairs the initializations of both sides. One side may know their starts inexactly.
+fn compare(ours: &BTreeMap<u64, Option<i64>>, native: &BTreeMap<u64, Option<i64>>) -> [Vec<String>; 3] {
+    let has = |all: &BTreeMap<u64, Option<i64>>, start: u64| {
+        all.keys().any(|other| Duration::from_millis(other.abs_diff(start)) < SAME_START)
+    };
+    let show = |(start, restored): (&u64, &Option<i64>)| match restored {
+        Some(checkpoint) => format!("{start} from checkpoint {checkpoint}"),
+        None => format!("{start} fresh"),
+    };
+    let select = |all: &BTreeMap<u64, Option<i64>>, others: &BTreeMap<u64, Option<i64>>, is_common: bool| {
+        all.iter().filter(|(start, _)| has(others, **start) == is_common).map(show).collect()
+    };
+    [select(ours, native, true), select(ours, native, false), select(native, ours, false)]
+}
+
 /// Returns `true` if a trigger in milliseconds was in the last seconds before a JobManager's end.
 fn is_before(trigger: i64, end: SystemTime) -> bool {
     let end = end.duration_since(UNIX_EPOCH).map_or(0, |end| end.as_millis());
@@ -289,8 +307,9 @@ struct Report {
     /// killed.
     held_by_flink: usize,
     known: usize,
-    /// The initializations that arrived from flink-traces and from Flink's own reporter.
-    initializations: [usize; 2],
+    /// The initializations that arrived from both sides, from flink-traces only, and from Flink's
+    /// own reporter only.
+    initializations: [Vec<String>; 3],
     /// The spans of flink-traces without their parents.
     orphans: usize,
     /// Checkpoints with more than one span id, and events with more than one uid.
@@ -328,7 +347,7 @@ impl Report {
             hidden: known.iter().filter(|checkpoint| is_hidden(checkpoint)).count(),
             lost_by_flink: lost_by_flink.len(),
             known: known.len(),
-            initializations: [ours.initializations(), native.initializations()],
+            initializations: compare(&ours.initializations(), &native.initializations()),
             orphans: ours.orphans(),
             doubles: double_spans.chain(double_events).collect(),
             resent: ours.spans.len() - distinct,
@@ -359,8 +378,10 @@ impl std::fmt::Display for Report {
         writeln!(f, "  hidden by the REST API, and missed by flink-traces: {}", self.hidden)?;
         writeln!(f, "  lost by Flink's own reporter: {}", self.lost_by_flink)?;
         writeln!(f, "    in the last 6 s of a JobManager: {}", self.held_by_flink)?;
-        let [ours, native] = self.initializations;
-        writeln!(f, "initializations: {ours} from flink-traces, {native} from Flink's own reporter")?;
+        let [both, ours, native] = &self.initializations;
+        writeln!(f, "initializations that arrived from both: {}", both.len())?;
+        writeln!(f, "  only from flink-traces: {}", ours.join(", "))?;
+        writeln!(f, "  only from Flink's own reporter: {}", native.join(", "))?;
         writeln!(f, "spans without their parents: {}", self.orphans)?;
         writeln!(f, "reported under two ids: {}", self.doubles.len())?;
         write!(f, "spans resent under the same ids: {}", self.resent)
