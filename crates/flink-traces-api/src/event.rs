@@ -6,6 +6,62 @@ use crate::{AttributeValue, Attributes, Clock, Identity, Text};
 /// The extension attribute with the unique id of an event, by OpenTelemetry's name.
 pub const RECORD_UID: &str = "log.record.uid";
 
+/// The severity of an event, which is free text as in Flink.
+///
+/// The constants are OpenTelemetry's names, which have a severity number. Any other text, such as
+/// `warn` or `WARNING`, has none.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_api::{Event, EventSeverity};
+///
+/// let event = Event::builder("com.example.Compactor", "CompactionSkipped");
+/// let event = event.severity(EventSeverity::WARN);
+/// assert_eq!(EventSeverity::from("WARN"), EventSeverity::WARN);
+/// # let _ = event;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventSeverity(Text);
+
+impl EventSeverity {
+    /// The severity of fine-grained information for debugging.
+    pub const TRACE: Self = Self(Text::Borrowed("TRACE"));
+    /// The severity of information for debugging.
+    pub const DEBUG: Self = Self(Text::Borrowed("DEBUG"));
+    /// The severity of normal events, which all of Flink's own events have.
+    pub const INFO: Self = Self(Text::Borrowed("INFO"));
+    /// The severity of an event that may need attention.
+    pub const WARN: Self = Self(Text::Borrowed("WARN"));
+    /// The severity of a failure.
+    pub const ERROR: Self = Self(Text::Borrowed("ERROR"));
+    /// The severity of a failure that ends the program.
+    pub const FATAL: Self = Self(Text::Borrowed("FATAL"));
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&'static str> for EventSeverity {
+    fn from(text: &'static str) -> Self {
+        Self(Text::Borrowed(text))
+    }
+}
+
+impl From<String> for EventSeverity {
+    fn from(text: String) -> Self {
+        Self(Text::Owned(text))
+    }
+}
+
+impl From<Text> for EventSeverity {
+    fn from(text: Text) -> Self {
+        Self(text)
+    }
+}
+
 /// An event, as `org.apache.flink.events.Event`.
 ///
 /// An [`EventBuilder`] creates it. Reporters see it as a [`ReportedEvent`](crate::ReportedEvent).
@@ -178,13 +234,13 @@ impl EventBuilder {
         self
     }
 
-    /// Sets the severity, which may be any text.
+    /// Sets the severity: a constant of [`EventSeverity`], or any text.
     ///
     /// OpenTelemetry's names also have a severity number. They are `TRACE`, `DEBUG`, `INFO`,
     /// `WARN`, `ERROR` and `FATAL`, each optionally followed by 2, 3 or 4.
     #[must_use]
-    pub fn severity(mut self, severity: impl Into<Text>) -> Self {
-        self.event.severity = severity.into();
+    pub fn severity(mut self, severity: impl Into<EventSeverity>) -> Self {
+        self.event.severity = severity.into().0;
         self
     }
 
@@ -193,6 +249,15 @@ impl EventBuilder {
     pub fn attribute(mut self, key: impl Into<Text>, value: impl Into<AttributeValue>) -> Self {
         self.event.attributes.set(key, value);
         self
+    }
+
+    /// Sets an attribute if there is a value.
+    #[must_use]
+    pub fn optional_attribute(self, key: impl Into<Text>, value: Option<impl Into<AttributeValue>>) -> Self {
+        match value {
+            Some(value) => self.attribute(key, value),
+            None => self,
+        }
     }
 
     /// Sets an attribute that Flink's event of this name does not have.
@@ -211,8 +276,8 @@ impl EventBuilder {
 
     /// Sets the appropriate severity, if Flink's own event has another.
     #[must_use]
-    pub fn extension_severity(mut self, severity: impl Into<Text>) -> Self {
-        self.extension().severity = Some(severity.into());
+    pub fn extension_severity(mut self, severity: impl Into<EventSeverity>) -> Self {
+        self.extension().severity = Some(severity.into().0);
         self
     }
 

@@ -15,6 +15,7 @@
 //! - A factory creates reporters from a [`ReporterConfig`]. Each option is declared once, as a
 //!   [`ConfigOption`], from which parsing, checks and documentation follow.
 //! - A [`Registry`] has the factories that the option `factory.class` can select.
+//! - A [`ReporterBuilder`] sets the same options in code, by typed methods.
 //! - A [`Deadline`] limits how long a reporter may retry when the program shuts down.
 //!
 //! # Quick example
@@ -83,6 +84,7 @@
 mod attribute;
 mod clock;
 mod config;
+mod declaration;
 mod event;
 mod id;
 pub mod otel;
@@ -96,12 +98,13 @@ mod text;
 mod value;
 
 pub use attribute::{AttributeEntry, Attributes};
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, SystemClock, Timestamp};
 pub use config::{
     COMPATIBILITY, ConfigError, ConfigOption, ConfigValue, OptionDoc, Origin, REDACTED, RawValue, ReporterConfig,
     is_sensitive, parse_bytes, parse_duration, printable,
 };
-pub use event::{Event, EventBuilder, EventExtension, RECORD_UID};
+pub use declaration::{ReporterBuilder, ReporterDeclaration};
+pub use event::{Event, EventBuilder, EventExtension, EventSeverity, RECORD_UID};
 pub use id::{Identity, SpanId, TraceId};
 pub use record::{
     AddedAttributes, Compatibility, JOB_ID, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, SpanRef,

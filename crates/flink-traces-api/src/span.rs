@@ -270,6 +270,15 @@ impl SpanBuilder {
         self
     }
 
+    /// Sets an attribute if there is a value.
+    #[must_use]
+    pub fn optional_attribute(self, key: impl Into<Text>, value: Option<impl Into<AttributeValue>>) -> Self {
+        match value {
+            Some(value) => self.attribute(key, value),
+            None => self,
+        }
+    }
+
     /// Sets attributes from borrowed keys and values, which are copied once.
     ///
     /// This is [`attribute`](Self::attribute) for callers that set many.

@@ -67,15 +67,84 @@ impl From<Text> for AttributeValue {
     }
 }
 
-impl From<i64> for AttributeValue {
-    fn from(number: i64) -> Self {
-        Self::Long(number)
+impl From<&String> for AttributeValue {
+    fn from(text: &String) -> Self {
+        Self::String(Cow::Owned(text.clone()))
     }
 }
+
+impl From<ValueRef<'_>> for AttributeValue {
+    fn from(value: ValueRef<'_>) -> Self {
+        match value {
+            ValueRef::String(text) => Self::String(Cow::Owned(text.to_owned())),
+            ValueRef::Long(number) => Self::Long(number),
+            ValueRef::Double(number) => Self::Double(number),
+            ValueRef::Bool(flag) => Self::Bool(flag),
+        }
+    }
+}
+
+/// Converts from integers that always fit.
+macro_rules! from_integers {
+    ($($integer:ty)*) => {$(
+        impl From<$integer> for AttributeValue {
+            fn from(number: $integer) -> Self {
+                Self::Long(i64::from(number))
+            }
+        }
+    )*};
+}
+
+from_integers!(i8 i16 i32 i64 u8 u16 u32);
+
+/// Converts from integers that can exceed a Java `long`, which then saturate.
+macro_rules! from_large_integers {
+    ($($integer:ty)*) => {$(
+        impl From<$integer> for AttributeValue {
+            /// A number that does not fit becomes the largest one.
+            fn from(number: $integer) -> Self {
+                Self::Long(i64::try_from(number).unwrap_or(i64::MAX))
+            }
+        }
+    )*};
+}
+
+from_large_integers!(u64 usize isize);
 
 impl From<f64> for AttributeValue {
     fn from(number: f64) -> Self {
         Self::Double(number)
+    }
+}
+
+impl From<f32> for AttributeValue {
+    fn from(number: f32) -> Self {
+        Self::Double(f64::from(number))
+    }
+}
+
+/// Compares with a plain value, for tests.
+macro_rules! equals {
+    ($($plain:ty: $variant:ident)*) => {$(
+        impl PartialEq<$plain> for AttributeValue {
+            fn eq(&self, other: &$plain) -> bool {
+                matches!(self, Self::$variant(value) if value == other)
+            }
+        }
+    )*};
+}
+
+equals!(str: String i64: Long f64: Double bool: Bool);
+
+impl PartialEq<&str> for AttributeValue {
+    fn eq(&self, other: &&str) -> bool {
+        *self == **other
+    }
+}
+
+impl PartialEq<i32> for AttributeValue {
+    fn eq(&self, other: &i32) -> bool {
+        *self == i64::from(*other)
     }
 }
 
@@ -125,6 +194,14 @@ impl fmt::Display for ValueRef<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn number_that_does_not_fit_saturates() {
+        assert_eq!(AttributeValue::from(u64::MAX), i64::MAX);
+        assert_eq!(AttributeValue::from(7_usize), 7);
+        assert_eq!(AttributeValue::from(-7_isize), -7);
+        assert_eq!(AttributeValue::from(0.5_f32), 0.5);
+    }
 
     #[test]
     fn value_text_parses_back() {

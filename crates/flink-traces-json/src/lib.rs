@@ -69,6 +69,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod builder;
 mod file;
 mod flat;
 mod json;
@@ -85,6 +86,7 @@ use flink_traces_api::{
     TraceReporterFactory, otel,
 };
 
+pub use builder::JsonLines;
 use file::{FileError, LineFile, Rules, Sync};
 pub use flat::FlatEncoder;
 use lines::Lines;

@@ -71,6 +71,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod builder;
 mod escape;
 mod flink_text;
 mod line;
@@ -82,6 +83,7 @@ use flink_traces_api::{
 };
 use tracing::Level;
 
+pub use builder::Log;
 pub use flink_text::{flink_event_text, flink_span_text};
 pub use line::{event_line, span_line};
 

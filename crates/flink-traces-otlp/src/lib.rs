@@ -166,6 +166,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod builder;
 mod check;
 mod chunk;
 mod config;
@@ -197,6 +198,7 @@ use flink_traces_api::{
     ReporterConfig, Signal, TraceReporter, TraceReporterFactory,
 };
 
+pub use builder::Otlp;
 pub use check::{CheckResult, check};
 use encode::{Chunks, encode_resource, span_records};
 pub use environment::{EnvironmentOption, EnvironmentWarning, environment_options};

@@ -116,7 +116,7 @@ pub(crate) const NO_PROXY: ConfigOption<String> = ConfigOption::string(
      networks, separated by commas.",
 );
 
-const INITIAL_BACKOFF: ConfigOption<Duration> = ConfigOption::parsed(
+pub(crate) const INITIAL_BACKOFF: ConfigOption<Duration> = ConfigOption::parsed(
     "retry.initial-backoff",
     "a duration from `1 ms` to `365 d`",
     positive_duration,
@@ -124,7 +124,7 @@ const INITIAL_BACKOFF: ConfigOption<Duration> = ConfigOption::parsed(
 )
 .or("1 s");
 
-const MAX_BACKOFF: ConfigOption<Duration> = ConfigOption::parsed(
+pub(crate) const MAX_BACKOFF: ConfigOption<Duration> = ConfigOption::parsed(
     "retry.max-backoff",
     "a duration from `1 ms` to `365 d`",
     positive_duration,
@@ -132,7 +132,7 @@ const MAX_BACKOFF: ConfigOption<Duration> = ConfigOption::parsed(
 )
 .or("30 s");
 
-const RETRY_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
+pub(crate) const RETRY_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
     "retry.timeout",
     "a duration from `0` to `365 d`",
     duration,
@@ -140,7 +140,7 @@ const RETRY_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
 )
 .or("5 min");
 
-const CONCURRENCY: ConfigOption<u64> = ConfigOption::parsed(
+pub(crate) const CONCURRENCY: ConfigOption<u64> = ConfigOption::parsed(
     "exporter.concurrency",
     "a whole number from 1 to 32",
     |text| text.trim().parse().ok().filter(|number| (1..=32).contains(number)),
@@ -149,14 +149,14 @@ const CONCURRENCY: ConfigOption<u64> = ConfigOption::parsed(
 )
 .or("4");
 
-const SPOOL_DIRECTORY: ConfigOption<String> = ConfigOption::string(
+pub(crate) const SPOOL_DIRECTORY: ConfigOption<String> = ConfigOption::string(
     crate::SPOOL_DIRECTORY,
     "The directory of the spool, which keeps records through outages and crashes. Each reporter uses a subdirectory `traces-<name>` \
      or `events-<name>`. Stored records count as delivered, and are sent until the collector accepts them, regardless of \
      `retry.timeout`. Several processes can share a directory. Without this option, records are kept in memory only.",
 );
 
-const SPOOL_MAX_SIZE: ConfigOption<u64> = ConfigOption::parsed(
+pub(crate) const SPOOL_MAX_SIZE: ConfigOption<u64> = ConfigOption::parsed(
     "spool.max-size",
     "a size from `1 mb`",
     |text| parse_bytes(text).filter(|size| *size >= 1 << 20),
@@ -164,7 +164,7 @@ const SPOOL_MAX_SIZE: ConfigOption<u64> = ConfigOption::parsed(
 )
 .or("1 gb");
 
-const ON_REFUSAL: ConfigOption<OnRefusal> = ConfigOption::parsed(
+pub(crate) const ON_REFUSAL: ConfigOption<OnRefusal> = ConfigOption::parsed(
     "on-auth-failure",
     "`keep` or `drop`",
     |text| match text.trim().to_ascii_lowercase().as_str() {
@@ -178,19 +178,19 @@ const ON_REFUSAL: ConfigOption<OnRefusal> = ConfigOption::parsed(
 )
 .or("keep");
 
-const DEAD_LETTER_DIRECTORY: ConfigOption<String> = ConfigOption::string(
+pub(crate) const DEAD_LETTER_DIRECTORY: ConfigOption<String> = ConfigOption::string(
     "dead-letter.directory",
     "The directory of dead letters: rejected records as OTLP/JSON lines, in a file `traces-<name>.jsonl` or `events-<name>.jsonl`. \
      Without it, rejected records are only counted, unless there is a spool, which has a directory `dead-letter`.",
 );
 
-const DEAD_LETTER_MAX_SIZE: ConfigOption<u64> = ConfigOption::bytes(
+pub(crate) const DEAD_LETTER_MAX_SIZE: ConfigOption<u64> = ConfigOption::bytes(
     "dead-letter.max-size",
     "The maximum size of that file. Records that do not fit are only counted.",
 )
 .or("64 mb");
 
-const BATCH_BYTES: ConfigOption<u64> = ConfigOption::parsed(
+pub(crate) const BATCH_BYTES: ConfigOption<u64> = ConfigOption::parsed(
     "batch.bytes",
     "a size from `1 kb` to `16 mb`, over gRPC to `3584 kb`",
     |text| parse_bytes(text).filter(|size| (1 << 10..=HTTP_LARGEST_BATCH).contains(size)),

@@ -4,7 +4,30 @@
 //! dashboards and tools for Flink's traces then work with it. To observe a Flink cluster without
 //! changing it, run the program `flink-traces` instead.
 //!
+//! # Quick start
+//!
+//! [`Reporting`] starts the reporters, and a [`JobHandle`] takes each report of an engine once:
+//!
+//! ```
+//! use flink_traces_log::Log;
+//! use flink_traces_runtime::{CheckpointType, JobVertex, Reporting, Subtask};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let reporting = Reporting::builder().cluster("prod").reporter(Log::new()).start()?;
+//! let job = reporting.job("0a4480b1aa43ca25b4801a22462f387a", "word count");
+//!
+//! let checkpoint = job.trigger(7, CheckpointType::Checkpoint, [JobVertex::new("a0", "map", 1)])?;
+//! checkpoint.ack("a0", Subtask::new(0).state_size(4_096))?;
+//! checkpoint.complete("file:///checkpoints/chk-7")?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! In unit tests, `flink_traces_testkit::in_memory` records the spans and events.
+//!
 //! # Concepts
+//!
+//! The rest of this page describes the parts, for engines that need only some of them.
 //!
 //! ```text
 //! CheckpointStatsTracker ──▶ CheckpointStats ──▶ checkpoint_span, checkpoint_event
@@ -30,7 +53,7 @@
 //! - The **account** of a reporter ([`ReporterStats`]) counts each record once: `emitted =
 //!   delivered + rejected + dropped + queued`.
 //!
-//! # Example
+//! # Example of the parts
 //!
 //! The span of a checkpoint, from the reports of its subtasks:
 //!
@@ -83,12 +106,15 @@
 //!
 //! # Features
 //!
+//! - `tokio`, which is on by default, recognizes the threads of a tokio runtime, which the end of a
+//!   [`Reporting`] must not block.
 //! - `rest` adds the module `rest`, which serves tracked jobs over Flink's REST API. Flink's
 //!   command line, its web UI and the program `flink-traces` can then read and control them.
 //!
 //! # Errors
 //!
-//! Each area has its own errors. A finding about the configuration is a [`Problem`], of which all
+//! Each area has its own errors. The start of a [`Reporting`] returns all
+//! [`Problems`](config::Problems). A finding about the configuration is a [`Problem`], of which all
 //! are returned at once. A report that does not match the state of a tracker is a
 //! [`TrackerError`](checkpoint::TrackerError) or a [`JobEnded`](job::JobEnded). The errors of a
 //! reporter never reach the engine. They are logged and counted in its account.
@@ -110,15 +136,17 @@ pub mod dispatch;
 pub mod extension;
 pub mod job;
 mod record;
+pub mod reporting;
 #[cfg(feature = "rest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rest")))]
 pub mod rest;
 mod setters;
 
-pub use checkpoint::{CheckpointStats, CheckpointStatsTracker, checkpoint_event, checkpoint_span};
+pub use checkpoint::{CheckpointStats, CheckpointStatsTracker, CheckpointType, checkpoint_event, checkpoint_span};
 pub use config::{Configuration, Problem, discover};
 pub use dispatch::{Dispatcher, MetricGroup, ReporterStats};
-pub use job::{JobIdentity, NamedJob};
+pub use job::{JobIdentity, JobStatus, JobVertex, NamedJob};
+pub use reporting::{JobHandle, PendingCheckpoint, Reporting, Subtask};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

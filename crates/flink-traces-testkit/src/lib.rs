@@ -1,5 +1,7 @@
-//! Tools for testing reporters of Flink spans and events.
+//! Tools for testing engines that report Flink spans and events, and reporters of them.
 //!
+//! - [`in_memory`] starts a reporting for the unit tests of an engine. It records spans and events
+//!   in memory, with a [`ManualClock`].
 //! - [`conformance`] is a test suite for any reporter. It checks the promises that the
 //!   documentation of `flink-traces-api` makes about reporters and factories. To run it, implement
 //!   a [`Destination`](conformance::Destination) for the place to which the reporter delivers.
@@ -51,17 +53,21 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod clock;
 mod collector;
 pub mod compare;
 pub mod conformance;
 mod otlp;
 mod plain;
+mod recorded;
 mod response;
 mod server;
 mod state;
 
+pub use clock::ManualClock;
 pub use collector::OtlpCollector;
 pub use otlp::{Encoding, ReceivedEvent, ReceivedRequest, ReceivedSpan};
+pub use recorded::{Record, Recorded, RecordedEvent, RecordedSpan, Records, in_memory, in_memory_with};
 pub use response::{CollectorResponse, GrpcStatus, HttpResponse};
 
 #[cfg(doctest)]

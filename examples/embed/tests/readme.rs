@@ -1,8 +1,9 @@
 //! The README of the workspace shows this program and its output.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::fs;
 use std::process::Command;
+
+use flink_traces_testkit::OtlpCollector;
 
 const README: &str = include_str!("../../../README.md");
 
@@ -22,10 +23,12 @@ fn readme_shows_the_program() {
 }
 
 #[test]
-fn program_prints_the_accounts_of_the_readme() {
-    let directory = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_embed")).current_dir(&directory).output().unwrap();
+fn program_reports_to_a_collector() {
+    let collector = OtlpCollector::start().unwrap();
+    let program = env!("CARGO_BIN_EXE_embed");
+    let output = Command::new(program).arg(collector.grpc_endpoint()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(String::from_utf8_lossy(&output.stdout), block("console").split_once('\n').unwrap().1);
-    assert_eq!(fs::read_to_string(directory.path().join("spans.jsonl")).unwrap().lines().count(), 1);
+    assert_eq!(collector.spans()[0].name(), "Checkpoint");
+    assert_eq!(collector.events().len(), 1);
 }

@@ -8,6 +8,8 @@ pub use deadline::Deadline;
 pub use error::ReportError;
 pub use meter::{BufferStats, RecordCounts, ReporterMeter, TransferStats};
 
+use std::sync::Arc;
+
 use crate::{ConfigError, OptionDoc, ReportedEvent, ReportedSpan, ReporterConfig};
 
 /// Hands finished spans to one destination, as `org.apache.flink.traces.reporter.TraceReporter`.
@@ -143,6 +145,16 @@ pub trait TraceReporterFactory: Send + Sync {
     fn options(&self) -> &'static [OptionDoc];
 }
 
+impl<F: TraceReporterFactory + ?Sized> TraceReporterFactory for Arc<F> {
+    fn create_trace_reporter(&self, config: &ReporterConfig) -> Result<Box<dyn TraceReporter>, ConfigError> {
+        (**self).create_trace_reporter(config)
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        (**self).options()
+    }
+}
+
 /// Creates event reporters, as `org.apache.flink.events.reporter.EventReporterFactory`.
 pub trait EventReporterFactory: Send + Sync {
     /// Creates the reporter that `config` describes. Called on the thread that will call the
@@ -155,4 +167,14 @@ pub trait EventReporterFactory: Send + Sync {
     /// Returns the options that the factory reads, for documentation and for finding misspelled
     /// keys.
     fn options(&self) -> &'static [OptionDoc];
+}
+
+impl<F: EventReporterFactory + ?Sized> EventReporterFactory for Arc<F> {
+    fn create_event_reporter(&self, config: &ReporterConfig) -> Result<Box<dyn EventReporter>, ConfigError> {
+        (**self).create_event_reporter(config)
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        (**self).options()
+    }
 }

@@ -2,10 +2,9 @@
 //! reported.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use flink_rest::{Client, RestServer, ServerOptions};
-use flink_traces_api::Clock;
+use flink_traces_api::Timestamp;
 use flink_traces_observer::{ClusterObserver, JobObservation, Observation, RequestOutcome};
 use flink_traces_runtime::checkpoint::{
     CheckpointFailure, CheckpointTask, CheckpointType, RestoredCheckpoint, SubtaskMetric, SubtaskStats,
@@ -16,6 +15,7 @@ use flink_traces_runtime::job::{
 };
 use flink_traces_runtime::rest::{ClusterInfo, JobInfo, JobInput, JobVertex, TrackedCluster, TrackedJob};
 use flink_traces_runtime::{CheckpointStats, CheckpointStatsTracker, JobIdentity, checkpoint_event, checkpoint_span};
+use flink_traces_testkit::ManualClock;
 use tokio::sync::oneshot;
 
 const JOB: &str = "0b1d198cd84d58810f0faf9761017b2f";
@@ -25,15 +25,6 @@ const SINK: &str = "a196eece6af80922e24d9003a27340c9";
 const START: i64 = 1_795_230_900_000;
 /// The interval between polls, in milliseconds.
 const INTERVAL: i64 = 500;
-
-#[derive(Default)]
-struct ManualClock(AtomicI64);
-
-impl Clock for ManualClock {
-    fn now_millis(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// An engine that reports to its trackers, and keeps the statistics that they return.
 struct Engine {
@@ -170,7 +161,7 @@ async fn watched_engine_equals_its_trackers() {
         }
         // The poll comes after everything that the engine reported in this step.
         let now = now + INTERVAL - 1;
-        clock.0.store(now, Ordering::Relaxed);
+        clock.set(Timestamp::from_millis(now));
         loop {
             let wanted = observer.requests(now);
             if wanted.is_empty() {

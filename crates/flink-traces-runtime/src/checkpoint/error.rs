@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use super::stats::CheckpointStatus;
+
 /// A report that does not match the state of a
 /// [`CheckpointStatsTracker`](super::CheckpointStatsTracker).
 ///
@@ -33,17 +35,35 @@ pub enum TrackerError {
         /// The maximum parallelism.
         maximum: u32,
     },
-    /// The checkpoint was not triggered or has ended.
-    #[error("checkpoint {checkpoint_id} is not in progress")]
-    NotInProgress {
+    /// No checkpoint of this id was triggered.
+    #[error("checkpoint {checkpoint_id} was never triggered")]
+    UnknownCheckpoint {
         /// The id of the checkpoint.
         checkpoint_id: i64,
     },
-    /// The checkpoint is neither in progress nor a failed one in the history.
-    #[error("checkpoint {checkpoint_id} accepts no reports: it is unknown or completed")]
-    NotOpen {
+    /// The checkpoint has ended, so the report is late. The caller may ignore it.
+    #[error("checkpoint {checkpoint_id} has ended as {}", status.name())]
+    CheckpointEnded {
         /// The id of the checkpoint.
         checkpoint_id: i64,
+        /// The status with which it ended.
+        status: CheckpointStatus,
+    },
+    /// The history no longer has the checkpoint, so the report is late. The caller may ignore it.
+    #[error("checkpoint {checkpoint_id} is no longer in the history")]
+    NotInHistory {
+        /// The id of the checkpoint.
+        checkpoint_id: i64,
+    },
+    /// The checkpoint cannot complete, because some subtasks have not acknowledged.
+    #[error("checkpoint {checkpoint_id} has {acknowledged} acknowledgements, expected {expected}")]
+    MissingAcknowledgements {
+        /// The id of the checkpoint.
+        checkpoint_id: i64,
+        /// The number of subtasks that acknowledged.
+        acknowledged: u64,
+        /// The number of subtasks of all tasks.
+        expected: u64,
     },
     /// The checkpoint to discard is not known as completed.
     #[error("checkpoint {checkpoint_id} is unknown or has not completed")]
@@ -84,4 +104,14 @@ pub enum TrackerError {
     /// A subtask or a restored checkpoint was reported before an initialization was started.
     #[error("no initialization was started")]
     NoInitialization,
+}
+
+impl TrackerError {
+    /// Returns `true` if the report is only late, which is normal: the checkpoint has ended.
+    ///
+    /// The other errors are mistakes of the caller, except for
+    /// [`DuplicateReport`](Self::DuplicateReport) where messages may arrive twice.
+    pub fn is_late(&self) -> bool {
+        matches!(self, Self::CheckpointEnded { .. } | Self::NotInHistory { .. })
+    }
 }

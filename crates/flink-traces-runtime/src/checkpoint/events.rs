@@ -25,9 +25,7 @@ pub fn checkpoint_event(job: NamedJob<'_>, stats: &CheckpointStats) -> EventBuil
         ("metadataSize", stats.metadata_size),
     ];
     for (key, size) in sizes {
-        if let Some(size) = size {
-            event = event.attribute(key, size);
-        }
+        event = event.optional_attribute(key, size);
     }
     event = event.attribute("checkpointStatus", stats.status.name());
     if let Some(is_unaligned) = stats.is_unaligned {

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::error::TrackerError;
-use super::stats::{CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, TaskStats};
+use super::stats::{
+    CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, CompletedCheckpoint, TaskStats,
+};
 use super::subtask::{SubtaskMetric, SubtaskStats, Subtasks};
 use super::summary::StatsSummary;
 use crate::setters::setters;
@@ -369,6 +371,8 @@ pub(super) struct CheckpointStatsHistory {
     latest_completed: Option<u64>,
     latest_savepoint: Option<u64>,
     latest_failed: Option<u64>,
+    /// The highest id of a checkpoint that was triggered.
+    highest_id: Option<i64>,
 }
 
 impl CheckpointStatsHistory {
@@ -380,6 +384,7 @@ impl CheckpointStatsHistory {
             latest_completed: None,
             latest_savepoint: None,
             latest_failed: None,
+            highest_id: None,
         }
     }
 
@@ -388,6 +393,7 @@ impl CheckpointStatsHistory {
         if self.checkpoints.values().any(|known| known.is_in_progress(checkpoint_id)) {
             return Err(TrackerError::AlreadyInProgress { checkpoint_id });
         }
+        self.highest_id = self.highest_id.max(Some(checkpoint_id));
         self.checkpoints.insert(self.next_position, Arc::new(pending));
         self.next_position += 1;
         if let Some(forgotten) = self.next_position.checked_sub(self.size.saturating_add(1)) {
@@ -402,16 +408,18 @@ impl CheckpointStatsHistory {
         job_vertex_id: &str,
         subtask: SubtaskStats,
     ) -> Result<(), TrackerError> {
-        let open = self.position_of(checkpoint_id).filter(|position| match self.checkpoints[position].state {
+        let position = self.position_of(checkpoint_id).ok_or_else(|| self.missing(checkpoint_id))?;
+        let is_open = match self.checkpoints[&position].state {
             // The coordinator itself reports acknowledgements. A report of an aborted snapshot must
             // find its checkpoint in the history, as in Flink.
-            State::InProgress => subtask.is_completed || self.is_remembered(*position),
-            State::Failed(_) => self.is_remembered(*position),
+            State::InProgress => subtask.is_completed || self.is_remembered(position),
+            State::Failed(_) => self.is_remembered(position),
             State::Completed { .. } => false,
-        });
-        let checkpoint = open.and_then(|position| self.checkpoints.get_mut(&position));
-        let checkpoint = checkpoint.ok_or(TrackerError::NotOpen { checkpoint_id })?;
-        Arc::make_mut(checkpoint).report_subtask(job_vertex_id, subtask)
+        };
+        match self.checkpoints.get_mut(&position) {
+            Some(checkpoint) if is_open => Arc::make_mut(checkpoint).report_subtask(job_vertex_id, subtask),
+            _ => Err(self.closed(position, checkpoint_id)),
+        }
     }
 
     pub(super) fn complete(
@@ -445,6 +453,32 @@ impl CheckpointStatsHistory {
             if self.is_later(&failed, self.latest_failed) { self.latest_failed.replace(position) } else { None };
         self.release_ended(position, before);
         Ok(failed)
+    }
+
+    /// Prepares the completion of a checkpoint at `now`. All its subtasks must have acknowledged.
+    ///
+    /// A checkpoint without subtasks gets its end and its sizes from `completed`, because no
+    /// acknowledgement has them.
+    pub(super) fn prepare(
+        &mut self,
+        checkpoint_id: i64,
+        completed: &CompletedCheckpoint,
+        now: i64,
+    ) -> Result<(), TrackerError> {
+        let found = self.checkpoints.values_mut().rev().find(|known| known.is_in_progress(checkpoint_id));
+        // Without one, the completion itself is the error.
+        let Some(checkpoint) = found else { return Ok(()) };
+        let (acknowledged, expected) = (checkpoint.acknowledged, checkpoint.number_of_subtasks());
+        if acknowledged < expected {
+            return Err(TrackerError::MissingAcknowledgements { checkpoint_id, acknowledged, expected });
+        }
+        if expected == 0 {
+            let checkpoint = Arc::make_mut(checkpoint);
+            checkpoint.latest_ack_timestamp = Some(now);
+            checkpoint.state_size = completed.state_size.unwrap_or(0);
+            checkpoint.checkpointed_size = completed.checkpointed_size.or(completed.state_size).unwrap_or(0);
+        }
+        Ok(())
     }
 
     pub(super) fn discard(&mut self, checkpoint_id: i64) -> Result<(), TrackerError> {
@@ -486,11 +520,33 @@ impl CheckpointStatsHistory {
 
     fn end(&mut self, checkpoint_id: i64, state: State) -> Result<(u64, Arc<TrackedCheckpoint>), TrackerError> {
         let mut newest_first = self.checkpoints.iter_mut().rev();
-        let (position, checkpoint) = newest_first
-            .find(|(_, checkpoint)| checkpoint.is_in_progress(checkpoint_id))
-            .ok_or(TrackerError::NotInProgress { checkpoint_id })?;
+        let found = newest_first.find(|(_, checkpoint)| checkpoint.is_in_progress(checkpoint_id));
+        let Some((position, checkpoint)) = found else {
+            return Err(match self.position_of(checkpoint_id) {
+                Some(position) => self.closed(position, checkpoint_id),
+                None => self.missing(checkpoint_id),
+            });
+        };
         Arc::make_mut(checkpoint).state = state;
         Ok((*position, Arc::clone(checkpoint)))
+    }
+
+    /// Returns the error of a report of a checkpoint that takes no more reports.
+    fn closed(&self, position: u64, checkpoint_id: i64) -> TrackerError {
+        match self.checkpoints.get(&position).map(|checkpoint| checkpoint.status()) {
+            Some(status) if status != CheckpointStatus::InProgress => {
+                TrackerError::CheckpointEnded { checkpoint_id, status }
+            }
+            _ => TrackerError::NotInHistory { checkpoint_id },
+        }
+    }
+
+    /// Returns the error of a checkpoint that is not kept.
+    fn missing(&self, checkpoint_id: i64) -> TrackerError {
+        match self.highest_id {
+            Some(highest) if checkpoint_id <= highest => TrackerError::NotInHistory { checkpoint_id },
+            _ => TrackerError::UnknownCheckpoint { checkpoint_id },
+        }
     }
 
     /// Searches backwards, because checkpoints in progress were triggered recently.

@@ -28,8 +28,9 @@ pub use initialization::{IgnoredReports, JobInitializationMetricsBuilder, Partia
 pub use snapshot::{CheckpointStatsCounts, CheckpointStatsSnapshot, CompletedCheckpointStatsSummary};
 pub use spans::{checkpoint_span, job_initialization_span, partial_job_initialization_span};
 pub use stats::{
-    CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, InitializationMetric, InitializationStats,
-    InitializationStatus, RestoredCheckpoint, StateObjectLocation, SubTaskInitializationMetrics, TaskStats,
+    CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, CompletedCheckpoint, InitializationMetric,
+    InitializationStats, InitializationStatus, RestoredCheckpoint, StateObjectLocation, SubTaskInitializationMetrics,
+    TaskStats,
 };
 pub use subtask::{SubtaskMetric, SubtaskStats, Subtasks};
 pub use summary::StatsSummary;

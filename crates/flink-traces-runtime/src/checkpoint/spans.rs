@@ -93,9 +93,9 @@ pub fn checkpoint_span(job: JobIdentity<'_>, stats: &CheckpointStats, detail: Sp
         .start_ts_millis(stats.trigger_timestamp)
         .end_ts_millis(stats.latest_ack_timestamp.unwrap_or(-1))
         .attribute("checkpointId", stats.checkpoint_id);
-    span = optional(span, "fullSize", stats.state_size);
-    span = optional(span, "checkpointedSize", stats.checkpointed_size);
-    span = optional(span, "metadataSize", stats.metadata_size);
+    span = span.optional_attribute("fullSize", stats.state_size);
+    span = span.optional_attribute("checkpointedSize", stats.checkpointed_size);
+    span = span.optional_attribute("metadataSize", stats.metadata_size);
     span = span.attribute("checkpointStatus", stats.status.name());
     if let Some(is_unaligned) = stats.is_unaligned {
         span = span.attribute("isUnaligned", text_of(is_unaligned));
@@ -260,8 +260,8 @@ pub fn job_initialization_span(
         .start_ts_millis(stats.start_timestamp)
         .end_ts_millis(stats.end_timestamp)
         .attribute("initializationStatus", stats.status.name());
-    span = optional(span, "checkpointId", restored);
-    span = optional(span, "fullSize", stats.restored_state_size);
+    span = span.optional_attribute("checkpointId", restored);
+    span = span.optional_attribute("fullSize", stats.restored_state_size);
     for metric in &stats.metrics {
         span = span
             .attribute(format!("max{}", metric.name), metric.max)
@@ -292,7 +292,8 @@ fn initialized_subtask_span(
         .start_ts_millis(stats.start_timestamp)
         .end_ts_millis(report.end_timestamp())
         .attribute("initializationStatus", report.status().name());
-    span = optional(span, "checkpointId", stats.restored_checkpoint_id)
+    span = span
+        .optional_attribute("checkpointId", stats.restored_checkpoint_id)
         .attribute("jobVertexId", job_vertex_id.clone())
         .attribute("subtaskId", i64::from(*subtask_index))
         .attribute("attemptNumber", i64::from(*attempt_number));
@@ -370,13 +371,6 @@ fn task_values(tasks: &[TaskSummary<'_>], metric: usize) -> Option<Vec<Summary>>
     let is_empty = tasks.iter().all(|task| task.task.subtasks.is_empty());
     let is_shown = !tasks.is_empty() && (is_known || is_empty);
     is_shown.then(|| tasks.iter().map(|task| of(task).unwrap_or_default()).collect())
-}
-
-fn optional(span: SpanBuilder, key: &'static str, value: Option<i64>) -> SpanBuilder {
-    match value {
-        Some(value) => span.attribute(key, value),
-        None => span,
-    }
 }
 
 /// Formats a list like Java.

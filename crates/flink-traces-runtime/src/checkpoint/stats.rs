@@ -167,6 +167,53 @@ impl CheckpointType {
     }
 }
 
+/// The result of a checkpoint that completed. Flink's `CompletedCheckpoint`.
+///
+/// A path converts into one.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_runtime::checkpoint::CompletedCheckpoint;
+///
+/// let completed =
+///     CompletedCheckpoint::from("file:///checkpoints/chk-7").with_metadata_size(1_234);
+/// assert_eq!(completed.metadata_size, Some(1_234));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CompletedCheckpoint {
+    /// The path, if the checkpoint has one.
+    pub external_path: Option<String>,
+    /// The bytes of metadata, if they are known.
+    pub metadata_size: Option<i64>,
+    /// The bytes of state that a checkpoint without subtasks refers to.
+    pub state_size: Option<i64>,
+    /// The bytes that were written for a checkpoint without subtasks. The default is `state_size`.
+    pub checkpointed_size: Option<i64>,
+}
+
+impl CompletedCheckpoint {
+    setters! {
+        with_external_path: external_path, into Option<String>;
+        with_metadata_size: metadata_size, into Option<i64>;
+        with_state_size: state_size, into Option<i64>;
+        with_checkpointed_size: checkpointed_size, into Option<i64>;
+    }
+}
+
+impl From<String> for CompletedCheckpoint {
+    fn from(external_path: String) -> Self {
+        Self::default().with_external_path(external_path)
+    }
+}
+
+impl From<&str> for CompletedCheckpoint {
+    fn from(external_path: &str) -> Self {
+        Self::from(external_path.to_owned())
+    }
+}
+
 /// The time and cause of a checkpoint's failure, from Flink's `FailedCheckpointStats`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -370,6 +417,11 @@ impl SubTaskInitializationMetrics {
         Self { status, end_timestamp, metrics: Vec::new() }
     }
 
+    pub(crate) fn ended_at(mut self, end_timestamp: i64) -> Self {
+        self.end_timestamp = end_timestamp;
+        self
+    }
+
     /// Returns the outcome of the subtask's initialization.
     pub fn status(&self) -> InitializationStatus {
         self.status
@@ -463,6 +515,18 @@ pub struct RestoredCheckpoint {
 }
 
 impl RestoredCheckpoint {
+    /// Creates a restored checkpoint for an [`Initialization`](crate::reporting::Initialization),
+    /// which sets the time of the restore.
+    pub fn checkpoint(checkpoint_id: i64) -> Self {
+        Self::new(checkpoint_id, 0, false)
+    }
+
+    /// Creates a restored savepoint for an [`Initialization`](crate::reporting::Initialization),
+    /// which sets the time of the restore.
+    pub fn savepoint(checkpoint_id: i64) -> Self {
+        Self::new(checkpoint_id, 0, true)
+    }
+
     /// Creates a restored checkpoint whose other fields are unknown.
     pub fn new(checkpoint_id: i64, restore_timestamp: i64, is_savepoint: bool) -> Self {
         Self {

@@ -8,8 +8,8 @@ use super::history::{CheckpointStatsHistory, CheckpointTask, TrackedCheckpoint};
 use super::initialization::{IgnoredReports, JobInitializationMetricsBuilder, PartialInitialization};
 use super::snapshot::{CheckpointStatsCounts, CheckpointStatsSnapshot, CompletedCheckpointStatsSummary};
 use super::stats::{
-    CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, InitializationStats, RestoredCheckpoint,
-    SubTaskInitializationMetrics,
+    CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, CompletedCheckpoint, InitializationStats,
+    RestoredCheckpoint, SubTaskInitializationMetrics,
 };
 use super::subtask::SubtaskStats;
 use crate::config::SpanDetailLevel;
@@ -205,6 +205,30 @@ impl CheckpointStatsTracker {
         Ok(settings.stats(&completed))
     }
 
+    /// Reports that a checkpoint completed at `now`, in milliseconds since the epoch, after checks.
+    ///
+    /// Unlike [`report_completed`](Self::report_completed), it requires that all subtasks
+    /// acknowledged, which Flink's coordinator ensures. A checkpoint without subtasks ends at
+    /// `now`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no checkpoint of that id is in progress, or if an acknowledgement is
+    /// missing.
+    pub(crate) fn report_acknowledged(
+        &self,
+        checkpoint_id: i64,
+        completed: CompletedCheckpoint,
+        now: i64,
+    ) -> Result<CheckpointStats, TrackerError> {
+        let mut state = self.lock();
+        state.history.prepare(checkpoint_id, &completed, now)?;
+        let CompletedCheckpoint { external_path, metadata_size, .. } = completed;
+        let (settings, completed) = (state.settings, state.complete(checkpoint_id, external_path, metadata_size)?);
+        drop(state);
+        Ok(settings.stats(&completed))
+    }
+
     /// Reports that a checkpoint failed. Mirrors `reportFailedCheckpoint`.
     ///
     /// Returns the statistics for the span and the event, which share the subtasks with the
@@ -343,6 +367,10 @@ impl CheckpointStatsTracker {
             latest_restored: state.latest_restored.clone(),
             latest_failure_before_trigger: state.latest_failure_before_trigger.clone(),
         }
+    }
+
+    pub(crate) fn trigger_timestamp(&self, checkpoint_id: i64) -> Option<i64> {
+        self.lock().history.get(checkpoint_id).map(|checkpoint| checkpoint.trigger_timestamp())
     }
 
     /// Returns the gauges of the job's metric group in Flink.

@@ -70,6 +70,20 @@ impl Configuration {
         self.values.entry(key).or_insert(ConfigValue::new(RawValue::Text(text), origin).with_secret(secret));
     }
 
+    /// Adds `name` to the names that `option` lists, unless nothing or that name is configured.
+    pub(crate) fn extend_list(&mut self, option: &ConfigOption<Vec<String>>, name: &str) {
+        let Some(value) = self.values.get_mut(option.key()) else { return };
+        // An empty list enables all reporters, and `discover` reports a malformed one.
+        let Some(mut names) = option.parse(&value.raw).filter(|names| !names.is_empty()) else { return };
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+            value.raw = match &value.raw {
+                RawValue::Text(text) if !text.trim_start().starts_with('[') => RawValue::Text(names.join(",")),
+                _ => RawValue::List(names),
+            };
+        }
+    }
+
     /// Returns the value of `option`, or its default, or `None` if there is neither.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ mod load;
 mod options;
 mod placeholder;
 mod problem;
+mod problems;
 mod reporters;
 mod scalar;
 mod yaml;
@@ -30,4 +31,6 @@ pub use options::{
 };
 pub use placeholder::placeholders;
 pub use problem::{Problem, Severity};
+pub use problems::Problems;
 pub use reporters::{ReporterSetup, VariableRules, discover};
+pub(crate) use reporters::{SignalKeys, reporter_names};

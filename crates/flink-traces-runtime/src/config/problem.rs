@@ -16,6 +16,16 @@ pub enum Severity {
     Error,
 }
 
+impl Severity {
+    /// Returns the name, in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// One finding about a configuration. Its text is one line and shows no secret.
 ///
 /// # Examples
@@ -51,6 +61,11 @@ impl Problem {
     /// Creates the problem of a value that takes effect, but not as expected.
     pub fn warning(message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(message) }
+    }
+
+    /// Returns `true` if a configured value has no effect.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
     }
 
     setters! {

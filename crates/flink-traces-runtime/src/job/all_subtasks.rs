@@ -48,6 +48,11 @@ impl ExecutionState {
         Self::Initializing,
     ];
 
+    /// Returns the state with Flink's name `name`, such as that of a REST response.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+
     /// Returns Flink's name of the state.
     pub fn name(self) -> &'static str {
         match self {

@@ -2,6 +2,9 @@
 
 use flink_traces_api::Identity;
 
+/// The extension attribute with the name of the cluster.
+pub(crate) const CLUSTER_NAME: &str = "flink.cluster.name";
+
 /// The identity of a job, from which the ids of its spans follow.
 ///
 /// Two sources that give the same identity, checkpoint id and trigger timestamp produce the same
@@ -67,6 +70,11 @@ pub struct ExecutionAttemptId {
 }
 
 impl ExecutionAttemptId {
+    /// Creates the identity of an attempt.
+    pub fn new(job_vertex_id: impl Into<String>, subtask_index: u32, attempt_number: u32) -> Self {
+        Self { job_vertex_id: job_vertex_id.into(), subtask_index, attempt_number }
+    }
+
     /// Returns the name in Flink's exception history, from that of the subtask.
     pub(crate) fn named(&self, subtask: &str) -> String {
         format!("{subtask} - execution #{}", self.attempt_number)

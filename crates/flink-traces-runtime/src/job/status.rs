@@ -50,6 +50,11 @@ impl JobStatus {
         Self::Reconciling,
     ];
 
+    /// Returns the status with Flink's name `name`, such as that of a REST response.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+
     /// Returns Flink's name of the status.
     pub fn name(self) -> &'static str {
         match self {

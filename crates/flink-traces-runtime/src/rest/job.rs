@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use flink_rest::types::{CheckpointConfigInfo, ExceptionInfo};
 use flink_rest::{InvalidId, JobId, JobVertexId};
 
-use super::job_info::{JobInfo, JobVertex};
+use super::job_info::JobInfo;
 use crate::causes::with_java_causes;
 use crate::checkpoint::CheckpointStatsTracker;
-use crate::job::{DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobStatus};
+use crate::job::{DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobStatus, JobVertex};
 
 /// The number that Flink writes for an unset value.
 pub(super) const UNSET: i64 = -1;

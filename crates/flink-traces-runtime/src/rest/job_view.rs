@@ -24,7 +24,7 @@ impl TrackedJob {
         let mut tasks: BTreeMap<String, i64> =
             ExecutionState::ALL.map(|wanted| (wanted.name().to_lowercase(), count(wanted))).into();
         tasks.insert("total".to_owned(), all().count() as i64);
-        let mut details = JobDetails::new(self.job_id.clone(), state.start_time, wire_status(state.status));
+        let mut details = JobDetails::new(self.job_id.clone(), state.start_time, WireStatus::from(state.status));
         details.name = self.info.name.clone();
         details.end_time = state.end_time();
         details.duration = state.duration(now);
@@ -75,15 +75,15 @@ impl TrackedJob {
         let state = self.lock();
         let vertices: Vec<_> =
             (0..self.info.vertices.len()).map(|index| self.vertex_info(&state, index, now)).collect();
-        let mut status_counts: BTreeMap<_, _> = ExecutionState::ALL.map(|wanted| (wire_state(wanted), 0)).into();
+        let mut status_counts: BTreeMap<_, _> = ExecutionState::ALL.map(|wanted| (WireState::from(wanted), 0)).into();
         for vertex in &vertices {
             *status_counts.entry(vertex.status.clone()).or_default() += 1;
         }
-        let entered = |status| (wire_status(status), state.timestamps.get(&status).copied().unwrap_or(0));
+        let entered = |status| (WireStatus::from(status), state.timestamps.get(&status).copied().unwrap_or(0));
         let mut other = flink_rest::types::Other::new();
         other.insert("isStoppable".to_owned(), false.into());
         other.insert("maxParallelism".to_owned(), UNSET.into());
-        let mut details = JobDetailsInfo::new(self.job_id.clone(), wire_status(state.status), state.start_time);
+        let mut details = JobDetailsInfo::new(self.job_id.clone(), WireStatus::from(state.status), state.start_time);
         details.name = self.info.name.clone();
         details.end_time = state.end_time();
         details.duration = state.duration(now);
@@ -260,7 +260,7 @@ impl TrackedJob {
         let vertex_index = self.vertex_index(vertex.as_str())?;
         let state = self.lock();
         let subtasks = state.subtasks[vertex_index].iter().zip(0..).map(|(subtask, index)| {
-            let entered = |state| (wire_state(state), subtask.timestamps.get(&state).copied().unwrap_or(0));
+            let entered = |state| (WireState::from(state), subtask.timestamps.get(&state).copied().unwrap_or(0));
             let mut times = SubtaskTimeInfo::new(index, ExecutionState::ALL.map(entered).into());
             times.endpoint = Some(endpoint(subtask));
             times.duration = duration(subtask.at(&[ExecutionState::Scheduled]), subtask.end_time(), now);
@@ -288,10 +288,10 @@ impl Combined {
         let starts = subtasks.clone().map(Subtask::start_time).filter(|time| *time != UNSET);
         let ends: Vec<_> = subtasks.clone().map(Subtask::end_time).collect();
         Self {
-            status: wire_state(aggregate(subtasks.clone().map(|subtask| subtask.state))),
+            status: WireState::from(aggregate(subtasks.clone().map(|subtask| subtask.state))),
             start_time: starts.min().unwrap_or(UNSET),
             end_time: if ends.contains(&UNSET) { UNSET } else { ends.into_iter().max().unwrap_or(UNSET) },
-            counts: ExecutionState::ALL.map(|wanted| (wire_state(wanted), count(wanted))).into(),
+            counts: ExecutionState::ALL.map(|wanted| (WireState::from(wanted), count(wanted))).into(),
         }
     }
 }
@@ -325,7 +325,7 @@ fn task_manager_id(subtask: &Subtask) -> String {
 fn attempt_info(subtask: &Subtask, index: i64, now: i64) -> SubtaskExecutionAttemptDetailsInfo {
     let (start_time, end_time) = (subtask.start_time(), subtask.end_time());
     let mut attempt =
-        SubtaskExecutionAttemptDetailsInfo::new(index, wire_state(subtask.state), subtask.attempt_number.into());
+        SubtaskExecutionAttemptDetailsInfo::new(index, WireState::from(subtask.state), subtask.attempt_number.into());
     attempt.endpoint = Some(endpoint(subtask));
     attempt.start_time = start_time;
     attempt.end_time = end_time;
@@ -347,7 +347,7 @@ fn status_durations(subtask: &Subtask, now: i64) -> BTreeMap<WireState, i64> {
     let durations: BTreeMap<_, _> =
         entered.iter().zip(leaves).map(|((at, state), left)| (*state, left.saturating_sub(*at).max(0))).collect();
     let lasting = PROGRESS.into_iter().filter(|state| *state != ExecutionState::Canceling);
-    lasting.map(|state| (wire_state(state), durations.get(&state).copied().unwrap_or(UNSET))).collect()
+    lasting.map(|state| (WireState::from(state), durations.get(&state).copied().unwrap_or(UNSET))).collect()
 }
 
 /// The states that do not end a subtask, in their order.
@@ -400,12 +400,18 @@ fn application_status(status: JobStatus) -> &'static str {
     }
 }
 
-fn wire_status(status: JobStatus) -> WireStatus {
-    WireStatus::from(status.name().to_owned())
+/// The status as the REST API has it, which also has unknown ones.
+impl From<JobStatus> for WireStatus {
+    fn from(status: JobStatus) -> Self {
+        Self::from(status.name().to_owned())
+    }
 }
 
-fn wire_state(state: ExecutionState) -> WireState {
-    WireState::from(state.name().to_owned())
+/// The state as the REST API has it, which also has unknown ones.
+impl From<ExecutionState> for WireState {
+    fn from(state: ExecutionState) -> Self {
+        Self::from(state.name().to_owned())
+    }
 }
 
 /// Escapes a text, because the web UI treats descriptions as HTML.

@@ -13,10 +13,11 @@ mod job_info;
 mod job_view;
 mod task_managers;
 
+pub use crate::job::{JobInput, JobVertex};
 pub use cluster::{ClusterInfo, TrackedCluster};
 pub use gateway::{
     NotSupported, PendingOperation, RestfulGateway, SavepointFormatType, SavepointRequest, TriggerSavepointMode,
 };
 pub use job::TrackedJob;
-pub use job_info::{JobInfo, JobInput, JobVertex};
+pub use job_info::JobInfo;
 pub use task_managers::TaskExecutorRegistration;

@@ -10,6 +10,7 @@ mod initialization;
 mod job;
 mod metric_groups;
 mod reporters;
+mod reporting;
 #[cfg(feature = "rest")]
 mod rest;
 mod tracker;

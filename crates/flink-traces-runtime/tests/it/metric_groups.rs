@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use flink_traces_api::{
-    Clock, ConfigError, Deadline, Event, EventBuilder, EventReporter, EventReporterFactory, OptionDoc, RECORD_UID,
-    Registry, ReportError, ReportedEvent, ReportedSpan, ReporterConfig, Signal, Span, SpanBuilder, SpanRef,
+    ConfigError, Deadline, Event, EventBuilder, EventReporter, EventReporterFactory, OptionDoc, RECORD_UID, Registry,
+    ReportError, ReportedEvent, ReportedSpan, ReporterConfig, Signal, Span, SpanBuilder, SpanRef, Timestamp,
     TraceReporter, TraceReporterFactory, ValueRef,
 };
 use flink_traces_runtime::dispatch::{DropReason, TaskVariables};
 use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, ReporterStats, discover};
+use flink_traces_testkit::ManualClock;
 
 const JOB_ID: &str = "0a4480b1aa43ca25b4801a22462f387a";
 
@@ -90,15 +91,6 @@ impl EventReporterFactory for Recorders {
     }
 }
 
-/// A clock that is always at 1000.
-struct Stopped;
-
-impl Clock for Stopped {
-    fn now_millis(&self) -> i64 {
-        1_000
-    }
-}
-
 /// Keys and values.
 type Options<'a> = &'a [(&'a str, &'a str)];
 
@@ -122,7 +114,8 @@ impl Setup {
         registry.register_trace("recorder", recorders.clone()).unwrap();
         registry.register_event("recorder", recorders.clone()).unwrap();
         let (setups, _) = discover(&configuration, &registry);
-        let (dispatcher, problems) = Dispatcher::start(setups, &registry, Arc::new(Stopped), delimiter);
+        let clock = ManualClock::new(Timestamp::from_millis(1_000));
+        let (dispatcher, problems) = Dispatcher::start(setups, &registry, Arc::new(clock), delimiter);
         assert_eq!(problems, []);
         Self { dispatcher, recorders }
     }

@@ -20,7 +20,7 @@ use flink_rest::{
     Endpoint, Error, JobId, Overview, RestServer, SavepointStatus, ServerOptions, ShutdownCluster, StopJob,
     TaskManagers, TriggerCheckpoint, TriggerId, TriggerSavepoint, YarnCancelJob,
 };
-use flink_traces_api::Clock;
+use flink_traces_api::Timestamp;
 use flink_traces_runtime::checkpoint::{
     CheckpointFailure, CheckpointTask, CheckpointType, RestoredCheckpoint, SubtaskMetric, SubtaskStats,
 };
@@ -30,6 +30,7 @@ use flink_traces_runtime::rest::{
     TaskExecutorRegistration, TrackedCluster, TrackedJob, TriggerSavepointMode,
 };
 use flink_traces_runtime::{CheckpointStatsTracker, Configuration};
+use flink_traces_testkit::ManualClock;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -38,12 +39,8 @@ const SOURCE: &str = "6bf01baa9d2ca23a3ef7ce311722523d";
 const SINK: &str = "a196eece6af80922e24d9003a27340c9";
 const NOW: i64 = 20_000;
 
-struct FixedClock;
-
-impl Clock for FixedClock {
-    fn now_millis(&self) -> i64 {
-        NOW
-    }
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(Timestamp::from_millis(NOW)))
 }
 
 fn attempt(vertex: &str, subtask_index: u32, attempt_number: u32) -> ExecutionAttemptId {
@@ -160,8 +157,8 @@ impl Running {
     async fn start_with(change: impl FnOnce(TrackedCluster) -> TrackedCluster) -> Self {
         let configuration =
             [("parallelism.default", "2"), ("s3.secret-key", "c4nary"), ("proxy", "http://me:c4nary@p")];
-        let cluster = TrackedCluster::new(cluster_info(), Arc::new(FixedClock))
-            .with_configuration(&Configuration::from_pairs(configuration));
+        let cluster =
+            TrackedCluster::new(cluster_info(), clock()).with_configuration(&Configuration::from_pairs(configuration));
         let cluster = Arc::new(change(cluster));
         cluster.add_job(tracked());
         let mut hardware = HardwareDescription::default();
@@ -393,7 +390,7 @@ async fn overview_has_fields_of_its_version() {
                 value.flink_version = version.to_owned();
                 value
             };
-            TrackedCluster::new(info, Arc::new(FixedClock))
+            TrackedCluster::new(info, clock())
         })
         .await;
         let recorded = recorded(version);
@@ -618,7 +615,7 @@ async fn web_ui_cancels_only_if_allowed() {
     let gateway = Arc::new(Gateway::default());
     let running = Running::start_with(|_| {
         let info = cluster_info().with_web_cancel(false);
-        TrackedCluster::new(info, Arc::new(FixedClock)).with_gateway(gateway.clone())
+        TrackedCluster::new(info, clock()).with_gateway(gateway.clone())
     })
     .await;
     assert_eq!(refused(&running.client, &YarnCancelJob { job: job() }).await.0, 404);

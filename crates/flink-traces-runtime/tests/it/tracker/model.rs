@@ -183,6 +183,17 @@ impl Model {
         })
     }
 
+    /// Returns the error of a report of a checkpoint that takes none.
+    fn refusal(&self, checkpoint_id: i64) -> TrackerError {
+        let status = self.known(checkpoint_id).map(|place| self.checkpoints[place].status);
+        let is_unknown = self.checkpoints.iter().all(|known| known.id < checkpoint_id);
+        match status.filter(|status| *status != CheckpointStatus::InProgress) {
+            Some(status) => TrackerError::CheckpointEnded { checkpoint_id, status },
+            None if is_unknown => TrackerError::UnknownCheckpoint { checkpoint_id },
+            None => TrackerError::NotInHistory { checkpoint_id },
+        }
+    }
+
     fn apply(&mut self, step: &Step) -> Result<Option<CheckpointStats>, TrackerError> {
         match step.clone() {
             Step::Trigger { id, is_savepoint } => {
@@ -233,7 +244,8 @@ impl Model {
             CheckpointStatus::Failed => self.is_remembered(place),
         });
         let (checkpoint_id, index) = (id, report.index);
-        let reports = &mut self.checkpoints[open.ok_or(TrackerError::NotOpen { checkpoint_id })?].reports;
+        let place = open.ok_or_else(|| self.refusal(id))?;
+        let reports = &mut self.checkpoints[place].reports;
         let job_vertex_id = format!("v{task}");
         let Some(parallelism) = tasks().get(task).map(|task| task.parallelism) else {
             return Err(TrackerError::UnknownTask { checkpoint_id, job_vertex_id });
@@ -254,7 +266,7 @@ impl Model {
         status: CheckpointStatus,
         failed_at: Option<i64>,
     ) -> Result<CheckpointStats, TrackerError> {
-        let place = self.in_progress(id).ok_or(TrackerError::NotInProgress { checkpoint_id: id })?;
+        let place = self.in_progress(id).ok_or_else(|| self.refusal(id))?;
         let ended = &mut self.checkpoints[place];
         (ended.status, ended.failed_at) = (status, failed_at);
         self.ended.push(place);
