@@ -184,10 +184,37 @@ impl Client {
     /// After a missed deadline the operation continues on the cluster.
     pub async fn run<O: Operation>(&self, operation: &O, within: Duration) -> Result<OperationInfo, Error> {
         let deadline = Instant::now() + within;
+        let triggered = timeout_at(deadline, self.call(operation)).await;
+        let late = |_| Error::Deadline { url: format!("{}{}", self.base_url, operation.path()), within, trigger: None };
+        let TriggerResponse { request_id, .. } = triggered.map_err(late)??;
+        self.wait_until(operation, request_id, within, deadline).await
+    }
+
+    /// Waits until an operation that was triggered earlier has completed.
+    ///
+    /// `trigger` is the id in an [`Error::Deadline`] of [`run`](Self::run), or in the response of
+    /// the operation. Polls are repeated after temporary errors.
+    ///
+    /// # Errors
+    /// Returns the same errors as [`run`](Self::run).
+    /// If the cluster no longer knows the operation, the error is a status of 404.
+    pub async fn wait<O: Operation>(
+        &self,
+        operation: &O,
+        trigger: TriggerId,
+        within: Duration,
+    ) -> Result<OperationInfo, Error> {
+        self.wait_until(operation, trigger, within, Instant::now() + within).await
+    }
+
+    async fn wait_until<O: Operation>(
+        &self,
+        operation: &O,
+        request_id: TriggerId,
+        within: Duration,
+        deadline: Instant,
+    ) -> Result<OperationInfo, Error> {
         let triggered = format!("{}{}", self.base_url, operation.path());
-        let late = |trigger: Option<TriggerId>| Error::Deadline { url: triggered.clone(), within, trigger };
-        let TriggerResponse { request_id, .. } =
-            timeout_at(deadline, self.call(operation)).await.map_err(|_| late(None))??;
         let status = operation.status(request_id.clone());
         let mut pauses = pauses();
         let outcome = timeout_at(deadline, async {
@@ -205,7 +232,8 @@ impl Client {
                 }
             }
         });
-        let outcome = outcome.await.map_err(|_| late(Some(request_id)))??;
+        let late = |_| Error::Deadline { url: triggered.clone(), within, trigger: Some(request_id) };
+        let outcome = outcome.await.map_err(late)??;
         match outcome.failure() {
             None => Ok(outcome),
             Some(failure) => {
