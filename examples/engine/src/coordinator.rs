@@ -1,27 +1,20 @@
 //! The coordinator: deploys subtasks, triggers checkpoints, restarts the job after a failure, and
-//! reports to the trackers.
+//! reports to the handle of its job.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use flink_rest::types::{CheckpointConfigInfo, ExecutionConfigInfo, ExternalizedCheckpointInfo};
-use flink_traces_api::{Clock, Identity, SystemClock};
-use flink_traces_runtime::checkpoint::{
-    CheckpointFailure, CheckpointTask, CheckpointType, RestoredCheckpoint, job_initialization_span,
-    partial_job_initialization_span,
-};
-use flink_traces_runtime::job::{
-    AllSubtasksTracker, DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobFailureTracker,
-    JobStatus, JobStatusTracker, NamedJob,
-};
-use flink_traces_runtime::rest::{JobInfo, JobInput, JobVertex, TrackedJob, TriggerSavepointMode};
-use flink_traces_runtime::{
-    CheckpointStats, CheckpointStatsTracker, JobIdentity, MetricGroup, checkpoint_event, checkpoint_span,
-};
+use flink_traces_api::{Identity, Timestamp};
+use flink_traces_runtime::checkpoint::{CheckpointType, CompletedCheckpoint, RestoredCheckpoint};
+use flink_traces_runtime::job::{DeployedTask, ExecutionAttemptId, ExecutionState, JobInput, JobStatus, JobVertex};
+use flink_traces_runtime::reporting::Initialization;
+use flink_traces_runtime::rest::TriggerSavepointMode;
+use flink_traces_runtime::{JobHandle, PendingCheckpoint, Reporting};
 
 use crate::gateway::{EndRequest, Gateway, Message, Operation, Snapshot, task_manager_id};
 use crate::inbox::{Barrier, Canceled, Inbox};
@@ -29,8 +22,6 @@ use crate::options::Options;
 use crate::store::{Metadata, Store};
 use crate::subtask::{Command, Report, Subtask, count, sink, source};
 
-/// The first part of all span identities.
-const CLUSTER: &str = "engine";
 /// The tasks of the job, in the order of the data flow.
 const TASKS: [&str; 3] = ["source", "count", "sink"];
 /// The maximum number of operations that wait for the checkpoint in progress.
@@ -40,18 +31,10 @@ const MAX_PENDING_OPERATIONS: usize = 16;
 pub(crate) struct Coordinator {
     options: Options,
     store: Store,
-    group: MetricGroup,
     job_id: String,
-    tasks: Vec<CheckpointTask>,
+    vertices: Vec<JobVertex>,
     next_checkpoint_id: i64,
-    tracker: Arc<CheckpointStatsTracker>,
-    status: JobStatusTracker,
-    all_subtasks: AllSubtasksTracker,
-    /// The identity of the last initialization.
-    initialization: Identity,
-    failures: JobFailureTracker,
-    /// The job in the REST API, which gets the same reports as the four trackers above.
-    job: Arc<TrackedJob>,
+    job: JobHandle,
     gateway: Arc<Gateway>,
 }
 
@@ -74,10 +57,12 @@ struct Deployment {
     inboxes: Vec<Arc<Inbox>>,
     sources: Vec<SyncSender<Command>>,
     messages: Receiver<Message>,
+    initialization: Initialization,
 }
 
 /// A checkpoint in progress.
 struct Pending {
+    checkpoint: PendingCheckpoint,
     barrier: Barrier,
     /// The files that exist so far, and their sizes.
     files: BTreeMap<String, u64>,
@@ -89,60 +74,46 @@ struct Pending {
 /// The end of an attempt to run the job.
 enum Attempt {
     Ended(Outcome),
-    /// The time in milliseconds since the epoch, the subtask if one failed, and the cause.
-    Failed(i64, Option<ExecutionAttemptId>, Error),
+    /// The time, the subtask if one failed, and the cause.
+    Failed(SystemTime, Option<ExecutionAttemptId>, Error),
 }
 
 impl Coordinator {
-    /// Creates the coordinator of the job in `options.directory`, with a group below `job_manager`.
-    pub(crate) fn new(options: Options, job_manager: &MetricGroup, gateway: Arc<Gateway>) -> Result<Self> {
+    /// Creates the coordinator of the job in `options.directory`, which reports to `reporting`.
+    pub(crate) fn new(options: Options, reporting: &Reporting, gateway: Arc<Gateway>) -> Result<Self> {
         let store = Store::open(&options.directory)?;
         // The ids stay the same in the next process, whose recovery links to a checkpoint of
         // this one.
         let id = |parts: &[&str]| Identity::of(parts).trace_id().to_string();
-        let task = |name: &&str| {
-            CheckpointTask::new(id(&[&options.name, name]), options.parallelism).with_task_name((*name).to_owned())
-        };
-        let tasks: Vec<_> = TASKS.iter().map(task).collect();
+        let mut vertices: Vec<JobVertex> = Vec::new();
+        for name in TASKS {
+            let inputs = vertices.last().map(|before| JobInput::new(before.job_vertex_id.clone(), "HASH"));
+            let vertex = JobVertex::new(id(&[&options.name, name]), name, options.parallelism);
+            vertices.push(vertex.with_inputs(inputs.into_iter().collect()));
+        }
         let job_id = id(&[&options.name]);
-        let tracker = CheckpointStatsTracker::builder(10)
-            .span_detail_level(options.detail)
-            .checkpoint_interval_ms(i64::try_from(options.interval.as_millis()).unwrap_or(i64::MAX));
-        let tracker = Arc::new(tracker.build());
-        let info = describe(&options, &job_id, &tasks);
+        let job = reporting
+            .job_builder(&job_id, &options.name)
+            .vertices(vertices.clone())
+            .checkpoint_interval(options.interval)
+            .checkpoint_config(checkpoint_config(&options))
+            .execution_config(execution_config(&options))
+            .build();
         let restored = store.latest(options.recovery.as_deref())?.map(|(_, metadata)| metadata.checkpoint_id);
-        Ok(Self {
-            group: job_manager.add_job(&job_id, &options.name),
-            // Ids are never reused, not even those of incomplete checkpoints.
-            next_checkpoint_id: store.ids()?.into_iter().chain(restored).max().map_or(1, |last| last + 1),
-            job: Arc::new(TrackedJob::new(info, tracker.clone(), JobStatus::Created, SystemClock.now_millis())?),
-            tracker,
-            gateway,
-            status: JobStatusTracker::new(JobStatus::Created),
-            all_subtasks: AllSubtasksTracker::default(),
-            initialization: Identity::of(&[]),
-            failures: JobFailureTracker::default(),
-            options,
-            store,
-            job_id,
-            tasks,
-        })
+        // Ids are never reused, not even those of incomplete checkpoints.
+        let next_checkpoint_id = store.ids()?.into_iter().chain(restored).max().map_or(1, |last| last + 1);
+        Ok(Self { options, store, job_id, vertices, next_checkpoint_id, job, gateway })
     }
 
-    /// Returns the job for the REST API.
-    pub(crate) fn job(&self) -> Arc<TrackedJob> {
+    /// Returns the handle of the job.
+    pub(crate) fn job(&self) -> JobHandle {
         self.job.clone()
-    }
-
-    /// Returns the tracker of the checkpoints.
-    pub(crate) fn checkpoints(&self) -> Arc<CheckpointStatsTracker> {
-        self.tracker.clone()
     }
 
     /// Runs the job until it has ended, or has failed without restarts left.
     pub(crate) fn run(mut self) -> Result<Outcome> {
         for attempt_number in 0.. {
-            self.report_status(JobStatus::Running)?;
+            self.job.status(JobStatus::Running)?;
             let deployment = self.deploy(attempt_number)?;
             let result = self.supervise(&deployment);
             let outcome = match &result {
@@ -150,14 +121,14 @@ impl Coordinator {
                 _ => None,
             };
             if outcome == Some(Outcome::Canceled) {
-                self.report_status(JobStatus::Cancelling)?;
+                self.job.status(JobStatus::Cancelling)?;
             }
             let is_interrupted = matches!(outcome, None | Some(Outcome::Canceled | Outcome::Suspended));
             self.cancel(deployment, attempt_number, is_interrupted);
-            let (timestamp, execution, error) = match result? {
-                Attempt::Failed(timestamp, execution, error) => (timestamp, execution, error),
+            let (time, execution, error) = match result? {
+                Attempt::Failed(time, execution, error) => (time, execution, error),
                 Attempt::Ended(outcome) => {
-                    self.report_status(match outcome {
+                    self.job.status(match outcome {
                         Outcome::Finished | Outcome::Stopped => JobStatus::Finished,
                         Outcome::Canceled => JobStatus::Canceled,
                         Outcome::Suspended => JobStatus::Suspended,
@@ -166,50 +137,43 @@ impl Coordinator {
                 }
             };
             let can_restart = u64::from(attempt_number) < self.options.restarts;
-            let failure = FailureHandlingResult::new(timestamp, error.as_ref(), can_restart)
-                .with_failed_execution(execution.as_ref())
-                .with_labels(&[])
-                .with_global_failure(execution.is_none());
-            self.job.report_failure(&failure);
-            self.group.add_event(self.failures.report_failure(self.named(), &failure));
+            self.job.at(time).failure(execution.as_ref(), error.as_ref(), can_restart);
             if !can_restart {
-                self.report_status(JobStatus::Failing)?;
-                self.report_status(JobStatus::Failed)?;
+                self.job.status(JobStatus::Failing)?;
+                self.job.status(JobStatus::Failed)?;
                 return Err(error.context("the job failed for good"));
             }
-            self.report_status(JobStatus::Restarting)?;
+            self.job.status(JobStatus::Restarting)?;
         }
         Err(anyhow!("too many attempts"))
     }
 
     fn attempts(&self, attempt_number: u32) -> Vec<ExecutionAttemptId> {
-        let of_task = |task: &CheckpointTask| {
-            let job_vertex_id = task.job_vertex_id.clone();
-            (0..task.parallelism).map(move |subtask_index| ExecutionAttemptId {
-                job_vertex_id: job_vertex_id.clone(),
-                subtask_index,
-                attempt_number,
-            })
+        let of_vertex = |vertex: &JobVertex| {
+            let job_vertex_id = vertex.job_vertex_id.clone();
+            (0..vertex.parallelism)
+                .map(move |subtask| ExecutionAttemptId::new(job_vertex_id.clone(), subtask, attempt_number))
         };
-        self.tasks.iter().flat_map(of_task).collect()
+        self.vertices.iter().flat_map(of_vertex).collect()
     }
 
     /// Starts a thread for each subtask, from the newest complete checkpoint.
     fn deploy(&mut self, attempt_number: u32) -> Result<Deployment> {
         let restored = self.store.latest(self.options.recovery.as_deref())?;
         let attempts = self.attempts(attempt_number);
-        let now = SystemClock.now_millis();
-        let restored_id = restored.as_ref().map(|(_, metadata)| metadata.checkpoint_id);
-        self.initialization = self.identity().initialization(restored_id, now);
         for attempt in &attempts {
-            self.report_state(attempt, ExecutionState::Scheduled);
+            self.job.subtask(attempt, ExecutionState::Scheduled);
         }
-        self.tracker.report_initialization_started(now, attempts.iter().cloned());
+        let initialization = self.job.initialization(attempts.iter().cloned());
         if let Some((folder, metadata)) = &restored {
             let parallelism = self.options.parallelism;
             ensure!(metadata.parallelism == parallelism, "the checkpoint has parallelism {}", metadata.parallelism);
-            self.tracker.report_restored(
-                RestoredCheckpoint::new(metadata.checkpoint_id, now, self.options.recovery.as_ref() == Some(folder))
+            let checkpoint = match self.options.recovery.as_ref() == Some(folder) {
+                true => RestoredCheckpoint::savepoint(metadata.checkpoint_id),
+                false => RestoredCheckpoint::checkpoint(metadata.checkpoint_id),
+            };
+            initialization.restored(
+                checkpoint
                     .with_external_path(folder.display().to_string())
                     .with_state_size(metadata.state_size() as i64)
                     .with_trigger_timestamp(metadata.trigger_timestamp),
@@ -221,7 +185,7 @@ impl Coordinator {
         // A subtask has only a few reports at a time, so there is room for an operation.
         let (sender, messages) = sync_channel(4 * attempts.len());
         self.gateway.connect(Some(sender.clone()));
-        let mut deployment = Deployment { threads: Vec::new(), inboxes, sources: Vec::new(), messages };
+        let mut deployment = Deployment { threads: Vec::new(), inboxes, sources: Vec::new(), messages, initialization };
         for (index, id) in attempts.into_iter().enumerate() {
             let (task, subtask) = (index / parallelism, index % parallelism);
             let next_task = deployment.inboxes.iter().skip((task + 1) * parallelism).take(parallelism);
@@ -244,9 +208,8 @@ impl Coordinator {
                 .with_task_name(task_name)
                 .with_endpoint("localhost".to_owned())
                 .with_task_manager_id(task_manager_id);
-            self.job.report_deployed(&id, deployed.clone(), SystemClock.now_millis());
-            self.failures.report_deployed(&id, deployed);
-            self.report_state(&id, ExecutionState::Deploying);
+            self.job.deployed(&id, deployed);
+            self.job.subtask(&id, ExecutionState::Deploying);
             deployment.threads.push(match task {
                 0 => {
                     let (sender, commands) = sync_channel(1);
@@ -257,7 +220,7 @@ impl Coordinator {
                 1 => spawn(running, count),
                 _ => spawn(running, sink),
             }?);
-            self.report_state(&id, ExecutionState::Initializing);
+            self.job.subtask(&id, ExecutionState::Initializing);
         }
         Ok(deployment)
     }
@@ -300,10 +263,8 @@ impl Coordinator {
                 }
                 Ok(Message::Report(id, Report::Running(metrics))) => {
                     running += 1;
-                    self.report_state(&id, ExecutionState::Running);
-                    if let Some(stats) = self.tracker.report_initialization_metrics(&id, &metrics)? {
-                        self.group.add_span(job_initialization_span(self.identity(), &stats, stats.start_timestamp));
-                    }
+                    self.job.subtask(&id, ExecutionState::Running);
+                    deployment.initialization.initialized(&id, metrics)?;
                 }
                 // Once all sources are exhausted, the next checkpoint is the last one. It begins
                 // without delay.
@@ -311,8 +272,8 @@ impl Coordinator {
                     exhausted += 1;
                     next_trigger = if exhausted == deployment.sources.len() { Instant::now() } else { next_trigger };
                 }
-                Ok(Message::Report(id, Report::Acknowledged { checkpoint_id, stats, file, size })) => {
-                    self.tracker.report_subtask(checkpoint_id, &id.job_vertex_id, stats)?;
+                Ok(Message::Report(id, Report::Acknowledged { checkpoint_id, subtask, file, size })) => {
+                    self.job.checkpoint(checkpoint_id).ack(&id.job_vertex_id, subtask)?;
                     let mut current = pending.take().context("acknowledgement without a checkpoint in progress")?;
                     current.files.insert(file, size);
                     if current.files.len() < subtasks {
@@ -325,7 +286,7 @@ impl Coordinator {
                     match self.complete(current) {
                         Err(_) if continues => continue,
                         // The sources may have stopped for it, so the job restarts.
-                        Err(error) => return Ok(Attempt::Failed(SystemClock.now_millis(), None, error)),
+                        Err(error) => return Ok(Attempt::Failed(SystemTime::now(), None, error)),
                         Ok(()) => {}
                     }
                     match outcome {
@@ -342,15 +303,15 @@ impl Coordinator {
                 }
                 Ok(Message::Report(id, Report::Ended(Ok(())))) => {
                     finished += 1;
-                    self.report_state(&id, ExecutionState::Finished);
+                    self.job.subtask(&id, ExecutionState::Finished);
                 }
                 Ok(Message::Report(execution, Report::Ended(Err(error)))) => {
-                    self.report_state(&execution, ExecutionState::Failed);
-                    let timestamp = SystemClock.now_millis();
-                    if let Some(Pending { barrier, snapshot, .. }) = pending {
-                        self.abort(barrier.checkpoint_id, snapshot, error.as_ref())?;
+                    self.job.subtask(&execution, ExecutionState::Failed);
+                    let time = SystemTime::now();
+                    if let Some(Pending { checkpoint, snapshot, .. }) = pending {
+                        abort(&checkpoint, snapshot, error.as_ref())?;
                     }
-                    return Ok(Attempt::Failed(timestamp, Some(execution), error));
+                    return Ok(Attempt::Failed(time, Some(execution), error));
                 }
             }
         }
@@ -376,9 +337,11 @@ impl Coordinator {
                 }
             },
         };
-        let (checkpoint_id, trigger_timestamp) = (self.next_checkpoint_id, SystemClock.now_millis());
+        let (checkpoint_id, trigger) = (self.next_checkpoint_id, Timestamp::from(SystemTime::now()));
         self.next_checkpoint_id += 1;
-        self.tracker.report_pending(checkpoint_id, trigger_timestamp, kind, &self.tasks)?;
+        // The metadata has the same time, so that the next process can link to this checkpoint.
+        self.job.at(trigger).trigger(checkpoint_id, kind, &self.vertices)?;
+        let trigger_timestamp = trigger.as_millis();
         let barrier = Barrier { checkpoint_id, trigger_timestamp };
         let command = match outcome {
             Some(Outcome::Stopped) => Command::Stop(barrier),
@@ -388,12 +351,19 @@ impl Coordinator {
             // A source that does not receive it has failed, and its report will follow.
             let _ = source.send(command);
         }
-        Ok(Pending { barrier, files: BTreeMap::new(), outcome, snapshot })
+        Ok(Pending {
+            checkpoint: self.job.checkpoint(checkpoint_id),
+            barrier,
+            files: BTreeMap::new(),
+            outcome,
+            snapshot,
+        })
     }
 
     /// Completes a checkpoint and deletes earlier ones, or moves a savepoint to its folder.
     fn complete(&mut self, pending: Pending) -> Result<()> {
-        let Pending { barrier: Barrier { checkpoint_id, trigger_timestamp }, files, snapshot, .. } = pending;
+        let Pending { checkpoint, barrier, files, snapshot, .. } = pending;
+        let Barrier { checkpoint_id, trigger_timestamp } = barrier;
         let metadata = Metadata { checkpoint_id, trigger_timestamp, parallelism: self.options.parallelism, files };
         let stored = match &snapshot {
             Snapshot::Savepoint(_, folder, _) => self.store.complete_savepoint(folder, &self.job_id, &metadata),
@@ -402,13 +372,12 @@ impl Coordinator {
         let (path, metadata_size) = match stored {
             Ok(stored) => stored,
             Err(error) => {
-                self.abort(checkpoint_id, snapshot, error.as_ref())?;
+                abort(&checkpoint, snapshot, error.as_ref())?;
                 return Err(error);
             }
         };
         let path = path.display().to_string();
-        let stats = self.tracker.report_completed(checkpoint_id, Some(path.clone()), Some(metadata_size as i64))?;
-        self.report_checkpoint(&stats);
+        checkpoint.complete(CompletedCheckpoint::from(path.as_str()).with_metadata_size(metadata_size as i64))?;
         match snapshot {
             Snapshot::Savepoint(_, _, operation) => {
                 operation.complete(path);
@@ -419,32 +388,24 @@ impl Coordinator {
         }
         for older in self.store.ids()?.into_iter().filter(|id| *id < checkpoint_id) {
             if self.store.discard(older).is_ok() {
-                // The tracker does not know checkpoints of earlier processes.
-                let _ = self.tracker.report_discarded(older);
+                // The history does not have the checkpoints of earlier processes.
+                let _ = self.job.discard(older);
             }
         }
-        Ok(())
-    }
-
-    /// Reports the failure of a checkpoint.
-    fn abort(&self, checkpoint_id: i64, snapshot: Snapshot, error: &dyn std::error::Error) -> Result<()> {
-        let failure = CheckpointFailure::new(SystemClock.now_millis(), error.to_string());
-        self.report_checkpoint(&self.tracker.report_failed(checkpoint_id, failure)?);
-        snapshot.fail(error);
         Ok(())
     }
 
     /// Ends the job early, and aborts the checkpoint in progress.
     fn interrupt(&self, pending: Option<Pending>, outcome: Outcome) -> Result<Attempt> {
         if let Some(pending) = pending {
-            self.abort(pending.barrier.checkpoint_id, pending.snapshot, &Canceled)?;
+            abort(&pending.checkpoint, pending.snapshot, &Canceled)?;
         }
         Ok(Attempt::Ended(outcome))
     }
 
     /// Ends all threads and waits for them.
     fn cancel(&mut self, deployment: Deployment, attempt_number: u32, is_interrupted: bool) {
-        let Deployment { threads, inboxes, sources, messages } = deployment;
+        let Deployment { threads, inboxes, sources, messages, initialization } = deployment;
         self.gateway.connect(None);
         drop((sources, messages));
         inboxes.iter().for_each(|inbox| inbox.cancel());
@@ -454,57 +415,22 @@ impl Coordinator {
         }
         if is_interrupted {
             for attempt in self.attempts(attempt_number) {
-                self.report_state(&attempt, ExecutionState::Canceled);
+                self.job.subtask(&attempt, ExecutionState::Canceled);
             }
         }
-        if let Some(partial) = self.tracker.give_up_initialization(SystemClock.now_millis()) {
-            let start = partial.stats.start_timestamp;
-            self.group.add_span(partial_job_initialization_span(self.identity(), &partial, start));
-        }
-    }
-
-    fn identity(&self) -> JobIdentity<'_> {
-        JobIdentity { cluster: CLUSTER, job_id: &self.job_id }
-    }
-
-    fn named(&self) -> NamedJob<'_> {
-        self.identity().named(&self.options.name)
-    }
-
-    fn report_checkpoint(&self, stats: &CheckpointStats) {
-        self.group.add_event(checkpoint_event(self.named(), stats));
-        self.group.add_span(checkpoint_span(self.identity(), stats, self.options.detail));
-    }
-
-    fn report_status(&mut self, status: JobStatus) -> Result<()> {
-        let now = SystemClock.now_millis();
-        self.job.report_status(status, now);
-        let job = JobIdentity { cluster: CLUSTER, job_id: &self.job_id }.named(&self.options.name);
-        if let Some(event) = self.status.report(job, status, now)? {
-            self.group.add_event(event);
-        }
-        Ok(())
-    }
-
-    fn report_state(&mut self, attempt: &ExecutionAttemptId, state: ExecutionState) {
-        let now = SystemClock.now_millis();
-        self.job.report_subtask(attempt, state, now);
-        let job = JobIdentity { cluster: CLUSTER, job_id: &self.job_id }.named(&self.options.name);
-        if let Some(event) = self.all_subtasks.report(job, self.initialization, attempt, state, now) {
-            self.group.add_event(event);
-        }
+        initialization.give_up();
     }
 }
 
-/// Describes the job for the REST API.
-fn describe(options: &Options, job_id: &str, tasks: &[CheckpointTask]) -> JobInfo {
-    let vertex = |index: usize, task: &CheckpointTask| {
-        JobVertex::new(task.job_vertex_id.clone(), TASKS[index].to_owned(), task.parallelism).with_inputs(
-            index
-                .checked_sub(1)
-                .map_or(Vec::new(), |before| vec![JobInput::new(tasks[before].job_vertex_id.clone(), "HASH")]),
-        )
-    };
+/// Reports the failure of a checkpoint.
+fn abort(checkpoint: &PendingCheckpoint, snapshot: Snapshot, error: &dyn std::error::Error) -> Result<()> {
+    checkpoint.fail(error)?;
+    snapshot.fail(error);
+    Ok(())
+}
+
+/// Returns the checkpoint configuration for the REST API.
+fn checkpoint_config(options: &Options) -> CheckpointConfigInfo {
     let mut externalization = ExternalizedCheckpointInfo::default();
     externalization.enabled = true;
     let mut checkpoints =
@@ -519,17 +445,16 @@ fn describe(options: &Options, job_id: &str, tasks: &[CheckpointTask]) -> JobInf
     checkpoints.tolerable_failed_checkpoints = Some(0);
     checkpoints.aligned_checkpoint_timeout = Some(0);
     checkpoints.checkpoints_after_tasks_finish = Some(false);
+    checkpoints
+}
+
+/// Returns the execution configuration for the REST API.
+fn execution_config(options: &Options) -> ExecutionConfigInfo {
     let mut execution = ExecutionConfigInfo::default();
     execution.restart_strategy = format!("at most {} restarts", options.restarts);
     execution.job_parallelism = options.parallelism.into();
     execution.user_config = BTreeMap::from([("records".to_owned(), options.records.to_string())]);
-    JobInfo::new(
-        job_id,
-        options.name.clone(),
-        tasks.iter().enumerate().map(|(index, task)| vertex(index, task)).collect(),
-        checkpoints,
-    )
-    .with_execution(execution)
+    execution
 }
 
 /// Starts a thread that reports its end, unless it was canceled.

@@ -10,14 +10,13 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context, Result, anyhow};
 use flink_rest::types::HardwareDescription;
 use flink_rest::{RestServer, ServerOptions};
-use flink_traces_api::SystemClock;
-use flink_traces_runtime::Configuration;
 use flink_traces_runtime::checkpoint::CheckpointType;
 use flink_traces_runtime::job::ExecutionAttemptId;
 use flink_traces_runtime::rest::{
     ClusterInfo, NotSupported, PendingOperation, RestfulGateway, SavepointRequest, TaskExecutorRegistration,
-    TrackedCluster, TrackedJob, TriggerSavepointMode,
+    TriggerSavepointMode,
 };
+use flink_traces_runtime::{JobHandle, Reporting};
 use tokio::sync::oneshot;
 
 use crate::options;
@@ -184,18 +183,17 @@ impl Server {
     /// Serves `job`, and passes operations to `gateway`.
     pub(crate) fn start(
         port: u16,
-        configuration: &Configuration,
+        reporting: &Reporting,
         slots: u32,
-        job: Arc<TrackedJob>,
+        job: &JobHandle,
         gateway: Arc<Gateway>,
     ) -> Result<Self> {
         let info = ClusterInfo::new("2.3.0", concat!("engine ", env!("CARGO_PKG_VERSION")).to_owned())
             .with_refresh_interval(1000)
             .with_web_cancel(true);
-        let cluster = TrackedCluster::new(info, Arc::new(SystemClock)).with_gateway(gateway);
-        let cluster = cluster.with_configuration(configuration);
+        let cluster = reporting.rest_cluster(info).with_gateway(gateway);
         cluster.register_task_executor(task_manager(slots));
-        cluster.add_job(job);
+        cluster.add_job(job.tracked()?);
         let options = ServerOptions::new((Ipv4Addr::LOCALHOST, port));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let server = runtime.block_on(RestServer::bind(cluster, options)).context("rest.port")?;

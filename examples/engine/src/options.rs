@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use flink_traces_api::{ConfigError, ConfigOption, OptionDoc};
 use flink_traces_runtime::Configuration;
-use flink_traces_runtime::config::{SPAN_DETAIL_LEVEL, SpanDetailLevel};
 
 const NAME: ConfigOption<String> = ConfigOption::string("pipeline.name", "The name of the job.").or("count by key");
 const DIRECTORY: ConfigOption<PathBuf> = ConfigOption::parsed(
@@ -64,7 +63,6 @@ pub(crate) struct Options {
     pub(crate) records: u64,
     pub(crate) pause: Duration,
     pub(crate) fail_at: Option<i64>,
-    pub(crate) detail: SpanDetailLevel,
     pub(crate) savepoints: Option<PathBuf>,
     pub(crate) recovery: Option<PathBuf>,
     pub(crate) rest_port: Option<u16>,
@@ -81,7 +79,6 @@ impl Options {
             records: required(configuration, &RECORDS)?,
             pause: required(configuration, &PAUSE)?,
             fail_at: configuration.get(&FAIL_AT)?,
-            detail: required(configuration, &SPAN_DETAIL_LEVEL)?,
             savepoints: configuration.get(&SAVEPOINTS)?,
             recovery: configuration.get(&RECOVERY)?,
             rest_port: configuration.get(&REST_PORT)?,

@@ -5,14 +5,13 @@ use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, anyhow, bail};
-use flink_traces_api::{Clock, SystemClock};
-use flink_traces_runtime::checkpoint::{
-    InitializationStatus, StateObjectLocation, SubTaskInitializationMetrics, SubtaskMetric, SubtaskStats,
-};
+use flink_traces_api::Timestamp;
+use flink_traces_runtime::checkpoint::{StateObjectLocation, SubTaskInitializationMetrics};
 use flink_traces_runtime::job::ExecutionAttemptId;
+use flink_traces_runtime::reporting::{self, InitializedSubtask};
 use serde::de::DeserializeOwned;
 
 use crate::gateway::Message;
@@ -42,9 +41,9 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) enum Report {
     /// The state is restored, and the subtask runs.
-    Running(SubTaskInitializationMetrics),
+    Running(InitializedSubtask),
     /// The state of the subtask for a checkpoint is on disk, in this file.
-    Acknowledged { checkpoint_id: i64, stats: SubtaskStats, file: String, size: u64 },
+    Acknowledged { checkpoint_id: i64, subtask: reporting::Subtask, file: String, size: u64 },
     /// A source has no more records.
     Exhausted,
     /// The thread is about to end.
@@ -71,14 +70,15 @@ pub(crate) struct Subtask {
 /// The metrics of a checkpoint before its state is stored.
 struct Alignment {
     barrier: Barrier,
-    start_delay: i64,
+    start_delay: Duration,
     began: Instant,
     processed: usize,
 }
 
 impl Alignment {
     fn begin(barrier: Barrier) -> Self {
-        let start_delay = (SystemClock.now_millis() - barrier.trigger_timestamp).max(0);
+        let delay = Timestamp::from(SystemTime::now()).as_millis() - barrier.trigger_timestamp;
+        let start_delay = Duration::from_millis(u64::try_from(delay).unwrap_or(0));
         Self { barrier, start_delay, began: Instant::now(), processed: 0 }
     }
 }
@@ -90,13 +90,13 @@ impl Subtask {
         let restored = self.restored.as_ref().map(|folder| fs::read(folder.join(&self.file))).transpose()?;
         let state = restored.as_deref().map(serde_json::from_slice).transpose()?;
         let opened = open(state)?;
-        let mut metrics = SubTaskInitializationMetrics::new(InitializationStatus::Completed, SystemClock.now_millis());
-        metrics.add(SubTaskInitializationMetrics::MAILBOX_START_DURATION, millis(mailbox));
-        metrics.add(SubTaskInitializationMetrics::INITIALIZE_STATE_DURATION, millis(began.elapsed()));
+        let mut subtask = InitializedSubtask::completed()
+            .duration(SubTaskInitializationMetrics::MAILBOX_START_DURATION, mailbox)
+            .duration(SubTaskInitializationMetrics::INITIALIZE_STATE_DURATION, began.elapsed());
         if let Some(bytes) = restored {
-            metrics.add_restored_state_size(StateObjectLocation::LocalDisk, bytes.len() as i64);
+            subtask = subtask.restored_state_size(StateObjectLocation::LocalDisk, bytes.len() as u64);
         }
-        self.report(Report::Running(metrics))?;
+        self.report(Report::Running(subtask))?;
         Ok(opened)
     }
 
@@ -119,23 +119,20 @@ impl Subtask {
         if self.fail_at == Some(checkpoint_id) {
             bail!("fails on purpose at checkpoint {checkpoint_id}");
         }
-        let aligned = millis(began.elapsed());
+        let aligned = began.elapsed();
         self.broadcast(Sent::Barrier(alignment.barrier))?;
         let began = Instant::now();
         let size = self.store.write_state(checkpoint_id, &self.file, &take_state()?)?;
-        let (bytes, processed) = (size as i64, (processed * size_of::<Record>()) as i64);
-        let stats = SubtaskStats::new(i64::from(self.id.subtask_index), SystemClock.now_millis());
-        let stats = stats.with_host(Some("localhost".into())).with_metrics(SubtaskMetric::ALL.into_iter().zip([
-            bytes,
-            bytes,
-            start_delay,
-            aligned,
-            millis(began.elapsed()),
-            0,
-            processed,
-            0,
-        ]));
-        self.report(Report::Acknowledged { checkpoint_id, stats, file: self.file.clone(), size })
+        let subtask = reporting::Subtask::new(self.id.subtask_index)
+            .state_size(size)
+            .start_delay(start_delay)
+            .alignment_duration(aligned)
+            .sync_duration(began.elapsed())
+            .async_duration(Duration::ZERO)
+            .processed_data((processed * size_of::<Record>()) as u64)
+            .persisted_data(0)
+            .host("localhost");
+        self.report(Report::Acknowledged { checkpoint_id, subtask, file: self.file.clone(), size })
     }
 }
 
@@ -265,8 +262,4 @@ pub(crate) fn sink(task: &Subtask) -> Result<()> {
         Ok(Sink(BufWriter::new(file)))
     })?;
     operate(task, sink)
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,33 +1,34 @@
-//! Follows a sequence with our classes, and prints their reports like the Java program.
+//! Follows a sequence with the handle of a job, and prints its reports like the Java program.
 //!
-//! Times of the machine's clock are printed as `now`, because Flink reads that clock when a subtask
-//! reports an aborted snapshot. Quantiles are printed as bits.
+//! The handle feeds our trackers. Times of the machine's clock are printed as `now`, because Flink
+//! reads that clock when a subtask reports an aborted snapshot. Quantiles are printed as bits.
 
 use std::fmt::{Display, Write};
+use std::mem;
 use std::str::SplitAsciiWhitespace;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use flink_traces_api::{
-    Clock, Compatibility, EventBuilder, ReportContext, ReportedEvent, ReportedSpan, SpanBuilder, SpanRef, ValueRef,
+    Clock, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, SpanRef, Timestamp, TraceReporter,
+    ValueRef,
 };
 use flink_traces_runtime::checkpoint::{
-    CheckpointFailure, CheckpointTask, CheckpointType, InitializationStatus, RestoredCheckpoint, StateObjectLocation,
-    StatsSummary, SubTaskInitializationMetrics, SubtaskMetric, SubtaskStats, TrackedCheckpoint, TrackedTask,
-    job_initialization_span,
+    CheckpointTask, CheckpointType, CompletedCheckpoint, RestoredCheckpoint, StateObjectLocation, StatsSummary,
+    SubtaskMetric, SubtaskStats, TrackedCheckpoint, TrackedTask,
 };
 use flink_traces_runtime::config::SpanDetailLevel;
-use flink_traces_runtime::job::{
-    AllSubtasksTracker, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobFailureTracker, JobStatus,
-    JobStatusTracker,
-};
-use flink_traces_runtime::{CheckpointStatsTracker, JobIdentity, checkpoint_event, checkpoint_span};
+use flink_traces_runtime::job::{ExecutionAttemptId, ExecutionState, FailureHandlingResult};
+use flink_traces_runtime::reporting::{Initialization, InitializedSubtask};
+use flink_traces_runtime::{JobHandle, JobStatus, Reporting};
 
 /// A fixed time, long after those of the sequences.
 const NOW: i64 = 1_600_000_000_000;
 const JOB_ID: &str = "0a4480b1aa43ca25b4801a22462f387a";
 const JOB_NAME: &str = "orders";
-const JOB: JobIdentity<'_> = JobIdentity { cluster: "parity", job_id: JOB_ID };
+/// The time in which everything that was added must have been reported.
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// Returns the output of our classes for a sequence.
 pub(super) fn answer(sequence: &[String]) -> Result<String> {
@@ -40,20 +41,48 @@ pub(super) fn answer(sequence: &[String]) -> Result<String> {
 }
 
 struct Replay {
-    tracker: CheckpointStatsTracker,
-    detail: SpanDetailLevel,
-    context: Arc<ReportContext>,
+    reporting: Reporting,
+    job: JobHandle,
+    records: Recorder,
+    initialization: Option<Initialization>,
     initialization_start: i64,
-    status: JobStatusTracker,
-    subtasks: AllSubtasksTracker,
-    failures: JobFailureTracker,
     lines: String,
+}
+
+/// The reporter of both signals, which keeps the records.
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Records>>);
+
+#[derive(Default)]
+struct Records {
+    events: Vec<ReportedEvent>,
+    spans: Vec<ReportedSpan>,
+}
+
+impl Recorder {
+    fn lock(&self) -> MutexGuard<'_, Records> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TraceReporter for Recorder {
+    fn report(&mut self, spans: &[ReportedSpan], _: &Deadline) -> Result<(), ReportError> {
+        self.lock().spans.extend_from_slice(spans);
+        Ok(())
+    }
+}
+
+impl EventReporter for Recorder {
+    fn report(&mut self, events: &[ReportedEvent], _: &Deadline) -> Result<(), ReportError> {
+        self.lock().events.extend_from_slice(events);
+        Ok(())
+    }
 }
 
 impl Replay {
     fn begin(words: &mut Words<'_>) -> Result<Self> {
         ensure!(words.word()? == "job", "not a job");
-        let tracker = CheckpointStatsTracker::builder(words.parse()?);
+        let history_size = words.parse()?;
         let detail = match words.word()? {
             "SPAN_PER_CHECKPOINT" => SpanDetailLevel::SpanPerCheckpoint,
             "SPAN_PER_CHECKPOINT_WITH_TASKS" => SpanDetailLevel::SpanPerCheckpointWithTasks,
@@ -61,22 +90,41 @@ impl Replay {
             "CHILDREN_SPANS_PER_SUBTASK" => SpanDetailLevel::ChildrenSpansPerSubtask,
             unknown => bail!("unknown detail level {unknown}"),
         };
-        let variables = [("<host>", "localhost"), ("<job_id>", JOB_ID), ("<job_name>", JOB_NAME)];
-        let tracker = tracker.span_detail_level(detail).build();
-        let context = ReportContext::new(Compatibility::Flink).with_job_id(JOB_ID).with_variables(variables);
-        Ok(Self {
-            tracker,
-            detail,
-            context: Arc::new(context),
-            initialization_start: 0,
-            status: JobStatusTracker::new(JobStatus::Created),
-            subtasks: AllSubtasksTracker::default(),
-            failures: JobFailureTracker::default(),
-            lines: String::new(),
-        })
+        let records = Recorder::default();
+        let (traces, events) = (records.clone(), records.clone());
+        let reporting = Reporting::builder()
+            .clock(Stopped)
+            .span_detail_level(detail)
+            .trace_reporter("parity", move || Ok(traces))
+            .event_reporter("parity", move || Ok(events))
+            .option("traces.reporter.parity.compatibility", "flink")
+            .option("events.reporter.parity.compatibility", "flink")
+            .start()?;
+        let job = reporting.job_builder(JOB_ID, JOB_NAME).history_size(history_size).build();
+        let (initialization, initialization_start) = (None, 0);
+        Ok(Self { reporting, job, records, initialization, initialization_start, lines: String::new() })
     }
 
     fn apply(&mut self, words: &mut Words<'_>) -> Result<()> {
+        self.report(words)?;
+        let Records { events, spans } = self.reported()?;
+        events.iter().for_each(|event| self.event(event));
+        spans.iter().for_each(|span| self.print_span("span", span.root()));
+        Ok(())
+    }
+
+    /// Returns the records since the last call. The events of a report precede its spans.
+    fn reported(&self) -> Result<Records> {
+        ensure!(self.reporting.dispatcher().flush(WITHIN), "some records are still queued");
+        Ok(mem::take(&mut self.records.lock()))
+    }
+
+    /// Returns a handle whose reports happen at `millis`.
+    fn at(&self, millis: i64) -> JobHandle {
+        self.job.at(Timestamp::from_millis(millis))
+    }
+
+    fn report(&mut self, words: &mut Words<'_>) -> Result<()> {
         match words.word()? {
             "pending" => self.pending(words),
             "subtask" => self.subtask(words),
@@ -84,13 +132,12 @@ impl Replay {
             "completed" => self.completed(words),
             "failed" => self.failed(words),
             "failed-before-trigger" => {
-                let failure = CheckpointFailure::new(NOW, String::new());
-                self.tracker.report_failed_before_trigger(failure);
+                self.job.fail_before_trigger("");
                 Ok(())
             }
             "discarded" => {
                 // Flink reports the checkpoint even if it is no longer known.
-                let _ = self.tracker.report_discarded(words.parse()?);
+                let _ = self.job.discard(words.parse()?);
                 Ok(())
             }
             "many" => self.many(words),
@@ -109,11 +156,9 @@ impl Replay {
             }
             "status" => {
                 let name = words.word()?;
-                let status = JobStatus::ALL.iter().find(|status| status.name() == name).context("no such status")?;
+                let status = JobStatus::from_name(name).context("no such status")?;
                 // A job that has ended changes its status no more, in Flink either.
-                if let Ok(Some(event)) = self.status.report(JOB.named(JOB_NAME), *status, words.parse()?) {
-                    self.event(event);
-                }
+                let _ = self.at(words.parse()?).status(status);
                 Ok(())
             }
             "state" => self.state(words),
@@ -133,17 +178,15 @@ impl Replay {
             let job_vertex_id = vertex(tasks.len());
             tasks.push(CheckpointTask::new(job_vertex_id, parallelism.parse()?));
         }
-        Ok(self.tracker.report_pending(id, trigger, checkpoint_type, &tasks)?)
+        self.at(trigger).trigger(id, checkpoint_type, tasks)?;
+        Ok(())
     }
 
     fn subtask(&mut self, words: &mut Words<'_>) -> Result<()> {
         let (id, task, index) = (words.parse()?, words.parse()?, words.parse()?);
         let (ack_timestamp, is_unaligned) = (words.parse()?, words.parse()?);
-        let metrics = words.numbers()?.map(Some);
-        let stats = SubtaskStats::new(index, ack_timestamp)
-            .with_unaligned(is_unaligned)
-            .with_metrics(SubtaskMetric::ALL.into_iter().zip(metrics));
-        let taken = self.tracker.report_subtask(id, &vertex(task), stats).is_ok();
+        let subtask = stats(index, is_unaligned, words.numbers()?);
+        let taken = self.at(ack_timestamp).checkpoint(id).ack(&vertex(task), subtask).is_ok();
         self.line(format_args!("taken {taken}"));
         Ok(())
     }
@@ -151,50 +194,37 @@ impl Replay {
     fn incomplete(&mut self, words: &mut Words<'_>) -> Result<()> {
         let (id, task, index) = (words.parse()?, words.parse()?, words.parse()?);
         let is_unaligned = words.parse()?;
-        let metrics = words.numbers()?.map(Some);
-        let stats = SubtaskStats::new(index, NOW)
-            .with_unaligned(is_unaligned)
-            .with_completed(false)
-            .with_metrics(SubtaskMetric::ALL.into_iter().zip(metrics));
+        let subtask = stats(index, is_unaligned, words.numbers()?);
         // Flink does not say if it accepted the report; the next snapshot shows it.
-        let _ = self.tracker.report_subtask(id, &vertex(task), stats);
+        let _ = self.job.checkpoint(id).incomplete(&vertex(task), subtask);
         Ok(())
     }
 
     fn completed(&mut self, words: &mut Words<'_>) -> Result<()> {
-        let (id, path, metadata_size) = (words.parse()?, words.optional()?, words.parse()?);
+        let (id, path, metadata_size): (_, _, i64) = (words.parse()?, words.optional()?, words.parse()?);
+        let completed = CompletedCheckpoint::default().with_external_path(path).with_metadata_size(metadata_size);
         // A checkpoint that is not in progress is an error here. Flink makes no call.
-        if let Ok(stats) = self.tracker.report_completed(id, path, Some(metadata_size)) {
-            self.event(checkpoint_event(JOB.named(JOB_NAME), &stats));
-            self.span(checkpoint_span(JOB, &stats, self.detail));
-        }
+        let _ = self.job.checkpoint(id).complete(completed);
         Ok(())
     }
 
     fn failed(&mut self, words: &mut Words<'_>) -> Result<()> {
-        let id = words.parse()?;
-        let failure = CheckpointFailure::new(words.parse()?, words.word()?.to_owned());
-        if let Ok(stats) = self.tracker.report_failed(id, failure) {
-            self.event(checkpoint_event(JOB.named(JOB_NAME), &stats));
-            self.span(checkpoint_span(JOB, &stats, self.detail));
-        }
+        let (id, time) = (words.parse()?, words.parse()?);
+        let _ = self.at(time).checkpoint(id).fail(words.word()?);
         Ok(())
     }
 
     fn many(&mut self, words: &mut Words<'_>) -> Result<()> {
         let (first, count): (i64, i64) = (words.parse()?, words.parse()?);
-        let tasks = [CheckpointTask::new(vertex(0), 1)];
         for id in first..first + count {
-            self.tracker.report_pending(id, 1_000, CheckpointType::Checkpoint, &tasks)?;
+            let tasks = [CheckpointTask::new(vertex(0), 1)];
+            let checkpoint = self.at(1_000).trigger(id, CheckpointType::Checkpoint, tasks)?;
             let value = (id * 7919) % 10_007;
-            let metrics = [value, value / 3, 0, 0, 0, 0, value * 5, value / 7].map(Some);
-            let (ack_timestamp, is_completed) = (1_000 + value, true);
-            let stats = SubtaskStats::new(0, ack_timestamp)
-                .with_completed(is_completed)
-                .with_metrics(SubtaskMetric::ALL.into_iter().zip(metrics));
-            self.tracker.report_subtask(id, &vertex(0), stats)?;
-            self.tracker.report_completed(id, Some("path".to_owned()), Some(1))?;
+            let subtask = stats(0, false, [value, value / 3, 0, 0, 0, 0, value * 5, value / 7]);
+            checkpoint.at(Timestamp::from_millis(1_000 + value)).ack(&vertex(0), subtask)?;
+            checkpoint.complete(CompletedCheckpoint::from("path").with_metadata_size(1))?;
         }
+        self.reported()?;
         Ok(())
     }
 
@@ -204,40 +234,42 @@ impl Replay {
         while !words.is_empty() {
             attempts.push(attempt_id(words)?);
         }
-        // Flink forgets the previous initialization, which is returned here.
-        self.tracker.report_initialization_started(self.initialization_start, attempts);
+        // Flink forgets the previous initialization, whose span has no counterpart.
+        if let Some(previous) = &self.initialization {
+            previous.give_up();
+            self.reported()?;
+        }
+        self.initialization = Some(self.at(self.initialization_start).initialization(attempts));
         Ok(())
     }
 
     fn restored(&mut self, words: &mut Words<'_>) -> Result<()> {
         let (checkpoint_id, checkpoint_type) = (words.parse()?, checkpoint_type(words)?);
-        let (external_path, state_size) = (words.optional()?, Some(words.parse()?));
-        let is_savepoint = !matches!(checkpoint_type, CheckpointType::Checkpoint | CheckpointType::FullCheckpoint);
-        let restore_timestamp = self.initialization_start;
-        let trigger_timestamp = None;
-        self.tracker.report_restored(
-            RestoredCheckpoint::new(checkpoint_id, restore_timestamp, is_savepoint)
-                .with_external_path(external_path)
-                .with_state_size(state_size)
-                .with_trigger_timestamp(trigger_timestamp),
-        )?;
+        let (external_path, state_size): (_, i64) = (words.optional()?, words.parse()?);
+        let restored = match checkpoint_type {
+            CheckpointType::Checkpoint | CheckpointType::FullCheckpoint => {
+                RestoredCheckpoint::checkpoint(checkpoint_id)
+            }
+            _ => RestoredCheckpoint::savepoint(checkpoint_id),
+        };
+        let initialization = self.initialization.as_ref().context("a restore without an initialization")?;
+        initialization.restored(restored.with_external_path(external_path).with_state_size(state_size))?;
         Ok(())
     }
 
     fn attempt(&mut self, words: &mut Words<'_>) -> Result<()> {
         let attempt = attempt_id(words)?;
-        let end = words.parse()?;
-        let status = match words.word()? {
-            "COMPLETED" => InitializationStatus::Completed,
-            "FAILED" => InitializationStatus::Failed,
+        let end = Timestamp::from_millis(words.parse()?);
+        let mut subtask = match words.word()? {
+            "COMPLETED" => InitializedSubtask::completed(),
+            "FAILED" => InitializedSubtask::failed(),
             unknown => bail!("unknown status {unknown}"),
         };
-        let mut metrics = SubTaskInitializationMetrics::new(status, end);
         while let Some(name) = words.next() {
-            metrics.add(name.to_owned(), words.parse()?);
+            subtask = subtask.metric(name.to_owned(), words.parse()?);
         }
-        if let Ok(Some(stats)) = self.tracker.report_initialization_metrics(&attempt, &metrics) {
-            self.span(job_initialization_span(JOB, &stats, stats.start_timestamp));
+        if let Some(initialization) = &self.initialization {
+            initialization.at(end).initialized(&attempt, subtask)?;
         }
         Ok(())
     }
@@ -245,12 +277,8 @@ impl Replay {
     fn state(&mut self, words: &mut Words<'_>) -> Result<()> {
         let now = words.parse()?;
         let attempt = attempt_id(words)?;
-        let name = words.word()?;
-        let state = ExecutionState::ALL.iter().find(|state| state.name() == name).context("no such state")?;
-        let initialization = JOB.initialization(None, self.initialization_start);
-        if let Some(event) = self.subtasks.report(JOB.named(JOB_NAME), initialization, &attempt, *state, now) {
-            self.event(event);
-        }
+        let state = ExecutionState::from_name(words.word()?).context("no such state")?;
+        self.at(now).subtask(&attempt, state);
         Ok(())
     }
 
@@ -260,18 +288,16 @@ impl Replay {
         while let Some(key) = words.next() {
             labels.push((key.to_owned(), words.optional()?.unwrap_or_default()));
         }
-        let event = self.failures.report_failure(
-            JOB.named(JOB_NAME),
+        self.job.report_failure(
             &FailureHandlingResult::new(timestamp, &std::fmt::Error, can_restart)
                 .with_labels(&labels)
                 .with_global_failure(is_global_failure),
         );
-        self.event(event);
         Ok(())
     }
 
     fn snapshot(&mut self) {
-        let snapshot = self.tracker.snapshot();
+        let snapshot = self.job.checkpoints().snapshot();
         let counts = snapshot.counts;
         self.line(format_args!(
             "counts {} {} {} {} {}",
@@ -310,7 +336,7 @@ impl Replay {
                 restored.state_size.unwrap_or(-1)
             ));
         }
-        let mut gauges = self.tracker.gauges().entries();
+        let mut gauges = self.job.checkpoints().gauges().entries();
         gauges.sort_by_key(|(name, _)| *name);
         for (name, value) in gauges {
             self.line(format_args!("gauge {name} {}", plain(ValueRef::from(&value))));
@@ -363,12 +389,6 @@ impl Replay {
         }
     }
 
-    fn span(&mut self, span: SpanBuilder) {
-        let span = Arc::new(span.build(&Stopped));
-        let reported = ReportedSpan::new(span, Arc::clone(&self.context));
-        self.print_span("span", reported.root());
-    }
-
     fn print_span(&mut self, indentation: &str, span: SpanRef<'_>) {
         let attributes = attributes(span.attributes());
         let (start, end) = (time(span.start_ts_millis()), time(span.end_ts_millis()));
@@ -377,8 +397,7 @@ impl Replay {
         span.children().for_each(|child| self.print_span(&indentation, child));
     }
 
-    fn event(&mut self, event: EventBuilder) {
-        let event = ReportedEvent::new(Arc::new(event.build(&Stopped)), NOW, Arc::clone(&self.context));
+    fn event(&mut self, event: &ReportedEvent) {
         self.line(format_args!(
             "event {} {} {} {} '{}'{}",
             event.name(),
@@ -403,6 +422,12 @@ impl Clock for Stopped {
     fn now_millis(&self) -> i64 {
         NOW
     }
+}
+
+/// Returns the report of a subtask, without its time. The metrics are in Flink's order.
+fn stats(index: i64, is_unaligned: bool, metrics: [i64; 8]) -> SubtaskStats {
+    let metrics = SubtaskMetric::ALL.into_iter().zip(metrics);
+    SubtaskStats::new(index, 0).with_unaligned(is_unaligned).with_metrics(metrics)
 }
 
 fn numbers(summary: &StatsSummary) -> String {
@@ -441,7 +466,7 @@ fn vertex(task: usize) -> String {
 
 fn attempt_id(words: &mut Words<'_>) -> Result<ExecutionAttemptId> {
     let (task, subtask_index, attempt_number) = (words.parse()?, words.parse()?, words.parse()?);
-    Ok(ExecutionAttemptId { job_vertex_id: vertex(task), subtask_index, attempt_number })
+    Ok(ExecutionAttemptId::new(vertex(task), subtask_index, attempt_number))
 }
 
 fn checkpoint_type(words: &mut Words<'_>) -> Result<CheckpointType> {
