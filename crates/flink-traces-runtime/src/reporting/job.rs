@@ -391,14 +391,19 @@ impl Job {
     /// Adds the event and then the span of a checkpoint that ended.
     pub(super) fn add_checkpoint(&self, stats: &CheckpointStats) {
         self.add_event(checkpoint_event(self.named(), stats));
-        self.add_span(checkpoint_span(self.identity(), stats, self.detail));
+        let span = |detail| self.with_cluster(checkpoint_span(self.identity(), stats, detail));
+        self.group.add_span_of_levels(self.detail, span);
     }
 
     pub(super) fn add_span(&self, span: SpanBuilder) {
-        self.group.add_span(match self.cluster.as_str() {
+        self.group.add_span(self.with_cluster(span));
+    }
+
+    fn with_cluster(&self, span: SpanBuilder) -> SpanBuilder {
+        match self.cluster.as_str() {
             "" => span,
             name => span.extension_attribute(CLUSTER_NAME, name.to_owned()),
-        });
+        }
     }
 
     fn add_event(&self, event: EventBuilder) {
