@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
@@ -126,7 +126,7 @@ fn check(chromium: &str, url: &str, heading: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn shoot(chromium: &str, url: &str, pixels: &str, picture: &PathBuf) -> anyhow::Result<()> {
+fn shoot(chromium: &str, url: &str, pixels: &str, picture: &Path) -> anyhow::Result<()> {
     let screenshot = format!("--screenshot={}", picture.display());
     let shot = browser(chromium).args([&screenshot, &format!("--window-size={pixels}"), url]).output()?;
     ensure!(shot.status.success() && picture.exists(), "no picture of {url}");

@@ -225,7 +225,7 @@ impl History {
     /// # Errors
     /// Fails if the file of the day cannot be read.
     pub fn records(&self, at_ms: i64) -> Result<Vec<Vec<StoredRecord>>, HistoryError> {
-        let Some(day) = self.day(at_ms)? else { return Ok(Vec::new()) };
+        let Some(day) = self.day(Day::of(at_ms))? else { return Ok(Vec::new()) };
         let bodies: Vec<Vec<u8>> = day.list("SELECT body FROM record ORDER BY seq", [], |row| row.get(0))?;
         Ok(bodies.iter().filter_map(|body| decode(body)).collect())
     }
@@ -236,8 +236,8 @@ impl History {
     }
 
     /// Opens the file of a day. Returns `None` if there is none.
-    fn day(&self, at_ms: i64) -> Result<Option<Self>, HistoryError> {
-        let path = Day::of(at_ms).path(&self.directory);
+    fn day(&self, day: Day) -> Result<Option<Self>, HistoryError> {
+        let path = day.path(&self.directory);
         if !path.exists() {
             return Ok(None);
         }
@@ -246,9 +246,18 @@ impl History {
 
     /// Returns the tree with that trace id, whose root starts at `at_ms`.
     fn tree(&self, at_ms: i64, trace: &[u8]) -> Result<Option<Vec<StoredRecord>>, HistoryError> {
-        let Some(day) = self.day(at_ms)? else { return Ok(None) };
-        let body: Option<Vec<u8>> = day.get("SELECT body FROM record WHERE uid = ?", [trace], |row| row.get(0))?;
-        Ok(body.and_then(|body| decode(&body)))
+        let (own, days) = (Day::of(at_ms), files::days(&self.directory));
+        // A record from the future is in the file of the day after it was written.
+        let is_future = days.last().is_some_and(|last| *last < own);
+        let others = days.into_iter().rev().filter(|_| is_future);
+        for day in [own].into_iter().chain(others) {
+            let Some(file) = self.day(day)? else { continue };
+            let body: Option<Vec<u8>> = file.get("SELECT body FROM record WHERE uid = ?", [trace], |row| row.get(0))?;
+            if let Some(body) = body {
+                return Ok(decode(&body));
+            }
+        }
+        Ok(None)
     }
 
     fn list<T>(

@@ -71,6 +71,17 @@ fn late_records_go_to_their_day_and_hour() {
 }
 
 #[test]
+fn checkpoint_of_the_future_has_its_tasks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h");
+    let far = START + 100_000 * 86_400_000;
+    report(&mut traces(&path, &[]), &[checkpoint(1, far, 100, ChildrenSpansPerSubtask), detailed(2)]).unwrap();
+    let history = History::open(&path).unwrap();
+    let tasks = |trigger, id| history.checkpoint(1, trigger, id).unwrap().unwrap().tasks.len();
+    assert_eq!((tasks(far, 1), tasks(START + 2_000, 2), history.days().len()), (1, 1, 2));
+}
+
+#[test]
 fn children_without_a_root_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("h");
