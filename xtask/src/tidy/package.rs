@@ -90,8 +90,8 @@ pub(super) fn check(package: &Package, read: &dyn Fn(&Path) -> Option<String>) -
         manifest.split("\n[").filter(|section| section.split(']').next().unwrap_or_default().contains("dependencies"))
     {
         for entry in section.lines().skip(1).filter(|line| line.contains('=') && !line.starts_with('#')) {
-            // A member may depend on itself to enable its features in tests. Tests may name a member
-            // by its path, because that one may be published later.
+            // A member may depend on itself to enable its features in tests. Tests may name a
+            // member by its path, because that one may be published later.
             let is_of_tests = section.split(']').next().unwrap_or_default().contains("dev-dependencies");
             let is_path = is_of_tests && entry.contains("{ path = \"") && !entry.contains("version");
             let is_inherited = is_path || entry.contains("workspace = true");

@@ -53,7 +53,8 @@ pub struct PendingCheckpoint {
 impl JobHandle {
     /// Reports that a checkpoint of `tasks` was triggered.
     ///
-    /// A task is a [`CheckpointTask`] or a [`JobVertex`](crate::job::JobVertex), by value or by reference.
+    /// A task is a [`CheckpointTask`] or a [`JobVertex`](crate::job::JobVertex), by value or by
+    /// reference.
     ///
     /// # Errors
     ///

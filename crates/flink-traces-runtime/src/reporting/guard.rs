@@ -15,8 +15,8 @@ use crate::dispatch::{Dispatcher, MetricGroup, ReporterStats};
 /// The reporting of a program: its configuration, its reporters and the end of both.
 ///
 /// It is a cheap handle. When the last clone is dropped, the reporters deliver what is queued, for
-/// at most [`shutdown_timeout`](crate::reporting::ReportingBuilder::shutdown_timeout), and the log says what was
-/// lost. Job handles and metric groups do not keep it alive. What they add later is dropped and
+/// at most [`shutdown_timeout`](super::ReportingBuilder::shutdown_timeout), and the log says what
+/// was lost. Job handles and metric groups do not keep it alive. What they add later is dropped and
 /// counted.
 ///
 /// In a tokio runtime, call [`shutdown`](Self::shutdown) before the end. A drop would block the
@@ -144,8 +144,8 @@ impl Reporting {
 
     /// Closes all reporters and returns their accounts, without blocking the caller's thread.
     ///
-    /// The reporters have the [timeout](crate::reporting::ReportingBuilder::shutdown_timeout) to deliver what is
-    /// queued. What is added from now on, also through clones and job handles, is dropped and
+    /// The reporters have the [timeout](super::ReportingBuilder::shutdown_timeout) to deliver what
+    /// is queued. What is added from now on, also through clones and job handles, is dropped and
     /// counted. It needs no particular runtime.
     pub async fn shutdown(&self) -> Vec<ReporterStats> {
         let reporting = self.clone();
