@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use flink_traces_api::{Deadline, RecordCounts, ReporterMeter, TraceReporter};
@@ -140,13 +141,20 @@ fn requested_delay_holds_for_all_of_the_spool() {
     for protocol in PROTOCOLS {
         let directory = tempfile::tempdir().unwrap();
         let collector = OtlpCollector::start().unwrap();
-        collector.respond_by(|_| HttpResponse::new(503).header("retry-after", "2").into());
+        let is_first = AtomicBool::new(true);
+        collector.respond_by(move |_| match is_first.swap(false, Ordering::Relaxed) {
+            true => HttpResponse::new(503).header("retry-after", "2").into(),
+            false => CollectorResponse::Accept,
+        });
         let more = [("retry.max-backoff", "10 ms"), ("retry.initial-backoff", "1 ms")];
         let mut reporter = spooled(&collector.grpc_endpoint(), protocol, directory.path(), &more);
         let start = Instant::now();
         reporter.report(&[tree(0)], &Deadline::unlimited()).unwrap();
-        assert!(collector.wait_until(LONG, |collector| collector.requests().len() == 1));
-        collector.respond_by(|_| CollectorResponse::Accept);
+        let (meter, until) = (reporter.meter().unwrap(), Instant::now() + LONG);
+        while meter.read().bytes_sent == 0 {
+            assert!(Instant::now() < until, "no response");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         (1..6).for_each(|number| reporter.report(&[tree(number)], &Deadline::unlimited()).unwrap());
         assert!(collector.wait_until(LONG, |collector| collector.requests().len() > 1));
         assert!(start.elapsed() >= DELAY, "{protocol}");

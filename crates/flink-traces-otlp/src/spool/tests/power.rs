@@ -121,3 +121,24 @@ fn names_of_new_directories_are_synchronized() {
     let named = ops.iter().position(|op| *op == Op::Rename(path("a/b/0.new"), path("a/b/0"))).unwrap();
     assert_eq!(ops[named + 1], Op::SyncDirectory(path("a/b")));
 }
+
+/// Otherwise a crash could leave a file under its name without its content, or the one before it.
+#[test]
+fn replaced_files_are_synchronized_with_names() {
+    let directory = tempfile::tempdir().unwrap();
+    start_recording();
+    drop(open(directory.path(), LIMIT));
+    let ops = stop_recording();
+    let mut replaced = 0;
+    for (index, op) in ops.iter().enumerate() {
+        if let Op::Rename(from, to) = op
+            && ops.contains(&Op::Create(from.clone()))
+        {
+            assert_eq!(ops[index - 1], Op::Sync(from.clone()));
+            assert_eq!(ops[index + 1], Op::SyncDirectory(to.parent().unwrap().to_owned()));
+            replaced += 1;
+        }
+    }
+    // The manifest of the slot, and the cursor.
+    assert_eq!(replaced, 2);
+}
