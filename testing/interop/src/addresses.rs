@@ -1,6 +1,7 @@
 //! `cargo interop addresses`: mistakes in the address of an OpenTelemetry Collector.
 //!
-//! None may reject a record, and each must be explained within ten seconds.
+//! None may reject a record, and each must be explained within ten seconds. Without a protocol, the
+//! ports for gRPC and for HTTP both get everything.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -56,7 +57,18 @@ pub(crate) fn run(setup: &Setup) -> Result<()> {
         ensure!(behind.requests().is_empty(), "{name}: a request arrived");
         println!("{name}: explained after {:.1} s, nothing rejected", took.as_secs_f64());
     }
+    for endpoint in [plain.grpc_endpoint(), plain.http_endpoint()] {
+        let before = behind.spans().len() + behind.events().len();
+        send_files(setup, &files).to(&endpoint, "auto").run().with_context(|| endpoint.clone())?;
+        let found = behind.spans().len() + behind.events().len() - before;
+        println!("{endpoint}, without a protocol: {found} records arrived");
+    }
     Ok(())
+}
+
+fn send_files(setup: &Setup, files: &[PathBuf]) -> Program {
+    let paths: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    Program::send(&setup.binary, &paths, &setup.folder)
 }
 
 fn mistakes(plain: &Collector, tls: &Collector) -> [Mistake; 6] {
@@ -103,9 +115,8 @@ fn check(setup: &Setup, mistake: &Mistake) -> Result<()> {
 
 /// Sends files, and returns the time until the log explains the mistake.
 fn send(setup: &Setup, mistake: &Mistake, files: &[PathBuf]) -> Result<Duration> {
-    let paths: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
     let letters = setup.folder.join("dead-letters");
-    let program = Program::send(&setup.binary, &paths, &setup.folder).to(&mistake.endpoint, mistake.protocol);
+    let program = send_files(setup, files).to(&mistake.endpoint, mistake.protocol);
     let program = program.otlp("retry.timeout", &format!("{} s", RETRY_TIMEOUT.as_secs()));
     let program = program.otlp("dead-letter.directory", &letters.display().to_string());
     let start = Instant::now();
