@@ -12,7 +12,9 @@ use flink_traces_api::{
     ReportError, ReportedEvent, ReportedSpan, ReporterConfig, Signal, Span, SpanBuilder, SpanRef, Timestamp,
     TraceReporter, TraceReporterFactory, ValueRef,
 };
+use flink_traces_runtime::config::SpanDetailLevel;
 use flink_traces_runtime::dispatch::{DropReason, TaskVariables};
+use flink_traces_runtime::extension::{ObserverIdentity, observation_event};
 use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, ReporterStats, discover};
 use flink_traces_testkit::ManualClock;
 
@@ -417,4 +419,42 @@ fn groups_take_any_name() {
         r span <host>= <<x>>=<x>
         r span <host>= <.>=.
     "#]]);
+}
+
+/// Returns the reporter and the name of each recorded line.
+fn names(setup: &Setup) -> Vec<String> {
+    setup.lines().iter().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// Scenario: reporters with different detail levels. Guarantees: a span is built once for each
+/// level, and the reporters of one level share it.
+#[test]
+fn reporters_share_the_span_of_their_level() {
+    let setup = Setup::start(
+        ".",
+        &[
+            ("traces", "a", &[]),
+            ("traces", "b", &[("checkpoint.span-detail-level", "CHILDREN_SPANS_PER_TASK")]),
+            ("traces", "c", &[("checkpoint.span-detail-level", "children_spans_per_task")]),
+        ],
+    );
+    let built = Mutex::new(Vec::new());
+    setup.job().add_span_of_levels(SpanDetailLevel::SpanPerCheckpoint, |level| {
+        built.lock().unwrap().push(level);
+        let root = span("root").start_ts_millis(1);
+        if level == SpanDetailLevel::SpanPerCheckpoint { root } else { root.child(span("child").start_ts_millis(1)) }
+    });
+    assert_eq!(names(&setup), ["a root", "b root", "b child", "c root", "c child"]);
+    let levels = [SpanDetailLevel::SpanPerCheckpoint, SpanDetailLevel::ChildrenSpansPerTask];
+    assert_eq!(*built.lock().unwrap(), levels);
+    setup.finish();
+}
+
+#[test]
+fn signs_of_life_need_the_option() {
+    let setup = Setup::start(".", &[("events", "a", &[]), ("events", "b", &[("observations", "true")])]);
+    let observer = ObserverIdentity { cluster: "prod", process: "p" };
+    MetricGroup::job_manager(&setup.dispatcher, "jm").add_event(observation_event(observer, 5, 3));
+    assert_eq!(names(&setup), ["b ObservationEvent"]);
+    setup.finish();
 }

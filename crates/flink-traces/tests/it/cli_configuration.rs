@@ -46,7 +46,7 @@ flink-traces.clusters:
 error: -D: traces.checkpoint.span-detail-level: 'ALL' is not `SPAN_PER_CHECKPOINT`, `SPAN_PER_CHECKPOINT_WITH_TASKS`, \
 `CHILDREN_SPANS_PER_TASK` or `CHILDREN_SPANS_PER_SUBTASK`
 error: conf/config.yaml:4:7: traces.reporter.spans.factory.class: unknown factory class \
-'org.apache.flink.traces.slf4j.Slf4jTraceReporter'; available: flink-traces-json, org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, \
+'org.apache.flink.traces.slf4j.Slf4jTraceReporter'; available: flink-traces-history, flink-traces-json, org.apache.flink.traces.otel.OpenTelemetryTraceReporterFactory, \
 org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory; to leave the reporter out, set traces.reporters=file; did you mean org.apache.flink.traces.slf4j.Slf4jTraceReporterFactory?
 error: conf/config.yaml:6:7: traces.reporter.file.path: is not set
 error: conf/config.yaml:7:7: traces.reporter.file.rotate.sizes: unknown key; did you mean traces.reporter.file.rotate.size?
