@@ -29,14 +29,10 @@ pub(crate) struct Limits {
 const OPEN_DAYS: usize = 2;
 /// The maximum number of jobs in the cache of ids.
 const MAX_CACHED: usize = 100_000;
-/// The pause between two looks at sizes and retention, unless much is written.
+/// The pause between two looks at the retention.
 const UPKEEP_PAUSE: Duration = Duration::from_secs(1);
 /// The pause between two deletions of old rows.
 const CUT_PAUSE: Duration = Duration::from_secs(600);
-/// The number of rows and bytes after which the sizes are looked at at once.
-const UPKEEP_BYTES: u64 = 4 << 20;
-/// The approximate size of a row, in bytes.
-const ROW_BYTES: u64 = 400;
 /// The gap that ends a period in which a cluster was seen, in milliseconds.
 const SEEN_GAP_MS: i64 = 30_000;
 /// The times that a damaged file is replaced for one batch.
@@ -50,7 +46,8 @@ pub(crate) struct Store {
     index: Option<OpenFile>,
     days: Vec<(Day, OpenFile)>,
     ids: Ids,
-    unchecked_bytes: u64,
+    /// `true` if the last deletion did not make the files smaller.
+    is_stuck: bool,
     checked: Option<Instant>,
     cut: Option<Instant>,
 }
@@ -91,7 +88,7 @@ impl Store {
             index: None,
             days: Vec::new(),
             ids: Ids::default(),
-            unchecked_bytes: 0,
+            is_stuck: false,
             checked: None,
             cut: None,
         }
@@ -155,10 +152,9 @@ impl Store {
         while let Some(entry) = pending.days.first_entry() {
             let day = *entry.key();
             let file = open_day(&mut self.days, &self.directory, day)?;
-            let bytes = write_day(&mut file.connection, entry.get())
+            write_day(&mut file.connection, entry.get())
                 .map_err(|error| HistoryError::sqlite(&file.path, error))?;
             *written += entry.get().iter().map(|record| record.counts).sum::<usize>();
-            self.unchecked_bytes += bytes;
             entry.remove();
         }
         if !self.index.as_ref().is_some_and(OpenFile::is_in_place) {
@@ -173,7 +169,6 @@ impl Store {
             let result = write_rows(&mut file.connection, &mut self.ids, pending);
             result.map_err(|error| HistoryError::sqlite(&file.path, error))?;
             *written += pending.rows.iter().map(|row| row.counts).sum::<usize>();
-            self.unchecked_bytes += pending.rows.len() as u64 * ROW_BYTES;
             pending.rows.clear();
             pending.expired = 0;
         }
@@ -182,10 +177,12 @@ impl Store {
 
     /// Deletes what is older than its retention, and the oldest beyond the maximum size.
     fn keep_limits(&mut self, now_ms: i64) -> Result<(), HistoryError> {
-        if self.unchecked_bytes < UPKEEP_BYTES && self.checked.is_some_and(|at| at.elapsed() < UPKEEP_PAUSE) {
+        // While deletions are no remedy, the next one waits.
+        let is_over = !self.is_stuck && files::size(&self.directory) > self.limits.max_size;
+        if !is_over && self.checked.is_some_and(|at| at.elapsed() < UPKEEP_PAUSE) {
             return Ok(());
         }
-        (self.checked, self.unchecked_bytes) = (Some(Instant::now()), 0);
+        self.checked = Some(Instant::now());
         let Some(index) = &self.index else { return Ok(()) };
         let Limits { detail_ms, rows_ms, rollups_ms, max_size } = self.limits;
         if detail_ms > 0 {
@@ -206,7 +203,8 @@ impl Store {
         loop {
             let size = files::size(&self.directory);
             // A reader may keep a file from shrinking, for which more deletions are no remedy.
-            if size <= max_size || size >= last {
+            self.is_stuck = size > max_size && size >= last;
+            if size <= max_size || self.is_stuck {
                 return Ok(());
             }
             last = size;
@@ -249,12 +247,11 @@ fn open_day<'a>(
     Ok(&mut days[index].1)
 }
 
-/// Writes the records of a day, and returns their size in bytes.
+/// Writes the records of a day.
 ///
 /// Of two trees with one id, the larger one stays.
-fn write_day(connection: &mut Connection, records: &[DayRecord]) -> rusqlite::Result<u64> {
+fn write_day(connection: &mut Connection, records: &[DayRecord]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut bytes = 0;
     {
         let mut insert = transaction.prepare(
             "INSERT INTO record (uid, at_ms, name, size, body) VALUES (?, ?, ?, ?, ?)
@@ -262,11 +259,9 @@ fn write_day(connection: &mut Connection, records: &[DayRecord]) -> rusqlite::Re
         )?;
         for DayRecord { at_ms, uid, name, size, body, .. } in records {
             insert.execute(params![uid, at_ms, name, *size as i64, body])?;
-            bytes += body.len() as u64;
         }
     }
-    transaction.commit()?;
-    Ok(bytes)
+    transaction.commit()
 }
 
 /// The ids of jobs and of their runs, by name.

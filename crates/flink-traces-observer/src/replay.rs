@@ -153,7 +153,7 @@ impl Replay {
 /// let recording = RecordingReader::open(Path::new("recordings/three-checkpoints.jsonl.gz"))?;
 /// let mut count = 0;
 /// let exchanges = replay(recording, |_, observations| count += observations.len())?;
-/// assert_eq!((exchanges, count), (70, 6));
+/// assert_eq!((exchanges, count), (70, 7));
 /// # Ok::<(), flink_traces_observer::recording::RecordingError>(())
 /// ```
 pub fn replay(
