@@ -152,8 +152,7 @@ impl Store {
         while let Some(entry) = pending.days.first_entry() {
             let day = *entry.key();
             let file = open_day(&mut self.days, &self.directory, day)?;
-            write_day(&mut file.connection, entry.get())
-                .map_err(|error| HistoryError::sqlite(&file.path, error))?;
+            write_day(&mut file.connection, entry.get()).map_err(|error| HistoryError::sqlite(&file.path, error))?;
             *written += entry.get().iter().map(|record| record.counts).sum::<usize>();
             entry.remove();
         }
