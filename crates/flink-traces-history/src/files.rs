@@ -72,6 +72,15 @@ pub(crate) fn create_directory(path: &Path) -> Result<(), HistoryError> {
     }
 }
 
+/// Creates a file for its owner only, unless it exists. SQLite gives its companions the same mode.
+pub(crate) fn create_file(path: &Path) -> Result<(), HistoryError> {
+    let mut options = fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|error| HistoryError::io(path, error))
+}
+
 /// Returns the size of all files of the history in bytes, those in quarantine included.
 pub(crate) fn size(directory: &Path) -> u64 {
     let size_of = |directory: &Path| {

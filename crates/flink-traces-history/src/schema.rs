@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::HistoryError;
+use crate::files;
 
 /// The number that SQLite shows as the application of our files: `FLTH`.
 const APPLICATION_ID: u32 = 0x464c_5448;
@@ -42,6 +43,7 @@ impl Kind {
 /// Opens a file for writing, creates it if necessary, and brings its format up to date.
 pub(crate) fn open_for_writing(path: &Path, kind: Kind) -> Result<Connection, HistoryError> {
     check_version(path, kind)?;
+    files::create_file(path)?;
     let begin = Instant::now();
     loop {
         match try_open(path, kind) {

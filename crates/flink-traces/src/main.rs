@@ -14,6 +14,7 @@ mod options;
 mod page;
 mod play;
 mod printer;
+mod private;
 mod probe;
 mod record;
 mod recorded;

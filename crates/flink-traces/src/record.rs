@@ -1,7 +1,7 @@
 //! The command `record`.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, BufWriter};
 use std::ops::Range;
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::cli::{Exit, RecordArgs};
 use crate::clusters::Cluster;
 use crate::load::{InvalidConfiguration, Settings};
+use crate::private;
 use crate::seen::{Answered, Seen};
 use crate::signals::Signals;
 use crate::text::say;
@@ -85,11 +86,7 @@ pub(crate) async fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    private::options().create_new(true).open(path)
 }
 
 struct Recorder {

@@ -3,6 +3,7 @@
 mod html;
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use flink_traces_runtime::Problem;
 use crate::cli::{Exit, ReportArgs};
 use crate::load::{InvalidConfiguration, Settings};
 use crate::page::history_directory;
+use crate::private;
 use crate::recorded::{TemporaryDirectory, into_history};
 use crate::text::{bytes, count, duration, say, timestamp};
 use html::{Table, bars, escaped, strip};
@@ -61,7 +63,8 @@ pub(crate) fn write(directory: &Path, since: Option<Duration>, output: &Path) ->
         None => Window { from_ms: history.extent()?.first_ms.unwrap_or(end_ms), to_ms: end_ms.saturating_add(1) },
     };
     let text = render(&history, window)?;
-    std::fs::write(output, text).with_context(|| output.display().to_string())
+    let file = private::options().create(true).truncate(true).open(output);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| output.display().to_string())
 }
 
 /// The content of a report.

@@ -181,6 +181,15 @@ fn report_of_a_recording_needs_nothing_else() {
     place.run(&["demo", "--quiet"]).expect_code(0);
     let size_of = |text: &str| text.lines().filter(|line| !line.contains("Size of the history")).count();
     assert_eq!(size_of(&place.read("flink-traces-demo/demo.html")), size_of(&report));
+    #[cfg(unix)]
+    for folder in ["flink-traces-demo", "flink-traces-demo/history"] {
+        use std::os::unix::fs::PermissionsExt;
+        for entry in std::fs::read_dir(place.path(folder)).unwrap().map(Result::unwrap) {
+            let expected = if entry.file_type().unwrap().is_dir() { 0o700 } else { 0o600 };
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, expected, "{:?}", entry.path());
+        }
+    }
     let refused = place.run(&["report", "--history", "missing"]).expect_code(1);
     assert!(refused.stderr.contains("history.db"), "{refused:?}");
 }
