@@ -231,12 +231,12 @@ fn start_returns_all_problems() {
     check(Reporting::builder(), none);
     check(
         Reporting::builder()
-            .reporter(Recorded::default().option("queue.sice", "5").named("r").only(Signal::Traces))
+            .reporter(Recorded::default().option("queue.sizes", "5").named("r").only(Signal::Traces))
             .option("traces.checkpoint.span-detail-level", "ALL")
             .argument("-D", "traces.reporter.other.factory.class=recordet"),
         "error: -D: traces.reporter.other.factory.class: unknown factory class 'recordet'; available: closure, recorded; \
          to leave the reporter out, set traces.reporters=r; did you mean recorded?\n\
-         error: code: traces.reporter.r.queue.sice: unknown key; did you mean traces.reporter.r.queue.size?\n\
+         error: code: traces.reporter.r.queue.sizes: unknown key; did you mean traces.reporter.r.queue.size?\n\
          error: code: traces.checkpoint.span-detail-level: 'ALL' is not `SPAN_PER_CHECKPOINT`, \
          `SPAN_PER_CHECKPOINT_WITH_TASKS`, `CHILDREN_SPANS_PER_TASK` or `CHILDREN_SPANS_PER_SUBTASK`",
     );
