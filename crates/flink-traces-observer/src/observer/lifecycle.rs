@@ -306,8 +306,8 @@ impl Lifecycle {
     /// Returns `true` if the start of an initialization is unknown. Only a metric has it, as no
     /// checkpoint was restored.
     pub(super) fn wants_start(&self) -> bool {
-        let ends = self.timeline.iter().filter(|((_, kind), _)| *kind == Kind::AllRunning);
-        ends.into_iter().any(|((end, _), _)| {
+        let mut ends = self.timeline.keys().filter(|(_, kind)| *kind == Kind::AllRunning);
+        ends.any(|(end, _)| {
             let breaks = self.timeline.range(..(*end, Kind::AllRunning)).filter(|((_, kind), _)| kind.is_break());
             let last_break = breaks.map(|((at, _), _)| *at).fold(self.last_break, i64::max);
             self.lacks_start(last_break, *end)
@@ -332,9 +332,12 @@ impl Lifecycle {
 
     /// Returns `true` if neither a restore nor the metric began an initialization in this period.
     fn lacks_start(&self, last_break: i64, end: i64) -> bool {
-        let is_within = |at: i64| (last_break..=end).contains(&at);
-        let is_restore = self.restores.range(..=end).next_back().is_some_and(|(began, _)| is_within(*began));
-        !is_restore && !self.started.is_some_and(is_within)
+        self.restore_within(last_break, end).is_none() && self.started_within(last_break, end).is_none()
+    }
+
+    /// Returns the start of the last initialization, by the metric, if it is in this period.
+    fn started_within(&self, last_break: i64, end: i64) -> Option<i64> {
+        self.started.filter(|started| (last_break..=end).contains(started))
     }
 
     /// Returns `true` if Flink has an event for the status. It has none before the job first runs,
@@ -467,9 +470,8 @@ impl Lifecycle {
         let start = match restore {
             Some((began, _)) => began,
             None => {
-                let started = self.started.filter(|started| (self.last_break..=ts_millis).contains(started));
                 let running = self.last_running.filter(|running| *running <= ts_millis);
-                started.or(running).unwrap_or(self.last_break)
+                self.started_within(self.last_break, ts_millis).or(running).unwrap_or(self.last_break)
             }
         };
         let restored_checkpoint_id = restore.map(|(_, restore)| restore.checkpoint);
@@ -493,8 +495,13 @@ impl Lifecycle {
 
     /// Returns the restore since the last break, with its start, if all subtasks ran at `end`.
     fn restore_before(&self, end: i64) -> Option<(i64, &Restore)> {
+        self.restore_within(self.last_break, end)
+    }
+
+    /// Returns the last restore until `end`, with its start, if it is not before `last_break`.
+    fn restore_within(&self, last_break: i64, end: i64) -> Option<(i64, &Restore)> {
         let (began, restore) = self.restores.range(..=end).next_back()?;
-        (*began >= self.last_break).then_some((*began, restore))
+        (*began >= last_break).then_some((*began, restore))
     }
 
     fn report_initialization(
