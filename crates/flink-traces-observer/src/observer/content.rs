@@ -64,11 +64,6 @@ impl Content {
         }
     }
 
-    /// Drops a change that is not reported yet, because the job is gone.
-    pub(super) fn forget_pending(&mut self) {
-        self.pending = None;
-    }
-
     pub(super) fn is_settled(&self) -> bool {
         self.pending.is_none()
     }

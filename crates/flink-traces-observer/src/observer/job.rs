@@ -194,7 +194,6 @@ impl JobObserver {
     pub(super) fn shrink(&mut self) {
         self.vertices = Vec::new();
         self.lifecycle.forget_subtasks();
-        self.content.forget_pending();
         self.schedule = Schedule::new(self.state_since, self.last_modification);
     }
 
