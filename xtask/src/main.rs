@@ -15,6 +15,7 @@ usage: cargo xtask <command>
 
   ci       all checks that a change must pass
   tidy     the rules for dependencies, manifests, comments, documents and imports
+  plugin   the jar of the Flink plugin; `cargo xtask plugin --help` lists its options
   release  the checks before a release: versions, changelog, tag and packages
 
 The test harnesses are commands of their own; see docs/testing.md.
@@ -26,6 +27,9 @@ fn main() -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["ci"] => ci::run(&root),
         ["tidy"] => tidy::run(&root),
+        ["plugin", options @ ..] => {
+            ci::run_cargo(&root, &[&["run", "--quiet", "--package", "plugin", "--"], options].concat())
+        }
         ["release"] => release::run(&root),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

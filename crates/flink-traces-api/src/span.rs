@@ -43,6 +43,21 @@ impl PartialEq for Descendants {
     }
 }
 
+/// Frees a tree level by level. The nested calls of a deep tree would overflow the stack.
+impl Drop for Descendants {
+    fn drop(&mut self) {
+        if self.children.iter().all(|child| child.descendants.is_none()) {
+            return;
+        }
+        let mut pending = std::mem::take(&mut self.children);
+        while let Some(mut span) = pending.pop() {
+            if let Some(mut descendants) = span.descendants.take() {
+                pending.append(&mut descendants.children);
+            }
+        }
+    }
+}
+
 /// A child without a start.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Unset {

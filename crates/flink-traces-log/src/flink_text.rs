@@ -20,7 +20,7 @@ use crate::escape::escaped;
 /// size of its map differs between Java versions.
 pub fn flink_span_text(span: &ReportedSpan) -> String {
     let mut text = "Reported span: ".to_owned();
-    write_span(&mut text, span.root());
+    write_tree(&mut text, span.root());
     made_safe(text, span.context().compatibility)
 }
 
@@ -41,19 +41,31 @@ fn made_safe(text: String, compatibility: Compatibility) -> String {
     }
 }
 
+/// Writes a tree, without recursion because a tree may be deep.
+fn write_tree(text: &mut String, root: SpanRef<'_>) {
+    write_span(text, root);
+    let mut levels = vec![root.children().enumerate()];
+    while let Some(siblings) = levels.last_mut() {
+        if let Some((place, span)) = siblings.next() {
+            if place > 0 {
+                *text += ", ";
+            }
+            write_span(text, span);
+            levels.push(span.children().enumerate());
+        } else {
+            *text += "]}";
+            levels.pop();
+        }
+    }
+}
+
+/// Writes a span up to its first child.
 fn write_span(text: &mut String, span: SpanRef<'_>) {
     let (scope, name) = (span.scope(), span.name());
     let (start, end) = (span.start_ts_millis(), span.end_ts_millis());
     *text += &format!("SimpleSpan{{scope={scope}, name={name}, startTsMillis={start}, endTsMillis={end}, attributes=");
     write_attributes(text, span.attributes().collect());
     *text += ", children=[";
-    for (place, child) in span.children().enumerate() {
-        if place > 0 {
-            *text += ", ";
-        }
-        write_span(text, child);
-    }
-    *text += "]}";
 }
 
 fn write_event(text: &mut String, event: &ReportedEvent) {

@@ -179,7 +179,7 @@ impl TraceReporter for LogReporter {
     fn report(&mut self, spans: &[ReportedSpan], _: &Deadline) -> Result<(), ReportError> {
         for span in spans {
             match self.format {
-                Format::Fields => log_fields(span.root()),
+                Format::Fields => span.spans().for_each(log_fields),
                 Format::Flink => log!(span_level(span.root()), TRACE_TARGET, "{}", flink_span_text(span)),
             }
         }
@@ -209,7 +209,7 @@ impl EventReporter for LogReporter {
     }
 }
 
-/// Logs a span and then its children.
+/// Logs a span without its children.
 fn log_fields(span: SpanRef<'_>) {
     log!(
         span_level(span),
@@ -227,7 +227,6 @@ fn log_fields(span: SpanRef<'_>) {
         attributes = %line::pairs(span.attributes()),
         "Reported span"
     );
-    span.children().for_each(log_fields);
 }
 
 /// Returns the linked root spans as `trace_id:span_id`.

@@ -16,7 +16,7 @@ import org.apache.flink.util.Collector;
  * Counts numbers by key, twice, until it is cancelled, with a fault on the way.
  *
  * <p>Arguments: the milliseconds from the start of an attempt until the fault, and its kind, {@code fail-once} by
- * default. Everything else (checkpoints, state backend, restart strategy, parallelism) is the cluster's configuration.
+ * default. The third argument {@code report} makes the first function report spans and events. Everything else (checkpoints, state backend, restart strategy, parallelism) is the cluster's configuration.
  */
 public final class StreamingJob {
     public static void main(String[] arguments) throws Exception {
@@ -29,10 +29,10 @@ public final class StreamingJob {
         environment
                 .fromSource(numbers, WatermarkStrategy.noWatermarks(), "numbers")
                 .keyBy(number -> number % 5000)
-                .process(new Count(faultAfter, fault))
+                .process(new Count(faultAfter, fault, arguments.length > 2))
                 .name("count")
                 .keyBy(count -> count % 7)
-                .process(new Count(null, null))
+                .process(new Count(null, null, false))
                 .name("count counts")
                 .sinkTo(new DiscardingSink<>())
                 .name("discard")
@@ -54,27 +54,40 @@ public final class StreamingJob {
     private static final class Count extends KeyedProcessFunction<Long, Long, Long> {
         private final Duration faultAfter;
         private final Fault fault;
+        private final boolean reports;
         private transient ValueState<Long> seen;
         private transient long openedNanos;
 
-        Count(Duration faultAfter, Fault fault) {
+        Count(Duration faultAfter, Fault fault, boolean reports) {
             this.faultAfter = faultAfter;
             this.fault = fault;
+            this.reports = reports;
         }
 
         @Override
         public void open(OpenContext context) {
             seen = getRuntimeContext().getState(new ValueStateDescriptor<>("seen", Types.LONG));
             openedNanos = System.nanoTime();
+            report("Opened", getRuntimeContext().getTaskInfo().getAttemptNumber());
         }
 
         @Override
         public void processElement(Long number, Context context, Collector<Long> out) throws Exception {
             misbehave();
+            if (number % 500 == 0) {
+                report("Progress", number);
+            }
             Long before = seen.value();
             long now = before == null ? 1 : before + 1;
             seen.update(now);
             out.collect(now);
+        }
+
+        private void report(String name, long number) {
+            if (reports) {
+                UserReports.span(getRuntimeContext().getMetricGroup(), name + "Span", number);
+                UserReports.event(getRuntimeContext().getMetricGroup(), name + "Event", number);
+            }
         }
 
         private void misbehave() throws InterruptedException {

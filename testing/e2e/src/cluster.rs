@@ -109,15 +109,15 @@ impl Cluster {
         folder: &Path,
         options: &[(&'static str, String)],
     ) -> Result<Self> {
-        Self::start_as(Mode::Session, distribution, distribution, folder, options).await
+        Self::start_as(Mode::Session, distribution, &distribution.plugins(), folder, options).await
     }
 
-    /// Starts a cluster with the reporters of the distribution `reporters`. A session cluster is
+    /// Starts a cluster with the plugins in the folder `plugins`. A session cluster is
     /// waited for until it has slots.
     pub(crate) async fn start_as(
         mode: Mode<'_>,
         distribution: &Distribution,
-        reporters: &Distribution,
+        plugins: &Path,
         folder: &Path,
         options: &[(&'static str, String)],
     ) -> Result<Self> {
@@ -126,7 +126,7 @@ impl Cluster {
         let launcher = Launcher {
             folder: folder.to_owned(),
             class_path: distribution.class_path(),
-            plugins: reporters.plugins(),
+            plugins: plugins.to_owned(),
             job: match mode {
                 Mode::Application(jar, arguments) => {
                     Some((jar.to_owned(), arguments.iter().map(|&argument| argument.to_owned()).collect()))
@@ -190,6 +190,17 @@ impl Cluster {
         Ok(())
     }
 
+    /// Ends all processes as a service manager does, the TaskManager first, and waits for their
+    /// exits.
+    pub(crate) async fn terminate(mut self, timeout: Duration) -> Result<()> {
+        for process in [&mut self.task_manager, &mut self.job_manager] {
+            let id = process.id().context("a process of Flink ended by itself")?;
+            Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+            tokio::time::timeout(timeout, process.wait()).await.context("a process of Flink does not end")??;
+        }
+        Ok(())
+    }
+
     /// Kills all processes and waits until Flink's are gone.
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.task_manager.kill().await?;
@@ -232,7 +243,8 @@ impl Launcher {
     fn flink(&self, name: &str, memory: &[&str], class: &str, arguments: &[String]) -> Result<Child> {
         let mut command = self.java(name, memory, class)?;
         command.arg("--configDir").arg(self.folder.join("conf")).args(arguments);
-        command.env("FLINK_PLUGINS_DIR", &self.plugins).spawn().context("cannot start java")
+        command.env("FLINK_PLUGINS_DIR", &self.plugins).env("FLINK_CONF_DIR", self.folder.join("conf"));
+        command.spawn().context("cannot start java")
     }
 
     /// Starts the ZooKeeper server that Flink's distribution contains.

@@ -21,7 +21,7 @@ use crate::session::{STEP_TIMEOUT, run_until_interrupted};
 use crate::{job, target};
 
 /// The version whose OpenTelemetry reporters also run in the versions that have none.
-const REPORTERS_OF_OLD_VERSIONS: &str = "2.0.1";
+pub(crate) const REPORTERS_OF_OLD_VERSIONS: &str = "2.0.1";
 /// The time from the start of the job until its first attempt fails.
 const FAILS_AFTER: &str = "12000";
 /// The same for the job that warms up, which leaves time for one checkpoint.
@@ -118,7 +118,7 @@ impl Setup {
     pub(crate) async fn cluster(&self, scenario: Scenario, mode: Mode<'_>, collector: &str) -> Result<Cluster> {
         let mut options = reporting_to(collector);
         options.extend(scenario.options());
-        Cluster::start_as(mode, &self.distribution, &self.reporters, &self.folder, &options).await
+        Cluster::start_as(mode, &self.distribution, &self.reporters.plugins(), &self.folder, &options).await
     }
 
     fn program(&self, cluster: &Cluster, collector: &OtlpCollector) -> Result<Program> {

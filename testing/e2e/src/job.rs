@@ -11,10 +11,12 @@ use crate::target;
 
 /// Compiles the job, and returns the path of a jar that a cluster can run.
 pub(crate) fn compile(distribution: &Distribution) -> Result<PathBuf> {
-    let source = workspace_root()?.join("testing/e2e/java/StreamingJob.java");
+    let sources = workspace_root()?.join("testing/e2e/java");
     let classes = target("classes")?;
     recreate(&classes)?;
-    run(Command::new("javac").arg("-cp").arg(distribution.class_path()).arg("-d").arg(&classes).arg(source))?;
+    let mut javac = Command::new("javac");
+    javac.arg("-cp").arg(distribution.class_path()).arg("-d").arg(&classes);
+    run(javac.args(["StreamingJob.java", "UserReports.java"].map(|source| sources.join(source))))?;
     let job = target(&format!("streaming-job-{}.jar", distribution.version()))?;
     let mut jar = Command::new("jar");
     jar.args(["--create", "--main-class", "StreamingJob", "--file"]).arg(&job);

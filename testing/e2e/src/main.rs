@@ -8,6 +8,7 @@ mod compare;
 mod engine;
 mod job;
 mod monitor;
+mod plugin;
 mod program;
 mod rest;
 mod rest_session;
@@ -43,6 +44,8 @@ enum Command {
     Web(Versions),
     /// Kill everything at random, and compare with an independent recorder.
     Chaos(Chaos),
+    /// Run the reporters inside Flink, beside a witness and Flink's own.
+    Plugin(Plugin),
     /// Let Prometheus scrape flink-traces, and see the alert rules fire.
     Monitor(Monitor),
 }
@@ -55,6 +58,19 @@ struct Compare {
     /// The version of Flink to run.
     #[arg(long, value_name = "VERSION", default_value = VERSION)]
     version: String,
+}
+
+#[derive(Debug, Args)]
+struct Plugin {
+    /// The only scenario to run.
+    #[arg(long, value_name = "SCENARIO")]
+    scenario: Option<plugin::Scenario>,
+    /// The version of Flink to run.
+    #[arg(long, value_name = "VERSION", default_value = VERSION)]
+    version: String,
+    /// The jar to test. By default it is built first.
+    #[arg(long, value_name = "JAR")]
+    jar: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +121,10 @@ fn main() -> Result<()> {
         Command::Compare(Compare { scenario, version }) => {
             let scenarios = scenario.map_or_else(|| Scenario::value_variants().to_vec(), |scenario| vec![scenario]);
             compare::run(&scenarios, &version)
+        }
+        Command::Plugin(Plugin { scenario, version, jar }) => {
+            let all = || plugin::Scenario::value_variants().to_vec();
+            plugin::run(&scenario.map_or_else(all, |scenario| vec![scenario]), &version, jar)
         }
         Command::Rest(versions) => rest_session::run(&versions.all()),
         Command::Cli(versions) => cli::run(&versions.all()),

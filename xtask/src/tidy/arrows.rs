@@ -24,6 +24,10 @@ const ARROWS: &[(&str, &str)] = &[
     ("flink-traces-observer", "flink-rest flink-traces-api flink-traces-runtime"),
     ("flink-traces-opentelemetry", "flink-traces-api"),
     ("flink-traces-otlp", "flink-traces-api"),
+    (
+        "flink-traces-plugin",
+        "flink-traces-api flink-traces-json flink-traces-log flink-traces-otlp flink-traces-runtime",
+    ),
     ("flink-traces-runtime", "flink-rest flink-traces-api"),
     ("flink-traces-testkit", "flink-traces-api flink-traces-runtime"),
     ("harness", ""),
@@ -31,6 +35,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("load", "flink-traces-api flink-traces-otlp flink-traces-runtime flink-traces-testkit harness"),
     ("page", "harness"),
     ("parity", "flink-traces-api flink-traces-runtime harness"),
+    ("plugin", "harness"),
     ("text-file-reporter", "flink-traces-api"),
     ("timely-word-count", "flink-traces-json flink-traces-runtime"),
     ("xtask", ""),

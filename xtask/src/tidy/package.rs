@@ -99,10 +99,13 @@ pub(super) fn check(package: &Package, read: &dyn Fn(&Path) -> Option<String>) -
         }
     }
     let is_crate = package.folder().starts_with("crates");
-    require(is_crate == package.is_published, "published packages are in `crates`, and only these".to_owned());
+    // A library for another program, such as a plugin's, is linked and not published.
+    let is_linked = is_crate && !package.is_published && !package.has_library;
+    let is_in_place = is_crate == package.is_published || is_linked;
+    require(is_in_place, "published packages are in `crates`, and only these".to_owned());
     let readme = read(&package.folder().join("README.md"));
     require(readme.is_some(), "README.md is missing".to_owned());
-    if let (true, Some(readme)) = (is_crate, readme) {
+    if let (true, Some(readme)) = (is_crate && package.is_published, readme) {
         let commands = ["cargo add", "cargo add --dev", "cargo install"];
         let installs = commands.map(|command| format!("{command} {name}"));
         require(installs.iter().any(|line| readme.contains(line)), "README.md has no install line".to_owned());

@@ -92,6 +92,14 @@ impl MetricGroup {
         Self::new(dispatcher.clone(), None, "taskmanager".to_owned(), variables, None)
     }
 
+    /// Creates a group with an empty scope and without variables.
+    ///
+    /// It adds nothing to a record, except what a reporter adds to all. It serves records that
+    /// already have the variables of a group of Flink's.
+    pub fn bare(dispatcher: &Dispatcher) -> Self {
+        Self::new(dispatcher.clone(), None, String::new(), Vec::new(), None)
+    }
+
     /// Creates the group of a job below a JobManager or a TaskManager.
     ///
     /// Records of this group, but not of those below it, also have the attribute `jobId`. Mirrors

@@ -62,11 +62,14 @@ pub enum DropReason {
     Closed,
     /// The reporter panicked while the record was queued or in flight, or before it was added.
     Panicked,
+    /// The record could not be read or decoded.
+    Unreadable,
 }
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [Self; 5] = [Self::QueueFull, Self::GivenUp, Self::Shutdown, Self::Closed, Self::Panicked];
+    pub const ALL: [Self; 6] =
+        [Self::QueueFull, Self::GivenUp, Self::Shutdown, Self::Closed, Self::Panicked, Self::Unreadable];
 
     /// Returns the reason in one or two words.
     pub const fn name(self) -> &'static str {
@@ -76,6 +79,7 @@ impl DropReason {
             Self::Shutdown => "shutdown",
             Self::Closed => "closed",
             Self::Panicked => "panicked",
+            Self::Unreadable => "unreadable",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use flink_traces_api::{EventBuilder, Identity};
 
-use super::identity::NamedJob;
+use super::identity::{JOB_STATUS_CHANGE, NamedJob};
 use crate::record::{first_line, system_event, text_of};
 use crate::setters::setters;
 
@@ -20,11 +20,10 @@ const ALL_RUNNING: &str = "org.apache.flink.runtime.scheduler.metrics.AllSubTask
 /// `compatibility: flink` hides, are the text, the unique id, the severity `ERROR` of `FAILED`, and
 /// `WARN` of `FAILING`, `RESTARTING` and `SUSPENDED`.
 pub fn job_status_change_event(job: NamedJob<'_>, status: &str, ts_millis: i64) -> EventBuilder {
-    const NAME: &str = "JobStatusChangeEvent";
-    let event = system_event(JOB_MASTER, NAME, ts_millis)
+    let event = system_event(JOB_MASTER, JOB_STATUS_CHANGE, ts_millis)
         .attribute("newJobStatus", status.to_owned())
         .extension_body(format!("Job {} is {status}", job.name))
-        .identity(job.identity.of(NAME, &[status, &ts_millis.to_string()]));
+        .identity(job.identity.status_change(status, ts_millis));
     match status {
         "FAILED" => event.extension_severity("ERROR"),
         "FAILING" | "RESTARTING" | "SUSPENDED" => event.extension_severity("WARN"),

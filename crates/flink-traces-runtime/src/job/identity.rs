@@ -3,7 +3,10 @@
 use flink_traces_api::Identity;
 
 /// The extension attribute with the name of the cluster.
-pub(crate) const CLUSTER_NAME: &str = "flink.cluster.name";
+pub const CLUSTER_NAME: &str = "flink.cluster.name";
+
+/// The name of the event of a changed job status.
+pub(super) const JOB_STATUS_CHANGE: &str = "JobStatusChangeEvent";
 
 /// The identity of a job, from which the ids of its spans follow.
 ///
@@ -34,8 +37,14 @@ impl<'a> JobIdentity<'a> {
         self.of("initialization", &[restored_checkpoint_id.unwrap_or(-1), identity_timestamp])
     }
 
-    pub(crate) fn checkpoint(&self, checkpoint_id: i64, trigger_timestamp: i64) -> Identity {
+    /// Returns the identity of the span of a checkpoint of this job.
+    pub fn checkpoint(&self, checkpoint_id: i64, trigger_timestamp: i64) -> Identity {
         self.of("checkpoint", &[checkpoint_id, trigger_timestamp])
+    }
+
+    /// Returns the identity of the event of a change to `status` at `ts_millis`.
+    pub fn status_change(&self, status: &str, ts_millis: i64) -> Identity {
+        self.of(JOB_STATUS_CHANGE, &[status, &ts_millis.to_string()])
     }
 
     /// Returns the identity of a record of this job. For an event, `kind` is its name.

@@ -20,7 +20,6 @@ pub use events::{
     AllSubtasksStatus, JobFailure, all_subtasks_status_change_event, job_failure_event, job_status_change_event,
 };
 pub use failure::{DeployedTask, FailureHandlingResult, JobFailureTracker};
-pub(crate) use identity::CLUSTER_NAME;
-pub use identity::{ExecutionAttemptId, JobIdentity, NamedJob};
+pub use identity::{CLUSTER_NAME, ExecutionAttemptId, JobIdentity, NamedJob};
 pub use status::{JobEnded, JobStatus, JobStatusTracker};
 pub use vertex::{JobInput, JobVertex};

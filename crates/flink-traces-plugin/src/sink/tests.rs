@@ -1,0 +1,176 @@
+//! Requests, names, options and accounts.
+
+use std::fs;
+
+use flink_traces_testkit::OtlpCollector;
+use tempfile::tempdir;
+
+use super::*;
+use crate::wire::tests::Writer;
+
+const LONG: Duration = Duration::from_secs(60);
+const CLASS: &str = "io.flinktraces.OtlpTraceReporterFactory";
+
+fn request(options: &[(&str, &str)]) -> Request {
+    Request {
+        signal: Signal::Traces,
+        destination: "otlp".to_owned(),
+        java_class: CLASS.to_owned(),
+        is_filtered: true,
+        options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+    }
+}
+
+fn names(flink: &[(&str, &str)], options: &[(&str, &str)]) -> Vec<String> {
+    request(options).names(&Configuration::from_pairs(flink.iter().copied()))
+}
+
+fn problems(request: Request) -> String {
+    let problems = open(request, None).unwrap_err();
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn report(handle: i64, bytes: &[u8], spans: u32) {
+    let sink = get(handle).unwrap();
+    let fill = |to: &mut [u8]| {
+        to.copy_from_slice(bytes);
+        Ok::<_, ()>(())
+    };
+    sink.report(bytes.len(), Piece::Last(spans), fill).unwrap();
+}
+
+#[test]
+fn request_is_read_from_bytes() {
+    let texts = ["events", "log", "a.Class", "true", "key", "value", "k", "v"];
+    let bytes = texts.iter().fold(Writer::default(), |all, text| all.text(text)).finish();
+    let request = Request::read(&bytes).unwrap();
+    assert_eq!((request.signal, request.class()), (Signal::Events, flink_traces_log::EVENT_FACTORY));
+    assert_eq!(
+        request.options.into_iter().collect::<Vec<_>>(),
+        [("k".into(), "v".into()), ("key".into(), "value".into())]
+    );
+    assert!(Request::read(&bytes[..3]).is_err());
+    assert_eq!(Request::read(&Writer::default().text("x").finish()).unwrap_err(), "incomplete request");
+}
+
+#[test]
+fn name_is_found_by_class_and_options() {
+    let class = |name: &str| (format!("traces.reporter.{name}.factory.class"), CLASS.to_owned());
+    let url = |name: &str, url: &str| (format!("traces.reporter.{name}.exporter.endpoint"), url.to_owned());
+    let flink = [class("a"), url("a", "http://a"), class("b"), url("b", "http://b"), class("c"), url("c", "http://b")];
+    let flink: Vec<_> = flink.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let given = [("factory.class", CLASS), ("exporter.endpoint", "http://a")];
+    assert_eq!(names(&flink, &given), ["a"]);
+    assert_eq!(names(&flink, &[("exporter.endpoint", "http://b")]), ["b", "c"]);
+    assert_eq!(names(&flink, &[("exporter.endpoint", "http://x"), ("name", "x")]), ["x"]);
+    assert_eq!(names(&flink[..2], &[("exporter.endpoint", "http://x")]), ["a"]);
+    assert_eq!(names(&[], &[]), ["otlp"]);
+}
+
+#[test]
+fn wrong_option_is_an_error_with_full_key() {
+    let found = problems(request(&[("name", "x"), ("exporter.endpoint", "collector:4317")]));
+    assert!(
+        found.contains("Flink's configuration: traces.reporter.x.exporter.endpoint: 'collector:4317' is not"),
+        "{found}"
+    );
+    let found = problems(request(&[("name", "x")]));
+    assert_eq!(found, "Flink's configuration: traces.reporter.x.exporter.endpoint: is not set");
+    let found =
+        problems(request(&[("name", "x"), ("exporter.endpoint", "http://localhost"), ("exporter.tiemout", "1 s")]));
+    assert!(found.contains("traces.reporter.x.exporter.tiemout"), "{found}");
+}
+
+#[test]
+fn filter_with_a_scope_is_refused_on_old_versions() {
+    let options =
+        [("name", "x"), ("exporter.endpoint", "http://localhost"), ("filter.includes", "jobmanager.job:Checkpoint")];
+    let old = Request { is_filtered: false, ..request(&options) };
+    let found = problems(old);
+    assert!(
+        found.starts_with("traces.reporter.x.filter.includes: 'jobmanager.job:Checkpoint' names a scope"),
+        "{found}"
+    );
+}
+
+#[test]
+fn filter_by_name_applies_on_old_versions_only() {
+    for (is_filtered, expected) in [(false, 1), (true, 2)] {
+        let collector = OtlpCollector::start().unwrap();
+        let endpoint = collector.grpc_endpoint();
+        let options = [("exporter.endpoint", endpoint.as_str()), ("filter.excludes", "*:other")];
+        let handle = open(Request { is_filtered, ..request(&options) }, None).unwrap();
+        report(handle, &Writer::span().node("s", "kept", &[], 0).finish(), 1);
+        report(handle, &Writer::span().node("s", "other", &[], 0).finish(), 1);
+        let stats = close(handle, LONG).unwrap();
+        assert_eq!((stats.delivered, stats.filtered), (expected, 2 - expected), "{stats}");
+        assert_eq!(collector.spans().len() as u64, expected);
+    }
+}
+
+#[test]
+fn equal_requests_share_a_reporter() {
+    let collector = OtlpCollector::start().unwrap();
+    let endpoint = collector.grpc_endpoint();
+    let of = |name| request(&[("exporter.endpoint", &endpoint), ("name", name)]);
+    let first = open(of("a"), None).unwrap();
+    assert_eq!(open(of("a"), None).unwrap(), first);
+    let other = open(of("b"), None).unwrap();
+    assert_ne!(other, first);
+    assert!(close(first, LONG).is_some());
+    assert!(close(first, LONG).is_none() && get(first).is_none());
+    let again = open(of("a"), None).unwrap();
+    assert!(again != first && again != other);
+    assert!(close(other, LONG).is_some() && close(again, LONG).is_some());
+}
+
+#[test]
+fn cluster_is_that_of_kubernetes_by_default() {
+    let flink = [("kubernetes.cluster-id", "orders"), ("kubernetes.namespace", "prod")];
+    let cluster = |options: &[(&str, &str)], flink: &[(&str, &str)]| {
+        request(options).cluster("x", &Configuration::from_pairs(flink.iter().copied()))
+    };
+    assert_eq!(cluster(&[], &flink), "prod/orders");
+    assert_eq!(cluster(&[], &flink[..1]), "default/orders");
+    assert_eq!(cluster(&[("cluster.name", "own")], &flink), "own");
+    assert_eq!(cluster(&[], &[]), "");
+}
+
+#[test]
+fn options_come_from_the_directory_of_flink() {
+    let directory = tempdir().unwrap();
+    let collector = OtlpCollector::start().unwrap();
+    let endpoint = collector.grpc_endpoint();
+    let text =
+        format!("traces.reporter.mine.factory.class: {CLASS}\ntraces.reporter.mine.exporter.endpoint: {endpoint}\n");
+    fs::write(directory.path().join("config.yaml"), text).unwrap();
+    let options = [("factory.class", CLASS), ("exporter.endpoint", endpoint.as_str())];
+    let handle = open(request(&options), Some(directory.path().to_owned())).unwrap();
+    assert_eq!(close(handle, LONG).unwrap().name, "mine");
+}
+
+/// Scenario: good records, bytes that are none, and a tree that exceeds the limit. Guarantees: the
+/// account balances and names each reason.
+#[test]
+fn account_includes_all_records() {
+    let collector = OtlpCollector::start().unwrap();
+    let endpoint = collector.grpc_endpoint();
+    let options = [("exporter.endpoint", endpoint.as_str()), ("name", "account"), ("queue.max-bytes", "10 kb")];
+    let handle = open(request(&options), None).unwrap();
+    let tree = Writer::span().node("s", "root", &[], 1).node("s", "child", &[], 0).finish();
+    report(handle, &tree, 2);
+    report(handle, &[9, 9, 9], 1);
+    report(handle, &vec![0; 20_000], 500);
+    let stats = close(handle, LONG).unwrap();
+    assert!(stats.is_balanced(), "{stats}");
+    assert_eq!((stats.emitted, stats.delivered), (503, 2), "{stats}");
+    let dropped = [DropReason::QueueFull, DropReason::Unreadable].map(|reason| stats.dropped_by(reason));
+    assert_eq!(dropped, [500, 1], "{stats}");
+}
+
+#[test]
+fn unknown_handles_do_nothing() {
+    for handle in [i64::MIN, -1, 0, i64::MAX] {
+        assert!(get(handle).is_none() && close(handle, LONG).is_none());
+    }
+}

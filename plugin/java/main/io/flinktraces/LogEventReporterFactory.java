@@ -1,0 +1,13 @@
+package io.flinktraces;
+
+import java.util.Properties;
+import org.apache.flink.events.reporter.EventReporter;
+import org.apache.flink.events.reporter.EventReporterFactory;
+
+/** Creates the log reporter of flink-traces for events. */
+public final class LogEventReporterFactory implements EventReporterFactory {
+    @Override
+    public EventReporter createEventReporter(Properties options) {
+        return new NativeEventReporter("log", LogEventReporterFactory.class);
+    }
+}

@@ -1,0 +1,13 @@
+package io.flinktraces;
+
+import java.util.Properties;
+import org.apache.flink.traces.reporter.TraceReporter;
+import org.apache.flink.traces.reporter.TraceReporterFactory;
+
+/** Creates the log reporter of flink-traces for spans. */
+public final class LogTraceReporterFactory implements TraceReporterFactory {
+    @Override
+    public TraceReporter createTraceReporter(Properties options) {
+        return new NativeTraceReporter("log", LogTraceReporterFactory.class);
+    }
+}

@@ -1,0 +1,226 @@
+package io.flinktraces;
+
+import java.io.ByteArrayOutputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** All open reporters of this class loader, their log, and their end with the JVM. */
+final class Reporters {
+    private static final Logger LOG = LoggerFactory.getLogger(Reporters.class);
+
+    /**
+     * The times of a shutdown, in milliseconds from its begin. Flink's own safeguard halts the JVM after 5 s, and a
+     * reporter may take a second longer than it should.
+     */
+    private static final long QUIET_MILLIS = 700;
+    private static final long TAKE_UNTIL_MILLIS = 1_700;
+    private static final long CLOSE_UNTIL_MILLIS = 3_500;
+    private static final long PAUSE_MILLIS = 20;
+
+    private static final Map<Long, Handle> OPEN = new HashMap<>();
+    private static boolean isLoaded;
+    private static boolean isRefused;
+
+    /** True after a record came. Only its changes from false matter. */
+    private static volatile boolean isActive;
+
+    private Reporters() {}
+
+    /** An open reporter. Several of Flink's reporters may share it. */
+    static final class Handle {
+        private final long number;
+        private final Encoder encoder;
+        private int users;
+
+        private Handle(long number) {
+            this.number = number;
+            this.encoder = new Encoder((bytes, length, spans) -> Native.report(number, bytes, length, spans));
+        }
+
+        /** Returns the encoder of the reporter, which must be locked while it is used. */
+        Encoder encoder() {
+            isActive = true;
+            return encoder;
+        }
+
+        /** Closes the reporter, unless others of Flink's reporters use it. */
+        void close() {
+            synchronized (Reporters.class) {
+                users--;
+                if (users > 0 || OPEN.remove(number) == null) {
+                    return;
+                }
+            }
+            LOG.info("closed: {}", Native.close(number, CLOSE_UNTIL_MILLIS));
+        }
+    }
+
+    /** Opens a reporter. Returns null after an error, which is one line of the log. */
+    static synchronized Handle open(String signal, String destination, Class<?> factory, Properties options) {
+        try {
+            if (!load(options)) {
+                return null;
+            }
+            long number = Native.open(request(signal, destination, factory, options));
+            if (number == 0) {
+                return null;
+            }
+            Handle handle = OPEN.computeIfAbsent(number, Handle::new);
+            handle.users++;
+            return handle;
+        } catch (Throwable e) {
+            LOG.error("cannot open a reporter of {}: {}", factory.getName(), e.toString());
+            return null;
+        }
+    }
+
+    private static boolean load(Properties options) {
+        if (isLoaded || isRefused) {
+            return isLoaded;
+        }
+        try {
+            Library.load(options);
+        } catch (Throwable e) {
+            isRefused = true;
+            LOG.error("flink-traces reports nothing, because its native library cannot be loaded: {}", e.toString());
+            return false;
+        }
+        isLoaded = true;
+        Thread log = new Thread(Reporters::log, "flink-traces-log");
+        log.setDaemon(true);
+        log.setContextClassLoader(null);
+        log.start();
+        // Flink does not close reporters. The hook also keeps this class and its library loaded.
+        Runtime.getRuntime().addShutdownHook(new Thread(Reporters::shutDown, "flink-traces-shutdown"));
+        return true;
+    }
+
+    /** Returns the request as a list of texts. YAML values need not be strings. */
+    private static byte[] request(String signal, String destination, Class<?> factory, Properties options) {
+        List<String> texts = new ArrayList<>();
+        texts.add(signal);
+        texts.add(destination);
+        texts.add(factory.getName());
+        texts.add(String.valueOf(isFiltered()));
+        options.forEach((key, value) -> {
+            texts.add(String.valueOf(key));
+            texts.add(String.valueOf(value));
+        });
+        ByteArrayOutputStream request = new ByteArrayOutputStream();
+        for (String text : texts) {
+            byte[] utf8 = text.getBytes(StandardCharsets.UTF_8);
+            int length = utf8.length + 1;
+            for (; (length & ~0x7f) != 0; length >>>= 7) {
+                request.write(length | 0x80);
+            }
+            request.write(length);
+            request.write(utf8, 0, utf8.length);
+        }
+        return request.toByteArray();
+    }
+
+    /** Returns true if Flink applies filters and variables to spans, as it does since 2.1. */
+    private static boolean isFiltered() {
+        try {
+            Class.forName("org.apache.flink.metrics.Reporter");
+            return true;
+        } catch (ClassNotFoundException e) {
+            return false;
+        }
+    }
+
+    /** Takes records until they stop, because Flink reports while it shuts down. Then closes all reporters at once. */
+    private static void shutDown() {
+        long start = System.nanoTime();
+        long quietSince = start;
+        while (millisSince(start) < TAKE_UNTIL_MILLIS && millisSince(quietSince) < QUIET_MILLIS) {
+            isActive = false;
+            pause();
+            if (isActive) {
+                quietSince = System.nanoTime();
+            }
+        }
+        List<Thread> closing = new ArrayList<>();
+        synchronized (Reporters.class) {
+            for (long number : OPEN.keySet()) {
+                Thread thread = new Thread(() -> close(number, start), "flink-traces-close-" + number);
+                thread.setDaemon(true);
+                thread.start();
+                closing.add(thread);
+            }
+        }
+        for (Thread thread : closing) {
+            join(thread, start);
+        }
+    }
+
+    /** Closes a reporter. The account goes to standard error, because the log may have ended. */
+    private static void close(long number, long start) {
+        String account = Native.close(number, Math.max(0, CLOSE_UNTIL_MILLIS - millisSince(start)));
+        if (account != null) {
+            System.err.println("flink-traces: " + account);
+        }
+    }
+
+    private static void pause() {
+        try {
+            Thread.sleep(PAUSE_MILLIS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private static void join(Thread thread, long start) {
+        try {
+            thread.join(Math.max(1, CLOSE_UNTIL_MILLIS + 1_000 - millisSince(start)));
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private static long millisSince(long nanos) {
+        return (System.nanoTime() - nanos) / 1_000_000;
+    }
+
+    /** Writes the lines of the native side to Flink's log. A line is a level, a logger, a tab and a text. */
+    private static void log() {
+        while (true) {
+            try {
+                String line = Native.log(60_000);
+                if (line != null) {
+                    int tab = line.indexOf('\t');
+                    Logger logger = LoggerFactory.getLogger(line.substring(1, tab).replace("::", "."));
+                    write(logger, line.charAt(0), line.substring(tab + 1));
+                }
+            } catch (Throwable e) {
+                // The next line may be fine. Without a pause, a lasting error would use up a processor.
+                pause();
+            }
+        }
+    }
+
+    private static void write(Logger logger, char level, String text) {
+        switch (level) {
+            case 'E':
+                logger.error("{}", text);
+                break;
+            case 'W':
+                logger.warn("{}", text);
+                break;
+            case 'D':
+                logger.debug("{}", text);
+                break;
+            case 'T':
+                logger.trace("{}", text);
+                break;
+            default:
+                logger.info("{}", text);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+package io.flinktraces;
+
+import java.io.ByteArrayOutputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Paths;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.apache.flink.events.Event;
+import org.apache.flink.traces.Span;
+
+/**
+ * Checks the encoder with the examples that the native side reads, too. The argument is the file with the examples.
+ *
+ * <p>With a second argument, it prints the examples instead.
+ */
+public final class EncoderTest {
+    public static void main(String[] arguments) throws Exception {
+        Map<String, String> actual = new LinkedHashMap<>();
+        for (Map.Entry<String, Object> example : examples().entrySet()) {
+            actual.put(example.getKey(), hex(encoded(example.getValue())));
+        }
+        if (arguments.length > 1) {
+            actual.forEach((name, bytes) -> System.out.println(name + '\n' + bytes + "\n"));
+            return;
+        }
+        Map<String, String> expected = new LinkedHashMap<>();
+        for (String block : new String(Files.readAllBytes(Paths.get(arguments[0])), StandardCharsets.UTF_8).split("\n\n")) {
+            String[] lines = block.trim().split("\n");
+            expected.put(lines[0], lines[1]);
+        }
+        require(expected.equals(actual), "expected " + expected + ", found " + actual);
+        deepTreeNeedsNoStack();
+        largeRecordComesInPieces();
+        failedRecordIsReported();
+        librariesHaveNames();
+        System.out.println(actual.size() + " examples agree");
+    }
+
+    private static Map<String, Object> examples() {
+        Map<String, Object> examples = new LinkedHashMap<>();
+        examples.put("leaf", new Node("com.example.Scope", "leaf", 1_795_230_917_019L, 1_795_230_917_430L));
+        Node values = new Node("s", "values", 0, -1);
+        values.attributes.put("text", "value");
+        values.attributes.put("long", Long.MIN_VALUE);
+        values.attributes.put("int", 7);
+        values.attributes.put("double", -0.5);
+        values.attributes.put("not a number", Double.NaN);
+        values.attributes.put("true", true);
+        values.attributes.put("false", false);
+        values.attributes.put("null", null);
+        values.attributes.put("other", Arrays.asList(1, 2));
+        examples.put("values", values);
+        Node texts = new Node(null, "", Long.MAX_VALUE, Long.MIN_VALUE);
+        texts.attributes.put("\u00fc\u4e16\ud83d\ude00", "half a pair: \ud83d");
+        texts.attributes.put("", repeat('a', 126));
+        texts.attributes.put("longer", repeat('b', 127));
+        texts.attributes.put("zero", "a\0b");
+        examples.put("texts", texts);
+        Node tree = new Node("s", "root", 1, 9);
+        Node first = new Node("s", "first", 2, 3);
+        first.children.add(new Node("s", "grandchild", 2, 2));
+        tree.children.add(first);
+        tree.children.add(new Node("t", "second", 4, 5));
+        examples.put("tree", tree);
+        examples.put("event", new Happening("com.example.Scope", "happened", "a body", "WARN"));
+        examples.put("event of nulls", new Happening(null, null, null, null));
+        return examples;
+    }
+
+    private static void deepTreeNeedsNoStack() {
+        Node node = new Node("s", "deepest", 1, 2);
+        for (int i = 1; i < 100_000; i++) {
+            Node parent = new Node("s", "level", 1, 2);
+            parent.children.add(node);
+            node = parent;
+        }
+        int[] counts = new int[2];
+        new Encoder((bytes, length, spans) -> counts[spans == 0 ? 0 : 1] = spans).write(node);
+        require(counts[1] == 100_000, "found " + counts[1] + " spans");
+    }
+
+    private static void largeRecordComesInPieces() {
+        Node node = new Node("s", "large", 1, 2);
+        String text = repeat('x', 200_000) + "\u00fc";
+        node.attributes.put("text", text);
+        int[] pieces = new int[1];
+        int[] total = new int[1];
+        new Encoder((bytes, length, spans) -> {
+            require(length <= bytes.length && spans == (pieces[0] == 3 ? 1 : 0), "piece " + pieces[0] + ": " + spans);
+            pieces[0]++;
+            total[0] += length;
+        }).write(node);
+        require(pieces[0] == 4 && total[0] > 200_002, pieces[0] + " pieces, " + total[0] + " bytes");
+    }
+
+    private static void failedRecordIsReported() {
+        Node node = new Node("s", "root", 1, 2);
+        node.children.add(new Node("s", "child", 1, 2));
+        node.children.add(null);
+        List<Integer> calls = new ArrayList<>();
+        Encoder encoder = new Encoder((bytes, length, spans) -> calls.add(spans));
+        try {
+            encoder.write(node);
+            require(false, "the record did not fail");
+        } catch (NullPointerException e) {
+            encoder.write(new Node("s", "next", 1, 2));
+        }
+        require(calls.equals(Arrays.asList(-3, 1)), "found " + calls);
+    }
+
+    private static void librariesHaveNames() {
+        require("libflinktraces-linux64.so".equals(Library.name("Linux", "amd64", false)), "linux64");
+        require("libflinktraces-linux-aarch64-musl.so".equals(Library.name("Linux", "aarch64", true)), "musl");
+        require("libflinktraces-osx-arm64.jnilib".equals(Library.name("Mac OS X", "aarch64", false)), "osx");
+        require(Library.name("Linux", "riscv64", false) == null, "riscv64");
+        require(Library.name("Windows 11", "amd64", false) == null, "windows");
+    }
+
+    private static byte[] encoded(Object record) {
+        ByteArrayOutputStream all = new ByteArrayOutputStream();
+        Encoder encoder = new Encoder((bytes, length, spans) -> all.write(bytes, 0, length));
+        if (record instanceof Span) {
+            encoder.write((Span) record);
+        } else {
+            encoder.write((Event) record);
+        }
+        return all.toByteArray();
+    }
+
+    private static String hex(byte[] bytes) {
+        StringBuilder text = new StringBuilder();
+        for (byte b : bytes) {
+            text.append(String.format("%02x", b));
+        }
+        return text.toString();
+    }
+
+    private static String repeat(char c, int count) {
+        char[] all = new char[count];
+        Arrays.fill(all, c);
+        return new String(all);
+    }
+
+    private static void require(boolean holds, String message) {
+        if (!holds) {
+            throw new AssertionError(message);
+        }
+    }
+
+    /** A span whose attributes have an order. */
+    private static final class Node implements Span {
+        private final String scope;
+        private final String name;
+        private final long start;
+        private final long end;
+        private final Map<String, Object> attributes = new LinkedHashMap<>();
+        private final List<Span> children = new ArrayList<>();
+
+        Node(String scope, String name, long start, long end) {
+            this.scope = scope;
+            this.name = name;
+            this.start = start;
+            this.end = end;
+        }
+
+        @Override
+        public String getScope() {
+            return scope;
+        }
+
+        @Override
+        public String getName() {
+            return name;
+        }
+
+        @Override
+        public long getStartTsMillis() {
+            return start;
+        }
+
+        @Override
+        public long getEndTsMillis() {
+            return end;
+        }
+
+        @Override
+        public Map<String, Object> getAttributes() {
+            return attributes;
+        }
+
+        @Override
+        public List<Span> getChildren() {
+            return children;
+        }
+    }
+
+    /** An event with one attribute. */
+    private static final class Happening implements Event {
+        private final String scope;
+        private final String name;
+        private final String body;
+        private final String severity;
+
+        Happening(String scope, String name, String body, String severity) {
+            this.scope = scope;
+            this.name = name;
+            this.body = body;
+            this.severity = severity;
+        }
+
+        @Override
+        public long getObservedTsMillis() {
+            return 1_795_230_918_389L;
+        }
+
+        @Override
+        public String getName() {
+            return name;
+        }
+
+        @Override
+        public String getClassScope() {
+            return scope;
+        }
+
+        @Override
+        public String getBody() {
+            return body;
+        }
+
+        @Override
+        public String getSeverity() {
+            return severity;
+        }
+
+        @Override
+        public Map<String, Object> getAttributes() {
+            Map<String, Object> attributes = new LinkedHashMap<>();
+            attributes.put("flag", true);
+            return attributes;
+        }
+    }
+}
