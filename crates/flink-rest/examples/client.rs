@@ -10,8 +10,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use flink_rest::types::{
-    AsynchronousOperationResult, JobIdWithStatus, JobIdsWithStatusOverview, OperationInfo, QueueStatus,
-    SavepointTriggerRequestBody, TriggerResponse,
+    AsynchronousOperationResult, JobIdWithStatus, JobIdsWithStatusOverview, OperationInfo, QueueStatus, TriggerResponse,
 };
 use flink_rest::{
     Client, JobId, JobStatus, Jobs, QueueStatusId, RestError, RestServer, RestService, SavepointStatus, ServerOptions,
@@ -53,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = Client::builder(&url).timeout(Duration::from_secs(5)).retries(2).build()?;
     for job in client.call(&Jobs).await?.jobs {
         println!("job {} is {}", job.id, job.status);
-        let savepoint = TriggerSavepoint::new(job.id, SavepointTriggerRequestBody::default());
+        let savepoint = TriggerSavepoint::new(job.id).target_directory("file:/savepoints");
         let result = client.run(&savepoint, Duration::from_secs(60)).await?;
         println!("savepoint at {}", result.location.unwrap_or_default());
     }

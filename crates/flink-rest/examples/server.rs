@@ -25,7 +25,7 @@ struct Engine {
 impl RestService for Engine {
     async fn overview(&self, _: Overview) -> Result<ClusterOverviewWithVersion, RestError> {
         let mut overview = ClusterOverviewWithVersion::new("2.3.0");
-        overview.jobs_running = 1;
+        overview.jobs_running = Some(1);
         Ok(overview)
     }
 

@@ -114,7 +114,36 @@ macro_rules! item {
 }
 
 /// Declares the constructor of an endpoint: `new` with the parameters of the path and the body.
+///
+/// A body without required fields is left out. It is empty unless the setter `body` sets it.
 macro_rules! constructor {
+    ($name:ident $parameters:tt $fields:tt (CheckpointTriggerRequestBody)) => {
+        constructor! { @without_body $name $parameters $fields CheckpointTriggerRequestBody }
+    };
+    ($name:ident $parameters:tt $fields:tt (JarRunRequestBody)) => {
+        constructor! { @without_body $name $parameters $fields JarRunRequestBody }
+    };
+    ($name:ident $parameters:tt $fields:tt (SavepointTriggerRequestBody)) => {
+        constructor! { @without_body $name $parameters $fields SavepointTriggerRequestBody }
+    };
+    ($name:ident $parameters:tt $fields:tt (StopWithSavepointRequestBody)) => {
+        constructor! { @without_body $name $parameters $fields StopWithSavepointRequestBody }
+    };
+    (@without_body $name:ident ($($parameter:ident: $parameter_type:ty),*) ($($field:ident)*) $body:ident) => {
+        impl $name {
+            /// Creates a request with an empty query and an empty body.
+            pub fn new($($parameter: $parameter_type),*) -> Self {
+                Self { $($parameter,)* $($field: Default::default(),)* body: Default::default() }
+            }
+
+            /// Sets the body of the request.
+            #[must_use]
+            pub fn body(mut self, body: $body) -> Self {
+                self.body = body;
+                self
+            }
+        }
+    };
     ($name:ident () () ()) => {};
     ($name:ident () ($($field:ident)+) ()) => {
         /// A request with an empty query.
@@ -151,6 +180,43 @@ macro_rules! setters {
     };
 }
 
+/// Declares setters for the fields of a request's body, each with the text of its documentation.
+macro_rules! body_setters {
+    ($($name:ident: $body:ident { $($field:ident: $type:ty = $doc:literal,)+ })+) => {$(
+        impl $name {
+            $(
+                #[doc = concat!("Sets ", $doc)]
+                #[doc = ""]
+                #[doc = concat!("This is [`", stringify!($field), "`](", stringify!($body), "::", stringify!($field), ") of the body.")]
+                #[must_use]
+                pub fn $field(mut self, $field: impl Into<$type>) -> Self {
+                    self.body.$field = $field.into().into();
+                    self
+                }
+            )+
+        }
+    )+};
+}
+
+body_setters! {
+    StopJob: StopWithSavepointRequestBody {
+        target_directory: String = "the directory for the savepoint.",
+        drain: bool = "`true` to advance event time to its end first.",
+        format_type: String = "the format of the savepoint, `CANONICAL` or `NATIVE`.",
+        trigger_id: TriggerId = "the id to give the operation.",
+    }
+    TriggerCheckpoint: CheckpointTriggerRequestBody {
+        checkpoint_type: String = "the type of the checkpoint, `CONFIGURED` or `FULL`.",
+        trigger_id: TriggerId = "the id to give the operation.",
+    }
+    TriggerSavepoint: SavepointTriggerRequestBody {
+        target_directory: String = "the directory for the savepoint.",
+        cancel_job: bool = "`true` to end the job afterwards.",
+        format_type: String = "the format of the savepoint, `CANONICAL` or `NATIVE`.",
+        trigger_id: TriggerId = "the id to give the operation.",
+    }
+}
+
 /// Declares the type of each endpoint. Its fields are the parameters and the body.
 macro_rules! requests {
     ($derive:meta $(
@@ -158,7 +224,7 @@ macro_rules! requests {
         $name:ident $function:ident
         ($($parameter:ident: $parameter_type:ty),*)
         $(? ($($key:literal $(#[$key_meta:meta])* $field:ident: $field_type:ty),+))?
-        $(body ($body:ty))?
+        $(body ($body:ident))?
         -> $response:ty;
     )+) => {$(
         item! {

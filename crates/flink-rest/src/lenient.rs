@@ -1,8 +1,7 @@
 //! Lenient reading of values that versions of Flink, or proxies, write differently.
 //!
-//! An integer may be written as a float. A missing value, `null` or `NaN` is [`UNSET`], Flink's
-//! value for "not set". A double may be written as an integer or as the text `"NaN"`, as Flink
-//! does.
+//! An integer may be written as a float. A missing value, `null`, `NaN` or Flink's [`UNSET`] is
+//! `None`. A double may be written as an integer or as the text `"NaN"`, as Flink does.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,11 +10,6 @@ use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
 /// Flink's value for a time, a duration or a size that is not set.
 const UNSET: i64 = -1;
-
-/// Returns the default of a missing integer.
-pub(crate) fn unset() -> i64 {
-    UNSET
-}
 
 /// Returns the default of a missing double.
 pub(crate) fn not_a_number() -> f64 {
@@ -82,9 +76,18 @@ pub(crate) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64,
     number.integer().ok_or_else(|| D::Error::custom("a number that is not finite where an integer is expected"))
 }
 
-/// Reads an integer or [`UNSET`].
-pub(crate) fn integer_or_unset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    Ok(optional_integer(deserializer)?.unwrap_or(UNSET))
+/// Reads and writes an integer that Flink writes as [`UNSET`] if there is none.
+pub(crate) mod minus_one {
+    use super::{Deserializer, UNSET, optional_integer};
+    use serde::Serializer;
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+        Ok(optional_integer(deserializer)?.filter(|integer| *integer != UNSET))
+    }
+
+    pub(crate) fn serialize<S: Serializer>(integer: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(integer.unwrap_or(UNSET))
+    }
 }
 
 /// Reads an integer that some versions omit.
@@ -174,8 +177,8 @@ mod tests {
     struct Example {
         #[serde(deserialize_with = "integer")]
         needed: i64,
-        #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-        unset: i64,
+        #[serde(default, with = "minus_one")]
+        unset: Option<i64>,
         #[serde(default, deserialize_with = "optional_integer")]
         optional: Option<i64>,
         #[serde(default = "not_a_number", with = "double")]
@@ -217,6 +220,7 @@ mod tests {
         ] {
             let read: Example = serde_json::from_str(given).unwrap();
             let expected: serde_json::Value = serde_json::from_str(expected).unwrap();
+            assert_eq!(read.unset.unwrap_or(-1), expected["unset"], "{given}");
             assert_eq!(serde_json::to_value(read).unwrap(), expected, "{given}");
         }
     }

@@ -21,13 +21,12 @@
 //! # mod example {
 //! use std::time::Duration;
 //!
-//! use flink_rest::types::StopWithSavepointRequestBody;
 //! use flink_rest::{Client, Error, JobId, StopJob};
 //!
 //! /// Stops a job; returns the path of the savepoint.
 //! async fn stop(job: JobId) -> Result<Option<String>, Error> {
 //!     let client = Client::builder("http://localhost:8081").retries(3).build()?;
-//!     let stop = StopJob::new(job, StopWithSavepointRequestBody::default());
+//!     let stop = StopJob::new(job).drain(true);
 //!     Ok(client.run(&stop, Duration::from_secs(300)).await?.location)
 //! }
 //! # }
@@ -97,7 +96,8 @@
 //!
 //! # Features
 //!
-//! * `client` (default): `Client`, over hyper and rustls.
+//! * `client` (default): `Client`, over hyper.
+//! * `tls` (default): TLS for the client, over rustls. Without it, the client refuses `https` URLs.
 //! * `service`: `RestService`, `RestError` and `dispatch`, without a server.
 //! * `server`: `RestServer` and `router`, over axum and hyper. It includes `service`.
 

@@ -55,7 +55,7 @@ pub(crate) async fn contact(name: String, client: Client, stats: Arc<ClusterStat
     }
     let version = client.call(&Config).await.map(|config| config.flink_version).unwrap_or_default();
     let jobs = client.call(&JobsOverview).await.map(|overview| overview.jobs).unwrap_or_default();
-    let running = jobs.iter().filter(|job| job.end_time <= 0).count();
+    let running = jobs.iter().filter(|job| job.end_time.is_none()).count();
     let options = client.call(&JobManagerConfig).await.map(|found| found.entries).unwrap_or_default();
     tracing::info!(
         cluster = name,

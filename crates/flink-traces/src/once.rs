@@ -103,13 +103,14 @@ impl Status {
         };
         status.version = status.ask(client, &Config).await.map(|config| config.flink_version);
         let overview = status.ask(client, &Overview).await;
-        status.slots = overview.map(|found| [found.taskmanagers, found.slots_available, found.slots_total]);
+        status.slots =
+            overview.and_then(|found| Some([found.taskmanagers?, found.slots_available?, found.slots_total?]));
 
         jobs.sort_by_key(|job| std::cmp::Reverse(job.end_time));
         let mut ended = 0;
         jobs.retain(|job| {
-            ended += usize::from(job.end_time > 0);
-            job.end_time <= 0 || ended <= max_ended
+            ended += usize::from(job.end_time.is_some());
+            job.end_time.is_none() || ended <= max_ended
         });
         status.omitted = ended.saturating_sub(max_ended);
         jobs.sort_by_key(|job| job.start_time);
@@ -119,8 +120,8 @@ impl Status {
                 Err(error) if error.is_not_found() => None,
                 result => status.keep(result),
             };
-            let age = match details.end_time {
-                1.. => details.duration,
+            let age = match (details.end_time, details.duration) {
+                (Some(_), Some(duration)) => duration,
                 _ => SystemClock.now_millis().saturating_sub(details.start_time),
             };
             status.jobs.push(Job { details, age, checkpoints });
@@ -188,8 +189,8 @@ impl Status {
                 number(checkpoints.as_ref().map(|found| found.counts.completed)),
                 number(checkpoints.as_ref().map(|found| found.counts.failed)),
                 last.map(|last| timestamp(last.trigger_timestamp)).unwrap_or_default(),
-                number(last.map(|last| last.end_to_end_duration)),
-                number(last.map(|last| last.state_size)),
+                number(last.and_then(|last| last.end_to_end_duration)),
+                number(last.and_then(|last| last.state_size)),
             ])
         });
         lines.collect()
@@ -241,13 +242,14 @@ fn last(checkpoints: &CheckpointingStatistics) -> Option<&CheckpointStatistics> 
 
 fn columns(checkpoints: &CheckpointingStatistics) -> [String; 5] {
     let last = last(checkpoints);
-    let of_last = |column: fn(&CheckpointStatistics) -> String| last.map_or_else(|| "-".to_owned(), column);
+    let of_last =
+        |column: fn(&CheckpointStatistics) -> Option<String>| last.and_then(column).unwrap_or_else(|| "-".to_owned());
     [
         checkpoints.counts.completed.to_string(),
         checkpoints.counts.failed.to_string(),
-        of_last(|checkpoint| timestamp(checkpoint.trigger_timestamp)),
-        of_last(|checkpoint| duration(checkpoint.end_to_end_duration)),
-        of_last(|checkpoint| bytes(checkpoint.state_size)),
+        of_last(|checkpoint| Some(timestamp(checkpoint.trigger_timestamp))),
+        of_last(|checkpoint| checkpoint.end_to_end_duration.map(duration)),
+        of_last(|checkpoint| checkpoint.state_size.map(bytes)),
     ]
 }
 

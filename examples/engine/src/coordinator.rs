@@ -436,9 +436,9 @@ fn checkpoint_config(options: &Options) -> CheckpointConfigInfo {
     let mut checkpoints =
         CheckpointConfigInfo::new("exactly_once", i64::try_from(options.interval.as_millis()).unwrap_or(i64::MAX));
     // Checkpoints have no timeout.
-    checkpoints.timeout = i64::MAX;
-    checkpoints.min_pause = 0;
-    checkpoints.max_concurrent = 1;
+    checkpoints.timeout = Some(i64::MAX);
+    checkpoints.min_pause = Some(0);
+    checkpoints.max_concurrent = Some(1);
     checkpoints.externalization = Some(externalization);
     checkpoints.checkpoint_storage = Some("files".to_owned());
     checkpoints.unaligned_checkpoints = Some(false);
@@ -452,7 +452,7 @@ fn checkpoint_config(options: &Options) -> CheckpointConfigInfo {
 fn execution_config(options: &Options) -> ExecutionConfigInfo {
     let mut execution = ExecutionConfigInfo::default();
     execution.restart_strategy = format!("at most {} restarts", options.restarts);
-    execution.job_parallelism = options.parallelism.into();
+    execution.job_parallelism = Some(options.parallelism.into());
     execution.user_config = BTreeMap::from([("records".to_owned(), options.records.to_string())]);
     execution
 }

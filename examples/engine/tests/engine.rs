@@ -10,9 +10,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use flink_rest::types::{
-    CheckpointTriggerRequestBody, JobDetails, SavepointTriggerRequestBody, StopWithSavepointRequestBody,
-};
+use flink_rest::types::JobDetails;
 use flink_rest::{
     CancelJob, CheckpointDetails, CheckpointStatus, Checkpoints, Client, Error, Job, JobId, JobStatus, JobsOverview,
     ShutdownCluster, StopJob, TriggerCheckpoint, TriggerSavepoint,
@@ -295,15 +293,15 @@ async fn job_stopped_over_rest_continues_exactly_once() {
     let job = details.jid;
     assert_eq!(details.name, "stopped");
 
-    let operation = TriggerCheckpoint { job: job.clone(), body: CheckpointTriggerRequestBody::default() };
+    let operation = TriggerCheckpoint::new(job.clone());
     let checkpoint = client.run(&operation, MINUTE).await.unwrap().checkpoint_id.unwrap();
     let found = client.call(&CheckpointDetails { job: job.clone(), checkpoint }).await.unwrap();
-    assert_eq!((found.status, found.tasks.len(), found.num_subtasks), (CheckpointStatus::Completed, 3, 6));
+    assert_eq!((found.status, found.tasks.len(), found.num_subtasks), (CheckpointStatus::Completed, 3, Some(6)));
 
     let savepoint = async |target: Option<String>| {
-        let mut body = SavepointTriggerRequestBody::default();
-        body.target_directory = target;
-        client.run(&TriggerSavepoint { job: job.clone(), body }, MINUTE).await
+        let mut operation = TriggerSavepoint::new(job.clone());
+        operation.body.target_directory = target;
+        client.run(&operation, MINUTE).await
     };
     let problem = match savepoint(None).await {
         Err(Error::OperationFailed { problem, .. }) => problem,
@@ -321,9 +319,8 @@ async fn job_stopped_over_rest_continues_exactly_once() {
     // Only the savepoint failed, not the job.
     assert_eq!(checkpoints.counts.restored, 0);
 
-    let mut body = StopWithSavepointRequestBody::default();
-    body.target_directory = Some(target);
-    let stopped_at = client.run(&StopJob { job: job.clone(), body }, MINUTE).await.unwrap().location.unwrap();
+    let stop = StopJob::new(job.clone()).target_directory(target);
+    let stopped_at = client.run(&stop, MINUTE).await.unwrap().location.unwrap();
     engine.job(JobStatus::Finished).await;
     let subtasks = client.call(&Job { job: job.clone() }).await.unwrap().vertices;
     assert!(subtasks.iter().all(|vertex| vertex.status.as_str() == "FINISHED"), "{subtasks:?}");
@@ -352,7 +349,7 @@ async fn job_is_canceled_over_rest() {
     engine.client.call(&CancelJob::new(job.clone())).await.unwrap();
     let canceled = engine.job(JobStatus::Canceled).await;
     assert_eq!(canceled.tasks["canceled"], canceled.tasks["total"]);
-    let operation = TriggerCheckpoint { job, body: CheckpointTriggerRequestBody::default() };
+    let operation = TriggerCheckpoint::new(job);
     let problem = engine.client.run(&operation, MINUTE).await.unwrap_err().to_string();
     assert!(problem.ends_with("The job has already ended (CANCELED)."), "{problem}");
     let unknown = CancelJob::new(JobId::new("17").unwrap());
@@ -370,7 +367,7 @@ async fn shutdown_over_rest_suspends_the_job() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Served::start(folder.path(), &["engine.records=60000", "engine.pause=200 ms"]);
     let job = engine.job(JobStatus::Running).await.jid;
-    let operation = TriggerCheckpoint { job, body: CheckpointTriggerRequestBody::default() };
+    let operation = TriggerCheckpoint::new(job);
     engine.client.run(&operation, MINUTE).await.unwrap();
     let (printed, is_success) = engine.shut_down().await;
     assert!(is_success && printed.contains("the job has ended: Suspended"), "{printed}");

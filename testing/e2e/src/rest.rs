@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use flink_rest::types::{JarRunRequestBody, JobDetails, SavepointTriggerRequestBody};
+use flink_rest::types::{JarRunRequestBody, JobDetails};
 use flink_rest::{
     CancelJob, Checkpoints, Client, JarFile, JarId, JobId, JobStatus, JobsOverview, Overview, RunJar, TriggerSavepoint,
 };
@@ -36,8 +36,8 @@ impl Rest {
     pub(crate) async fn wait_for_slots(&self, timeout: Duration) -> Result<()> {
         let available = async || {
             // The connection is refused until the JobManager is up.
-            let slots = self.client.call(&Overview).await.map_or(0, |overview| overview.slots_available);
-            Ok((slots > 0).then_some(()))
+            let slots = self.client.call(&Overview).await.ok().and_then(|overview| overview.slots_available);
+            Ok(slots.filter(|slots| *slots > 0).map(drop))
         };
         poll("free slots", timeout, available).await
     }
@@ -58,12 +58,12 @@ impl Rest {
         let mut body = JarRunRequestBody::default();
         body.parallelism = Some(parallelism);
         body.program_args_list = program_args_list;
-        Ok(self.client.call(&RunJar::new(jar, body)).await?.jobid.into())
+        Ok(self.client.call(&RunJar::new(jar).body(body)).await?.jobid.into())
     }
 
     /// Takes a savepoint and waits until it is complete. Returns its path.
     pub(crate) async fn savepoint(&self, job: &str, timeout: Duration) -> Result<String> {
-        let operation = TriggerSavepoint { job: JobId::new(job)?, body: SavepointTriggerRequestBody::default() };
+        let operation = TriggerSavepoint::new(JobId::new(job)?);
         self.client.run(&operation, timeout).await?.location.context("the savepoint has no path")
     }
 

@@ -4,9 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use flink_rest::types::{
-    CheckpointTriggerRequestBody, JarRunRequestBody, SavepointDisposalRequest, StopWithSavepointRequestBody,
-};
+use flink_rest::types::{JarRunRequestBody, SavepointDisposalRequest};
 use flink_rest::{
     CancelJob, Checkpoints, DeleteJar, DisposeSavepoint, ENDPOINTS, Error, JarId, Jars, Job, JobExecutionResult, JobId,
     JobMetrics, JobStatus, PlanJar, QueueStatusId, RescaleJob, Resource, ResourceRequirements, RunJar, ShutdownCluster,
@@ -60,11 +58,11 @@ async fn session(distribution: &Distribution, job: &Path, folder: &Path) -> Resu
     ensure!(jars.iter().any(|known| known.id == jar), "{jar} is not listed");
 
     say("planning");
-    let plan = client.call(&PlanJar::new(jar.clone(), request(None))).await?.plan;
+    let plan = client.call(&PlanJar::new(jar.clone()).body(request(None))).await?.plan;
     ensure!(plan.nodes.len() >= 3 && plan.nodes.iter().any(|node| !node.inputs.is_empty()), "no plan: {plan:?}");
 
     say("running");
-    let job = client.call(&RunJar::new(jar.clone(), request(None))).await?.jobid;
+    let job = client.call(&RunJar::new(jar.clone()).body(request(None))).await?.jobid;
     wait_until_all_run(rest, &job).await?;
 
     say("metrics");
@@ -78,7 +76,7 @@ async fn session(distribution: &Distribution, job: &Path, folder: &Path) -> Resu
     poll("a completed checkpoint among the metrics", STEP_TIMEOUT, completed).await?;
 
     say("a checkpoint by hand");
-    let operation = TriggerCheckpoint { job: job.clone(), body: CheckpointTriggerRequestBody::default() };
+    let operation = TriggerCheckpoint::new(job.clone());
     let checkpoint = client.run(&operation, STEP_TIMEOUT).await?.checkpoint_id.context("no checkpoint")?;
 
     say("a savepoint");
@@ -107,13 +105,13 @@ async fn session(distribution: &Distribution, job: &Path, folder: &Path) -> Resu
     client.call(&UpdateResourceRequirements { job: job.clone(), body: requirements }).await?;
     let rescaled = async || {
         let vertices = client.call(&Job { job: job.clone() }).await?.vertices;
-        Ok(vertices.iter().all(|vertex| vertex.parallelism == 1).then_some(()))
+        Ok(vertices.iter().all(|vertex| vertex.parallelism == Some(1)).then_some(()))
     };
     poll("the smaller job", STEP_TIMEOUT, rescaled).await?;
     wait_until_all_run(rest, &job).await?;
 
     say("stopping with a savepoint");
-    let operation = StopJob { job: job.clone(), body: StopWithSavepointRequestBody::default() };
+    let operation = StopJob::new(job.clone());
     let stopped_at = client.run(&operation, STEP_TIMEOUT).await?.location.context("no savepoint")?;
     rest.wait_for_state(job.as_str(), JobStatus::Finished, STEP_TIMEOUT).await?;
     let result = client.call(&JobExecutionResult { job: job.clone() }).await?;
@@ -121,7 +119,7 @@ async fn session(distribution: &Distribution, job: &Path, folder: &Path) -> Resu
 
     say("running again from there");
     let finished = job;
-    let job = client.call(&RunJar::new(jar.clone(), request(Some(stopped_at.clone())))).await?.jobid;
+    let job = client.call(&RunJar::new(jar.clone()).body(request(Some(stopped_at.clone())))).await?.jobid;
     wait_until_all_run(rest, &job).await?;
     let restored = client.call(&Checkpoints { job: job.clone() }).await?.latest.restored;
     let path = restored.context("nothing was restored")?.external_path;

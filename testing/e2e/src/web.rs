@@ -14,7 +14,6 @@ use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use flink_rest::types::CheckpointTriggerRequestBody;
 use flink_rest::{Client, Job, JobStatus, TaskManagers, TriggerCheckpoint, YarnCancelJob};
 use harness::flink::{Distribution, REST_VERSIONS};
 use harness::{build, recreate, run as run_program, say, workspace_root};
@@ -75,7 +74,7 @@ async fn session(binary: &Path, folder: &Path, picture: Option<&Path>) -> Result
     let mut last = 0;
     // One of these fails.
     while last < 8 {
-        let operation = TriggerCheckpoint { job: job.clone(), body: CheckpointTriggerRequestBody::default() };
+        let operation = TriggerCheckpoint::new(job.clone());
         // No checkpoint is possible during the restart.
         last =
             engine.client.run(&operation, STEP_TIMEOUT).await.ok().and_then(|done| done.checkpoint_id).unwrap_or(last);

@@ -14,7 +14,7 @@ use url::{ParseError, Url};
 
 use super::connector::{Connector, Proxy};
 use super::error::invalid_option;
-use super::tls::{self, Certificates};
+use super::tls::{Certificates, Tls};
 use super::{Client, Error, OnSkipped};
 use crate::BodyError;
 use crate::text::redacted;
@@ -33,8 +33,7 @@ pub struct ClientBuilder {
     retries: u32,
     max_body_bytes: usize,
     user_agent: String,
-    ca_certificates: Option<Vec<u8>>,
-    identity: Option<Vec<u8>>,
+    certificates: Certificates,
     proxy: Option<String>,
     on_skipped: OnSkipped,
 }
@@ -49,8 +48,7 @@ impl ClientBuilder {
             retries: 0,
             max_body_bytes: MAX_BODY_BYTES,
             user_agent: concat!("flink-rest/", env!("CARGO_PKG_VERSION")).to_owned(),
-            ca_certificates: None,
-            identity: None,
+            certificates: Certificates::default(),
             proxy: None,
             on_skipped: Arc::new(|_, _| {}),
         }
@@ -115,18 +113,22 @@ impl ClientBuilder {
     /// Trusts only certificates that these, in PEM, have signed.
     ///
     /// By default the client trusts the certificate authorities of the system.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     #[must_use]
     pub fn ca_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.ca_certificates = Some(pem.into());
+        self.certificates.authorities = Some(pem.into());
         self
     }
 
     /// Authenticates with a client certificate, in PEM with its chain and its private key.
     ///
     /// Flink requires one if `security.ssl.rest.authentication-enabled` is set.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     #[must_use]
     pub fn identity(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.identity = Some(pem.into());
+        self.certificates.identity = Some(pem.into());
         self
     }
 
@@ -151,7 +153,8 @@ impl ClientBuilder {
     /// Builds the client, without connecting it.
     ///
     /// # Errors
-    /// Returns an error if the base URL or an option is invalid.
+    /// Returns an error if the base URL or an option is invalid, or if a URL needs TLS and the feature
+    /// `tls` is off.
     pub fn build(self) -> Result<Client, Error> {
         let invalid = |problem: &str| Error::InvalidUrl { url: redacted(&self.base_url), problem: problem.to_owned() };
         let mut base_url = parsed(&self.base_url).map_err(|problem| invalid(&problem))?;
@@ -166,12 +169,10 @@ impl ClientBuilder {
         if let Some(proxy) = proxy.as_ref().filter(|_| !is_https) {
             headers.extend(proxy.authorization.clone().map(|value| (PROXY_AUTHORIZATION, value)));
         }
-        let certificates =
-            Certificates { authorities: self.ca_certificates.as_deref(), identity: self.identity.as_deref() };
         let has_tls = is_https || proxy.as_ref().is_some_and(|proxy| proxy.uri.scheme_str() == Some("https"));
-        let tls = tls::config(&certificates, has_tls)?;
+        let tls = Tls::new(&self.certificates, has_tls)?;
         let shown_proxy = proxy.as_ref().map(|proxy| proxy.uri.to_string().trim_end_matches('/').into());
-        let connector = Connector::new(tls, proxy, self.connect_timeout);
+        let connector = Connector::new(&tls, proxy, self.connect_timeout);
         let mut http = legacy::Client::builder(TokioExecutor::new());
         http.pool_timer(TokioTimer::new());
         let pool = http.build(connector.clone());

@@ -11,15 +11,15 @@ use std::time::Duration;
 use http::uri::Scheme;
 use http::{Extensions, HeaderValue, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
+
+use super::tls::{MaybeTls, Secured, Tls, plain};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
@@ -36,24 +36,23 @@ pub(super) struct Proxy {
 /// Opens connections within a time limit, which includes the TLS handshake.
 #[derive(Clone)]
 pub(super) struct Connector {
-    tls: HttpsConnector<Route>,
+    tls: Secured<Route>,
     limit: Duration,
 }
 
 impl Connector {
     /// Creates a connector. Without `proxy`, connections are direct.
-    pub(super) fn new(tls: ClientConfig, proxy: Option<Proxy>, limit: Duration) -> Self {
+    pub(super) fn new(tls: &Tls, proxy: Option<Proxy>, limit: Duration) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        let tls = Arc::new(tls);
-        let proxy = proxy.map(|proxy| (proxy, HttpsConnector::from((tcp.clone(), tls.clone()))));
-        Self { tls: HttpsConnector::from((Route { tcp, proxy }, tls)), limit }
+        let proxy = proxy.map(|proxy| (proxy, tls.over(tcp.clone())));
+        Self { tls: tls.over(Route { tcp, proxy }), limit }
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<Stream>;
+    type Response = MaybeTls<Stream>;
     type Error = BoxError;
     type Future = Connecting<Self::Response>;
 
@@ -74,7 +73,7 @@ impl Service<Uri> for Connector {
 #[derive(Clone)]
 struct Route {
     tcp: HttpConnector,
-    proxy: Option<(Proxy, HttpsConnector<HttpConnector>)>,
+    proxy: Option<(Proxy, Secured<HttpConnector>)>,
 }
 
 impl Service<Uri> for Route {
@@ -89,7 +88,7 @@ impl Service<Uri> for Route {
     fn call(&mut self, target: Uri) -> Self::Future {
         let Some((proxy, connector)) = &mut self.proxy else {
             let connecting = self.tcp.call(target);
-            return Box::pin(async move { Ok(Stream::new(MaybeHttpsStream::Http(connecting.await?), false)) });
+            return Box::pin(async move { Ok(Stream::new(plain(connecting.await?), false)) });
         };
         if target.scheme() == Some(&Scheme::HTTPS) {
             let mut tunnel = Tunnel::new(proxy.uri.clone(), connector.clone());
@@ -134,14 +133,14 @@ fn is_closed(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// A connection, possibly to a proxy.
 pub(super) struct Stream {
-    io: MaybeHttpsStream<TokioIo<TcpStream>>,
+    io: MaybeTls<TokioIo<TcpStream>>,
     /// The proxy forwards requests, so they name the whole URL.
     is_forwarded: bool,
     kept: Kept,
 }
 
 impl Stream {
-    fn new(io: MaybeHttpsStream<TokioIo<TcpStream>>, is_forwarded: bool) -> Self {
+    fn new(io: MaybeTls<TokioIo<TcpStream>>, is_forwarded: bool) -> Self {
         Self { io, is_forwarded, kept: Kept::default() }
     }
 }

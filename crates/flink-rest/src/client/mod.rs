@@ -3,6 +3,7 @@
 mod builder;
 mod connector;
 mod error;
+#[cfg_attr(not(feature = "tls"), path = "plain.rs")]
 mod tls;
 mod transport;
 

@@ -1,8 +1,12 @@
-//! TLS settings: trusted root certificates and an optional client certificate.
+//! TLS: trusted root certificates, an optional client certificate, and encrypted connections.
+//!
+//! Without the feature `tls`, `plain.rs` takes the place of this module.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -11,22 +15,54 @@ use rustls_platform_verifier::Verifier;
 use super::error::{Error, invalid_option};
 
 /// The certificates of a client, each in PEM.
-pub(super) struct Certificates<'a> {
+#[derive(Clone, Default)]
+pub(super) struct Certificates {
     /// The trusted authorities; `None` for those of the system.
-    pub(super) authorities: Option<&'a [u8]>,
+    pub(super) authorities: Option<Vec<u8>>,
     /// The client's own certificate with its chain and its key.
-    pub(super) identity: Option<&'a [u8]>,
+    pub(super) identity: Option<Vec<u8>>,
 }
 
-/// Builds the TLS configuration. Without `is_used`, it trusts no authority of the system.
+/// A connector that encrypts the connections of `C` to `https` URLs.
+pub(super) type Secured<C> = HttpsConnector<C>;
+
+/// A connection that may be encrypted.
+pub(super) type MaybeTls<S> = MaybeHttpsStream<S>;
+
+/// Returns an unencrypted connection.
+pub(super) fn plain<S>(stream: S) -> MaybeTls<S> {
+    MaybeHttpsStream::Http(stream)
+}
+
+/// Returns `true` if `error` is one of the TLS handshake.
+pub(super) fn is_failure(error: &(dyn StdError + 'static)) -> bool {
+    error.is::<rustls::Error>()
+}
+
+/// The configuration of encrypted connections.
+pub(super) struct Tls(Arc<ClientConfig>);
+
+impl Tls {
+    /// Reads the certificates. Without `is_used`, no authority of the system is trusted.
+    pub(super) fn new(certificates: &Certificates, is_used: bool) -> Result<Self, Error> {
+        Ok(Self(Arc::new(config(certificates, is_used)?)))
+    }
+
+    /// Encrypts the connections of `connector` to `https` URLs.
+    pub(super) fn over<C>(&self, connector: C) -> Secured<C> {
+        HttpsConnector::from((connector, self.0.clone()))
+    }
+}
+
+/// Builds the TLS configuration.
 ///
 /// The provider is explicit, since a process may have none or several installed.
-pub(super) fn config(certificates: &Certificates<'_>, is_used: bool) -> Result<ClientConfig, Error> {
+fn config(certificates: &Certificates, is_used: bool) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| invalid_option("tls", &error.to_string()))?;
-    let config = match certificates.authorities {
+    let config = match &certificates.authorities {
         None if is_used => {
             let verifier = Verifier::new(provider).map_err(|error| {
                 invalid_option("ca_certificates", &format!("no certificates from the system: {error}"))
@@ -36,7 +72,7 @@ pub(super) fn config(certificates: &Certificates<'_>, is_used: bool) -> Result<C
         None => config.with_root_certificates(RootCertStore::empty()),
         Some(pem) => config.with_root_certificates(roots(pem)?),
     };
-    let mut config = match certificates.identity {
+    let mut config = match &certificates.identity {
         None => config.with_no_client_auth(),
         Some(pem) => {
             let invalid = |problem: &dyn fmt::Display| invalid_option("identity", &problem.to_string());

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::connector::{Connector, is_broken_kept_connection, mark_kept};
-use super::{Client, ConnectFailure, Error, Response};
+use super::{Client, ConnectFailure, Error, Response, tls};
 use crate::EncodedBody;
 use crate::text::{MAX_TEXT_CHARS, escaped};
 
@@ -181,7 +181,7 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> (Option<ConnectFailure>,
 }
 
 fn kind(error: &(dyn std::error::Error + 'static), text: &str) -> Option<ConnectFailure> {
-    if error.is::<rustls::Error>() {
+    if tls::is_failure(error) {
         return Some(ConnectFailure::Tls);
     }
     if text == "dns error" {

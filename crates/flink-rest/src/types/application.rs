@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Other;
 use super::job::JobDetails;
-use crate::lenient::{integer, integer_or_unset, integers, or_default, text, unset};
+use crate::lenient::{integer, integers, minus_one, or_default, text};
 use crate::{ApplicationId, JobId, JobStatus};
 
 /// Summaries of all applications, returned by `/applications/overview`.
@@ -36,14 +36,14 @@ pub struct ApplicationDetails {
     #[serde(default, deserialize_with = "text")]
     pub name: String,
     /// The start time, in milliseconds since the epoch.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub start_time: i64,
-    /// The end time, in milliseconds since the epoch; −1 until the application has ended.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub end_time: i64,
+    #[serde(default, with = "minus_one")]
+    pub start_time: Option<i64>,
+    /// The end time, in milliseconds since the epoch; `None` until the application has ended.
+    #[serde(default, with = "minus_one")]
+    pub end_time: Option<i64>,
     /// The time from the start to the end, or until now, in milliseconds.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub duration: i64,
+    #[serde(default, with = "minus_one")]
+    pub duration: Option<i64>,
     /// The state of the application: a job's state, except for the states of restarting.
     pub status: String,
     /// The number of the application's jobs in each state.
@@ -56,8 +56,7 @@ pub struct ApplicationDetails {
 
 constructor! {
     ApplicationDetails(id: ApplicationId, status: impl Into<String>)
-    unset(start_time, end_time, duration)
-    empty(name, jobs, other)
+    empty(start_time, end_time, duration, name, jobs, other)
 }
 
 /// An application with its jobs, returned by `/applications/:applicationid`.
@@ -73,14 +72,14 @@ pub struct ApplicationDetailsInfo {
     /// The state of the application.
     pub status: String,
     /// The start time, in milliseconds since the epoch.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub start_time: i64,
-    /// The end time, in milliseconds since the epoch; −1 until the application has ended.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub end_time: i64,
+    #[serde(default, with = "minus_one")]
+    pub start_time: Option<i64>,
+    /// The end time, in milliseconds since the epoch; `None` until the application has ended.
+    #[serde(default, with = "minus_one")]
+    pub end_time: Option<i64>,
     /// The time from the start to the end, or until now, in milliseconds.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub duration: i64,
+    #[serde(default, with = "minus_one")]
+    pub duration: Option<i64>,
     /// The time of entry into each state, in milliseconds since the epoch; 0 for a state never
     /// entered.
     #[serde(default, deserialize_with = "integers")]
@@ -95,8 +94,7 @@ pub struct ApplicationDetailsInfo {
 
 constructor! {
     ApplicationDetailsInfo(id: ApplicationId, status: impl Into<String>)
-    unset(start_time, end_time, duration)
-    empty(name, timestamps, jobs, other)
+    empty(start_time, end_time, duration, name, timestamps, jobs, other)
 }
 
 /// The failures of an application, returned by `/applications/:applicationid/exceptions`.

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Other;
-use crate::lenient::{
-    double, integer, integer_or_unset, not_a_number, optional_integer, optional_text, or_default, unset,
-};
+use crate::lenient::{double, integer, minus_one, not_a_number, optional_integer, optional_text, or_default};
 use crate::{CheckpointStatus, CheckpointType, JobVertexId, SubtaskCheckpointStatus};
 
 /// The checkpoints of a job, returned by `/jobs/:jobid/checkpoints`.
@@ -148,9 +146,9 @@ pub struct CheckpointStatistics {
     #[serde(deserialize_with = "integer")]
     pub trigger_timestamp: i64,
     /// The time of the last acknowledgement before the checkpoint completed or failed, in
-    /// milliseconds since the epoch; −1 without any.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub latest_ack_timestamp: i64,
+    /// milliseconds since the epoch; `None` without any.
+    #[serde(default, with = "minus_one")]
+    pub latest_ack_timestamp: Option<i64>,
     /// The bytes that the checkpoint wrote; since 1.15.
     ///
     /// An incremental checkpoint writes less than `state_size`. The value of a failed checkpoint
@@ -160,17 +158,17 @@ pub struct CheckpointStatistics {
     /// The size of all state that the checkpoint holds, in bytes.
     ///
     /// The value of a failed checkpoint may still grow.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub state_size: i64,
+    #[serde(default, with = "minus_one")]
+    pub state_size: Option<i64>,
     /// The time from the trigger to the last acknowledgement, in milliseconds.
     ///
     /// For a failed checkpoint, it is the time from the trigger to the failure. Without an
-    /// acknowledgement or a failure it is −1.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub end_to_end_duration: i64,
+    /// acknowledgement or a failure it is `None`.
+    #[serde(default, with = "minus_one")]
+    pub end_to_end_duration: Option<i64>,
     /// The bytes buffered during alignment in 1.9; 0 since 1.13.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub alignment_buffered: i64,
+    #[serde(default, with = "minus_one")]
+    pub alignment_buffered: Option<i64>,
     /// The bytes processed during alignment; since 1.13.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub processed_data: Option<i64>,
@@ -180,11 +178,11 @@ pub struct CheckpointStatistics {
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub persisted_data: Option<i64>,
     /// The number of subtasks that take part.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub num_subtasks: i64,
+    #[serde(default, with = "minus_one")]
+    pub num_subtasks: Option<i64>,
     /// The number of subtasks that have acknowledged the checkpoint.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub num_acknowledged_subtasks: i64,
+    #[serde(default, with = "minus_one")]
+    pub num_acknowledged_subtasks: Option<i64>,
     /// The kind of snapshot; since 1.13.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_type: Option<CheckpointType>,
@@ -216,8 +214,7 @@ impl CheckpointStatistics {
 
 constructor! {
     CheckpointStatistics(id: i64, status: CheckpointStatus, trigger_timestamp: i64)
-    unset(latest_ack_timestamp, state_size, end_to_end_duration, alignment_buffered, num_subtasks, num_acknowledged_subtasks)
-    empty(class_name, is_savepoint, savepoint_format, checkpointed_size, processed_data, persisted_data, checkpoint_type, tasks, external_path, discarded, failure_timestamp, failure_message, other)
+    empty(latest_ack_timestamp, state_size, end_to_end_duration, alignment_buffered, num_subtasks, num_acknowledged_subtasks, class_name, is_savepoint, savepoint_format, checkpointed_size, processed_data, persisted_data, checkpoint_type, tasks, external_path, discarded, failure_timestamp, failure_message, other)
 }
 
 /// The statistics of one vertex for a checkpoint.
@@ -229,22 +226,23 @@ pub struct TaskCheckpointStatistics {
     pub id: i64,
     /// The status of the checkpoint.
     pub status: CheckpointStatus,
-    /// The time of the vertex's last acknowledgement, in milliseconds since the epoch; −1 without
-    /// any.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub latest_ack_timestamp: i64,
+    /// The time of the vertex's last acknowledgement, in milliseconds since the epoch; `None`
+    /// without any.
+    #[serde(default, with = "minus_one")]
+    pub latest_ack_timestamp: Option<i64>,
     /// The bytes written; since 1.15.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub checkpointed_size: Option<i64>,
     /// The size of all state that the checkpoint holds for the vertex, in bytes.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub state_size: i64,
-    /// The time from the trigger to the last acknowledgement, in milliseconds; −1 without any.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub end_to_end_duration: i64,
+    #[serde(default, with = "minus_one")]
+    pub state_size: Option<i64>,
+    /// The time from the trigger to the last acknowledgement, in milliseconds; `None`
+    /// without any.
+    #[serde(default, with = "minus_one")]
+    pub end_to_end_duration: Option<i64>,
     /// The bytes buffered during alignment in 1.9; 0 since 1.13.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub alignment_buffered: i64,
+    #[serde(default, with = "minus_one")]
+    pub alignment_buffered: Option<i64>,
     /// The bytes processed during alignment; since 1.13.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub processed_data: Option<i64>,
@@ -252,11 +250,11 @@ pub struct TaskCheckpointStatistics {
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub persisted_data: Option<i64>,
     /// The number of subtasks that take part.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub num_subtasks: i64,
+    #[serde(default, with = "minus_one")]
+    pub num_subtasks: Option<i64>,
     /// The number of subtasks that have acknowledged the checkpoint.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub num_acknowledged_subtasks: i64,
+    #[serde(default, with = "minus_one")]
+    pub num_acknowledged_subtasks: Option<i64>,
     /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
@@ -264,8 +262,7 @@ pub struct TaskCheckpointStatistics {
 
 constructor! {
     TaskCheckpointStatistics(id: i64, status: CheckpointStatus)
-    unset(latest_ack_timestamp, state_size, end_to_end_duration, alignment_buffered, num_subtasks, num_acknowledged_subtasks)
-    empty(checkpointed_size, processed_data, persisted_data, other)
+    empty(latest_ack_timestamp, state_size, end_to_end_duration, alignment_buffered, num_subtasks, num_acknowledged_subtasks, checkpointed_size, processed_data, persisted_data, other)
 }
 
 /// The statistics of one vertex and its subtasks for a checkpoint.
@@ -282,17 +279,17 @@ pub struct TaskCheckpointStatisticsWithSubtaskDetails {
     pub id: i64,
     /// The status of the checkpoint.
     pub status: CheckpointStatus,
-    /// The time of the vertex's last acknowledgement, in milliseconds since the epoch; −1 without
-    /// any.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub latest_ack_timestamp: i64,
+    /// The time of the vertex's last acknowledgement, in milliseconds since the epoch; `None`
+    /// without any.
+    #[serde(default, with = "minus_one")]
+    pub latest_ack_timestamp: Option<i64>,
     /// The bytes written; since 1.15.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub checkpointed_size: Option<i64>,
     /// The size of all state that the checkpoint holds for the vertex, in bytes.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub state_size: Option<i64>,
-    /// The time from the trigger to the last acknowledgement, in milliseconds; −1 without any.
+    /// The time from the trigger to the last acknowledgement, in milliseconds.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub end_to_end_duration: Option<i64>,
     /// The bytes buffered during alignment in 1.9; 0 since 1.13.
@@ -322,8 +319,7 @@ pub struct TaskCheckpointStatisticsWithSubtaskDetails {
 
 constructor! {
     TaskCheckpointStatisticsWithSubtaskDetails(id: i64, status: CheckpointStatus, subtasks: Vec<SubtaskCheckpointStatistics>)
-    unset(latest_ack_timestamp)
-    empty(checkpointed_size, state_size, end_to_end_duration, alignment_buffered, processed_data, persisted_data, num_subtasks, num_acknowledged_subtasks, summary, other)
+    empty(latest_ack_timestamp, checkpointed_size, state_size, end_to_end_duration, alignment_buffered, processed_data, persisted_data, num_subtasks, num_acknowledged_subtasks, summary, other)
 }
 
 /// A summary of the subtasks of one vertex, as
@@ -412,13 +408,13 @@ constructor! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CheckpointDuration {
-    /// The duration of the phase that blocks records, in milliseconds; −1 if it was aborted.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub sync: i64,
-    /// The duration of the phase concurrent with the processing of records, in milliseconds; −1 if
-    /// it was aborted.
-    #[serde(rename = "async", default = "unset", deserialize_with = "integer_or_unset")]
-    pub async_: i64,
+    /// The duration of the phase that blocks records, in milliseconds; `None` if it was aborted.
+    #[serde(default, with = "minus_one")]
+    pub sync: Option<i64>,
+    /// The duration of the phase concurrent with the processing of records, in milliseconds;
+    /// `None` if it was aborted.
+    #[serde(rename = "async", default, with = "minus_one")]
+    pub async_: Option<i64>,
     /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
@@ -426,8 +422,7 @@ pub struct CheckpointDuration {
 
 constructor! {
     CheckpointDuration()
-    unset(sync, async_)
-    empty(other)
+    empty(sync, async_, other)
 }
 
 /// The alignment of a subtask's barriers.
@@ -437,8 +432,8 @@ constructor! {
 #[non_exhaustive]
 pub struct CheckpointAlignment {
     /// The bytes buffered in 1.9; 0 since 1.13.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub buffered: i64,
+    #[serde(default, with = "minus_one")]
+    pub buffered: Option<i64>,
     /// The bytes processed between the first and the last barrier; since 1.13.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub processed: Option<i64>,
@@ -446,8 +441,8 @@ pub struct CheckpointAlignment {
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub persisted: Option<i64>,
     /// The time from the first to the last barrier, in milliseconds.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub duration: i64,
+    #[serde(default, with = "minus_one")]
+    pub duration: Option<i64>,
     /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
@@ -455,8 +450,7 @@ pub struct CheckpointAlignment {
 
 constructor! {
     CheckpointAlignment()
-    unset(buffered, duration)
-    empty(processed, persisted, other)
+    empty(buffered, duration, processed, persisted, other)
 }
 
 /// A summary of completed checkpoints, as `CheckpointingStatistics.Summary`.
@@ -498,14 +492,14 @@ constructor! {
 #[non_exhaustive]
 pub struct StatsSummaryDto {
     /// The smallest value.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub min: i64,
+    #[serde(default, with = "minus_one")]
+    pub min: Option<i64>,
     /// The largest value.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub max: i64,
+    #[serde(default, with = "minus_one")]
+    pub max: Option<i64>,
     /// The average, truncated to a whole number.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub avg: i64,
+    #[serde(default, with = "minus_one")]
+    pub avg: Option<i64>,
     /// The median: half of the values are below it.
     #[serde(default = "not_a_number", with = "double")]
     pub p50: f64,
@@ -529,11 +523,11 @@ pub struct StatsSummaryDto {
 /// A value as if a body had none of the fields.
 impl Default for StatsSummaryDto {
     fn default() -> Self {
-        let (unset, unknown) = (unset(), not_a_number());
+        let unknown = not_a_number();
         Self {
-            min: unset,
-            max: unset,
-            avg: unset,
+            min: None,
+            max: None,
+            avg: None,
             p50: unknown,
             p90: unknown,
             p95: unknown,
@@ -557,14 +551,14 @@ pub struct CheckpointConfigInfo {
     #[serde(deserialize_with = "integer")]
     pub interval: i64,
     /// The time after which an incomplete checkpoint fails, in milliseconds.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub timeout: i64,
+    #[serde(default, with = "minus_one")]
+    pub timeout: Option<i64>,
     /// The minimum time from the end of one checkpoint to the next, in milliseconds.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub min_pause: i64,
+    #[serde(default, with = "minus_one")]
+    pub min_pause: Option<i64>,
     /// The maximum number of checkpoints in progress at once.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub max_concurrent: i64,
+    #[serde(default, with = "minus_one")]
+    pub max_concurrent: Option<i64>,
     /// The retention of checkpoints after the end of the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub externalization: Option<ExternalizedCheckpointInfo>,
@@ -594,8 +588,7 @@ pub struct CheckpointConfigInfo {
 
 constructor! {
     CheckpointConfigInfo(mode: impl Into<String>, interval: i64)
-    unset(timeout, min_pause, max_concurrent)
-    empty(externalization, state_backend, checkpoint_storage, unaligned_checkpoints, tolerable_failed_checkpoints, aligned_checkpoint_timeout, checkpoints_after_tasks_finish, other)
+    empty(timeout, min_pause, max_concurrent, externalization, state_backend, checkpoint_storage, unaligned_checkpoints, tolerable_failed_checkpoints, aligned_checkpoint_timeout, checkpoints_after_tasks_finish, other)
 }
 
 /// The retention of checkpoints after the end of the job.

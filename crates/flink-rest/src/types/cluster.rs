@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Other;
 use crate::JobId;
-use crate::lenient::{integer_or_unset, optional_double, optional_integer, or_default, text, unset};
+use crate::lenient::{minus_one, optional_double, optional_integer, or_default, text};
 
 /// The configuration of the web UI, returned by `/config`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,8 +16,8 @@ pub struct DashboardConfiguration {
     /// The refresh interval of the web UI, in milliseconds.
     ///
     /// Up to 2.2 it is also the maximum age of the response of `/jobs/:jobid`.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub refresh_interval: i64,
+    #[serde(default, with = "minus_one")]
+    pub refresh_interval: Option<i64>,
     /// The time zone of the JobManager, such as `Coordinated Universal Time`.
     #[serde(default, deserialize_with = "text")]
     pub timezone_name: String,
@@ -39,8 +39,7 @@ pub struct DashboardConfiguration {
 
 constructor! {
     DashboardConfiguration(flink_version: impl Into<String>)
-    unset(refresh_interval)
-    empty(timezone_name, timezone_offset, flink_revision, features, other)
+    empty(refresh_interval, timezone_name, timezone_offset, flink_revision, features, other)
 }
 
 /// The numbers of TaskManagers, slots and jobs, returned by `/overview`.
@@ -53,32 +52,32 @@ pub struct ClusterOverviewWithVersion {
     /// The number of registered TaskManagers.
     ///
     /// A lost TaskManager is counted until Flink gives up its connection or its heartbeat.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub taskmanagers: i64,
+    #[serde(default, with = "minus_one")]
+    pub taskmanagers: Option<i64>,
     /// The number of blocked TaskManagers; since 1.17, absent if there are none.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub taskmanagers_blocked: Option<i64>,
     /// The number of slots of the TaskManagers.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub slots_total: i64,
+    #[serde(default, with = "minus_one")]
+    pub slots_total: Option<i64>,
     /// The number of free slots.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub slots_available: i64,
+    #[serde(default, with = "minus_one")]
+    pub slots_available: Option<i64>,
     /// The number of free slots on blocked TaskManagers; since 1.17, absent if there are none.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub slots_free_and_blocked: Option<i64>,
     /// The number of jobs that have not ended.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub jobs_running: i64,
+    #[serde(default, with = "minus_one")]
+    pub jobs_running: Option<i64>,
     /// The number of jobs that ended by themselves or were stopped.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub jobs_finished: i64,
+    #[serde(default, with = "minus_one")]
+    pub jobs_finished: Option<i64>,
     /// The number of jobs that were canceled.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub jobs_cancelled: i64,
+    #[serde(default, with = "minus_one")]
+    pub jobs_cancelled: Option<i64>,
     /// The number of jobs that failed.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub jobs_failed: i64,
+    #[serde(default, with = "minus_one")]
+    pub jobs_failed: Option<i64>,
     /// The version of Flink, such as `1.20.5`.
     pub flink_version: String,
     /// The commit from which Flink was built.
@@ -91,8 +90,7 @@ pub struct ClusterOverviewWithVersion {
 
 constructor! {
     ClusterOverviewWithVersion(flink_version: impl Into<String>)
-    unset(taskmanagers, slots_total, slots_available, jobs_running, jobs_finished, jobs_cancelled, jobs_failed)
-    empty(taskmanagers_blocked, slots_free_and_blocked, flink_commit, other)
+    empty(taskmanagers, slots_total, slots_available, jobs_running, jobs_finished, jobs_cancelled, jobs_failed, taskmanagers_blocked, slots_free_and_blocked, flink_commit, other)
 }
 
 /// All TaskManagers, returned by `/taskmanagers`.
@@ -129,18 +127,18 @@ pub struct TaskManagerInfo {
     #[serde(default, deserialize_with = "text")]
     pub path: String,
     /// The port from which other TaskManagers read.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub data_port: i64,
+    #[serde(default, with = "minus_one")]
+    pub data_port: Option<i64>,
     /// The time of the last heartbeat, in milliseconds since the epoch despite its name; 0 before
     /// the first.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub time_since_last_heartbeat: i64,
+    #[serde(default, with = "minus_one")]
+    pub time_since_last_heartbeat: Option<i64>,
     /// The number of slots.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub slots_number: i64,
+    #[serde(default, with = "minus_one")]
+    pub slots_number: Option<i64>,
     /// The number of free slots.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub free_slots: i64,
+    #[serde(default, with = "minus_one")]
+    pub free_slots: Option<i64>,
     /// `true` if the TaskManager is blocked; since 1.17, absent if it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<bool>,
@@ -175,8 +173,7 @@ pub struct TaskManagerInfo {
 
 constructor! {
     TaskManagerInfo(id: impl Into<String>)
-    unset(data_port, time_since_last_heartbeat, slots_number, free_slots)
-    empty(path, blocked, jmx_port, assigned_tasks, total_resource, free_resource, hardware, memory_configuration, metrics, allocated_slots, other)
+    empty(data_port, time_since_last_heartbeat, slots_number, free_slots, path, blocked, jmx_port, assigned_tasks, total_resource, free_resource, hardware, memory_configuration, metrics, allocated_slots, other)
 }
 
 /// The resources of one slot or of several slots.
@@ -235,8 +232,9 @@ pub struct TaskManagerMetricsInfo {
     pub non_heap_used: i64,
     /// The non-heap memory that the JVM has, in bytes.
     pub non_heap_committed: i64,
-    /// The non-heap memory that the JVM may have, in bytes; −1 without a limit.
-    pub non_heap_max: i64,
+    /// The non-heap memory that the JVM may have, in bytes; `None` without a limit.
+    #[serde(with = "minus_one")]
+    pub non_heap_max: Option<i64>,
     /// The garbage collectors of the TaskManager.
     pub garbage_collectors: Vec<GarbageCollectorInfo>,
     /// The fields that this crate does not name.
@@ -373,8 +371,8 @@ pub struct LogInfo {
     /// The name of the file.
     pub name: String,
     /// The size of the file, in bytes.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub size: i64,
+    #[serde(default, with = "minus_one")]
+    pub size: Option<i64>,
     /// The time of the last write, in milliseconds since the epoch; since 1.17.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub mtime: Option<i64>,
@@ -385,8 +383,7 @@ pub struct LogInfo {
 
 constructor! {
     LogInfo(name: impl Into<String>)
-    unset(size)
-    empty(mtime, other)
+    empty(size, mtime, other)
 }
 
 /// The address at which a log can be viewed.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Other;
-use crate::lenient::{integer_or_unset, optional_text, or_default, text, unset};
+use crate::lenient::{minus_one, optional_text, or_default, text};
 use crate::{ApplicationId, JarId, JobId};
 
 /// The uploaded jars, returned by `/jars`.
@@ -37,8 +37,8 @@ pub struct JarFileInfo {
     #[serde(default, deserialize_with = "text")]
     pub name: String,
     /// The time of the upload, in milliseconds since the epoch.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub uploaded: i64,
+    #[serde(default, with = "minus_one")]
+    pub uploaded: Option<i64>,
     /// The programs that the jar's manifest names.
     #[serde(default, deserialize_with = "or_default")]
     pub entry: Vec<JarEntryInfo>,
@@ -49,8 +49,7 @@ pub struct JarFileInfo {
 
 constructor! {
     JarFileInfo(id: JarId)
-    unset(uploaded)
-    empty(name, entry, other)
+    empty(uploaded, name, entry, other)
 }
 
 /// A program in a jar, as `JarListInfo.JarEntryInfo`.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Other;
 use super::vertex::IoMetricsInfo;
-use crate::lenient::{integer, integer_or_unset, integers, optional_integer, or_default, text, unset};
+use crate::lenient::{integer, integers, minus_one, optional_integer, or_default, text};
 use crate::{ExecutionState, JobId, JobStatus, JobVertexId};
 
 /// The ids and states of all jobs, returned by `/jobs`.
@@ -79,18 +79,18 @@ pub struct JobDetails {
     /// The time at which this JobManager took up the job, in milliseconds since the epoch.
     #[serde(deserialize_with = "integer")]
     pub start_time: i64,
-    /// The end time, in milliseconds since the epoch; −1 until the job has ended.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub end_time: i64,
+    /// The end time, in milliseconds since the epoch; `None` until the job has ended.
+    #[serde(default, with = "minus_one")]
+    pub end_time: Option<i64>,
     /// The time from the start to the end, or until now, in milliseconds.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub duration: i64,
+    #[serde(default, with = "minus_one")]
+    pub duration: Option<i64>,
     /// The state of the job.
     pub state: JobStatus,
     /// The time of the last change of the job's state or a subtask's state, in milliseconds since
     /// the epoch.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub last_modification: i64,
+    #[serde(default, with = "minus_one")]
+    pub last_modification: Option<i64>,
     /// The number of subtasks in each state, by the name of the state in lower case.
     ///
     /// The key `total` counts all subtasks.
@@ -113,8 +113,7 @@ pub struct JobDetails {
 
 constructor! {
     JobDetails(jid: JobId, start_time: i64, state: JobStatus)
-    unset(end_time, duration, last_modification)
-    empty(name, tasks, pending_operators, job_type, scheduler_type, other)
+    empty(end_time, duration, last_modification, name, tasks, pending_operators, job_type, scheduler_type, other)
 }
 
 /// A job with its vertices, returned by `/jobs/:jobid`.
@@ -139,15 +138,15 @@ pub struct JobDetailsInfo {
     /// The time at which this JobManager took up the job, in milliseconds since the epoch.
     #[serde(deserialize_with = "integer")]
     pub start_time: i64,
-    /// The end time, in milliseconds since the epoch; −1 until the job has ended.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub end_time: i64,
+    /// The end time, in milliseconds since the epoch; `None` until the job has ended.
+    #[serde(default, with = "minus_one")]
+    pub end_time: Option<i64>,
     /// The time from the start to the end, or until now, in milliseconds.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub duration: i64,
+    #[serde(default, with = "minus_one")]
+    pub duration: Option<i64>,
     /// The JobManager's clock at the time of the response, in milliseconds since the epoch.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub now: i64,
+    #[serde(default, with = "minus_one")]
+    pub now: Option<i64>,
     /// The time of the last entry into each state, in milliseconds since the epoch; 0 for a state
     /// never entered.
     ///
@@ -184,8 +183,7 @@ pub struct JobDetailsInfo {
 
 constructor! {
     JobDetailsInfo(jid: JobId, state: JobStatus, start_time: i64)
-    unset(end_time, duration, now)
-    empty(name, timestamps, vertices, status_counts, job_type, scheduler_type, pending_operators, application_id, plan, other)
+    empty(end_time, duration, now, name, timestamps, vertices, status_counts, job_type, scheduler_type, pending_operators, application_id, plan, other)
 }
 
 /// A vertex of a job, as `JobDetailsInfo.JobVertexDetailsInfo`.
@@ -199,8 +197,8 @@ pub struct JobDetailsVertexInfo {
     #[serde(default, deserialize_with = "text")]
     pub name: String,
     /// The number of subtasks of the vertex.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub parallelism: i64,
+    #[serde(default, with = "minus_one")]
+    pub parallelism: Option<i64>,
     /// The maximum number of subtasks, or −1 without a limit; since 1.13.
     #[serde(
         rename = "maxParallelism",
@@ -211,16 +209,17 @@ pub struct JobDetailsVertexInfo {
     pub max_parallelism: Option<i64>,
     /// The state that Flink derives from the states of the subtasks.
     pub status: ExecutionState,
-    /// The time at which the first subtask was deployed, in milliseconds since the epoch; −1 before
-    /// that.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub start_time: i64,
-    /// The time at which the last subtask ended, in milliseconds since the epoch; −1 before that.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub end_time: i64,
-    /// The time from the start to the end, or until now, in milliseconds; −1 before the start.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub duration: i64,
+    /// The time at which the first subtask was deployed, in milliseconds since the epoch; `None`
+    /// before that.
+    #[serde(default, with = "minus_one")]
+    pub start_time: Option<i64>,
+    /// The time at which the last subtask ended, in milliseconds since the epoch; `None` before that.
+    #[serde(default, with = "minus_one")]
+    pub end_time: Option<i64>,
+    /// The time from the start to the end, or until now, in milliseconds; `None` before the
+    /// start.
+    #[serde(default, with = "minus_one")]
+    pub duration: Option<i64>,
     /// The number of subtasks in each state.
     #[serde(default, deserialize_with = "integers")]
     pub tasks: BTreeMap<ExecutionState, i64>,
@@ -234,8 +233,7 @@ pub struct JobDetailsVertexInfo {
 
 constructor! {
     JobDetailsVertexInfo(id: JobVertexId, status: ExecutionState)
-    unset(parallelism, start_time, end_time, duration)
-    empty(name, max_parallelism, tasks, metrics, other)
+    empty(parallelism, start_time, end_time, duration, name, max_parallelism, tasks, metrics, other)
 }
 
 /// The graph of a job or a program.
@@ -354,8 +352,9 @@ pub struct ExecutionConfigInfo {
     pub execution_mode: Option<String>,
     /// The restart strategy, in words.
     pub restart_strategy: String,
-    /// The default parallelism of the job; −1 for the cluster's.
-    pub job_parallelism: i64,
+    /// The default parallelism of the job; `None` for the cluster's.
+    #[serde(with = "minus_one")]
+    pub job_parallelism: Option<i64>,
     /// `true` if operators pass on the same object.
     pub object_reuse_mode: bool,
     /// The program's own parameters.

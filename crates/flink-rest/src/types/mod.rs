@@ -32,27 +32,27 @@
 //! let job = JobId::new("0b1d198cd84d58810f0faf9761017b2f")?;
 //! let mut details = JobDetails::new(job, 1_700_000_000_000, JobStatus::Running);
 //! details.name = "orders".to_owned();
-//! assert_eq!(details.end_time, -1);
+//! assert_eq!(details.end_time, None);
 //! # Ok::<(), flink_rest::InvalidId>(())
 //! ```
 //!
 //! # Units
 //!
 //! Times are milliseconds since the epoch by the JobManager's clock, durations are milliseconds,
-//! and sizes are bytes. A value of −1 is Flink's "not set", and 0 in a map of timestamps means
-//! "never reached".
+//! and sizes are bytes. Flink's −1 for "not set" is `None`, which is written as −1 again. Three kinds
+//! of values keep Flink's number: a field that some versions omit, where `None` means omitted, and
+//! the entries of maps, where 0 as a timestamp means "never reached".
 
 /// Declares the constructor of a type.
 ///
 /// The constructor is `new` with the fields that [`decode`](crate::decode) requires, or `Default`
 /// if it requires none. All other fields are as if a body lacked them.
 macro_rules! constructor {
-    ($name:ident() $(unset($($unset:ident),+))? $(empty($($empty:ident),+))?) => {
+    ($name:ident() $(empty($($empty:ident),+))?) => {
         /// A value as if a body had none of the fields.
         impl Default for $name {
             fn default() -> Self {
                 Self {
-                    $($($unset: crate::lenient::unset(),)+)?
                     $($($empty: Default::default(),)+)?
                 }
             }
@@ -60,7 +60,6 @@ macro_rules! constructor {
     };
     (
         $name:ident($($field:ident: $type:ty),+)
-        $(unset($($unset:ident),+))?
         $(empty($($empty:ident),+))?
     ) => {
         impl $name {
@@ -70,7 +69,6 @@ macro_rules! constructor {
             pub fn new($($field: $type),+) -> Self {
                 Self {
                     $($field: $field.into(),)+
-                    $($($unset: crate::lenient::unset(),)+)?
                     $($($empty: Default::default(),)+)?
                 }
             }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Other;
 use crate::lenient::{
-    integer, integer_or_unset, integers, optional_double, optional_integer, optional_text, or_default, text, unset,
+    integer, integers, minus_one, optional_double, optional_integer, optional_text, or_default, text,
 };
 use crate::{ExecutionState, JobVertexId};
 
@@ -23,8 +23,8 @@ pub struct JobVertexDetailsInfo {
     #[serde(default, deserialize_with = "text")]
     pub name: String,
     /// The number of subtasks of the vertex.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub parallelism: i64,
+    #[serde(default, with = "minus_one")]
+    pub parallelism: Option<i64>,
     /// The maximum number of subtasks, or −1 without a limit; since 1.13.
     #[serde(
         rename = "maxParallelism",
@@ -34,8 +34,8 @@ pub struct JobVertexDetailsInfo {
     )]
     pub max_parallelism: Option<i64>,
     /// The JobManager's clock at the time of the response, in milliseconds since the epoch.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub now: i64,
+    #[serde(default, with = "minus_one")]
+    pub now: Option<i64>,
     /// The current attempts of the subtasks, by index.
     pub subtasks: Vec<SubtaskExecutionAttemptDetailsInfo>,
     /// A summary of the subtasks; since 1.17.
@@ -48,8 +48,7 @@ pub struct JobVertexDetailsInfo {
 
 constructor! {
     JobVertexDetailsInfo(id: JobVertexId, subtasks: Vec<SubtaskExecutionAttemptDetailsInfo>)
-    unset(parallelism, now)
-    empty(name, max_parallelism, aggregated, other)
+    empty(parallelism, now, name, max_parallelism, aggregated, other)
 }
 
 /// One attempt to run a subtask.
@@ -78,15 +77,16 @@ pub struct SubtaskExecutionAttemptDetailsInfo {
     /// The host and port of the attempt, or `(unassigned)` before deployment; since 1.19.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// The time of deployment, in milliseconds since the epoch; −1 before that.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub start_time: i64,
-    /// The end time, in milliseconds since the epoch; −1 before that.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub end_time: i64,
-    /// The time from the start to the end, or until now, in milliseconds; −1 before the start.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub duration: i64,
+    /// The time of deployment, in milliseconds since the epoch; `None` before that.
+    #[serde(default, with = "minus_one")]
+    pub start_time: Option<i64>,
+    /// The end time, in milliseconds since the epoch; `None` before that.
+    #[serde(default, with = "minus_one")]
+    pub end_time: Option<i64>,
+    /// The time from the start to the end, or until now, in milliseconds; `None` before the
+    /// start.
+    #[serde(default, with = "minus_one")]
+    pub duration: Option<i64>,
     /// The id of the TaskManager that runs the attempt, or `(unassigned)` before deployment; since
     /// 1.13.
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
@@ -110,8 +110,7 @@ pub struct SubtaskExecutionAttemptDetailsInfo {
 
 constructor! {
     SubtaskExecutionAttemptDetailsInfo(subtask: i64, status: ExecutionState, attempt: i64)
-    unset(start_time, end_time, duration)
-    empty(host, endpoint, taskmanager_id, status_duration, metrics, other_concurrent_attempts, other)
+    empty(start_time, end_time, duration, host, endpoint, taskmanager_id, status_duration, metrics, other_concurrent_attempts, other)
 }
 
 impl SubtaskExecutionAttemptDetailsInfo {
@@ -135,8 +134,8 @@ pub struct SubtasksTimesInfo {
     #[serde(default, deserialize_with = "text")]
     pub name: String,
     /// The JobManager's clock at the time of the response, in milliseconds since the epoch.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub now: i64,
+    #[serde(default, with = "minus_one")]
+    pub now: Option<i64>,
     /// The subtasks, by index.
     pub subtasks: Vec<SubtaskTimeInfo>,
     /// The fields that this crate does not name.
@@ -146,8 +145,7 @@ pub struct SubtasksTimesInfo {
 
 constructor! {
     SubtasksTimesInfo(id: JobVertexId, subtasks: Vec<SubtaskTimeInfo>)
-    unset(now)
-    empty(name, other)
+    empty(now, name, other)
 }
 
 /// The times at which a subtask's current attempt entered its states.
@@ -166,8 +164,8 @@ pub struct SubtaskTimeInfo {
     #[serde(default, deserialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
     /// The time from `SCHEDULED` to the end, or until now, in milliseconds.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub duration: i64,
+    #[serde(default, with = "minus_one")]
+    pub duration: Option<i64>,
     /// The time of entry into each state, in milliseconds since the epoch; 0 for a state never
     /// entered.
     #[serde(deserialize_with = "integers")]
@@ -179,8 +177,7 @@ pub struct SubtaskTimeInfo {
 
 constructor! {
     SubtaskTimeInfo(subtask: i64, timestamps: BTreeMap<ExecutionState, i64>)
-    unset(duration)
-    empty(host, endpoint, other)
+    empty(duration, host, endpoint, other)
 }
 
 impl SubtaskTimeInfo {
@@ -254,8 +251,8 @@ pub struct JobVertexTaskManagersInfo {
     #[serde(default, deserialize_with = "text")]
     pub name: String,
     /// The JobManager's clock at the time of the response, in milliseconds since the epoch.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub now: i64,
+    #[serde(default, with = "minus_one")]
+    pub now: Option<i64>,
     /// The TaskManagers that run subtasks of the vertex.
     pub taskmanagers: Vec<VertexTaskManagerInfo>,
     /// The fields that this crate does not name.
@@ -265,8 +262,7 @@ pub struct JobVertexTaskManagersInfo {
 
 constructor! {
     JobVertexTaskManagersInfo(id: JobVertexId, taskmanagers: Vec<VertexTaskManagerInfo>)
-    unset(now)
-    empty(name, other)
+    empty(now, name, other)
 }
 
 /// The subtasks of a vertex that one TaskManager runs.
@@ -287,16 +283,17 @@ pub struct VertexTaskManagerInfo {
     pub taskmanager_id: Option<String>,
     /// The state that Flink derives from the states of the subtasks.
     pub status: ExecutionState,
-    /// The time at which the first subtask was deployed, in milliseconds since the epoch; −1 before
-    /// that.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub start_time: i64,
-    /// The time at which the last subtask ended, in milliseconds since the epoch; −1 before that.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub end_time: i64,
-    /// The time from the start to the end, or until now, in milliseconds; −1 before the start.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub duration: i64,
+    /// The time at which the first subtask was deployed, in milliseconds since the epoch; `None`
+    /// before that.
+    #[serde(default, with = "minus_one")]
+    pub start_time: Option<i64>,
+    /// The time at which the last subtask ended, in milliseconds since the epoch; `None` before that.
+    #[serde(default, with = "minus_one")]
+    pub end_time: Option<i64>,
+    /// The time from the start to the end, or until now, in milliseconds; `None` before the
+    /// start.
+    #[serde(default, with = "minus_one")]
+    pub duration: Option<i64>,
     /// The data that the subtasks have read and written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<IoMetricsInfo>,
@@ -313,8 +310,7 @@ pub struct VertexTaskManagerInfo {
 
 constructor! {
     VertexTaskManagerInfo(status: ExecutionState)
-    unset(start_time, end_time, duration)
-    empty(host, endpoint, taskmanager_id, metrics, status_counts, aggregated, other)
+    empty(start_time, end_time, duration, host, endpoint, taskmanager_id, metrics, status_counts, aggregated, other)
 }
 
 /// The back pressure of a vertex.
@@ -387,8 +383,8 @@ constructor! {
 pub struct VertexFlameGraph {
     /// The time of the samples, in milliseconds since the epoch; negative while there are none to
     /// show.
-    #[serde(default = "unset", deserialize_with = "integer_or_unset")]
-    pub end_timestamp: i64,
+    #[serde(default, with = "minus_one")]
+    pub end_timestamp: Option<i64>,
     /// The root frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<FlameGraphNode>,
@@ -399,8 +395,7 @@ pub struct VertexFlameGraph {
 
 constructor! {
     VertexFlameGraph()
-    unset(end_timestamp)
-    empty(data, other)
+    empty(end_timestamp, data, other)
 }
 
 /// A frame of a flame graph, as `VertexFlameGraph.Node`.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use flink_rest::types::{MultipleJobsDetails, SavepointTriggerRequestBody};
+use flink_rest::types::MultipleJobsDetails;
 use flink_rest::{
     CancelJob, CheckpointDetails, Checkpoints, Client, ClientBuilder, ConnectFailure, Endpoint, Error,
     InvalidParameter, Job, JobId, JobsOverview, Parameters, Resource, Response, TriggerSavepoint, YarnCancelJob,
@@ -416,8 +416,7 @@ async fn only_reads_are_retried() {
     let job = JobId::new("abc").unwrap();
     assert!(client.call(&CancelJob::new(job.clone())).await.is_err());
     assert!(client.call(&YarnCancelJob { job: job.clone() }).await.is_err());
-    let body = SavepointTriggerRequestBody::default();
-    assert!(client.run(&TriggerSavepoint { job, body }, Duration::from_secs(60)).await.is_err());
+    assert!(client.run(&TriggerSavepoint::new(job), Duration::from_secs(60)).await.is_err());
     let expected =
         ["PATCH /jobs/abc HTTP/1.1", "GET /jobs/abc/yarn-cancel HTTP/1.1", "POST /jobs/abc/savepoints HTTP/1.1"];
     assert_eq!(server.request_lines(), expected);

@@ -380,24 +380,27 @@ fn summarize(body: &ResourceBody, summary: &mut String) {
     let mut line = |text: String| writeln!(summary, "  {text}").unwrap();
     match body {
         ResourceBody::Config(config) => {
-            line(format!("{} refresh {} ms", config.flink_version, config.refresh_interval))
+            line(format!("{} refresh {} ms", config.flink_version, unset(config.refresh_interval)))
         }
         ResourceBody::Overview(overview) => line(format!(
             "{} taskmanagers {} slots {}/{} jobs {}+{}+{}+{}",
             overview.flink_version,
-            overview.taskmanagers,
-            overview.slots_available,
-            overview.slots_total,
-            overview.jobs_running,
-            overview.jobs_finished,
-            overview.jobs_cancelled,
-            overview.jobs_failed
+            unset(overview.taskmanagers),
+            unset(overview.slots_available),
+            unset(overview.slots_total),
+            unset(overview.jobs_running),
+            unset(overview.jobs_finished),
+            unset(overview.jobs_cancelled),
+            unset(overview.jobs_failed)
         )),
         ResourceBody::TaskManagers(all) => {
             for one in &all.taskmanagers {
                 line(format!(
                     "{} slots {}/{} seen {}",
-                    one.id, one.free_slots, one.slots_number, one.time_since_last_heartbeat
+                    one.id,
+                    unset(one.free_slots),
+                    unset(one.slots_number),
+                    unset(one.time_since_last_heartbeat)
                 ));
             }
         }
@@ -414,7 +417,7 @@ fn summarize(body: &ResourceBody, summary: &mut String) {
                     job.name,
                     job.state,
                     job.start_time,
-                    job.end_time,
+                    unset(job.end_time),
                     job.job_type,
                     job.scheduler_type,
                     job.tasks.get("running"),
@@ -428,7 +431,7 @@ fn summarize(body: &ResourceBody, summary: &mut String) {
                 job.name,
                 job.state,
                 job.start_time,
-                job.end_time,
+                unset(job.end_time),
                 job.job_type,
                 job.scheduler_type,
                 job.plan.is_some()
@@ -439,11 +442,11 @@ fn summarize(body: &ResourceBody, summary: &mut String) {
                     "{} {} ×{} of {:?} {} {}..{} {}",
                     vertex.id,
                     vertex.name,
-                    vertex.parallelism,
+                    unset(vertex.parallelism),
                     vertex.max_parallelism,
                     vertex.status,
-                    vertex.start_time,
-                    vertex.end_time,
+                    unset(vertex.start_time),
+                    unset(vertex.end_time),
                     reached(&vertex.tasks)
                 ));
             }
@@ -487,16 +490,16 @@ fn summarize(body: &ResourceBody, summary: &mut String) {
                 line(format!(
                     "{vertex} {} ack {} state {} of it {:?} {}/{}",
                     task.status,
-                    task.latest_ack_timestamp,
-                    task.state_size,
+                    unset(task.latest_ack_timestamp),
+                    unset(task.state_size),
                     task.checkpointed_size,
-                    task.num_acknowledged_subtasks,
-                    task.num_subtasks
+                    unset(task.num_acknowledged_subtasks),
+                    unset(task.num_subtasks)
                 ));
             }
         }
         ResourceBody::CheckpointSubtasks(task) => {
-            line(format!("{} {} ack {}", task.id, task.status, task.latest_ack_timestamp));
+            line(format!("{} {} ack {}", task.id, task.status, unset(task.latest_ack_timestamp)));
             for subtask in &task.subtasks {
                 line(format!(
                     "{} {} ack {:?} delay {:?} {:?} {:?} unaligned {:?} aborted {:?}",
@@ -512,7 +515,13 @@ fn summarize(body: &ResourceBody, summary: &mut String) {
             }
         }
         ResourceBody::Vertex(vertex) => {
-            line(format!("{} {} ×{} of {:?}", vertex.id, vertex.name, vertex.parallelism, vertex.max_parallelism));
+            line(format!(
+                "{} {} ×{} of {:?}",
+                vertex.id,
+                vertex.name,
+                unset(vertex.parallelism),
+                vertex.max_parallelism
+            ));
             vertex.subtasks.iter().for_each(|subtask| line(attempt(subtask)));
         }
         ResourceBody::SubtaskTimes(vertex) => {
@@ -524,6 +533,11 @@ fn summarize(body: &ResourceBody, summary: &mut String) {
         ResourceBody::SubtaskAttempt(subtask) => line(attempt(subtask)),
         other => panic!("not summary: {other:?}"),
     }
+}
+
+/// Returns the number that Flink writes.
+fn unset(number: Option<i64>) -> i64 {
+    number.unwrap_or(-1)
 }
 
 fn reached<K: std::fmt::Display>(numbers: &BTreeMap<K, i64>) -> String {
@@ -539,12 +553,12 @@ fn checkpoint(checkpoint: &CheckpointStatistics) -> String {
         checkpoint.checkpoint_type,
         checkpoint.status,
         checkpoint.trigger_timestamp,
-        checkpoint.latest_ack_timestamp,
-        checkpoint.end_to_end_duration,
-        checkpoint.state_size,
+        unset(checkpoint.latest_ack_timestamp),
+        unset(checkpoint.end_to_end_duration),
+        unset(checkpoint.state_size),
         checkpoint.checkpointed_size,
-        checkpoint.num_acknowledged_subtasks,
-        checkpoint.num_subtasks,
+        unset(checkpoint.num_acknowledged_subtasks),
+        unset(checkpoint.num_subtasks),
         checkpoint.external_path,
         checkpoint.discarded,
         checkpoint.failure_timestamp,
@@ -573,8 +587,8 @@ fn attempt(subtask: &SubtaskExecutionAttemptDetailsInfo) -> String {
         subtask.status,
         subtask.location(),
         subtask.taskmanager_id,
-        subtask.start_time,
-        subtask.end_time,
+        unset(subtask.start_time),
+        unset(subtask.end_time),
         reached(&subtask.status_duration)
     )
 }

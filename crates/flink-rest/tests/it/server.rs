@@ -17,8 +17,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use flink_rest::types::{
     AsynchronousOperationResult, EmptyResponseBody, File, JarUploadResponseBody, JobIdWithStatus,
-    JobIdsWithStatusOverview, JobRescalesHistory, OperationInfo, QueueStatus, SavepointTriggerRequestBody,
-    SerializedThrowable, TriggerResponse,
+    JobIdsWithStatusOverview, JobRescalesHistory, OperationInfo, QueueStatus, SerializedThrowable, TriggerResponse,
 };
 use flink_rest::{
     CancelJob, Client, Declaration, ENDPOINTS, Error, FileName, JarFile, JobId, JobManagerLogFile, JobStatus, Jobs,
@@ -76,6 +75,7 @@ impl RestService for Cluster {
         let requests = self.requests.lock().unwrap().iter().filter(|request| request.starts_with("status")).count();
         // In progress, unavailable, then completed.
         let (id, operation) = match (requests, request.trigger.as_str()) {
+            (_, "unknown") => return Err(RestError::new(404, "There is no savepoint operation with that id.")),
             (1, _) => (QueueStatusId::InProgress, None),
             (2, _) => return Err(RestError::new(503, "Leader election.")),
             (_, "good") => {
@@ -199,9 +199,9 @@ async fn operation_is_triggered_once_and_polled() {
         (None, Err("the operation failed: java.lang.IllegalStateException: no default directory")),
     ] {
         let server = Running::start(ServerOptions::default()).await;
-        let mut body = SavepointTriggerRequestBody::default();
-        body.target_directory = directory.clone();
-        let result = server.client().run(&TriggerSavepoint { job: job(), body }, Duration::from_secs(60)).await;
+        let mut operation = TriggerSavepoint::new(job());
+        operation.body.target_directory = directory.clone();
+        let result = server.client().run(&operation, Duration::from_secs(60)).await;
         match (&result, expected) {
             (Ok(done), Ok(location)) => assert_eq!(done.location.as_deref(), Some(location)),
             (Err(error @ Error::OperationFailed { class, problem: message, .. }), Err(problem)) => {
@@ -223,13 +223,33 @@ async fn operation_is_triggered_once_and_polled() {
 #[tokio::test]
 async fn operation_continues_after_the_deadline() {
     let server = Running::start(ServerOptions::default()).await;
-    let operation = TriggerSavepoint { job: job(), body: SavepointTriggerRequestBody::default() };
+    let operation = TriggerSavepoint::new(job());
     // The first pause is longer than the deadline.
     let error = server.client().run(&operation, Duration::from_millis(90)).await.unwrap_err();
     match error {
         Error::Deadline { trigger, .. } => assert!(trigger.is_none_or(|trigger| trigger.as_str() == "bad")),
         error => panic!("{error}"),
     }
+}
+
+/// Scenario: a wait ends at its deadline, and the client waits on with the id in the error.
+/// Guarantees: the operation is not triggered again, and an unknown id is a status of 404.
+#[tokio::test]
+async fn wait_continues_after_a_deadline() {
+    let server = Running::start(ServerOptions::default()).await;
+    let (client, minute) = (server.client(), Duration::from_secs(60));
+    let operation = TriggerSavepoint::new(job()).target_directory("file:/savepoints");
+    let triggered = client.call(&operation).await.unwrap().request_id;
+    // The first pause is longer than the deadline.
+    let error = client.wait(&operation, triggered, Duration::from_millis(90)).await.unwrap_err();
+    let Error::Deadline { trigger: Some(trigger), within, .. } = error else { panic!("{error}") };
+    assert_eq!((trigger.as_str(), within), ("good", Duration::from_millis(90)));
+    let done = client.wait(&operation, trigger, minute).await.unwrap();
+    assert_eq!(done.location.as_deref(), Some("file:/savepoints/1"));
+    let triggers = server.requests().into_iter().filter(|request| request.starts_with("savepoint to"));
+    assert_eq!(triggers.count(), 1);
+    let unknown = client.wait(&operation, TriggerId::new("unknown").unwrap(), minute).await.unwrap_err();
+    assert!(unknown.is_not_found(), "{unknown}");
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ struct Details {
 /// The subtasks of one vertex.
 #[derive(Debug)]
 struct Subtasks {
-    latest_ack_timestamp: i64,
+    latest_ack_timestamp: Option<i64>,
     /// The number of `reported` that completed.
     completed: i64,
     reported: Vec<SubtaskStats>,
@@ -80,10 +80,10 @@ pub(super) struct RestoredFrom {
 }
 
 impl Checkpoints {
-    /// Takes the configuration, in which −1 and the largest number stand for none.
+    /// Takes the configuration, in which the largest number stands for none.
     pub(super) fn observe_config(&mut self, config: &CheckpointConfigInfo) {
-        self.interval_and_timeout =
-            [config.interval, config.timeout].map(|millis| (0..i64::MAX).contains(&millis).then_some(millis));
+        self.interval_and_timeout = [Some(config.interval), config.timeout]
+            .map(|millis| millis.filter(|millis| (0..i64::MAX).contains(millis)));
     }
 
     pub(super) fn learn_type(&mut self, checkpoint: i64, checkpoint_type: CheckpointType) {
@@ -103,7 +103,7 @@ impl Checkpoints {
         self.history_len = self.history_len.max(body.history.len());
         self.is_in_progress = shown.iter().any(|entry| !convert::has_ended(entry));
         if let Some(newest) = shown.iter().filter(|entry| !entry.is_savepoint).max_by_key(|entry| entry.id) {
-            self.last_end = newest.trigger_timestamp.saturating_add(newest.end_to_end_duration.max(0));
+            self.last_end = newest.trigger_timestamp.saturating_add(newest.end_to_end_duration.unwrap_or(0));
         }
         let mut newly_ended = Vec::new();
         for entry in shown.iter().copied().filter(|entry| convert::has_ended(entry)) {
@@ -214,7 +214,8 @@ impl Checkpoints {
             let known = details.and_then(|details| details.subtasks.get(vertex));
             // As with the details, the response may belong to another job.
             let known = known.filter(|subtasks| subtasks.latest_ack_timestamp == task.latest_ack_timestamp);
-            (known.map_or(0, |subtasks| subtasks.completed) < task.num_acknowledged_subtasks).then_some(vertex)
+            (known.map_or(0, |subtasks| subtasks.completed) < task.num_acknowledged_subtasks.unwrap_or(0))
+                .then_some(vertex)
         })
     }
 

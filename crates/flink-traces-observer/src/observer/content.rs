@@ -33,7 +33,7 @@ enum CheckpointConfig {
     Missing,
     Known {
         interval_ms: i64,
-        timeout_ms: i64,
+        timeout_ms: Option<i64>,
     },
 }
 
@@ -41,7 +41,8 @@ impl Content {
     pub(super) fn observe_job(&mut self, at: i64, details: &JobDetailsInfo) {
         let since = details.timestamps.get(&details.state).copied().unwrap_or(0);
         let vertices = details.vertices.iter().map(|vertex| {
-            ObservedVertex::new(vertex.id.to_string(), bounded(&vertex.name, MAX_NAME_CHARS), vertex.parallelism)
+            let name = bounded(&vertex.name, MAX_NAME_CHARS);
+            ObservedVertex::new(vertex.id.to_string(), name, vertex.parallelism.unwrap_or(0))
         });
         let job = ObservedJob::new(details.state.as_str().to_owned(), since, details.start_time)
             .with_vertices(vertices.collect());
@@ -74,9 +75,9 @@ impl Content {
         let is_due = |arrived: i64| is_whole || now >= arrived.saturating_add(SETTLE_MS);
         let (ts_millis, mut job) = self.pending.take_if(|(arrived, _)| is_due(*arrived))?;
         if let CheckpointConfig::Known { interval_ms, timeout_ms } = self.checkpoint_config {
-            // Flink's values for none.
+            // Flink's value for none.
             job.checkpoint_interval_ms = Some(interval_ms).filter(|interval| *interval != i64::MAX);
-            job.checkpoint_timeout_ms = Some(timeout_ms).filter(|timeout| *timeout >= 0);
+            job.checkpoint_timeout_ms = timeout_ms;
         }
         job.history_size = cluster.history_size();
         job.flink_version = cluster.version();

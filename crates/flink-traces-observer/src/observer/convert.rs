@@ -9,6 +9,9 @@ use flink_traces_runtime::checkpoint::{
 
 use super::text::{MAX_TEXT_CHARS, bounded};
 
+/// The number that Flink's spans have in place of an unset metric or time.
+const UNSET: i64 = -1;
+
 /// Returns `true` if the checkpoint is no longer in progress.
 pub(super) fn has_ended(checkpoint: &CheckpointStatistics) -> bool {
     status(checkpoint) != CheckpointStatus::InProgress
@@ -48,7 +51,7 @@ pub(super) fn checkpoint_stats<'a>(
     let failed = status == CheckpointStatus::Failed;
     let failure = failed.then(|| {
         CheckpointFailure::new(
-            checkpoint.failure_timestamp.unwrap_or(checkpoint.latest_ack_timestamp),
+            checkpoint.failure_timestamp.or(checkpoint.latest_ack_timestamp).unwrap_or(UNSET),
             bounded(checkpoint.failure_message.as_deref().unwrap_or_default(), MAX_TEXT_CHARS),
         )
     });
@@ -64,8 +67,8 @@ pub(super) fn checkpoint_stats<'a>(
             .map(|(vertex, task)| {
                 TaskStats::new(vertex.as_str())
                     .with_task_name(names.iter().find(|(id, _)| id == vertex).map(|(_, name)| name.clone()))
-                    .with_latest_ack_timestamp(known(task.latest_ack_timestamp))
-                    .with_num_subtasks(known(task.num_subtasks))
+                    .with_latest_ack_timestamp(task.latest_ack_timestamp)
+                    .with_num_subtasks(task.num_subtasks)
                     .with_subtasks(reported(vertex).iter().filter(in_time).cloned().collect::<Subtasks>())
             })
             .collect(),
@@ -77,12 +80,12 @@ pub(super) fn checkpoint_stats<'a>(
     };
     CheckpointStats::new(checkpoint.id, checkpoint.trigger_timestamp, checkpoint_type(checkpoint), status)
         .with_is_unaligned(is_unaligned(checkpoint, &tasks))
-        .with_latest_ack_timestamp(known(checkpoint.latest_ack_timestamp))
-        .with_state_size(in_time_sum(SubtaskMetric::StateSizeBytes).or(Some(checkpoint.state_size)))
+        .with_latest_ack_timestamp(checkpoint.latest_ack_timestamp)
+        .with_state_size(in_time_sum(SubtaskMetric::StateSizeBytes).or(checkpoint.state_size))
         .with_checkpointed_size(
             checkpoint.checkpointed_size.map(|size| in_time_sum(SubtaskMetric::CheckpointedSizeBytes).unwrap_or(size)),
         )
-        .with_metadata_size(failed.then_some(-1))
+        .with_metadata_size(failed.then_some(UNSET))
         .with_external_path(external_path(checkpoint))
         .with_incomplete(reported.is_none())
         .with_failure(failure)
@@ -104,11 +107,6 @@ fn external_path(checkpoint: &CheckpointStatistics) -> Option<String> {
     path.map(|path| bounded(path, MAX_TEXT_CHARS))
 }
 
-/// Returns a time or a count, of which −1 means that there is none.
-fn known(number: i64) -> Option<i64> {
-    (number >= 0).then_some(number)
-}
-
 /// Returns the metrics of a subtask; `None` if it has not acknowledged the checkpoint.
 pub(super) fn subtask_stats(subtask: &SubtaskCheckpointStatistics) -> Option<SubtaskStats> {
     let ack_timestamp = subtask.ack_timestamp?;
@@ -117,9 +115,9 @@ pub(super) fn subtask_stats(subtask: &SubtaskCheckpointStatistics) -> Option<Sub
         SubtaskMetric::StateSizeBytes => subtask.state_size,
         SubtaskMetric::CheckpointedSizeBytes => subtask.checkpointed_size,
         SubtaskMetric::CheckpointStartDelayMs => subtask.start_delay,
-        SubtaskMetric::AlignmentDurationMs => alignment.map(|alignment| alignment.duration),
-        SubtaskMetric::SyncCheckpointDurationMs => checkpoint.map(|checkpoint| checkpoint.sync),
-        SubtaskMetric::AsyncCheckpointDurationMs => checkpoint.map(|checkpoint| checkpoint.async_),
+        SubtaskMetric::AlignmentDurationMs => alignment.map(|alignment| alignment.duration.unwrap_or(UNSET)),
+        SubtaskMetric::SyncCheckpointDurationMs => checkpoint.map(|checkpoint| checkpoint.sync.unwrap_or(UNSET)),
+        SubtaskMetric::AsyncCheckpointDurationMs => checkpoint.map(|checkpoint| checkpoint.async_.unwrap_or(UNSET)),
         SubtaskMetric::ProcessedDataBytes => alignment.and_then(|alignment| alignment.processed),
         SubtaskMetric::PersistedDataBytes => alignment.and_then(|alignment| alignment.persisted),
         // Flink's REST API has no other metric.

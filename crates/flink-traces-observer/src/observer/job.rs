@@ -34,7 +34,7 @@ pub(super) struct JobObserver {
     /// The time of the poll that first had the state.
     state_since: i64,
     /// The time, by the overview, at which the job or a subtask last changed its state.
-    last_modification: i64,
+    last_modification: Option<i64>,
     /// `true` if all tasks run or have finished, by the overview.
     all_tasks_run: bool,
     /// The time of the poll that first had a final state.
@@ -81,7 +81,7 @@ impl JobObserver {
             is_watched_from_start,
             state: None,
             state_since: at,
-            last_modification: i64::MIN,
+            last_modification: None,
             all_tasks_run: false,
             ended_at: None,
             may_be_taken_over: false,
@@ -111,8 +111,9 @@ impl JobObserver {
         self.all_tasks_run = all_tasks_run(summary);
         // The overview is not cached, and this time changes with every state, also with those
         // between two polls.
-        if self.last_modification != summary.last_modification {
-            if self.last_modification != i64::MIN {
+        let is_first = self.state.is_none();
+        if is_first || self.last_modification != summary.last_modification {
+            if !is_first {
                 self.schedule.note_change(at);
             }
             self.last_modification = summary.last_modification;
@@ -124,8 +125,9 @@ impl JobObserver {
         }
         let has_ended = summary.state.is_globally_terminal() || summary.state == JobStatus::Suspended;
         self.ended_at = has_ended.then_some(at);
-        if summary.state.is_globally_terminal() && summary.end_time > 0 {
-            self.lifecycle.observe_end(at, &summary.state, summary.end_time);
+        let ended_at = summary.end_time.filter(|_| summary.state.is_globally_terminal());
+        if let Some(ended_at) = ended_at.filter(|ended_at| *ended_at > 0) {
+            self.lifecycle.observe_end(at, &summary.state, ended_at);
         }
         self.state_since = at;
         match self.state.replace(summary.state.clone()) {

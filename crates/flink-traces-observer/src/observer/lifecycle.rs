@@ -294,9 +294,10 @@ impl Lifecycle {
         vertex: &JobVertexId,
         body: &SubtaskExecutionAttemptDetailsInfo,
     ) {
-        let has_failed = body.status == ExecutionState::Failed && body.end_time > 0;
-        let Some((_, vertex_name)) = vertices.iter().find(|(id, _)| has_failed && id == vertex) else { return };
-        self.subtasks.observe_failed(body.end_time);
+        let ended_at = body.end_time.filter(|ended_at| body.status == ExecutionState::Failed && *ended_at > 0);
+        let Some(failed_at) = ended_at else { return };
+        let Some((_, vertex_name)) = vertices.iter().find(|(id, _)| id == vertex) else { return };
+        self.subtasks.observe_failed(failed_at);
         let seen = Attempt { vertex_name: vertex_name.clone(), subtask: body.subtask, attempt: body.attempt };
         for failure in self.timeline.values_mut().filter_map(|fact| fact.failure.as_mut()) {
             failure.attempt.take_if(|attempt| *attempt == seen);

@@ -58,10 +58,11 @@ struct Backoff {
 
 impl Schedule {
     /// Creates the schedule of a job that is first seen at `at` and last changed at
-    /// `last_modification`, which is negative if it is unknown.
-    pub(super) fn new(at: i64, last_modification: i64) -> Self {
+    /// `last_modification`, if that is known.
+    pub(super) fn new(at: i64, last_modification: Option<i64>) -> Self {
         // If a job has not changed for long, the first responses are sufficient.
-        let is_old = (0..at.saturating_sub(2 * SETTLE_MS)).contains(&last_modification);
+        let is_old =
+            last_modification.is_some_and(|modified| (0..at.saturating_sub(2 * SETTLE_MS)).contains(&modified));
         Self {
             asked_at: BTreeMap::new(),
             in_flight: BTreeMap::new(),
@@ -70,7 +71,7 @@ impl Schedule {
             statistics_asked_at: None,
             statistics_due: i64::MAX,
             knows_config: false,
-            is_dated: last_modification >= 0,
+            is_dated: last_modification.is_some(),
             details_until: 0,
             active_until: at.saturating_add(2 * SETTLE_MS),
             changed_at: if is_old { at.saturating_sub(SETTLE_MS) } else { at },

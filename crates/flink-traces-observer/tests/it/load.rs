@@ -64,7 +64,7 @@ impl Cluster {
     /// Lets the first job fail and restart at once.
     fn restart(&mut self, at: i64) {
         self.restarted_at = Some(at);
-        self.overview.jobs[0].last_modification = at + 2;
+        self.overview.jobs[0].last_modification = Some(at + 2);
     }
 
     fn ran_at(&self, job: &JobId) -> Option<i64> {

@@ -169,9 +169,9 @@ impl JobBuilder {
     fn tracked(&self, checkpoints: &Arc<CheckpointStatsTracker>, now: i64) -> Result<Arc<TrackedJob>, InvalidId> {
         let config = self.checkpoint_config.clone().unwrap_or_else(|| {
             let mut config = CheckpointConfigInfo::new("exactly_once", self.interval.map_or(i64::MAX, millis));
-            config.timeout = self.timeout.map_or(i64::MAX, millis);
-            config.min_pause = 0;
-            config.max_concurrent = 1;
+            config.timeout = Some(self.timeout.map_or(i64::MAX, millis));
+            config.min_pause = Some(0);
+            config.max_concurrent = Some(1);
             config
         });
         let info = JobInfo::new(self.job_id.clone(), self.name.clone(), self.vertices.clone(), config)

@@ -64,15 +64,15 @@ fn checkpoint(known: &TrackedCheckpoint) -> CheckpointStatistics {
     statistics.class_name = Some(status.name().to_lowercase());
     statistics.is_savepoint = known.checkpoint_type().is_savepoint();
     statistics.savepoint_format = known.checkpoint_type().is_savepoint().then(|| "CANONICAL".to_owned());
-    statistics.latest_ack_timestamp = known.latest_ack_timestamp().unwrap_or(UNSET);
+    statistics.latest_ack_timestamp = known.latest_ack_timestamp();
     statistics.checkpointed_size = Some(known.checkpointed_size());
-    statistics.state_size = known.state_size();
-    statistics.end_to_end_duration = known.end_to_end_duration().unwrap_or(UNSET);
-    statistics.alignment_buffered = ALIGNMENT_BUFFERED;
+    statistics.state_size = Some(known.state_size());
+    statistics.end_to_end_duration = known.end_to_end_duration();
+    statistics.alignment_buffered = Some(ALIGNMENT_BUFFERED);
     statistics.processed_data = Some(known.processed_data());
     statistics.persisted_data = Some(known.persisted_data());
-    statistics.num_subtasks = known.number_of_subtasks() as i64;
-    statistics.num_acknowledged_subtasks = known.number_of_acknowledged_subtasks() as i64;
+    statistics.num_subtasks = Some(known.number_of_subtasks() as i64);
+    statistics.num_acknowledged_subtasks = Some(known.number_of_acknowledged_subtasks() as i64);
     statistics.checkpoint_type = Some(wire_type(known));
     statistics.external_path =
         is_completed.then(|| known.external_path().unwrap_or(CheckpointStatistics::NO_EXTERNAL_PATH).to_owned());
@@ -95,15 +95,15 @@ fn task(known: &TrackedCheckpoint, task: &TrackedTask) -> TaskCheckpointStatisti
     let sum = |metric| task.summary(metric).sum();
     let mut statistics =
         TaskCheckpointStatistics::new(known.checkpoint_id(), WireStatus::from(known.status().name().to_owned()));
-    statistics.latest_ack_timestamp = task.latest_ack_timestamp().unwrap_or(UNSET);
+    statistics.latest_ack_timestamp = task.latest_ack_timestamp();
     statistics.checkpointed_size = Some(sum(SubtaskMetric::CheckpointedSizeBytes));
-    statistics.state_size = sum(SubtaskMetric::StateSizeBytes);
-    statistics.end_to_end_duration = since_trigger(known, task.latest_ack_timestamp());
-    statistics.alignment_buffered = ALIGNMENT_BUFFERED;
+    statistics.state_size = Some(sum(SubtaskMetric::StateSizeBytes));
+    statistics.end_to_end_duration = task.latest_ack_timestamp().map(|ack| since_trigger(known, ack));
+    statistics.alignment_buffered = Some(ALIGNMENT_BUFFERED);
     statistics.processed_data = Some(sum(SubtaskMetric::ProcessedDataBytes));
     statistics.persisted_data = Some(sum(SubtaskMetric::PersistedDataBytes));
-    statistics.num_subtasks = task.info().parallelism.into();
-    statistics.num_acknowledged_subtasks = task.number_of_acknowledged_subtasks() as i64;
+    statistics.num_subtasks = Some(task.info().parallelism.into());
+    statistics.num_acknowledged_subtasks = Some(task.number_of_acknowledged_subtasks() as i64);
     statistics
 }
 
@@ -112,7 +112,7 @@ pub(super) fn subtasks(known: &TrackedCheckpoint, of: &TrackedTask) -> TaskCheck
     let numbers = task(known, of);
     let summary = |metric| without_quantiles(&of.summary(metric));
     let mut durations = StatsSummary::default();
-    durations.extend(of.subtasks().map(|subtask| since_trigger(known, Some(subtask.ack_timestamp))));
+    durations.extend(of.subtasks().map(|subtask| since_trigger(known, subtask.ack_timestamp)));
     let mut reported: BTreeMap<i64, &SubtaskStats> = of.subtasks().map(|subtask| (subtask.index, subtask)).collect();
     let all = (0..i64::from(of.info().parallelism)).map(|index| match reported.remove(&index) {
         Some(stats) => acknowledged(known, stats),
@@ -136,36 +136,38 @@ pub(super) fn subtasks(known: &TrackedCheckpoint, of: &TrackedTask) -> TaskCheck
     let mut task = TaskCheckpointStatisticsWithSubtaskDetails::new(numbers.id, numbers.status, all.collect());
     task.latest_ack_timestamp = numbers.latest_ack_timestamp;
     task.checkpointed_size = numbers.checkpointed_size;
-    task.state_size = Some(numbers.state_size);
-    task.end_to_end_duration = Some(numbers.end_to_end_duration);
-    task.alignment_buffered = Some(numbers.alignment_buffered);
+    task.state_size = numbers.state_size;
+    // Flink writes −1 here, too. `None` would leave the field out.
+    task.end_to_end_duration = Some(numbers.end_to_end_duration.unwrap_or(UNSET));
+    task.alignment_buffered = numbers.alignment_buffered;
     task.processed_data = numbers.processed_data;
     task.persisted_data = numbers.persisted_data;
-    task.num_subtasks = Some(numbers.num_subtasks);
-    task.num_acknowledged_subtasks = Some(numbers.num_acknowledged_subtasks);
+    task.num_subtasks = numbers.num_subtasks;
+    task.num_acknowledged_subtasks = numbers.num_acknowledged_subtasks;
     task.summary = Some(subtasks);
     task
 }
 
 fn acknowledged(known: &TrackedCheckpoint, subtask: &SubtaskStats) -> SubtaskCheckpointStatistics {
-    let number = |metric| subtask.metric(metric).unwrap_or(UNSET);
+    // Since these fields are absent in old versions, `None` would leave them out.
+    let number = |metric| Some(subtask.metric(metric).unwrap_or(UNSET));
     let mut duration = CheckpointDuration::default();
-    duration.sync = number(SubtaskMetric::SyncCheckpointDurationMs);
-    duration.async_ = number(SubtaskMetric::AsyncCheckpointDurationMs);
+    duration.sync = subtask.metric(SubtaskMetric::SyncCheckpointDurationMs);
+    duration.async_ = subtask.metric(SubtaskMetric::AsyncCheckpointDurationMs);
     let mut alignment = CheckpointAlignment::default();
-    alignment.buffered = ALIGNMENT_BUFFERED;
-    alignment.processed = Some(number(SubtaskMetric::ProcessedDataBytes));
-    alignment.persisted = Some(number(SubtaskMetric::PersistedDataBytes));
-    alignment.duration = number(SubtaskMetric::AlignmentDurationMs);
+    alignment.buffered = Some(ALIGNMENT_BUFFERED);
+    alignment.processed = number(SubtaskMetric::ProcessedDataBytes);
+    alignment.persisted = number(SubtaskMetric::PersistedDataBytes);
+    alignment.duration = subtask.metric(SubtaskMetric::AlignmentDurationMs);
     let mut statistics = SubtaskCheckpointStatistics::new(subtask.index, SubtaskCheckpointStatus::Completed);
     statistics.class_name = Some("completed".to_owned());
     statistics.ack_timestamp = Some(subtask.ack_timestamp);
-    statistics.end_to_end_duration = Some(since_trigger(known, Some(subtask.ack_timestamp)));
-    statistics.checkpointed_size = Some(number(SubtaskMetric::CheckpointedSizeBytes));
-    statistics.state_size = Some(number(SubtaskMetric::StateSizeBytes));
+    statistics.end_to_end_duration = Some(since_trigger(known, subtask.ack_timestamp));
+    statistics.checkpointed_size = number(SubtaskMetric::CheckpointedSizeBytes);
+    statistics.state_size = number(SubtaskMetric::StateSizeBytes);
     statistics.checkpoint = Some(duration);
     statistics.alignment = Some(alignment);
-    statistics.start_delay = Some(number(SubtaskMetric::CheckpointStartDelayMs));
+    statistics.start_delay = number(SubtaskMetric::CheckpointStartDelayMs);
     statistics.unaligned_checkpoint = Some(subtask.is_unaligned);
     statistics.aborted = Some(!subtask.is_completed);
     statistics
@@ -177,8 +179,8 @@ fn pending(index: i64) -> SubtaskCheckpointStatistics {
     subtask
 }
 
-fn since_trigger(known: &TrackedCheckpoint, ack_timestamp: Option<i64>) -> i64 {
-    ack_timestamp.map_or(UNSET, |ack| ack.saturating_sub(known.trigger_timestamp()).max(0))
+fn since_trigger(known: &TrackedCheckpoint, ack_timestamp: i64) -> i64 {
+    ack_timestamp.saturating_sub(known.trigger_timestamp()).max(0)
 }
 
 fn wire_type(known: &TrackedCheckpoint) -> WireType {
@@ -205,17 +207,17 @@ fn with_quantiles(summary: &StatsSummary) -> StatsSummaryDto {
 
 fn without_quantiles(summary: &StatsSummary) -> StatsSummaryDto {
     let mut distribution = StatsSummaryDto::default();
-    distribution.min = summary.minimum();
-    distribution.max = summary.maximum();
-    distribution.avg = summary.average();
+    distribution.min = Some(summary.minimum());
+    distribution.max = Some(summary.maximum());
+    distribution.avg = Some(summary.average());
     distribution
 }
 
 fn nothing_buffered() -> StatsSummaryDto {
     let mut summary = StatsSummaryDto::default();
-    summary.min = 0;
-    summary.max = 0;
-    summary.avg = 0;
+    summary.min = Some(0);
+    summary.max = Some(0);
+    summary.avg = Some(0);
     summary.p50 = 0.0;
     summary.p90 = 0.0;
     summary.p95 = 0.0;

@@ -303,7 +303,7 @@ impl RestService for TrackedCluster {
             ("web-history", false),
         ];
         let mut config = DashboardConfiguration::new(self.info.flink_version.clone());
-        config.refresh_interval = self.info.refresh_interval;
+        config.refresh_interval = Some(self.info.refresh_interval);
         config.timezone_name = "Coordinated Universal Time".to_owned();
         config.timezone_offset = Some(0);
         config.flink_revision = self.info.revision.clone();
@@ -316,14 +316,15 @@ impl RestService for TrackedCluster {
         let count = |wanted: &dyn Fn(JobStatus) -> bool| jobs.iter().filter(|job| wanted(job.status())).count() as i64;
         let (task_managers, allocated) = (self.all_task_managers(), AllocatedSlots::of(&jobs));
         let mut overview = ClusterOverviewWithVersion::new(self.info.flink_version.clone());
-        overview.taskmanagers = task_managers.len() as i64;
-        overview.slots_total =
-            task_managers.iter().map(|task_manager| i64::from(task_manager.registration.slots)).sum();
-        overview.slots_available = task_managers.iter().map(|task_manager| task_manager.free_slots(&allocated)).sum();
-        overview.jobs_running = count(&|status| !status.is_terminal());
-        overview.jobs_finished = count(&|status| status == JobStatus::Finished);
-        overview.jobs_cancelled = count(&|status| status == JobStatus::Canceled);
-        overview.jobs_failed = count(&|status| status == JobStatus::Failed);
+        overview.taskmanagers = Some(task_managers.len() as i64);
+        let slots = task_managers.iter().map(|task_manager| i64::from(task_manager.registration.slots));
+        overview.slots_total = Some(slots.sum());
+        let free = task_managers.iter().map(|task_manager| task_manager.free_slots(&allocated));
+        overview.slots_available = Some(free.sum());
+        overview.jobs_running = Some(count(&|status| !status.is_terminal()));
+        overview.jobs_finished = Some(count(&|status| status == JobStatus::Finished));
+        overview.jobs_cancelled = Some(count(&|status| status == JobStatus::Canceled));
+        overview.jobs_failed = Some(count(&|status| status == JobStatus::Failed));
         overview.flink_commit = self.info.revision.clone();
         Ok(overview)
     }
@@ -486,7 +487,7 @@ impl RestService for TrackedCluster {
             ("taskSlotsAvailable", overview.slots_available),
             ("taskSlotsTotal", overview.slots_total),
         ];
-        Ok(metrics(gauges.map(|(name, value)| (name, value.to_string())), &request.names))
+        Ok(metrics(gauges.map(|(name, value)| (name, value.unwrap_or(0).to_string())), &request.names))
     }
 
     /// Returns an empty list, because the web UI requests one.

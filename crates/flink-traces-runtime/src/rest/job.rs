@@ -11,7 +11,7 @@ use crate::causes::with_java_causes;
 use crate::checkpoint::CheckpointStatsTracker;
 use crate::job::{DeployedTask, ExecutionAttemptId, ExecutionState, FailureHandlingResult, JobStatus, JobVertex};
 
-/// The number that Flink writes for an unset value.
+/// The number that Flink writes for an unset value in maps and in fields that old versions lack.
 pub(super) const UNSET: i64 = -1;
 /// Flink's default of `web.exception-history-size`.
 const EXCEPTION_HISTORY_SIZE: usize = 16;
@@ -65,15 +65,15 @@ impl Subtask {
         Self { attempt_number, state, timestamps: BTreeMap::from([(state, ts_millis)]), task: DeployedTask::default() }
     }
 
-    pub(super) fn at(&self, states: &[ExecutionState]) -> i64 {
-        states.iter().find_map(|state| self.timestamps.get(state)).copied().unwrap_or(UNSET)
+    pub(super) fn at(&self, states: &[ExecutionState]) -> Option<i64> {
+        states.iter().find_map(|state| self.timestamps.get(state)).copied()
     }
 
-    pub(super) fn start_time(&self) -> i64 {
+    pub(super) fn start_time(&self) -> Option<i64> {
         self.at(&[ExecutionState::Deploying])
     }
 
-    pub(super) fn end_time(&self) -> i64 {
+    pub(super) fn end_time(&self) -> Option<i64> {
         self.at(&[ExecutionState::Finished, ExecutionState::Canceled, ExecutionState::Failed])
     }
 }

@@ -28,7 +28,7 @@ impl TrackedJob {
         details.name = self.info.name.clone();
         details.end_time = state.end_time();
         details.duration = state.duration(now);
-        details.last_modification = state.last_modification;
+        details.last_modification = Some(state.last_modification);
         details.tasks = tasks;
         details.pending_operators = Some(0);
         details.job_type = Some("STREAMING".to_owned());
@@ -44,7 +44,7 @@ impl TrackedJob {
             application_status(self.status()).to_owned(),
         );
         application.name = job.name;
-        application.start_time = job.start_time;
+        application.start_time = Some(job.start_time);
         application.end_time = job.end_time;
         application.duration = job.duration;
         application.jobs = [(job.state, 1)].into();
@@ -87,7 +87,7 @@ impl TrackedJob {
         details.name = self.info.name.clone();
         details.end_time = state.end_time();
         details.duration = state.duration(now);
-        details.now = now;
+        details.now = Some(now);
         details.timestamps = JobStatus::ALL.map(entered).into();
         details.vertices = vertices;
         details.status_counts = status_counts;
@@ -105,7 +105,7 @@ impl TrackedJob {
         let Combined { status, start_time, end_time, counts } = Combined::of(state.subtasks[index].iter());
         let mut info = JobDetailsVertexInfo::new(self.vertex_ids[index].clone(), status);
         info.name = vertex.name.clone();
-        info.parallelism = vertex.parallelism.into();
+        info.parallelism = Some(vertex.parallelism.into());
         info.max_parallelism = Some(vertex.max_parallelism.map_or(UNSET, i64::from));
         info.start_time = start_time;
         info.end_time = end_time;
@@ -191,9 +191,9 @@ impl TrackedJob {
             state.subtasks[vertex_index].iter().zip(0..).map(|(subtask, index)| attempt_info(subtask, index, now));
         let mut info = JobVertexDetailsInfo::new(vertex.clone(), subtasks.collect());
         info.name = self.info.vertices[vertex_index].name.clone();
-        info.parallelism = self.info.vertices[vertex_index].parallelism.into();
+        info.parallelism = Some(self.info.vertices[vertex_index].parallelism.into());
         info.max_parallelism = Some(self.info.vertices[vertex_index].max_parallelism.map_or(UNSET, i64::from));
-        info.now = now;
+        info.now = Some(now);
         Some(info)
     }
 
@@ -222,7 +222,7 @@ impl TrackedJob {
         let taskmanagers = workers.collect();
         let mut info = JobVertexTaskManagersInfo::new(vertex.clone(), taskmanagers);
         info.name = self.info.vertices[vertex_index].name.clone();
-        info.now = now;
+        info.now = Some(now);
         Some(info)
     }
 
@@ -268,7 +268,7 @@ impl TrackedJob {
         });
         let mut times = SubtasksTimesInfo::new(vertex.clone(), subtasks.collect());
         times.name = self.info.vertices[vertex_index].name.clone();
-        times.now = now;
+        times.now = Some(now);
         Some(times)
     }
 }
@@ -276,8 +276,8 @@ impl TrackedJob {
 /// The combined state of several subtasks of a vertex.
 struct Combined {
     status: WireState,
-    start_time: i64,
-    end_time: i64,
+    start_time: Option<i64>,
+    end_time: Option<i64>,
     /// The number of subtasks by state.
     counts: BTreeMap<WireState, i64>,
 }
@@ -285,33 +285,30 @@ struct Combined {
 impl Combined {
     fn of<'a>(subtasks: impl Iterator<Item = &'a Subtask> + Clone) -> Self {
         let count = |wanted| subtasks.clone().filter(|subtask| subtask.state == wanted).count() as i64;
-        let starts = subtasks.clone().map(Subtask::start_time).filter(|time| *time != UNSET);
-        let ends: Vec<_> = subtasks.clone().map(Subtask::end_time).collect();
+        // There is no end before all subtasks have one.
+        let ends: Option<Vec<_>> = subtasks.clone().map(Subtask::end_time).collect();
         Self {
             status: WireState::from(aggregate(subtasks.clone().map(|subtask| subtask.state))),
-            start_time: starts.min().unwrap_or(UNSET),
-            end_time: if ends.contains(&UNSET) { UNSET } else { ends.into_iter().max().unwrap_or(UNSET) },
+            start_time: subtasks.clone().filter_map(Subtask::start_time).min(),
+            end_time: ends.and_then(|ends| ends.into_iter().max()),
             counts: ExecutionState::ALL.map(|wanted| (WireState::from(wanted), count(wanted))).into(),
         }
     }
 }
 
 impl State {
-    fn end_time(&self) -> i64 {
-        if self.status.is_terminal() { self.timestamps.get(&self.status).copied().unwrap_or(UNSET) } else { UNSET }
+    fn end_time(&self) -> Option<i64> {
+        self.timestamps.get(&self.status).copied().filter(|_| self.status.is_terminal())
     }
 
-    fn duration(&self, now: i64) -> i64 {
-        duration(self.start_time, self.end_time(), now)
+    fn duration(&self, now: i64) -> Option<i64> {
+        duration(Some(self.start_time), self.end_time(), now)
     }
 }
 
-fn duration(start: i64, end: i64, now: i64) -> i64 {
-    match (start, end) {
-        (UNSET, _) => UNSET,
-        (start, UNSET) => now.saturating_sub(start).max(0),
-        (start, end) => end.saturating_sub(start).max(0),
-    }
+/// Returns the time from the start to the end, or until now; `None` before the start.
+fn duration(start: Option<i64>, end: Option<i64>, now: i64) -> Option<i64> {
+    Some(end.unwrap_or(now).saturating_sub(start?).max(0))
 }
 
 fn endpoint(subtask: &Subtask) -> String {
@@ -400,14 +397,19 @@ fn application_status(status: JobStatus) -> &'static str {
     }
 }
 
-/// The status as the REST API has it, which also has unknown ones.
+// `JobStatus` and `ExecutionState` are defined here and in `flink-rest`, because neither crate may
+// depend on the other: a client of Flink needs no tracing, and an engine without `rest` needs no
+// JSON. The two are not the same type either. A response may have a word of a newer Flink, which
+// `flink-rest` keeps as `Other`, while an engine can report only what its trackers understand.
+
+/// The same status in `flink-rest`.
 impl From<JobStatus> for WireStatus {
     fn from(status: JobStatus) -> Self {
         Self::from(status.name().to_owned())
     }
 }
 
-/// The state as the REST API has it, which also has unknown ones.
+/// The same state in `flink-rest`.
 impl From<ExecutionState> for WireState {
     fn from(state: ExecutionState) -> Self {
         Self::from(state.name().to_owned())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use flink_rest::types::{HardwareDescription, ResourceProfileInfo, SlotInfo, TaskManagerInfo};
+use flink_rest::types::{HardwareDescription, ResourceProfileInfo, SlotInfo, TaskManagerInfo, TaskManagerMetricsInfo};
 
 use super::job::{TrackedJob, UNSET};
 use crate::setters::setters;
@@ -85,11 +85,11 @@ impl TaskManager {
         let used = allocated.of_worker(&registration.resource_id);
         let mut info = TaskManagerInfo::new(registration.resource_id.clone());
         info.path = registration.address.clone();
-        info.data_port = registration.data_port.map_or(UNSET, i64::from);
+        info.data_port = registration.data_port.map(i64::from);
         // A TaskManager without heartbeats is in this process, which is alive.
-        info.time_since_last_heartbeat = last_heartbeat.unwrap_or(now);
-        info.slots_number = registration.slots.into();
-        info.free_slots = self.free_slots(allocated);
+        info.time_since_last_heartbeat = Some(last_heartbeat.unwrap_or(now));
+        info.slots_number = Some(registration.slots.into());
+        info.free_slots = Some(self.free_slots(allocated));
         info.jmx_port = Some(UNSET);
         info.assigned_tasks = Some(used.iter().filter_map(|slot| slot.assigned_tasks).sum());
         info.total_resource = Some(unknown());
@@ -97,7 +97,9 @@ impl TaskManager {
         info.hardware = Some(registration.hardware.clone());
         info.memory_configuration = Some(BTreeMap::new());
         // There is no JVM.
-        info.metrics = Some(Default::default());
+        let mut metrics = TaskManagerMetricsInfo::default();
+        metrics.non_heap_max = Some(0);
+        info.metrics = Some(metrics);
         info.allocated_slots = Some(used.to_vec());
         info
     }

@@ -211,7 +211,7 @@ async fn rest_view_follows_the_handle() {
     let id = || JobId::new(JOB).unwrap();
     let details = cluster.job(Job::new(id())).await.unwrap();
     assert_eq!((details.state.as_str(), details.name.as_str()), ("RUNNING", "orders"));
-    assert_eq!(details.duration, 5);
+    assert_eq!(details.duration, Some(5));
     assert_eq!(job.tracked().unwrap().status(), job.current_status());
     let mut exceptions = cluster.job_exceptions(JobExceptions::new(id())).await.unwrap();
     let exception = exceptions.exception_history.take().unwrap().entries.remove(0);

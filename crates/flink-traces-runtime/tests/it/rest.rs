@@ -11,10 +11,7 @@ use std::time::Duration;
 
 use expect_test::expect_file;
 use flate2::read::GzDecoder;
-use flink_rest::types::{
-    CheckpointConfigInfo, CheckpointTriggerRequestBody, ExecutionConfigInfo, HardwareDescription,
-    SavepointTriggerRequestBody, StopWithSavepointRequestBody, TaskManagerInfo,
-};
+use flink_rest::types::{CheckpointConfigInfo, ExecutionConfigInfo, HardwareDescription, TaskManagerInfo};
 use flink_rest::{
     ApplicationExceptions, ApplicationId, CancelApplication, CancelJob, CheckpointTriggerStatus, Client, Declaration,
     Endpoint, Error, JobId, Overview, RestServer, SavepointStatus, ServerOptions, ShutdownCluster, StopJob,
@@ -487,10 +484,11 @@ fn job() -> JobId {
 }
 
 fn checkpoint(kind: Option<&str>) -> TriggerCheckpoint {
-    let checkpoint_type = kind.map(str::to_owned);
-    let mut body = CheckpointTriggerRequestBody::default();
-    body.checkpoint_type = checkpoint_type;
-    TriggerCheckpoint { job: job(), body }
+    let trigger = TriggerCheckpoint::new(job());
+    match kind {
+        Some(kind) => trigger.checkpoint_type(kind),
+        None => trigger,
+    }
 }
 
 /// Returns the status and first message of an error.
@@ -532,10 +530,8 @@ async fn operations_reach_the_engine() {
     assert_eq!(gateway.ordered(), ["FullCheckpoint"]);
 
     // Two triggers with the same id are one operation.
-    let mut body = SavepointTriggerRequestBody::default();
-    body.target_directory = Some("file:/s".to_owned());
-    body.trigger_id = Some(TriggerId::new("7").unwrap());
-    let savepoint = TriggerSavepoint { job: job(), body };
+    let id = TriggerId::new("7").unwrap();
+    let savepoint = TriggerSavepoint::new(job()).target_directory("file:/s").trigger_id(id);
     for _ in 0..2 {
         assert_eq!(client.call(&savepoint).await.unwrap().request_id.as_str(), "7");
     }
@@ -544,9 +540,7 @@ async fn operations_reach_the_engine() {
     assert_eq!(client.run(&savepoint, minute).await.unwrap().location.as_deref(), Some("file:/s/1"));
 
     // One operation fails, and the engine drops another.
-    let mut body = StopWithSavepointRequestBody::default();
-    body.format_type = Some("NATIVE".to_owned());
-    let stop = StopJob { job: job(), body };
+    let stop = StopJob::new(job()).format_type("NATIVE");
     for (error, expected) in [
         (Some("no place"), "org.apache.flink.runtime.checkpoint.CheckpointException: no place"),
         (None, "org.apache.flink.runtime.checkpoint.CheckpointException: The engine gave the operation up."),
@@ -564,10 +558,9 @@ async fn operations_reach_the_engine() {
     }
     assert_eq!(gateway.ordered(), vec!["SuspendWithSavepoint Native None"; 2]);
 
-    let mut body = StopWithSavepointRequestBody::default();
-    body.drain = true;
+    let drain = StopJob::new(job()).drain(true);
     let not_there = format!("/jobs/{JOB}/stop");
-    assert_eq!(refused(client, &StopJob { job: job(), body }).await, (404, format!("Not found: {not_there}")));
+    assert_eq!(refused(client, &drain).await, (404, format!("Not found: {not_there}")));
     assert_eq!(refused(client, &ShutdownCluster).await, (404, "Not found: /cluster".to_owned()));
     let trigger = TriggerId::new("8").unwrap();
     let problem = format!("There is no savepoint operation with triggerId=8 for job {JOB}.");
@@ -635,10 +628,13 @@ async fn task_managers_come_and_go() {
         let managers = managers.iter().map(|manager| {
             let TaskManagerInfo { id, slots_number, free_slots, assigned_tasks, time_since_last_heartbeat, .. } =
                 manager;
-            format!("{id} {free_slots}/{slots_number} {assigned_tasks:?} at {time_since_last_heartbeat}")
+            let [free, all, seen] = [free_slots, slots_number, time_since_last_heartbeat].map(|known| known.unwrap());
+            format!("{id} {free}/{all} {assigned_tasks:?} at {seen}")
         });
         let overview = running.client.call(&Overview).await.unwrap();
-        let total = format!("{} {}/{}", overview.taskmanagers, overview.slots_available, overview.slots_total);
+        let numbers = [overview.taskmanagers, overview.slots_available, overview.slots_total];
+        let [taskmanagers, free, all] = numbers.map(|known| known.unwrap());
+        let total = format!("{taskmanagers} {free}/{all}");
         (total, managers.collect::<Vec<_>>())
     };
     let cluster = &running.cluster;
