@@ -62,7 +62,7 @@ fn crates(metadata: &Value, linked: &BTreeSet<(String, String)>) -> Option<BTree
 fn texts(folder: &Path) -> BTreeSet<String> {
     let is_license = |name: &str| {
         let name = name.to_uppercase();
-        ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE"].iter().any(|start| name.starts_with(start))
+        ["LICEN", "COPYING", "COPYRIGHT", "NOTICE"].iter().any(|start| name.starts_with(start))
     };
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let files = entries.filter(|entry| is_license(&entry.file_name().to_string_lossy()));

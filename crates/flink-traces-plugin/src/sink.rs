@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::process;
 use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ use crate::wire::{self, Record};
 const NAME: &str = "name";
 /// The option for the name of the cluster, on which ids depend.
 const CLUSTER_NAME: &str = "cluster.name";
+/// The text in the path of a JSON Lines file that becomes the id of the process.
+const PROCESS: &str = "%p";
 /// The options that the Java side reads.
 const OF_JAVA: [&str; 2] = ["library.directory", "library.path"];
 /// The default of `queue.max-bytes`, which Flink's JVM overhead has to include.
@@ -113,7 +116,9 @@ impl Request {
         for (key, value) in &self.options {
             let is_ours = [NAME, CLUSTER_NAME, "factory.class", "class"].contains(&&**key) || OF_JAVA.contains(&&**key);
             if !is_flinks(key) && !is_ours {
-                configuration.set_default(format!("{prefix}{key}"), value.clone(), ORIGIN);
+                let is_path = self.destination == "json" && key == "path";
+                let value = if is_path { value.replace(PROCESS, &process::id().to_string()) } else { value.clone() };
+                configuration.set_default(format!("{prefix}{key}"), value, ORIGIN);
             }
         }
         configuration.set_default(format!("{prefix}{}", QUEUE_MAX_BYTES.key()), MAX_BYTES.to_owned(), ORIGIN);

@@ -22,13 +22,14 @@ use self::record::{Record, compare, count, ids, received, witnessed};
 use crate::cluster::{Cluster, Mode};
 use crate::compare::REPORTERS_OF_OLD_VERSIONS;
 use crate::program::Program;
+use crate::rest::{all_run, poll};
 use crate::session::{STEP_TIMEOUT, run_until_interrupted};
 use crate::{job, target};
 
 /// The name of the cluster, for ids.
 const CLUSTER: &str = "e2e";
 /// The time from the start of the job until its first attempt fails.
-const FAILS_AFTER: &str = "6000";
+const FAILS_AFTER: &str = "12000";
 /// The time between two actions of the session.
 const UNDISTURBED: Duration = Duration::from_secs(4);
 /// The time that `flink-traces` needs to report what it has seen.
@@ -201,7 +202,9 @@ impl Setup {
     async fn run_job(&self, cluster: &Cluster) -> Result<String> {
         say("submitting the job");
         let job = cluster.rest.submit(&self.job, 2, &[FAILS_AFTER, "fail-once", "report"]).await?;
-        sleep(UNDISTURBED / 2).await;
+        let runs = async || Ok(all_run(&cluster.rest.job(&job).await?).then_some(()));
+        poll("running tasks", STEP_TIMEOUT, runs).await?;
+        sleep(UNDISTURBED / 4).await;
         say("taking a savepoint");
         cluster.rest.savepoint(&job, STEP_TIMEOUT).await?;
         say("waiting for the failure and the recovery");
@@ -223,7 +226,11 @@ impl Setup {
         options.extend(ours(version, "standard", "Otlp", &of_standard));
         let path = self.folder.display().to_string();
         options.extend(ours(version, "log", "Log", &[]));
-        options.extend(ours(version, "json", "Json", &[("path", &format!("{path}/{}.jsonl", "records"))]));
+        for signal in ["traces", "events"] {
+            let records = format!("{path}/{signal}-%p.jsonl");
+            let json = ours(version, "json", "Json", &[("path", &records)]);
+            options.extend(json.into_iter().filter(|(key, _)| key.starts_with(signal)));
+        }
         let classes = ["traces", "events"].map(|signal| {
             let name = if signal == "traces" { "Trace" } else { "Event" };
             format!("org.apache.flink.{signal}.otel.OpenTelemetry{name}ReporterFactory")

@@ -77,8 +77,8 @@ fn wrong_option_is_an_error_with_full_key() {
     let found = problems(request(&[("name", "x")]));
     assert_eq!(found, "Flink's configuration: traces.reporter.x.exporter.endpoint: is not set");
     let found =
-        problems(request(&[("name", "x"), ("exporter.endpoint", "http://localhost"), ("exporter.tiemout", "1 s")]));
-    assert!(found.contains("traces.reporter.x.exporter.tiemout"), "{found}");
+        problems(request(&[("name", "x"), ("exporter.endpoint", "http://localhost"), ("exporter.timeot", "1 s")]));
+    assert!(found.contains("traces.reporter.x.exporter.timeot"), "{found}");
 }
 
 #[test]
@@ -106,6 +106,18 @@ fn filter_by_name_applies_on_old_versions_only() {
         assert_eq!((stats.delivered, stats.filtered), (expected, 2 - expected), "{stats}");
         assert_eq!(collector.spans().len() as u64, expected);
     }
+}
+
+#[test]
+fn path_of_a_file_contains_the_process() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("spans-%p.jsonl").display().to_string();
+    let request = Request { destination: "json".to_owned(), ..request(&[("path", &path)]) };
+    let handle = open(request, None).unwrap();
+    report(handle, &Writer::span().node("s", "span", &[], 0).finish(), 1);
+    assert_eq!(close(handle, LONG).unwrap().delivered, 1);
+    let file = directory.path().join(format!("spans-{}.jsonl", process::id()));
+    assert_eq!(fs::read_to_string(file).unwrap().lines().count(), 1);
 }
 
 #[test]
