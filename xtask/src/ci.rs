@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::tidy;
 use crate::tidy::package::read_all;
+use crate::{tidy, trees};
 
 /// The time limit for an example.
 const EXAMPLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -20,6 +20,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     step("cargo fmt", || run_cargo(root, &["fmt", "--all", "--check"]))?;
     step("cargo clippy", || with_all(&["clippy"], &["--all-targets", "--", "-D", "warnings"]))?;
     step("tidy", || tidy::run(root))?;
+    step("trees", || trees::run(root))?;
     step("cargo test", || with_all(&["test"], &[]))?;
     step("examples", || {
         with_all(&["build"], &["--examples"])?;

@@ -4,6 +4,7 @@
 mod ci;
 mod release;
 mod tidy;
+mod trees;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ usage: cargo xtask <command>
   ci       all checks that a change must pass
   tidy     the rules for dependencies, manifests, comments, documents and imports
   plugin   the jar of the Flink plugin; `cargo xtask plugin --help` lists its options
+  trees    the packages that a user of few crates compiles
   release  the checks before a release: versions, changelog, tag and packages
 
 The test harnesses are commands of their own; see docs/testing.md.
@@ -30,6 +32,7 @@ fn main() -> Result<()> {
         ["plugin", options @ ..] => {
             ci::run_cargo(&root, &[&["run", "--quiet", "--package", "plugin", "--"], options].concat())
         }
+        ["trees"] => trees::run(&root),
         ["release"] => release::run(&root),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

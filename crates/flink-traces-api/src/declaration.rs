@@ -1,6 +1,7 @@
 //! Reporters that a program configures in code.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::{COMPATIBILITY, Compatibility, EventReporterFactory, REDACTED, Signal, TraceReporterFactory, is_sensitive};
@@ -53,7 +54,15 @@ pub struct ReporterDeclaration {
     trace: Option<(&'static str, Arc<dyn TraceReporterFactory>)>,
     event: Option<(&'static str, Arc<dyn EventReporterFactory>)>,
     only: Option<Signal>,
-    options: Vec<(Option<Signal>, String, String)>,
+    options: Vec<(Option<Signal>, String, Value)>,
+}
+
+/// The value of an option.
+#[derive(Clone)]
+enum Value {
+    Text(String),
+    /// A path that is not Unicode, which no option can have.
+    Path(PathBuf),
 }
 
 impl ReporterDeclaration {
@@ -78,12 +87,25 @@ impl ReporterDeclaration {
 
     /// Sets an option of both reporters. An earlier value of the key is replaced.
     pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
-        self.put(None, key.into(), value.into());
+        self.put(None, key.into(), Value::Text(value.into()));
+    }
+
+    /// Sets an option of both reporters to a path.
+    ///
+    /// A path that is not Unicode is an [invalid path](Self::invalid_paths), because options are
+    /// texts.
+    pub fn set_path(&mut self, key: impl Into<String>, path: impl AsRef<Path>) {
+        self.put(None, key.into(), Value::of(path.as_ref()));
     }
 
     /// Sets an option of the reporter of `signal`. It takes precedence over that of both.
     pub fn set_for(&mut self, signal: Signal, key: impl Into<String>, value: impl Into<String>) {
-        self.put(Some(signal), key.into(), value.into());
+        self.put(Some(signal), key.into(), Value::Text(value.into()));
+    }
+
+    /// Sets an option of the reporter of `signal` to a path, as [`set_path`](Self::set_path) does.
+    pub fn set_path_for(&mut self, signal: Signal, key: impl Into<String>, path: impl AsRef<Path>) {
+        self.put(Some(signal), key.into(), Value::of(path.as_ref()));
     }
 
     /// Returns the name in configuration keys.
@@ -104,15 +126,32 @@ impl ReporterDeclaration {
     /// Returns the options of the reporter of `signal`, each key once, in the order in which they
     /// were set.
     pub fn options(&self, signal: Signal) -> impl Iterator<Item = (&str, &str)> {
+        self.values(signal).filter_map(|(key, value)| match value {
+            Value::Text(text) => Some((key, text.as_str())),
+            Value::Path(_) => None,
+        })
+    }
+
+    /// Returns the options of the reporter of `signal` that were set to a path that is not Unicode.
+    ///
+    /// Starting such a reporter is an error.
+    pub fn invalid_paths(&self, signal: Signal) -> impl Iterator<Item = (&str, &Path)> {
+        self.values(signal).filter_map(|(key, value)| match value {
+            Value::Text(_) => None,
+            Value::Path(path) => Some((key, path.as_path())),
+        })
+    }
+
+    fn values(&self, signal: Signal) -> impl Iterator<Item = (&str, &Value)> {
         let of_both = move |key: &str| !self.options.iter().any(|(of, known, _)| *of == Some(signal) && known == key);
-        let wanted = move |(of, key, _): &&(Option<Signal>, String, String)| match of {
+        let wanted = move |(of, key, _): &&(Option<Signal>, String, Value)| match of {
             Some(of) => *of == signal,
             None => of_both(key),
         };
-        self.options.iter().filter(wanted).map(|(_, key, value)| (key.as_str(), value.as_str()))
+        self.options.iter().filter(wanted).map(|(_, key, value)| (key.as_str(), value))
     }
 
-    fn put(&mut self, signal: Option<Signal>, key: String, value: String) {
+    fn put(&mut self, signal: Option<Signal>, key: String, value: Value) {
         match self.options.iter_mut().find(|(of, known, _)| *of == signal && *known == key) {
             Some((_, _, known)) => *known = value,
             None => self.options.push((signal, key, value)),
@@ -120,10 +159,23 @@ impl ReporterDeclaration {
     }
 }
 
+impl Value {
+    fn of(path: &Path) -> Self {
+        match path.to_str() {
+            Some(text) => Self::Text(text.to_owned()),
+            None => Self::Path(path.to_owned()),
+        }
+    }
+}
+
 /// Shows the options, with secrets masked.
 impl fmt::Debug for ReporterDeclaration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |key: &str, value: &str| if is_sensitive(key) { REDACTED } else { value }.to_owned();
+        let shown = |key: &str, value: &Value| match value {
+            _ if is_sensitive(key) => REDACTED.to_owned(),
+            Value::Text(text) => text.clone(),
+            Value::Path(path) => format!("{path:?}"),
+        };
         let options = self.options.iter().map(|(signal, key, value)| (signal, key, shown(key, value)));
         let options: Vec<_> = options.collect();
         f.debug_struct("ReporterDeclaration").field("name", &self.name).field("options", &options).finish()
@@ -161,6 +213,15 @@ pub trait ReporterBuilder: Sized {
         self
     }
 
+    /// Sets an option to a path, by its key without the prefix.
+    ///
+    /// A path that is not Unicode is an error at the start.
+    #[must_use]
+    fn path_option(mut self, key: impl Into<String>, path: impl AsRef<Path>) -> Self {
+        self.declaration().set_path(key, path);
+        self
+    }
+
     /// Sets the rules, separated by `;`, for the records that the reporter gets
     /// (`filter.includes`).
     #[must_use]
@@ -190,6 +251,32 @@ pub trait ReporterBuilder: Sized {
     fn queue_size(self, records: usize) -> Self {
         self.option("queue.size", records.to_string())
     }
+}
+
+/// Defines `service_name`, `service_version` and `resource_attribute` in the `impl` of a
+/// [`ReporterBuilder`] whose reporters have an OpenTelemetry [resource](crate::otel::resource).
+#[macro_export]
+macro_rules! resource_options {
+    () => {
+        /// Sets the `service.name` of the resource.
+        #[must_use]
+        pub fn service_name(self, name: impl Into<String>) -> Self {
+            $crate::ReporterBuilder::option(self, $crate::otel::SERVICE_NAME.key(), name)
+        }
+
+        /// Sets the `service.version` of the resource.
+        #[must_use]
+        pub fn service_version(self, version: impl Into<String>) -> Self {
+            $crate::ReporterBuilder::option(self, $crate::otel::SERVICE_VERSION.key(), version)
+        }
+
+        /// Adds an attribute of the resource.
+        #[must_use]
+        pub fn resource_attribute(self, key: &str, value: impl Into<String>) -> Self {
+            let key = format!("{}.{key}", $crate::otel::RESOURCE_ATTRIBUTES.key());
+            $crate::ReporterBuilder::option(self, key, value)
+        }
+    };
 }
 
 impl ReporterBuilder for ReporterDeclaration {

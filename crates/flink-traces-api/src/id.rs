@@ -4,6 +4,8 @@
 //! same cluster from another place therefore reports the same span with the same ids. A store that
 //! removes duplicates keeps one of them, and an initialization can link to the checkpoint that it
 //! restored.
+//!
+//! A [`SpanContext`] names a span by its ids alone, such as one of another library.
 
 use std::fmt;
 
@@ -79,6 +81,11 @@ fn scramble(value: u64) -> u64 {
 pub struct TraceId([u8; 16]);
 
 impl TraceId {
+    /// Creates an id. Returns `None` if all bytes are zero.
+    pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        (bytes != [0; 16]).then_some(Self(bytes))
+    }
+
     /// Returns the bytes, most significant first, as in OTLP.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -96,6 +103,11 @@ impl TraceId {
 pub struct SpanId([u8; 8]);
 
 impl SpanId {
+    /// Creates an id. Returns `None` if all bytes are zero.
+    pub fn from_bytes(bytes: [u8; 8]) -> Option<Self> {
+        (bytes != [0; 8]).then_some(Self(bytes))
+    }
+
     /// Returns the bytes, most significant first, as in OTLP.
     pub fn as_bytes(&self) -> &[u8; 8] {
         &self.0
@@ -111,6 +123,78 @@ impl SpanId {
     fn of_number(number: u64) -> SpanId {
         SpanId(scramble(number).max(1).to_be_bytes())
     }
+}
+
+/// The ids of a span, by which another span names it as its parent or in a link.
+///
+/// It is the part of OpenTelemetry's `SpanContext` and of W3C's `traceparent` that identifies a
+/// span. The [`Identity`] of a root converts into the ids of that root.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_api::{Identity, SpanContext};
+///
+/// let header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+/// let request = SpanContext::from_traceparent(header).ok_or("not a traceparent")?;
+/// assert_eq!(request.span_id.to_string(), "b7ad6b7169203331");
+///
+/// let checkpoint = SpanContext::from(Identity::of(&["prod", "5c4b", "checkpoint", "7"]));
+/// assert_eq!(checkpoint.span_id, checkpoint.trace_id.root_span_id());
+/// # Ok::<(), &str>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+// Exhaustive: W3C identifies a span by these two ids.
+pub struct SpanContext {
+    /// The id of the trace.
+    pub trace_id: TraceId,
+    /// The id of the span within the trace.
+    pub span_id: SpanId,
+}
+
+impl SpanContext {
+    /// Parses the header `traceparent` of W3C Trace Context, such as
+    /// `00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01`.
+    ///
+    /// The flags do not matter. Returns `None` if the header is invalid, or if an id is zero.
+    pub fn from_traceparent(header: &str) -> Option<Self> {
+        let mut fields = header.trim_ascii().split('-');
+        let (version, trace_id, span_id) = (fields.next()?, fields.next()?, fields.next()?);
+        let [version] = hexadecimal(version)?;
+        let [_flags] = hexadecimal(fields.next()?)?;
+        // Later versions may add fields, and version 255 is forbidden.
+        if version == 0xff || (version == 0 && fields.next().is_some()) {
+            return None;
+        }
+        let trace_id = TraceId::from_bytes(hexadecimal(trace_id)?)?;
+        Some(Self { trace_id, span_id: SpanId::from_bytes(hexadecimal(span_id)?)? })
+    }
+}
+
+impl From<Identity> for SpanContext {
+    /// Returns the ids of the root with that identity.
+    fn from(root: Identity) -> Self {
+        let trace_id = root.trace_id();
+        Self { trace_id, span_id: trace_id.root_span_id() }
+    }
+}
+
+/// Parses lower-case hexadecimal digits, of which there must be two for each byte.
+fn hexadecimal<const LEN: usize>(text: &str) -> Option<[u8; LEN]> {
+    let digit = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let mut bytes = [0; LEN];
+    if pairs.len() != LEN {
+        return None;
+    }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
 }
 
 /// Formats as lower-case hexadecimal.
@@ -157,6 +241,35 @@ mod tests {
                 "a7022e8c295efee5".to_owned()
             )
         );
+    }
+
+    #[test]
+    fn traceparent_is_parsed_as_w3c_specifies() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let parsed = SpanContext::from_traceparent(good).unwrap();
+        assert_eq!(
+            (parsed.trace_id.to_string(), parsed.span_id.to_string()),
+            ("0af7651916cd43dd8448eb211c80319c".to_owned(), "b7ad6b7169203331".to_owned())
+        );
+        // Another version may have more fields.
+        for same in [format!("  {good} "), good.replace("-01", "-00"), good.replacen("00", "cc", 1) + "-more"] {
+            assert_eq!(SpanContext::from_traceparent(&same), Some(parsed), "{same}");
+        }
+        for bad in [
+            "",
+            "00",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c0-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319ü-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(SpanContext::from_traceparent(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -105,7 +105,7 @@ pub use config::{
 };
 pub use declaration::{ReporterBuilder, ReporterDeclaration};
 pub use event::{Event, EventBuilder, EventExtension, EventSeverity, RECORD_UID};
-pub use id::{Identity, SpanId, TraceId};
+pub use id::{Identity, SpanContext, SpanId, TraceId};
 pub use record::{
     AddedAttributes, Compatibility, JOB_ID, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, SpanRef,
     strip_angle_brackets,

@@ -4,7 +4,7 @@ use std::iter;
 use std::sync::Arc;
 
 use crate::attribute::Keys;
-use crate::{Event, Failure, Identity, Span, SpanId, Text, TraceId, ValueRef};
+use crate::{Event, Failure, Identity, Span, SpanContext, SpanId, Text, TraceId, ValueRef};
 
 /// The value of the option `compatibility`, which selects between Flink's behavior and a corrected
 /// one.
@@ -215,13 +215,16 @@ impl ReportedSpan {
 
     /// Returns the root of the tree.
     pub fn root(&self) -> SpanRef<'_> {
-        let trace_id = self.span.identity.unwrap_or(Identity::numbered(0)).trace_id();
+        let own = SpanContext::from(self.span.identity.unwrap_or(Identity::numbered(0)));
+        let extension = self.span.extension().filter(|_| self.context.shows_extensions());
+        let parent = extension.and_then(|extension| extension.parent);
         SpanRef {
             span: &self.span,
             context: &self.context,
-            trace_id,
-            span_id: trace_id.root_span_id(),
-            parent_span_id: None,
+            trace_id: parent.map_or(own.trace_id, |parent| parent.trace_id),
+            span_id: own.span_id,
+            parent_span_id: parent.map(|parent| parent.span_id),
+            is_root: true,
             root_failure: self.span.extension().and_then(|extension| extension.failure.as_ref()),
         }
     }
@@ -270,6 +273,7 @@ pub struct SpanRef<'a> {
     trace_id: TraceId,
     span_id: SpanId,
     parent_span_id: Option<SpanId>,
+    is_root: bool,
     root_failure: Option<&'a Failure>,
 }
 
@@ -307,20 +311,17 @@ impl<'a> SpanRef<'a> {
         extension.failure.as_ref()
     }
 
-    /// Returns the ids of the linked root spans, which [`Compatibility::Flink`] hides.
-    pub fn links(&self) -> impl Iterator<Item = (TraceId, SpanId)> + use<'a> {
+    /// Returns the ids of the linked spans, which [`Compatibility::Flink`] hides.
+    pub fn links(&self) -> impl Iterator<Item = SpanContext> + use<'a> {
         let extension = self.span.extension().filter(|_| self.context.shows_extensions());
-        extension.into_iter().flat_map(|extension| &extension.links).map(|identity| {
-            let trace_id = identity.trace_id();
-            (trace_id, trace_id.root_span_id())
-        })
+        extension.into_iter().flat_map(|extension| &extension.links).copied()
     }
 
     /// Returns all attributes. The keys of variables have angle brackets, as in Flink's log
     /// reporter.
     pub fn attributes(&self) -> impl Iterator<Item = (&'a str, ValueRef<'a>)> + use<'a> {
         let extension = self.span.extension().map(|extension| &extension.attributes);
-        self.context.attributes(self.span.attributes(), extension, self.parent_span_id.is_none())
+        self.context.attributes(self.span.attributes(), extension, self.is_root)
     }
 
     /// Returns the data that the group and the reporter add.
@@ -350,6 +351,7 @@ impl<'a> SpanRef<'a> {
                 span,
                 span_id: parent.span_id.child(span.identity.unwrap_or(Identity::numbered(index as u64))),
                 parent_span_id: Some(parent.span_id),
+                is_root: false,
                 ..parent
             }
         })
@@ -365,9 +367,15 @@ impl<'a> SpanRef<'a> {
         self.span_id
     }
 
-    /// Returns the id of the parent, or `None` for the root.
+    /// Returns the id of the parent in the tree. For the root, it is the
+    /// [parent](crate::SpanBuilder::parent) in another trace, if there is one.
     pub fn parent_span_id(&self) -> Option<SpanId> {
         self.parent_span_id
+    }
+
+    /// Returns `true` for the root of the tree, which may have a parent in another trace.
+    pub fn is_root(&self) -> bool {
+        self.is_root
     }
 }
 
@@ -576,6 +584,38 @@ mod tests {
             assert_eq!(child.failure(), None);
             assert_eq!(child.parent_span_id(), Some(root.span_id()));
         }
+    }
+
+    #[test]
+    fn parent_and_links_are_hidden_under_flink() {
+        let caller = SpanContext::from_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();
+        let tree = |caller: Option<SpanContext>| {
+            let root = Span::builder("scope", "root").identity(Identity::of(&["prod"])).parent(caller);
+            root.child(Span::builder("scope", "child").parent(caller)).start_ts_millis(1)
+        };
+        let other = Identity::of(&["other"]);
+        let span = Arc::new(tree(Some(caller)).link(caller).link(other).build(&SystemClock));
+        let plain = Arc::new(tree(None).build(&SystemClock));
+        let ids = |span: &ReportedSpan| {
+            let ids = |span: SpanRef<'_>| (span.trace_id(), span.span_id(), span.parent_span_id(), span.is_root());
+            span.spans().map(ids).collect::<Vec<_>>()
+        };
+        let alone = ids(&ReportedSpan::new(plain, context(Compatibility::Standard)));
+        let own = SpanContext::from(Identity::of(&["prod"]));
+        assert_eq!(alone[0], (own.trace_id, own.span_id, None, true));
+
+        let hidden = ReportedSpan::new(span.clone(), context(Compatibility::Flink));
+        assert_eq!((ids(&hidden), hidden.root().links().count()), (alone.clone(), 0));
+        let shown = ReportedSpan::new(span, context(Compatibility::Standard));
+        let joined = [
+            (caller.trace_id, alone[0].1, Some(caller.span_id), true),
+            (caller.trace_id, alone[1].1, Some(alone[0].1), false),
+        ];
+        assert_eq!(ids(&shown), joined);
+        assert_eq!(shown.root().links().collect::<Vec<_>>(), [caller, other.into()]);
+        // The root has the variables of its group, and its child has not.
+        let has_job = |span: SpanRef<'_>| span.attributes().any(|(key, _)| key == "jobId");
+        assert_eq!(shown.spans().map(has_job).collect::<Vec<_>>(), [true, false]);
     }
 
     #[test]

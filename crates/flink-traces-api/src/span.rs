@@ -1,7 +1,7 @@
 //! Spans, which last from one moment to another and may have children.
 
 use crate::value::text_heap_bytes;
-use crate::{AttributeValue, Attributes, Clock, Identity, Text, ValueRef};
+use crate::{AttributeValue, Attributes, Clock, Identity, SpanContext, Text, ValueRef};
 
 /// A finished span, as `org.apache.flink.traces.Span`.
 ///
@@ -154,11 +154,11 @@ impl Span {
             size_of::<Descendants>() + children.capacity() * size_of::<Self>() + heap_bytes
         });
         let extension = extension.as_ref().map_or(0, |extension| {
-            let SpanExtension { attributes, failure, links, children } = &**extension;
+            let SpanExtension { attributes, failure, parent: _, links, children } = &**extension;
             size_of::<SpanExtension>()
                 + attributes.heap_bytes()
                 + failure.as_ref().map_or(0, |failure| failure.message.capacity())
-                + links.capacity() * size_of::<Identity>()
+                + links.capacity() * size_of::<SpanContext>()
                 + children.capacity() * size_of::<Self>()
         });
         text_heap_bytes(scope) + text_heap_bytes(name) + attributes.heap_bytes() + descendants + extension
@@ -196,9 +196,10 @@ pub struct SpanExtension {
     pub attributes: Attributes,
     /// The failure, if the operation that the span represents failed.
     pub failure: Option<Failure>,
-    /// The root spans that this one follows from, such as the restored checkpoint of an
-    /// initialization.
-    pub links: Vec<Identity>,
+    /// The span of another trace that caused this one. Only a root has such a parent.
+    pub parent: Option<SpanContext>,
+    /// The spans that this one follows from, such as the restored checkpoint of an initialization.
+    pub links: Vec<SpanContext>,
     /// The additional children, which follow those of Flink.
     pub children: Vec<Span>,
 }
@@ -397,10 +398,22 @@ impl SpanBuilder {
         self
     }
 
-    /// Adds a link to the root span of that identity, which this span follows from.
+    /// Sets the span that caused this one, if there is one. This tree becomes a part of its trace.
+    ///
+    /// The ids of the spans do not change, but the id of the trace does. So a link to this span by
+    /// its [identity](Self::identity) alone misses it. A child has its parent in the tree instead.
     #[must_use]
-    pub fn link(mut self, root: Identity) -> Self {
-        self.extension().links.push(root);
+    pub fn parent(mut self, parent: impl Into<Option<SpanContext>>) -> Self {
+        if let Some(parent) = parent.into() {
+            self.extension().parent = Some(parent);
+        }
+        self
+    }
+
+    /// Adds a link to a span that this one follows from: its ids, or the identity of a root.
+    #[must_use]
+    pub fn link(mut self, span: impl Into<SpanContext>) -> Self {
+        self.extension().links.push(span.into());
         self
     }
 
@@ -490,7 +503,7 @@ mod tests {
         if let Some(extension) = &span.extension {
             bytes += size_of::<SpanExtension>() + extension.attributes.heap_bytes() + spare(&extension.children);
             bytes += extension.failure.as_ref().map_or(0, |failure| failure.message.capacity());
-            bytes += extension.links.capacity() * size_of::<Identity>();
+            bytes += extension.links.capacity() * size_of::<SpanContext>();
             bytes += extension.children.iter().map(traversed_bytes).sum::<usize>();
         }
         bytes

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use flink_traces_api::{RECORD_UID, ReportedEvent, ReportedSpan, SpanRef, ValueRef, strip_angle_brackets};
+use flink_traces_api::{RECORD_UID, ReportedEvent, ReportedSpan, SpanContext, SpanRef, ValueRef, strip_angle_brackets};
 
 use crate::codec::{encode_event, encode_span};
 use crate::fingerprint::fingerprint;
@@ -89,7 +89,8 @@ pub(crate) struct Checkpoint {
     pub(crate) interval_ms: Option<i64>,
     pub(crate) timeout_ms: Option<i64>,
     pub(crate) critical: Option<Critical>,
-    pub(crate) trace: [u8; 16],
+    /// The key of its tree.
+    pub(crate) trace: Vec<u8>,
 }
 
 /// The subtask that acknowledged last, with its phases.
@@ -110,8 +111,10 @@ pub(crate) struct Recovery {
     pub(crate) failed: bool,
     pub(crate) checkpoint_id: Option<i64>,
     pub(crate) full_size: Option<i64>,
-    pub(crate) restored: Option<[u8; 16]>,
-    pub(crate) trace: [u8; 16],
+    /// The key of the restored checkpoint's tree.
+    pub(crate) restored: Option<Vec<u8>>,
+    /// The key of its tree.
+    pub(crate) trace: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -200,7 +203,7 @@ impl Batch {
         if row.is_none() || has_children {
             self.records.push(DayRecord {
                 at_ms: root.start_ts_millis(),
-                uid: Some(root.trace_id().as_bytes().to_vec()),
+                uid: Some(key_of(root)),
                 name: shortened(root.name(), MAX_NAME).into_owned(),
                 size,
                 body: encode_span(span),
@@ -272,9 +275,24 @@ fn checkpoint(root: SpanRef<'_>, fields: &Fields<'_>, size: usize) -> Option<Row
         interval_ms: fields.number("checkpointIntervalMs"),
         timeout_ms: fields.number("checkpointTimeoutMs"),
         critical: critical(root),
-        trace: *root.trace_id().as_bytes(),
+        trace: key_of(root),
     };
     fields.row(start, size, Fact::Checkpoint(Box::new(checkpoint)))
+}
+
+/// Returns the key of a tree: the trace, and the root if the trace may have several trees.
+///
+/// That is so for a tree with a parent. The id of any other root follows from that of its trace.
+fn key(root: SpanContext) -> Vec<u8> {
+    let mut key = root.trace_id.as_bytes().to_vec();
+    if root.span_id != root.trace_id.root_span_id() {
+        key.extend(root.span_id.as_bytes());
+    }
+    key
+}
+
+fn key_of(root: SpanRef<'_>) -> Vec<u8> {
+    key(SpanContext { trace_id: root.trace_id(), span_id: root.span_id() })
 }
 
 /// Returns the subtask that acknowledged last, or the task if there are no subtasks.
@@ -315,8 +333,8 @@ fn recovery(root: SpanRef<'_>, fields: &Fields<'_>, size: usize) -> Option<Row> 
         failed: status != "COMPLETED",
         checkpoint_id: fields.number("checkpointId"),
         full_size: fields.number("fullSize"),
-        restored: root.links().next().map(|(trace, _)| *trace.as_bytes()),
-        trace: *root.trace_id().as_bytes(),
+        restored: root.links().next().map(key),
+        trace: key_of(root),
     };
     fields.row(root.start_ts_millis(), size, Fact::Recovery(recovery))
 }

@@ -10,7 +10,9 @@ use flate2::write::DeflateEncoder;
 use flink_traces_api::{AttributeValue, ReportedEvent, ReportedSpan, ValueRef};
 
 /// The first byte, which names the version of the form.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version without the parents of roots.
+const VERSION_WITHOUT_PARENT: u8 = 1;
 /// The maximum size of the uncompressed form, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -26,6 +28,8 @@ pub struct StoredRecord {
     pub scope: String,
     /// The id of the span, or 0 for an event.
     pub span_id: u64,
+    /// The id of a root's parent in another trace, or 0 without one.
+    pub parent_id: u64,
     /// The start of a span or the time of an event, in milliseconds since the epoch.
     pub start_ms: i64,
     /// The end of a span, in milliseconds since the epoch.
@@ -63,6 +67,9 @@ pub(crate) fn encode_span(span: &ReportedSpan) -> Vec<u8> {
         path.push(*span.span_id().as_bytes());
         let failure = span.failure();
         out.head(depth, span.name(), span.scope(), u64::from_be_bytes(*span.span_id().as_bytes()));
+        if depth == 0 {
+            out.0.extend(parent.map_or(0, u64::from_be_bytes).to_le_bytes());
+        }
         out.signed(span.start_ts_millis());
         out.signed(span.end_ts_millis());
         out.text("");
@@ -77,6 +84,7 @@ pub(crate) fn encode_span(span: &ReportedSpan) -> Vec<u8> {
 pub(crate) fn encode_event(event: &ReportedEvent) -> Vec<u8> {
     let mut out = Writer::default();
     out.head(0, event.name(), event.scope(), 0);
+    out.0.extend(0_u64.to_le_bytes());
     out.signed(event.ts_millis());
     out.signed(event.ts_millis());
     out.text(event.severity());
@@ -89,7 +97,7 @@ pub(crate) fn encode_event(event: &ReportedEvent) -> Vec<u8> {
 /// Decodes a tree or an event. Returns `None` if it is damaged or of an unknown version.
 pub(crate) fn decode(blob: &[u8]) -> Option<Vec<StoredRecord>> {
     let (version, rest) = blob.split_first()?;
-    if *version != VERSION {
+    if ![VERSION_WITHOUT_PARENT, VERSION].contains(version) {
         return None;
     }
     let mut bytes = Vec::new();
@@ -97,7 +105,7 @@ pub(crate) fn decode(blob: &[u8]) -> Option<Vec<StoredRecord>> {
     let mut input = Reader(&bytes);
     let mut records = Vec::new();
     while !input.0.is_empty() {
-        records.push(input.record()?);
+        records.push(input.record(*version)?);
     }
     Some(records)
 }
@@ -168,10 +176,12 @@ impl Writer {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn record(&mut self) -> Option<StoredRecord> {
+    fn record(&mut self, version: u8) -> Option<StoredRecord> {
         let depth = usize::try_from(self.number()?).ok()?;
         let (name, scope) = (self.text()?, self.text()?);
         let span_id = u64::from_le_bytes(self.bytes(8)?.try_into().ok()?);
+        let has_parent = depth == 0 && version > VERSION_WITHOUT_PARENT;
+        let parent_id = if has_parent { u64::from_le_bytes(self.bytes(8)?.try_into().ok()?) } else { 0 };
         let (start_ms, end_ms) = (self.signed()?, self.signed()?);
         let (severity, text) = (self.text()?, self.text()?);
         let is_failed = self.byte()? != 0;
@@ -188,7 +198,19 @@ impl<'a> Reader<'a> {
             };
             attributes.push(value);
         }
-        Some(StoredRecord { depth, name, scope, span_id, start_ms, end_ms, severity, text, is_failed, attributes })
+        Some(StoredRecord {
+            depth,
+            name,
+            scope,
+            span_id,
+            parent_id,
+            start_ms,
+            end_ms,
+            severity,
+            text,
+            is_failed,
+            attributes,
+        })
     }
 
     fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
@@ -228,7 +250,7 @@ impl<'a> Reader<'a> {
 mod tests {
     use std::sync::Arc;
 
-    use flink_traces_api::{ReportContext, Span, SystemClock};
+    use flink_traces_api::{Identity, ReportContext, Span, SpanContext, SystemClock};
 
     use super::*;
 
@@ -252,6 +274,25 @@ mod tests {
         assert_eq!((records[0].number("long"), records[2].text("text")), (Some(i64::MIN), Some("ä\0")));
         assert_eq!((records[0].start_ms, records[0].end_ms), (i64::MIN, i64::MAX));
         assert_eq!(records[0].attributes[1..], [("double".to_owned(), 0.1.into()), ("yes".to_owned(), true.into())]);
+    }
+
+    #[test]
+    fn root_has_its_parent_unless_the_form_is_old() {
+        let caller = SpanContext::from(Identity::of(&["caller"]));
+        let root = Span::builder("s", "root").parent(caller).child(Span::builder("s", "child")).build(&SystemClock);
+        let tree = ReportedSpan::new(Arc::new(root), Arc::new(ReportContext::default()));
+        let parents: Vec<_> = decode(&encode_span(&tree)).unwrap().iter().map(|record| record.parent_id).collect();
+        assert_eq!(parents, [u64::from_be_bytes(*caller.span_id.as_bytes()), 0]);
+
+        let mut old = Writer::default();
+        old.head(0, "root", "s", 7);
+        [5, 6].into_iter().for_each(|millis| old.signed(millis));
+        ["", "text"].into_iter().for_each(|text| old.text(text));
+        old.0.extend([0, 0]);
+        let mut old = old.compressed();
+        old[0] = VERSION_WITHOUT_PARENT;
+        let [record] = &decode(&old).unwrap()[..] else { panic!("one record expected") };
+        assert_eq!((record.span_id, record.parent_id, record.end_ms, record.text.as_str()), (7, 0, 6, "text"));
     }
 
     #[test]

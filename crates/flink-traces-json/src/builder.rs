@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use flink_traces_api::{ReporterBuilder, ReporterDeclaration, Signal, otel};
+use flink_traces_api::{ReporterBuilder, ReporterDeclaration, Signal, resource_options};
 
 use crate::{FACTORY, FORMAT, JsonReporterFactory, PATH, ROTATE_AGE, ROTATE_KEEP, ROTATE_SIZE, SYNC};
 
@@ -36,8 +36,8 @@ impl JsonLines {
     pub fn new(spans: impl AsRef<Path>, events: impl AsRef<Path>) -> Self {
         let mut declaration =
             ReporterDeclaration::new("json").traces(FACTORY, JsonReporterFactory).events(FACTORY, JsonReporterFactory);
-        declaration.set_for(Signal::Traces, PATH.key(), spans.as_ref().display().to_string());
-        declaration.set_for(Signal::Events, PATH.key(), events.as_ref().display().to_string());
+        declaration.set_path_for(Signal::Traces, PATH.key(), spans);
+        declaration.set_path_for(Signal::Events, PATH.key(), events);
         Self(declaration)
     }
 
@@ -73,20 +73,8 @@ impl JsonLines {
         self.option(SYNC.key(), "always")
     }
 
-    /// Sets the `service.name` of the resource, in the format OTLP/JSON.
-    pub fn service_name(self, name: impl Into<String>) -> Self {
-        self.option(otel::SERVICE_NAME.key(), name)
-    }
-
-    /// Sets the `service.version` of the resource, in the format OTLP/JSON.
-    pub fn service_version(self, version: impl Into<String>) -> Self {
-        self.option(otel::SERVICE_VERSION.key(), version)
-    }
-
-    /// Adds an attribute of the resource, in the format OTLP/JSON.
-    pub fn resource_attribute(self, key: &str, value: impl Into<String>) -> Self {
-        self.option(format!("{}.{key}", otel::RESOURCE_ATTRIBUTES.key()), value)
-    }
+    // Only the format OTLP/JSON has a resource.
+    resource_options!();
 }
 
 impl ReporterBuilder for JsonLines {

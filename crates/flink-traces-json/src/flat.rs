@@ -82,7 +82,7 @@ impl FlatEncoder {
             Some(added) if added.context == *span.context() => added,
             added => added.insert(Added::new(span.context())),
         };
-        let (attributes, text) = if span.parent_span_id().is_none() { &added.to_roots } else { &added.to_parts };
+        let (attributes, text) = if span.is_root() { &added.to_roots } else { &added.to_parts };
         match attributes.before(&span) {
             Some(own) => {
                 json.push_str(ATTRIBUTES);

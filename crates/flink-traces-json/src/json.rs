@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write};
 
-use flink_traces_api::{SpanRef, is_unsafe_to_print};
+use flink_traces_api::{SpanContext, SpanRef, is_unsafe_to_print};
 
 /// Appends text as a JSON string.
 ///
@@ -94,7 +94,7 @@ pub(crate) fn non_finite(number: f64) -> Option<&'static str> {
 
 /// Appends the member `links` if the span has links, to an object that is not empty.
 pub(crate) fn push_links(json: &mut String, span: SpanRef<'_>) {
-    for (index, (trace_id, span_id)) in span.links().enumerate() {
+    for (index, SpanContext { trace_id, span_id }) in span.links().enumerate() {
         json.push_str(if index > 0 { "," } else { r#","links":["# });
         push(json, format_args!(r#"{{"traceId":"{trace_id}","spanId":"{span_id}"}}"#));
     }

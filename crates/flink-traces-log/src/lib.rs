@@ -78,7 +78,7 @@ mod line;
 
 use flink_traces_api::{
     AlreadyRegistered, Compatibility, ConfigError, ConfigOption, Deadline, EventReporter, EventReporterFactory,
-    OptionDoc, Registry, ReportError, ReportedEvent, ReportedSpan, ReporterConfig, SpanRef, TraceReporter,
+    OptionDoc, Registry, ReportError, ReportedEvent, ReportedSpan, ReporterConfig, SpanContext, SpanRef, TraceReporter,
     TraceReporterFactory, otel,
 };
 use tracing::Level;
@@ -229,9 +229,9 @@ fn log_fields(span: SpanRef<'_>) {
     );
 }
 
-/// Returns the linked root spans as `trace_id:span_id`.
+/// Returns the linked spans as `trace_id:span_id`.
 fn links(span: SpanRef<'_>) -> Option<String> {
-    let links: Vec<_> = span.links().map(|(trace_id, span_id)| format!("{trace_id}:{span_id}")).collect();
+    let links: Vec<_> = span.links().map(|SpanContext { trace_id, span_id }| format!("{trace_id}:{span_id}")).collect();
     (!links.is_empty()).then(|| links.join(" "))
 }
 

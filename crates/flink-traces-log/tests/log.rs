@@ -9,7 +9,7 @@ use std::sync::{Arc, Once};
 use expect_test::{Expect, expect};
 use flink_traces_api::{
     Compatibility, Deadline, Event, EventBuilder, Failure, Identity, Registry, ReportContext, ReportedEvent,
-    ReportedSpan, ReporterConfig, Span, SpanBuilder, SystemClock,
+    ReportedSpan, ReporterConfig, Span, SpanBuilder, SpanContext, SystemClock,
 };
 use flink_traces_log::{
     EVENT_FACTORY, TRACE_FACTORY, event_line, flink_event_text, flink_span_text, register, span_line,
@@ -47,6 +47,7 @@ fn checkpoint() -> SpanBuilder {
 fn failed_checkpoint() -> SpanBuilder {
     checkpoint()
         .end_ts_millis(-1)
+        .parent(SpanContext::from(Identity::of(&["caller"])))
         .link(Identity::of(&["before"]))
         .failure(Failure::new(1_795_230_981_440, "Checkpoint expired\n before completing.".to_owned()))
         .child(Span::builder(TRACKER, "Checkpoint_Task").start_ts_millis(1_795_230_921_340).attribute("ratio", 0.5))
@@ -197,10 +198,10 @@ fn fields_format_logs_records_with_their_level() {
     check(
         Compatibility::Standard,
         expect![[r#"
-            ERROR org.apache.flink.traces.slf4j.Slf4jTraceReporter: Reported span name=Checkpoint scope=org.apache.flink.runtime.checkpoint.CheckpointStatsTracker start=2026-11-21T03:15:21.331Z end=2026-11-21T03:16:21.440Z duration_ms=60109 trace_id=d40d0130841745af6da66c3e1f21a89a span_id=a89630bc84b7e057 links=e844dee5173a0475f9fa59009c7ba3ba:9fe6854a51ef9df4 failure="Checkpoint expired\n before completing." attributes=checkpointId=4 fullSize=187221 checkpointedSize=426 metadataSize=-1 checkpointStatus=COMPLETED checkpointType="Full Checkpoint" maxStateSizeBytes=426 jobId=0a4480b1aa43ca25b4801a22462f387a host=localhost job_id=0a4480b1aa43ca25b4801a22462f387a job_name="orders 2"
-            INFO org.apache.flink.traces.slf4j.Slf4jTraceReporter: Reported span name=Checkpoint_Task scope=org.apache.flink.runtime.checkpoint.CheckpointStatsTracker start=2026-11-21T03:15:21.340Z end=2026-11-21T03:15:21.340Z duration_ms=0 trace_id=d40d0130841745af6da66c3e1f21a89a span_id=362eb12ae0e5cae3 parent_span_id=a89630bc84b7e057 attributes=ratio=0.5 host=localhost job_id=0a4480b1aa43ca25b4801a22462f387a job_name="orders 2"
-            INFO org.apache.flink.traces.slf4j.Slf4jTraceReporter: Reported span name=Checkpoint_Task scope=org.apache.flink.runtime.checkpoint.CheckpointStatsTracker start=2026-11-21T03:15:21.350Z end=2026-11-21T03:16:21.440Z duration_ms=60090 trace_id=d40d0130841745af6da66c3e1f21a89a span_id=542ddaaa0e5d90fd parent_span_id=a89630bc84b7e057 attributes=host=localhost job_id=0a4480b1aa43ca25b4801a22462f387a job_name="orders 2"
-            INFO org.apache.flink.traces.slf4j.Slf4jTraceReporter: Reported span name=Checkpoint_Subtask scope=org.apache.flink.runtime.checkpoint.CheckpointStatsTracker start=1970-01-01T00:00:00.005Z end=1970-01-01T00:00:00.005Z duration_ms=0 trace_id=d40d0130841745af6da66c3e1f21a89a span_id=06ba4f6956f6c336 parent_span_id=542ddaaa0e5d90fd attributes=late=true host=localhost job_id=0a4480b1aa43ca25b4801a22462f387a job_name="orders 2"
+            ERROR org.apache.flink.traces.slf4j.Slf4jTraceReporter: Reported span name=Checkpoint scope=org.apache.flink.runtime.checkpoint.CheckpointStatsTracker start=2026-11-21T03:15:21.331Z end=2026-11-21T03:16:21.440Z duration_ms=60109 trace_id=3feaed99b743bb697a907bad16477094 span_id=a89630bc84b7e057 parent_span_id=65b92f924817461e links=e844dee5173a0475f9fa59009c7ba3ba:9fe6854a51ef9df4 failure="Checkpoint expired\n before completing." attributes=checkpointId=4 fullSize=187221 checkpointedSize=426 metadataSize=-1 checkpointStatus=COMPLETED checkpointType="Full Checkpoint" maxStateSizeBytes=426 jobId=0a4480b1aa43ca25b4801a22462f387a host=localhost job_id=0a4480b1aa43ca25b4801a22462f387a job_name="orders 2"
+            INFO org.apache.flink.traces.slf4j.Slf4jTraceReporter: Reported span name=Checkpoint_Task scope=org.apache.flink.runtime.checkpoint.CheckpointStatsTracker start=2026-11-21T03:15:21.340Z end=2026-11-21T03:15:21.340Z duration_ms=0 trace_id=3feaed99b743bb697a907bad16477094 span_id=362eb12ae0e5cae3 parent_span_id=a89630bc84b7e057 attributes=ratio=0.5 host=localhost job_id=0a4480b1aa43ca25b4801a22462f387a job_name="orders 2"
+            INFO org.apache.flink.traces.slf4j.Slf4jTraceReporter: Reported span name=Checkpoint_Task scope=org.apache.flink.runtime.checkpoint.CheckpointStatsTracker start=2026-11-21T03:15:21.350Z end=2026-11-21T03:16:21.440Z duration_ms=60090 trace_id=3feaed99b743bb697a907bad16477094 span_id=542ddaaa0e5d90fd parent_span_id=a89630bc84b7e057 attributes=host=localhost job_id=0a4480b1aa43ca25b4801a22462f387a job_name="orders 2"
+            INFO org.apache.flink.traces.slf4j.Slf4jTraceReporter: Reported span name=Checkpoint_Subtask scope=org.apache.flink.runtime.checkpoint.CheckpointStatsTracker start=1970-01-01T00:00:00.005Z end=1970-01-01T00:00:00.005Z duration_ms=0 trace_id=3feaed99b743bb697a907bad16477094 span_id=06ba4f6956f6c336 parent_span_id=542ddaaa0e5d90fd attributes=late=true host=localhost job_id=0a4480b1aa43ca25b4801a22462f387a job_name="orders 2"
             ERROR org.apache.flink.events.slf4j.Slf4jEventReporter: Reported event name=JobStatusChangeEvent scope=org.apache.flink.runtime.jobmaster.JobMaster ts=2026-11-21T03:15:18.389Z severity=ERROR body="as ordered" attributes=newJobStatus=FAILED jobId=0a4480b1aa43ca25b4801a22462f387a host=localhost job_id=0a4480b1aa43ca25b4801a22462f387a job_name="orders 2"
         "#]],
     );

@@ -64,10 +64,9 @@ fn span_data(span: SpanRef<'_>, compatibility: Compatibility) -> SpanData {
     let (start, end) = span_times(&span, compatibility);
     let attributes = span.otel_attributes();
     let mut links = SpanLinks::default();
-    links.links =
-        span.links().map(|(trace_id, span_id)| Link::new(span_context(trace_id, span_id), Vec::new(), 0)).collect();
+    links.links = span.links().map(|linked| Link::new(span_context(linked), Vec::new(), 0)).collect();
     SpanData {
-        span_context: span_context(span.trace_id(), span.span_id()),
+        span_context: span_context(api::SpanContext { trace_id: span.trace_id(), span_id: span.span_id() }),
         parent_span_id: span.parent_span_id().map_or(SpanId::INVALID, |id| SpanId::from_bytes(*id.as_bytes())),
         parent_span_is_remote: false,
         span_kind: SpanKind::Internal,
@@ -90,8 +89,9 @@ fn span_data(span: SpanRef<'_>, compatibility: Compatibility) -> SpanData {
     }
 }
 
-fn span_context(trace_id: api::TraceId, span_id: api::SpanId) -> SpanContext {
-    let (trace_id, span_id) = (TraceId::from_bytes(*trace_id.as_bytes()), SpanId::from_bytes(*span_id.as_bytes()));
+fn span_context(ids: api::SpanContext) -> SpanContext {
+    let trace_id = TraceId::from_bytes(*ids.trace_id.as_bytes());
+    let span_id = SpanId::from_bytes(*ids.span_id.as_bytes());
     SpanContext::new(trace_id, span_id, TraceFlags::default(), false, TraceState::NONE)
 }
 

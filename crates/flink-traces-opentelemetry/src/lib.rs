@@ -6,6 +6,14 @@
 //! from a `LogExporter`. Ids, parents, times, links, status, scope and resource are the same as
 //! those that `flink-traces-otlp` sends.
 //!
+//! A program may also configure reporters in code, with [`SdkExporters`].
+//!
+//! # Causes
+//!
+//! [`current_span`] returns the ids of OpenTelemetry's current span, so that a checkpoint or a span
+//! of your own can stand in the trace of its cause. With the feature `tracing`,
+//! `current_tracing_span` does this for the spans of `tracing`.
+//!
 //! # Configuration
 //!
 //! [`register`] registers reporters with the exporters of `opentelemetry-otlp` over gRPC as
@@ -61,11 +69,18 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "otlp"), allow(rustdoc::broken_intra_doc_links, reason = "`register` needs the feature"))]
 
+mod builder;
+mod context;
 mod convert;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod reporter;
 
+pub use builder::SdkExporters;
+#[cfg(feature = "tracing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
+pub use context::current_tracing_span;
+pub use context::{context_span, current_span};
 #[cfg(feature = "otlp")]
 #[cfg_attr(docsrs, doc(cfg(feature = "otlp")))]
 pub use otlp::{FACTORY, register};

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use flink_traces_api::{AlreadyRegistered, ConfigError, ConfigOption, OptionDoc, Registry, ReporterConfig, otel};
+use flink_traces_api::{
+    AlreadyRegistered, ConfigError, ConfigOption, EventReporterFactory, OptionDoc, Registry, ReporterConfig,
+    TraceReporterFactory, otel,
+};
 use opentelemetry_otlp::{ExporterBuildError, LogExporter, SpanExporter, WithExportConfig};
 
 use crate::{LogExporterFactory, SpanExporterFactory};
@@ -10,19 +13,19 @@ use crate::{LogExporterFactory, SpanExporterFactory};
 /// The `factory.class` of both reporters, which send with `opentelemetry-otlp` over gRPC.
 pub const FACTORY: &str = "flink-traces-opentelemetry";
 
-const ENDPOINT: ConfigOption<String> = ConfigOption::string(
+pub(crate) const ENDPOINT: ConfigOption<String> = ConfigOption::string(
     "exporter.endpoint",
     "The address of an OTLP receiver for gRPC. The default is that of the `OTEL_EXPORTER_OTLP_*` environment variables, or \
      else `http://localhost:4317`.",
 );
 
-const TIMEOUT: ConfigOption<Duration> = ConfigOption::duration(
+pub(crate) const TIMEOUT: ConfigOption<Duration> = ConfigOption::duration(
     "exporter.timeout",
     "The maximum duration of a request. The default is that of the `OTEL_EXPORTER_OTLP_*` environment variables, or else \
      10 s.",
 );
 
-const OPTIONS: &[OptionDoc] = &[
+pub(crate) const OPTIONS: &[OptionDoc] = &[
     ENDPOINT.doc(),
     TIMEOUT.doc(),
     otel::SERVICE_NAME.doc(),
@@ -35,9 +38,19 @@ const OPTIONS: &[OptionDoc] = &[
 /// # Errors
 /// Fails if the registry already has one of the two. The factory that was registered first stays.
 pub fn register(registry: &mut Registry) -> Result<(), AlreadyRegistered> {
-    let traces = registry.register_trace(FACTORY, SpanExporterFactory::new(OPTIONS, span_exporter));
-    let events = registry.register_event(FACTORY, LogExporterFactory::new(OPTIONS, log_exporter));
+    let traces = registry.register_trace(FACTORY, span_exporters());
+    let events = registry.register_event(FACTORY, log_exporters());
     traces.and(events)
+}
+
+/// Returns the factory of reporters of spans.
+pub(crate) fn span_exporters() -> impl TraceReporterFactory + 'static {
+    SpanExporterFactory::new(OPTIONS, span_exporter)
+}
+
+/// Returns the factory of reporters of events.
+pub(crate) fn log_exporters() -> impl EventReporterFactory + 'static {
+    LogExporterFactory::new(OPTIONS, log_exporter)
 }
 
 fn span_exporter(config: &ReporterConfig) -> Result<SpanExporter, ConfigError> {

@@ -21,6 +21,9 @@ use crate::convert::{self, LogRecords};
 /// The number of records that an exporter gets at once, which is the default of the SDK's
 /// processors.
 const BATCH_SIZE: usize = 512;
+/// The options of the resource, which every reporter of this crate has.
+pub(crate) const RESOURCE_OPTIONS: &[OptionDoc] =
+    &[otel::SERVICE_NAME.doc(), otel::SERVICE_VERSION.doc(), otel::RESOURCE_ATTRIBUTES.doc()];
 /// The maximum time until a deadline that is set meanwhile is noticed.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The maximum duration of a shutdown without a deadline.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use flink_traces_api::{ReporterBuilder, ReporterDeclaration, otel};
+use flink_traces_api::{ReporterBuilder, ReporterDeclaration, resource_options};
 
 use crate::{EVENT_FACTORY, OtlpReporterFactory, TRACE_FACTORY, options};
 
@@ -56,20 +56,7 @@ impl Otlp {
         Self(declaration).option(options::ENDPOINT.key(), url).option(options::PROTOCOL.key(), protocol)
     }
 
-    /// Sets the `service.name` of the resource.
-    pub fn service_name(self, name: impl Into<String>) -> Self {
-        self.option(otel::SERVICE_NAME.key(), name)
-    }
-
-    /// Sets the `service.version` of the resource.
-    pub fn service_version(self, version: impl Into<String>) -> Self {
-        self.option(otel::SERVICE_VERSION.key(), version)
-    }
-
-    /// Adds an attribute of the resource.
-    pub fn resource_attribute(self, key: &str, value: impl Into<String>) -> Self {
-        self.option(format!("{}.{key}", otel::RESOURCE_ATTRIBUTES.key()), value)
-    }
+    resource_options!();
 
     /// Sends to exactly the URL over HTTP, even if it has no path.
     pub fn exact_url(self) -> Self {
@@ -103,17 +90,17 @@ impl Otlp {
 
     /// Sets the file with the bearer token, which is read before each request.
     pub fn bearer_token_file(self, path: impl AsRef<Path>) -> Self {
-        self.option(options::BEARER_TOKEN_FILE.key(), text(path))
+        self.path_option(options::BEARER_TOKEN_FILE.key(), path)
     }
 
     /// Trusts the root certificates in a PEM file, instead of the system's.
     pub fn ca_certificates(self, path: impl AsRef<Path>) -> Self {
-        self.option(options::CA_CERTIFICATES.key(), text(path))
+        self.path_option(options::CA_CERTIFICATES.key(), path)
     }
 
     /// Sets the PEM files of the client certificate and its private key.
     pub fn client_certificate(self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
-        self.option(options::CLIENT_CERTIFICATE.key(), text(certificate)).option(options::CLIENT_KEY.key(), text(key))
+        self.path_option(options::CLIENT_CERTIFICATE.key(), certificate).path_option(options::CLIENT_KEY.key(), key)
     }
 
     /// Sets the URL of an HTTP proxy.
@@ -155,7 +142,7 @@ impl Otlp {
 
     /// Stores records in a directory until the collector has them.
     pub fn spool(self, directory: impl AsRef<Path>) -> Self {
-        self.option(options::SPOOL_DIRECTORY.key(), text(directory))
+        self.path_option(options::SPOOL_DIRECTORY.key(), directory)
     }
 
     /// Sets the maximum size of the spool in bytes.
@@ -165,7 +152,7 @@ impl Otlp {
 
     /// Saves rejected records in a directory.
     pub fn dead_letters(self, directory: impl AsRef<Path>) -> Self {
-        self.option(options::DEAD_LETTER_DIRECTORY.key(), text(directory))
+        self.path_option(options::DEAD_LETTER_DIRECTORY.key(), directory)
     }
 
     /// Sets the maximum size of each file of rejected records in bytes.
@@ -178,10 +165,6 @@ impl ReporterBuilder for Otlp {
     fn declaration(&mut self) -> &mut ReporterDeclaration {
         &mut self.0
     }
-}
-
-fn text(path: impl AsRef<Path>) -> String {
-    path.as_ref().display().to_string()
 }
 
 fn millis(duration: Duration) -> String {

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use flink_traces_api::otel::{event_scope, event_times, severity_number, span_name, span_times};
 use flink_traces_api::proto::{KeyValue, Writer, field_len};
 use flink_traces_api::{
-    AddedAttributes, Compatibility, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, SpanRef, ValueRef,
+    AddedAttributes, Compatibility, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, SpanContext, SpanRef,
+    ValueRef,
 };
 
 use crate::chunk::{Chunk, Draft, Role};
@@ -162,7 +163,7 @@ impl EncodeOtlp for SpanRecord<'_> {
         if !self.copy_attributes(out) {
             attributes(out, [SPAN_ATTRIBUTES, 10], limited(span.otel_attributes(), compatibility));
         }
-        for (trace_id, span_id) in span.links() {
+        for SpanContext { trace_id, span_id } in span.links() {
             out.begin(13, field_len(16) + field_len(8));
             out.bytes(1, trace_id.as_bytes());
             out.bytes(2, span_id.as_bytes());

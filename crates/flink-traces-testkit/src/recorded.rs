@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use flink_traces_api::{
     AttributeValue, ConfigError, Deadline, EventReporter, EventReporterFactory, OptionDoc, ReportError, ReportedEvent,
-    ReportedSpan, ReporterBuilder, ReporterConfig, ReporterDeclaration, SpanId, SpanRef, Timestamp, TraceId,
-    TraceReporter, TraceReporterFactory, ValueRef, strip_angle_brackets,
+    ReportedSpan, ReporterBuilder, ReporterConfig, ReporterDeclaration, SpanContext, SpanId, SpanRef, Timestamp,
+    TraceId, TraceReporter, TraceReporterFactory, ValueRef, strip_angle_brackets,
 };
 use flink_traces_runtime::config::SpanDetailLevel;
 use flink_traces_runtime::reporting::ReportingBuilder;
@@ -283,7 +283,8 @@ pub struct RecordedSpan {
     trace_id: TraceId,
     span_id: SpanId,
     failure: Option<String>,
-    links: Vec<(TraceId, SpanId)>,
+    parent_span_id: Option<SpanId>,
+    links: Vec<SpanContext>,
     children: Records<RecordedSpan>,
 }
 
@@ -298,6 +299,7 @@ impl RecordedSpan {
             trace_id: span.trace_id(),
             span_id: span.span_id(),
             failure: span.failure().map(|failure| failure.message.clone()),
+            parent_span_id: span.parent_span_id(),
             links: span.links().collect(),
             children: Records(span.children().map(RecordedSpan::new).collect()),
         }
@@ -344,8 +346,13 @@ impl RecordedSpan {
         self.failure.as_deref()
     }
 
+    /// Returns the id of the parent. That of a root is in another trace.
+    pub fn parent_span_id(&self) -> Option<SpanId> {
+        self.parent_span_id
+    }
+
     /// Returns the ids of the linked spans.
-    pub fn links(&self) -> &[(TraceId, SpanId)] {
+    pub fn links(&self) -> &[SpanContext] {
         &self.links
     }
 

@@ -153,8 +153,8 @@ impl ClientBuilder {
     /// Builds the client, without connecting it.
     ///
     /// # Errors
-    /// Returns an error if the base URL or an option is invalid, or if a URL needs TLS and the feature
-    /// `tls` is off.
+    /// Returns an error if the base URL or an option is invalid, or if a URL needs TLS and the
+    /// feature `tls` is off.
     pub fn build(self) -> Result<Client, Error> {
         let invalid = |problem: &str| Error::InvalidUrl { url: redacted(&self.base_url), problem: problem.to_owned() };
         let mut base_url = parsed(&self.base_url).map_err(|problem| invalid(&problem))?;

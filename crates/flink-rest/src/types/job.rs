@@ -213,7 +213,8 @@ pub struct JobDetailsVertexInfo {
     /// before that.
     #[serde(default, with = "minus_one")]
     pub start_time: Option<i64>,
-    /// The time at which the last subtask ended, in milliseconds since the epoch; `None` before that.
+    /// The time at which the last subtask ended, in milliseconds since the epoch; `None` before
+    /// that.
     #[serde(default, with = "minus_one")]
     pub end_time: Option<i64>,
     /// The time from the start to the end, or until now, in milliseconds; `None` before the

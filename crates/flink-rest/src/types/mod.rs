@@ -39,9 +39,11 @@
 //! # Units
 //!
 //! Times are milliseconds since the epoch by the JobManager's clock, durations are milliseconds,
-//! and sizes are bytes. Flink's −1 for "not set" is `None`, which is written as −1 again. Three kinds
-//! of values keep Flink's number: a field that some versions omit, where `None` means omitted, and
-//! the entries of maps, where 0 as a timestamp means "never reached".
+//! and sizes are bytes.
+//!
+//! Flink's −1 for "not set" is `None`, which is written as −1 again. Two kinds of values keep
+//! Flink's number. In a field that some versions omit, `None` means omitted. In a map, 0 as a
+//! timestamp means "never reached".
 
 /// Declares the constructor of a type.
 ///

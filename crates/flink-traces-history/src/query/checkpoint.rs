@@ -96,12 +96,7 @@ impl History {
         let Some(checkpoint) = self.get(&sql, params![job, trigger_ms, id], checkpoint_row)? else { return Ok(None) };
         let before = self.checkpoints_before(job, trigger_ms, USUAL)?;
         let usual_ms = median(before.iter().map(|checkpoint| checkpoint.duration_ms).collect());
-        let trace: Option<Vec<u8>> = self.value(
-            "SELECT trace FROM checkpoint WHERE job = ? AND trigger_ms = ? AND checkpoint_id = ? LIMIT 1",
-            params![job, trigger_ms, id],
-        )?;
-        let records = self.tree(trigger_ms, &trace.unwrap_or_default())?.unwrap_or_default();
-        let tasks = tasks(&records, trigger_ms);
+        let tasks = self.tasks(job, trigger_ms, id)?;
         let neighbor = |sql: &str| self.get(sql, params![job, trigger_ms], |row| Ok((row.get(0)?, row.get(1)?)));
         let neighbors = [
             neighbor(
@@ -122,6 +117,16 @@ impl History {
         }))
     }
 
+    /// Returns the tasks of a checkpoint, which are none if its tree is gone.
+    fn tasks(&self, job: i64, trigger_ms: i64, id: i64) -> Result<Vec<Task>, HistoryError> {
+        let key: Option<Vec<u8>> = self.value(
+            "SELECT trace FROM checkpoint WHERE job = ? AND trigger_ms = ? AND checkpoint_id = ? LIMIT 1",
+            params![job, trigger_ms, id],
+        )?;
+        let records = self.tree(trigger_ms, &key.unwrap_or_default())?.unwrap_or_default();
+        Ok(tasks(&records, trigger_ms))
+    }
+
     /// Returns the completed checkpoints before a time, newest first, without savepoints.
     fn checkpoints_before(&self, job: i64, trigger_ms: i64, count: usize) -> Result<Vec<CheckpointRow>, HistoryError> {
         let sql = format!(
@@ -140,10 +145,7 @@ impl History {
     ) -> Result<Vec<(CheckpointRow, Vec<Task>)>, HistoryError> {
         let mut trees = Vec::new();
         for checkpoint in self.checkpoints(job, window, limit)? {
-            let trace =
-                (0..32).step_by(2).filter_map(|at| u8::from_str_radix(checkpoint.trace_id.get(at..at + 2)?, 16).ok());
-            let records = self.tree(checkpoint.trigger_ms, &trace.collect::<Vec<_>>())?;
-            let tasks = tasks(&records.unwrap_or_default(), checkpoint.trigger_ms);
+            let tasks = self.tasks(job, checkpoint.trigger_ms, checkpoint.id)?;
             trees.push((checkpoint, tasks));
         }
         Ok(trees)

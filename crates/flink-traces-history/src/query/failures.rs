@@ -4,7 +4,7 @@ use rusqlite::params;
 use serde::Serialize;
 
 use super::states::NO_STATUS;
-use super::{History, JobName, Window, hex};
+use super::{History, JobName, Window, trace_id};
 use crate::error::HistoryError;
 
 /// The time before a restore in which its failure must lie, in milliseconds.
@@ -99,7 +99,7 @@ impl History {
                 failed: row.get(6)?,
                 checkpoint_id: row.get(7)?,
                 full_size: row.get(8)?,
-                trace_id: hex(&row.get::<_, Vec<u8>>(9)?),
+                trace_id: trace_id(&row.get::<_, Vec<u8>>(9)?),
                 cause: None,
                 fingerprint: None,
                 down_ms: None,

@@ -3,7 +3,7 @@
 use rusqlite::{Row, params};
 use serde::Serialize;
 
-use super::{Band, History, JobName, RecoveryCard, Window, hex, job_name};
+use super::{Band, History, JobName, RecoveryCard, Window, job_name, trace_id};
 use crate::error::HistoryError;
 
 /// A job in a window.
@@ -209,7 +209,7 @@ pub(super) fn checkpoint_row(row: &Row<'_>) -> rusqlite::Result<CheckpointRow> {
             row.get::<_, Option<i64>>(15)?.unwrap_or_default(),
             [row.get(16)?, row.get(17)?, row.get(18)?, row.get(19)?],
         ),
-        trace_id: hex(&row.get::<_, Vec<u8>>(20)?),
+        trace_id: trace_id(&row.get::<_, Vec<u8>>(20)?),
     })
 }
 

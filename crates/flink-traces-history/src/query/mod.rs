@@ -244,15 +244,15 @@ impl History {
         Ok(Some(Self { directory: path.clone(), index: open_for_reading(&path, Kind::Day)? }))
     }
 
-    /// Returns the tree with that trace id, whose root starts at `at_ms`.
-    fn tree(&self, at_ms: i64, trace: &[u8]) -> Result<Option<Vec<StoredRecord>>, HistoryError> {
+    /// Returns the tree with that key, whose root starts at `at_ms`.
+    fn tree(&self, at_ms: i64, key: &[u8]) -> Result<Option<Vec<StoredRecord>>, HistoryError> {
         let (own, days) = (Day::of(at_ms), files::days(&self.directory));
         // A record from the future is in the file of the day after it was written.
         let is_future = days.last().is_some_and(|last| *last < own);
         let others = days.into_iter().rev().filter(|_| is_future);
         for day in [own].into_iter().chain(others) {
             let Some(file) = self.day(day)? else { continue };
-            let body: Option<Vec<u8>> = file.get("SELECT body FROM record WHERE uid = ?", [trace], |row| row.get(0))?;
+            let body: Option<Vec<u8>> = file.get("SELECT body FROM record WHERE uid = ?", [key], |row| row.get(0))?;
             if let Some(body) = body {
                 return Ok(decode(&body));
             }
@@ -290,9 +290,9 @@ fn job_name(row: &Row<'_>) -> rusqlite::Result<JobName> {
     Ok(JobName { job: row.get(0)?, cluster: row.get(1)?, name: row.get(2)? })
 }
 
-/// Formats a trace id in hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Formats the trace id at the start of a tree's key in hexadecimal.
+fn trace_id(key: &[u8]) -> String {
+    key.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns the median of `values`, which is the lower one of two.

@@ -79,7 +79,10 @@ fn read(tree: Vec<StoredRecord>, are_spans: bool) -> Vec<Received> {
             name: record.name,
             attributes: record.attributes.into_iter().collect(),
             span_id: are_spans.then(|| id.clone()),
-            parent_span_id: path.last().cloned(),
+            parent_span_id: path
+                .last()
+                .cloned()
+                .or_else(|| (record.parent_id != 0).then(|| format!("{:016x}", record.parent_id))),
             start_ts_millis: Some(record.start_ms),
             end_ts_millis: are_spans.then_some(record.end_ms),
             severity: (!are_spans).then_some(record.severity),

@@ -1,6 +1,6 @@
 //! The answers of queries.
 
-use flink_traces_api::{Event, Identity, ReportedEvent};
+use flink_traces_api::{Event, Identity, ReportedEvent, SpanContext};
 use flink_traces_history::History;
 use flink_traces_history::query::{Level, Window};
 use flink_traces_runtime::checkpoint::{
@@ -89,6 +89,33 @@ fn recovery_has_its_cause_and_its_cost() {
     assert_eq!((totals.down_ms, totals.restores, totals.failures), (2_500, 1, 1));
     let down: Vec<_> = fleet.jobs[0].cells.iter().map(|cell| (cell.slice, cell.completed, cell.down_ms)).collect();
     assert_eq!(down, [(1, 1, 0), (2, 1, 0), (5, 0, 1_000), (6, 0, 1_000), (7, 0, 500)]);
+}
+
+/// Scenario: two checkpoints and the restore of one have a parent in the same trace.
+/// Guarantees: each keeps its own tree, and the restore finds its checkpoint.
+#[test]
+fn trees_of_one_trace_are_kept_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h");
+    let caller = SpanContext::from(Identity::of(&["caller"]));
+    let caused = |id: i64| {
+        let stats = stats(id, START + id * 1_000, 100).with_parent(caller);
+        reported(checkpoint_span(JOB, &stats, ChildrenSpansPerSubtask))
+    };
+    let mut restore = InitializationStats::new(START + 8_000, START + 9_000, InitializationStatus::Completed);
+    restore.restored_checkpoint_id = Some(2);
+    restore.restored_trigger_timestamp = Some(START + 2_000);
+    restore.restored_trace_id = Some(caller.trace_id);
+    let restored = job_initialization_span(JOB, &restore, START).parent(caller);
+    report(&mut traces(&path, &[]), &[caused(1), caused(2), reported(restored)]).unwrap();
+    events(&path).report(&[failure(5_000, "x 7")], &Default::default()).unwrap();
+    let history = History::open(&path).unwrap();
+    for id in [1, 2] {
+        let view = history.checkpoint(1, START + id * 1_000, id).unwrap().unwrap();
+        assert_eq!((view.checkpoint.trace_id, view.tasks.len()), (caller.trace_id.to_string(), 1));
+    }
+    let [card] = &history.recoveries(None, always(), 10).unwrap()[..] else { panic!() };
+    assert_eq!((card.trace_id.as_str(), card.lost_ms), (caller.trace_id.to_string().as_str(), Some(3_000)));
 }
 
 #[test]

@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with their test")]
 
 mod conformance;
+mod context;
 mod exporters;

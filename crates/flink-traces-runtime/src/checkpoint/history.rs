@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use flink_traces_api::{SpanContext, TraceId};
+
 use super::error::TrackerError;
 use super::stats::{
     CheckpointFailure, CheckpointStats, CheckpointStatus, CheckpointType, CompletedCheckpoint, TaskStats,
@@ -62,6 +64,8 @@ pub struct TrackedCheckpoint {
     processed_data: i64,
     persisted_data: i64,
     is_unaligned: bool,
+    parent: Option<SpanContext>,
+    links: Vec<SpanContext>,
 }
 
 #[derive(Debug, Clone)]
@@ -103,6 +107,8 @@ impl TrackedCheckpoint {
             processed_data: 0,
             persisted_data: 0,
             is_unaligned: false,
+            parent: None,
+            links: Vec::new(),
         })
     }
 
@@ -243,7 +249,22 @@ impl TrackedCheckpoint {
             is_incomplete: false,
             checkpoint_interval_ms: None,
             checkpoint_timeout_ms: None,
+            parent: self.parent,
+            links: self.links.clone(),
         }
+    }
+
+    /// Returns the trace that the checkpoint's span joins, if that span has a parent.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        self.parent.map(|parent| parent.trace_id)
+    }
+
+    pub(super) fn set_parent(&mut self, parent: SpanContext) {
+        self.parent = Some(parent);
+    }
+
+    pub(super) fn add_link(&mut self, link: SpanContext) {
+        self.links.push(link);
     }
 
     fn is_in_progress(&self, checkpoint_id: i64) -> bool {
@@ -481,6 +502,22 @@ impl CheckpointStatsHistory {
         Ok(())
     }
 
+    /// Changes a checkpoint in progress.
+    pub(super) fn change(
+        &mut self,
+        checkpoint_id: i64,
+        change: impl FnOnce(&mut TrackedCheckpoint),
+    ) -> Result<(), TrackerError> {
+        let mut newest_first = self.checkpoints.iter_mut().rev();
+        match newest_first.find(|(_, checkpoint)| checkpoint.is_in_progress(checkpoint_id)) {
+            Some((_, checkpoint)) => {
+                change(Arc::make_mut(checkpoint));
+                Ok(())
+            }
+            None => Err(self.not_in_progress(checkpoint_id)),
+        }
+    }
+
     pub(super) fn discard(&mut self, checkpoint_id: i64) -> Result<(), TrackerError> {
         let checkpoint = self.position_of(checkpoint_id).and_then(|position| self.checkpoints.get_mut(&position));
         match checkpoint.map(|checkpoint| &mut Arc::make_mut(checkpoint).state) {
@@ -522,13 +559,18 @@ impl CheckpointStatsHistory {
         let mut newest_first = self.checkpoints.iter_mut().rev();
         let found = newest_first.find(|(_, checkpoint)| checkpoint.is_in_progress(checkpoint_id));
         let Some((position, checkpoint)) = found else {
-            return Err(match self.position_of(checkpoint_id) {
-                Some(position) => self.closed(position, checkpoint_id),
-                None => self.missing(checkpoint_id),
-            });
+            return Err(self.not_in_progress(checkpoint_id));
         };
         Arc::make_mut(checkpoint).state = state;
         Ok((*position, Arc::clone(checkpoint)))
+    }
+
+    /// Returns the error of a report of a checkpoint that is not in progress.
+    fn not_in_progress(&self, checkpoint_id: i64) -> TrackerError {
+        match self.position_of(checkpoint_id) {
+            Some(position) => self.closed(position, checkpoint_id),
+            None => self.missing(checkpoint_id),
+        }
     }
 
     /// Returns the error of a report of a checkpoint that takes no more reports.

@@ -130,6 +130,7 @@ impl JobInitializationMetricsBuilder {
                 status: InitializationStatus::Completed,
                 restored_checkpoint_id: None,
                 restored_trigger_timestamp: None,
+                restored_trace_id: None,
                 restored_state_size: None,
                 metrics: Vec::new(),
                 subtasks: Vec::new(),
@@ -168,6 +169,7 @@ impl JobInitializationMetricsBuilder {
     pub fn set_restored(&mut self, restored: &RestoredCheckpoint) {
         self.stats.restored_checkpoint_id = Some(restored.checkpoint_id);
         self.stats.restored_trigger_timestamp = restored.trigger_timestamp;
+        self.stats.restored_trace_id = restored.trace_id;
         self.stats.restored_state_size = restored.state_size;
     }
 

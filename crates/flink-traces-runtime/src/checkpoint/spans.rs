@@ -1,6 +1,6 @@
 //! The spans of Flink's checkpoint statistics tracker. Their attributes are named nowhere else.
 
-use flink_traces_api::{Failure, Identity, Span, SpanBuilder, ValueRef};
+use flink_traces_api::{Failure, Identity, Span, SpanBuilder, SpanContext, ValueRef};
 
 use super::initialization::PartialInitialization;
 use super::stats::{
@@ -62,9 +62,9 @@ const NAMES: [Names; SubtaskMetric::ALL.len()] = names![
 ///
 /// Mirrors the span that `CheckpointStatsTracker` reports in Flink 2.2 and later. A metric that
 /// `stats` does not know has no attribute. Extensions, which `compatibility: flink` hides, are the
-/// failure, `failureMessage`, `externalPath`, `isIncomplete`, `checkpointIntervalMs` and
-/// `checkpointTimeoutMs`, of tasks `taskName`, `numSubtasks`, `numAcknowledgedSubtasks` and
-/// `unacknowledgedSubtasks`, and of subtasks `host`.
+/// parent and the links, the failure, `failureMessage`, `externalPath`, `isIncomplete`,
+/// `checkpointIntervalMs` and `checkpointTimeoutMs`, of tasks `taskName`, `numSubtasks`,
+/// `numAcknowledgedSubtasks` and `unacknowledgedSubtasks`, and of subtasks `host`.
 ///
 /// # Examples
 ///
@@ -135,6 +135,7 @@ pub fn checkpoint_span(job: JobIdentity<'_>, stats: &CheckpointStats, detail: Sp
     if let Some(failure) = failure_of(stats) {
         span = span.failure(failure);
     }
+    span = stats.links.iter().fold(span.parent(stats.parent), |span, link| span.link(*link));
     let with_subtasks = detail == SpanDetailLevel::ChildrenSpansPerSubtask;
     if with_subtasks || detail == SpanDetailLevel::ChildrenSpansPerTask {
         span.children(tasks.iter().map(|task| task_span(stats, task, with_subtasks)))
@@ -273,7 +274,11 @@ pub fn job_initialization_span(
     let subtasks = stats.subtasks.iter();
     span = span.extension_children(subtasks.map(|(attempt, report)| initialized_subtask_span(stats, attempt, report)));
     match (restored, stats.restored_trigger_timestamp) {
-        (Some(id), Some(trigger_timestamp)) => span.link(job.checkpoint(id, trigger_timestamp)),
+        (Some(id), Some(trigger_timestamp)) => {
+            let checkpoint = SpanContext::from(job.checkpoint(id, trigger_timestamp));
+            let trace_id = stats.restored_trace_id.unwrap_or(checkpoint.trace_id);
+            span.link(SpanContext { trace_id, ..checkpoint })
+        }
         _ => span,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A tracker inside an engine and an observer of a cluster's REST API both fill in these types.
 
-use flink_traces_api::Text;
+use flink_traces_api::{SpanContext, Text, TraceId};
 
 use super::subtask::{SubtaskMetric, Subtasks};
 use crate::job::ExecutionAttemptId;
@@ -63,6 +63,10 @@ pub struct CheckpointStats {
     pub checkpoint_interval_ms: Option<i64>,
     /// The time after which a checkpoint of the job expires, in milliseconds.
     pub checkpoint_timeout_ms: Option<i64>,
+    /// The span that caused the checkpoint, whose trace the checkpoint's span joins.
+    pub parent: Option<SpanContext>,
+    /// The spans that the checkpoint's span links to.
+    pub links: Vec<SpanContext>,
 }
 
 impl CheckpointStats {
@@ -89,6 +93,8 @@ impl CheckpointStats {
             is_incomplete: false,
             checkpoint_interval_ms: None,
             checkpoint_timeout_ms: None,
+            parent: None,
+            links: Vec::new(),
         }
     }
 
@@ -104,6 +110,8 @@ impl CheckpointStats {
         with_incomplete: is_incomplete, bool;
         with_checkpoint_interval_ms: checkpoint_interval_ms, into Option<i64>;
         with_checkpoint_timeout_ms: checkpoint_timeout_ms, into Option<i64>;
+        with_parent: parent, into Option<SpanContext>;
+        with_links: links, Vec<SpanContext>;
     }
 }
 
@@ -292,6 +300,8 @@ pub struct InitializationStats {
     /// The trigger time of the restored checkpoint, if this job took it and its history still has
     /// it.
     pub restored_trigger_timestamp: Option<i64>,
+    /// The trace of the restored checkpoint's span, if that span has a parent.
+    pub restored_trace_id: Option<TraceId>,
     /// The bytes of state of the restored checkpoint.
     pub restored_state_size: Option<i64>,
     /// The metrics over all subtasks, by name.
@@ -313,6 +323,7 @@ impl InitializationStats {
             status,
             restored_checkpoint_id: None,
             restored_trigger_timestamp: None,
+            restored_trace_id: None,
             restored_state_size: None,
             metrics: Vec::new(),
             subtasks: Vec::new(),
@@ -512,6 +523,8 @@ pub struct RestoredCheckpoint {
     ///
     /// With it, the span `JobInitialization` links to the checkpoint's span.
     pub trigger_timestamp: Option<i64>,
+    /// The trace of the checkpoint's span, if that span has a parent.
+    pub trace_id: Option<TraceId>,
 }
 
 impl RestoredCheckpoint {
@@ -536,6 +549,7 @@ impl RestoredCheckpoint {
             external_path: None,
             state_size: None,
             trigger_timestamp: None,
+            trace_id: None,
         }
     }
 
@@ -543,5 +557,6 @@ impl RestoredCheckpoint {
         with_external_path: external_path, into Option<String>;
         with_state_size: state_size, into Option<i64>;
         with_trigger_timestamp: trigger_timestamp, into Option<i64>;
+        with_trace_id: trace_id, into Option<TraceId>;
     }
 }

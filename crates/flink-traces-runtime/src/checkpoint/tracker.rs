@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use flink_traces_api::SpanContext;
+
 use super::error::TrackerError;
 use super::gauges::{CheckpointGauges, NO_EXTERNAL_PATH, UNSET};
 use super::history::{CheckpointStatsHistory, CheckpointTask, TrackedCheckpoint};
@@ -278,7 +280,7 @@ impl CheckpointStatsTracker {
     /// [`report_initialization_started`](Self::report_initialization_started) and before the last
     /// subtask's report.
     ///
-    /// If the trigger timestamp is missing, it is taken from the history, provided that this
+    /// If the trigger timestamp is missing, it and the trace id are taken from the history, if this
     /// tracker saw the checkpoint complete.
     ///
     /// # Errors
@@ -369,8 +371,18 @@ impl CheckpointStatsTracker {
         }
     }
 
-    pub(crate) fn trigger_timestamp(&self, checkpoint_id: i64) -> Option<i64> {
-        self.lock().history.get(checkpoint_id).map(|checkpoint| checkpoint.trigger_timestamp())
+    pub(crate) fn tracked(&self, checkpoint_id: i64) -> Option<Arc<TrackedCheckpoint>> {
+        self.lock().history.get(checkpoint_id).cloned()
+    }
+
+    /// Sets the span that caused a checkpoint in progress.
+    pub(crate) fn set_parent(&self, checkpoint_id: i64, parent: SpanContext) -> Result<(), TrackerError> {
+        self.lock().history.change(checkpoint_id, |checkpoint| checkpoint.set_parent(parent))
+    }
+
+    /// Adds a link of a checkpoint in progress.
+    pub(crate) fn add_link(&self, checkpoint_id: i64, link: SpanContext) -> Result<(), TrackerError> {
+        self.lock().history.change(checkpoint_id, |checkpoint| checkpoint.add_link(link))
     }
 
     /// Returns the gauges of the job's metric group in Flink.
@@ -406,24 +418,26 @@ impl State {
     }
 
     fn restore(&mut self, mut restored: RestoredCheckpoint) -> Result<(), TrackerError> {
-        restored.trigger_timestamp = restored.trigger_timestamp.or_else(|| self.trigger_timestamp_of(&restored));
+        if let Some(known) = self.completed_here(&restored).filter(|_| restored.trigger_timestamp.is_none()) {
+            (restored.trigger_timestamp, restored.trace_id) = (Some(known.trigger_timestamp()), known.trace_id());
+        }
         self.initialization.as_mut().ok_or(TrackerError::NoInitialization)?.set_restored(&restored);
         self.counts.restored += 1;
         self.latest_restored = Some(restored);
         Ok(())
     }
 
-    /// Returns the trigger time of a checkpoint that completed here.
+    /// Returns the restored checkpoint, if it completed here.
     ///
     /// If both paths are known, they must be equal, because a savepoint of another job may have the
     /// same id.
-    fn trigger_timestamp_of(&self, restored: &RestoredCheckpoint) -> Option<i64> {
+    fn completed_here(&self, restored: &RestoredCheckpoint) -> Option<Arc<TrackedCheckpoint>> {
         let known = self.history.get(restored.checkpoint_id)?;
         let is_same = match (known.external_path(), restored.external_path.as_deref()) {
             (Some(known), Some(restored)) => known == restored,
             _ => true,
         };
-        (known.status() == CheckpointStatus::Completed && is_same).then(|| known.trigger_timestamp())
+        (known.status() == CheckpointStatus::Completed && is_same).then(|| Arc::clone(known))
     }
 
     fn gauges(&self) -> CheckpointGauges {

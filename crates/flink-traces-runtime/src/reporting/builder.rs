@@ -1,13 +1,14 @@
 //! The builder of a program's reporting: the sources of its configuration, and the start.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use flink_traces_api::otel::{RESOURCE_ATTRIBUTES, SERVICE_NAME};
 use flink_traces_api::{
-    AlreadyRegistered, Clock, ConfigError, ConfigOption, EventReporter, EventReporterFactory, OptionDoc, Registry,
-    ReporterBuilder, ReporterConfig, ReporterDeclaration, Signal, SystemClock, TraceReporter, TraceReporterFactory,
+    AlreadyRegistered, Clock, ConfigError, ConfigOption, EventReporter, EventReporterFactory, OptionDoc, Origin,
+    Registry, ReporterBuilder, ReporterConfig, ReporterDeclaration, Signal, SystemClock, TraceReporter,
+    TraceReporterFactory,
 };
 
 use super::guard::{Parts, Reporting};
@@ -306,7 +307,7 @@ impl ReportingBuilder {
     fn declare(&mut self, configuration: &mut Configuration) {
         for (signal, names) in [(Signal::Traces, self.traces.names()), (Signal::Events, self.events.names())] {
             for name in names {
-                enable(configuration, signal, &name, CLASS, []);
+                let _ = enable(configuration, signal, &name, CLASS, []);
             }
         }
         // No other factory has this class, unless `class` was called with it.
@@ -326,11 +327,12 @@ impl ReportingBuilder {
         for declaration in &self.reporters {
             let name = unique(declaration.name(), &names);
             register(&mut self.registry, declaration);
-            if let Some((class, _)) = declaration.trace_factory() {
-                enable(configuration, Signal::Traces, &name, class, declaration.options(Signal::Traces));
-            }
-            if let Some((class, _)) = declaration.event_factory() {
-                enable(configuration, Signal::Events, &name, class, declaration.options(Signal::Events));
+            let traces = declaration.trace_factory().map(|(class, _)| (Signal::Traces, class));
+            let events = declaration.event_factory().map(|(class, _)| (Signal::Events, class));
+            for (signal, class) in traces.into_iter().chain(events) {
+                if enable(configuration, signal, &name, class, declaration.options(signal)) {
+                    self.problems.extend(invalid_paths(configuration, signal, &name, declaration));
+                }
             }
             names.push(name);
         }
@@ -383,18 +385,34 @@ fn unique(name: &str, names: &[String]) -> String {
     candidates.find(|candidate| !names.contains(candidate)).unwrap_or_else(|| name.to_owned())
 }
 
-/// Configures a reporter in code, unless the file has another reporter of that name.
+/// Returns the problems of paths that are not Unicode, unless the file has other values.
+fn invalid_paths(
+    configuration: &Configuration,
+    signal: Signal,
+    name: &str,
+    declaration: &ReporterDeclaration,
+) -> Vec<Problem> {
+    let problem = |(key, path): (&str, &Path)| {
+        let key = format!("{}{name}.{key}", signal.reporter_prefix());
+        let is_set = configuration.value(&key).is_some();
+        let problem = Problem::error(format!("expected a path in Unicode, found {path:?}"));
+        (!is_set).then(|| problem.with_key(key).with_origin(Origin::new(IN_CODE)))
+    };
+    declaration.invalid_paths(signal).filter_map(problem).collect()
+}
+
+/// Configures a reporter in code. Returns `false` if the file has another reporter of that name.
 fn enable<'a>(
     configuration: &mut Configuration,
     signal: Signal,
     name: &str,
     class: &str,
     options: impl IntoIterator<Item = (&'a str, &'a str)>,
-) {
+) -> bool {
     let prefix = format!("{}{name}.", signal.reporter_prefix());
     let key = format!("{prefix}{}", FACTORY_CLASS.key());
     if configuration.value(&key).is_some_and(|value| value.raw.to_string() != class) {
-        return;
+        return false;
     }
     configuration.set_default(key, class.to_owned(), IN_CODE);
     for (key, value) in options {
@@ -405,6 +423,7 @@ fn enable<'a>(
         Signal::Events => &EVENTS_REPORTERS,
     };
     configuration.extend_list(list, name);
+    true
 }
 
 /// Sets `service.name` where a reporter has the option and the configuration has no value.

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use flink_traces_api::Timestamp;
+use flink_traces_api::{SpanContext, Timestamp, TraceId};
 
 use super::job::JobHandle;
 use super::subtask::Subtask;
@@ -89,7 +89,66 @@ impl PendingCheckpoint {
     ///
     /// Returns `None` if the history does not have the checkpoint.
     pub fn trigger_timestamp(&self) -> Option<Timestamp> {
-        self.job.job.checkpoints.trigger_timestamp(self.checkpoint_id).map(Timestamp::from_millis)
+        let checkpoint = self.job.job.checkpoints.tracked(self.checkpoint_id)?;
+        Some(Timestamp::from_millis(checkpoint.trigger_timestamp()))
+    }
+
+    /// Returns the trace that the span joins, which a later process needs as well if the span has a
+    /// parent.
+    ///
+    /// Returns `None` without a parent, and if the history does not have the checkpoint.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        self.job.job.checkpoints.tracked(self.checkpoint_id)?.trace_id()
+    }
+
+    /// Sets the span that caused the checkpoint, if there is one, such as that of a request.
+    ///
+    /// The span of the checkpoint becomes its child and joins its trace. The crate
+    /// `flink-traces-opentelemetry` returns the current span of OpenTelemetry or `tracing`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the checkpoint is not in progress.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flink_traces_api::SpanContext;
+    /// use flink_traces_runtime::checkpoint::CheckpointType;
+    /// use flink_traces_runtime::job::JobVertex;
+    /// # use flink_traces_log::Log;
+    /// # use flink_traces_runtime::Reporting;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let reporting = Reporting::builder().reporter(Log::new()).start()?;
+    /// # let job = reporting.job("0a4480b1aa43ca25b4801a22462f387a", "word count");
+    /// let header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    /// let tasks = [JobVertex::new("a0", "map", 1)];
+    /// let savepoint = job.trigger(8, CheckpointType::Savepoint, &tasks)?;
+    /// savepoint.set_parent(SpanContext::from_traceparent(header))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_parent(&self, parent: impl Into<Option<SpanContext>>) -> Result<(), TrackerError> {
+        match parent.into() {
+            Some(parent) => self.job.job.checkpoints.set_parent(self.checkpoint_id, parent),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds a link from the checkpoint's span to another span, if there is one.
+    ///
+    /// Unlike a [parent](Self::set_parent), it leaves the checkpoint in a trace of its own, whose
+    /// ids an observer of the cluster also knows.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the checkpoint is not in progress.
+    pub fn add_link(&self, link: impl Into<Option<SpanContext>>) -> Result<(), TrackerError> {
+        match link.into() {
+            Some(link) => self.job.job.checkpoints.add_link(self.checkpoint_id, link),
+            None => Ok(()),
+        }
     }
 
     /// Returns a handle whose reports happen at `time` instead of now.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use expect_test::{expect, expect_file};
 use flink_traces_api::{
-    Clock, Compatibility, EventBuilder, ReportContext, ReportedEvent, ReportedSpan, Span, SpanBuilder, SpanId, SpanRef,
-    TraceId, ValueRef,
+    Clock, Compatibility, EventBuilder, ReportContext, ReportedEvent, ReportedSpan, Span, SpanBuilder, SpanContext,
+    SpanId, SpanRef, TraceId, ValueRef,
 };
 use flink_traces_runtime::checkpoint::{
     CheckpointFailure, CheckpointStatus, CheckpointType, InitializationMetric, InitializationStats,
@@ -598,7 +598,7 @@ fn initialization_links_to_restored_checkpoint() {
     };
     for detail in SpanDetailLevel::ALL {
         let checkpoint = reported(checkpoint_span(JOB, &completed(), detail), Standard);
-        let ids = (checkpoint.root().trace_id(), checkpoint.root().span_id());
+        let ids = SpanContext { trace_id: checkpoint.root().trace_id(), span_id: checkpoint.root().span_id() };
         assert_eq!(links(&restored(), Standard), [ids]);
     }
     assert_eq!(links(&restored(), Flink), []);

@@ -224,7 +224,7 @@ fn restore_names_and_links_checkpoint() {
     "#]]
     .assert_eq(&formatted(&span));
     let checkpoint = checkpoint_span(JOB, &checkpoint, Default::default()).build(&SystemClock);
-    assert_eq!(span.extension().unwrap().links, [checkpoint.identity().unwrap()]);
+    assert_eq!(span.extension().unwrap().links, [checkpoint.identity().unwrap().into()]);
 }
 
 #[test]

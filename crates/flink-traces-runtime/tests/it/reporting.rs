@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use flink_traces_api::otel::SERVICE_NAME;
 use flink_traces_api::{
-    ConfigError, Deadline, Event, OptionDoc, ReportError, ReportedSpan, ReporterBuilder, ReporterConfig,
-    ReporterDeclaration, Signal, Span, Timestamp, TraceReporter, TraceReporterFactory,
+    ConfigError, Deadline, Event, Identity, OptionDoc, ReportError, ReportedSpan, ReporterBuilder, ReporterConfig,
+    ReporterDeclaration, Signal, Span, SpanContext, Timestamp, TraceReporter, TraceReporterFactory,
 };
 use flink_traces_runtime::checkpoint::{CompletedCheckpoint, RestoredCheckpoint, TrackerError};
 use flink_traces_runtime::config::{REPORTER_OPTIONS, SpanDetailLevel};
@@ -186,7 +186,8 @@ fn life_of_a_job_is_reported_once() {
     assert_eq!((fresh.duration(), &fresh["maxInitializeStateDurationMs"]), (millis(10), &4.into()));
     assert_eq!((&replaced["isPartial"], replaced.end().as_millis()), (&true.into(), 3_200));
     for span in [replaced, given_up] {
-        assert_eq!(span.links(), [(checkpoint.trace_id(), checkpoint.span_id())]);
+        let linked = SpanContext { trace_id: checkpoint.trace_id(), span_id: checkpoint.span_id() };
+        assert_eq!(span.links(), [linked]);
         assert_eq!((&span["checkpointId"], &span["missingSubtasks"]), (&3.into(), &1.into()));
     }
 }
@@ -307,6 +308,57 @@ impl TraceReporter for Names {
         }
         Ok(())
     }
+}
+
+/// Guarantees: a path is an option as it is, or an error. It is never altered.
+#[cfg(unix)]
+#[test]
+fn path_without_unicode_is_an_error() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let path = std::path::Path::new(OsStr::from_bytes(b"spans\xff"));
+    let start = |builder: flink_traces_runtime::reporting::ReportingBuilder| {
+        builder.reporter(Recorded::default().path_option("queue.size", path)).start()
+    };
+    let problems = start(Reporting::builder()).unwrap_err().to_string();
+    let expected = |signal: &str| {
+        format!(r#"error: code: {signal}.reporter.recorded.queue.size: expected a path in Unicode, found "spans\xFF""#)
+    };
+    assert_eq!(problems, format!("{}\n{}", expected("traces"), expected("events")));
+    // A value of the file takes precedence, so the path does not matter.
+    let file = "traces.reporter.recorded.queue.size: 5\nevents.reporter.recorded.queue.size: 5\n";
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.yaml"), file).unwrap();
+    start(Reporting::builder().file(folder.path().join("config.yaml"))).unwrap();
+
+    let mut good = ReporterDeclaration::new("r").path_option("path", "späns");
+    let declaration = good.declaration();
+    declaration.set_path_for(Signal::Events, "path", path);
+    assert_eq!(declaration.options(Signal::Traces).collect::<Vec<_>>(), [("path", "späns")]);
+    assert_eq!(declaration.options(Signal::Events).count(), 0);
+    assert_eq!(declaration.invalid_paths(Signal::Events).collect::<Vec<_>>(), [("path", path)]);
+}
+
+/// Guarantees: the cause of a checkpoint is its parent or a link, until the checkpoint ends.
+#[test]
+fn checkpoint_has_its_cause_until_it_ends() {
+    let (reporting, recorded) = in_memory();
+    let (job, cause) = (reporting.job(JOB, "orders"), SpanContext::from(Identity::of(&["request"])));
+    let unknown = job.checkpoint(7).set_parent(cause).unwrap_err();
+    assert_eq!(unknown, TrackerError::UnknownCheckpoint { checkpoint_id: 7 });
+    let checkpoint = job.trigger(7, CheckpointType::Checkpoint, tasks()).unwrap();
+    checkpoint.set_parent(None).unwrap();
+    checkpoint.add_link(None).unwrap();
+    assert_eq!(checkpoint.trace_id(), None);
+    checkpoint.set_parent(cause).unwrap();
+    job.checkpoint(7).add_link(cause).unwrap();
+    checkpoint.expire().unwrap();
+    assert!(checkpoint.add_link(cause).unwrap_err().is_late());
+    assert!(checkpoint.set_parent(cause).unwrap_err().is_late());
+    let span = recorded.spans().one().clone();
+    assert_eq!((span.trace_id(), span.parent_span_id()), (cause.trace_id, Some(cause.span_id)));
+    assert_eq!(span.links(), [cause]);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use flink_traces_api::{
     ConfigError, Deadline, Event, EventReporter, EventReporterFactory, Failure, Identity, OptionDoc, ReportContext,
-    ReportError, ReportedEvent, ReportedSpan, ReporterConfig, Span, SpanBuilder, SystemClock, TraceReporter,
-    TraceReporterFactory,
+    ReportError, ReportedEvent, ReportedSpan, ReporterConfig, Span, SpanBuilder, SpanContext, SystemClock,
+    TraceReporter, TraceReporterFactory,
 };
 
 use super::compare::{Expected, NUMBER};
@@ -76,6 +76,7 @@ fn span(sample: Sample, number: &mut i64) -> SpanBuilder {
         let beyond_flink = Span::builder(SCOPE, "BeyondFlink").attribute(NUMBER, next(number));
         span = span
             .failure(failure)
+            .parent(SpanContext::from(Identity::of(&["caller"])))
             .link(Identity::of(&["before"]))
             .extension_attribute("failureMessage", "disk full")
             .extension_children([beyond_flink]);
