@@ -39,6 +39,7 @@ pub(crate) const RUNS: &[Run] = &[
     run("memory", 100_000, &[OURS, "opentelemetry"]),
     Run { work: "observer", size: 100, by: &[OURS], is_long: true },
     Run { work: "observer", size: 1000, by: &[OURS], is_long: true },
+    Run { work: "scrape", size: 10_000, by: &[OURS], is_long: true },
     run("binary", 1, &[OURS]),
 ];
 
@@ -379,6 +380,23 @@ pub(crate) const ROWS: &[Row] = &[
         number: "lighter",
         unit: ("×", 1.0),
         targets: &[AtLeast(8.0)],
+    },
+    Row {
+        what: "the slowest scrape of metrics of 10,000 jobs",
+        work: "scrape",
+        size: 10_000,
+        number: "scrape",
+        unit: MS,
+        targets: &[AtMost(100e6)],
+    },
+    Row { what: "the size of its page", work: "scrape", size: 10_000, number: "size", unit: MIB, targets: &[Shown] },
+    Row {
+        what: "cost of metrics of 10,000 jobs, scraped every 15 s",
+        work: "scrape",
+        size: 10_000,
+        number: "growth",
+        unit: PERCENT,
+        targets: &[AtMost(10.0)],
     },
     Row {
         what: "stripped release binary",

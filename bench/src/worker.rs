@@ -64,6 +64,7 @@ fn measure(task: &Task) -> Result<Numbers> {
         ("memory", "flink-traces") => ours::memory(size),
         ("memory", "opentelemetry") => opentelemetry::memory(size),
         ("observer", "flink-traces") => observer::watch(size, at),
+        ("scrape", "flink-traces") => observer::scrape(size, at),
         _ => bail!("unknown measurement: {work} by {by}"),
     }
 }

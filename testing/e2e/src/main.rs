@@ -1,6 +1,7 @@
 //! Sessions against a real Flink: its reporters, its REST API, its command line and its web UI.
 #![allow(clippy::print_stdout, reason = "a command line program prints its results")]
 
+mod browser;
 mod chaos;
 mod cli;
 mod cluster;
@@ -106,7 +107,7 @@ impl Versions {
 fn main() -> Result<()> {
     let command = Arguments::parse().command;
     let mut prerequisites = Prerequisites::new("testing/e2e/README.md").linux().jdk().python_module("pip");
-    if let Command::Web(_) = command {
+    if let Command::Web(_) | Command::Monitor(_) = command {
         prerequisites = prerequisites.program("chromium", "Debian: chromium").program("pngquant", "Debian: pngquant");
     }
     if let Command::Monitor(_) = command {

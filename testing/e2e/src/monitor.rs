@@ -14,6 +14,7 @@ use harness::{build, free_ports, recreate, say, workspace_root};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+use crate::browser::take_picture;
 use crate::cluster::{Cluster, log_file};
 use crate::program::Program;
 use crate::rest::poll;
@@ -25,6 +26,15 @@ const ALERT_TIMEOUT: Duration = Duration::from_secs(240);
 /// A delay that no session reaches.
 const NEVER: &str = "86400000";
 const FAULT_AFTER: &str = "3000";
+/// The pictures in the documentation, and their pages of Prometheus.
+const PICTURES: &[(&str, &str)] = &[
+    ("docs/prometheus-alerts.png", "alerts"),
+    (
+        "docs/prometheus-checkpoints.png",
+        "graph?g0.expr=time()%20-%20flink_traces_job_last_completed_checkpoint_timestamp_seconds\
+         &g0.tab=0&g0.range_input=4m",
+    ),
+];
 
 /// Runs the session, in which a job is healthy for the time `health` first.
 pub(crate) fn run(health: Duration) -> Result<()> {
@@ -74,6 +84,7 @@ async fn session(
     say("a job that stops completing checkpoints");
     let blocked = cluster.rest.submit(jar, 2, &[FAULT_AFTER, "block"]).await?;
     prometheus.wait_for_alert("FlinkJobHasNoRecentCheckpoint").await?;
+    prometheus.take_pictures(folder).await?;
     cluster.rest.cancel(&blocked, ALERT_TIMEOUT).await?;
 
     say("a restart loop");
@@ -134,6 +145,15 @@ impl Prometheus {
     async fn expect_no_alert(&self) -> Result<()> {
         let firing = self.query("ALERTS{alertstate=\"firing\"}").await?;
         ensure!(firing.is_empty(), "an alert fires for a healthy job: {firing:?}");
+        Ok(())
+    }
+
+    /// Takes the pictures for the documentation. Debian's Prometheus has only the classic pages.
+    async fn take_pictures(&self, folder: &Path) -> Result<()> {
+        for (picture, page) in PICTURES {
+            let url = format!("{}/classic/{page}", self.url);
+            take_picture(folder, &url, &workspace_root()?.join(picture)).await?;
+        }
         Ok(())
     }
 

@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
@@ -18,34 +16,14 @@ use flink_rest::{Client, Job, JobStatus, TaskManagers, TriggerCheckpoint, YarnCa
 use harness::flink::{Distribution, REST_VERSIONS};
 use harness::{build, recreate, run as run_program, say, workspace_root};
 use tokio::net::TcpListener;
-use tokio::process::Command;
-use tokio::time::timeout;
 
+use crate::browser::{open, take_picture};
 use crate::engine::Engine;
 use crate::session::{STEP_TIMEOUT, run_until_interrupted};
 use crate::target;
 
 /// The picture in the documentation, which shows the newest version.
 const PICTURE: &str = "docs/web-ui-checkpoints.png";
-/// The virtual time that a page gets, in milliseconds.
-const BUDGET: u32 = 8000;
-const TRIES: usize = 6;
-/// The time limit for a browser, several times its usual time.
-const PATIENCE: Duration = Duration::from_secs(25);
-/// The options that keep a browser from everything but the page.
-const ALONE: &[&str] = &[
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--run-all-compositor-stages-before-draw",
-    "--window-size=1280,900",
-];
-
 /// Runs a session with the web UI of each version. All processes end with it, even after an
 /// interruption.
 pub(crate) fn run(versions: &[&str]) -> Result<()> {
@@ -112,7 +90,8 @@ async fn session(binary: &Path, folder: &Path, picture: Option<&Path>) -> Result
         }
         if let Some(picture) = picture {
             say("taking the picture");
-            browser.take_picture(&format!("/job/running/{job}/checkpoints"), picture).await?;
+            let page = browser.url(&format!("/job/running/{job}/checkpoints"));
+            take_picture(folder, &page, picture).await?;
         }
         say("canceling by the request of the page's button");
         engine.client.call(&YarnCancelJob { job: job.clone() }).await?;
@@ -194,7 +173,7 @@ impl Browser<'_> {
     /// Opens a page, which must show these texts without a failed request.
     async fn expect(&self, page: &str, texts: &[&str]) -> Result<()> {
         say(&format!("the page {page}"));
-        let shown = self.open(page, "--dump-dom").await?;
+        let shown = open(self.folder, &self.url(page), "--dump-dom").await?;
         fs::write(self.folder.join("page.html"), &shown)?;
         for text in texts {
             ensure!(shown.contains(text), "{page}: expected {text:?}, found the content of page.html");
@@ -204,36 +183,7 @@ impl Browser<'_> {
         Ok(())
     }
 
-    async fn take_picture(&self, page: &str, picture: &Path) -> Result<()> {
-        let taken = self.folder.join("picture.png");
-        self.open(page, &format!("--screenshot={}", taken.display())).await?;
-        let mut quantize = std::process::Command::new("pngquant");
-        run_program(quantize.args(["--force", "--output"]).arg(picture).args(["64", "--"]).arg(taken))
-    }
-
-    /// Opens a page in a browser with a new profile, and returns its output.
-    ///
-    /// Browsers in virtual time hang now and then, so there are several tries.
-    async fn open(&self, page: &str, action: &str) -> Result<String> {
-        for _ in 0..TRIES {
-            let profile = self.folder.join("profile");
-            recreate(&profile)?;
-            let shown = Command::new("chromium")
-                .args(ALONE)
-                .arg(format!("--user-data-dir={}", profile.display()))
-                .arg(format!("--virtual-time-budget={BUDGET}"))
-                .arg(action)
-                .arg(format!("http://{}/#{page}", self.address))
-                .stdin(Stdio::null())
-                .kill_on_drop(true)
-                .output();
-            if let Ok(output) = timeout(PATIENCE, shown).await {
-                let output = output.context("cannot start chromium")?;
-                let complaints = String::from_utf8_lossy(&output.stderr);
-                ensure!(output.status.success(), "chromium: {}\n{complaints}", output.status);
-                return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-            }
-        }
-        bail!("chromium hangs")
+    fn url(&self, page: &str) -> String {
+        format!("http://{}/#{page}", self.address)
     }
 }
