@@ -78,13 +78,17 @@ fn download(version: &str, cache: &Path, home: &Path) -> Result<()> {
     pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest"]).arg(&partial);
     run(pip.arg(format!("{PACKAGE}=={version}")))?;
     let archive = the_only_file(&partial)?;
-    let (mut list, mut extract, prefix) = if archive.extension().is_some_and(|extension| extension == "whl") {
-        (tool("jar", "--list", &archive), tool("jar", "--extract", &archive), HOME_IN_WHEEL.to_owned())
-    } else {
-        let folder = format!("{}-{version}/{HOME_IN_SOURCES}", PACKAGE.replace('-', "_"));
-        (tool("tar", "--list", &archive), tool("tar", "--extract", &archive), folder)
-    };
+    let is_wheel = archive.extension().is_some_and(|extension| extension == "whl");
+    let program = if is_wheel { "jar" } else { "tar" };
+    let (mut list, mut extract) = (tool(program, "--list", &archive), tool(program, "--extract", &archive));
     let members = names(&mut list)?;
+    let prefix = if is_wheel {
+        HOME_IN_WHEEL.to_owned()
+    } else {
+        // The folder has hyphens in some versions, and underscores in others.
+        let folder = members.first().and_then(|member| member.split('/').next()).context("the package is empty")?;
+        format!("{folder}/{HOME_IN_SOURCES}")
+    };
     let wanted = members.iter().filter(|member| is_unpacked(member, &prefix));
     run(extract.current_dir(&partial).args(wanted))?;
     fs::rename(partial.join(prefix), home).context("the package does not contain a Flink home")?;
