@@ -103,7 +103,7 @@ fn metrics_match_collector_and_final_account() {
     assert_eq!(counts(&told, "sent_bytes_total"), ["TraceService", "LogsService"].map(of_path));
     assert!(!told.keys().any(|name| name.contains("_spool_")), "{told:?}");
     let dropped: Vec<_> = told.iter().filter(|(name, _)| name.contains("dropped_total{")).collect();
-    assert!(dropped.len() == 2 * 5 && dropped.iter().all(|(_, count)| **count == 0), "{dropped:?}");
+    assert!(dropped.len() == 2 * 6 && dropped.iter().all(|(_, count)| **count == 0), "{dropped:?}");
     let cluster = r#"{cluster="a \"b\""}"#;
     assert_eq!(told[&format!("flink_traces_cluster_up{cluster}")], 1);
     assert!(told[&format!("flink_traces_cluster_requests_total{cluster}")] >= 10);
