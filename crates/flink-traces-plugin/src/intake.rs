@@ -97,7 +97,6 @@ pub struct Block {
 
 /// A number of decoded records.
 #[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
 pub struct Progress {
     /// The bytes of the records.
     pub bytes: usize,
@@ -109,7 +108,6 @@ pub struct Progress {
 
 /// The records that never reached the reporter queue, in spans or events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Counts {
     /// The records for which there was no room.
     pub full: u64,
