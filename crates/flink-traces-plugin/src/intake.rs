@@ -1,8 +1,8 @@
 //! The bytes between Flink's threads, which append, and the thread that decodes.
 //!
 //! Waking a thread is a system call, which costs more than the copy itself. So the decoding thread
-//! looks for records every [`LINGER`] while they come. A caller wakes it only after a silence, at
-//! [`ENOUGH`] bytes, or for a flush.
+//! looks for records every `LINGER` while they come. A caller wakes it only after a silence, at
+//! `ENOUGH` bytes, or for a flush.
 
 use std::collections::VecDeque;
 use std::mem;
