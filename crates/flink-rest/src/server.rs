@@ -1,11 +1,11 @@
 //! An HTTP server with limits for a [`RestService`].
 
 use std::future::Future;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -18,6 +18,7 @@ use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
@@ -104,11 +105,25 @@ impl Default for ServerOptions {
 ///     Ok(())
 /// }
 /// ```
-#[derive(Debug)]
 pub struct RestServer {
     listener: TcpListener,
     router: Router,
     options: ServerOptions,
+    handshake: Option<Arc<Handshake>>,
+}
+
+/// A step between a connection and its first request.
+type Handshake = dyn Fn(TcpStream) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>> + Send + Sync;
+
+/// The bytes of a connection, in both directions.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl fmt::Debug for RestServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RestServer").field("listener", &self.listener).field("options", &self.options).finish()
+    }
 }
 
 impl RestServer {
@@ -127,7 +142,24 @@ impl RestServer {
     /// The router may have more layers, such as one for authentication, or be another one. The
     /// address in `options` is ignored.
     pub fn new(listener: TcpListener, router: Router, options: ServerOptions) -> Self {
-        Self { listener, router, options }
+        Self { listener, router, options, handshake: None }
+    }
+
+    /// Sets a step between a connection and its first request, such as the handshake of TLS.
+    ///
+    /// The server reads requests from the stream that the step returns. It closes a connection
+    /// whose step fails or takes longer than [`header_timeout`](ServerOptions::header_timeout).
+    #[must_use]
+    pub fn with_handshake<S, F>(mut self, handshake: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        F: Future<Output = io::Result<S>> + Send + 'static,
+    {
+        self.handshake = Some(Arc::new(move |stream| {
+            let stream = handshake(stream);
+            Box::pin(async move { Ok(Box::new(stream.await?) as Box<dyn Stream>) })
+        }));
+        self
     }
 
     /// Returns the bound address, with the actual port if port 0 was requested.
@@ -143,7 +175,7 @@ impl RestServer {
     ///
     /// It then completes the requests in progress, for at most 5 s.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, router, options } = self;
+        let Self { listener, router, options, handshake } = self;
         let options = Arc::new(options);
         let permits = Arc::new(Semaphore::new(options.max_connections));
         let (stop, stopped) = watch::channel(());
@@ -163,9 +195,18 @@ impl RestServer {
                     }
                 },
             };
-            let connection = connection(stream, router.clone(), options.clone(), stopped.clone());
+            let _ = stream.set_nodelay(true);
+            let (router, options, stopped) = (router.clone(), options.clone(), stopped.clone());
+            let handshake = handshake.clone();
             tokio::spawn(async move {
-                connection.await;
+                match handshake {
+                    None => connection(stream, router, options, stopped).await,
+                    Some(handshake) => {
+                        if let Ok(Ok(stream)) = timeout(options.header_timeout, handshake(stream)).await {
+                            connection(stream, router, options, stopped).await;
+                        }
+                    }
+                }
                 drop(permit);
             });
         }
@@ -176,8 +217,12 @@ impl RestServer {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, options: Arc<ServerOptions>, mut stopped: watch::Receiver<()>) {
-    let _ = stream.set_nodelay(true);
+async fn connection(
+    stream: impl Stream,
+    router: Router,
+    options: Arc<ServerOptions>,
+    mut stopped: watch::Receiver<()>,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)

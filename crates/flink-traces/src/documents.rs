@@ -85,7 +85,7 @@ fn example_configurations_are_valid() {
         for (language, name) in [("yaml", "config.yaml"), ("properties", "flink-conf.yaml")] {
             for block in blocks(&document, language) {
                 let directory = tempfile::tempdir().unwrap();
-                fs::write(directory.path().join(name), without_plugin(&block)).unwrap();
+                fs::write(directory.path().join(name), without_plugin(block)).unwrap();
                 let conf = Some(directory.path().to_owned());
                 let loaded = Settings::load(&ConfigurationArgs { conf, ..ConfigurationArgs::default() }, &[]);
                 let problems = loaded.err().map(|error| error.0.iter().map(ToString::to_string).collect::<Vec<_>>());

@@ -14,6 +14,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use flink_rest::{RestServer, ServerOptions};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::certificate::Certificate;
 
 /// The timeout of a request, including its response.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,18 +66,28 @@ struct Access {
 
 /// Serves `router` at `address` for as long as the runtime lives.
 ///
-/// Returns the address, whose port is chosen by the system if it was 0. On a loopback address, only
-/// requests to a loopback name are served, which keeps web pages in a browser out. Fails if the
-/// address cannot be bound.
-pub(crate) async fn serve(address: SocketAddr, router: Router, credentials: Credentials) -> io::Result<SocketAddr> {
+/// Returns the URL, whose port is chosen by the system if it was 0. With a certificate, the
+/// listener speaks TLS only. On a loopback address, only requests to a loopback name are served,
+/// which keeps web pages in a browser out. Fails if the address cannot be bound.
+pub(crate) async fn serve(
+    address: SocketAddr,
+    router: Router,
+    credentials: Credentials,
+    certificate: Option<Arc<Certificate>>,
+) -> io::Result<String> {
     let access = Arc::new(Access { local_only: address.ip().is_loopback(), credentials });
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     let router = router.layer(from_fn_with_state(access, guard));
     let mut limits = ServerOptions::default();
     (limits.max_connections, limits.header_timeout) = (MAX_CONNECTIONS, HEADER_TIMEOUT);
-    tokio::spawn(RestServer::new(listener, router, limits).serve(std::future::pending()));
-    Ok(address)
+    let mut server = RestServer::new(listener, router, limits);
+    let scheme = if certificate.is_some() { "https" } else { "http" };
+    if let Some(certificate) = certificate {
+        server = server.with_handshake(move |stream| TlsAcceptor::from(certificate.config()).accept(stream));
+    }
+    tokio::spawn(server.serve(std::future::pending()));
+    Ok(format!("{scheme}://{address}"))
 }
 
 /// Limits the time of a request, and checks its host and its credentials.

@@ -10,12 +10,13 @@ use flink_traces_runtime::config::{
 };
 use flink_traces_runtime::{Configuration, Dispatcher, Problem, discover};
 
+use crate::certificate::Certificate;
 use crate::cli::ConfigurationArgs;
 use crate::clusters::{Cluster, Rest, clusters};
 use crate::listener::Credentials;
 use crate::options::{
     CLUSTERS, HTTP_BASIC_AUTH, HTTP_BEARER_TOKEN, HTTP_LISTEN, HTTP_TRACE_URL, METRICS_LISTEN, METRICS_MAX_JOBS,
-    OWN_OPTIONS, POLL_INTERVAL, SHUTDOWN_TIMEOUT, take,
+    OWN_OPTIONS, POLL_INTERVAL, SHUTDOWN_TIMEOUT, TLS_CERTIFICATE, TLS_KEY, take,
 };
 use crate::reporters::{
     Shorthand, extended_lists, history_reporters, otlp_reporters, registry, set_by_environment, trial,
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) metrics_max_jobs: usize,
     /// The page.
     pub(crate) http: Http,
+    /// The certificate of all listeners. Without one, they speak plain HTTP.
+    pub(crate) certificate: Option<Arc<Certificate>>,
 }
 
 /// The problems of a configuration. At least one of them is an error.
@@ -111,6 +114,7 @@ impl Settings {
             metrics_listen: take(&configuration, &METRICS_LISTEN, &mut problems),
             metrics_max_jobs: take(&configuration, &METRICS_MAX_JOBS, &mut problems).unwrap_or_default(),
             http: Http::read(&configuration, &mut problems),
+            certificate: certificate(&configuration, &mut problems),
             configuration,
             registry,
             reporters,
@@ -152,6 +156,25 @@ impl Http {
         }
         Self { listen, credentials, trace_url: take(configuration, &HTTP_TRACE_URL, problems) }
     }
+}
+
+/// Reads the certificate of the listeners, if there is one.
+fn certificate(configuration: &Configuration, problems: &mut Vec<Problem>) -> Option<Arc<Certificate>> {
+    let paths = [&TLS_CERTIFICATE, &TLS_KEY].map(|option| take(configuration, option, problems));
+    let problem = match paths {
+        [None, None] => return None,
+        [Some(certificate), Some(key)] => match Certificate::read(certificate.as_ref(), key.as_ref()) {
+            Ok(certificate) => return Some(Arc::new(certificate)),
+            Err(error) => Problem::error(error),
+        },
+        [has_certificate, _] => {
+            let (given, missing) =
+                if has_certificate.is_some() { (&TLS_CERTIFICATE, &TLS_KEY) } else { (&TLS_KEY, &TLS_CERTIFICATE) };
+            Problem::error(format!("expected {} beside it", missing.key())).with_key(given.key().to_owned())
+        }
+    };
+    problems.push(problem);
+    None
 }
 
 /// Logs `problems` if all of them are warnings. Fails otherwise.

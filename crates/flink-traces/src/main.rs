@@ -1,6 +1,7 @@
 //! The program `flink-traces`. See its README, and `flink-traces --help`.
 
 mod announce;
+mod certificate;
 mod check;
 mod cli;
 mod clusters;

@@ -91,6 +91,17 @@ pub(crate) const HTTP_BASIC_AUTH: ConfigOption<String> = ConfigOption::parsed(
     "The user and the password that requests at `flink-traces.http.listen` must have. A browser asks for them. Never shown.",
 );
 
+/// The certificate of the listeners.
+pub(crate) const TLS_CERTIFICATE: ConfigOption<String> = ConfigOption::string(
+    "flink-traces.tls.certificate",
+    "A PEM file with the certificate of all addresses that the program listens at, and with those that signed it. It requires \
+     `flink-traces.tls.key`. Both files are read again when they change. Without them, the program speaks plain HTTP.",
+);
+
+/// The key of the listeners' certificate.
+pub(crate) const TLS_KEY: ConfigOption<String> =
+    ConfigOption::string("flink-traces.tls.key", "A PEM file with the private key of `flink-traces.tls.certificate`.");
+
 /// The address of a trace in a trace store.
 pub(crate) const HTTP_TRACE_URL: ConfigOption<String> = ConfigOption::parsed(
     "flink-traces.http.trace-url",
@@ -127,6 +138,8 @@ pub(crate) const OWN_OPTIONS: &[OptionDoc] = &[
     HTTP_LISTEN.doc(),
     HTTP_BEARER_TOKEN.doc(),
     HTTP_BASIC_AUTH.doc(),
+    TLS_CERTIFICATE.doc(),
+    TLS_KEY.doc(),
     HTTP_TRACE_URL.doc(),
 ];
 

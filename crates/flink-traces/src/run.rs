@@ -67,9 +67,9 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
     if let (Some(address), Some(jobs)) = (settings.metrics_listen, &jobs) {
         let clusters = watched.iter().map(|(name, _, watcher)| (name.clone(), watcher.stats())).collect();
         let router = Metrics::new(dispatcher.clone(), clusters, jobs.clone()).router();
-        let bound = listener::serve(address, router, Credentials::default()).await;
-        let address = bound.with_context(|| format!("{}: {address}", METRICS_LISTEN.key()))?;
-        tracing::info!("serving metrics at http://{address}/metrics");
+        let bound = listener::serve(address, router, Credentials::default(), settings.certificate.clone()).await;
+        let url = bound.with_context(|| format!("{}: {address}", METRICS_LISTEN.key()))?;
+        tracing::info!("serving metrics at {url}/metrics");
     }
     if let (Some(address), Some(jobs)) = (settings.http.listen, &jobs) {
         let clusters = watched.iter().map(|(name, _, watcher)| (name.clone(), watcher.stats())).collect();

@@ -44,8 +44,9 @@ pub(crate) async fn serve_recording(settings: &Settings, directory: PathBuf) -> 
 
 /// Serves `router` at `address`, and logs where.
 pub(crate) async fn open(settings: &Settings, address: SocketAddr, router: Router) -> anyhow::Result<()> {
-    let bound = listener::serve(address, router, settings.http.credentials.clone()).await;
-    let address = bound.with_context(|| format!("{}: {address}", HTTP_LISTEN.key()))?;
-    tracing::info!("serving the page at http://{address}/");
+    let (credentials, certificate) = (settings.http.credentials.clone(), settings.certificate.clone());
+    let bound = listener::serve(address, router, credentials, certificate).await;
+    let url = bound.with_context(|| format!("{}: {address}", HTTP_LISTEN.key()))?;
+    tracing::info!("serving the page at {url}/");
     Ok(())
 }

@@ -2,8 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 
 use serde_json::Value;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::support::LONG;
 use crate::support::flink::FakeFlink;
@@ -112,6 +116,64 @@ fn page_is_closed_to_others() {
     );
     let refused = place.run(&["serve"]).expect_code(78);
     assert!(refused.stderr.contains("no history: give --history DIR"), "{refused:?}");
+}
+
+/// Gets the status of the page over TLS, trusting one certificate.
+fn get_over_tls(address: &str, trusted: &CertificateDer<'static>) -> std::io::Result<u16> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let session = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+    let mut connection = StreamOwned::new(session, TcpStream::connect(address)?);
+    connection.sock.set_read_timeout(Some(LONG))?;
+    write!(connection, "GET /api/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    Ok(answer.split(' ').nth(1).unwrap().parse().unwrap())
+}
+
+#[test]
+fn page_with_certificate_speaks_tls_only() {
+    let place = Place::new();
+    place.run(&["play", RECORDING, "--quiet", "--history", "h"]).expect_code(0);
+    let write_certificate = || {
+        let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        place.write("cert.pem", signed.cert.pem());
+        place.write("key.pem", signed.signing_key.serialize_pem());
+        signed.cert.der().clone()
+    };
+    let first = write_certificate();
+    let options = ["-Dflink-traces.tls.certificate=cert.pem", "-Dflink-traces.tls.key=key.pem"];
+    let serve = ["serve", "--history", "h", "--listen", "0"];
+    let running = place.start(&[&serve[..], &options].concat());
+    let said = running.wait_for_stderr("serving the page at https://");
+    let (_, rest) = said.rsplit_once("serving the page at https://").unwrap();
+    let address = rest.split('/').next().unwrap().to_owned();
+    assert_eq!(get_over_tls(&address, &first).unwrap(), 200);
+    let mut plain = TcpStream::connect(&address).unwrap();
+    plain.set_read_timeout(Some(LONG)).unwrap();
+    write!(plain, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&answer));
+
+    // A certificate that is replaced is used for the next connection.
+    let second = write_certificate();
+    assert_eq!(get_over_tls(&address, &second).unwrap(), 200);
+    assert!(get_over_tls(&address, &first).is_err());
+    stop(running);
+
+    for (option, expected) in [
+        (options[0], "flink-traces.tls.certificate: expected flink-traces.tls.key beside it"),
+        (options[1], "flink-traces.tls.key: expected flink-traces.tls.certificate beside it"),
+    ] {
+        let refused = place.run(&[&serve[..], &[option]].concat()).expect_code(78);
+        assert!(refused.stderr.contains(expected), "{refused:?}");
+    }
 }
 
 #[test]
