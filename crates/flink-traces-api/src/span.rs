@@ -391,6 +391,21 @@ impl SpanBuilder {
         self
     }
 
+    /// Removes all children, and sets their number, with all that is below them, as the extension
+    /// attribute `omittedChildren`.
+    ///
+    /// A span without children stays as it is.
+    #[must_use]
+    pub fn omit_children(mut self) -> Self {
+        let omitted = self.span.span_count() - 1;
+        if omitted == 0 {
+            return self;
+        }
+        self.span.descendants = None;
+        self.extension().children.clear();
+        self.extension_attribute("omittedChildren", i64::try_from(omitted).unwrap_or(i64::MAX))
+    }
+
     /// Marks the operation that the span represents as failed.
     #[must_use]
     pub fn failure(mut self, failure: Failure) -> Self {

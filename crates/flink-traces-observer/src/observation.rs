@@ -147,7 +147,7 @@ impl Observation {
         match self {
             Self::Checkpoint(stats) => {
                 add_event(checkpoint_event(named, stats));
-                group.add_span_of_levels(detail, |level| {
+                group.add_span_of_levels(detail, stats.is_ordinary, |level| {
                     checkpoint_span(identity, stats, level).extension_attribute(CLUSTER, cluster.to_owned())
                 });
             }

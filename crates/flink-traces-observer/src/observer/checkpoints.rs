@@ -6,7 +6,8 @@ use flink_rest::JobVertexId;
 use flink_rest::types::{
     CheckpointConfigInfo, CheckpointStatistics, CheckpointingStatistics, TaskCheckpointStatisticsWithSubtaskDetails,
 };
-use flink_traces_runtime::checkpoint::{CheckpointType, SubtaskStats};
+use flink_traces_runtime::CheckpointStats;
+use flink_traces_runtime::checkpoint::{CheckpointType, SubtaskStats, UsualDuration};
 
 use super::gaps::{Gaps, SeenStatistics};
 use super::subtasks::Location;
@@ -51,6 +52,7 @@ pub(super) struct Checkpoints {
     /// The interval and the timeout of the job's checkpoints, in milliseconds.
     interval_and_timeout: [Option<i64>; 2],
     gaps: Gaps,
+    usual: UsualDuration,
     /// The missed checkpoints that are not reported yet.
     missed: Vec<MissedCheckpoints>,
     /// `true` if one was in progress in the last response.
@@ -249,30 +251,29 @@ impl Checkpoints {
         let mut incomplete = 0;
         self.missed.drain(..).for_each(|missed| emit(Observation::Missed(missed)));
         // In the order of their ids, because a restore may name one that waits.
-        while let Some((id, (is_complete, observation))) =
-            self.ended.iter().find_map(|(id, ended)| Some((*id, self.observation(now, ended, names, locations)?)))
+        while let Some((id, (is_complete, mut stats))) =
+            self.ended.iter().find_map(|(id, ended)| Some((*id, self.stats(now, ended, names, locations)?)))
         {
             incomplete += u64::from(!is_complete);
             self.ended.remove(&id);
             self.details.remove(&id);
-            if let Observation::Checkpoint(stats) = &observation {
-                let reported = Reported { trigger_timestamp: stats.trigger_timestamp, state_size: stats.state_size };
-                self.reported.insert(id, reported);
-            }
-            emit(observation);
+            let reported = Reported { trigger_timestamp: stats.trigger_timestamp, state_size: stats.state_size };
+            self.reported.insert(id, reported);
+            stats.is_ordinary = self.usual.is_ordinary(&stats);
+            emit(Observation::Checkpoint(Box::new(stats)));
         }
         incomplete
     }
 
-    /// Returns the observation that is due for an ended checkpoint, and `true` with it if it has
+    /// Returns the statistics of an ended checkpoint that is due, and `true` with them if they have
     /// all tasks.
-    fn observation(
+    fn stats(
         &self,
         now: i64,
         ended: &Ended,
         names: &[(JobVertexId, String)],
         locations: &Locations<'_>,
-    ) -> Option<(bool, Observation)> {
+    ) -> Option<(bool, CheckpointStats)> {
         let id = ended.entry.id;
         let received = self.details.get(&id);
         let details = self.details_of(ended);
@@ -301,6 +302,6 @@ impl Checkpoints {
                 subtask.host = Location::host_at(locations, subtask.index, trigger);
             }
         }
-        Some((complete, Observation::Checkpoint(Box::new(stats))))
+        Some((complete, stats))
     }
 }

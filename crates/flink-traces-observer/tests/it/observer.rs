@@ -8,7 +8,7 @@ use flink_traces_observer::recording::{Exchange, RecordingReader};
 use flink_traces_observer::replay::Replay;
 use flink_traces_observer::{JobObservation, Observation, RequestOutcome};
 use flink_traces_runtime::CheckpointStats;
-use flink_traces_runtime::checkpoint::CheckpointType;
+use flink_traces_runtime::checkpoint::{CheckpointStatus, CheckpointType};
 use serde_json::{Value, json};
 
 use crate::session::{JOB, SINK, SOURCE, Session, completed, restored};
@@ -442,6 +442,8 @@ fn lost_and_repeated_responses_invent_nothing() {
     let exchanges: Vec<_> = RecordingReader::open(&path).unwrap().map(Result::unwrap).collect();
     let whole = ended(&mut exchanges.iter());
     assert_eq!(whole.len(), 74);
+    assert!(whole.values().any(|stats| stats.is_ordinary));
+    assert!(whole.values().any(|stats| !stats.is_ordinary && stats.status == CheckpointStatus::Completed));
     for seed in 1..=16_u64 {
         // A linear congruential generator, so that the same responses are lost in every run.
         let mut state = seed;
@@ -466,6 +468,8 @@ fn lost_and_repeated_responses_invent_nothing() {
                     let names = |stats: &CheckpointStats| {
                         let mut value = stats.clone();
                         value.checkpoint_type = CheckpointType::Checkpoint;
+                        // The usual duration is that of the checkpoints that were seen.
+                        value.is_ordinary = false;
                         [value.checkpoint_interval_ms, value.checkpoint_timeout_ms] = [None; 2];
                         value.tasks = stats
                             .tasks

@@ -247,6 +247,7 @@ impl TrackedCheckpoint {
             failure: self.failure().cloned(),
             tasks: self.tasks().map(TrackedTask::stats).collect(),
             is_incomplete: false,
+            is_ordinary: false,
             checkpoint_interval_ms: None,
             checkpoint_timeout_ms: None,
             parent: self.parent,

@@ -19,6 +19,7 @@ mod stats;
 mod subtask;
 mod summary;
 mod tracker;
+mod usual;
 
 pub use error::TrackerError;
 pub use events::checkpoint_event;
@@ -35,3 +36,4 @@ pub use stats::{
 pub use subtask::{SubtaskMetric, SubtaskStats, Subtasks};
 pub use summary::StatsSummary;
 pub use tracker::{CheckpointStatsTracker, CheckpointStatsTrackerBuilder};
+pub use usual::UsualDuration;

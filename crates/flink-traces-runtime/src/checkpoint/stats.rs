@@ -59,6 +59,9 @@ pub struct CheckpointStats {
     pub tasks: Vec<TaskStats>,
     /// `true` if the source did not get the statistics of all tasks.
     pub is_incomplete: bool,
+    /// `true` if the checkpoint completed in about the usual time, so that no detail is needed to
+    /// explain it. See [`UsualDuration`](super::UsualDuration).
+    pub is_ordinary: bool,
     /// The time between two checkpoints of the job, in milliseconds.
     pub checkpoint_interval_ms: Option<i64>,
     /// The time after which a checkpoint of the job expires, in milliseconds.
@@ -91,6 +94,7 @@ impl CheckpointStats {
             failure: None,
             tasks: Vec::new(),
             is_incomplete: false,
+            is_ordinary: false,
             checkpoint_interval_ms: None,
             checkpoint_timeout_ms: None,
             parent: None,
@@ -108,6 +112,7 @@ impl CheckpointStats {
         with_failure: failure, into Option<CheckpointFailure>;
         with_tasks: tasks, Vec<TaskStats>;
         with_incomplete: is_incomplete, bool;
+        with_ordinary: is_ordinary, bool;
         with_checkpoint_interval_ms: checkpoint_interval_ms, into Option<i64>;
         with_checkpoint_timeout_ms: checkpoint_timeout_ms, into Option<i64>;
         with_parent: parent, into Option<SpanContext>;

@@ -14,6 +14,7 @@ use super::stats::{
     RestoredCheckpoint, SubTaskInitializationMetrics,
 };
 use super::subtask::SubtaskStats;
+use super::usual::UsualDuration;
 use crate::config::SpanDetailLevel;
 use crate::job::ExecutionAttemptId;
 
@@ -69,6 +70,7 @@ struct State {
     latest_restored: Option<RestoredCheckpoint>,
     latest_failure_before_trigger: Option<CheckpointFailure>,
     initialization: Option<JobInitializationMetricsBuilder>,
+    usual: UsualDuration,
     settings: CheckpointStatsTrackerBuilder,
 }
 
@@ -106,10 +108,6 @@ impl CheckpointStatsTrackerBuilder {
         self
     }
 
-    fn stats(&self, checkpoint: &TrackedCheckpoint) -> CheckpointStats {
-        checkpoint.stats().with_checkpoint_interval_ms(self.interval_ms).with_checkpoint_timeout_ms(self.timeout_ms)
-    }
-
     /// Creates the tracker.
     pub fn build(self) -> CheckpointStatsTracker {
         CheckpointStatsTracker(Mutex::new(State {
@@ -120,6 +118,7 @@ impl CheckpointStatsTrackerBuilder {
             latest_restored: None,
             latest_failure_before_trigger: None,
             initialization: None,
+            usual: UsualDuration::default(),
             settings: self,
         }))
     }
@@ -202,9 +201,8 @@ impl CheckpointStatsTracker {
         metadata_size: Option<i64>,
     ) -> Result<CheckpointStats, TrackerError> {
         let mut state = self.lock();
-        let (settings, completed) = (state.settings, state.complete(checkpoint_id, external_path, metadata_size)?);
-        drop(state);
-        Ok(settings.stats(&completed))
+        let completed = state.complete(checkpoint_id, external_path, metadata_size)?;
+        Ok(state.stats(&completed))
     }
 
     /// Reports that a checkpoint completed at `now`, in milliseconds since the epoch, after checks.
@@ -226,9 +224,8 @@ impl CheckpointStatsTracker {
         let mut state = self.lock();
         state.history.prepare(checkpoint_id, &completed, now)?;
         let CompletedCheckpoint { external_path, metadata_size, .. } = completed;
-        let (settings, completed) = (state.settings, state.complete(checkpoint_id, external_path, metadata_size)?);
-        drop(state);
-        Ok(settings.stats(&completed))
+        let completed = state.complete(checkpoint_id, external_path, metadata_size)?;
+        Ok(state.stats(&completed))
     }
 
     /// Reports that a checkpoint failed. Mirrors `reportFailedCheckpoint`.
@@ -245,9 +242,8 @@ impl CheckpointStatsTracker {
         failure: CheckpointFailure,
     ) -> Result<CheckpointStats, TrackerError> {
         let mut state = self.lock();
-        let (settings, failed) = (state.settings, state.fail(checkpoint_id, failure)?);
-        drop(state);
-        Ok(settings.stats(&failed))
+        let failed = state.fail(checkpoint_id, failure)?;
+        Ok(state.stats(&failed))
     }
 
     /// Reports that a checkpoint failed before its trigger, for instance because not all tasks run.
@@ -415,6 +411,16 @@ impl State {
         self.counts.in_progress -= 1;
         self.counts.failed += 1;
         Ok(failed)
+    }
+
+    /// Returns the statistics of a checkpoint that ended just now.
+    fn stats(&mut self, checkpoint: &TrackedCheckpoint) -> CheckpointStats {
+        let stats = checkpoint
+            .stats()
+            .with_checkpoint_interval_ms(self.settings.interval_ms)
+            .with_checkpoint_timeout_ms(self.settings.timeout_ms);
+        let is_ordinary = self.usual.is_ordinary(&stats);
+        stats.with_ordinary(is_ordinary)
     }
 
     fn restore(&mut self, mut restored: RestoredCheckpoint) -> Result<(), TrackerError> {

@@ -108,6 +108,17 @@ pub const REPORTER_DETAIL_LEVEL: ConfigOption<SpanDetailLevel> = ConfigOption::p
      unless the reporter has another. It has no effect on events.",
 );
 
+/// `checkpoint.detail-for`: the checkpoints whose spans have children. Flink has no such option.
+pub const DETAIL_FOR: ConfigOption<DetailFor> = ConfigOption::parsed(
+    "checkpoint.detail-for",
+    "`all` or `notable`",
+    DetailFor::parse,
+    "The checkpoints whose spans have children for this reporter. `notable` are those that failed, or took more than twice the \
+     median of the last 20. The span of another checkpoint has the number of its children as `omittedChildren`. It has no effect on \
+     events.",
+)
+.or("all");
+
 /// `observations`: `true` for a reporter that gets signs of life. Flink has no such option.
 pub const OBSERVATIONS: ConfigOption<bool> = ConfigOption::bool(
     "observations",
@@ -145,6 +156,7 @@ pub const REPORTER_OPTIONS: &[OptionDoc] = &[
     FILTER_EXCLUDES.doc(),
     COMPATIBILITY.doc(),
     REPORTER_DETAIL_LEVEL.doc(),
+    DETAIL_FOR.doc(),
     OBSERVATIONS.doc(),
     QUEUE_SIZE.doc(),
     QUEUE_MAX_BYTES.doc(),
@@ -190,5 +202,23 @@ impl SpanDetailLevel {
 
     fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.name().eq_ignore_ascii_case(text.trim()))
+    }
+}
+
+/// The checkpoints whose spans have children.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DetailFor {
+    /// All checkpoints.
+    #[default]
+    All,
+    /// Checkpoints that failed or took unusually long.
+    Notable,
+}
+
+impl DetailFor {
+    fn parse(text: &str) -> Option<Self> {
+        let named = [("all", Self::All), ("notable", Self::Notable)];
+        named.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim())).map(|(_, detail)| detail)
     }
 }

@@ -10,9 +10,9 @@ use flink_traces_api::{
 use super::configuration::Configuration;
 use super::filter::{Filter, Rule};
 use super::options::{
-    ADDITIONAL_VARIABLES, EVENTS_REPORTERS, EXCLUDED_VARIABLES, FACTORY_CLASS, FILTER_EXCLUDES, FILTER_INCLUDES,
-    OBSERVATIONS, QUEUE_MAX_BYTES, QUEUE_SIZE, REPORTER_DETAIL_LEVEL, REPORTER_OPTIONS, REPORTER_SCOPE_DELIMITER,
-    SpanDetailLevel, TRACES_REPORTERS,
+    ADDITIONAL_VARIABLES, DETAIL_FOR, DetailFor, EVENTS_REPORTERS, EXCLUDED_VARIABLES, FACTORY_CLASS, FILTER_EXCLUDES,
+    FILTER_INCLUDES, OBSERVATIONS, QUEUE_MAX_BYTES, QUEUE_SIZE, REPORTER_DETAIL_LEVEL, REPORTER_OPTIONS,
+    REPORTER_SCOPE_DELIMITER, SpanDetailLevel, TRACES_REPORTERS,
 };
 use super::problem::{Problem, Severity, nearest};
 
@@ -38,6 +38,8 @@ pub struct ReporterSetup {
     pub compatibility: Compatibility,
     /// The levels of children of checkpoint spans; `None` for those of all reporters.
     pub detail: Option<SpanDetailLevel>,
+    /// The checkpoints whose spans have children.
+    pub detail_for: DetailFor,
     /// `true` if the reporter gets signs of life, see
     /// [`observation_event`](crate::extension::observation_event).
     pub observations: bool,
@@ -325,6 +327,7 @@ fn setup(
         variables: variables(&config, problems),
         compatibility,
         detail: of_class(signal, &config, registry, &REPORTER_DETAIL_LEVEL, problems),
+        detail_for: take(config.require(&DETAIL_FOR), problems).unwrap_or_default(),
         observations: of_class(signal, &config, registry, &OBSERVATIONS, problems).unwrap_or_default(),
         queue_size: take(config.require(&QUEUE_SIZE), problems).unwrap_or(1),
         queue_max_bytes: take(config.require(&QUEUE_MAX_BYTES), problems).unwrap_or(1),

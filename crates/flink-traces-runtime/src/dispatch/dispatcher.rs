@@ -14,7 +14,7 @@ use flink_traces_api::{
 
 use super::queue::{AnyQueue, Capacity, QueueItem, Reporter, ReporterQueue};
 use super::stats::ReporterStats;
-use crate::config::{Problem, ReporterSetup, SpanDetailLevel};
+use crate::config::{DetailFor, Problem, ReporterSetup, SpanDetailLevel};
 use crate::extension::OBSERVATION_EVENT;
 
 /// The time in which a factory must create a reporter. A factory that hangs must not hang the
@@ -188,30 +188,34 @@ impl Dispatcher {
         &self.0.scope_delimiter
     }
 
-    /// Adds a span that `build` builds once for each detail level in use. Reporters of one level
-    /// share it.
+    /// Adds a span that `build` builds once for each detail in use. Reporters of one detail share
+    /// it.
     pub(crate) fn add_span_of_levels(
         &self,
         scope: GroupScope<'_>,
         contexts: &GroupContexts,
         default: SpanDetailLevel,
+        is_ordinary: bool,
         build: impl Fn(SpanDetailLevel) -> SpanBuilder,
     ) {
         let inner = &*self.0;
         let mut anonymous = None;
-        let mut built: Vec<(SpanDetailLevel, Arc<Span>)> = Vec::new();
+        let mut built: Vec<((SpanDetailLevel, bool), Arc<Span>)> = Vec::new();
         for (handle, context) in inner.traces.iter().zip(&contexts.traces) {
             let level = handle.setup.detail.unwrap_or(default);
-            let known = built.iter().find(|(known, _)| *known == level).map(|(_, span)| span.clone());
+            let omits_children = is_ordinary && handle.setup.detail_for == DetailFor::Notable;
+            let detail = (level, omits_children);
+            let known = built.iter().find(|(known, _)| *known == detail).map(|(_, span)| span.clone());
             let span = known.unwrap_or_else(|| {
                 let span = build(level);
+                let span = if omits_children { span.omit_children() } else { span };
                 let span = if span.has_identity() {
                     span
                 } else {
                     span.identity(*anonymous.get_or_insert_with(|| inner.anonymous_identity()))
                 };
                 let span = Arc::new(span.build(&*inner.clock));
-                built.push((level, span.clone()));
+                built.push((detail, span.clone()));
                 span
             });
             handle.offer(scope, ReportedSpan::new(span, context.clone()));

@@ -163,8 +163,16 @@ impl MetricGroup {
     /// `build` is called once for each level in use, and reporters of that level share its span. A
     /// reporter whose `checkpoint.span-detail-level` is not set has the level `default`. The ids of
     /// a span do not depend on the level.
-    pub fn add_span_of_levels(&self, default: SpanDetailLevel, build: impl Fn(SpanDetailLevel) -> SpanBuilder) {
-        self.0.dispatcher.add_span_of_levels(self.scope(), &self.0.contexts, default, build);
+    ///
+    /// If the span is ordinary, reporters with `checkpoint.detail-for: notable` get it
+    /// [without children](SpanBuilder::omit_children).
+    pub fn add_span_of_levels(
+        &self,
+        default: SpanDetailLevel,
+        is_ordinary: bool,
+        build: impl Fn(SpanDetailLevel) -> SpanBuilder,
+    ) {
+        self.0.dispatcher.add_span_of_levels(self.scope(), &self.0.contexts, default, is_ordinary, build);
     }
 
     /// Adds an event, as Flink's `addEvent`. An unset timestamp becomes the current time.

@@ -392,7 +392,7 @@ impl Job {
     pub(super) fn add_checkpoint(&self, stats: &CheckpointStats) {
         self.add_event(checkpoint_event(self.named(), stats));
         let span = |detail| self.with_cluster(checkpoint_span(self.identity(), stats, detail));
-        self.group.add_span_of_levels(self.detail, span);
+        self.group.add_span_of_levels(self.detail, stats.is_ordinary, span);
     }
 
     pub(super) fn add_span(&self, span: SpanBuilder) {

@@ -439,7 +439,7 @@ fn reporters_share_the_span_of_their_level() {
         ],
     );
     let built = Mutex::new(Vec::new());
-    setup.job().add_span_of_levels(SpanDetailLevel::SpanPerCheckpoint, |level| {
+    setup.job().add_span_of_levels(SpanDetailLevel::SpanPerCheckpoint, false, |level| {
         built.lock().unwrap().push(level);
         let root = span("root").start_ts_millis(1);
         if level == SpanDetailLevel::SpanPerCheckpoint { root } else { root.child(span("child").start_ts_millis(1)) }
@@ -447,6 +447,30 @@ fn reporters_share_the_span_of_their_level() {
     assert_eq!(names(&setup), ["a root", "b root", "b child", "c root", "c child"]);
     let levels = [SpanDetailLevel::SpanPerCheckpoint, SpanDetailLevel::ChildrenSpansPerTask];
     assert_eq!(*built.lock().unwrap(), levels);
+    setup.finish();
+}
+
+/// Scenario: reporters with and without `checkpoint.detail-for: notable`. Guarantees: only an
+/// ordinary span loses its children, only for those who ask, and its number of children stays.
+#[test]
+fn ordinary_spans_lose_their_children_on_request() {
+    let notable = ("checkpoint.detail-for", "Notable");
+    let setup = Setup::start(".", &[("traces", "a", &[]), ("traces", "b", &[notable])]);
+    for (name, is_ordinary) in [("usual", true), ("slow", false)] {
+        setup.job().add_span_of_levels(SpanDetailLevel::ChildrenSpansPerTask, is_ordinary, |_| {
+            let child = |name| span(name).start_ts_millis(1);
+            let task = child("task").child(child("subtask")).extension_children([child("extension")]);
+            span(name).start_ts_millis(1).child(task).extension_children([child("other")])
+        });
+    }
+    let tree = ["task", "subtask", "extension", "other"];
+    let with_tree = |reporter: &str, root: &str| {
+        [root].iter().chain(&tree).map(|name| format!("{reporter} {name}")).collect::<Vec<_>>()
+    };
+    let expected = [with_tree("a", "usual"), with_tree("a", "slow"), vec!["b usual".into()], with_tree("b", "slow")];
+    assert_eq!(names(&setup), expected.concat());
+    let omitted: Vec<_> = setup.lines().into_iter().filter(|line| line.contains("omittedChildren")).collect();
+    assert!(omitted.len() == 1 && omitted[0].contains("omittedChildren=Long(4)"), "{omitted:?}");
     setup.finish();
 }
 

@@ -192,7 +192,7 @@ fn subtasks_add_up_and_first_report_counts() {
     assert!(task.summary(SubtaskMetric::StateSizeBytes).quantile(0.5).is_nan());
 
     let stats = tracker.report_completed(1, Some("chk-1".into()), Some(77)).unwrap();
-    assert_eq!(stats, in_progress().stats());
+    assert_eq!(stats, in_progress().stats().with_ordinary(true));
     assert_eq!((stats.status, stats.metadata_size), (CheckpointStatus::Completed, Some(77)));
     let expected = [aborted, report(1, 1_300, [100, 10, 5, 1, 2, 3, 7, 8])];
     assert_eq!(stats.tasks[0].subtasks, Subtasks::from_iter(expected));

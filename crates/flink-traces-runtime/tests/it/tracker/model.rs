@@ -270,7 +270,22 @@ impl Model {
         let ended = &mut self.checkpoints[place];
         (ended.status, ended.failed_at) = (status, failed_at);
         self.ended.push(place);
-        Ok(self.checkpoints[place].stats())
+        Ok(self.checkpoints[place].stats().with_ordinary(self.is_last_ordinary()))
+    }
+
+    /// Returns `true` if the checkpoint that ended last completed in about the usual time.
+    fn is_last_ordinary(&self) -> bool {
+        let (last, before) = self.ended.split_last().unwrap();
+        let duration = |place: &usize| Some(self.checkpoints[*place].latest_ack(|_| true)? - 1_000);
+        let is_completed = |place: &&usize| self.checkpoints[**place].status == CheckpointStatus::Completed;
+        let is_periodic = |place: &&usize| self.checkpoints[**place].kind == CheckpointType::Checkpoint;
+        let of_periodic = before.iter().filter(is_completed).filter(is_periodic).filter_map(duration);
+        let durations: Vec<_> = of_periodic.filter(|duration| *duration >= 0).collect();
+        let mut usual = durations[durations.len().saturating_sub(20)..].to_vec();
+        usual.sort_unstable();
+        let middles = [usual.get(usual.len().saturating_sub(1) / 2), usual.get(usual.len() / 2)];
+        let twice_median: i64 = middles.into_iter().flatten().sum();
+        is_completed(&last) && (durations.len() < 5 || duration(last).is_none_or(|last| last <= twice_median))
     }
 
     fn check(&self, found: &CheckpointStatsSnapshot) {
