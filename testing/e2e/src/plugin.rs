@@ -386,7 +386,7 @@ impl Setup {
             &[("exporter.endpoint", &endpoint), ("exporter.timeout", "soon")],
         ));
         options.extend(ours(version, "missing", "Otlp", &[]));
-        let filtered = [("exporter.endpoint", endpoint.as_str()), ("filter.excludes", "*:Checkpoint*,Progress*")];
+        let filtered = [("exporter.endpoint", endpoint.as_str()), ("filter.excludes", "'*:Checkpoint*,Progress*'")];
         options.extend(ours(version, "filtered", "Otlp", &filtered));
         let refusing = OtlpCollector::start()?;
         refusing.respond_by(|_| HttpResponse::new(401).into());
