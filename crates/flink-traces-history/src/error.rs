@@ -39,6 +39,12 @@ pub enum HistoryError {
         /// The newest version that this program knows.
         known: u32,
     },
+    /// The directory has no history, or does not exist.
+    #[error("{}: expected a history, found none", directory.display())]
+    Missing {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// The file is a database of another program and stays untouched.
     #[error("{}: expected a history, found a database of another program", path.display())]
     Foreign {

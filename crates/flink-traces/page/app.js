@@ -60,7 +60,7 @@ async function show(refresh) {
     const { texts, render } = await view.load({ at, window, now, site });
     if (mine !== turn) return;
     const text = JSON.stringify([at, texts]);
-    notice.textContent = site.is_live ? '' : `Nothing was added to this history since ${time(site.extent.last_ms)}. It is shown as of then.`;
+    notice.textContent = site.is_live ? '' : `Nothing has been added to this history since ${time(site.extent.last_ms)}. It is shown as of then.`;
     if (refresh && text === current.text) return;
     const key = document.activeElement?.dataset?.key;
     const scroll = scrollY;

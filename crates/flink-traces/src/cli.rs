@@ -169,6 +169,7 @@ Examples:
     /// Writes a report of a history or of a recording as one HTML file.
     #[command(
         mut_arg("otlp", no_otlp),
+        mut_arg("history", reads_history),
         after_help = "\
 The report needs no scripts and prints on paper. It ends with the newest record, and has the figures
 of the period before beside its own.
@@ -182,9 +183,10 @@ Examples:
     /// Serves the page of a history until stopped.
     #[command(
         mut_arg("otlp", no_otlp),
+        mut_arg("history", reads_history),
         after_help = "\
-The page shows all jobs over time, each checkpoint down to its subtasks, and failures by cause. While
-a reporter writes to the history, the page follows. It asks its own server only.
+The page shows all jobs over time, each checkpoint down to its subtasks, and failures by cause.
+While a reporter writes to the history, the page follows. It asks its own server only.
 
 Examples:
   flink-traces serve --history history
@@ -508,6 +510,11 @@ fn no_otlp(otlp: Arg) -> Arg {
 /// Hides and rejects `--history`, for commands that keep none.
 fn no_history(history: Arg) -> Arg {
     history.hide(true).value_parser(|_: &str| Err::<PathBuf, _>("this command keeps no history"))
+}
+
+/// Describes `--history` of commands that read a history.
+fn reads_history(history: Arg) -> Arg {
+    history.help("The directory of the history to read. By default, that of a configured reporter.")
 }
 
 fn speed(text: &str) -> Result<f64, String> {

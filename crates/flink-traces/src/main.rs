@@ -70,11 +70,24 @@ fn main() -> ExitCode {
                 ExitCode::from(CONFIGURATION)
             }
             None => {
-                say(&format!("error: {}\n", one_line(&format!("{error:#}"), 2_000)));
+                say(&format!("error: {}\n", one_line(&with_causes(&error), 2_000)));
                 ExitCode::from(Exit::Lost as u8)
             }
         },
     }
+}
+
+/// Returns the text of an error with those of its causes. A cause that a text before it already has
+/// is left out.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            let separator = if text.is_empty() { "" } else { ": " };
+            text = text + separator + &cause;
+        }
+    }
+    text
 }
 
 fn execute(cli: &Cli) -> anyhow::Result<Exit> {

@@ -46,7 +46,7 @@ pub(crate) async fn once(arguments: &OnceArgs) -> anyhow::Result<Exit> {
                 for problem in &status.problems {
                     complain(problem.to_string());
                 }
-                if !status.problems.is_empty() && exit == Exit::Done {
+                if !status.problems.is_empty() {
                     exit = Exit::Unavailable;
                 }
                 match format {
@@ -58,7 +58,7 @@ pub(crate) async fn once(arguments: &OnceArgs) -> anyhow::Result<Exit> {
             Err(error) => {
                 complain(error.to_string());
                 documents.push(json!({ "name": cluster.name, "error": error.to_string() }));
-                exit = Exit::Lost;
+                exit = Exit::Unavailable;
             }
         }
     }

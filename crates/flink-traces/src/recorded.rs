@@ -50,6 +50,10 @@ pub(crate) fn into_history(
         print_stats(&stats, LogFormat::Text);
         anyhow::bail!("the history lacks records of the recording");
     }
+    if stats.iter().all(|reporter| reporter.emitted == 0) {
+        let reason = played.map_or_else(Into::into, |_| anyhow::anyhow!("found no job"));
+        return Err(reason.context("expected a recording of a session"));
+    }
     // A damaged recording has a report of its intact part.
     if let Err(error) = played {
         tracing::warn!(%error, "the recording is damaged");

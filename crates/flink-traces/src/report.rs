@@ -37,8 +37,9 @@ pub(crate) fn report(arguments: &ReportArgs) -> anyhow::Result<Exit> {
     match &arguments.from {
         Some(file) => {
             let directory = TemporaryDirectory::create()?;
-            let reader = RecordingReader::open(file).with_context(|| file.display().to_string())?;
-            into_history(reader, &arguments.configuration, directory.path())?;
+            let reader = RecordingReader::open(file)?;
+            into_history(reader, &arguments.configuration, directory.path())
+                .with_context(|| file.display().to_string())?;
             write(directory.path(), None, &arguments.output)?;
         }
         None => {

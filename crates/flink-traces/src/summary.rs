@@ -203,7 +203,7 @@ impl fmt::Display for JobSummary {
         }
         let (restores, starts) = (self.restores.count, self.starts);
         if restores + starts > 0 {
-            writeln!(f, "  came up: {starts} fresh, {restores} from a checkpoint")?;
+            writeln!(f, "  initializations: {starts} fresh, {restores} from a checkpoint")?;
         }
         for restore in &self.restores.newest {
             let InitializationStats { start_timestamp, end_timestamp, restored_checkpoint_id, .. } = restore;

@@ -135,7 +135,11 @@ impl History {
     /// # Errors
     /// Fails if there is no history, if it is damaged, or if a newer version has written it.
     pub fn open(directory: &Path) -> Result<Self, HistoryError> {
-        let index = open_for_reading(&directory.join(INDEX), Kind::Index)?;
+        let index = directory.join(INDEX);
+        if !index.exists() {
+            return Err(HistoryError::Missing { directory: directory.to_owned() });
+        }
+        let index = open_for_reading(&index, Kind::Index)?;
         let history = Self { directory: directory.to_owned(), index };
         // A file without tables is found out here, and not by each query.
         history.get("SELECT epoch FROM upkeep", [], |row| row.get::<_, i64>(0))?;

@@ -263,8 +263,8 @@ fn reporter_configs<'a>(
         let config = ReporterConfig::new(prefix.clone(), name, values);
         let has_class = config.value(FACTORY_CLASS.key()).is_some();
         let trouble = match (name.contains(|c: char| c.is_ascii_whitespace() || c == '\x0b'), has_class) {
-            (true, _) => "ignored: reporter names must not contain whitespace",
-            (_, false) => "ignored: the reporter has no factory.class",
+            (true, _) => "expected a name without whitespace",
+            (_, false) => "expected a factory.class, which selects the kind of reporter",
             _ => {
                 configs.insert(name, config);
                 continue;

@@ -202,9 +202,9 @@ fn reporters_need_name_and_class() {
           traces [Z]
           traces [a-b_1]
         traces.reporter.a b.factory.class: SLF4J\ntraces.reporter.c.d.factory.class: SLF4J\ntraces.reporter.e.exporter.endpoint: f\ntraces.reporter.g: h
-          Error :1:1: traces.reporter.a b: ignored: reporter names must not contain whitespace
-          Error :2:1: traces.reporter.c: ignored: the reporter has no factory.class
-          Error :3:1: traces.reporter.e: ignored: the reporter has no factory.class
+          Error :1:1: traces.reporter.a b: expected a name without whitespace
+          Error :2:1: traces.reporter.c: expected a factory.class, which selects the kind of reporter
+          Error :3:1: traces.reporter.e: expected a factory.class, which selects the kind of reporter
         events.reporter.a: {factory.class: OTEL-EVENTS, exporter: {endpoint: \'http://h\', timeout: 10, headers: {a: s3cret}}, x: 1e3}\ntraces.reporter.a: {factory.class: OTEL}
           traces [a]
           events [a] exporter.endpoint=http://h, exporter.headers.a=******, exporter.timeout=10, x=1000.0

@@ -110,7 +110,7 @@ fn unreachable_cluster_is_logged_once_then_watched() {
     let place = Place::new();
     let collector = OtlpCollector::start().unwrap();
     let port = Port::reserve();
-    let refused = place.run(&["once", "--flink", &port.url()]).expect_code(1);
+    let refused = place.run(&["once", "--flink", &port.url()]).expect_code(69);
     assert_eq!(refused.stdout, "");
     assert!(
         refused.stderr.starts_with("error: 127.0.0.1:") && refused.stderr.contains("connection refused"),
@@ -147,7 +147,7 @@ fn login_page_is_not_a_cluster() {
     let flink = FakeFlink::start(pages);
     let url = flink.url();
     let told = "expected JSON, found HTML (is this Flink's REST address?): <!DOCTYPE html>";
-    let refused = place.run(&["once", "--flink", &url]).expect_code(1);
+    let refused = place.run(&["once", "--flink", &url]).expect_code(69);
     assert!(refused.stderr.starts_with("error: ") && refused.stderr.contains(told), "{refused:?}");
     let checked = place.run(&["check", "--flink", &url]).expect_code(69);
     assert!(checked.stdout.contains("  FAILED  cluster ") && checked.stdout.contains(told), "{checked:?}");
@@ -364,7 +364,7 @@ fn once_prints_a_table() {
 
     // A cluster that does not respond does not hide the next one.
     let away = Port::reserve();
-    let shown = place.run(&["once", "--flink", &away.url(), "--flink", &flink.url()]).expect_code(1);
+    let shown = place.run(&["once", "--flink", &away.url(), "--flink", &flink.url()]).expect_code(69);
     assert!(shown.stdout.starts_with(&address) && shown.stderr.starts_with("error: "), "{shown:?}");
 }
 
@@ -409,7 +409,7 @@ fn once_prints_json_and_csv() {
     let flink = FakeFlink::start(with_ended_jobs(1));
     let away = Port::reserve();
     let clusters = ["once", "--flink", &format!("prod={}", flink.url()), "--flink", &format!("away={}", away.url())];
-    let shown = place.run(&[&clusters[..], &["--format", "json"]].concat()).expect_code(1);
+    let shown = place.run(&[&clusters[..], &["--format", "json"]].concat()).expect_code(69);
     let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
     let [prod, away] = [&shown["clusters"][0], &shown["clusters"][1]];
     assert_eq!((prod["name"].as_str(), prod["version"].as_str()), (Some("prod"), Some("2.3.0")));

@@ -252,6 +252,14 @@ fn report_of_a_recording_needs_nothing_else() {
             assert_eq!(mode, expected, "{:?}", entry.path());
         }
     }
-    let refused = place.run(&["report", "--history", "missing"]).expect_code(1);
-    assert!(refused.stderr.contains("history.db"), "{refused:?}");
+    place.write("text", "no recording\n");
+    for (arguments, expected) in [
+        (["--history", "missing"], "error: missing: expected a history, found none\n"),
+        (["--history", "text"], "error: text: expected a history, found none\n"),
+        (["--from", "text"], "error: text: expected a recording of a session: skipped 1 line"),
+        (["--from", "missing"], "error: missing: cannot be opened: No such file"),
+    ] {
+        let refused = place.run(&[&["report"][..], &arguments].concat()).expect_code(1);
+        assert!(refused.stderr.contains(expected), "{refused:?}");
+    }
 }

@@ -28,7 +28,7 @@ fn demo_needs_no_cluster_and_prints_everything() {
         "  checkpoints: 20 completed (savepoints: 2), 3 failed; 192 ms on average\n",
         "    slow: Checkpoint 16 at 03:15:40.195, 2.0 s for 304.0 KiB; held back by agg -> tail, subtask 3: 2.0 s waiting for the barrier\n",
         "    failed: 1 × Checkpoint expired before completing.\n",
-        "  came up: 1 fresh, 2 from a checkpoint\n    at 03:15:28.887 from checkpoint 9, in 491 ms\n",
+        "  initializations: 1 fresh, 2 from a checkpoint\n    at 03:15:28.887 from checkpoint 9, in 491 ms\n",
         "; caused by java.lang.RuntimeException: deliberate refusal of checkpoint 12\n",
         "; caused by java.lang.IllegalStateException: deliberate failure of guard in attempt 1; the job ended\n",
     ] {
