@@ -106,12 +106,13 @@ struct Prometheus {
 
 impl Prometheus {
     async fn start(folder: &Path, metrics: u16, web: u16) -> Result<Self> {
-        let rules = workspace_root()?.join("alerts/flink-traces.rules.yaml");
+        // The pages of Prometheus show the path, so it must not be that of this machine.
+        const RULES: &str = "flink-traces.rules.yaml";
+        fs::copy(workspace_root()?.join("alerts").join(RULES), folder.join(RULES))?;
         let configuration = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
-             rule_files: [{}]\n\
-             scrape_configs:\n- {{job_name: flink-traces, static_configs: [{{targets: ['127.0.0.1:{metrics}']}}]}}\n",
-            rules.display()
+             rule_files: [{RULES}]\n\
+             scrape_configs:\n- {{job_name: flink-traces, static_configs: [{{targets: ['127.0.0.1:{metrics}']}}]}}\n"
         );
         fs::write(folder.join("prometheus.yml"), configuration)?;
         let process = Command::new("prometheus")
