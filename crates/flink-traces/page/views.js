@@ -123,13 +123,13 @@ function renderFleet(at, data) {
   };
 }
 
-const NO_JOB = () => ({ nodes: [el('p', { class: 'lead' }, 'This history does not have that job.')], markdown: () => '' });
+const absent = noun => ({ nodes: [el('p', { class: 'lead' }, `This history does not have that ${noun}.`)], markdown: () => '' });
 
 const job = {
   title: 'Job', needs: true,
   async load({ at, window, site }) {
     const { text, data } = await ask('job', { job: at.job, ...between(window) });
-    return { texts: text, render: () => (data ? renderJob(at, data, site) : NO_JOB()) };
+    return { texts: text, render: () => (data ? renderJob(at, data, site) : absent('job')) };
   },
 };
 
@@ -180,7 +180,7 @@ function renderJob(at, data, site) {
 const checkpoint = {
   async load({ at, site }) {
     const { text, data } = await ask('checkpoint', { job: at.job, trigger: at.trigger, id: at.id });
-    return { texts: text, render: () => (data ? renderCheckpoint(data, site) : NO_JOB()) };
+    return { texts: text, render: () => (data ? renderCheckpoint(data, site) : absent('checkpoint')) };
   },
 };
 
@@ -233,7 +233,7 @@ const stragglers = {
   title: 'Stragglers', needs: true,
   async load({ at, window }) {
     const { text, data } = await ask('stragglers', { job: at.job, ...between(window), vertex: at.vertex });
-    return { texts: text, render: () => (data ? renderStragglers(at, data) : NO_JOB()) };
+    return { texts: text, render: () => (data ? renderStragglers(at, data) : absent('job')) };
   },
 };
 

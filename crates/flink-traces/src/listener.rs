@@ -1,6 +1,6 @@
 //! The HTTP listeners of the program, and the rules for who may ask them.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +76,10 @@ pub(crate) async fn serve(
     certificate: Option<Arc<Certificate>>,
 ) -> io::Result<String> {
     let access = Arc::new(Access { local_only: address.ip().is_loopback(), credentials });
-    let listener = TcpListener::bind(address).await?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        let remedy = if error.kind() == ErrorKind::AddrInUse { ", choose another port" } else { "" };
+        io::Error::new(error.kind(), format!("{address}: {error}{remedy}"))
+    })?;
     let address = listener.local_addr()?;
     let router = router.layer(from_fn_with_state(access, guard));
     let mut limits = ServerOptions::default();

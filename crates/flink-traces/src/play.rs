@@ -7,16 +7,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use flink_traces_history::History;
-use flink_traces_observer::Pipeline;
 use flink_traces_observer::lines::Position;
 use flink_traces_observer::recording::RecordingReader;
-use flink_traces_observer::replay::{ReplayClock, replay};
+use flink_traces_observer::replay::ReplayClock;
 use tokio::runtime::Runtime;
 
 use crate::cli::{ConfigurationArgs, DemoArgs, Exit, JsonFormat, LogFormat, PlayArgs, ReplayArgs};
 use crate::load::Settings;
 use crate::printer::Printer;
-use crate::recorded::{CLUSTER, FLUSH_TIMEOUT, MAX_QUEUED};
+use crate::recorded::play_into;
 use crate::report;
 use crate::reporters::{JSON_FILES, json_reporters, without_retention};
 use crate::serve;
@@ -89,7 +88,6 @@ fn play(recording: Recording, settings: &Settings, json: Option<&Path>, argument
     let Recording { name, reader, size } = recording;
     let clock = ReplayClock::default();
     let dispatcher = settings.start(Arc::new(clock.clone()))?;
-    let mut pipeline = Pipeline::new(&dispatcher, CLUSTER, "localhost", settings.detail);
     let mut summary = Summary::default();
     let mut printer = Printer::new(BufWriter::new(io::stdout()));
     let mut printed = Ok(());
@@ -97,23 +95,13 @@ fn play(recording: Recording, settings: &Settings, json: Option<&Path>, argument
     let shows_progress = io::stderr().is_terminal() && (arguments.quiet || !io::stdout().is_terminal());
     let mut progress = shows_progress.then(|| Progress { position: reader.position(), size, shown_at: Instant::now() });
     let mut pace = arguments.speed.map(Pace::new);
-    // A replay can wait for a slow destination, so nothing is dropped.
-    let limit = settings.reporters.iter().map(|reporter| reporter.queue_size as u64 / 4).min();
-    let limit = limit.unwrap_or(MAX_QUEUED).min(MAX_QUEUED);
-    let max_bytes = settings.reporters.iter().map(|reporter| reporter.queue_max_bytes / 4).min().unwrap_or(u64::MAX);
-
     let paced = reader.inspect(|exchange| {
         if let (Some(pace), Ok(exchange)) = (&mut pace, exchange) {
             pace.wait_for(exchange.arrived_at());
         }
     });
-    let played = replay(paced, |now, observations| {
-        clock.set(now);
+    let played = play_into(&dispatcher, &clock, settings, paced, |now, observations| {
         for observation in observations {
-            pipeline.report(observation);
-            if dispatcher.stats().iter().any(|reporter| reporter.queued > limit || reporter.queued_bytes > max_bytes) {
-                dispatcher.flush(FLUSH_TIMEOUT);
-            }
             summary.add(observation);
             if !arguments.quiet && printed.is_ok() {
                 printed = printer.print(now, observation);
@@ -124,7 +112,6 @@ fn play(recording: Recording, settings: &Settings, json: Option<&Path>, argument
         }
         progress.iter_mut().for_each(Progress::show);
     });
-    dispatcher.flush(FLUSH_TIMEOUT);
     let stats = dispatcher.shutdown(settings.shutdown_timeout);
     if progress.is_some() {
         say("\r\u{1b}[K");

@@ -1,28 +1,32 @@
 //! Histories of recordings.
 
+use std::cell::Cell;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use flink_traces_observer::Pipeline;
-use flink_traces_observer::recording::RecordingReader;
+use flink_rest::Resource;
+use flink_traces_observer::recording::{Exchange, RecordingError, RecordingReader};
 use flink_traces_observer::replay::{ReplayClock, replay};
+use flink_traces_observer::{JobObservation, Pipeline};
+use flink_traces_runtime::Dispatcher;
 
 use crate::cli::{ConfigurationArgs, LogFormat};
 use crate::load::Settings;
 use crate::reporters::without_retention;
+use crate::sign_of_life::SignOfLife;
 use crate::text::print_stats;
 
 /// The cluster name in the span ids of a recording.
-pub(crate) const CLUSTER: &str = "recording";
+const CLUSTER: &str = "recording";
 
 /// The maximum number of queued spans or events before a replay waits for the reporters.
-pub(crate) const MAX_QUEUED: u64 = 10_000;
+const MAX_QUEUED: u64 = 10_000;
 
 /// The timeout of a flush. It is long, because a replay can wait for the reporters.
-pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(86_400);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(86_400);
 
 /// Plays a recording into the history in `directory`, and prints nothing.
 pub(crate) fn into_history(
@@ -34,17 +38,7 @@ pub(crate) fn into_history(
     let settings = Settings::load(&arguments, &without_retention())?;
     let clock = ReplayClock::default();
     let dispatcher = settings.start(Arc::new(clock.clone()))?;
-    let mut pipeline = Pipeline::new(&dispatcher, CLUSTER, "localhost", settings.detail);
-    let played = replay(reader, |now, observations| {
-        clock.set(now);
-        for observation in observations {
-            pipeline.report(observation);
-            if dispatcher.stats().iter().any(|reporter| reporter.queued > MAX_QUEUED) {
-                dispatcher.flush(FLUSH_TIMEOUT);
-            }
-        }
-    });
-    dispatcher.flush(FLUSH_TIMEOUT);
+    let played = play_into(&dispatcher, &clock, &settings, reader, |_, _| {});
     let stats = dispatcher.shutdown(settings.shutdown_timeout);
     if !stats.iter().all(|reporter| reporter.emitted == reporter.delivered) {
         print_stats(&stats, LogFormat::Text);
@@ -59,6 +53,45 @@ pub(crate) fn into_history(
         tracing::warn!(%error, "the recording is damaged");
     }
     Ok(())
+}
+
+/// Replays `exchanges` into `dispatcher`, which has `clock`, and delivers everything.
+///
+/// A replay can wait for a slow destination, so nothing is dropped. `each` is that of [`replay`].
+pub(crate) fn play_into(
+    dispatcher: &Dispatcher,
+    clock: &ReplayClock,
+    settings: &Settings,
+    exchanges: impl IntoIterator<Item = Result<Exchange, RecordingError>>,
+    mut each: impl FnMut(i64, &[JobObservation]),
+) -> Result<usize, RecordingError> {
+    let limit = settings.reporters.iter().map(|reporter| reporter.queue_size as u64 / 4).min();
+    let limit = limit.unwrap_or(MAX_QUEUED).min(MAX_QUEUED);
+    let max_bytes = settings.reporters.iter().map(|reporter| reporter.queue_max_bytes / 4).min().unwrap_or(u64::MAX);
+    let mut pipeline = Pipeline::new(dispatcher, CLUSTER, "localhost", settings.detail);
+    let mut life = SignOfLife::default();
+    let jobs_listed = Cell::new(None);
+    let exchanges = exchanges.into_iter().inspect(|exchange| {
+        jobs_listed.set(exchange.as_ref().ok().and_then(|exchange| {
+            let resource = Resource::parse(&exchange.path).filter(|_| exchange.method == "GET")?;
+            life.of(exchange.arrived_at(), &resource, exchange.status, exchange.body.get().as_bytes())
+        }));
+    });
+    let played = replay(exchanges, |now, observations| {
+        clock.set(now);
+        for observation in observations {
+            pipeline.report(observation);
+            if dispatcher.stats().iter().any(|reporter| reporter.queued > limit || reporter.queued_bytes > max_bytes) {
+                dispatcher.flush(FLUSH_TIMEOUT);
+            }
+        }
+        if let Some(jobs) = jobs_listed.take() {
+            pipeline.report_observation(CLUSTER, now, jobs);
+        }
+        each(now, observations);
+    });
+    dispatcher.flush(FLUSH_TIMEOUT);
+    played
 }
 
 /// A directory that is deleted when it is dropped.

@@ -2,10 +2,12 @@
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Stdout};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
+use flink_rest::Response;
 use flink_traces_api::{Clock, SystemClock};
 use flink_traces_observer::{JobObservation, Observation, Pipeline};
 use tokio::sync::watch;
@@ -39,6 +41,11 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
     if let Some(directory) = json {
         std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     }
+    // The reporter creates its directory, but not the parent.
+    let history = history_directory(&settings.reporters);
+    if let Some(parent) = history.as_deref().and_then(Path::parent) {
+        std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+    }
     let mut signals = Signals::listen()?;
     let clock = Arc::new(SystemClock);
     let dispatcher = settings.start(clock.clone())?;
@@ -68,13 +75,13 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
         let clusters = watched.iter().map(|(name, _, watcher)| (name.clone(), watcher.stats())).collect();
         let router = Metrics::new(dispatcher.clone(), clusters, jobs.clone()).router();
         let bound = listener::serve(address, router, Credentials::default(), settings.certificate.clone()).await;
-        let url = bound.with_context(|| format!("{}: {address}", METRICS_LISTEN.key()))?;
+        let url = bound.with_context(|| METRICS_LISTEN.key())?;
         tracing::info!("serving metrics at {url}/metrics");
     }
     if let (Some(address), Some(jobs)) = (settings.http.listen, &jobs) {
         let clusters = watched.iter().map(|(name, _, watcher)| (name.clone(), watcher.stats())).collect();
         let mut router = Metrics::new(dispatcher.clone(), clusters, jobs.clone()).router();
-        match history_directory(&settings.reporters) {
+        match history {
             Some(directory) => {
                 let trace_url = settings.http.trace_url.clone();
                 router = router.merge(Page { directory, now: Now::Clock, trace_url }.router());
@@ -137,7 +144,9 @@ impl Report {
         match seen {
             Seen::Response(answer, observations) => {
                 self.observe(answer.answered_at, observations);
-                if let Some(jobs) = self.life.of(answer) {
+                if let Ok(Response { status, body, .. }) = &answer.response
+                    && let Some(jobs) = self.life.of(answer.answered_at, &answer.resource, *status, body)
+                {
                     self.pipeline.report_observation(&self.process, answer.answered_at, jobs);
                 }
             }

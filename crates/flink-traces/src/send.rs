@@ -26,7 +26,7 @@ use crate::text::{self, bytes, one_line, say};
 const MAX_LINE_BYTES: usize = 16 << 20;
 /// The size of a batch. A batch and one line are held in memory.
 const BATCH_BYTES: usize = 4 << 20;
-/// The maximum number of unreadable lines of a file that are printed one by one.
+/// The maximum number of reasons that are printed for the unreadable lines of a file.
 const MAX_PRINTED_LINES: u64 = 20;
 /// The name of standard input.
 const STDIN: &str = "-";
@@ -202,6 +202,10 @@ struct FileAccount {
     lines: u64,
     empty: u64,
     unreadable: u64,
+    /// The number of unreadable lines that were printed.
+    printed: u64,
+    /// The reason of the last unreadable line.
+    reason: String,
     /// The reason if the file was not read to its end.
     error: Option<String>,
 }
@@ -254,13 +258,13 @@ impl Sending {
         }
         progress.clear();
         self.unreadable += account.unreadable;
-        let FileAccount { lines, empty, unreadable, error } = account;
+        let FileAccount { lines, empty, unreadable, printed, error, .. } = account;
         if let Some(error) = error {
             self.failed = true;
             say(&format!("{shown}: {error}\n"));
         }
-        if unreadable > MAX_PRINTED_LINES {
-            let more = text::count(unreadable - MAX_PRINTED_LINES, "more unreadable line");
+        if unreadable > printed {
+            let more = text::count(unreadable - printed, "more unreadable line");
             say(&format!("{shown}: {more}\n"));
         }
         let requests = lines - empty - unreadable;
@@ -300,9 +304,12 @@ impl Sending {
                 }
                 Err(error) => {
                     account.unreadable += 1;
-                    if account.unreadable <= MAX_PRINTED_LINES {
+                    // A file of another format has the same fault in each line.
+                    if account.printed < MAX_PRINTED_LINES && account.reason != error {
                         progress.clear();
                         say(&format!("{at}: unreadable: {}\n", one_line(&error, 200)));
+                        account.printed += 1;
+                        account.reason = error;
                     }
                 }
             }

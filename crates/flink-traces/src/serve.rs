@@ -46,7 +46,7 @@ pub(crate) async fn serve_recording(settings: &Settings, directory: PathBuf) -> 
 pub(crate) async fn open(settings: &Settings, address: SocketAddr, router: Router) -> anyhow::Result<()> {
     let (credentials, certificate) = (settings.http.credentials.clone(), settings.certificate.clone());
     let bound = listener::serve(address, router, credentials, certificate).await;
-    let url = bound.with_context(|| format!("{}: {address}", HTTP_LISTEN.key()))?;
+    let url = bound.with_context(|| HTTP_LISTEN.key())?;
     tracing::info!("serving the page at {url}/");
     Ok(())
 }

@@ -1,10 +1,8 @@
 //! The signs of life of the observer of a cluster, which follow from responses only.
 
-use flink_rest::{Resource, Response};
+use flink_rest::Resource;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-
-use crate::seen::Answered;
 
 /// The time between two signs, in milliseconds.
 const PERIOD_MS: i64 = 10_000;
@@ -22,13 +20,11 @@ struct Overview {
 }
 
 impl SignOfLife {
-    /// Returns the number of jobs that the cluster lists, if `answer` is due as a sign of life.
-    pub(crate) fn of(&mut self, answer: &Answered) -> Option<i64> {
-        let at = answer.answered_at;
-        let (Resource::JobsOverview(_), Ok(Response { status: 200, body, .. })) = (&answer.resource, &answer.response)
-        else {
-            return None;
-        };
+    /// Returns the number of jobs that the cluster lists, if a response is due as a sign of life.
+    ///
+    /// The response to `resource` came at `at`, in milliseconds since the epoch.
+    pub(crate) fn of(&mut self, at: i64, resource: &Resource, status: u16, body: &[u8]) -> Option<i64> {
+        let (Resource::JobsOverview(_), 200) = (resource, status) else { return None };
         if self.last_ms.is_some_and(|last| (0..PERIOD_MS).contains(&at.saturating_sub(last))) {
             return None;
         }

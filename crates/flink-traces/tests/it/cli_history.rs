@@ -55,6 +55,8 @@ fn demo_serves_what_it_prints() {
     let address = address(&running);
     let status = json(&address, "/api/status");
     assert_eq!((&status["is_live"], &status["extent"]["jobs"]), (&Value::Bool(false), &8.into()));
+    let cluster = &status["extent"]["clusters"][0];
+    assert_eq!((&cluster["cluster"], &cluster["jobs"]), (&"recording".into(), &8.into()));
     let (from, now) = (status["extent"]["first_ms"].as_i64().unwrap(), status["now_ms"].as_i64().unwrap());
     let window = format!("from={}&to={}", from - 1_000, now + 1);
 
@@ -63,6 +65,10 @@ fn demo_serves_what_it_prints() {
     let orders = jobs.iter().find(|job| job["name"] == "orders-recover").unwrap();
     assert_eq!((&orders["totals"]["completed"], &orders["totals"]["failed"]), (&20.into(), &3.into()));
     assert_eq!((&orders["totals"]["restores"], &orders["status"]), (&2.into(), &"FINISHED".into()));
+    // The recorded overviews are signs of life, so no gap is drawn as not seen.
+    let seen = fleet["seen"].as_array().unwrap();
+    let observed = seen.iter().map(|span| span[2].as_i64().unwrap() - span[1].as_i64().unwrap()).sum::<i64>();
+    assert!(observed > (now - from) * 9 / 10, "{seen:?}");
     let all = &fleet["total"];
     assert_eq!(all["completed"].as_i64().unwrap() + all["failed"].as_i64().unwrap(), 74);
 
@@ -195,7 +201,7 @@ fn run_serves_page_and_metrics_together() {
         "--flink",
         &format!("prod={}", flink.url()),
         "--history",
-        "h",
+        "missing/h",
         "-Dflink-traces.poll-interval=20 ms",
         "-Dflink-traces.http.listen=0",
         "-Dtraces.reporter.history.retention.rows=0 s",

@@ -280,6 +280,7 @@ fn unavailable_metrics_address_is_an_error() {
     let refused = place.run(&["run", "--flink", "http://localhost:1", &listen(&address)]).expect_code(1);
     let expected = format!("error: flink-traces.metrics.listen: {address}: ");
     assert!(refused.stderr.contains(&expected), "{}", refused.stderr);
+    assert!(refused.stderr.contains(", choose another port"), "{}", refused.stderr);
     for wrong in ["65536", "localhost:1", "", "127.0.0.1"] {
         let refused = place.run(&["run", "--flink", "http://localhost:1", &listen(wrong)]).expect_code(78);
         assert!(refused.stderr.contains("flink-traces.metrics.listen: "), "{}", refused.stderr);

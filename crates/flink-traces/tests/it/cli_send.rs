@@ -132,13 +132,16 @@ events: 2 read = 0 delivered + 0 rejected + 2 dropped (no destination 2)
     let names: Vec<_> = collector.spans().into_iter().map(|received| received.name().to_owned()).collect();
     assert_eq!(names, ["first", "last"]);
 
-    let many = "no\n".repeat(100);
-    place.write("many.jsonl", many);
-    let sent = place.run(&["send", "many.jsonl", &class, &option]).expect_code(1);
-    assert_eq!(sent.stderr.matches("unreadable: ").count(), 20);
-    assert!(sent.stderr.ends_with(
-        "many.jsonl: 80 more unreadable lines\nmany.jsonl: 100 lines = 0 requests + 0 empty + 100 unreadable\n"
-    ));
+    // A reason that repeats is printed once, and at most 20 reasons of a file are printed.
+    for (lines, printed) in [("no\n".repeat(100), 1), ("no\n{\"type\":\"span\"}\n".repeat(50), 20)] {
+        place.write("many.jsonl", lines);
+        let sent = place.run(&["send", "many.jsonl", &class, &option]).expect_code(1);
+        assert_eq!(sent.stderr.matches("unreadable: ").count(), printed);
+        let more = 100 - printed;
+        let account = "many.jsonl: 100 lines = 0 requests + 0 empty + 100 unreadable\n";
+        let end = format!("many.jsonl: {more} more unreadable lines\n{account}");
+        assert!(sent.stderr.ends_with(&end), "{}", sent.stderr);
+    }
     // A truncated gzipped file.
     let packed = gzipped(&line("packed"));
     place.write("torn.gz", &packed[..packed.len() - 8]);
