@@ -104,7 +104,11 @@ export function grid(options) {
     context.fillStyle = color('panel'); context.fillRect(0, 0, width, axisHeight);
     context.fillStyle = color('soft');
     const step = Math.max(1, Math.ceil(70 / cell));
-    for (let column = 0; column < columns; column += step) context.fillText(options.axis(column) ?? '', left + column * cell + 2, axisHeight / 2);
+    // A label that does not fit is left out.
+    for (let column = 0; column < columns; column += step) {
+      const text = options.axis(column) ?? '', x = left + column * cell + 2;
+      if (x + context.measureText(text).width <= width) context.fillText(text, x, axisHeight / 2);
+    }
   }
 
   function at(event) {
@@ -301,7 +305,8 @@ export function gantt(checkpoint, tasks) {
     }
     context.fillStyle = color('panel'); context.fillRect(0, 0, width, axisHeight);
     context.fillStyle = color('soft');
-    for (let tick = 0; tick <= 4; tick += 1) { context.textAlign = tick === 4 ? 'right' : 'left'; context.fillText(duration(Math.round((end - start) * tick / 4)), left + (width - left - 10) * tick / 4, axisHeight / 2); }
+    const ticks = Math.max(1, Math.min(4, Math.floor((width - left) / 90)));
+    for (let tick = 0; tick <= ticks; tick += 1) { context.textAlign = tick === ticks ? 'right' : 'left'; context.fillText(duration(Math.round((end - start) * tick / ticks)), left + (width - left - 10) * tick / ticks, axisHeight / 2); }
     context.textAlign = 'left';
   }
   const toggle = row => { if (open.has(row.index)) open.delete(row.index); else open.add(row.index); draw(); };

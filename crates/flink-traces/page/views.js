@@ -209,7 +209,7 @@ function renderCheckpoint(data, site) {
   ], data.tasks.flatMap(task => task.subtasks.map(subtask => ({ ...subtask, task: task.name ?? task.vertex }))).sort((a, b) => b.end_ms - a.end_ms));
   const neighbor = (pair, text) => (pair ? link({ view: 'checkpoint', job: data.job, trigger: pair[0], id: pair[1] }, text, text) : null);
   const compare = table('comparison', [
-    { head: '', value: item => item.what }, { head: 'This one', value: item => item.here }, { head: 'Last good', value: item => item.good }, { head: 'Usual', value: item => item.usual },
+    { head: 'Figure', value: item => item.what }, { head: 'This one', value: item => item.here }, { head: 'Last good', value: item => item.good }, { head: 'Usual', value: item => item.usual },
   ], [
     { what: 'Duration', here: duration(row.duration_ms), good: duration(good?.duration_ms), usual: duration(data.usual_ms) },
     ...[['start_delay', 'Start delay'], ['alignment', 'Alignment'], ['sync', 'Synchronous part'], ['async', 'Asynchronous part'], ['rest', 'Rest']].map(([key, what]) => ({ what, here: duration(row.phases?.[key]), good: duration(good?.phases?.[key]), usual: '' })),

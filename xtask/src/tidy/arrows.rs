@@ -33,7 +33,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("harness", ""),
     ("interop", "flink-traces-testkit harness"),
     ("load", "flink-traces-api flink-traces-otlp flink-traces-runtime flink-traces-testkit harness"),
-    ("page", "harness"),
+    ("page", "flink-traces-api flink-traces-history flink-traces-runtime harness"),
     ("parity", "flink-traces-api flink-traces-runtime harness"),
     ("plugin", "harness"),
     ("text-file-reporter", "flink-traces-api"),
