@@ -15,8 +15,8 @@ use axum::http::header::{
 };
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -34,6 +34,8 @@ const PORT: u16 = 8081;
 const GRACE: Duration = Duration::from_secs(5);
 /// The pause after a connection could not be accepted, as with too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The maximum number of requests at the same time on a connection of HTTP/2.
+const MAX_STREAMS: u32 = 32;
 /// The minimum buffer of hyper for reading a head.
 const MIN_HEADER_BYTES: usize = 8192;
 
@@ -67,6 +69,10 @@ pub struct ServerOptions {
     pub connection_timeout: Duration,
     /// The maximum number of connections. Default: 256. Others wait.
     pub max_connections: usize,
+    /// Serves HTTP/2 instead of HTTP/1.1, as gRPC needs it. Default: `false`.
+    ///
+    /// A client has to know that, or learns it in the handshake of TLS.
+    pub http2: bool,
 }
 
 impl ServerOptions {
@@ -87,6 +93,7 @@ impl Default for ServerOptions {
             request_timeout: Duration::from_secs(30),
             connection_timeout: Duration::from_secs(600),
             max_connections: 256,
+            http2: false,
         }
     }
 }
@@ -223,6 +230,23 @@ async fn connection(
     options: Arc<ServerOptions>,
     mut stopped: watch::Receiver<()>,
 ) {
+    if options.http2 {
+        let mut http = http2::Builder::new(TokioExecutor::new());
+        http.timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX))
+            .keep_alive_interval(options.header_timeout)
+            .keep_alive_timeout(options.header_timeout);
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = sleep(options.connection_timeout) => {}
+            _ = stopped.changed() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(GRACE, connection).await;
+        return;
+    }
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)

@@ -1,9 +1,9 @@
-//! A writer of the protobuf wire format, as much of it as OTLP needs.
+//! A writer and a reader of the protobuf wire format, as much of it as OTLP needs.
 //!
 //! [`Attributes`](crate::Attributes) are stored in this form, so the OTLP reporter copies them into
 //! a request without encoding them again. The module is public so that the two share one encoder.
 //! It knows the wire types and [`KeyValue`], which Flink's attributes need, but no other message of
-//! OTLP.
+//! OTLP. [`Fields`] reads a message.
 //!
 //! ```
 //! use flink_traces_api::ValueRef;
@@ -15,7 +15,11 @@
 //! assert_eq!(message.as_slice(), b"\x08\xac\x02\x4a\x07\x0a\x01k\x12\x02\x10\x01");
 //! ```
 
+mod read;
+
 use crate::ValueRef;
+
+pub use read::{Content, Fields};
 
 const VARINT: u8 = 0;
 const FIXED64: u8 = 1;

@@ -1,11 +1,10 @@
 //! The rows that spans and events become.
 
-use std::borrow::Cow;
+use flink_traces_api::{Identity, RECORD_UID, ReportedEvent, ReportedSpan, SpanContext};
 
-use flink_traces_api::{RECORD_UID, ReportedEvent, ReportedSpan, SpanContext, SpanRef, ValueRef, strip_angle_brackets};
-
-use crate::codec::{encode_event, encode_span};
+use crate::codec::encode;
 use crate::fingerprint::fingerprint;
+use crate::item::{Fields, Item, item_of, items_of, shortened};
 
 /// The maximum length of a message in a row, in characters.
 const MAX_MESSAGE: usize = 1_000;
@@ -129,45 +128,7 @@ pub(crate) struct Failure {
     pub(crate) can_restart: Option<bool>,
 }
 
-/// The attributes of a record, without angle brackets. The last of a key wins.
-struct Fields<'a>(Vec<(&'a str, ValueRef<'a>)>);
-
-impl<'a> Fields<'a> {
-    fn new(attributes: impl Iterator<Item = (&'a str, ValueRef<'a>)>) -> Self {
-        Self(attributes.map(|(key, value)| (strip_angle_brackets(key), value)).collect())
-    }
-
-    fn get(&self, key: &str) -> Option<ValueRef<'a>> {
-        self.0.iter().rev().find(|(known, _)| *known == key).map(|(_, value)| *value)
-    }
-
-    fn number(&self, key: &str) -> Option<i64> {
-        match self.get(key)? {
-            ValueRef::Long(number) => Some(number),
-            _ => None,
-        }
-    }
-
-    fn text(&self, key: &str) -> Option<&'a str> {
-        match self.get(key)? {
-            ValueRef::String(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// Returns the truth value, which Flink writes as text.
-    fn flag(&self, key: &str) -> Option<bool> {
-        match self.get(key)? {
-            ValueRef::Bool(flag) => Some(flag),
-            ValueRef::String(text) => text.parse().ok(),
-            _ => None,
-        }
-    }
-
-    fn owned(&self, key: &str, limit: usize) -> Option<String> {
-        self.text(key).map(|text| shortened(text, limit).into_owned())
-    }
-
+impl Fields<'_> {
     /// Returns the row of a job, or `None` if the record belongs to no job.
     fn row(&self, at_ms: i64, counts: usize, fact: Fact) -> Option<Row> {
         let job_id = self.text("jobId").or_else(|| self.text("job_id"))?;
@@ -181,44 +142,45 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Returns at most `limit` characters of `text`.
-fn shortened(text: &str, limit: usize) -> Cow<'_, str> {
-    match text.char_indices().nth(limit) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
-        None => Cow::Borrowed(text),
-    }
-}
-
 impl Batch {
     /// Adds a span tree. Trees that are not Flink's are kept as they are.
     pub(crate) fn add_span(&mut self, span: &ReportedSpan) {
-        let (root, size) = (span.root(), span.span_count());
-        let fields = Fields::new(root.attributes());
-        let row = match root.name() {
-            "Checkpoint" => checkpoint(root, &fields, size),
-            "JobInitialization" => recovery(root, &fields, size),
-            _ => None,
-        };
-        let has_children = size > 1;
+        let (root, items) = (span.root(), items_of(span));
+        let trace = key(SpanContext { trace_id: root.trace_id(), span_id: root.span_id() });
+        let row = row_of(&items, &trace, root.links().next(), items.len());
+        let has_children = items.len() > 1;
         if row.is_none() || has_children {
-            self.records.push(DayRecord {
-                at_ms: root.start_ts_millis(),
-                uid: Some(key_of(root)),
-                name: shortened(root.name(), MAX_NAME).into_owned(),
-                size,
-                body: encode_span(span),
-                counts: if row.is_some() { 0 } else { size },
-            });
+            let counts = if row.is_some() { 0 } else { items.len() };
+            self.add_record(Some(trace), &items, counts);
         }
         self.rows.extend(row);
     }
 
+    /// Adds items as they are, which count as that many records.
+    pub(crate) fn add_record(&mut self, uid: Option<Vec<u8>>, items: &[Item<'_>], counts: usize) {
+        let Some(first) = items.first() else { return };
+        self.records.push(DayRecord {
+            at_ms: first.start_ms,
+            uid,
+            name: shortened(first.name, MAX_NAME).into_owned(),
+            size: items.len(),
+            body: encode(items),
+            counts,
+        });
+    }
+
     /// Adds an event. Events that are not Flink's are kept as they are.
     pub(crate) fn add_event(&mut self, event: &ReportedEvent) {
-        let fields = Fields::new(event.attributes());
+        self.add_event_item(&item_of(event), None);
+    }
+
+    /// Adds an event, with an identity that it has if it has no uid.
+    pub(crate) fn add_event_item(&mut self, event: &Item<'_>, identity: Option<Identity>) {
+        let fields = Fields::new(event);
         let uid = fields.text(RECORD_UID);
-        let at_ms = event.ts_millis();
-        let row = match (event.name(), uid) {
+        let hashed = identity.filter(|_| uid.is_none()).map(|identity| format!("{HASHED}{}", identity.trace_id()));
+        let at_ms = event.start_ms;
+        let row = match (event.name, uid) {
             // The span says all of it.
             ("CheckpointEvent", Some(_)) if fields.number("checkpointId").is_some() => {
                 fields.row(at_ms, 1, Fact::Nothing)
@@ -230,7 +192,9 @@ impl Batch {
                 fields.owned("status", 100).and_then(|status| fields.row(at_ms, 1, Fact::State(status)))
             }
             ("JobVanishedEvent", _) => fields.row(at_ms, 1, Fact::State(vanished(&fields).to_owned())),
-            ("JobFailureEvent", Some(uid)) => fields.row(at_ms, 1, Fact::Failure(Box::new(failure(&fields, uid)))),
+            ("JobFailureEvent", uid) => uid
+                .or(hashed.as_deref())
+                .and_then(|uid| fields.row(at_ms, 1, Fact::Failure(Box::new(failure(&fields, uid))))),
             ("CheckpointsMissedEvent", Some(uid)) => missed(&fields, uid).and_then(|fact| fields.row(at_ms, 1, fact)),
             ("JobObservedEvent", _) => {
                 let (interval_ms, timeout_ms) =
@@ -244,28 +208,41 @@ impl Batch {
         };
         match row {
             Some(row) => self.rows.push(row),
-            None => self.records.push(DayRecord {
-                at_ms,
-                uid: uid.map(|uid| uid.as_bytes().to_vec()),
-                name: shortened(event.name(), MAX_NAME).into_owned(),
-                size: 1,
-                body: encode_event(event),
-                counts: 1,
-            }),
+            None => {
+                let uid = uid.or(hashed.as_deref()).map(|uid| uid.as_bytes().to_vec());
+                self.add_record(uid, std::slice::from_ref(event), 1);
+            }
         }
     }
 }
 
-fn checkpoint(root: SpanRef<'_>, fields: &Fields<'_>, size: usize) -> Option<Row> {
+/// The beginning of the uid of an event that its reporter gave none.
+pub(crate) const HASHED: &str = "fields:";
+
+/// Returns the row of a tree, or `None` if Flink's tables have none for it.
+///
+/// `trace` is the key of the tree, `link` the first link of its root, and `counts` the number of
+/// records that are delivered with the row.
+pub(crate) fn row_of(items: &[Item<'_>], trace: &[u8], link: Option<SpanContext>, counts: usize) -> Option<Row> {
+    let root = items.first()?;
+    match root.name {
+        "Checkpoint" => checkpoint(items, trace, counts),
+        "JobInitialization" => recovery(root, trace, link, counts),
+        _ => None,
+    }
+}
+
+fn checkpoint(items: &[Item<'_>], trace: &[u8], counts: usize) -> Option<Row> {
+    let root = items.first()?;
+    let fields = Fields::new(root);
     let checkpoint_id = fields.number("checkpointId")?;
     let status = fields.text("checkpointStatus")?;
-    let (start, end) = (root.start_ts_millis(), root.end_ts_millis());
-    let failure = root.failure().map(|failure| failure.message.as_str()).or_else(|| fields.text("failureMessage"));
+    let failure = Some(root.text).filter(|_| root.is_failed).or_else(|| fields.text("failureMessage"));
     let checkpoint = Checkpoint {
         checkpoint_id,
         failed: status != "COMPLETED",
         kind: fields.owned("checkpointType", 100).filter(|kind| kind != "Checkpoint"),
-        duration_ms: end.saturating_sub(start).max(0),
+        duration_ms: root.end_ms.saturating_sub(root.start_ms).max(0),
         full_size: fields.number("fullSize"),
         checkpointed_size: fields.number("checkpointedSize"),
         unaligned: fields.flag("isUnaligned"),
@@ -274,16 +251,16 @@ fn checkpoint(root: SpanRef<'_>, fields: &Fields<'_>, size: usize) -> Option<Row
         path: fields.owned("externalPath", MAX_NAME),
         interval_ms: fields.number("checkpointIntervalMs"),
         timeout_ms: fields.number("checkpointTimeoutMs"),
-        critical: critical(root),
-        trace: key_of(root),
+        critical: critical(items),
+        trace: trace.to_vec(),
     };
-    fields.row(start, size, Fact::Checkpoint(Box::new(checkpoint)))
+    fields.row(root.start_ms, counts, Fact::Checkpoint(Box::new(checkpoint)))
 }
 
 /// Returns the key of a tree: the trace, and the root if the trace may have several trees.
 ///
 /// That is so for a tree with a parent. The id of any other root follows from that of its trace.
-fn key(root: SpanContext) -> Vec<u8> {
+pub(crate) fn key(root: SpanContext) -> Vec<u8> {
     let mut key = root.trace_id.as_bytes().to_vec();
     if root.span_id != root.trace_id.root_span_id() {
         key.extend(root.span_id.as_bytes());
@@ -291,31 +268,45 @@ fn key(root: SpanContext) -> Vec<u8> {
     key
 }
 
-fn key_of(root: SpanRef<'_>) -> Vec<u8> {
-    key(SpanContext { trace_id: root.trace_id(), span_id: root.span_id() })
-}
-
 /// Returns the subtask that acknowledged last, or the task if there are no subtasks.
-fn critical(root: SpanRef<'_>) -> Option<Critical> {
-    let tasks = root.children().filter(|task| task.name() == "Checkpoint_Task");
-    let (task, subtask) = tasks
-        .flat_map(|task| {
-            let subtasks = task.children().filter(|subtask| subtask.name() == "Checkpoint_Subtask");
-            let alone = (task.children().len() == 0).then_some((task, None));
-            subtasks.map(move |subtask| (task, Some(subtask))).chain(alone)
-        })
-        .max_by_key(|(task, subtask)| subtask.unwrap_or(*task).end_ts_millis())?;
-    let of_task = Fields::new(task.attributes());
+fn critical(items: &[Item<'_>]) -> Option<Critical> {
+    let root = items.first()?;
+    let mut last: Option<(&Item<'_>, Option<&Item<'_>>)> = None;
+    let end_ms = |(task, subtask): (&Item<'_>, Option<&Item<'_>>)| subtask.unwrap_or(task).end_ms;
+    let mut task = None;
+    let mut consider = |candidate| {
+        // Of several with the same time, it is the last.
+        if last.is_none_or(|last| end_ms(candidate) >= end_ms(last)) {
+            last = Some(candidate);
+        }
+    };
+    for (index, item) in items.iter().enumerate() {
+        match (item.depth, item.name) {
+            (1, "Checkpoint_Task") => {
+                task = Some(item);
+                if items.get(index + 1).is_none_or(|next| next.depth <= 1) {
+                    consider((item, None));
+                }
+            }
+            (1, _) => task = None,
+            (2, "Checkpoint_Subtask") => {
+                if let Some(task) = task {
+                    consider((task, Some(item)));
+                }
+            }
+            _ => {}
+        }
+    }
+    let (task, subtask) = last?;
+    let of_task = Fields::new(task);
     let name = of_task.owned("taskName", MAX_NAME).or_else(|| of_task.owned("jobVertexId", MAX_NAME));
-    let fields = subtask.map(|subtask| Fields::new(subtask.attributes()));
-    // The variable `<host>` is the host of the JobManager.
-    let host = subtask.and_then(|subtask| subtask.attributes().find(|(key, _)| *key == "host")).map(|(_, value)| value);
+    let fields = subtask.map(Fields::new);
     let number = |key: &str| fields.as_ref().and_then(|fields| fields.number(key)).map(|number| number.max(0));
     Some(Critical {
         task: name.unwrap_or_default(),
         subtask: number("subtaskId"),
-        host: host.map(|host| shortened(&host.to_string(), MAX_NAME).into_owned()),
-        ack_ms: subtask.unwrap_or(task).end_ts_millis().saturating_sub(root.start_ts_millis()).max(0),
+        host: subtask.and_then(|subtask| host(root, subtask)).map(|host| shortened(host, MAX_NAME).into_owned()),
+        ack_ms: subtask.unwrap_or(task).end_ms.saturating_sub(root.start_ms).max(0),
         phases: [
             "CheckpointStartDelayMs",
             "AlignmentDurationMs",
@@ -326,17 +317,30 @@ fn critical(root: SpanRef<'_>) -> Option<Critical> {
     })
 }
 
-fn recovery(root: SpanRef<'_>, fields: &Fields<'_>, size: usize) -> Option<Row> {
+/// Returns the host of a subtask.
+///
+/// The variable `<host>` is the host of the JobManager, which OTLP calls `host`, too. So what root
+/// and subtask have in common is not the host of the subtask.
+pub(crate) fn host<'a>(root: &'a Item<'_>, subtask: &'a Item<'_>) -> Option<&'a str> {
+    let own = |item: &'a Item<'_>| match item.attributes.iter().find(|(key, _)| *key == "host")?.1.get() {
+        flink_traces_api::ValueRef::String(host) => Some(host),
+        _ => None,
+    };
+    own(subtask).filter(|host| own(root) != Some(host))
+}
+
+fn recovery(root: &Item<'_>, trace: &[u8], link: Option<SpanContext>, counts: usize) -> Option<Row> {
+    let fields = Fields::new(root);
     let status = fields.text("initializationStatus")?;
     let recovery = Recovery {
-        end_ms: root.end_ts_millis().max(root.start_ts_millis()),
+        end_ms: root.end_ms.max(root.start_ms),
         failed: status != "COMPLETED",
         checkpoint_id: fields.number("checkpointId"),
         full_size: fields.number("fullSize"),
-        restored: root.links().next().map(key),
-        trace: key_of(root),
+        restored: link.map(key),
+        trace: trace.to_vec(),
     };
-    fields.row(root.start_ts_millis(), size, Fact::Recovery(recovery))
+    fields.row(root.start_ms, counts, Fact::Recovery(recovery))
 }
 
 fn failure(fields: &Fields<'_>, uid: &str) -> Failure {

@@ -7,7 +7,9 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use flink_traces_api::{AttributeValue, ReportedEvent, ReportedSpan, ValueRef};
+use flink_traces_api::{AttributeValue, ValueRef};
+
+use crate::item::{Item, Value};
 
 /// The first byte, which names the version of the form.
 const VERSION: u8 = 2;
@@ -45,6 +47,24 @@ pub struct StoredRecord {
 }
 
 impl StoredRecord {
+    /// Copies an item, at that depth.
+    pub(crate) fn of(item: &Item<'_>, depth: usize) -> Self {
+        let attributes = item.attributes.iter();
+        Self {
+            depth,
+            name: item.name.to_owned(),
+            scope: item.scope.to_owned(),
+            span_id: item.span_id,
+            parent_id: if depth == 0 { item.parent_id } else { 0 },
+            start_ms: item.start_ms,
+            end_ms: item.end_ms,
+            severity: item.severity.to_owned(),
+            text: item.text.to_owned(),
+            is_failed: item.is_failed,
+            attributes: attributes.map(|(key, value)| ((*key).to_owned(), value.get().into())).collect(),
+        }
+    }
+
     /// Returns the integer of that key.
     pub(crate) fn number(&self, key: &str) -> Option<i64> {
         self.attributes.iter().find(|(known, _)| known == key)?.1.as_i64()
@@ -56,41 +76,48 @@ impl StoredRecord {
     }
 }
 
-/// Encodes a span tree.
-pub(crate) fn encode_span(span: &ReportedSpan) -> Vec<u8> {
-    let mut out = Writer::default();
-    let mut path: Vec<[u8; 8]> = Vec::new();
-    for span in span.spans() {
-        let parent = span.parent_span_id().map(|id| *id.as_bytes());
-        let depth = parent.and_then(|parent| path.iter().rposition(|id| *id == parent)).map_or(0, |index| index + 1);
-        path.truncate(depth);
-        path.push(*span.span_id().as_bytes());
-        let failure = span.failure();
-        out.head(depth, span.name(), span.scope(), u64::from_be_bytes(*span.span_id().as_bytes()));
-        if depth == 0 {
-            out.0.extend(parent.map_or(0, u64::from_be_bytes).to_le_bytes());
+impl<'a> From<&'a StoredRecord> for Item<'a> {
+    fn from(record: &'a StoredRecord) -> Self {
+        let value = |value: &'a AttributeValue| match value {
+            AttributeValue::String(text) => ValueRef::String(text),
+            AttributeValue::Long(number) => ValueRef::Long(*number),
+            AttributeValue::Double(number) => ValueRef::Double(*number),
+            AttributeValue::Bool(flag) => ValueRef::Bool(*flag),
+        };
+        Self {
+            depth: record.depth,
+            name: &record.name,
+            scope: &record.scope,
+            span_id: record.span_id,
+            parent_id: record.parent_id,
+            start_ms: record.start_ms,
+            end_ms: record.end_ms,
+            severity: &record.severity,
+            text: &record.text,
+            is_failed: record.is_failed,
+            attributes: record.attributes.iter().map(|(key, own)| (key.as_str(), Value::Plain(value(own)))).collect(),
         }
-        out.signed(span.start_ts_millis());
-        out.signed(span.end_ts_millis());
-        out.text("");
-        out.text(failure.map_or("", |failure| &failure.message));
-        out.0.push(u8::from(failure.is_some()));
-        out.attributes(span.attributes());
     }
-    out.compressed()
 }
 
-/// Encodes an event.
-pub(crate) fn encode_event(event: &ReportedEvent) -> Vec<u8> {
+/// Encodes a tree or an event, which is a list of items in pre-order.
+pub(crate) fn encode(items: &[Item<'_>]) -> Vec<u8> {
     let mut out = Writer::default();
-    out.head(0, event.name(), event.scope(), 0);
-    out.0.extend(0_u64.to_le_bytes());
-    out.signed(event.ts_millis());
-    out.signed(event.ts_millis());
-    out.text(event.severity());
-    out.text(event.body());
-    out.0.push(0);
-    out.attributes(event.attributes());
+    for item in items {
+        out.number(item.depth as u64);
+        out.text(item.name);
+        out.text(item.scope);
+        out.0.extend(item.span_id.to_le_bytes());
+        if item.depth == 0 {
+            out.0.extend(item.parent_id.to_le_bytes());
+        }
+        out.signed(item.start_ms);
+        out.signed(item.end_ms);
+        out.text(item.severity);
+        out.text(item.text);
+        out.0.push(u8::from(item.is_failed));
+        out.attributes(item.attributes.iter().map(|(key, value)| (*key, value.get())));
+    }
     out.compressed()
 }
 
@@ -114,13 +141,6 @@ pub(crate) fn decode(blob: &[u8]) -> Option<Vec<StoredRecord>> {
 struct Writer(Vec<u8>);
 
 impl Writer {
-    fn head(&mut self, depth: usize, name: &str, scope: &str, span_id: u64) {
-        self.number(depth as u64);
-        self.text(name);
-        self.text(scope);
-        self.0.extend(span_id.to_le_bytes());
-    }
-
     fn attributes<'a>(&mut self, attributes: impl Iterator<Item = (&'a str, ValueRef<'a>)>) {
         for (key, value) in attributes {
             match value {
@@ -250,9 +270,10 @@ impl<'a> Reader<'a> {
 mod tests {
     use std::sync::Arc;
 
-    use flink_traces_api::{Identity, ReportContext, Span, SpanContext, SystemClock};
+    use flink_traces_api::{Identity, ReportContext, ReportedSpan, Span, SpanContext, SystemClock};
 
     use super::*;
+    use crate::item::items_of;
 
     fn tree() -> ReportedSpan {
         let leaf = |name: &'static str| Span::builder("s", name).start_ts_millis(i64::MIN).end_ts_millis(i64::MAX);
@@ -268,7 +289,7 @@ mod tests {
 
     #[test]
     fn tree_survives_the_round_trip() {
-        let records = decode(&encode_span(&tree())).unwrap();
+        let records = decode(&encode(&items_of(&tree()))).unwrap();
         let names: Vec<_> = records.iter().map(|record| (record.depth, record.name.as_str())).collect();
         assert_eq!(names, [(0, "root"), (1, "a"), (2, "a1"), (1, "b")]);
         assert_eq!((records[0].number("long"), records[2].text("text")), (Some(i64::MIN), Some("ä\0")));
@@ -281,11 +302,14 @@ mod tests {
         let caller = SpanContext::from(Identity::of(&["caller"]));
         let root = Span::builder("s", "root").parent(caller).child(Span::builder("s", "child")).build(&SystemClock);
         let tree = ReportedSpan::new(Arc::new(root), Arc::new(ReportContext::default()));
-        let parents: Vec<_> = decode(&encode_span(&tree)).unwrap().iter().map(|record| record.parent_id).collect();
+        let parents: Vec<_> =
+            decode(&encode(&items_of(&tree))).unwrap().iter().map(|record| record.parent_id).collect();
         assert_eq!(parents, [u64::from_be_bytes(*caller.span_id.as_bytes()), 0]);
 
         let mut old = Writer::default();
-        old.head(0, "root", "s", 7);
+        old.number(0);
+        ["root", "s"].into_iter().for_each(|text| old.text(text));
+        old.0.extend(7_u64.to_le_bytes());
         [5, 6].into_iter().for_each(|millis| old.signed(millis));
         ["", "text"].into_iter().for_each(|text| old.text(text));
         old.0.extend([0, 0]);
@@ -297,7 +321,7 @@ mod tests {
 
     #[test]
     fn damage_yields_nothing_or_a_prefix() {
-        let blob = encode_span(&tree());
+        let blob = encode(&items_of(&tree()));
         for end in 0..blob.len() {
             let _ = decode(&blob[..end]);
         }

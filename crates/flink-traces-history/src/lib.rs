@@ -10,7 +10,8 @@
 //! events.reporter.history.path: /var/lib/flink-traces/history
 //! ```
 //!
-//! [`History`] reads the directory, while reporters write to it or later.
+//! [`History`] reads the directory, while reporters write to it or later. A [`Receiver`] writes
+//! OTLP requests to it.
 //!
 //! # Options
 //!
@@ -57,7 +58,10 @@ mod error;
 mod files;
 mod fingerprint;
 mod histogram;
+mod item;
+mod pieces;
 pub mod query;
+mod receive;
 mod schema;
 mod store;
 
@@ -75,8 +79,9 @@ pub use codec::StoredRecord;
 pub use error::HistoryError;
 use files::INDEX;
 pub use query::History;
+pub use receive::{ReceiveError, Receiver, Taken};
 use schema::{Kind, check_version};
-use store::{Limits, Store};
+use store::{Limits, Store, Written};
 
 /// The `factory.class` of both reporters, which have no counterpart in Flink.
 pub const FACTORY: &str = "flink-traces-history";
@@ -153,6 +158,11 @@ impl HistoryReporterFactory {
 
     /// Creates the reporter, which creates the directory with its first report.
     fn create(config: &ReporterConfig) -> Result<Box<HistoryReporter>, ConfigError> {
+        Ok(Box::new(HistoryReporter { store: Self::store(config)?, meter: ReporterMeter::new() }))
+    }
+
+    /// Creates the store of a directory, which is created by the first write.
+    fn store(config: &ReporterConfig) -> Result<Store, ConfigError> {
         if config.get(&COMPATIBILITY)? == Some(Compatibility::Flink) {
             return Err(config.invalid(&COMPATIBILITY, "`standard`, because Flink's records lack what a history needs"));
         }
@@ -172,7 +182,7 @@ impl HistoryReporterFactory {
         {
             return Err(ConfigError::Setup(error.into()));
         }
-        Ok(Box::new(HistoryReporter { store: Store::new(path, limits), meter: ReporterMeter::new() }))
+        Ok(Store::new(path, limits))
     }
 }
 
@@ -203,12 +213,12 @@ struct HistoryReporter {
 
 impl HistoryReporter {
     fn write(&mut self, batch: Batch, count: usize) -> Result<(), ReportError> {
-        let mut written = 0;
+        let mut written = Written::default();
         let result = self.store.write(batch, SystemClock.now_millis(), &mut written);
-        if written > 0 {
+        if written.total() > 0 {
             self.meter.update(|stats| stats.last_taken = Some(SystemTime::now()));
         }
-        result.map_err(|error| ReportError::from_dropped(count.saturating_sub(written), true, error))
+        result.map_err(|error| ReportError::from_dropped(count.saturating_sub(written.total()), true, error))
     }
 }
 

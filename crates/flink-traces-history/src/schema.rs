@@ -18,7 +18,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// The steps from each version of `history.db` to the next. The first creates it.
-const INDEX_STEPS: &[&str] = &[include_str!("index.sql")];
+const INDEX_STEPS: &[&str] = &[include_str!("index.sql"), include_str!("index-2.sql")];
 /// The steps of the file of one day.
 const DAY_STEPS: &[&str] = &[include_str!("day.sql")];
 
@@ -82,7 +82,7 @@ pub(crate) fn open_for_reading(path: &Path, kind: Kind) -> Result<Connection, Hi
     let connection = Connection::open_with_flags(path, flags).map_err(at)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(at)?;
     match user_version(&connection) {
-        Ok(_) => return Ok(connection),
+        Ok(version) => return adapted(connection, version, kind).map_err(at),
         // In a directory that is read-only, there can be no file of shared memory.
         Err(error) if !is_read_only(&error) => return Err(at(error)),
         Err(_) => {}
@@ -95,7 +95,20 @@ pub(crate) fn open_for_reading(path: &Path, kind: Kind) -> Result<Connection, Hi
         }
     }
     uri += "?immutable=1";
-    Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).map_err(at)
+    let connection = Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).map_err(at)?;
+    let version = user_version(&connection).map_err(at)?;
+    adapted(connection, version, kind).map_err(at)
+}
+
+/// Shows the tables of an older version as those of this one, without a change of the file.
+fn adapted(connection: Connection, version: u32, kind: Kind) -> rusqlite::Result<Connection> {
+    if kind == Kind::Index && version == 1 {
+        connection.execute_batch(
+            "CREATE TEMP VIEW checkpoint AS SELECT *, NULL AS other_trace FROM main.checkpoint;
+             CREATE TEMP VIEW recovery AS SELECT *, NULL AS other_trace FROM main.recovery",
+        )?;
+    }
+    Ok(connection)
 }
 
 fn is_read_only(error: &rusqlite::Error) -> bool {
@@ -166,7 +179,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("history.db");
         let mut connection = open_for_writing(&path, Kind::Index).unwrap();
-        let steps = [INDEX_STEPS[0], "CREATE TABLE later (x); INSERT INTO later VALUES (7)"];
+        let later = "CREATE TABLE later (x); INSERT INTO later VALUES (7)";
+        let steps = [INDEX_STEPS, &[later]].concat();
         migrate(&mut connection, &steps).unwrap();
         migrate(&mut connection, &steps).unwrap();
         let later: Vec<i64> = connection
@@ -182,7 +196,7 @@ mod tests {
         for error in
             [open_for_writing(&path, Kind::Index).unwrap_err(), open_for_reading(&path, Kind::Index).unwrap_err()]
         {
-            assert!(matches!(error, HistoryError::Newer { found: 2, known: 1, .. }), "{error}");
+            assert!(matches!(error, HistoryError::Newer { found: 3, known: 2, .. }), "{error}");
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
@@ -191,8 +205,8 @@ mod tests {
     fn failed_migration_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let mut connection = open_for_writing(&folder.path().join("history.db"), Kind::Index).unwrap();
-        assert!(migrate(&mut connection, &[INDEX_STEPS[0], "CREATE TABLE later (x)", "nonsense"]).is_err());
-        assert_eq!(user_version(&connection).unwrap(), 1);
+        assert!(migrate(&mut connection, &[INDEX_STEPS, &["CREATE TABLE later (x)", "nonsense"]].concat()).is_err());
+        assert_eq!(user_version(&connection).unwrap(), 2);
         assert!(connection.prepare("SELECT x FROM later").is_err());
     }
 

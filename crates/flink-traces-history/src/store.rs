@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use crate::batch::{Batch, Checkpoint, Critical, DayRecord, Fact, Row};
+use crate::batch::{Batch, Checkpoint, Critical, DayRecord, Fact, Failure, HASHED, Recovery, Row};
 use crate::error::HistoryError;
 use crate::files::{self, DAY_MS, Day, FileId, HOUR_MS, INDEX};
 use crate::histogram::Histogram;
+use crate::pieces::{OF_TRACE, bounds};
 use crate::schema::{Kind, open_for_writing};
 
 /// The limits of a history. A time of 0 means no limit.
@@ -72,6 +73,20 @@ impl OpenFile {
     }
 }
 
+/// The numbers of records that a write is done with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) stored: usize,
+    /// The records that are older than their retention.
+    pub(crate) expired: usize,
+}
+
+impl Written {
+    pub(crate) fn total(self) -> usize {
+        self.stored + self.expired
+    }
+}
+
 /// The rest of a batch, from which everything that is written is removed.
 struct Pending {
     days: BTreeMap<Day, Vec<DayRecord>>,
@@ -94,10 +109,10 @@ impl Store {
         }
     }
 
-    /// Writes a batch at `now_ms`. Adds the number of its records that are written to `written`.
+    /// Writes a batch at `now_ms`. Adds the numbers of its records that are done to `written`.
     ///
     /// A damaged file is moved to the quarantine and replaced.
-    pub(crate) fn write(&mut self, batch: Batch, now_ms: i64, written: &mut usize) -> Result<(), HistoryError> {
+    pub(crate) fn write(&mut self, batch: Batch, now_ms: i64, written: &mut Written) -> Result<(), HistoryError> {
         let mut pending = self.sort(batch, now_ms, written);
         for _ in 0..MAX_REPAIRS {
             match self.try_write(&mut pending, now_ms, written) {
@@ -117,6 +132,24 @@ impl Store {
         Err(HistoryError::io(&self.directory, std::io::Error::other("a new file is damaged, too")))
     }
 
+    /// Returns all that is known of a trace with a span at `at_ms`, encoded.
+    pub(crate) fn trace(&mut self, trace: &[u8; 16], at_ms: i64) -> Result<Vec<Vec<u8>>, HistoryError> {
+        let mut days = [at_ms.saturating_sub(HOUR_MS), at_ms, at_ms.saturating_add(HOUR_MS)].map(Day::of).to_vec();
+        days.dedup();
+        let mut bodies = Vec::new();
+        for day in days {
+            if !day.path(&self.directory).exists() {
+                continue;
+            }
+            let file = open_day(&mut self.days, &self.directory, day)?;
+            let read = || -> rusqlite::Result<Vec<Vec<u8>>> {
+                file.connection.prepare(OF_TRACE)?.query_map(bounds(trace), |row| row.get(0))?.collect()
+            };
+            bodies.extend(read().map_err(|error| HistoryError::sqlite(&file.path, error))?);
+        }
+        Ok(bodies)
+    }
+
     fn forget(&mut self) {
         self.index = None;
         self.days.clear();
@@ -124,7 +157,7 @@ impl Store {
     }
 
     /// Sorts the batch by file, and leaves out what is too old. That counts as written.
-    fn sort(&self, batch: Batch, now_ms: i64, written: &mut usize) -> Pending {
+    fn sort(&self, batch: Batch, now_ms: i64, written: &mut Written) -> Pending {
         let is_old = |at_ms: i64, kept_ms: i64| kept_ms > 0 && at_ms < now_ms.saturating_sub(kept_ms);
         let mut pending = Pending { days: BTreeMap::new(), rows: Vec::new(), expired: 0 };
         for record in batch.records {
@@ -143,17 +176,17 @@ impl Store {
                 pending.rows.push(row);
             }
         }
-        *written += pending.expired;
+        written.expired += pending.expired;
         pending
     }
 
-    fn try_write(&mut self, pending: &mut Pending, now_ms: i64, written: &mut usize) -> Result<(), HistoryError> {
+    fn try_write(&mut self, pending: &mut Pending, now_ms: i64, written: &mut Written) -> Result<(), HistoryError> {
         files::create_directory(&self.directory)?;
         while let Some(entry) = pending.days.first_entry() {
             let day = *entry.key();
             let file = open_day(&mut self.days, &self.directory, day)?;
             write_day(&mut file.connection, entry.get()).map_err(|error| HistoryError::sqlite(&file.path, error))?;
-            *written += entry.get().iter().map(|record| record.counts).sum::<usize>();
+            written.stored += entry.get().iter().map(|record| record.counts).sum::<usize>();
             entry.remove();
         }
         if !self.index.as_ref().is_some_and(OpenFile::is_in_place) {
@@ -167,7 +200,7 @@ impl Store {
         if !pending.rows.is_empty() || pending.expired > 0 {
             let result = write_rows(&mut file.connection, &mut self.ids, pending);
             result.map_err(|error| HistoryError::sqlite(&file.path, error))?;
-            *written += pending.rows.iter().map(|row| row.counts).sum::<usize>();
+            written.stored += pending.rows.iter().map(|row| row.counts).sum::<usize>();
             pending.rows.clear();
             pending.expired = 0;
         }
@@ -359,8 +392,8 @@ fn write_rows(connection: &mut Connection, ids: &mut Ids, pending: &Pending) -> 
                             let start_ms = row.at_ms.div_euclid(slice_ms).saturating_mul(slice_ms);
                             rollups.entry((slice_ms, start_ms, job)).or_default().add(checkpoint);
                         }
-                    } else if let Some(critical) = &checkpoint.critical {
-                        add_critical(&transaction, (job, row.at_ms, run, checkpoint.checkpoint_id), critical)?;
+                    } else {
+                        complete(&transaction, (job, row.at_ms, run, checkpoint.checkpoint_id), checkpoint)?;
                     }
                 }
                 Fact::Settings { interval_ms: interval, timeout_ms: timeout } => {
@@ -430,16 +463,24 @@ fn insert_checkpoint(
     Ok(count > 0)
 }
 
-/// Adds the critical subtask to a checkpoint that was first reported without tasks.
-fn add_critical(
+/// Adds what a known checkpoint lacks: the critical subtask, if it was first reported with fewer
+/// subtasks, and the trace of another source.
+fn complete(
     transaction: &Transaction<'_>,
     (job, trigger_ms, run, checkpoint_id): (i64, i64, i64, i64),
-    critical: &Critical,
+    checkpoint: &Checkpoint,
 ) -> rusqlite::Result<()> {
+    transaction.execute(
+        "UPDATE checkpoint SET other_trace = ?1, failure = coalesce(failure, ?2), path = coalesce(path, ?3)
+         WHERE job = ?4 AND trigger_ms = ?5 AND run = ?6 AND checkpoint_id = ?7 AND trace <> ?1 AND other_trace IS NULL",
+        params![checkpoint.trace, checkpoint.failure, checkpoint.path, job, trigger_ms, run, checkpoint_id],
+    )?;
+    let Some(critical) = &checkpoint.critical else { return Ok(()) };
     let [start_delay, alignment, sync, asynchronous] = critical.phases;
-    let sql = "UPDATE checkpoint SET task = ?, subtask = ?, host = ?, ack_ms = ?, start_delay_ms = ?, alignment_ms = ?, sync_ms = ?, \
-               async_ms = ? WHERE job = ? AND trigger_ms = ? AND run = ? AND checkpoint_id = ? AND subtask IS NULL";
     let Critical { task, subtask, host, ack_ms, .. } = critical;
+    let sql = "UPDATE checkpoint SET task = ?1, subtask = ?2, host = ?3, ack_ms = ?4, start_delay_ms = ?5, alignment_ms = ?6, \
+               sync_ms = ?7, async_ms = ?8 WHERE job = ?9 AND trigger_ms = ?10 AND run = ?11 AND checkpoint_id = ?12 AND \
+               (ack_ms IS NULL OR (?2 IS NOT NULL, ?4, ?3 IS NOT NULL) > (subtask IS NOT NULL, ack_ms, host IS NOT NULL))";
     let values = params![
         task,
         subtask,
@@ -457,45 +498,90 @@ fn add_critical(
     transaction.execute(sql, values).map(drop)
 }
 
+/// Adds a recovery, or the trace of another source to one that is known.
+fn write_recovery(
+    transaction: &Transaction<'_>,
+    job: i64,
+    run: i64,
+    start_ms: i64,
+    recovery: &Recovery,
+) -> rusqlite::Result<usize> {
+    let known = transaction.execute(
+        "UPDATE recovery SET other_trace = ?1, restored = coalesce(restored, ?2)
+         WHERE job = ?3 AND start_ms = ?4 AND run = ?5 AND trace <> ?1",
+        params![recovery.trace, recovery.restored, job, start_ms, run],
+    )?;
+    if known > 0 {
+        return Ok(known);
+    }
+    transaction.execute(
+        "INSERT OR IGNORE INTO recovery (job, start_ms, run, end_ms, failed, checkpoint_id, full_size, restored, trace)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            job,
+            start_ms,
+            run,
+            recovery.end_ms,
+            recovery.failed,
+            recovery.checkpoint_id,
+            recovery.full_size,
+            recovery.restored,
+            recovery.trace
+        ],
+    )
+}
+
+/// The difference between Flink's time of a failure and that of its REST API, in milliseconds.
+const FAILURE_SKEW_MS: i64 = 100;
+
+/// Adds a failure. One without a uid is that of the same run at about that time, if there is one.
+fn write_failure(
+    transaction: &Transaction<'_>,
+    job: i64,
+    run: i64,
+    at_ms: i64,
+    failure: &Failure,
+) -> rusqlite::Result<usize> {
+    let (from_ms, to_ms) = (at_ms.saturating_sub(FAILURE_SKEW_MS), at_ms.saturating_add(FAILURE_SKEW_MS));
+    if failure.uid.starts_with(HASHED) {
+        let sql = "SELECT 1 FROM failure WHERE job = ? AND run = ? AND at_ms BETWEEN ? AND ?";
+        if transaction.query_row(sql, params![job, run, from_ms, to_ms], |_| Ok(())).optional()?.is_some() {
+            return Ok(0);
+        }
+    } else {
+        transaction.execute(
+            "DELETE FROM failure WHERE job = ? AND run = ? AND at_ms BETWEEN ? AND ? AND substr(uid, 1, ?) = ?",
+            params![job, run, from_ms, to_ms, HASHED.len() as i64, HASHED],
+        )?;
+    }
+    transaction.execute(
+        "INSERT OR IGNORE INTO failure (
+           uid, job, at_ms, run, fingerprint, exception, message, stacktrace, task, endpoint, can_restart)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            failure.uid,
+            job,
+            at_ms,
+            run,
+            failure.fingerprint,
+            failure.exception,
+            failure.message,
+            failure.stacktrace,
+            failure.task,
+            failure.endpoint,
+            failure.can_restart
+        ],
+    )
+}
+
 fn write_other(transaction: &Transaction<'_>, job: i64, run: i64, at_ms: i64, fact: &Fact) -> rusqlite::Result<()> {
     let count = match fact {
-        Fact::Recovery(recovery) => transaction.execute(
-            "INSERT OR IGNORE INTO recovery (job, start_ms, run, end_ms, failed, checkpoint_id, full_size, restored, trace)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                job,
-                at_ms,
-                run,
-                recovery.end_ms,
-                recovery.failed,
-                recovery.checkpoint_id,
-                recovery.full_size,
-                recovery.restored,
-                recovery.trace
-            ],
-        ),
+        Fact::Recovery(recovery) => write_recovery(transaction, job, run, at_ms, recovery),
         Fact::State(status) => transaction.execute(
             "INSERT OR IGNORE INTO state (job, at_ms, run, status) VALUES (?, ?, ?, ?)",
             params![job, at_ms, run, status],
         ),
-        Fact::Failure(failure) => transaction.execute(
-            "INSERT OR IGNORE INTO failure (
-               uid, job, at_ms, run, fingerprint, exception, message, stacktrace, task, endpoint, can_restart)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                failure.uid,
-                job,
-                at_ms,
-                run,
-                failure.fingerprint,
-                failure.exception,
-                failure.message,
-                failure.stacktrace,
-                failure.task,
-                failure.endpoint,
-                failure.can_restart
-            ],
-        ),
+        Fact::Failure(failure) => write_failure(transaction, job, run, at_ms, failure),
         Fact::Missed { uid, first_id, last_id, count } => transaction.execute(
             "INSERT OR IGNORE INTO missed (uid, job, at_ms, run, first_id, last_id, count) VALUES (?, ?, ?, ?, ?, ?, ?)",
             params![uid, job, at_ms, run, first_id, last_id, count],
@@ -658,7 +744,7 @@ mod tests {
     fn full_disk_costs_only_what_is_counted() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::new(folder.path().join("h"), LIMITS);
-        let mut written = 0;
+        let mut written = Written::default();
         store.write(batch(1), 0, &mut written).unwrap();
         let set = |store: &Store, pages: i64| {
             let index = store.index.as_ref().unwrap();
@@ -667,9 +753,9 @@ mod tests {
         set(&store, 1);
         let error = store.write(batch(1_000), 0, &mut written).unwrap_err();
         assert!(error.to_string().contains("full"), "{error}");
-        assert_eq!(written, 1);
+        assert_eq!(written.stored, 1);
         assert!(!folder.path().join("h").join(files::QUARANTINE).exists());
         store.write(batch(1_000), 0, &mut written).unwrap();
-        assert_eq!(written, 1_001);
+        assert_eq!(written.stored, 1_001);
     }
 }

@@ -4,9 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use flink_traces_api::Signal;
-use flink_traces_api::proto::{OpenMessage, Writer};
-
-use crate::wire::{Content, Fields, write_field};
+use flink_traces_api::proto::{Content, Fields, OpenMessage, Writer};
 
 /// One encoded request, the unit that is stored, sent, retried and counted.
 ///
@@ -89,9 +87,9 @@ impl Chunk {
 /// These are all fields except field 2, which holds the children.
 pub(crate) fn head(message: &[u8]) -> Rc<[u8]> {
     let mut out = Writer::default();
-    for (number, content) in Fields::of(message).filter(|(number, _)| *number != 2) {
+    for (number, content) in Fields::new(message).filter(|(number, _)| *number != 2) {
         if let Ok(number) = u8::try_from(number) {
-            write_field(&mut out, number, content);
+            out.content(number, content);
         }
     }
     out.into_vec().into()
@@ -103,18 +101,18 @@ pub(crate) fn head(message: &[u8]) -> Rc<[u8]> {
 fn shortened(message: &[u8], texts: &[&[u64]]) -> Option<Vec<u8>> {
     const LONGEST: usize = 1024;
     let mut out = Writer::default();
-    for (number, content) in Fields::of(message) {
+    for (number, content) in Fields::new(message) {
         let field = u8::try_from(number).ok()?;
         let below: Vec<_> = texts.iter().filter_map(|path| path.strip_prefix(&[number])).collect();
         match content {
-            content if below.is_empty() => write_field(&mut out, field, content),
+            content if below.is_empty() => out.content(field, content),
             Content::Bytes(bytes) if below.iter().all(|path| path.is_empty()) => {
                 let text = String::from_utf8_lossy(bytes);
                 let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
                 out.bytes(field, text[..end].as_bytes());
             }
             Content::Bytes(bytes) => out.bytes(field, &shortened(bytes, &below)?),
-            content => write_field(&mut out, field, content),
+            content => out.content(field, content),
         }
     }
     Some(out.into_vec())

@@ -10,8 +10,7 @@ use std::fmt::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flink_traces_api::Signal;
-
-use crate::wire::{Content, Fields};
+use flink_traces_api::proto::{Content, Fields};
 
 pub(crate) use read::to_request;
 
@@ -158,7 +157,7 @@ fn object(out: &mut String, message: &[u8], fields: &'static [Field]) {
     let mut is_first = true;
     for (number, name, form) in fields {
         let mut contents =
-            Fields::of(message).filter(|(field, _)| *field == u64::from(*number)).map(|(_, content)| content);
+            Fields::new(message).filter(|(field, _)| *field == u64::from(*number)).map(|(_, content)| content);
         if let Form::Repeated(fields) = form {
             let mut messages = contents.filter_map(|content| match content {
                 Content::Bytes(message) => Some(message),

@@ -191,7 +191,6 @@ mod span_key;
 mod spool;
 mod tls;
 mod transport;
-mod wire;
 
 use flink_traces_api::{
     AlreadyRegistered, ConfigError, EventReporter, EventReporterFactory, OptionDoc, Registry, ReportedSpan,

@@ -6,6 +6,7 @@ use std::fmt;
 use std::iter::Peekable;
 use std::rc::Rc;
 
+use flink_traces_api::proto::Fields;
 use flink_traces_api::{ConfigError, Deadline, ReportError, ReporterConfig, ReporterMeter, Signal};
 use tokio::runtime::Runtime;
 
@@ -15,7 +16,6 @@ use crate::json;
 use crate::options::Options;
 use crate::reporter::{delivery, warn_of_bare_credentials};
 use crate::span_key::{SpanKey, own_key, parent_key};
-use crate::wire::Fields;
 
 /// An OTLP request: an `ExportTraceServiceRequest` or an `ExportLogsServiceRequest`.
 ///
@@ -65,6 +65,11 @@ impl ExportRequest {
     /// Returns the number of spans or log records.
     pub fn record_count(&self) -> usize {
         self.records
+    }
+
+    /// Returns the protobuf encoding.
+    pub fn into_protobuf(self) -> Vec<u8> {
+        self.message
     }
 
     /// Returns the size of the protobuf encoding, in bytes.

@@ -6,13 +6,13 @@ use std::io::{self, Read as _};
 use std::time::{Duration, SystemTime};
 
 use flate2::read::MultiGzDecoder;
+use flink_traces_api::proto::Fields;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use tonic::{Code, Status};
 
 use crate::hint::Hint;
 use crate::json;
-use crate::wire::Fields;
 
 /// The maximum size of the text of an error after decompression.
 const MAX_UNPACKED_BYTES: u64 = 64 << 10;
@@ -126,7 +126,7 @@ impl Response {
     pub(crate) fn accepted(message: &[u8]) -> Self {
         let partial = Fields::all(message, 1).last().unwrap_or_default();
         let rejected = u64::try_from(Fields::number(partial, 1).cast_signed()).unwrap_or(0);
-        let is_odd = !Fields::of(message).is_whole() || !Fields::of(partial).is_whole();
+        let is_odd = !Fields::new(message).is_whole() || !Fields::new(partial).is_whole();
         Self { is_odd, ..Self::accepted_but(rejected, Fields::text(partial, 2)) }
     }
 

@@ -1,6 +1,6 @@
 //! The key of a span in an encoded record.
 
-use crate::wire::Fields;
+use flink_traces_api::proto::Fields;
 
 /// A trace id, followed by a span id.
 pub(crate) type SpanKey = [u8; 24];

@@ -184,9 +184,9 @@ const checkpoint = {
   },
 };
 
-function traceLink(site, traceId) {
+function traceLink(site, traceId, text = 'Open trace', key = 'trace') {
   if (!site.trace_url) return null;
-  return el('a', { href: site.trace_url.replaceAll('{traceId}', traceId), rel: 'noreferrer', 'data-key': 'trace' }, 'Open trace');
+  return el('a', { href: site.trace_url.replaceAll('{traceId}', traceId), rel: 'noreferrer', 'data-key': key }, text);
 }
 
 function renderCheckpoint(data, site) {
@@ -219,7 +219,8 @@ function renderCheckpoint(data, site) {
   return {
     nodes: [el('h2', {}, `${row.kind ?? 'Checkpoint'} ${row.id} of `, link({ view: 'job', job: data.job }, jobTitle(data))),
       el('p', { class: row.failed ? 'lead failed' : 'lead' }, data.sentence),
-      el('p', {}, `Triggered ${time(row.trigger_ms)}. `, neighbor(data.neighbors[0], '← before'), ' ', neighbor(data.neighbors[1], 'after →'), ' ', traceLink(site, row.trace_id)),
+      el('p', {}, `Triggered ${time(row.trigger_ms)}. `, neighbor(data.neighbors[0], '← before'), ' ', neighbor(data.neighbors[1], 'after →'), ' ', traceLink(site, row.trace_id),
+        ...(row.other_trace_id ? [' Two sources reported it. ', traceLink(site, row.other_trace_id, 'Open the other trace', 'other')] : [])),
       row.incomplete ? el('p', { class: 'soft' }, 'The cluster did not return all tasks of this checkpoint.') : null,
       data.tasks.length ? legend([...PHASE_LEGEND, ['link', 'task'], ['hatch-bad', 'not acknowledged']]) : el('p', { class: 'soft' }, 'The tasks of this checkpoint are unknown: they were not reported, or are older than the retention of detail.'),
       data.tasks.length ? gantt(row, data.tasks) : null,

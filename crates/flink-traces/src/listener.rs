@@ -48,7 +48,8 @@ impl Credentials {
         self.accepted.is_empty()
     }
 
-    fn accept(&self, headers: &HeaderMap) -> bool {
+    /// Returns `true` if a request has one of them, or if there are none.
+    pub(crate) fn accept(&self, headers: &HeaderMap) -> bool {
         let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
         self.is_empty() || self.accepted.iter().any(|accepted| is_equal(accepted.as_bytes(), given))
     }
@@ -76,18 +77,37 @@ pub(crate) async fn serve(
     certificate: Option<Arc<Certificate>>,
 ) -> io::Result<String> {
     let access = Arc::new(Access { local_only: address.ip().is_loopback(), credentials });
+    let router = router.layer(from_fn_with_state(access, guard));
+    let mut limits = ServerOptions::default();
+    (limits.max_connections, limits.header_timeout) = (MAX_CONNECTIONS, HEADER_TIMEOUT);
+    bind(address, router, limits, certificate).await
+}
+
+/// Serves `router` at `address` with these limits, without a look at hosts and credentials.
+///
+/// Returns the URL.
+pub(crate) async fn bind(
+    address: SocketAddr,
+    router: Router,
+    limits: ServerOptions,
+    certificate: Option<Arc<Certificate>>,
+) -> io::Result<String> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         let remedy = if error.kind() == ErrorKind::AddrInUse { ", choose another port" } else { "" };
         io::Error::new(error.kind(), format!("{address}: {error}{remedy}"))
     })?;
     let address = listener.local_addr()?;
-    let router = router.layer(from_fn_with_state(access, guard));
-    let mut limits = ServerOptions::default();
-    (limits.max_connections, limits.header_timeout) = (MAX_CONNECTIONS, HEADER_TIMEOUT);
+    let http2 = limits.http2;
     let mut server = RestServer::new(listener, router, limits);
     let scheme = if certificate.is_some() { "https" } else { "http" };
     if let Some(certificate) = certificate {
-        server = server.with_handshake(move |stream| TlsAcceptor::from(certificate.config()).accept(stream));
+        server = server.with_handshake(move |stream| {
+            let mut config = certificate.config();
+            if http2 {
+                Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec()];
+            }
+            TlsAcceptor::from(config).accept(stream)
+        });
     }
     tokio::spawn(server.serve(std::future::pending()));
     Ok(format!("{scheme}://{address}"))
@@ -110,7 +130,7 @@ async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) 
 }
 
 /// Returns `true` if `host`, a `Host` header, is a loopback name or address.
-fn is_loopback_name(host: &str) -> bool {
+pub(crate) fn is_loopback_name(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flink_traces_api::{Clock, Origin, Registry};
+use flink_traces_api::{Clock, ConfigOption, Origin, Registry};
 use flink_traces_runtime::config::{
     ReporterSetup, SCOPE_DELIMITER, SPAN_DETAIL_LEVEL, Severity, SpanDetailLevel, placeholders, unknown_keys,
 };
@@ -16,6 +16,7 @@ use crate::clusters::{Cluster, Rest, clusters};
 use crate::listener::Credentials;
 use crate::options::{
     CLUSTERS, HTTP_BASIC_AUTH, HTTP_BEARER_TOKEN, HTTP_LISTEN, HTTP_TRACE_URL, METRICS_LISTEN, METRICS_MAX_JOBS,
+    OTLP_BASIC_AUTH, OTLP_BEARER_TOKEN, OTLP_CLUSTER_NAME, OTLP_LISTEN_GRPC, OTLP_LISTEN_HTTP, OTLP_MAX_MESSAGE_SIZE,
     OWN_OPTIONS, POLL_INTERVAL, SHUTDOWN_TIMEOUT, TLS_CERTIFICATE, TLS_KEY, take,
 };
 use crate::reporters::{
@@ -46,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) metrics_max_jobs: usize,
     /// The page.
     pub(crate) http: Http,
+    /// The listeners for OTLP.
+    pub(crate) otlp: OtlpListeners,
     /// The certificate of all listeners. Without one, they speak plain HTTP.
     pub(crate) certificate: Option<Arc<Certificate>>,
 }
@@ -114,6 +117,7 @@ impl Settings {
             metrics_listen: take(&configuration, &METRICS_LISTEN, &mut problems),
             metrics_max_jobs: take(&configuration, &METRICS_MAX_JOBS, &mut problems).unwrap_or_default(),
             http: Http::read(&configuration, &mut problems),
+            otlp: OtlpListeners::read(&configuration, &mut problems),
             certificate: certificate(&configuration, &mut problems),
             configuration,
             registry,
@@ -146,15 +150,56 @@ impl Http {
         let token = take(configuration, &HTTP_BEARER_TOKEN, problems);
         let basic = take(configuration, &HTTP_BASIC_AUTH, problems);
         let credentials = Credentials::new(token.as_deref(), basic.as_deref());
-        if listen.is_some_and(|address| !address.ip().is_loopback()) && credentials.is_empty() {
-            let message = format!(
-                "expected a loopback address, or credentials in {} or {}",
-                HTTP_BEARER_TOKEN.key(),
-                HTTP_BASIC_AUTH.key()
-            );
-            problems.push(Problem::error(message).with_key(HTTP_LISTEN.key().to_owned()));
-        }
+        check_access(&HTTP_LISTEN, listen, &credentials, [&HTTP_BEARER_TOKEN, &HTTP_BASIC_AUTH], problems);
         Self { listen, credentials, trace_url: take(configuration, &HTTP_TRACE_URL, problems) }
+    }
+}
+
+/// The options of the listeners for OTLP.
+pub(crate) struct OtlpListeners {
+    /// See [`OTLP_LISTEN_GRPC`].
+    pub(crate) grpc: Option<SocketAddr>,
+    /// See [`OTLP_LISTEN_HTTP`].
+    pub(crate) http: Option<SocketAddr>,
+    /// See [`OTLP_BEARER_TOKEN`] and [`OTLP_BASIC_AUTH`].
+    pub(crate) credentials: Credentials,
+    /// See [`OTLP_CLUSTER_NAME`].
+    pub(crate) cluster_name: Option<String>,
+    /// See [`OTLP_MAX_MESSAGE_SIZE`].
+    pub(crate) max_message_size: u64,
+}
+
+impl OtlpListeners {
+    fn read(configuration: &Configuration, problems: &mut Vec<Problem>) -> Self {
+        let token = take(configuration, &OTLP_BEARER_TOKEN, problems);
+        let basic = take(configuration, &OTLP_BASIC_AUTH, problems);
+        let credentials = Credentials::new(token.as_deref(), basic.as_deref());
+        let [grpc, http] = [&OTLP_LISTEN_GRPC, &OTLP_LISTEN_HTTP].map(|option| {
+            let address = take(configuration, option, problems);
+            check_access(option, address, &credentials, [&OTLP_BEARER_TOKEN, &OTLP_BASIC_AUTH], problems);
+            address
+        });
+        Self {
+            grpc,
+            http,
+            credentials,
+            cluster_name: take(configuration, &OTLP_CLUSTER_NAME, problems),
+            max_message_size: take(configuration, &OTLP_MAX_MESSAGE_SIZE, problems).unwrap_or_default(),
+        }
+    }
+}
+
+/// Adds a problem if an address that others reach has no credentials.
+fn check_access(
+    listen: &ConfigOption<SocketAddr>,
+    address: Option<SocketAddr>,
+    credentials: &Credentials,
+    [token, basic]: [&ConfigOption<String>; 2],
+    problems: &mut Vec<Problem>,
+) {
+    if address.is_some_and(|address| !address.ip().is_loopback()) && credentials.is_empty() {
+        let message = format!("expected a loopback address, or credentials in {} or {}", token.key(), basic.key());
+        problems.push(Problem::error(message).with_key(listen.key().to_owned()));
     }
 }
 

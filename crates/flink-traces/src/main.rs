@@ -12,6 +12,7 @@ mod load;
 mod metrics;
 mod once;
 mod options;
+mod otlp_in;
 mod page;
 mod play;
 mod printer;
@@ -101,7 +102,7 @@ fn execute(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Run(arguments) => runtime.block_on(run::run(arguments, cli.log_format)),
         Command::Send(arguments) => runtime.block_on(send::send(arguments)),
         Command::Report(arguments) => report::report(arguments),
-        Command::Serve(arguments) => runtime.block_on(serve::serve(arguments)),
+        Command::Serve(arguments) => runtime.block_on(serve::serve(arguments, cli.log_format)),
         Command::Check(arguments) => runtime.block_on(check::check(arguments)),
     }
 }

@@ -16,8 +16,9 @@ use flink_traces_api::{BufferStats, Clock, SystemClock};
 use flink_traces_runtime::dispatch::DropReason;
 use flink_traces_runtime::{Dispatcher, ReporterStats};
 
+use crate::otlp_in::OtlpIn;
 pub(crate) use jobs::Jobs;
-use page::{Format, Kind, Labels, Page};
+pub(crate) use page::{Format, Kind, Labels, Page};
 
 /// The counters of a watched cluster, shared by its watcher and the metrics page.
 #[derive(Debug, Default)]
@@ -42,6 +43,7 @@ pub(crate) struct Metrics {
     dispatcher: Dispatcher,
     clusters: Vec<(String, Arc<ClusterStats>)>,
     jobs: Arc<Mutex<Jobs>>,
+    otlp: Option<Arc<OtlpIn>>,
 }
 
 impl Metrics {
@@ -51,7 +53,12 @@ impl Metrics {
         clusters: Vec<(String, Arc<ClusterStats>)>,
         jobs: Arc<Mutex<Jobs>>,
     ) -> Self {
-        Self { dispatcher, clusters, jobs }
+        Self { dispatcher, clusters, jobs, otlp: None }
+    }
+
+    /// Adds the counts of the listeners for OTLP, if there are any.
+    pub(crate) fn with_otlp(self, otlp: Option<Arc<OtlpIn>>) -> Self {
+        Self { otlp, ..self }
     }
 
     /// Returns the routes `/metrics`, `/healthz` and `/readyz`.
@@ -71,6 +78,9 @@ impl Metrics {
         add_spools(&mut page, &reporters);
         add_drops(&mut page, &reporters);
         add_clusters(&mut page, &self.clusters);
+        if let Some(otlp) = &self.otlp {
+            otlp.add_to(&mut page);
+        }
         let now = SystemClock.now_millis();
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).add_to(&mut page, now);
         page.head("flink_traces_build_info", Kind::Gauge, "The version of this program.");

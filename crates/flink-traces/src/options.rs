@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use flink_traces_api::{ConfigOption, OptionDoc, parse_duration};
+use flink_traces_api::{ConfigOption, OptionDoc, parse_bytes, parse_duration};
 use flink_traces_runtime::config::CORE_OPTIONS;
 use flink_traces_runtime::{Configuration, Problem};
 
@@ -83,11 +83,7 @@ pub(crate) const HTTP_BEARER_TOKEN: ConfigOption<String> = ConfigOption::parsed(
 pub(crate) const HTTP_BASIC_AUTH: ConfigOption<String> = ConfigOption::parsed(
     "flink-traces.http.basic-auth",
     "a user and a password, as `user:password`",
-    |text| {
-        text.split_once(':')
-            .filter(|(user, password)| !user.is_empty() && !password.is_empty())
-            .map(|_| text.to_owned())
-    },
+    user_and_password,
     "The user and the password that requests at `flink-traces.http.listen` must have. A browser asks for them. Never shown.",
 );
 
@@ -101,6 +97,57 @@ pub(crate) const TLS_CERTIFICATE: ConfigOption<String> = ConfigOption::string(
 /// The key of the listeners' certificate.
 pub(crate) const TLS_KEY: ConfigOption<String> =
     ConfigOption::string("flink-traces.tls.key", "A PEM file with the private key of `flink-traces.tls.certificate`.");
+
+/// The address for OTLP over gRPC.
+pub(crate) const OTLP_LISTEN_GRPC: ConfigOption<SocketAddr> = ConfigOption::parsed(
+    "flink-traces.otlp.listen.grpc",
+    "a port, or an IP address and a port",
+    parse_address,
+    "The address at which `run` and `serve` take spans and log records over OTLP/gRPC into the history, usually `4317`. \
+     An address that is not loopback requires credentials.",
+);
+
+/// The address for OTLP over HTTP.
+pub(crate) const OTLP_LISTEN_HTTP: ConfigOption<SocketAddr> = ConfigOption::parsed(
+    "flink-traces.otlp.listen.http",
+    "a port, or an IP address and a port",
+    parse_address,
+    "The same over OTLP/HTTP at `/v1/traces` and `/v1/logs`, usually `4318`.",
+);
+
+/// The cluster of records that name none.
+pub(crate) const OTLP_CLUSTER_NAME: ConfigOption<String> = ConfigOption::parsed(
+    "flink-traces.otlp.cluster-name",
+    "a text that is not empty",
+    not_empty,
+    "The cluster of received records that have no attribute `flink.cluster.name` and whose resource has none. Without it, such \
+     records are refused.",
+);
+
+/// The maximum size of a request.
+pub(crate) const OTLP_MAX_MESSAGE_SIZE: ConfigOption<u64> = ConfigOption::parsed(
+    "flink-traces.otlp.max-message-size",
+    "a size from `64 kb` to `64 mb`",
+    |text| parse_bytes(text).filter(|size| (64 << 10..=64 << 20).contains(size)),
+    "The maximum size of a request to `flink-traces.otlp.listen`, before and after decompression.",
+)
+.or("8 mb");
+
+/// A token for OTLP.
+pub(crate) const OTLP_BEARER_TOKEN: ConfigOption<String> = ConfigOption::parsed(
+    "flink-traces.otlp.bearer-token",
+    "a text that is not empty",
+    not_empty,
+    "A token that requests at `flink-traces.otlp.listen` must have, as `Authorization: Bearer …`. Never shown.",
+);
+
+/// A user and a password for OTLP.
+pub(crate) const OTLP_BASIC_AUTH: ConfigOption<String> = ConfigOption::parsed(
+    "flink-traces.otlp.basic-auth",
+    "a user and a password, as `user:password`",
+    user_and_password,
+    "The user and the password that requests at `flink-traces.otlp.listen` must have. Never shown.",
+);
 
 /// The address of a trace in a trace store.
 pub(crate) const HTTP_TRACE_URL: ConfigOption<String> = ConfigOption::parsed(
@@ -141,6 +188,12 @@ pub(crate) const OWN_OPTIONS: &[OptionDoc] = &[
     TLS_CERTIFICATE.doc(),
     TLS_KEY.doc(),
     HTTP_TRACE_URL.doc(),
+    OTLP_LISTEN_GRPC.doc(),
+    OTLP_LISTEN_HTTP.doc(),
+    OTLP_CLUSTER_NAME.doc(),
+    OTLP_MAX_MESSAGE_SIZE.doc(),
+    OTLP_BEARER_TOKEN.doc(),
+    OTLP_BASIC_AUTH.doc(),
 ];
 
 /// Parses an address. A port alone is one of the loopback interface.
@@ -149,6 +202,11 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
         Ok(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
         Err(_) => text.trim().parse().ok(),
     }
+}
+
+fn user_and_password(text: &str) -> Option<String> {
+    let (user, password) = text.split_once(':')?;
+    (!user.is_empty() && !password.is_empty()).then(|| text.to_owned())
 }
 
 fn not_empty(text: &str) -> Option<String> {

@@ -20,6 +20,7 @@ use crate::listener::{self, Credentials};
 use crate::load::{InvalidConfiguration, Settings};
 use crate::metrics::{ClusterStats, Jobs, Metrics};
 use crate::options::METRICS_LISTEN;
+use crate::otlp_in;
 use crate::page::{Now, Page, history_directory};
 use crate::printer::Printer;
 use crate::reporters::json_reporters;
@@ -67,20 +68,21 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
         (name, host, watcher)
     });
     let watched: Vec<_> = watched.collect();
+    let otlp = otlp_in::open(&settings).await?;
     let jobs = settings
         .metrics_listen
         .or(settings.http.listen)
         .map(|_| Arc::new(Mutex::new(Jobs::new(settings.metrics_max_jobs))));
     if let (Some(address), Some(jobs)) = (settings.metrics_listen, &jobs) {
         let clusters = watched.iter().map(|(name, _, watcher)| (name.clone(), watcher.stats())).collect();
-        let router = Metrics::new(dispatcher.clone(), clusters, jobs.clone()).router();
+        let router = Metrics::new(dispatcher.clone(), clusters, jobs.clone()).with_otlp(otlp.clone()).router();
         let bound = listener::serve(address, router, Credentials::default(), settings.certificate.clone()).await;
         let url = bound.with_context(|| METRICS_LISTEN.key())?;
         tracing::info!("serving metrics at {url}/metrics");
     }
     if let (Some(address), Some(jobs)) = (settings.http.listen, &jobs) {
         let clusters = watched.iter().map(|(name, _, watcher)| (name.clone(), watcher.stats())).collect();
-        let mut router = Metrics::new(dispatcher.clone(), clusters, jobs.clone()).router();
+        let mut router = Metrics::new(dispatcher.clone(), clusters, jobs.clone()).with_otlp(otlp.clone()).router();
         match history {
             Some(directory) => {
                 let trace_url = settings.http.trace_url.clone();
@@ -125,6 +127,9 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
     while watching.join_next().await.is_some() {}
     let timeout = settings.shutdown_timeout;
     let stats = tokio::task::spawn_blocking(move || dispatcher.shutdown(timeout)).await?;
+    if let Some(otlp) = otlp {
+        otlp.print_account(format);
+    }
     Ok(if print_stats(&stats, format) && !failed { Exit::Done } else { Exit::Lost })
 }
 

@@ -7,18 +7,19 @@ use anyhow::Context;
 use axum::Router;
 use flink_traces_runtime::Problem;
 
-use crate::cli::{Exit, ServeArgs};
+use crate::cli::{Exit, LogFormat, ServeArgs};
 use crate::listener;
 use crate::load::{InvalidConfiguration, Settings};
 use crate::options::HTTP_LISTEN;
+use crate::otlp_in;
 use crate::page::{Now, Page, history_directory};
 use crate::signals::Signals;
 
 /// The address of the page, unless it is configured.
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9260);
 
-/// Serves the page of a history until a signal arrives.
-pub(crate) async fn serve(arguments: &ServeArgs) -> anyhow::Result<Exit> {
+/// Serves the page of a history until a signal arrives. `format` is that of the account at the end.
+pub(crate) async fn serve(arguments: &ServeArgs, format: LogFormat) -> anyhow::Result<Exit> {
     let listen = arguments.listen.iter().map(|address| ("--listen", HTTP_LISTEN.key().to_owned(), address.clone()));
     let settings = Settings::load(&arguments.configuration, &listen.collect::<Vec<_>>())?;
     let Some(directory) = history_directory(&settings.reporters) else {
@@ -28,8 +29,16 @@ pub(crate) async fn serve(arguments: &ServeArgs) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     let address = settings.http.listen.unwrap_or(DEFAULT_ADDRESS);
     let page = Page { directory, now: Now::ClockIfRecent, trace_url: settings.http.trace_url.clone() };
-    open(&settings, address, page.router()).await?;
+    let otlp = otlp_in::open(&settings).await?;
+    let mut router = page.router();
+    if let Some(otlp) = &otlp {
+        router = router.merge(otlp.clone().router());
+    }
+    open(&settings, address, router).await?;
     signals.next().await;
+    if let Some(otlp) = otlp {
+        otlp.print_account(format);
+    }
     Ok(Exit::Done)
 }
 

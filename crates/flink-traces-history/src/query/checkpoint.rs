@@ -119,12 +119,19 @@ impl History {
 
     /// Returns the tasks of a checkpoint, which are none if its tree is gone.
     fn tasks(&self, job: i64, trigger_ms: i64, id: i64) -> Result<Vec<Task>, HistoryError> {
-        let key: Option<Vec<u8>> = self.value(
-            "SELECT trace FROM checkpoint WHERE job = ? AND trigger_ms = ? AND checkpoint_id = ? LIMIT 1",
+        let keys: Option<[Option<Vec<u8>>; 2]> = self.get(
+            "SELECT trace, other_trace FROM checkpoint WHERE job = ? AND trigger_ms = ? AND checkpoint_id = ? LIMIT 1",
             params![job, trigger_ms, id],
+            |row| Ok([row.get(0)?, row.get(1)?]),
         )?;
-        let records = self.tree(trigger_ms, &key.unwrap_or_default())?.unwrap_or_default();
-        Ok(tasks(&records, trigger_ms))
+        let mut known = Vec::new();
+        // Of two sources, the one with more subtasks says more.
+        for key in keys.into_iter().flatten().flatten() {
+            let records = self.tree(trigger_ms, &key)?.unwrap_or_default();
+            known.push(tasks(&records, trigger_ms));
+        }
+        let said = |tasks: &Vec<Task>| tasks.iter().map(|task| 1 + task.subtasks.len()).sum::<usize>();
+        Ok(known.into_iter().rev().max_by_key(said).unwrap_or_default())
     }
 
     /// Returns the completed checkpoints before a time, newest first, without savepoints.
@@ -155,6 +162,8 @@ impl History {
 /// Returns the tasks of a tree, in the order of their start.
 fn tasks(records: &[StoredRecord], trigger_ms: i64) -> Vec<Task> {
     let mut tasks: Vec<Task> = Vec::new();
+    // See `batch::host`.
+    let root_host = records.first().and_then(|root| root.text("host"));
     for record in records {
         let owned = |key: &str| record.text(key).map(str::to_owned);
         match record.name.as_str() {
@@ -170,7 +179,7 @@ fn tasks(records: &[StoredRecord], trigger_ms: i64) -> Vec<Task> {
             }),
             "Checkpoint_Subtask" => {
                 if let Some(task) = tasks.last_mut() {
-                    task.subtasks.push(subtask(record, trigger_ms));
+                    task.subtasks.push(subtask(record, trigger_ms, root_host));
                 }
             }
             _ => {}
@@ -180,12 +189,12 @@ fn tasks(records: &[StoredRecord], trigger_ms: i64) -> Vec<Task> {
     tasks
 }
 
-fn subtask(record: &StoredRecord, trigger_ms: i64) -> Subtask {
+fn subtask(record: &StoredRecord, trigger_ms: i64, root_host: Option<&str>) -> Subtask {
     let keys =
         ["CheckpointStartDelayMs", "AlignmentDurationMs", "SyncCheckpointDurationMs", "AsyncCheckpointDurationMs"];
     Subtask {
         index: record.number("subtaskId").unwrap_or_default(),
-        host: record.text("host").map(str::to_owned),
+        host: record.text("host").filter(|host| Some(*host) != root_host).map(str::to_owned),
         end_ms: record.end_ms,
         phases: Phases::new(record.end_ms.saturating_sub(trigger_ms), keys.map(|key| record.number(key))),
         full_size: record.number("StateSizeBytes"),

@@ -100,6 +100,9 @@ pub struct CheckpointRow {
     pub phases: Option<Phases>,
     /// The trace id.
     pub trace_id: String,
+    /// The trace id of the same checkpoint as another source reported it, such as Flink itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_trace_id: Option<String>,
 }
 
 /// The phases of a subtask from the trigger to its acknowledgement.
@@ -186,7 +189,7 @@ pub struct MissedRow {
 /// The columns that [`checkpoint_row`] reads.
 pub(super) const CHECKPOINT_COLUMNS: &str = "run, checkpoint_id, trigger_ms, duration_ms, failed, kind, full_size, \
     checkpointed_size, unaligned, incomplete, failure, path, task, subtask, host, ack_ms, start_delay_ms, alignment_ms, \
-    sync_ms, async_ms, trace";
+    sync_ms, async_ms, trace, other_trace";
 
 pub(super) fn checkpoint_row(row: &Row<'_>) -> rusqlite::Result<CheckpointRow> {
     Ok(CheckpointRow {
@@ -210,6 +213,7 @@ pub(super) fn checkpoint_row(row: &Row<'_>) -> rusqlite::Result<CheckpointRow> {
             [row.get(16)?, row.get(17)?, row.get(18)?, row.get(19)?],
         ),
         trace_id: trace_id(&row.get::<_, Vec<u8>>(20)?),
+        other_trace_id: row.get::<_, Option<Vec<u8>>>(21)?.map(|key| trace_id(&key)),
     })
 }
 

@@ -36,6 +36,7 @@ use serde::Serialize;
 use crate::codec::{StoredRecord, decode};
 use crate::error::HistoryError;
 use crate::files::{self, Day, INDEX};
+use crate::pieces::{OF_TRACE, bounds, tree};
 use crate::schema::{Kind, check_version, open_for_reading};
 
 pub use checkpoint::{CheckpointView, Subtask, Task};
@@ -250,18 +251,19 @@ impl History {
 
     /// Returns the tree with that key, whose root starts at `at_ms`.
     fn tree(&self, at_ms: i64, key: &[u8]) -> Result<Option<Vec<StoredRecord>>, HistoryError> {
+        let Some(trace) = key.get(..16) else { return Ok(None) };
         let (own, days) = (Day::of(at_ms), files::days(&self.directory));
-        // A record from the future is in the file of the day after it was written.
+        // A record from the future is in the file of the day after it was written. A piece of a
+        // tree may be in the file of the next day.
         let is_future = days.last().is_some_and(|last| *last < own);
-        let others = days.into_iter().rev().filter(|_| is_future);
-        for day in [own].into_iter().chain(others) {
+        let next = Day::of(own.end_ms());
+        let days = days.into_iter().filter(|day| is_future || [own, next].contains(day));
+        let mut bodies: Vec<Vec<u8>> = Vec::new();
+        for day in days {
             let Some(file) = self.day(day)? else { continue };
-            let body: Option<Vec<u8>> = file.get("SELECT body FROM record WHERE uid = ?", [key], |row| row.get(0))?;
-            if let Some(body) = body {
-                return Ok(decode(&body));
-            }
+            bodies.extend(file.list(OF_TRACE, bounds(trace), |row| row.get(0))?);
         }
-        Ok(None)
+        Ok(tree(&bodies, key))
     }
 
     fn list<T>(

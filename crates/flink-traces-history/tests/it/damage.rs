@@ -43,7 +43,9 @@ fn damages() -> Vec<(&'static str, Damage)> {
             report(&mut traces(&other.path().join("h"), &[]), &[detailed(1)]).unwrap();
             let is_index = path.file_name().unwrap() == "history.db";
             let name = if is_index { "day-2026-11-21.db" } else { "history.db" };
-            fs::copy(other.path().join("h").join(name), path).unwrap();
+            let mut content = fs::read(other.path().join("h").join(name)).unwrap();
+            content[60..64].copy_from_slice(&1_u32.to_be_bytes());
+            fs::write(path, content).unwrap();
         }),
         ("nothing", |path| fs::write(path, "").unwrap()),
     ]
@@ -104,9 +106,31 @@ fn newer_history_is_refused_and_untouched() {
     content[60..64].copy_from_slice(&9_u32.to_be_bytes());
     fs::write(&file, &content).unwrap();
     let refusal = refusal(&path, &[]);
-    assert!(refusal.contains("expected format 1 or older, found 9"), "{refusal}");
+    assert!(refusal.contains("expected format 2 or older, found 9"), "{refusal}");
     assert!(matches!(History::open(&path).unwrap_err(), HistoryError::Newer { found: 9, .. }));
     assert_eq!(fs::read(&file).unwrap(), content);
+}
+
+#[test]
+fn older_history_is_read_and_then_migrated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h");
+    report(&mut traces(&path, &[]), &[plain(1), detailed(2)]).unwrap();
+    let index = rusqlite::Connection::open(path.join("history.db")).unwrap();
+    index
+        .execute_batch(
+            "DROP INDEX failure_run; ALTER TABLE checkpoint DROP COLUMN other_trace;
+             ALTER TABLE recovery DROP COLUMN other_trace; PRAGMA user_version = 1; PRAGMA wal_checkpoint(TRUNCATE)",
+        )
+        .unwrap();
+    drop(index);
+    let before = fs::read(path.join("history.db")).unwrap();
+    let view = || History::open(&path).unwrap().checkpoint(1, START + 2_000, 2).unwrap().unwrap();
+    let found = view();
+    assert_eq!((ids(&path), found.tasks.len()), (vec![1, 2], 1));
+    assert_eq!(fs::read(path.join("history.db")).unwrap(), before);
+    report(&mut traces(&path, &[]), &[plain(3)]).unwrap();
+    assert_eq!((ids(&path), view().tasks), (vec![1, 2, 3], found.tasks));
 }
 
 #[test]

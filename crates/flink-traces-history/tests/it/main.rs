@@ -7,5 +7,6 @@ mod documents;
 mod kill;
 mod limits;
 mod queries;
+mod receive;
 mod rows;
 mod support;

@@ -6,6 +6,7 @@ mod cli_configuration;
 mod cli_help;
 mod cli_history;
 mod cli_metrics;
+mod cli_otlp_in;
 mod cli_play;
 mod cli_secrets;
 mod cli_send;
