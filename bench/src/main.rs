@@ -131,7 +131,7 @@ fn measure(scope: &Scope, run: &Run, by: &str) -> Result<Numbers> {
     // Each measurement has a sink of its own, so that it does not reuse connections.
     let sink = Sink::start()?;
     let at = match run.work {
-        "observer" | "scrape" => scope.program.display().to_string(),
+        "observer" | "scrape" | "history" | "fleet" => scope.program.display().to_string(),
         _ => sink.address().to_string(),
     };
     let mut command = match (&scope.class_path, by) {

@@ -1,6 +1,7 @@
 //! One measurement of one program, in a process of its own and after a warm-up.
 
 mod fastrace;
+mod history;
 mod observer;
 mod opentelemetry;
 mod ours;
@@ -65,6 +66,8 @@ fn measure(task: &Task) -> Result<Numbers> {
         ("memory", "opentelemetry") => opentelemetry::memory(size),
         ("observer", "flink-traces") => observer::watch(size, at),
         ("scrape", "flink-traces") => observer::scrape(size, at),
+        ("history", "flink-traces") => history::job(size, at),
+        ("fleet", "flink-traces") => history::fleet(size, at),
         _ => bail!("unknown measurement: {work} by {by}"),
     }
 }

@@ -6,7 +6,10 @@ use super::package::Package;
 /// Each member, and the members that it may depend on. Development dependencies are free.
 const ARROWS: &[(&str, &str)] = &[
     ("api-snapshots", ""),
-    ("bench", "flink-rest flink-traces-api flink-traces-json flink-traces-otlp flink-traces-runtime harness"),
+    (
+        "bench",
+        "flink-rest flink-traces-api flink-traces-history flink-traces-json flink-traces-otlp flink-traces-runtime harness",
+    ),
     ("e2e", "flink-rest flink-traces-testkit harness"),
     ("embed", "flink-traces-otlp flink-traces-runtime"),
     ("engine", "flink-rest flink-traces-api flink-traces-json flink-traces-log flink-traces-otlp flink-traces-runtime"),
