@@ -180,6 +180,7 @@ impl ClientBuilder {
             pool,
             unpooled: http.pool_max_idle_per_host(0).build(connector),
             headers,
+            authorization: Arc::default(),
             proxy: shown_proxy,
             base_url: base_url.as_str().trim_end_matches('/').into(),
             timeout: self.timeout,
@@ -242,6 +243,11 @@ impl Authentication {
         value.set_sensitive(true);
         Ok(value)
     }
+}
+
+/// Returns the value of the header for a token.
+pub(super) fn bearer_header(token: &str) -> Result<HeaderValue, Error> {
+    Authentication::Bearer(token.to_owned()).header("bearer_auth")
 }
 
 /// Returns the headers of all requests.

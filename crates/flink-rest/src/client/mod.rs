@@ -8,10 +8,10 @@ mod tls;
 mod transport;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use http_body_util::BodyExt as _;
 use tokio::io::AsyncRead;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -72,6 +72,8 @@ pub struct Client {
     /// Opens a connection for each request.
     unpooled: Http,
     headers: HeaderMap,
+    /// The credentials in place of those in `headers`.
+    authorization: Arc<RwLock<Option<HeaderValue>>>,
     /// The URL of the proxy, without user information.
     proxy: Option<Arc<str>>,
     base_url: Arc<str>,
@@ -118,6 +120,19 @@ impl Client {
     /// Returns the base URL without user information and without a trailing slash.
     pub fn base_url(&self) -> &str {
         &self.base_url
+    }
+
+    /// Sends this token with each further request of this client and its clones, in place of other
+    /// credentials.
+    ///
+    /// A token that expires is replaced without a new connection.
+    ///
+    /// # Errors
+    /// Returns an error if the token has a character that is not allowed in a header.
+    pub fn set_bearer_auth(&self, token: &str) -> Result<(), Error> {
+        let value = builder::bearer_header(token)?;
+        *self.authorization.write().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        Ok(())
     }
 
     /// Sends a request to an endpoint and decodes the response.

@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::io::{self, Read as _};
 use std::pin::pin;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{Method, Request, Uri};
 use http_body::Body as _;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -77,6 +78,10 @@ impl Client {
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.headers.clone();
+        let authorization = self.authorization.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(authorization) = authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization);
+        }
         request.headers_mut().extend(kind.map(|kind| (CONTENT_TYPE, kind)));
         request
     }

@@ -594,6 +594,26 @@ async fn secrets_are_sent_but_not_shown() {
     }
 }
 
+#[tokio::test]
+async fn token_is_replaced_for_all_clones() {
+    let server = Server::start(Reply::Whole(http("403 Forbidden", "", ""))).await;
+    let client = server.client().bearer_auth("c4nary-1").build().unwrap();
+    let clone = client.clone();
+    let sent = async |client: &Client| {
+        client.call(&JobsOverview).await.unwrap_err();
+        let requests = server.requests.lock().unwrap();
+        let lines: Vec<_> = requests.last().unwrap().lines().filter(|line| line.starts_with("authorization")).collect();
+        lines.join("\n")
+    };
+    assert_eq!(sent(&clone).await, "authorization: Bearer c4nary-1");
+    client.set_bearer_auth("c4nary-2").unwrap();
+    assert_eq!(sent(&clone).await, "authorization: Bearer c4nary-2");
+    let error = client.set_bearer_auth("c4nary\n").unwrap_err().to_string();
+    assert!(error.starts_with("bearer_auth: ") && !error.contains("c4nary"), "{error}");
+    assert_eq!(sent(&client).await, "authorization: Bearer c4nary-2");
+    assert!(!format!("{client:?}").contains("c4nary"));
+}
+
 #[test]
 fn invalid_options_are_errors() {
     let local = || Client::builder("http://localhost:8081");
