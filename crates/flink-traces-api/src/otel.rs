@@ -57,6 +57,16 @@ pub fn resource(config: &ReporterConfig, signal: Signal) -> Result<Vec<(String, 
     Ok(attributes.into_iter().collect())
 }
 
+/// Returns the resource attributes of a record, sorted by key, each key once.
+///
+/// `reporter` are those that [`resource`] returns. `source` are the
+/// [attributes of the record's source](crate::ReportContext::resource), which replace others with
+/// the same keys.
+pub fn resource_of(reporter: &[(String, String)], source: &[(String, String)]) -> Vec<(String, String)> {
+    let merged: BTreeMap<_, _> = reporter.iter().chain(source).map(|(key, value)| (key, value)).collect();
+    merged.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
 /// Returns the number of a severity, as Flink's event reporter does.
 ///
 /// Only OpenTelemetry's exact names have one: `TRACE`, `DEBUG`, `INFO`, `WARN`, `ERROR` and

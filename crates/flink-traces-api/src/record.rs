@@ -38,12 +38,17 @@ pub struct ReportContext {
     pub variables: Vec<(String, String)>,
     /// The compatibility that the reporter is configured with.
     pub compatibility: Compatibility,
+    /// The resource attributes of the group's source, such as an observed cluster.
+    ///
+    /// They replace the reporter's own with the same keys, see
+    /// [`otel::resource_of`](crate::otel::resource_of). All groups of a source share them.
+    pub resource: Arc<[(String, String)]>,
 }
 
 impl ReportContext {
     /// Creates a context without a job and without variables.
     pub fn new(compatibility: Compatibility) -> Self {
-        Self { job_id: None, variables: Vec::new(), compatibility }
+        Self { job_id: None, variables: Vec::new(), compatibility, resource: Arc::default() }
     }
 
     /// Sets the job.
@@ -60,6 +65,13 @@ impl ReportContext {
         variables: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
     ) -> Self {
         self.variables = variables.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        self
+    }
+
+    /// Sets the resource attributes of the source.
+    #[must_use]
+    pub fn with_resource(mut self, resource: impl Into<Arc<[(String, String)]>>) -> Self {
+        self.resource = resource.into();
         self
     }
 

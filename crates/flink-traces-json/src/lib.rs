@@ -185,7 +185,7 @@ impl JsonReporterFactory {
         let path = config.require(&PATH)?;
         let (encoder, line_start) = match config.require(&FORMAT)? {
             Format::Otlp => {
-                let otlp = OtlpJson::new(signal, &otel::resource(config, signal)?);
+                let otlp = OtlpJson::new(signal, otel::resource(config, signal)?);
                 (Encoder::Otlp(otlp), OtlpJson::line_start(signal))
             }
             Format::Flat => (Encoder::Flat(Box::default()), flat::line_start(signal)),

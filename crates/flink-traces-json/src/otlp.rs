@@ -1,7 +1,9 @@
 //! The format OTLP/JSON, which has one `TracesData` or `LogsData` per line.
 
+use std::sync::Arc;
+
 use flink_traces_api::{Compatibility, OtelAttributes, ReportedEvent, ReportedSpan, SpanRef, ValueRef};
-use flink_traces_api::{Signal, otel};
+use flink_traces_api::{ReportContext, Signal, otel};
 
 use crate::json::{non_finite, push, push_double, push_hex, push_integer, push_links, push_string};
 use crate::lines::Lines;
@@ -15,9 +17,14 @@ const KIND_INTERNAL: u8 = 1;
 /// The constant `STATUS_CODE_ERROR`.
 const STATUS_ERROR: u8 = 2;
 
-/// An encoder of spans or events under one resource.
+/// An encoder of spans or events.
 pub(crate) struct OtlpJson {
-    /// The beginning of each line, up to the first scope.
+    signal: Signal,
+    /// The resource attributes of the reporter.
+    resource: Vec<(String, String)>,
+    /// The resource attributes of the last record's source.
+    source: Arc<[(String, String)]>,
+    /// The beginning of its line, up to the first scope.
     head: String,
     /// The name of a scope's list of records.
     records: &'static str,
@@ -25,16 +32,21 @@ pub(crate) struct OtlpJson {
 
 impl OtlpJson {
     /// Creates an encoder for records of that signal and resource.
-    pub(crate) fn new(signal: Signal, resource: &[(String, String)]) -> Self {
-        let (scopes, records) = match signal {
-            Signal::Traces => ("scopeSpans", "spans"),
-            Signal::Events => ("scopeLogs", "logRecords"),
+    pub(crate) fn new(signal: Signal, resource: Vec<(String, String)>) -> Self {
+        let records = match signal {
+            Signal::Traces => "spans",
+            Signal::Events => "logRecords",
         };
-        let mut head = format!("{}\"resource\":{{", Self::line_start(signal));
-        let attributes = resource.iter().map(|(key, value)| (key.as_str(), ValueRef::String(value)));
-        push_attributes(&mut head, attributes);
-        push(&mut head, format_args!("}},\"{scopes}\":["));
-        Self { head, records }
+        let head = head(signal, &resource);
+        Self { signal, resource, source: Arc::default(), head, records }
+    }
+
+    /// Sets the beginning of the next line to that of a record's source.
+    fn begin(&mut self, context: &ReportContext) {
+        if context.resource != self.source {
+            self.source = context.resource.clone();
+            self.head = head(self.signal, &otel::resource_of(&self.resource, &self.source));
+        }
     }
 
     /// Returns the beginning of all lines of a signal, whatever the resource is.
@@ -46,7 +58,8 @@ impl OtlpJson {
     }
 
     /// Appends the tree as one line, or as several if it is long, with parents first.
-    pub(crate) fn push_span(&self, lines: &mut Lines, span: &ReportedSpan) {
+    pub(crate) fn push_span(&mut self, lines: &mut Lines, span: &ReportedSpan) {
+        self.begin(span.context());
         let mut writer = ScopeWriter { format: self, lines, scope: None, count: 0 };
         let compatibility = span.context().compatibility;
         for span in span.spans() {
@@ -56,11 +69,24 @@ impl OtlpJson {
     }
 
     /// Appends the event as one line.
-    pub(crate) fn push_event(&self, lines: &mut Lines, event: &ReportedEvent) {
+    pub(crate) fn push_event(&mut self, lines: &mut Lines, event: &ReportedEvent) {
+        self.begin(event.context());
         let mut writer = ScopeWriter { format: self, lines, scope: None, count: 0 };
         writer.record(otel::event_scope(event.scope()), |json| push_log_record(json, event));
         writer.end_line();
     }
+}
+
+/// Returns the beginning of a line, up to the first scope.
+fn head(signal: Signal, resource: &[(String, String)]) -> String {
+    let scopes = match signal {
+        Signal::Traces => "scopeSpans",
+        Signal::Events => "scopeLogs",
+    };
+    let mut head = format!("{}\"resource\":{{", OtlpJson::line_start(signal));
+    push_attributes(&mut head, resource.iter().map(|(key, value)| (key.as_str(), ValueRef::String(value))));
+    push(&mut head, format_args!("}},\"{scopes}\":["));
+    head
 }
 
 /// A writer that groups consecutive records of a line by their scope.

@@ -22,9 +22,17 @@ impl Pipeline {
     /// Creates a pipeline to `dispatcher`.
     ///
     /// The name of the cluster is part of the ids of spans. The REST API does not return the host
-    /// name of the JobManager; `host` takes its place.
-    pub fn new(dispatcher: &Dispatcher, cluster: &str, host: &str, detail: SpanDetailLevel) -> Self {
-        Self { cluster: cluster.to_owned(), job_manager: MetricGroup::job_manager(dispatcher, host), job: None, detail }
+    /// name of the JobManager; `host` takes its place. `resource` are attributes of the records'
+    /// resource, which replace those of a reporter with the same keys.
+    pub fn new(
+        dispatcher: &Dispatcher,
+        cluster: &str,
+        host: &str,
+        detail: SpanDetailLevel,
+        resource: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let job_manager = MetricGroup::job_manager_of(dispatcher, cluster, host, resource);
+        Self { cluster: cluster.to_owned(), job_manager, job: None, detail }
     }
 
     /// Reports one observation. Missed checkpoints and vanished jobs are also logged.

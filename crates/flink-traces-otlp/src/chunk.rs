@@ -29,8 +29,32 @@ pub(crate) enum Role {
     Detail,
 }
 
-/// The encoded fields of a record's group, such as the scope, and the record.
-type Entry<'a> = (Rc<[u8]>, &'a [u8]);
+/// A record with its resource and its scope.
+pub(crate) struct Entry<'a> {
+    /// The encoded fields of the envelope, such as the resource.
+    pub(crate) resource: Rc<[u8]>,
+    /// The encoded fields of the group, such as the scope.
+    pub(crate) scope: Rc<[u8]>,
+    pub(crate) record: &'a [u8],
+}
+
+impl Entry<'_> {
+    pub(crate) fn head(&self) -> Head<'_> {
+        Head { resource: &self.resource, scope: &self.scope }
+    }
+}
+
+/// Returns the records of a request in order.
+pub(crate) fn entries(message: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    Fields::all(message, 1).flat_map(|envelope| {
+        let resource = head(envelope);
+        Fields::all(envelope, 2).flat_map(move |group| {
+            let (resource, scope) = (resource.clone(), head(group));
+            let entry = move |record| Entry { resource: resource.clone(), scope: scope.clone(), record };
+            Fields::all(group, 2).map(entry)
+        })
+    })
+}
 
 impl Chunk {
     /// Splits the records into two chunks. Returns `None` if there is only one.
@@ -49,10 +73,9 @@ impl Chunk {
             Signal::Traces => &[&[5], &[9, 2, 1], &[15, 2]],
             Signal::Events => &[&[5, 1], &[6, 2, 1]],
         };
-        let (resource, entries) = self.entries()?;
-        let mut draft = Draft::new(&resource);
-        for (scope, record) in entries {
-            draft.add(&scope, &shortened(record, texts)?);
+        let mut draft = Draft::default();
+        for entry in self.entries()? {
+            draft.add(entry.head(), &shortened(entry.record, texts)?);
         }
         let chunk = Chunk { role: self.role, ..draft.finish() };
         (chunk.message.len() < self.message.len()).then_some(chunk)
@@ -60,25 +83,18 @@ impl Chunk {
 
     /// Splits the records into those for which `second` returns `false`, and the others.
     fn partition(&self, mut second: impl FnMut(usize, &[u8]) -> bool) -> Option<[Chunk; 2]> {
-        let (resource, entries) = self.entries()?;
-        let mut drafts = [Draft::new(&resource), Draft::new(&resource)];
-        for (index, (scope, record)) in entries.iter().enumerate() {
-            drafts[usize::from(second(index, record))].add(scope, record);
+        let mut drafts = [Draft::default(), Draft::default()];
+        for (index, entry) in self.entries()?.iter().enumerate() {
+            drafts[usize::from(second(index, entry.record))].add(entry.head(), entry.record);
         }
         Some(drafts.map(|draft| Chunk { role: self.role, ..draft.finish() }))
     }
 
-    /// Returns the encoded fields of the envelope, and the records.
-    ///
-    /// Returns `None` if the number of records is not the expected one, which means damage.
-    fn entries(&self) -> Option<(Rc<[u8]>, Vec<Entry<'_>>)> {
-        let envelope = Fields::all(&self.message, 1).next()?;
-        let mut entries = Vec::with_capacity(self.records);
-        for group in Fields::all(envelope, 2) {
-            let scope = head(group);
-            entries.extend(Fields::all(group, 2).map(|record| (scope.clone(), record)));
-        }
-        (entries.len() == self.records).then_some((head(envelope), entries))
+    /// Returns the records. Returns `None` if their number is not the expected one, which means
+    /// damage.
+    fn entries(&self) -> Option<Vec<Entry<'_>>> {
+        let entries: Vec<_> = entries(&self.message).collect();
+        (entries.len() == self.records).then_some(entries)
     }
 }
 
@@ -118,13 +134,23 @@ fn shortened(message: &[u8], texts: &[&[u64]]) -> Option<Vec<u8>> {
     Some(out.into_vec())
 }
 
-/// A request under construction: one resource, and a group for each run of records of one scope.
+/// The encoded fields of the envelope and of the group of a record, such as resource and scope.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head<'a> {
+    pub(crate) resource: &'a [u8],
+    pub(crate) scope: &'a [u8],
+}
+
+/// A request under construction: an envelope for each run of records of one resource, and in it a
+/// group for each run of records of one scope.
 ///
 /// Only consecutive records are grouped, which keeps parents before their children.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Draft {
     out: Writer,
-    envelope: OpenMessage,
+    envelope: Option<OpenMessage>,
+    /// The encoded resource of the open envelope.
+    resource: Vec<u8>,
     group: Option<OpenMessage>,
     /// The encoded scope of the open group.
     scope: Vec<u8>,
@@ -137,49 +163,50 @@ impl Draft {
     /// The expected length of envelopes and groups.
     const GUESS: usize = 1 << 20;
 
-    /// Creates a draft with the encoded `resource`.
-    pub(crate) fn new(resource: &[u8]) -> Self {
-        let mut out = Writer::default();
-        let envelope = out.open(1, Self::GUESS);
-        out.raw(resource);
-        Self { out, envelope, group: None, scope: Vec::new(), records: 0, has_children: false }
-    }
-
     /// Reserves space for about `bytes` more bytes, which avoids moves as the request grows.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.out.reserve(bytes);
     }
 
-    /// Returns an upper bound of the size with one more record of `len` bytes in this scope.
-    pub(crate) fn size_with(&self, scope: &[u8], len: usize) -> usize {
+    /// Returns an upper bound of the size with one more record of `len` bytes.
+    pub(crate) fn size_with(&self, head: Head<'_>, len: usize) -> usize {
         const LONGEST_HEAD: usize = 6;
-        self.out.len() + scope.len() + 2 * LONGEST_HEAD + len
+        let envelope = if self.is_in_envelope(head) { 0 } else { head.resource.len() + LONGEST_HEAD };
+        self.out.len() + envelope + head.scope.len() + 2 * LONGEST_HEAD + len
     }
 
-    /// Adds the record that `encode` writes, in the encoded `scope`. Returns `false`, without a
+    fn is_in_envelope(&self, head: Head<'_>) -> bool {
+        self.envelope.is_some() && self.resource == head.resource
+    }
+
+    fn is_in_group(&self, head: Head<'_>) -> bool {
+        self.is_in_envelope(head) && self.group.is_some() && self.scope == head.scope
+    }
+
+    /// Adds the record that `encode` writes. Returns `false`, without a
     /// change, if the request would exceed `limit`.
     ///
     /// A record in the open group is written in place. `scratch` is for others.
     pub(crate) fn encode(
         &mut self,
-        scope: &[u8],
+        head: Head<'_>,
         encode: impl Fn(&mut Writer),
         limit: usize,
         scratch: &mut Writer,
     ) -> bool {
         /// The lengths of most records take as many bytes as this one.
         const GUESS: usize = 1 << 9;
-        if self.group.is_none() || self.scope != scope {
+        if !self.is_in_group(head) {
             scratch.clear();
             encode(scratch);
-            let fits = self.size_with(scope, scratch.len()) <= limit;
+            let fits = self.size_with(head, scratch.len()) <= limit;
             if fits {
-                self.add(scope, scratch.as_slice());
+                self.add(head, scratch.as_slice());
             }
             return fits;
         }
         let end = self.out.len();
-        let longest = limit.saturating_sub(self.size_with(scope, 0));
+        let longest = limit.saturating_sub(self.size_with(head, 0));
         let message = self.out.open(2, GUESS);
         let start = self.out.len();
         encode(&mut self.out);
@@ -193,13 +220,19 @@ impl Draft {
         fits
     }
 
-    /// Adds a record in the encoded `scope`.
-    pub(crate) fn add(&mut self, scope: &[u8], record: &[u8]) {
-        if self.group.is_none() || self.scope != scope {
+    /// Adds a record.
+    pub(crate) fn add(&mut self, head: Head<'_>, record: &[u8]) {
+        if !self.is_in_envelope(head) {
+            self.close_envelope();
+            self.envelope = Some(self.out.open(1, Self::GUESS));
+            self.out.raw(head.resource);
+            head.resource.clone_into(&mut self.resource);
+        }
+        if !self.is_in_group(head) {
             self.close_group();
             self.group = Some(self.out.open(2, Self::GUESS));
-            self.out.raw(scope);
-            scope.clone_into(&mut self.scope);
+            self.out.raw(head.scope);
+            head.scope.clone_into(&mut self.scope);
         }
         self.out.bytes(2, record);
         self.records += 1;
@@ -211,9 +244,15 @@ impl Draft {
         }
     }
 
-    pub(crate) fn finish(mut self) -> Chunk {
+    fn close_envelope(&mut self) {
         self.close_group();
-        self.out.close(self.envelope);
+        if let Some(envelope) = self.envelope.take() {
+            self.out.close(envelope);
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Chunk {
+        self.close_envelope();
         Chunk { message: self.out.into_vec().into(), records: self.records, role: Role::Root }
     }
 }

@@ -2,20 +2,42 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::{iter, ptr};
 
 use bytes::Bytes;
-use flink_traces_api::otel::{event_scope, event_times, severity_number, span_name, span_times};
+use flink_traces_api::otel::{event_scope, event_times, resource_of, severity_number, span_name, span_times};
 use flink_traces_api::proto::{KeyValue, Writer, field_len};
 use flink_traces_api::{
     AddedAttributes, Compatibility, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, SpanContext, SpanRef,
     ValueRef,
 };
 
-use crate::chunk::{Chunk, Draft, Role};
+use crate::chunk::{Chunk, Draft, Head, Role};
+
+/// The resource of a reporter.
+#[derive(Debug, Clone)]
+pub(crate) struct Resource {
+    attributes: Arc<[(String, String)]>,
+    encoded: Bytes,
+}
+
+impl Resource {
+    pub(crate) fn new(attributes: &[(String, String)]) -> Self {
+        Self { attributes: attributes.into(), encoded: encode_resource(attributes) }
+    }
+
+    /// Returns the encoding for the records of a source with these attributes.
+    fn of(&self, source: &[(String, String)]) -> Bytes {
+        match source {
+            [] => self.encoded.clone(),
+            _ => encode_resource(&resource_of(&self.attributes, source)),
+        }
+    }
+}
 
 /// Encodes a resource with these attributes, as the first field of an envelope.
-pub(crate) fn encode_resource(attributes: &[(String, String)]) -> Bytes {
+fn encode_resource(attributes: &[(String, String)]) -> Bytes {
     let mut resource = Writer::default();
     for (key, value) in attributes {
         resource.key_value(1, &KeyValue::new(key, ValueRef::String(value)));
@@ -96,6 +118,9 @@ pub(crate) trait EncodeOtlp {
     /// Returns the name of the instrumentation scope.
     fn scope(&self) -> &str;
 
+    /// Returns the data that the group and the reporter add.
+    fn context(&self) -> &ReportContext;
+
     /// Returns the number of ancestors.
     fn depth(&self) -> usize {
         0
@@ -135,6 +160,10 @@ impl SpanRecord<'_> {
 impl EncodeOtlp for SpanRecord<'_> {
     fn scope(&self) -> &str {
         self.span.scope()
+    }
+
+    fn context(&self) -> &ReportContext {
+        self.added.context
     }
 
     fn depth(&self) -> usize {
@@ -181,6 +210,10 @@ impl EncodeOtlp for SpanRecord<'_> {
 impl EncodeOtlp for &ReportedEvent {
     fn scope(&self) -> &str {
         event_scope(ReportedEvent::scope(self))
+    }
+
+    fn context(&self) -> &ReportContext {
+        ReportedEvent::context(self)
     }
 
     fn encode(&self, out: &mut Writer) {
@@ -231,20 +264,23 @@ pub(crate) struct Chunks<I: Iterator> {
     records: I,
     /// The record that did not fit into the last chunk.
     held: Option<I::Item>,
-    resource: Bytes,
+    resource: Resource,
     limit: usize,
     /// The expected number of remaining records.
     left: usize,
     record: Writer,
+    /// The attributes of the last record's source, and the encoded resource.
+    source: (Arc<[(String, String)]>, Bytes),
     /// The name of the last record's scope, and its encoding.
     scope: (String, Vec<u8>),
 }
 
 impl<I: Iterator<Item: EncodeOtlp>> Chunks<I> {
     /// Creates an iterator over `count` records.
-    pub(crate) fn new(records: I, count: usize, resource: Bytes, limit: usize) -> Self {
+    pub(crate) fn new(records: I, count: usize, resource: Resource, limit: usize) -> Self {
+        let source = (Arc::default(), resource.of(&[]));
         let scope = (String::new(), encode_scope(""));
-        Self { records, held: None, resource, limit, left: count, record: Writer::default(), scope }
+        Self { records, held: None, resource, limit, left: count, record: Writer::default(), source, scope }
     }
 }
 
@@ -252,20 +288,25 @@ impl<I: Iterator<Item: EncodeOtlp>> Iterator for Chunks<I> {
     type Item = Chunk;
 
     fn next(&mut self) -> Option<Chunk> {
-        let mut draft = Draft::new(&self.resource);
+        let mut draft = Draft::default();
         let (mut first_depth, mut is_detail) = (0, true);
         while let Some(record) = self.held.take().or_else(|| self.records.next()) {
             let limit = if record.depth() == 0 && draft.has_children { self.limit / 2 } else { self.limit };
             if record.scope() != self.scope.0 {
                 self.scope = (record.scope().to_owned(), encode_scope(record.scope()));
             }
+            let source = &record.context().resource;
+            if !Arc::ptr_eq(source, &self.source.0) && *source != self.source.0 {
+                self.source = (source.clone(), self.resource.of(source));
+            }
+            let head = Head { resource: &self.source.1, scope: &self.scope.1 };
             if draft.records == 0 {
                 self.record.clear();
                 record.encode(&mut self.record);
                 draft.reserve(self.limit.min(self.left.saturating_mul(self.record.len() + 16)));
-                draft.add(&self.scope.1, self.record.as_slice());
+                draft.add(head, self.record.as_slice());
                 first_depth = record.depth();
-            } else if !draft.encode(&self.scope.1, |out| record.encode(out), limit, &mut self.record) {
+            } else if !draft.encode(head, |out| record.encode(out), limit, &mut self.record) {
                 self.held = Some(record);
                 break;
             }

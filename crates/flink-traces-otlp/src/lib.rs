@@ -199,7 +199,7 @@ use flink_traces_api::{
 
 pub use builder::Otlp;
 pub use check::{CheckResult, check};
-use encode::{Chunks, encode_resource, span_records};
+use encode::{Chunks, Resource, span_records};
 pub use environment::{EnvironmentOption, EnvironmentWarning, environment_options};
 use options::{OPTIONS, Options};
 use reporter::OtlpReporter;
@@ -255,7 +255,7 @@ pub fn encode_spans<'a>(
     max_bytes: usize,
 ) -> impl Iterator<Item = Vec<u8>> + use<'a> {
     let count = spans.iter().map(ReportedSpan::span_count).sum();
-    let mut chunks = Chunks::new(span_records(spans), count, encode_resource(resource), max_bytes);
+    let mut chunks = Chunks::new(span_records(spans), count, Resource::new(resource), max_bytes);
     std::iter::from_fn(move || chunks.next().map(|chunk| chunk.message.into()))
 }
 

@@ -4,18 +4,16 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
 use std::iter::Peekable;
-use std::rc::Rc;
 
-use flink_traces_api::proto::Fields;
 use flink_traces_api::{ConfigError, Deadline, ReportError, ReporterConfig, ReporterMeter, Signal};
 use tokio::runtime::Runtime;
 
-use crate::chunk::{Chunk, Draft, Role, head};
+use crate::chunk::{Chunk, Draft, Entry, Role, entries};
 use crate::delivery::Delivery;
 use crate::json;
 use crate::options::Options;
 use crate::reporter::{delivery, warn_of_bare_credentials};
-use crate::span_key::{SpanKey, own_key, parent_key};
+use crate::span_key::{own_key, parent_key};
 
 /// An OTLP request: an `ExportTraceServiceRequest` or an `ExportLogsServiceRequest`.
 ///
@@ -144,7 +142,7 @@ impl RequestSender {
 
     /// Delivers requests before returning, in order unless `exporter.concurrency` relaxes that.
     ///
-    /// Consecutive requests with the same resource are sent together.
+    /// Small requests are sent together.
     /// A request starts only after each earlier one that holds an ancestor of its spans was
     /// answered or dropped.
     ///
@@ -194,35 +192,7 @@ impl Drop for RequestSender {
     }
 }
 
-/// A record with its resource and its scope.
-struct Entry<'a> {
-    /// The encoded fields of the envelope, such as the resource.
-    resource: Rc<[u8]>,
-    /// The encoded fields of the group, such as the scope.
-    scope: Rc<[u8]>,
-    record: &'a [u8],
-}
-
-impl Entry<'_> {
-    /// Returns the key of the parent span.
-    fn parent(&self) -> Option<SpanKey> {
-        parent_key(self.record)
-    }
-}
-
-/// Returns the records of a request in order.
-fn entries(message: &[u8]) -> impl Iterator<Item = Entry<'_>> {
-    Fields::all(message, 1).flat_map(|envelope| {
-        let resource = head(envelope);
-        Fields::all(envelope, 2).flat_map(move |group| {
-            let (resource, scope) = (resource.clone(), head(group));
-            let entry = move |record| Entry { resource: resource.clone(), scope: scope.clone(), record };
-            Fields::all(group, 2).map(entry)
-        })
-    })
-}
-
-/// An iterator of chunks of at most `limit` bytes, or of one larger record, each of one resource.
+/// An iterator of chunks of at most `limit` bytes, or of one larger record.
 ///
 /// A tree below half of `limit` stays in one chunk.
 /// A chunk with children of a span in another chunk waits for all chunks before it.
@@ -235,21 +205,20 @@ impl<'a, I: Iterator<Item = Entry<'a>>> Iterator for Chunks<'a, I> {
     type Item = Chunk;
 
     fn next(&mut self) -> Option<Chunk> {
-        let resource = self.entries.peek()?.resource.clone();
-        let mut draft = Draft::new(&resource);
+        self.entries.peek()?;
+        let mut draft = Draft::default();
         let mut spans = HashSet::new();
         let mut waits = false;
         let limit = self.limit;
         loop {
             let entry = self.entries.next_if(|entry| {
-                let limit = if entry.parent().is_none() && draft.has_children { limit / 2 } else { limit };
-                let fits = draft.records == 0 || draft.size_with(&entry.scope, entry.record.len()) <= limit;
-                fits && entry.resource == resource
+                let limit = if parent_key(entry.record).is_none() && draft.has_children { limit / 2 } else { limit };
+                draft.records == 0 || draft.size_with(entry.head(), entry.record.len()) <= limit
             });
             let Some(entry) = entry else { break };
-            draft.add(&entry.scope, entry.record);
+            draft.add(entry.head(), entry.record);
             spans.extend(own_key(entry.record));
-            if let Some(parent) = entry.parent() {
+            if let Some(parent) = parent_key(entry.record) {
                 draft.has_children = true;
                 waits |= !spans.contains(&parent);
             }

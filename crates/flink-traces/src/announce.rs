@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use flink_rest::types::ConfigurationInfoEntry;
-use flink_rest::{Client, Config, JobManagerConfig, JobsOverview};
+use flink_rest::{Config, JobManagerConfig, JobsOverview};
 use flink_traces_api::{RecordCounts, Signal};
 use flink_traces_runtime::config::ReporterSetup;
 use flink_traces_runtime::{Dispatcher, ReporterStats};
 use tokio::time::sleep;
 
+use crate::connection::Connection;
 use crate::metrics::ClusterStats;
 use crate::text::one_line;
 
@@ -49,14 +50,15 @@ fn address(url: &str) -> &str {
 /// Waits for the first contact with a cluster, and logs one line about it.
 ///
 /// Warns if the cluster itself reports to the destination of one of the reporters.
-pub(crate) async fn contact(name: String, client: Client, stats: Arc<ClusterStats>, setups: Arc<[ReporterSetup]>) {
+pub(crate) async fn contact(connection: Arc<Connection>, stats: Arc<ClusterStats>, setups: Arc<[ReporterSetup]>) {
+    let name = connection.name();
     while !stats.up.load(Ordering::Relaxed) {
         sleep(PAUSE).await;
     }
-    let version = client.call(&Config).await.map(|config| config.flink_version).unwrap_or_default();
-    let jobs = client.call(&JobsOverview).await.map(|overview| overview.jobs).unwrap_or_default();
+    let version = connection.call(&Config).await.map(|config| config.flink_version).unwrap_or_default();
+    let jobs = connection.call(&JobsOverview).await.map(|overview| overview.jobs).unwrap_or_default();
     let running = jobs.iter().filter(|job| job.end_time.is_none()).count();
-    let options = client.call(&JobManagerConfig).await.map(|found| found.entries).unwrap_or_default();
+    let options = connection.call(&JobManagerConfig).await.map(|found| found.entries).unwrap_or_default();
     tracing::info!(
         cluster = name,
         version = one_line(&version, 30),
@@ -67,7 +69,8 @@ pub(crate) async fn contact(name: String, client: Client, stats: Arc<ClusterStat
             option(&options, &["rest.cache.checkpoint-statistics.timeout", "web.refresh-interval"], "3 s"),
         "cluster reached"
     );
-    for (signal, reporter, endpoint) in both(&options, &setups) {
+    let setups = setups.iter().filter(|setup| setup.clusters.matches(name));
+    for (signal, reporter, endpoint) in both(&options, setups) {
         tracing::warn!(
             cluster = name,
             %signal,
@@ -87,7 +90,10 @@ fn option(options: &[ConfigurationInfoEntry], keys: &[&str], default: &str) -> S
 
 /// Returns the reporters that a cluster has with the same destination, by signal, name and
 /// endpoint.
-fn both(options: &[ConfigurationInfoEntry], setups: &[ReporterSetup]) -> Vec<(Signal, String, String)> {
+fn both<'a>(
+    options: &[ConfigurationInfoEntry],
+    setups: impl Iterator<Item = &'a ReporterSetup>,
+) -> Vec<(Signal, String, String)> {
     let mut found = Vec::new();
     for setup in setups {
         let prefix = format!("{}.reporter.", setup.signal);

@@ -137,18 +137,20 @@ Examples:
     )]
     Once(OnceArgs),
 
-    /// Watches clusters and reports until stopped. SIGTERM, SIGHUP and Ctrl-C drain the queues.
+    /// Watches clusters and reports until stopped. SIGTERM and Ctrl-C drain the queues, and SIGHUP
+    /// reloads the clusters.
     #[command(after_help = "\
 Without a reporter, spans and events are printed. At the end, the account of each reporter is
 printed to standard error. A second signal, a second or more after the first, stops the program at
-once.
+once. The clusters are also reloaded when the configuration file changes.
 
 Examples:
   flink-traces run --flink http://localhost:8081
   flink-traces run --flink http://localhost:8081 --otlp http://localhost:4317
   flink-traces run --flink http://localhost:8081 --json /var/log/flink-traces
   flink-traces run --flink prod=https://flink.example.com --flink test=http://localhost:8081
-  flink-traces run --conf /etc/flink-traces")]
+  flink-traces run --conf /etc/flink-traces
+  flink-traces run --conf /etc/flink-traces --shards 3 --shard 0")]
     Run(RunArgs),
 
     /// Sends files of OTLP/JSON lines, such as the JSON Lines reporter writes, over OTLP.
@@ -467,6 +469,23 @@ pub(crate) struct RunArgs {
     /// The format of these files.
     #[command(flatten)]
     pub(crate) json_format: JsonFormatArgs,
+
+    /// The share of the clusters.
+    #[command(flatten)]
+    pub(crate) shard: ShardArgs,
+}
+
+/// The share of the clusters that a process watches.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct ShardArgs {
+    /// Watches only the share of one of this many processes.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) shards: u32,
+
+    /// The number of this process, from 0. By default, the number at the end of the host name, as
+    /// pods of a StatefulSet have it.
+    #[arg(long, value_name = "NUMBER", requires = "shards")]
+    pub(crate) shard: Option<u32>,
 }
 
 /// The arguments of `check`.
@@ -492,9 +511,9 @@ pub(crate) struct CheckArgs {
 /// The clusters and the sources of options.
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArgs {
-    /// The REST address of a cluster, optionally with a name. May be repeated. Replaces the
-    /// configured clusters.
-    #[arg(long, value_name = "[NAME=]URL")]
+    /// The REST address of a cluster, or those of its JobManagers, optionally with a name. May be
+    /// repeated. Replaces the configured clusters.
+    #[arg(long, value_name = "[NAME=]URL[,URL]")]
     pub(crate) flink: Vec<String>,
 
     /// The sources of options.

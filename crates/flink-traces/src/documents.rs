@@ -11,7 +11,7 @@ use flink_traces_runtime::config::{CORE_OPTIONS, REPORTER_OPTIONS};
 
 use crate::cli::ConfigurationArgs;
 use crate::load::Settings;
-use crate::options::OWN_OPTIONS;
+use crate::options::{CLUSTER_OPTIONS, OWN_OPTIONS};
 use crate::reporters::registry;
 use files::{blocks, documents, root};
 
@@ -34,7 +34,12 @@ fn options() -> Vec<(String, &'static [OptionDoc])> {
             None => by_class.push((class.to_owned(), options)),
         }
     }
-    let general = [("flink-traces", OWN_OPTIONS), ("Flink", CORE_OPTIONS), ("every reporter", REPORTER_OPTIONS)];
+    let general = [
+        ("flink-traces", OWN_OPTIONS),
+        ("a cluster", CLUSTER_OPTIONS),
+        ("Flink", CORE_OPTIONS),
+        ("every reporter", REPORTER_OPTIONS),
+    ];
     general.map(|(name, options)| (name.to_owned(), options)).into_iter().chain(by_class).collect()
 }
 

@@ -12,12 +12,14 @@ use flink_traces_runtime::{Configuration, Dispatcher, Problem, discover};
 
 use crate::certificate::Certificate;
 use crate::cli::ConfigurationArgs;
-use crate::clusters::{Cluster, Rest, clusters};
+use crate::cluster::{Cluster, ClusterOptions};
+use crate::clusters::clusters;
+use crate::discovery::{Source, sources};
 use crate::listener::Credentials;
 use crate::options::{
     CLUSTERS, HTTP_BASIC_AUTH, HTTP_BEARER_TOKEN, HTTP_LISTEN, HTTP_TRACE_URL, METRICS_LISTEN, METRICS_MAX_JOBS,
     OTLP_BASIC_AUTH, OTLP_BEARER_TOKEN, OTLP_CLUSTER_NAME, OTLP_LISTEN_GRPC, OTLP_LISTEN_HTTP, OTLP_MAX_MESSAGE_SIZE,
-    OWN_OPTIONS, POLL_INTERVAL, SHUTDOWN_TIMEOUT, TLS_CERTIFICATE, TLS_KEY, take,
+    SHUTDOWN_TIMEOUT, TLS_CERTIFICATE, TLS_KEY, known_options, take,
 };
 use crate::reporters::{
     Shorthand, extended_lists, history_reporters, otlp_reporters, registry, set_by_environment, trial,
@@ -25,7 +27,7 @@ use crate::reporters::{
 use crate::text::count;
 
 /// The beginnings of the keys that this program reads. All others are Flink's.
-const OUR_PREFIXES: &[&str] = &["flink-traces.", "traces.", "events."];
+pub(crate) const OUR_PREFIXES: &[&str] = &["flink-traces.", "traces.", "events."];
 
 /// The settings of a command, validated.
 pub(crate) struct Settings {
@@ -37,8 +39,10 @@ pub(crate) struct Settings {
     pub(crate) reporters: Vec<ReporterSetup>,
     /// The children that a checkpoint span has.
     pub(crate) detail: SpanDetailLevel,
-    /// See [`POLL_INTERVAL`].
-    pub(crate) poll_interval: Duration,
+    /// The options of clusters that have no others.
+    pub(crate) cluster_options: ClusterOptions,
+    /// The sources of clusters that are not configured.
+    pub(crate) sources: Vec<Source>,
     /// See [`SHUTDOWN_TIMEOUT`].
     pub(crate) shutdown_timeout: Duration,
     /// See [`METRICS_LISTEN`].
@@ -62,7 +66,7 @@ impl InvalidConfiguration {
     /// Returns the error of a command that has no cluster.
     pub(crate) fn no_cluster() -> Self {
         Self(vec![Problem::error(format!(
-            "no cluster to watch: give --flink URL, or configure {}.<name>",
+            "no cluster to watch: give --flink URL, or configure {}.<name> or flink-traces.discovery",
             CLUSTERS.key()
         ))])
     }
@@ -73,9 +77,7 @@ impl Settings {
     ///
     /// Warnings are logged. If there is an error, all problems are returned.
     pub(crate) fn load(arguments: &ConfigurationArgs, shorthands: &[Shorthand]) -> Result<Self, InvalidConfiguration> {
-        let (settings, mut problems) = Self::read(arguments, shorthands);
-        // The options of clients are checked even if the command does not connect to a cluster.
-        Rest::read(&settings.configuration, &mut problems);
+        let (settings, problems) = Self::read(arguments, shorthands);
         reject(problems)?;
         Ok(settings)
     }
@@ -90,29 +92,50 @@ impl Settings {
         shorthands: &[Shorthand],
     ) -> Result<(Self, Vec<Cluster>), InvalidConfiguration> {
         let (settings, mut problems) = Self::read(arguments, shorthands);
-        let clusters = clusters(&settings.configuration, flink, &mut problems);
+        let clusters = clusters(&settings.configuration, &settings.cluster_options, flink, &mut problems);
+        reject(problems)?;
+        Ok((settings, clusters))
+    }
+
+    /// Loads the settings and the clusters again, while reporters run.
+    pub(crate) fn reload(
+        arguments: &ConfigurationArgs,
+        flink: &[String],
+        shorthands: &[Shorthand],
+    ) -> Result<(Self, Vec<Cluster>), InvalidConfiguration> {
+        let (settings, mut problems) = Self::read_without_trial(arguments, shorthands);
+        let clusters = clusters(&settings.configuration, &settings.cluster_options, flink, &mut problems);
         reject(problems)?;
         Ok((settings, clusters))
     }
 
     fn read(arguments: &ConfigurationArgs, shorthands: &[Shorthand]) -> (Self, Vec<Problem>) {
-        let (mut configuration, mut problems) = configuration(arguments, shorthands);
-        problems.extend(set_by_environment(&mut configuration, &arguments.environment));
-        let registry = registry();
-        problems.extend(unknown_keys(&configuration, &registry, OWN_OPTIONS));
-        let placeholders = placeholders(&configuration, OUR_PREFIXES);
-        let (reporters, found) = discover(&configuration, &registry);
-        problems.extend(found);
-        // Such a reporter would fail for the same reason.
+        let (settings, mut problems) = Self::read_without_trial(arguments, shorthands);
+        // A reporter with a placeholder would fail for the same reason.
+        let placeholders = placeholders(&settings.configuration, OUR_PREFIXES);
         let has_placeholder = |setup: &&ReporterSetup| {
             let prefix = setup.config.key("");
             placeholders.iter().any(|problem| problem.key.as_ref().is_some_and(|key| key.starts_with(&prefix)))
         };
-        problems.extend(trial(reporters.iter().filter(|setup| !has_placeholder(setup)), &registry));
-        problems.extend(placeholders);
+        let tried: Vec<_> = settings.reporters.iter().filter(|setup| !has_placeholder(setup)).collect();
+        problems.extend(trial(tried.into_iter(), &settings.registry));
+        (settings, problems)
+    }
+
+    fn read_without_trial(arguments: &ConfigurationArgs, shorthands: &[Shorthand]) -> (Self, Vec<Problem>) {
+        let (mut configuration, mut problems) = configuration(arguments, shorthands);
+        problems.extend(set_by_environment(&mut configuration, &arguments.environment));
+        let registry = registry();
+        problems.extend(unknown_keys(&configuration, &registry, &known_options()));
+        let (reporters, found) = discover(&configuration, &registry);
+        problems.extend(found);
+        problems.extend(placeholders(&configuration, OUR_PREFIXES));
+        // These options are checked even if the command does not connect to a cluster.
+        let cluster_options = ClusterOptions::read(&configuration, &mut problems);
         let settings = Self {
             detail: take(&configuration, &SPAN_DETAIL_LEVEL, &mut problems).unwrap_or_default(),
-            poll_interval: take(&configuration, &POLL_INTERVAL, &mut problems).unwrap_or_default(),
+            sources: sources(&configuration, &cluster_options, &mut problems),
+            cluster_options,
             shutdown_timeout: take(&configuration, &SHUTDOWN_TIMEOUT, &mut problems).unwrap_or_default(),
             metrics_listen: take(&configuration, &METRICS_LISTEN, &mut problems),
             metrics_max_jobs: take(&configuration, &METRICS_MAX_JOBS, &mut problems).unwrap_or_default(),

@@ -3,8 +3,9 @@
 mod jobs;
 mod page;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -19,6 +20,8 @@ use flink_traces_runtime::{Dispatcher, ReporterStats};
 use crate::otlp_in::OtlpIn;
 pub(crate) use jobs::Jobs;
 pub(crate) use page::{Format, Kind, Labels, Page};
+
+use crate::shard::Shard;
 
 /// The counters of a watched cluster, shared by its watcher and the metrics page.
 #[derive(Debug, Default)]
@@ -37,23 +40,125 @@ pub(crate) struct ClusterStats {
     pub(crate) behind: AtomicBool,
 }
 
+/// The gauges of the process and the counters of its clusters.
+#[derive(Debug)]
+pub(crate) struct ProcessStats {
+    shard: Shard,
+    clusters: Mutex<BTreeMap<String, Arc<ClusterStats>>>,
+    /// The number of known clusters that other shards watch.
+    other_shards: AtomicU64,
+    sources: Mutex<Vec<SourceStats>>,
+    /// `true` unless the last reload failed.
+    reload_successful: AtomicBool,
+    /// The time of the last successful load, in seconds since the epoch.
+    reloaded_at: AtomicU64,
+}
+
+/// The state of a source of clusters.
+#[derive(Debug)]
+pub(crate) struct SourceStats {
+    pub(crate) name: &'static str,
+    /// `true` if the last look succeeded.
+    pub(crate) works: bool,
+    /// The number of clusters that it found.
+    pub(crate) clusters: usize,
+}
+
+impl ProcessStats {
+    /// Creates the gauges of a process whose configuration was just loaded.
+    pub(crate) fn new(shard: Shard) -> Self {
+        let stats = Self {
+            shard,
+            clusters: Mutex::default(),
+            other_shards: AtomicU64::new(0),
+            sources: Mutex::default(),
+            reload_successful: AtomicBool::new(true),
+            reloaded_at: AtomicU64::new(0),
+        };
+        stats.note_load(true);
+        stats
+    }
+
+    /// Returns the counters of the watched clusters, by name.
+    pub(crate) fn clusters(&self) -> MutexGuard<'_, BTreeMap<String, Arc<ClusterStats>>> {
+        self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_other_shards(&self, clusters: u64) {
+        self.other_shards.store(clusters, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_sources(&self, sources: Vec<SourceStats>) {
+        *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = sources;
+    }
+
+    /// Notes the end of a load of the configuration.
+    pub(crate) fn note_load(&self, is_successful: bool) {
+        self.reload_successful.store(is_successful, Ordering::Relaxed);
+        if is_successful {
+            self.reloaded_at.store(seconds(Some(SystemTime::now())), Ordering::Relaxed);
+        }
+    }
+
+    fn add_to(&self, page: &mut Page) {
+        let none = Labels::new(&[]);
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gauge = |name: &str, help: &str, value: u64| {
+            page.head(name, Kind::Gauge, help);
+            page.sample(name, &none, value);
+        };
+        gauge(
+            "flink_traces_config_last_reload_successful",
+            "1 if the last load of the configuration succeeded, otherwise 0.",
+            self.reload_successful.load(Ordering::Relaxed).into(),
+        );
+        gauge(
+            "flink_traces_config_last_reload_success_timestamp_seconds",
+            "The time of the last successful load of the configuration, in seconds since the epoch.",
+            self.reloaded_at.load(Ordering::Relaxed),
+        );
+        gauge("flink_traces_shard", "The number of this shard, from 0.", self.shard.number.into());
+        gauge("flink_traces_shards", "The number of shards that this one knows of.", self.shard.count.into());
+        gauge("flink_traces_clusters", "Watched clusters.", self.clusters().len() as u64);
+        gauge(
+            "flink_traces_clusters_of_other_shards",
+            "Known clusters that other shards watch.",
+            self.other_shards.load(Ordering::Relaxed),
+        );
+        let of_source: [Metric<SourceStats>; 2] = [
+            (
+                "flink_traces_discovery_up",
+                Kind::Gauge,
+                "1 if the source of clusters could be read the last time, otherwise 0.",
+                |source| source.works.into(),
+            ),
+            ("flink_traces_discovery_clusters", Kind::Gauge, "Clusters that the source has.", |source| {
+                source.clusters as u64
+            }),
+        ];
+        for (name, kind, help, value) in of_source {
+            page.head(name, kind, help);
+            for source in sources.iter() {
+                page.sample(name, &Labels::new(&[("source", source.name)]), value(source));
+            }
+        }
+        add_clusters(page, &self.clusters());
+    }
+}
+
 /// The metrics page.
 #[derive(Clone)]
 pub(crate) struct Metrics {
     dispatcher: Dispatcher,
-    clusters: Vec<(String, Arc<ClusterStats>)>,
+    process: Arc<ProcessStats>,
     jobs: Arc<Mutex<Jobs>>,
     otlp: Option<Arc<OtlpIn>>,
 }
 
 impl Metrics {
-    /// Creates the page of the dispatcher's reporters, of clusters, which have names, and of jobs.
-    pub(crate) fn new(
-        dispatcher: Dispatcher,
-        clusters: Vec<(String, Arc<ClusterStats>)>,
-        jobs: Arc<Mutex<Jobs>>,
-    ) -> Self {
-        Self { dispatcher, clusters, jobs, otlp: None }
+    /// Creates the page of the dispatcher's reporters, of the process, and of jobs.
+    pub(crate) fn new(dispatcher: Dispatcher, process: Arc<ProcessStats>, jobs: Arc<Mutex<Jobs>>) -> Self {
+        Self { dispatcher, process, jobs, otlp: None }
     }
 
     /// Adds the counts of the listeners for OTLP, if there are any.
@@ -77,7 +182,7 @@ impl Metrics {
         add_reporters(&mut page, &reporters);
         add_spools(&mut page, &reporters);
         add_drops(&mut page, &reporters);
-        add_clusters(&mut page, &self.clusters);
+        self.process.add_to(&mut page);
         if let Some(otlp) = &self.otlp {
             otlp.add_to(&mut page);
         }
@@ -258,7 +363,7 @@ fn add_drops(page: &mut Page, reporters: &[ReporterStats]) {
     }
 }
 
-fn add_clusters(page: &mut Page, clusters: &[(String, Arc<ClusterStats>)]) {
+fn add_clusters(page: &mut Page, clusters: &BTreeMap<String, Arc<ClusterStats>>) {
     for (name, kind, help, value) in CLUSTER_METRICS {
         page.head(name, *kind, help);
         for (cluster, stats) in clusters {

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 
 use flink_rest::types::{CheckpointStatistics, CheckpointingStatistics, JobDetails};
-use flink_rest::{Checkpoints, Client, Config, Endpoint, Error, JobsOverview, Overview};
+use flink_rest::{Checkpoints, Config, Endpoint, Error, JobsOverview, Overview};
 use flink_traces_api::{Clock, SystemClock};
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
 use crate::cli::{Exit, OnceArgs, TableFormat};
-use crate::clusters::Cluster;
+use crate::connection::Connection;
 use crate::load::{InvalidConfiguration, Settings};
 use crate::text::{bytes, count, duration, one_line, print, say, timestamp};
 
@@ -41,7 +41,11 @@ pub(crate) async fn once(arguments: &OnceArgs) -> anyhow::Result<Exit> {
     for cluster in clusters {
         let name = one_line(&cluster.name, 100);
         let complain = |problem: String| say(&format!("error: {name}: {problem}\n"));
-        match Status::request(&cluster, max_ended).await {
+        let status = match Connection::open(cluster.clone()) {
+            Ok(connection) => Status::request(&connection, max_ended).await,
+            Err(error) => Err(error),
+        };
+        match status {
             Ok(status) => {
                 for problem in &status.problems {
                     complain(problem.to_string());
@@ -90,10 +94,10 @@ struct Job {
 
 impl Status {
     /// Requests the state. Fails if the cluster does not list its jobs.
-    async fn request(Cluster { name, client, .. }: &Cluster, max_ended: usize) -> Result<Self, Error> {
+    async fn request(client: &Connection, max_ended: usize) -> Result<Self, Error> {
         let mut jobs = client.call(&JobsOverview).await?.jobs;
         let mut status = Self {
-            name: name.clone(),
+            name: client.name().to_owned(),
             address: client.base_url().to_owned(),
             version: None,
             slots: None,
@@ -129,7 +133,7 @@ impl Status {
         Ok(status)
     }
 
-    async fn ask<E: Endpoint>(&mut self, client: &Client, endpoint: &E) -> Option<E::Response> {
+    async fn ask<E: Endpoint>(&mut self, client: &Connection, endpoint: &E) -> Option<E::Response> {
         let result = client.call(endpoint).await;
         self.keep(result)
     }

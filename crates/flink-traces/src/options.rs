@@ -4,28 +4,40 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use flink_traces_api::{ConfigOption, OptionDoc, parse_bytes, parse_duration};
-use flink_traces_runtime::config::CORE_OPTIONS;
+use flink_traces_runtime::config::{CORE_OPTIONS, REPORTER_DETAIL_LEVEL, SpanDetailLevel};
 use flink_traces_runtime::{Configuration, Problem};
 
-/// The clusters to watch: `flink-traces.clusters.<name>: URL`.
+/// The clusters to watch: `flink-traces.clusters.<name>: URL`, or the options of
+/// [`CLUSTER_OPTIONS`] below the name.
 pub(crate) const CLUSTERS: ConfigOption<Vec<(String, String)>> = ConfigOption::map(
     "flink-traces.clusters",
-    "The clusters to watch. The value of `flink-traces.clusters.<name>` is the REST address of the cluster with that name. The name is \
-     part of span ids, so keep it. A user and a password in the address are sent as basic authentication.",
+    "The clusters to watch. The value of `flink-traces.clusters.<name>` is the REST address of the cluster with that name, or the \
+     addresses of its JobManagers. The name is part of span ids, so keep it. A user and a password in the address are sent as basic \
+     authentication.",
 );
 
 /// The interval between two polls of a cluster.
-pub(crate) const POLL_INTERVAL: ConfigOption<Duration> = ConfigOption::parsed(
+pub(crate) const POLL_INTERVAL: ConfigOption<Duration> = poll_interval(
     "flink-traces.poll-interval",
-    "a duration from `10 ms` to `1 d`",
-    |text| parse_duration(text).filter(|time| (Duration::from_millis(10)..=DAY).contains(time)),
     "The interval between two polls of a cluster. Responses that Flink caches are requested at most every 3 s.",
 )
 .or("1 s");
 
-/// The timeout of a request to a cluster.
-pub(crate) const REST_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
-    "flink-traces.rest.timeout",
+const fn poll_interval(key: &'static str, description: &'static str) -> ConfigOption<Duration> {
+    ConfigOption::parsed(
+        key,
+        "a duration from `10 ms` to `1 d`",
+        |text| parse_duration(text).filter(|time| (Duration::from_millis(10)..=DAY).contains(time)),
+        description,
+    )
+}
+
+/// The beginning of the keys that hold for all clusters.
+pub(crate) const REST: &str = "flink-traces.rest.";
+
+/// The timeout of a request to a cluster, below [`REST`] or the name of a cluster.
+pub(crate) const REQUEST_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
+    "timeout",
     "a duration from `1 ms` to `1 d`",
     |text| parse_duration(text).filter(|time| (Duration::from_millis(1)..=DAY).contains(time)),
     "The timeout of a request to a cluster.",
@@ -33,16 +45,123 @@ pub(crate) const REST_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
 .or("10 s");
 
 /// The token for clusters that require one.
-pub(crate) const REST_BEARER_TOKEN: ConfigOption<String> = ConfigOption::string(
-    "flink-traces.rest.bearer-token",
-    "A token that is sent to every cluster as `Authorization: Bearer …`, for a proxy in front of it.",
+pub(crate) const BEARER_TOKEN: ConfigOption<String> = ConfigOption::string(
+    "bearer-token",
+    "A token that is sent to the cluster as `Authorization: Bearer …`, for a proxy in front of it. Never shown.",
+);
+
+/// A file with the token.
+pub(crate) const BEARER_TOKEN_FILE: ConfigOption<String> = ConfigOption::string(
+    "bearer-token-file",
+    "A file that contains such a token. It is read again every second, so it may change. While it cannot be read, the last token stays \
+     in use.",
+);
+
+/// The user and the password for clusters that require them.
+pub(crate) const BASIC_AUTH: ConfigOption<String> = ConfigOption::string(
+    "basic-auth",
+    "A user and a password for basic authentication, as `user:password`. Never shown.",
 );
 
 /// The authorities that clusters' certificates are verified against.
-pub(crate) const REST_CA_CERTIFICATES: ConfigOption<String> = ConfigOption::string(
-    "flink-traces.rest.ca-certificates",
-    "A PEM file with the certificate authorities that are trusted for clusters. Without it, the authorities of the system are trusted.",
+pub(crate) const CA_CERTIFICATES: ConfigOption<String> = ConfigOption::string(
+    "ca-certificates",
+    "A PEM file with the certificate authorities that are trusted for the cluster. Without it, the authorities of the system are trusted.",
 );
+
+/// The certificate for clusters that require one.
+pub(crate) const CLIENT_CERTIFICATE: ConfigOption<String> = ConfigOption::string(
+    "client-certificate",
+    "A PEM file with the client certificate and its intermediate certificates, which Flink's \
+     `security.ssl.rest.authentication-enabled` requires. Requires `client-key`.",
+);
+
+/// The private key of [`CLIENT_CERTIFICATE`].
+pub(crate) const CLIENT_KEY: ConfigOption<String> =
+    ConfigOption::string("client-key", "A PEM file with the private key of `client-certificate`.");
+
+/// The limit of requests to a cluster.
+pub(crate) const REQUESTS_PER_SECOND: ConfigOption<f64> = ConfigOption::parsed(
+    "requests-per-second",
+    "a number above 0, such as `5` or `0.5`",
+    |text| text.trim().parse().ok().filter(|rate| *rate > 0.0 && f64::is_finite(*rate)),
+    "The maximum number of requests to the cluster in a second. Polls take at most half of it. Without it, only the number of \
+     requests in flight is limited.",
+);
+
+/// The addresses of a cluster.
+pub(crate) const URL: ConfigOption<Vec<String>> = ConfigOption::comma_list(
+    "url",
+    "The REST address of the cluster. If it has several JobManagers, their addresses: one is used as long as it answers, and then the \
+     first that does.",
+);
+
+/// [`POLL_INTERVAL`] of one cluster.
+pub(crate) const CLUSTER_POLL_INTERVAL: ConfigOption<Duration> =
+    poll_interval("poll-interval", "`flink-traces.poll-interval` of this cluster.");
+
+/// The children of checkpoint spans of one cluster.
+pub(crate) const CLUSTER_DETAIL_LEVEL: ConfigOption<SpanDetailLevel> = REPORTER_DETAIL_LEVEL;
+
+/// The name of the service of one cluster's records.
+pub(crate) const SERVICE_NAME: ConfigOption<String> = ConfigOption::string(
+    "service-name",
+    "The resource attribute `service.name` of the cluster's spans and events. It replaces that of the reporter. A reporter with \
+     `compatibility: flink` ignores it.",
+);
+
+/// The resource attributes of one cluster's records.
+pub(crate) const RESOURCE_ATTRIBUTES: ConfigOption<Vec<(String, String)>> = ConfigOption::map(
+    "resource-attributes",
+    "Resource attributes of the cluster's spans and events, such as `deployment.environment.name:prod`. They replace those of the \
+     reporter with the same names. A reporter with `compatibility: flink` ignores them.",
+);
+
+/// The options of one cluster.
+pub(crate) const CLUSTER_OPTIONS: &[OptionDoc] = &[
+    of_cluster("flink-traces.clusters.<name>.url", URL.doc()),
+    of_cluster("flink-traces.clusters.<name>.poll-interval", CLUSTER_POLL_INTERVAL.doc()),
+    of_cluster("flink-traces.clusters.<name>.timeout", REQUEST_TIMEOUT.doc()),
+    of_cluster("flink-traces.clusters.<name>.bearer-token", BEARER_TOKEN.doc()),
+    of_cluster("flink-traces.clusters.<name>.bearer-token-file", BEARER_TOKEN_FILE.doc()),
+    of_cluster("flink-traces.clusters.<name>.basic-auth", BASIC_AUTH.doc()),
+    of_cluster("flink-traces.clusters.<name>.ca-certificates", CA_CERTIFICATES.doc()),
+    of_cluster("flink-traces.clusters.<name>.client-certificate", CLIENT_CERTIFICATE.doc()),
+    of_cluster("flink-traces.clusters.<name>.client-key", CLIENT_KEY.doc()),
+    of_cluster("flink-traces.clusters.<name>.requests-per-second", REQUESTS_PER_SECOND.doc()),
+    of_cluster(
+        "flink-traces.clusters.<name>.checkpoint.span-detail-level",
+        described(
+            CLUSTER_DETAIL_LEVEL.doc(),
+            "`traces.checkpoint.span-detail-level` of this cluster. A reporter with a level of its own ignores it.",
+        ),
+    ),
+    of_cluster("flink-traces.clusters.<name>.service-name", SERVICE_NAME.doc()),
+    of_cluster("flink-traces.clusters.<name>.resource-attributes", RESOURCE_ATTRIBUTES.doc()),
+];
+
+/// A directory with a file for each cluster.
+pub(crate) const DISCOVERY_DIRECTORY: ConfigOption<String> = ConfigOption::string(
+    "flink-traces.discovery.directory",
+    "A directory with a file for each cluster to watch, such as `prod.yaml` for the cluster `prod`. The keys in the file are those below \
+     `flink-traces.clusters.<name>.`.",
+);
+
+/// Names whose addresses are those of clusters.
+pub(crate) const DISCOVERY_DNS: ConfigOption<Vec<String>> = ConfigOption::comma_list(
+    "flink-traces.discovery.dns",
+    "URLs such as `http://jobmanagers.example.com:8081`. Each A and AAAA record of the host is a cluster, whose name is the address and the \
+     port.",
+);
+
+/// The pause between two looks at files and names.
+pub(crate) const DISCOVERY_INTERVAL: ConfigOption<Duration> = ConfigOption::parsed(
+    "flink-traces.discovery.interval",
+    "a duration from `100 ms` to `1 d`",
+    |text| parse_duration(text).filter(|time| (Duration::from_millis(100)..=DAY).contains(time)),
+    "The interval between two looks at the directory, the names and the configuration file.",
+)
+.or("10 s");
 
 /// The time that the reporters have for their queues at the end.
 pub(crate) const SHUTDOWN_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed(
@@ -172,13 +291,39 @@ pub(crate) const METRICS_MAX_JOBS: ConfigOption<usize> = ConfigOption::parsed(
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// Returns the description of an option under another key.
+const fn under(key: &'static str, mut doc: OptionDoc) -> OptionDoc {
+    doc.key = key;
+    doc
+}
+
+/// Returns the description of an option with another text.
+const fn described(mut doc: OptionDoc, description: &'static str) -> OptionDoc {
+    doc.description = description;
+    doc
+}
+
+/// Returns the description of an option of one cluster, whose default is that of all clusters.
+const fn of_cluster(key: &'static str, mut doc: OptionDoc) -> OptionDoc {
+    doc.default = None;
+    under(key, doc)
+}
+
 /// The options of the program itself.
 pub(crate) const OWN_OPTIONS: &[OptionDoc] = &[
     CLUSTERS.doc(),
     POLL_INTERVAL.doc(),
-    REST_TIMEOUT.doc(),
-    REST_BEARER_TOKEN.doc(),
-    REST_CA_CERTIFICATES.doc(),
+    under("flink-traces.rest.timeout", REQUEST_TIMEOUT.doc()),
+    under("flink-traces.rest.bearer-token", BEARER_TOKEN.doc()),
+    under("flink-traces.rest.bearer-token-file", BEARER_TOKEN_FILE.doc()),
+    under("flink-traces.rest.basic-auth", BASIC_AUTH.doc()),
+    under("flink-traces.rest.ca-certificates", CA_CERTIFICATES.doc()),
+    under("flink-traces.rest.client-certificate", CLIENT_CERTIFICATE.doc()),
+    under("flink-traces.rest.client-key", CLIENT_KEY.doc()),
+    under("flink-traces.rest.requests-per-second", REQUESTS_PER_SECOND.doc()),
+    DISCOVERY_DIRECTORY.doc(),
+    DISCOVERY_DNS.doc(),
+    DISCOVERY_INTERVAL.doc(),
     SHUTDOWN_TIMEOUT.doc(),
     METRICS_LISTEN.doc(),
     METRICS_MAX_JOBS.doc(),
@@ -211,6 +356,17 @@ fn user_and_password(text: &str) -> Option<String> {
 
 fn not_empty(text: &str) -> Option<String> {
     (!text.trim().is_empty()).then(|| text.trim().to_owned())
+}
+
+/// Returns the options of the program by which misspelled keys are found.
+///
+/// Below [`CLUSTERS`], only the options of one cluster are known.
+pub(crate) fn known_options() -> Vec<OptionDoc> {
+    let mut clusters = CLUSTERS.doc();
+    clusters.is_map = false;
+    let others = OWN_OPTIONS.iter().filter(|option| option.key != CLUSTERS.key());
+    let by_name = [clusters, under("flink-traces.clusters.<name>", clusters)];
+    others.chain(CLUSTER_OPTIONS).copied().chain(by_name).collect()
 }
 
 /// Returns all options that do not belong to one reporter.

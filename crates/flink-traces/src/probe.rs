@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use flink_rest::{Checkpoints, Client, Endpoint, Error, Job, JobExceptions, JobStatus, JobsOverview};
+use flink_rest::{Checkpoints, Endpoint, Error, Job, JobExceptions, JobStatus, JobsOverview};
 
+use crate::connection::Connection;
 use crate::text::one_line;
 
 /// The maximum number of jobs that are probed.
@@ -11,7 +12,7 @@ const MAX_JOBS: usize = 3;
 
 /// Requests the job overview, and the facts about some running jobs. Returns the endpoints that
 /// fail, with the reason.
-pub(crate) async fn failing_endpoints(client: &Client) -> Vec<String> {
+pub(crate) async fn failing_endpoints(client: &Connection) -> Vec<String> {
     let overview = match client.call(&JobsOverview).await {
         Ok(overview) => overview,
         Err(error) => return vec![described(JobsOverview::PATH, &error)],
@@ -27,7 +28,7 @@ pub(crate) async fn failing_endpoints(client: &Client) -> Vec<String> {
     failing.into_values().collect()
 }
 
-async fn failure<E: Endpoint>(client: &Client, endpoint: &E) -> Option<(&'static str, String)> {
+async fn failure<E: Endpoint>(client: &Connection, endpoint: &E) -> Option<(&'static str, String)> {
     let error = client.call(endpoint).await.err().filter(|error| !lacks_job_or_statistics(error))?;
     Some((E::PATH, described(E::PATH, &error)))
 }

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, BufWriter};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use flink_rest::Resource;
@@ -17,13 +18,13 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::cli::{Exit, RecordArgs};
-use crate::clusters::Cluster;
+use crate::connection::Connection;
 use crate::load::{InvalidConfiguration, Settings};
 use crate::private;
 use crate::seen::{Answered, Seen};
 use crate::signals::Signals;
 use crate::text::say;
-use crate::watch::{Applications, Watcher};
+use crate::watch::{Applications, Order, Watcher};
 
 /// The fields that are not recorded: the text of a job's program, which an observer does not need.
 const OMITTED_FIELDS: &[&str] = &["plan", "stream-graph", "user-config"];
@@ -38,29 +39,30 @@ const MAX_KEPT: usize = 10_000;
 /// never responded.
 pub(crate) async fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
     let flink = [arguments.flink.clone()];
-    let (settings, mut clusters) = Settings::load_with_clusters(&arguments.configuration, &flink, &[])?;
-    let Some(Cluster { client, name, .. }) = clusters.pop() else {
+    let (_, mut clusters) = Settings::load_with_clusters(&arguments.configuration, &flink, &[])?;
+    let Some(cluster) = clusters.pop() else {
         return Err(InvalidConfiguration::no_cluster().into());
     };
+    let connection = Arc::new(Connection::open(cluster)?);
+    let interval = connection.cluster().poll_interval();
     let mut signals = Signals::listen()?;
     let file_name = arguments.output.display().to_string();
     let file = create(&arguments.output).with_context(|| file_name.clone())?;
     let mut recorder = Recorder { writer: RecordingWriter::new(BufWriter::new(file)), last: HashMap::new(), count: 0 };
     let version = env!("CARGO_PKG_VERSION");
-    let meta =
-        json!({ "recorder": format!("flink-traces {version}"), "interval_s": settings.poll_interval.as_secs_f64() });
+    let meta = json!({ "recorder": format!("flink-traces {version}"), "interval_s": interval.as_secs_f64() });
     recorder.write("META", "", SystemClock.now_millis(), 0, 0, meta.to_string()).with_context(|| file_name.clone())?;
 
-    let (stop, stopped) = watch::channel(false);
-    let mut watcher = Watcher::new(client, &name, settings.poll_interval, &SystemClock, Applications::default());
+    let (orders, received) = watch::channel(Order::Watch(connection.clone()));
+    let mut watcher = Watcher::new(connection, &SystemClock, Applications::default());
     let mut failure = None;
-    let watching = watcher.run(stopped, |seen| {
+    let watching = watcher.run(received, |seen| {
         let Seen::Response(answer, _) = seen else { return };
         if failure.is_none() {
             failure = recorder.add(answer).err();
         }
         if failure.is_some() {
-            let _ = stop.send(true);
+            let _ = orders.send(Order::Stop);
         }
     });
     let timeout = async {

@@ -68,7 +68,7 @@ pub(crate) fn play_into(
     let limit = settings.reporters.iter().map(|reporter| reporter.queue_size as u64 / 4).min();
     let limit = limit.unwrap_or(MAX_QUEUED).min(MAX_QUEUED);
     let max_bytes = settings.reporters.iter().map(|reporter| reporter.queue_max_bytes / 4).min().unwrap_or(u64::MAX);
-    let mut pipeline = Pipeline::new(dispatcher, CLUSTER, "localhost", settings.detail);
+    let mut pipeline = Pipeline::new(dispatcher, CLUSTER, "localhost", settings.detail, []);
     let mut life = SignOfLife::default();
     let jobs_listed = Cell::new(None);
     let exchanges = exchanges.into_iter().inspect(|exchange| {

@@ -1,7 +1,11 @@
 //! The responses of a cluster, and the changes that a watcher sees.
 
+use std::sync::Arc;
+
 use flink_rest::{Error, Resource, Response};
 use flink_traces_observer::JobObservation;
+
+use crate::connection::Connection;
 
 /// A response of a cluster.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub(crate) enum Seen<'a> {
         /// The error.
         reason: &'a str,
     },
+    /// The cluster has other options from now on.
+    Changed(&'a Arc<Connection>),
     /// The cluster responds again.
     Reachable {
         /// The time of the response, in milliseconds since the epoch.

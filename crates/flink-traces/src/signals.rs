@@ -1,4 +1,4 @@
-//! The signals that stop the program.
+//! The signals that stop the program, or have it reload the configuration.
 
 #[cfg(unix)]
 mod hangup;
@@ -20,17 +20,50 @@ pub(crate) struct Signals {
     /// `None` if the program was started to survive the end of its terminal, as by `nohup`.
     #[cfg(unix)]
     hangup: Option<tokio::signal::unix::Signal>,
+    /// Set for a program that SIGHUP does not stop.
+    reloads: bool,
     last: Option<(i32, Instant)>,
 }
 
+/// A signal to a program that reloads its configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caught {
+    /// Reload the configuration.
+    Reload,
+    /// Stop. The program that the signal ends has this exit code.
+    Stop(i32),
+}
+
+/// The exit code of a program that SIGHUP ends.
+const HANGUP: i32 = 129;
+
 impl Signals {
-    /// Waits for the next signal. Returns the exit code of a program that the signal ends.
-    pub(crate) async fn next(&mut self) -> i32 {
+    /// Has SIGHUP no longer stop the program.
+    pub(crate) fn with_reload(mut self) -> Self {
+        self.reloads = true;
+        self
+    }
+
+    /// Waits for the next signal.
+    pub(crate) async fn caught(&mut self) -> Caught {
         loop {
             let code = self.receive().await;
+            if self.reloads && code == HANGUP {
+                return Caught::Reload;
+            }
             let now = Instant::now();
             if self.last.is_none_or(|(last, at)| last != code || now.duration_since(at) >= REPEATED) {
                 self.last = Some((code, now));
+                return Caught::Stop(code);
+            }
+        }
+    }
+
+    /// Waits for the next signal that stops the program. Returns the exit code of a program that
+    /// the signal ends.
+    pub(crate) async fn next(&mut self) -> i32 {
+        loop {
+            if let Caught::Stop(code) = self.caught().await {
                 return code;
             }
         }
@@ -47,6 +80,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup,
+            reloads: false,
             last: None,
         })
     }
@@ -62,7 +96,7 @@ impl Signals {
         tokio::select! {
             _ = terminate.recv() => 143,
             _ = interrupt.recv() => 130,
-            _ = hung_up => 129,
+            _ = hung_up => HANGUP,
         }
     }
 }
@@ -71,7 +105,7 @@ impl Signals {
 impl Signals {
     /// Starts to listen. This cannot fail.
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self { last: None })
+        Ok(Self { reloads: false, last: None })
     }
 
     async fn receive(&mut self) -> i32 {

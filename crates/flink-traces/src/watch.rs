@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use flink_rest::{BodyError, Client, Error, JobId, Resource, Response};
+use flink_rest::{BodyError, Error, JobId, Resource, Response};
 use flink_traces_api::Clock;
 use flink_traces_observer::{ClusterObserver, JobObservation, RequestOutcome, SETTLE_TIME, job_of};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
+use crate::connection::Connection;
 use crate::metrics::ClusterStats;
 use crate::seen::{Answered, Seen};
 use crate::watch_log::WatchLog;
@@ -37,10 +38,49 @@ const STOPPING_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Applications(Arc<AtomicUsize>);
 
+/// An order to a watcher.
+#[derive(Clone)]
+pub(crate) enum Order {
+    /// Watch the cluster over this connection and with its options.
+    Watch(Arc<Connection>),
+    /// Stop.
+    Stop,
+}
+
+/// The limit of the requests to a cluster.
+///
+/// It lets a second's requests pass at once, so that those of one poll do not wait for each other.
+struct Pace {
+    per_second: f64,
+    /// The number of requests that may be sent now.
+    allowed: f64,
+    at: Instant,
+}
+
+impl Pace {
+    fn new(per_second: f64) -> Self {
+        Self { per_second, allowed: per_second.max(1.0), at: Instant::now() }
+    }
+
+    /// Returns the pause until a request may be sent.
+    fn pause(&mut self) -> Duration {
+        let now = Instant::now();
+        let gained = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
+        self.allowed = (self.allowed + gained).min(self.per_second.max(1.0));
+        self.at = now;
+        Duration::from_secs_f64((1.0 - self.allowed).max(0.0) / self.per_second)
+    }
+
+    fn note_request(&mut self) {
+        self.allowed -= 1.0;
+    }
+}
+
 /// The watcher of one cluster.
 pub(crate) struct Watcher {
-    client: Client,
+    connection: Arc<Connection>,
     interval: Duration,
+    pace: Option<Pace>,
     time: Time,
     observer: ClusterObserver,
     applications: Applications,
@@ -108,6 +148,10 @@ impl Pending {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.details.is_empty()
+    }
+
     /// Removes the first request that may be sent.
     fn take(&mut self, may_send: impl Fn(&Resource) -> bool) -> Option<Resource> {
         [&mut self.urgent, &mut self.details].into_iter().find_map(|queue| {
@@ -134,17 +178,13 @@ fn is_detail(resource: &Resource) -> bool {
 }
 
 impl Watcher {
-    /// Creates the watcher of a cluster, which polls it at this interval.
-    pub(crate) fn new(
-        client: Client,
-        name: &str,
-        interval: Duration,
-        clock: &dyn Clock,
-        applications: Applications,
-    ) -> Self {
-        let log = WatchLog::new(name, client.base_url());
+    /// Creates the watcher of a cluster.
+    pub(crate) fn new(connection: Arc<Connection>, clock: &dyn Clock, applications: Applications) -> Self {
+        let log = WatchLog::new(connection.name());
+        let interval = connection.cluster().poll_interval();
         Self {
-            client,
+            pace: connection.cluster().options.requests_per_second.map(Pace::new),
+            connection,
             interval,
             time: Time::new(clock),
             observer: ClusterObserver::new().with_poll_interval(interval),
@@ -165,9 +205,10 @@ impl Watcher {
         self.stats.clone()
     }
 
-    /// Polls the cluster until `stop` is true or its sender is gone, and then until no observation
-    /// is held back, for at most [`SETTLE_TIME`]. `each` gets everything that the watcher sees.
-    pub(crate) async fn run(&mut self, mut stop: watch::Receiver<bool>, mut each: impl FnMut(Seen<'_>)) {
+    /// Polls the cluster until it is ordered to stop or the sender of orders is gone, and then
+    /// until no observation is held back, for at most [`SETTLE_TIME`]. `each` gets everything that
+    /// the watcher sees.
+    pub(crate) async fn run(&mut self, mut orders: watch::Receiver<Order>, mut each: impl FnMut(Seen<'_>)) {
         let mut deadline = None;
         loop {
             self.send();
@@ -175,17 +216,35 @@ impl Watcher {
             tokio::select! {
                 Some(joined) = self.in_flight.join_next() => self.take(joined, &mut each),
                 () = tokio::time::sleep_until(wake) => {}
-                _ = stop.wait_for(|stop| *stop), if deadline.is_none() => {
-                    deadline = Some(Instant::now() + SETTLE_TIME);
-                    // Facts settle when the next response arrives.
-                    let interval = self.interval.min(STOPPING_INTERVAL);
-                    self.observer = std::mem::take(&mut self.observer).with_poll_interval(interval);
+                changed = orders.changed(), if deadline.is_none() => {
+                    let order = orders.borrow_and_update().clone();
+                    match order {
+                        Order::Watch(connection) if changed.is_ok() => self.change(connection, &mut each),
+                        _ => {
+                            deadline = Some(Instant::now() + SETTLE_TIME);
+                            // Facts settle when the next response arrives.
+                            self.set_interval(self.interval.min(STOPPING_INTERVAL));
+                        }
+                    }
                 }
             }
             if deadline.is_some_and(|deadline| self.observer.is_settled() || Instant::now() >= deadline) {
                 return;
             }
         }
+    }
+
+    /// Continues over another connection. What was observed stays known.
+    fn change(&mut self, connection: Arc<Connection>, each: &mut impl FnMut(Seen<'_>)) {
+        self.set_interval(connection.cluster().poll_interval());
+        self.pace = connection.cluster().options.requests_per_second.map(Pace::new);
+        each(Seen::Changed(&connection));
+        self.connection = connection;
+    }
+
+    fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
+        self.observer = std::mem::take(&mut self.observer).with_poll_interval(interval);
     }
 
     /// Returns the observations that are still held back.
@@ -199,6 +258,9 @@ impl Watcher {
         loop {
             let slow = self.running.values().filter(|running| running.is_slow).count();
             if self.running.len() - slow.min(MAX_SLOW) >= CONCURRENT_REQUESTS {
+                return;
+            }
+            if self.pace.as_mut().is_some_and(|pace| !pace.pause().is_zero()) {
                 return;
             }
             let resource = self.take_pending();
@@ -222,10 +284,13 @@ impl Watcher {
         self.next_number += 1;
         let started = Instant::now();
         self.running.insert(number, Running { resource: resource.clone(), started, is_slow: false });
-        let client = self.client.clone();
+        let connection = self.connection.clone();
+        if let Some(pace) = &mut self.pace {
+            pace.note_request();
+        }
         let asked_at = self.time.millis_at(started);
         self.in_flight.spawn(async move {
-            let response = client.get(&resource).await;
+            let response = connection.get(&resource).await;
             let passed = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
             let answered_at = asked_at.saturating_add(passed);
             Exchanged { number, answer: Answered { resource, asked_at, answered_at, response } }
@@ -244,13 +309,16 @@ impl Watcher {
     }
 
     /// Returns the time at which the next request is due or one in flight becomes slow.
-    fn next_wake(&self, deadline: Option<Instant>) -> Instant {
+    fn next_wake(&mut self, deadline: Option<Instant>) -> Instant {
         let now = Instant::now();
         let millis = self.time.millis_at(now);
         let pause = self.observer.next_request_at(millis).saturating_sub(millis);
         let mut pause = Duration::from_millis(pause.max(1).unsigned_abs()).min(Duration::from_secs(60));
-        if self.observer.is_away() {
-            pause += jitter(pause);
+        // Clusters that were found, or lost, at the same time do not stay in step.
+        pause += if self.observer.is_away() { jitter(pause, 5.0) } else { jitter(pause, 20.0) };
+        match self.pace.as_mut().map(Pace::pause) {
+            Some(allowed_in) if !allowed_in.is_zero() && !self.pending.is_empty() => pause = allowed_in,
+            allowed_in => pause = pause.max(allowed_in.unwrap_or_default()),
         }
         let is_full = self.running.values().filter(|running| !running.is_slow).count() >= CONCURRENT_REQUESTS;
         let slow_at = self.running.values().filter(|running| !running.is_slow).map(|running| running.started + SLOW);
@@ -273,8 +341,12 @@ impl Watcher {
         if matches!(answer.resource, Resource::JobsOverview(_)) {
             self.stats.up.store(problem.is_none(), Ordering::Relaxed);
             self.note_backlog();
-            if let Some(seen) = self.log.note_overview(answer.answered_at, problem.as_deref(), self.observer.is_away())
-            {
+            if let Some(seen) = self.log.note_overview(
+                answer.answered_at,
+                self.connection.base_url(),
+                problem.as_deref(),
+                self.observer.is_away(),
+            ) {
                 each(seen);
             }
         } else {
@@ -327,7 +399,10 @@ impl Watcher {
             }
         }
         let is_crowded = self.applications.0.load(Ordering::Relaxed) > MANY_APPLICATIONS;
-        self.observer.set_change_interval(if is_crowded { SLOWER_CHANGE_INTERVAL } else { CHANGE_INTERVAL });
+        let interval = if is_crowded { SLOWER_CHANGE_INTERVAL } else { CHANGE_INTERVAL };
+        // A limit of requests holds for an application, too.
+        let limit = if self.pace.is_some() { self.interval } else { Duration::ZERO };
+        self.observer.set_change_interval(interval.max(limit));
     }
 
     fn note_backlog(&mut self) {
@@ -377,8 +452,34 @@ fn is_flinks(response: &Response) -> bool {
     response.status_error().is_some_and(|error| !error.errors().is_empty() && !error.is_missing_endpoint())
 }
 
-/// Returns a random part of `pause`, up to a fifth.
-fn jitter(pause: Duration) -> Duration {
+/// Returns a random part of `pause`, up to one of that many.
+fn jitter(pause: Duration, parts: f64) -> Duration {
     let random = RandomState::new().build_hasher().finish();
-    pause.mul_f64((random % 1_000) as f64 / 5_000.0)
+    pause.mul_f64((random % 1_000) as f64 / 1_000.0 / parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pace_limits_requests_after_a_second_of_them() {
+        let mut pace = Pace::new(4.0);
+        let mut sent = 0;
+        while pace.pause().is_zero() {
+            pace.note_request();
+            sent += 1;
+            assert!(sent < 1_000);
+        }
+        assert!(sent >= 4, "{sent}");
+        assert!(pace.pause() <= Duration::from_millis(250), "{:?}", pace.pause());
+        // Time passes.
+        pace.at -= Duration::from_secs(10);
+        assert_eq!((pace.pause(), pace.allowed), (Duration::ZERO, 4.0));
+
+        let mut slow = Pace::new(0.5);
+        assert!(slow.pause().is_zero());
+        slow.note_request();
+        assert!(slow.pause() > Duration::from_secs(1), "{:?}", slow.pause());
+    }
 }

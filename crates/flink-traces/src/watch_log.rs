@@ -16,7 +16,6 @@ const MAX_NAMED: usize = 100;
 #[derive(Debug)]
 pub(crate) struct WatchLog {
     cluster: String,
-    address: String,
     reachable: Option<bool>,
     /// The time of the first failure, in milliseconds since the epoch.
     away_since: i64,
@@ -33,10 +32,9 @@ pub(crate) struct WatchLog {
 }
 
 impl WatchLog {
-    pub(crate) fn new(cluster: &str, address: &str) -> Self {
+    pub(crate) fn new(cluster: &str) -> Self {
         Self {
             cluster: cluster.to_owned(),
-            address: address.to_owned(),
             reachable: None,
             away_since: 0,
             reason: String::new(),
@@ -57,8 +55,16 @@ impl WatchLog {
     }
 
     /// Logs when a cluster is lost and when it is found. Returns the event for the change.
-    pub(crate) fn note_overview(&mut self, at: i64, problem: Option<&str>, is_away: bool) -> Option<Seen<'_>> {
-        let (cluster, address) = (&self.cluster, &self.address);
+    ///
+    /// `address` is that of the JobManager which the request went to.
+    pub(crate) fn note_overview(
+        &mut self,
+        at: i64,
+        address: &str,
+        problem: Option<&str>,
+        is_away: bool,
+    ) -> Option<Seen<'_>> {
+        let cluster = &self.cluster;
         match problem {
             Some(error) if is_away && self.reachable != Some(false) => {
                 tracing::warn!(cluster, address, error, "no response, retrying");

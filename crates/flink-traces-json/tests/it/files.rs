@@ -300,6 +300,26 @@ fn otlp_lines_decode_to_the_expected_messages() {
 }
 
 #[test]
+fn source_has_a_resource_of_its_own() {
+    let attribute = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let source = [attribute("service.name", "orders"), attribute("team", "a")];
+    let context = Arc::new(ReportContext::new(Compatibility::Standard).with_resource(&source[..]));
+    let span = reported_span(Span::builder("s", "span").start_ts_millis(1), context.clone());
+    let event = reported_event(Event::builder("s", "event"), context);
+    for text in written(&[("format", "otlp"), ("service.name", "flink"), ("service.version", "3")], &span, &event) {
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let envelope = line.get("resourceSpans").or(line.get("resourceLogs")).unwrap();
+        let attributes = envelope[0]["resource"]["attributes"].as_array().unwrap().clone();
+        let value = |key: &str| {
+            let found: Vec<_> = attributes.iter().filter(|attribute| attribute["key"] == key).collect();
+            assert_eq!(found.len(), 1, "{key}: {attributes:?}");
+            found[0]["value"]["stringValue"].clone()
+        };
+        assert_eq!(["service.name", "service.version", "team"].map(value), ["orders", "3", "a"]);
+    }
+}
+
+#[test]
 fn hostile_text_stays_on_one_line() {
     for hostile in ["\n{}", "\r", "\u{1b}[2J", "\0", "\u{85}", "\u{2028}", "\u{202e}gpj", "\"}]", "\\"] {
         let hostile = format!("x{hostile}");

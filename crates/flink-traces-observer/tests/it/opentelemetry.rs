@@ -57,7 +57,8 @@ fn session_is_the_same_by_opentelemetry_sender() {
     let (dispatcher, problems) = Dispatcher::start(setups, &registry, Arc::new(clock.clone()), ".");
     assert!(problems.is_empty(), "{problems:?}");
 
-    let mut pipeline = Pipeline::new(&dispatcher, "recording", "localhost", SpanDetailLevel::ChildrenSpansPerSubtask);
+    let mut pipeline =
+        Pipeline::new(&dispatcher, "recording", "localhost", SpanDetailLevel::ChildrenSpansPerSubtask, []);
     let recording = RecordingReader::open(&crate::recording("flink-2.3.0-full.jsonl.gz")).unwrap();
     replay(recording, |now, outputs| {
         clock.set(now);

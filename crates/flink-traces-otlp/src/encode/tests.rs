@@ -158,8 +158,8 @@ fn chunks(trees: &[ReportedSpan], limit: usize) -> Vec<Chunk> {
     Chunks::new(span_records(trees), count, resource(), limit).collect()
 }
 
-fn resource() -> Bytes {
-    encode_resource(&[("service.name".to_owned(), "test".to_owned())])
+fn resource() -> Resource {
+    Resource::new(&[("service.name".to_owned(), "test".to_owned())])
 }
 
 /// The scopes and spans of a chunk, in order.
@@ -176,6 +176,52 @@ fn decoded(chunk: &Chunk) -> Vec<(String, proto::Span)> {
     }
     assert_eq!(spans.len(), chunk.records);
     spans
+}
+
+/// Scenario: trees of two clusters with resource attributes of their own, and of none, in turn.
+/// Guarantees: one request has them all, each under its own resource, also after splits.
+#[test]
+fn sources_have_resources_of_their_own() {
+    let attribute = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let source = |name: &str, attributes: &[(String, String)]| {
+        let context = ReportContext::new(Compatibility::Standard).with_resource(attributes);
+        let span =
+            Span::builder("s", name.to_owned()).identity(Identity::numbered(7)).children([Span::builder("s", "child")]);
+        ReportedSpan::new(Arc::new(span.build(&SystemClock)), Arc::new(context))
+    };
+    let (a, b) = ([attribute("service.name", "a"), attribute("team", "x")], [attribute("team", "y")]);
+    let trees = [source("1", &a), source("2", &a), source("3", &b), source("4", &[]), source("5", &a)];
+    let found = |chunks: &[Chunk]| -> Vec<(String, Vec<(String, String)>)> {
+        let mut found = Vec::new();
+        for chunk in chunks {
+            let request = ExportTraceServiceRequest::decode(chunk.message.clone()).unwrap();
+            for of_resource in request.resource_spans {
+                let resource = of_resource.resource.unwrap().attributes.into_iter();
+                let text = |attribute: KeyValue| match attribute.value.unwrap().value {
+                    Some(Value::StringValue(text)) => (attribute.key, text),
+                    other => panic!("{other:?}"),
+                };
+                let resource: Vec<_> = resource.map(text).collect();
+                let roots = of_resource.scope_spans.into_iter().flat_map(|group| group.spans);
+                found.extend(roots.filter(|span| span.name != "child").map(|span| (span.name, resource.clone())));
+            }
+        }
+        found
+    };
+    let chunks = chunks(&trees, 1 << 20);
+    assert_eq!((chunks.len(), chunks[0].records), (1, 10));
+    let [of_a, of_b, own] = [
+        vec![attribute("service.name", "a"), attribute("team", "x")],
+        vec![attribute("service.name", "test"), attribute("team", "y")],
+        vec![attribute("service.name", "test")],
+    ];
+    let expected = [("1", &of_a), ("2", &of_a), ("3", &of_b), ("4", &own), ("5", &of_a)];
+    let expected = expected.map(|(name, resource)| (name.to_owned(), resource.clone()));
+    assert_eq!(found(&chunks), expected);
+    let request = ExportTraceServiceRequest::decode(chunks[0].message.clone()).unwrap();
+    assert_eq!(request.resource_spans.len(), 4);
+    let halves: Vec<_> = chunks.into_iter().flat_map(in_halves).collect();
+    assert_eq!((halves.len(), found(&halves)), (10, expected.to_vec()));
 }
 
 fn in_halves(chunk: Chunk) -> Vec<Chunk> {

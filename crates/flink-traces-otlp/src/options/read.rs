@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytes::Bytes;
 use flink_traces_api::otel::resource;
 use flink_traces_api::{COMPATIBILITY, Compatibility, ConfigError, ReporterConfig, Signal};
 use http::header::AUTHORIZATION;
@@ -18,7 +17,7 @@ use super::{
 };
 use crate::config::{Authorization, OnRefusal, Protocol, Retry, SpoolConfig, Target, TlsConfig};
 use crate::dead_letter::{DeadLetters, file_name};
-use crate::encode::encode_resource;
+use crate::encode::Resource;
 
 /// The configuration of one reporter.
 pub(crate) struct Options {
@@ -31,8 +30,8 @@ pub(crate) struct Options {
     pub(crate) on_refusal: OnRefusal,
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) spool: Option<SpoolConfig>,
-    /// The encoded resource, the first field of every envelope.
-    pub(crate) resource: Bytes,
+    /// The resource of records whose source has no attributes of its own.
+    pub(crate) resource: Resource,
     pub(crate) batch_bytes: usize,
 }
 
@@ -74,7 +73,7 @@ impl Options {
             on_refusal: config.require(&ON_REFUSAL)?,
             dead_letters: dead_letters(config, signal, spool.as_ref())?,
             spool,
-            resource: encode_resource(&resource(config, signal)?),
+            resource: Resource::new(&resource(config, signal)?),
             batch_bytes: batch_bytes(config, protocol)?,
         })
     }

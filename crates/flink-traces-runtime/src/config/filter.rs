@@ -60,6 +60,32 @@ impl Filter {
     }
 }
 
+/// Patterns of names, in which `*` stands for any text. All other characters match themselves.
+///
+/// # Examples
+///
+/// ```
+/// use flink_traces_runtime::config::NamePatterns;
+///
+/// let clusters = NamePatterns::new(vec!["prod".to_owned(), "test-*".to_owned()]);
+/// assert!(clusters.matches("prod") && clusters.matches("test-eu"));
+/// assert!(!clusters.matches("prod-eu"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamePatterns(Vec<String>);
+
+impl NamePatterns {
+    /// Creates the patterns. Without one, no name matches.
+    pub fn new(patterns: Vec<String>) -> Self {
+        Self(patterns)
+    }
+
+    /// Returns `true` if one of the patterns matches the name.
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.iter().any(|pattern| glob_matches(pattern, name))
+    }
+}
+
 /// The error of a text that is not a filter rule. Flink's `FilterSpec.parse` refuses most of these,
 /// too.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -21,13 +21,13 @@ mod scalar;
 mod yaml;
 
 pub use configuration::Configuration;
-pub use filter::{Filter, Rule, RuleError};
+pub use filter::{Filter, NamePatterns, Rule, RuleError};
 pub use keys::unknown_keys;
 pub use options::{
     ADDITIONAL_VARIABLES, CORE_OPTIONS, DETAIL_FOR, DetailFor, EVENTS_REPORTERS, EXCLUDED_VARIABLES, FACTORY_CLASS,
     FILTER_EXCLUDES, FILTER_INCLUDES, OBSERVATIONS, QUEUE_MAX_BYTES, QUEUE_SIZE, REDACTED_KEYS, REPORT_EVENTS_AS_SPANS,
-    REPORTER_DETAIL_LEVEL, REPORTER_OPTIONS, REPORTER_SCOPE_DELIMITER, SCOPE_DELIMITER, SPAN_DETAIL_LEVEL,
-    SpanDetailLevel, TRACES_REPORTERS,
+    REPORTER_CLUSTERS, REPORTER_DETAIL_LEVEL, REPORTER_OPTIONS, REPORTER_SCOPE_DELIMITER, SCOPE_DELIMITER,
+    SPAN_DETAIL_LEVEL, SpanDetailLevel, TRACES_REPORTERS,
 };
 pub use placeholder::placeholders;
 pub use problem::{Problem, Severity};

@@ -98,6 +98,14 @@ pub const FILTER_EXCLUDES: ConfigOption<Vec<String>> = ConfigOption::list(
 )
 .or("");
 
+/// `clusters`: the names of the clusters whose records a reporter gets. Flink has no such option.
+pub const REPORTER_CLUSTERS: ConfigOption<Vec<String>> = ConfigOption::comma_list(
+    "clusters",
+    "The names of the clusters whose spans or events the reporter gets, such as `prod, test-*`, with `*` for any text. By default, \
+     those of all clusters. It has no effect on records of an engine.",
+)
+.or("*");
+
 /// `checkpoint.span-detail-level`: the levels of children for one reporter. Flink has no such
 /// option.
 pub const REPORTER_DETAIL_LEVEL: ConfigOption<SpanDetailLevel> = ConfigOption::parsed(
@@ -154,6 +162,7 @@ pub const REPORTER_OPTIONS: &[OptionDoc] = &[
     REPORTER_SCOPE_DELIMITER.doc(),
     FILTER_INCLUDES.doc(),
     FILTER_EXCLUDES.doc(),
+    REPORTER_CLUSTERS.doc(),
     COMPATIBILITY.doc(),
     REPORTER_DETAIL_LEVEL.doc(),
     DETAIL_FOR.doc(),

@@ -8,11 +8,11 @@ use flink_traces_api::{
 };
 
 use super::configuration::Configuration;
-use super::filter::{Filter, Rule};
+use super::filter::{Filter, NamePatterns, Rule};
 use super::options::{
     ADDITIONAL_VARIABLES, DETAIL_FOR, DetailFor, EVENTS_REPORTERS, EXCLUDED_VARIABLES, FACTORY_CLASS, FILTER_EXCLUDES,
-    FILTER_INCLUDES, OBSERVATIONS, QUEUE_MAX_BYTES, QUEUE_SIZE, REPORTER_DETAIL_LEVEL, REPORTER_OPTIONS,
-    REPORTER_SCOPE_DELIMITER, SpanDetailLevel, TRACES_REPORTERS,
+    FILTER_INCLUDES, OBSERVATIONS, QUEUE_MAX_BYTES, QUEUE_SIZE, REPORTER_CLUSTERS, REPORTER_DETAIL_LEVEL,
+    REPORTER_OPTIONS, REPORTER_SCOPE_DELIMITER, SpanDetailLevel, TRACES_REPORTERS,
 };
 use super::problem::{Problem, Severity, nearest};
 
@@ -32,6 +32,8 @@ pub struct ReporterSetup {
     pub config: ReporterConfig,
     /// The filter.
     pub filter: Filter,
+    /// The clusters whose records the reporter gets.
+    pub clusters: NamePatterns,
     /// The rules for the variables of metric groups.
     pub variables: VariableRules,
     /// The compatibility mode.
@@ -324,6 +326,7 @@ fn setup(
             rules(&config, &FILTER_INCLUDES, compatibility, problems),
             rules(&config, &FILTER_EXCLUDES, compatibility, problems),
         ),
+        clusters: NamePatterns::new(take(config.require(&REPORTER_CLUSTERS), problems).unwrap_or_default()),
         variables: variables(&config, problems),
         compatibility,
         detail: of_class(signal, &config, registry, &REPORTER_DETAIL_LEVEL, problems),

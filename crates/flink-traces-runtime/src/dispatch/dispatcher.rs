@@ -83,6 +83,14 @@ struct ReporterHandle<R: QueueItem> {
     queue: ReporterQueue<R>,
 }
 
+/// The cluster that the records of a metric group are about.
+pub(crate) struct Source {
+    /// Its name, which the reporters' option `clusters` matches.
+    pub(crate) cluster: String,
+    /// Its resource attributes.
+    pub(crate) resource: Arc<[(String, String)]>,
+}
+
 /// The properties of a metric group that decide whether a reporter gets its records.
 #[derive(Clone, Copy)]
 pub(crate) struct GroupScope<'a> {
@@ -90,10 +98,11 @@ pub(crate) struct GroupScope<'a> {
     pub(crate) is_closed: bool,
 }
 
-/// The contexts of one metric group, in the order of the reporters.
+/// The contexts of one metric group, in the order of the reporters; `None` for a reporter that does
+/// not get its records.
 pub(crate) struct GroupContexts {
-    traces: Vec<Arc<ReportContext>>,
-    events: Vec<Arc<ReportContext>>,
+    traces: Vec<Option<Arc<ReportContext>>>,
+    events: Vec<Option<Arc<ReportContext>>>,
 }
 
 impl Dispatcher {
@@ -171,12 +180,24 @@ impl Dispatcher {
         self.stats()
     }
 
-    pub(crate) fn contexts(&self, job_id: Option<&Text>, variables: &[(String, String)]) -> GroupContexts {
+    pub(crate) fn contexts(
+        &self,
+        job_id: Option<&Text>,
+        variables: &[(String, String)],
+        source: Option<&Source>,
+    ) -> GroupContexts {
         let context = |setup: &ReporterSetup| {
+            if source.is_some_and(|source| !setup.clusters.matches(&source.cluster)) {
+                return None;
+            }
             let mut context = ReportContext::new(setup.compatibility);
             context.job_id = job_id.cloned();
             context.variables = setup.variables.apply(variables);
-            Arc::new(context)
+            // Flink's own reporters have one resource.
+            if let Some(source) = source.filter(|_| setup.compatibility == Compatibility::Standard) {
+                context.resource = source.resource.clone();
+            }
+            Some(Arc::new(context))
         };
         GroupContexts {
             traces: self.0.traces.iter().map(|handle| context(&handle.setup)).collect(),
@@ -202,6 +223,7 @@ impl Dispatcher {
         let mut anonymous = None;
         let mut built: Vec<((SpanDetailLevel, bool), Arc<Span>)> = Vec::new();
         for (handle, context) in inner.traces.iter().zip(&contexts.traces) {
+            // The span is built in any case, because the account counts its children.
             let level = handle.setup.detail.unwrap_or(default);
             let omits_children = is_ordinary && handle.setup.detail_for == DetailFor::Notable;
             let detail = (level, omits_children);
@@ -218,7 +240,7 @@ impl Dispatcher {
                 built.push((detail, span.clone()));
                 span
             });
-            handle.offer(scope, ReportedSpan::new(span, context.clone()));
+            handle.offer_span(scope, span, context.as_ref());
         }
     }
 
@@ -229,7 +251,7 @@ impl Dispatcher {
         // The last reporter takes the span itself, which saves an atomic increment.
         let spans = iter::repeat_n(span, inner.traces.len());
         for ((handle, context), span) in inner.traces.iter().zip(&contexts.traces).zip(spans) {
-            handle.offer(scope, ReportedSpan::new(span, context.clone()));
+            handle.offer_span(scope, span, context.as_ref());
         }
     }
 
@@ -243,10 +265,13 @@ impl Dispatcher {
             if is_observation && !handle.setup.observations {
                 continue;
             }
-            if event.is_extension() && context.compatibility == Compatibility::Flink {
+            let Some(context) = context
+                .as_ref()
+                .filter(|context| !event.is_extension() || context.compatibility == Compatibility::Standard)
+            else {
                 handle.queue.filtered(1);
                 continue;
-            }
+            };
             handle.offer(scope, ReportedEvent::new(event.clone(), now, context.clone()));
         }
     }
@@ -311,6 +336,15 @@ impl Drop for Inner {
         let until = Instant::now() + GRACE;
         let open: Vec<_> = self.queues().filter(|queue| queue.close(until)).collect();
         open.into_iter().for_each(|queue| queue.join(until));
+    }
+}
+
+impl ReporterHandle<ReportedSpan> {
+    fn offer_span(&self, scope: GroupScope<'_>, span: Arc<Span>, context: Option<&Arc<ReportContext>>) {
+        match context {
+            Some(context) => self.offer(scope, ReportedSpan::new(span, context.clone())),
+            None => self.queue.filtered(ReportedSpan::new(span, Arc::default()).span_count() as u64),
+        }
     }
 }
 

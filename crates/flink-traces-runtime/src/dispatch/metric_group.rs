@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use flink_traces_api::{EventBuilder, SpanBuilder, Text};
 
-use super::dispatcher::{Dispatcher, GroupContexts, GroupScope};
+use super::dispatcher::{Dispatcher, GroupContexts, GroupScope, Source};
 use crate::config::SpanDetailLevel;
 use crate::setters::setters;
 
@@ -72,6 +72,7 @@ pub struct MetricGroup(Arc<Group>);
 struct Group {
     dispatcher: Dispatcher,
     parent: Option<MetricGroup>,
+    source: Option<Arc<Source>>,
     logical_scope: String,
     /// The variables, with names in angle brackets.
     variables: Vec<(String, String)>,
@@ -83,13 +84,29 @@ struct Group {
 impl MetricGroup {
     /// Creates the group of a JobManager. Mirrors `JobManagerMetricGroup`.
     pub fn job_manager(dispatcher: &Dispatcher, host: &str) -> Self {
-        Self::new(dispatcher.clone(), None, "jobmanager".to_owned(), vec![variable("host", host)], None)
+        Self::new(dispatcher.clone(), None, None, "jobmanager".to_owned(), vec![variable("host", host)], None)
     }
 
     /// Creates the group of a TaskManager. Mirrors `TaskManagerMetricGroup`.
     pub fn task_manager(dispatcher: &Dispatcher, host: &str, task_manager_id: &str) -> Self {
         let variables = vec![variable("host", host), variable("tm_id", task_manager_id)];
-        Self::new(dispatcher.clone(), None, "taskmanager".to_owned(), variables, None)
+        Self::new(dispatcher.clone(), None, None, "taskmanager".to_owned(), variables, None)
+    }
+
+    /// Creates the group of a cluster's JobManager.
+    ///
+    /// A reporter whose option `clusters` does not name the cluster does not get the records of the
+    /// group and of those below it. `resource` are attributes of their resource. They replace those
+    /// of the reporter with the same keys. A reporter with `compatibility: flink` ignores them.
+    pub fn job_manager_of(
+        dispatcher: &Dispatcher,
+        cluster: &str,
+        host: &str,
+        resource: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let source = Source { cluster: cluster.to_owned(), resource: resource.into_iter().collect() };
+        let variables = vec![variable("host", host)];
+        Self::new(dispatcher.clone(), None, Some(Arc::new(source)), "jobmanager".to_owned(), variables, None)
     }
 
     /// Creates a group with an empty scope and without variables.
@@ -97,7 +114,7 @@ impl MetricGroup {
     /// It adds nothing to a record, except what a reporter adds to all. It serves records that
     /// already have the variables of a group of Flink's.
     pub fn bare(dispatcher: &Dispatcher) -> Self {
-        Self::new(dispatcher.clone(), None, String::new(), Vec::new(), None)
+        Self::new(dispatcher.clone(), None, None, String::new(), Vec::new(), None)
     }
 
     /// Creates the group of a job below a JobManager or a TaskManager.
@@ -225,19 +242,21 @@ impl MetricGroup {
                 None => all.push(added),
             }
         }
-        Self::new(group.dispatcher.clone(), Some(self.clone()), logical_scope, all, job_id)
+        let source = group.source.clone();
+        Self::new(group.dispatcher.clone(), Some(self.clone()), source, logical_scope, all, job_id)
     }
 
     fn new(
         dispatcher: Dispatcher,
         parent: Option<MetricGroup>,
+        source: Option<Arc<Source>>,
         logical_scope: String,
         variables: Vec<(String, String)>,
         job_id: Option<Text>,
     ) -> Self {
-        let contexts = dispatcher.contexts(job_id.as_ref(), &variables);
+        let contexts = dispatcher.contexts(job_id.as_ref(), &variables, source.as_deref());
         let closed = AtomicBool::new(false);
-        Self(Arc::new(Group { dispatcher, parent, logical_scope, variables, job_id, contexts, closed }))
+        Self(Arc::new(Group { dispatcher, parent, source, logical_scope, variables, job_id, contexts, closed }))
     }
 }
 

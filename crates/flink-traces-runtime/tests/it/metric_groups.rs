@@ -482,3 +482,48 @@ fn signs_of_life_need_the_option() {
     assert_eq!(names(&setup), ["b ObservationEvent"]);
     setup.finish();
 }
+
+/// Guarantees: a reporter with the option `clusters` gets the records of these only, and all others
+/// count as filtered. A group without a cluster is not limited.
+#[test]
+fn reporter_gets_records_of_its_clusters() {
+    let clusters: Options<'_> = &[("clusters", "prod, test-*")];
+    let setup = Setup::start(
+        ".",
+        &[
+            ("traces", "all", &[]),
+            ("traces", "some", clusters),
+            ("events", "some", clusters),
+            ("traces", "none", &[("clusters", "x")]),
+        ],
+    );
+    for cluster in ["prod", "test-eu", "staging"] {
+        let group = MetricGroup::job_manager_of(&setup.dispatcher, cluster, "jm", []).add_job(JOB_ID, "agg");
+        group.add_span(span("Checkpoint").attribute("of", cluster).children([span("child")]));
+        group.add_event(event("Failure").attribute("of", cluster));
+    }
+    setup.job().add_span(span("Checkpoint").attribute("of", "no cluster"));
+    let lines = setup.lines();
+    let of = |name: &str, cluster: &str| {
+        lines.iter().filter(|line| line.starts_with(name) && line.contains(cluster)).count()
+    };
+    assert_eq!(
+        ["prod", "test-eu", "staging", "no cluster"].map(|cluster| of("all ", cluster)),
+        [1, 1, 1, 1],
+        "{lines:?}"
+    );
+    assert_eq!(
+        ["prod", "test-eu", "staging", "no cluster"].map(|cluster| of("some ", cluster)),
+        [2, 2, 0, 1],
+        "{lines:?}"
+    );
+    assert_eq!(["prod", "no cluster"].map(|cluster| of("none ", cluster)), [0, 1], "{lines:?}");
+    let filtered = |name: &str, signal: Signal| {
+        let stats = setup.dispatcher.stats();
+        stats.iter().find(|stats| stats.name == name && stats.signal == signal).unwrap().filtered
+    };
+    // Each span of a tree counts.
+    assert_eq!((filtered("some", Signal::Traces), filtered("some", Signal::Events)), (2, 1));
+    assert_eq!((filtered("all", Signal::Traces), filtered("none", Signal::Traces)), (0, 6));
+    setup.finish();
+}

@@ -190,6 +190,11 @@ impl Jobs {
         self.jobs.entry(id).or_insert_with(|| Job::new(key)).observe(observation);
     }
 
+    /// Removes the jobs of a cluster that is not watched any more.
+    pub(crate) fn remove_cluster(&mut self, cluster: &str) {
+        self.jobs.retain(|(known, _), _| known != cluster);
+    }
+
     /// Removes the jobs that ended long ago.
     fn remove_ended(&mut self, now: i64) {
         self.jobs.retain(|_, job| !job.has_ended() || now.saturating_sub(job.changed_at) < RETENTION_MS);

@@ -262,7 +262,7 @@ fn yaml_bombs_are_rejected_at_once() {
 #[test]
 fn invalid_clusters_are_rejected() {
     let place = Place::new();
-    let none = "error: no cluster to watch: give --flink URL, or configure flink-traces.clusters.<name>\n";
+    let none = "error: no cluster to watch: give --flink URL, or configure flink-traces.clusters.<name> or flink-traces.discovery\n";
     for command in ["run", "once"] {
         for (arguments, expected) in [
             (&[][..], none),

@@ -20,14 +20,14 @@ const PAUSE: Duration = Duration::from_millis(5);
 const SUBTASKS: &str = "-Dtraces.checkpoint.span-detail-level=CHILDREN_SPANS_PER_SUBTASK";
 
 /// Returns the host and port of the metrics of a running program.
-fn address(running: &Running) -> String {
+pub(crate) fn address(running: &Running) -> String {
     let said = running.wait_for_stderr("/metrics");
     let (before, _) = said.split_once("/metrics").unwrap();
     before.rsplit_once("http://").unwrap().1.to_owned()
 }
 
 /// Gets a path with a `Host` header. Returns the status and the body.
-fn get(address: &str, host: &str, path: &str) -> (u16, String) {
+pub(crate) fn get(address: &str, host: &str, path: &str) -> (u16, String) {
     let mut connection = TcpStream::connect(address).unwrap();
     connection.set_read_timeout(Some(LONG)).unwrap();
     write!(connection, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
@@ -38,16 +38,16 @@ fn get(address: &str, host: &str, path: &str) -> (u16, String) {
 }
 
 /// Returns the samples of a page, by name and labels.
-fn samples(page: &str) -> BTreeMap<String, u64> {
+pub(crate) fn samples(page: &str) -> BTreeMap<String, u64> {
     let lines = page.lines().filter(|line| !line.starts_with('#'));
     let samples = lines.map(|line| line.rsplit_once(' ').unwrap());
     // Times have three decimals, which no test needs.
     let whole = |value: &str| value.split('.').next().unwrap().parse().unwrap();
-    samples.map(|(name, value)| (name.to_owned(), whole(value))).collect()
+    samples.map(|(name, value)| (name.trim_end_matches("{}").to_owned(), whole(value))).collect()
 }
 
 /// Reads the page until `found` holds for its samples, and returns these.
-fn wait_for_page(address: &str, found: impl Fn(&BTreeMap<String, u64>) -> bool) -> BTreeMap<String, u64> {
+pub(crate) fn wait_for_page(address: &str, found: impl Fn(&BTreeMap<String, u64>) -> bool) -> BTreeMap<String, u64> {
     let end = Instant::now() + LONG;
     loop {
         let page = samples(&get(address, "localhost", "/metrics").1);

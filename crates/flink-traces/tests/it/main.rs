@@ -3,6 +3,7 @@
 
 mod cli_cluster;
 mod cli_configuration;
+mod cli_fleet;
 mod cli_help;
 mod cli_history;
 mod cli_metrics;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -50,6 +51,8 @@ pub(crate) enum Reply {
     Flink(u16, String),
     /// A response that Flink would not send: of a proxy, or broken.
     Strange(String),
+    /// The same, that late.
+    Late(Duration, u16, String),
     /// No response, for ever.
     Never,
 }
@@ -112,6 +115,15 @@ impl FakeFlink {
         self.script.change(|script| script.requests.clear());
     }
 
+    /// Returns the number of requests of a path so far.
+    pub(crate) fn requests(&self, path: &str) -> usize {
+        self.script.change(|script| script.requests.iter().filter(|(asked, _)| asked == path).count())
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Waits until a path was requested `count` times.
     pub(crate) fn wait_for_requests(&self, path: &str, count: usize) {
         let found = self.script.wait_for(|script| {
@@ -163,6 +175,10 @@ async fn in_front(State(script): State<Arc<Watched<Script>>>, request: Request, 
             response
         }
         Some(Reply::Never) => std::future::pending().await,
+        Some(Reply::Late(pause, ..)) => {
+            tokio::time::sleep(pause).await;
+            next.run(request).await
+        }
         Some(Reply::Flink(..)) | None => next.run(request).await,
     }
 }
@@ -173,8 +189,9 @@ struct Recorded(Arc<Watched<Script>>);
 impl Recorded {
     fn answer<E: Endpoint>(&self, request: &E) -> Result<E::Response, RestError> {
         let path = request.path();
-        let Some(Reply::Flink(status, body)) = self.0.change(|script| script.answers.get(&path).cloned()) else {
-            return Err(RestError::unknown(E::METHOD, &path));
+        let (status, body) = match self.0.change(|script| script.answers.get(&path).cloned()) {
+            Some(Reply::Flink(status, body) | Reply::Late(_, status, body)) => (status, body),
+            _ => return Err(RestError::unknown(E::METHOD, &path)),
         };
         match StatusError::of(status, body.as_bytes()) {
             None => E::Response::from_bytes(body.as_bytes()).map_err(|error| RestError::new(500, error.to_string())),
