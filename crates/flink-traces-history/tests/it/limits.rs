@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use flink_traces_api::{Clock, SystemClock};
+use flink_traces_api::{Clock, ReportedSpan, SystemClock};
 use flink_traces_history::History;
 use flink_traces_runtime::checkpoint_span;
 use flink_traces_runtime::config::SpanDetailLevel::{ChildrenSpansPerSubtask, SpanPerCheckpoint};
@@ -49,6 +49,15 @@ fn what_grows_old_is_deleted() {
     assert_eq!(fleet.jobs[0].totals.completed, 4);
 }
 
+/// Returns a thousand checkpoints with rows of 1 kB each.
+fn wide(batch: i64) -> Vec<ReportedSpan> {
+    let span = |id: i64| {
+        let stats = stats(id, START + id * 1_000, 100).with_external_path("x".repeat(1_000));
+        reported(checkpoint_span(JOB, &stats, SpanPerCheckpoint))
+    };
+    (batch * 1_000..batch * 1_000 + 1_000).map(span).collect()
+}
+
 #[test]
 fn size_stays_below_its_maximum() {
     let folder = tempfile::tempdir().unwrap();
@@ -56,11 +65,7 @@ fn size_stays_below_its_maximum() {
     let mut reporter = traces(&path, &[("max-size", "16 mb")]);
     let mut largest = 0;
     for batch in 0..20 {
-        let wide = |id: i64| {
-            let stats = stats(id, START + id * 1_000, 100).with_external_path("x".repeat(1_000));
-            reported(checkpoint_span(JOB, &stats, SpanPerCheckpoint))
-        };
-        report(&mut reporter, &(batch * 1_000..batch * 1_000 + 1_000).map(wide).collect::<Vec<_>>()).unwrap();
+        report(&mut reporter, &wide(batch)).unwrap();
         report(&mut reporter, &(0..20).map(|day| detailed(10_000_000 + (batch + day) * 86_400)).collect::<Vec<_>>())
             .unwrap();
         largest = largest.max(size(&path));
@@ -71,6 +76,26 @@ fn size_stays_below_its_maximum() {
     assert!(ids(&path).len() > 1_000);
     report(&mut reporter, &[plain(9_000_000)]).unwrap();
     assert!(ids(&path).contains(&9_000_000));
+}
+
+/// Scenario: a reader holds a snapshot while the history is full, so that no deletion frees a byte.
+/// Guarantees: the rows are not deleted one and all.
+#[test]
+fn reader_of_full_history_does_not_empty_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h");
+    let mut reporter = traces(&path, &[("max-size", "16 mb")]);
+    for batch in 0..8 {
+        report(&mut reporter, &wide(batch)).unwrap();
+    }
+    let reader = rusqlite::Connection::open(path.join("history.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM checkpoint;").unwrap();
+    for batch in 8..12 {
+        report(&mut reporter, &wide(batch)).unwrap();
+    }
+    assert!(size(&path) > 16 << 20, "{}", size(&path));
+    assert!(ids(&path).len() > 3_000, "{}", ids(&path).len());
+    reader.execute_batch("COMMIT").unwrap();
 }
 
 #[test]
