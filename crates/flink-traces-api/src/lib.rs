@@ -89,6 +89,7 @@ mod event;
 mod id;
 pub mod otel;
 pub mod proto;
+mod receipt;
 mod record;
 mod registry;
 mod reporter;
@@ -106,6 +107,7 @@ pub use config::{
 pub use declaration::{ReporterBuilder, ReporterDeclaration};
 pub use event::{Event, EventBuilder, EventExtension, EventSeverity, RECORD_UID};
 pub use id::{Identity, SpanContext, SpanId, TraceId};
+pub use receipt::Receipt;
 pub use record::{
     AddedAttributes, Compatibility, JOB_ID, OtelAttributes, ReportContext, ReportedEvent, ReportedSpan, SpanRef,
     strip_angle_brackets,

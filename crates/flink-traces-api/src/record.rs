@@ -4,7 +4,7 @@ use std::iter;
 use std::sync::Arc;
 
 use crate::attribute::Keys;
-use crate::{Event, Failure, Identity, Span, SpanContext, SpanId, Text, TraceId, ValueRef};
+use crate::{Event, Failure, Identity, Receipt, Span, SpanContext, SpanId, Text, TraceId, ValueRef};
 
 /// The value of the option `compatibility`, which selects between Flink's behavior and a corrected
 /// one.
@@ -209,6 +209,7 @@ pub fn strip_angle_brackets(key: &str) -> &str {
 pub struct ReportedSpan {
     span: Arc<Span>,
     context: Arc<ReportContext>,
+    receipt: Option<Arc<Receipt>>,
 }
 
 impl ReportedSpan {
@@ -217,7 +218,18 @@ impl ReportedSpan {
     /// Usually the dispatcher does this, and it gives an identity to each span that has none. Spans
     /// without an identity that are created in another way all have the same ids.
     pub fn new(span: Arc<Span>, context: Arc<ReportContext>) -> Self {
-        Self { span, context }
+        Self { span, context, receipt: None }
+    }
+
+    /// Sets the receipt, which all reporters of the span share.
+    #[must_use]
+    pub fn with_receipt(self, receipt: Option<Arc<Receipt>>) -> Self {
+        Self { receipt, ..self }
+    }
+
+    /// Returns the receipt, if the dispatcher wants one.
+    pub fn receipt(&self) -> Option<&Receipt> {
+        self.receipt.as_deref()
     }
 
     /// Returns the name of the root.
@@ -397,12 +409,24 @@ pub struct ReportedEvent {
     event: Arc<Event>,
     reported_ts_millis: i64,
     context: Arc<ReportContext>,
+    receipt: Option<Arc<Receipt>>,
 }
 
 impl ReportedEvent {
     /// Creates the view of `event` for one reporter, to which it is passed at `reported_ts_millis`.
     pub fn new(event: Arc<Event>, reported_ts_millis: i64, context: Arc<ReportContext>) -> Self {
-        Self { event, reported_ts_millis, context }
+        Self { event, reported_ts_millis, context, receipt: None }
+    }
+
+    /// Sets the receipt, which all reporters of the event share.
+    #[must_use]
+    pub fn with_receipt(self, receipt: Option<Arc<Receipt>>) -> Self {
+        Self { receipt, ..self }
+    }
+
+    /// Returns the receipt, if the dispatcher wants one.
+    pub fn receipt(&self) -> Option<&Receipt> {
+        self.receipt.as_deref()
     }
 
     /// Returns the class that reported the event, which is OpenTelemetry's instrumentation scope.

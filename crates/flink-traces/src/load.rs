@@ -1,6 +1,7 @@
 //! Loading: from arguments and configuration files to the settings of a command.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +16,12 @@ use crate::cli::ConfigurationArgs;
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::clusters::clusters;
 use crate::discovery::{Source, sources};
+use crate::journal::Journal;
 use crate::listener::Credentials;
 use crate::options::{
-    CLUSTERS, HTTP_BASIC_AUTH, HTTP_BEARER_TOKEN, HTTP_LISTEN, HTTP_TRACE_URL, METRICS_LISTEN, METRICS_MAX_JOBS,
-    OTLP_BASIC_AUTH, OTLP_BEARER_TOKEN, OTLP_CLUSTER_NAME, OTLP_LISTEN_GRPC, OTLP_LISTEN_HTTP, OTLP_MAX_MESSAGE_SIZE,
-    SHUTDOWN_TIMEOUT, TLS_CERTIFICATE, TLS_KEY, known_options, take,
+    CLUSTERS, HTTP_BASIC_AUTH, HTTP_BEARER_TOKEN, HTTP_LISTEN, HTTP_TRACE_URL, JOURNAL_PATH, METRICS_LISTEN,
+    METRICS_MAX_JOBS, OTLP_BASIC_AUTH, OTLP_BEARER_TOKEN, OTLP_CLUSTER_NAME, OTLP_LISTEN_GRPC, OTLP_LISTEN_HTTP,
+    OTLP_MAX_MESSAGE_SIZE, SHUTDOWN_TIMEOUT, TLS_CERTIFICATE, TLS_KEY, known_options, take,
 };
 use crate::reporters::{
     Shorthand, extended_lists, history_reporters, otlp_reporters, registry, set_by_environment, trial,
@@ -45,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) sources: Vec<Source>,
     /// See [`SHUTDOWN_TIMEOUT`].
     pub(crate) shutdown_timeout: Duration,
+    /// See [`JOURNAL_PATH`].
+    pub(crate) journal_path: Option<PathBuf>,
     /// See [`METRICS_LISTEN`].
     pub(crate) metrics_listen: Option<SocketAddr>,
     /// See [`METRICS_MAX_JOBS`].
@@ -137,6 +141,7 @@ impl Settings {
             sources: sources(&configuration, &cluster_options, &mut problems),
             cluster_options,
             shutdown_timeout: take(&configuration, &SHUTDOWN_TIMEOUT, &mut problems).unwrap_or_default(),
+            journal_path: take(&configuration, &JOURNAL_PATH, &mut problems),
             metrics_listen: take(&configuration, &METRICS_LISTEN, &mut problems),
             metrics_max_jobs: take(&configuration, &METRICS_MAX_JOBS, &mut problems).unwrap_or_default(),
             http: Http::read(&configuration, &mut problems),
@@ -149,10 +154,29 @@ impl Settings {
         (settings, problems)
     }
 
+    /// Opens the journal, if there is one.
+    pub(crate) fn open_journal(&self) -> Result<Option<Arc<Journal>>, InvalidConfiguration> {
+        let opened = self.journal_path.as_deref().map(Journal::open).transpose();
+        opened.map(|journal| journal.map(Arc::new)).map_err(|error| {
+            InvalidConfiguration(vec![Problem::error(error.to_string()).with_key(JOURNAL_PATH.key().to_owned())])
+        })
+    }
+
     /// Starts the reporters. If one of them cannot be created, all problems are returned.
     pub(crate) fn start(&self, clock: Arc<dyn Clock>) -> Result<Dispatcher, InvalidConfiguration> {
+        self.start_with_journal(clock, None)
+    }
+
+    /// Starts the reporters, which do not get what the journal knows.
+    pub(crate) fn start_with_journal(
+        &self,
+        clock: Arc<dyn Clock>,
+        journal: Option<Arc<Journal>>,
+    ) -> Result<Dispatcher, InvalidConfiguration> {
+        let journal = journal.map(|journal| journal as Arc<dyn flink_traces_runtime::dispatch::Journal>);
         let delimiter = self.configuration.get(&SCOPE_DELIMITER).ok().flatten().unwrap_or_default();
-        let (dispatcher, problems) = Dispatcher::start(self.reporters.clone(), &self.registry, clock, &delimiter);
+        let (dispatcher, problems) =
+            Dispatcher::start_with_journal(self.reporters.clone(), &self.registry, clock, &delimiter, journal);
         if problems.is_empty() { Ok(dispatcher) } else { Err(InvalidConfiguration(problems)) }
     }
 }

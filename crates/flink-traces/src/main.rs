@@ -11,9 +11,11 @@ mod discovery;
 #[cfg(test)]
 mod documents;
 mod fleet;
+mod journal;
 mod listener;
 mod load;
 mod metrics;
+mod notify;
 mod once;
 mod options;
 mod otlp_in;

@@ -17,7 +17,6 @@ use flink_traces_api::{BufferStats, Clock, SystemClock};
 use flink_traces_runtime::dispatch::DropReason;
 use flink_traces_runtime::{Dispatcher, ReporterStats};
 
-use crate::otlp_in::OtlpIn;
 pub(crate) use jobs::Jobs;
 pub(crate) use page::{Format, Kind, Labels, Page};
 
@@ -152,18 +151,25 @@ pub(crate) struct Metrics {
     dispatcher: Dispatcher,
     process: Arc<ProcessStats>,
     jobs: Arc<Mutex<Jobs>>,
-    otlp: Option<Arc<OtlpIn>>,
+    others: Vec<Arc<dyn Counts>>,
+}
+
+/// The counts of a part of the program.
+pub(crate) trait Counts: Send + Sync {
+    /// Adds the counts to a page.
+    fn add_to(&self, page: &mut Page);
 }
 
 impl Metrics {
     /// Creates the page of the dispatcher's reporters, of the process, and of jobs.
     pub(crate) fn new(dispatcher: Dispatcher, process: Arc<ProcessStats>, jobs: Arc<Mutex<Jobs>>) -> Self {
-        Self { dispatcher, process, jobs, otlp: None }
+        Self { dispatcher, process, jobs, others: Vec::new() }
     }
 
-    /// Adds the counts of the listeners for OTLP, if there are any.
-    pub(crate) fn with_otlp(self, otlp: Option<Arc<OtlpIn>>) -> Self {
-        Self { otlp, ..self }
+    /// Adds the counts of a part of the program, if there is one.
+    pub(crate) fn with<C: Counts + 'static>(mut self, counts: &Option<Arc<C>>) -> Self {
+        self.others.extend(counts.clone().map(|counts| counts as Arc<dyn Counts>));
+        self
     }
 
     /// Returns the routes `/metrics`, `/healthz` and `/readyz`.
@@ -183,9 +189,7 @@ impl Metrics {
         add_spools(&mut page, &reporters);
         add_drops(&mut page, &reporters);
         self.process.add_to(&mut page);
-        if let Some(otlp) = &self.otlp {
-            otlp.add_to(&mut page);
-        }
+        self.others.iter().for_each(|counts| counts.add_to(&mut page));
         let now = SystemClock.now_millis();
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).add_to(&mut page, now);
         page.head("flink_traces_build_info", Kind::Gauge, "The version of this program.");

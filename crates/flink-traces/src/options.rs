@@ -1,6 +1,7 @@
 //! The options of the program itself.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flink_traces_api::{ConfigOption, OptionDoc, parse_bytes, parse_duration};
@@ -172,6 +173,15 @@ pub(crate) const SHUTDOWN_TIMEOUT: ConfigOption<Duration> = ConfigOption::parsed
 )
 .or("10 s");
 
+/// The file of the journal.
+pub(crate) const JOURNAL_PATH: ConfigOption<PathBuf> = ConfigOption::parsed(
+    "flink-traces.journal.path",
+    "the path of a file",
+    |text| Path::new(text).file_name().filter(|_| !text.contains('\0')).map(|_| PathBuf::from(text)),
+    "A file in which `run` notes what all reporters delivered, stored or rejected, so that a restart does not report it again. Its \
+     directory must exist. Without it, a restart reports all that the clusters still show.",
+);
+
 /// The address of the metrics.
 pub(crate) const METRICS_LISTEN: ConfigOption<SocketAddr> = ConfigOption::parsed(
     "flink-traces.metrics.listen",
@@ -325,6 +335,7 @@ pub(crate) const OWN_OPTIONS: &[OptionDoc] = &[
     DISCOVERY_DNS.doc(),
     DISCOVERY_INTERVAL.doc(),
     SHUTDOWN_TIMEOUT.doc(),
+    JOURNAL_PATH.doc(),
     METRICS_LISTEN.doc(),
     METRICS_MAX_JOBS.doc(),
     HTTP_LISTEN.doc(),

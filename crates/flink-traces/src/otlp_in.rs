@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 use crate::cli::LogFormat;
 use crate::listener::{self, Credentials, is_loopback_name};
 use crate::load::{InvalidConfiguration, Settings};
-use crate::metrics::{Format, Kind, Labels, Page};
+use crate::metrics::{Counts, Format, Kind, Labels, Page};
 use crate::options::{OTLP_CLUSTER_NAME, OTLP_LISTEN_GRPC, OTLP_LISTEN_HTTP};
 use crate::text::say;
 use answer::{Encoding, Refusal};
@@ -353,8 +353,26 @@ impl OtlpIn {
         Router::new().route("/metrics", get(page)).with_state(self)
     }
 
-    /// Adds the counts to a page of metrics.
-    pub(crate) fn add_to(&self, page: &mut Page) {
+    /// Prints the account of each signal, or logs it if the log is JSON.
+    pub(crate) fn print_account(&self, format: LogFormat) {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        for (signal, counts) in [Signal::Traces, Signal::Events].into_iter().zip(&self.records) {
+            let RecordCounts { received, stored, expired, without_cluster, invalid, not_written } = counts;
+            let (received, stored, dropped) = (load(received), load(stored), load(expired));
+            let refused = load(without_cluster) + load(invalid) + load(not_written);
+            match format {
+                LogFormat::Text => say(&format!(
+                    "otlp {}: {received} received = {stored} stored + {refused} refused + {dropped} dropped\n",
+                    signal.name()
+                )),
+                LogFormat::Json => tracing::info!(%signal, received, stored, refused, dropped, "account of OTLP in"),
+            }
+        }
+    }
+}
+
+impl Counts for OtlpIn {
+    fn add_to(&self, page: &mut Page) {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let signals = [Signal::Traces, Signal::Events];
         let counts = || signals.into_iter().zip(&self.records);
@@ -384,23 +402,6 @@ impl OtlpIn {
         for reason in RefusedRequest::ALL {
             let count = load(&self.refused_requests[reason as usize]);
             page.sample(name, &Labels::new(&[("reason", reason.name())]), count);
-        }
-    }
-
-    /// Prints the account of each signal, or logs it if the log is JSON.
-    pub(crate) fn print_account(&self, format: LogFormat) {
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        for (signal, counts) in [Signal::Traces, Signal::Events].into_iter().zip(&self.records) {
-            let RecordCounts { received, stored, expired, without_cluster, invalid, not_written } = counts;
-            let (received, stored, dropped) = (load(received), load(stored), load(expired));
-            let refused = load(without_cluster) + load(invalid) + load(not_written);
-            match format {
-                LogFormat::Text => say(&format!(
-                    "otlp {}: {received} received = {stored} stored + {refused} refused + {dropped} dropped\n",
-                    signal.name()
-                )),
-                LogFormat::Json => tracing::info!(%signal, received, stored, refused, dropped, "account of OTLP in"),
-            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::Context;
 use flink_traces_api::SystemClock;
@@ -16,6 +17,7 @@ use crate::fleet::{Changes, Destinations, Fleet};
 use crate::listener::{self, Credentials};
 use crate::load::{InvalidConfiguration, Settings};
 use crate::metrics::{Jobs, Metrics, ProcessStats};
+use crate::notify::{notify, notify_reload, watchdog_pause};
 use crate::options::{DISCOVERY_INTERVAL, METRICS_LISTEN};
 use crate::otlp_in;
 use crate::page::{Now, Page, history_directory};
@@ -48,7 +50,8 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
     }
     let mut signals = Signals::listen()?.with_reload();
     let clock = Arc::new(SystemClock);
-    let dispatcher = settings.start(clock.clone())?;
+    let journal = settings.open_journal()?;
+    let dispatcher = settings.start_with_journal(clock.clone(), journal.clone())?;
     // Without reporters, observations are printed to standard output.
     let prints = settings.reporters.is_empty();
     if prints {
@@ -64,7 +67,7 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
         .or(settings.http.listen)
         .map(|_| Arc::new(Mutex::new(Jobs::new(settings.metrics_max_jobs))));
     if let Some(jobs) = &jobs {
-        let metrics = Metrics::new(dispatcher.clone(), stats.clone(), jobs.clone()).with_otlp(otlp.clone());
+        let metrics = Metrics::new(dispatcher.clone(), stats.clone(), jobs.clone()).with(&otlp).with(&journal);
         serve_pages(&settings, history, metrics).await?;
     }
     let destinations = Destinations {
@@ -82,7 +85,9 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
     roster.configure(clusters, &settings.sources);
     fleet.watch(&roster.clusters());
     let look = interval(settings.configuration.get(&DISCOVERY_INTERVAL).ok().flatten().unwrap_or_default());
+    notify("READY=1");
     let failed = keep_watching(&mut signals, look, &mut reloader, &mut roster, &mut fleet, &stats).await;
+    notify("STOPPING=1");
     tracing::info!("stopping, send a second signal to stop at once");
     tokio::spawn(async move {
         let code = signals.next().await;
@@ -93,6 +98,9 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
     fleet.end().await;
     let timeout = settings.shutdown_timeout;
     let stats = tokio::task::spawn_blocking(move || dispatcher.shutdown(timeout)).await?;
+    if let Some(journal) = journal {
+        tokio::task::spawn_blocking(move || journal.close()).await?;
+    }
     if let Some(otlp) = otlp {
         otlp.print_account(format);
     }
@@ -132,6 +140,10 @@ async fn keep_watching(
     stats: &ProcessStats,
 ) -> bool {
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The task that drives the clusters gives the signs of life, so that a hang is noticed.
+    let watchdog = watchdog_pause();
+    let mut life = interval(watchdog.unwrap_or(Duration::from_secs(3_600)));
+    life.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let reloads = tokio::select! {
             caught = signals.caught() => match caught {
@@ -139,6 +151,10 @@ async fn keep_watching(
                 Caught::Reload => true,
             },
             _ = look.tick() => reloader.has_changed(),
+            _ = life.tick(), if watchdog.is_some() => {
+                notify("WATCHDOG=1");
+                false
+            }
             () = roster.change() => {
                 fleet.watch(&roster.clusters());
                 false
@@ -148,6 +164,7 @@ async fn keep_watching(
             () = fleet.failure() => return true,
         };
         if reloads {
+            notify_reload();
             let reloaded = reloader.load();
             stats.note_load(reloaded.is_some());
             if let Some(Reloaded { clusters, sources }) = reloaded {
@@ -155,6 +172,7 @@ async fn keep_watching(
                 let Changes { added, changed, removed } = fleet.watch(&roster.clusters());
                 tracing::info!(added, changed, removed, "configuration reloaded");
             }
+            notify("READY=1");
         }
     }
 }

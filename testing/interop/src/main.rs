@@ -6,6 +6,7 @@ mod addresses;
 mod backends;
 mod boards;
 mod decoders;
+mod examples;
 mod faults;
 mod load;
 mod peers;
@@ -53,6 +54,8 @@ enum Command {
     Addresses,
     /// Query Jaeger and VictoriaLogs behind an OpenTelemetry Collector.
     Backends,
+    /// Run the configurations of `examples/collector` in an OpenTelemetry Collector.
+    Examples,
     /// Read the Grafana boards with the types of Grafana's own SDK.
     Boards,
 }
@@ -104,6 +107,7 @@ fn main() -> Result<()> {
         Command::Faults { .. } => "faults",
         Command::Addresses => "addresses",
         Command::Backends => "backends",
+        Command::Examples => "examples",
         Command::Boards => "boards",
     });
     let folder = target.join(format!("session-{name}"));
@@ -124,6 +128,10 @@ fn main() -> Result<()> {
     if runs(Command::Backends) {
         say("Jaeger and VictoriaLogs");
         backends::run(&setup)?;
+    }
+    if runs(Command::Examples) {
+        say("examples of configurations of an OpenTelemetry Collector");
+        examples::run(&setup)?;
     }
     if runs(Command::Boards) {
         say("Grafana's SDK");

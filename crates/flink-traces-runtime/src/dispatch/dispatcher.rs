@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use flink_traces_api::{
-    Clock, Compatibility, ConfigError, EventBuilder, Identity, Registry, ReportContext, ReportedEvent, ReportedSpan,
-    Signal, Span, SpanBuilder, Text,
+    Clock, Compatibility, ConfigError, Event, EventBuilder, Identity, RECORD_UID, Receipt, Registry, ReportContext,
+    ReportedEvent, ReportedSpan, Signal, Span, SpanBuilder, Text,
 };
 
 use super::queue::{AnyQueue, Capacity, QueueItem, Reporter, ReporterQueue};
@@ -75,6 +75,20 @@ struct Inner {
     /// The prefix of identities of records that have none. It is random for each process.
     anonymous: Identity,
     anonymous_records: AtomicU64,
+    journal: Option<Arc<dyn Journal>>,
+}
+
+/// A list of the records that all reporters are done with, which outlives the process.
+///
+/// A dispatcher [with a journal](Dispatcher::start_with_journal) adds each record that every
+/// reporter delivered, stored or rejected, and does not report it again. A key has eight bytes of
+/// the job and eight bytes of the record.
+pub trait Journal: Send + Sync {
+    /// Returns `true` if the record was reported by an earlier process.
+    fn is_known(&self, key: [u8; 16]) -> bool;
+
+    /// Adds a record. Called on the threads of reporters, so it must not block.
+    fn add(&self, key: [u8; 16]);
 }
 
 /// A reporter's queue and its setup, which says what enters the queue.
@@ -103,6 +117,8 @@ pub(crate) struct GroupScope<'a> {
 pub(crate) struct GroupContexts {
     traces: Vec<Option<Arc<ReportContext>>>,
     events: Vec<Option<Arc<ReportContext>>>,
+    /// The part of journal keys that all records of the group have.
+    journal_key: [u8; 8],
 }
 
 impl Dispatcher {
@@ -119,6 +135,18 @@ impl Dispatcher {
         registry: &Registry,
         clock: Arc<dyn Clock>,
         scope_delimiter: &str,
+    ) -> (Self, Vec<Problem>) {
+        Self::start_with_journal(setups, registry, clock, scope_delimiter, None)
+    }
+
+    /// Starts the reporters, as [`start`](Self::start) does, and leaves out the records that
+    /// `journal` knows.
+    pub fn start_with_journal(
+        setups: Vec<ReporterSetup>,
+        registry: &Registry,
+        clock: Arc<dyn Clock>,
+        scope_delimiter: &str,
+        journal: Option<Arc<dyn Journal>>,
     ) -> (Self, Vec<Problem>) {
         let until = Instant::now() + START_WITHIN;
         let (traces, events): (Vec<_>, Vec<_>) = setups.into_iter().partition(|setup| setup.signal == Signal::Traces);
@@ -138,6 +166,7 @@ impl Dispatcher {
             scope_delimiter: scope_delimiter.to_owned(),
             anonymous: Identity::of(&[&RandomState::new().hash_one(std::process::id()).to_string()]),
             anonymous_records: AtomicU64::new(0),
+            journal,
         };
         (Self(Arc::new(inner)), problems)
     }
@@ -202,6 +231,7 @@ impl Dispatcher {
         GroupContexts {
             traces: self.0.traces.iter().map(|handle| context(&handle.setup)).collect(),
             events: self.0.events.iter().map(|handle| context(&handle.setup)).collect(),
+            journal_key: journal_key(source.map_or("", |source| &source.cluster), job_id, variables),
         }
     }
 
@@ -221,6 +251,7 @@ impl Dispatcher {
     ) {
         let inner = &*self.0;
         let mut anonymous = None;
+        let mut receipt = None;
         let mut built: Vec<((SpanDetailLevel, bool), Arc<Span>)> = Vec::new();
         for (handle, context) in inner.traces.iter().zip(&contexts.traces) {
             // The span is built in any case, because the account counts its children.
@@ -228,10 +259,12 @@ impl Dispatcher {
             let omits_children = is_ordinary && handle.setup.detail_for == DetailFor::Notable;
             let detail = (level, omits_children);
             let known = built.iter().find(|(known, _)| *known == detail).map(|(_, span)| span.clone());
+            let mut has_identity = true;
             let span = known.unwrap_or_else(|| {
                 let span = build(level);
                 let span = if omits_children { span.omit_children() } else { span };
-                let span = if span.has_identity() {
+                has_identity = span.has_identity();
+                let span = if has_identity {
                     span
                 } else {
                     span.identity(*anonymous.get_or_insert_with(|| inner.anonymous_identity()))
@@ -240,27 +273,51 @@ impl Dispatcher {
                 built.push((detail, span.clone()));
                 span
             });
-            handle.offer_span(scope, span, context.as_ref());
+            if receipt.is_none() {
+                let admitted = inner.admit(contexts, has_identity.then(|| record_of_span(&span)).flatten(), || {
+                    wanting(&inner.traces, &contexts.traces, scope, span.name())
+                });
+                let Some(admitted) = admitted else { return };
+                receipt = Some(admitted);
+            }
+            handle.offer_span(scope, span, context.as_ref(), receipt.clone().flatten());
         }
     }
 
     pub(crate) fn add_span(&self, scope: GroupScope<'_>, contexts: &GroupContexts, span: SpanBuilder) {
         let inner = &*self.0;
-        let span = if span.has_identity() { span } else { span.identity(inner.anonymous_identity()) };
+        let has_identity = span.has_identity();
+        let span = if has_identity { span } else { span.identity(inner.anonymous_identity()) };
         let span = Arc::new(span.build(&*inner.clock));
+        let admitted = inner.admit(contexts, has_identity.then(|| record_of_span(&span)).flatten(), || {
+            wanting(&inner.traces, &contexts.traces, scope, span.name())
+        });
+        let Some(receipt) = admitted else { return };
         // The last reporter takes the span itself, which saves an atomic increment.
         let spans = iter::repeat_n(span, inner.traces.len());
         for ((handle, context), span) in inner.traces.iter().zip(&contexts.traces).zip(spans) {
-            handle.offer_span(scope, span, context.as_ref());
+            handle.offer_span(scope, span, context.as_ref(), receipt.clone());
         }
     }
 
     pub(crate) fn add_event(&self, scope: GroupScope<'_>, contexts: &GroupContexts, event: EventBuilder) {
         let inner = &*self.0;
-        let event = if event.has_identity() { event } else { event.identity(inner.anonymous_identity()) };
+        let has_identity = event.has_identity();
+        let event = if has_identity { event } else { event.identity(inner.anonymous_identity()) };
         let event = Arc::new(event.build(&*inner.clock));
         let now = inner.clock.now_millis();
         let is_observation = event.name() == OBSERVATION_EVENT;
+        // A sign of life is never repeated.
+        let is_kept = has_identity && !is_observation;
+        let admitted = inner.admit(contexts, is_kept.then(|| record_of_event(&event)).flatten(), || {
+            let is_shown = |context: &Option<Arc<ReportContext>>| {
+                let shows_extensions = |context: &Arc<ReportContext>| context.compatibility == Compatibility::Standard;
+                context.as_ref().is_some_and(|context| !event.is_extension() || shows_extensions(context))
+            };
+            let shown = inner.events.iter().zip(&contexts.events).filter(|(_, context)| is_shown(context));
+            shown.filter(|(handle, _)| handle.wants(scope, event.name())).count()
+        });
+        let Some(receipt) = admitted else { return };
         for (handle, context) in inner.events.iter().zip(&contexts.events) {
             if is_observation && !handle.setup.observations {
                 continue;
@@ -272,7 +329,8 @@ impl Dispatcher {
                 handle.queue.filtered(1);
                 continue;
             };
-            handle.offer(scope, ReportedEvent::new(event.clone(), now, context.clone()));
+            let reported = ReportedEvent::new(event.clone(), now, context.clone()).with_receipt(receipt.clone());
+            handle.offer(scope, reported);
         }
     }
 }
@@ -312,6 +370,43 @@ fn started<R: QueueItem>(
         .collect()
 }
 
+/// Returns the number of reporters that get a span of that name.
+fn wanting(
+    handles: &[ReporterHandle<ReportedSpan>],
+    contexts: &[Option<Arc<ReportContext>>],
+    scope: GroupScope<'_>,
+    name: &str,
+) -> usize {
+    let takers = handles.iter().zip(contexts).filter(|(_, context)| context.is_some());
+    takers.filter(|(handle, _)| handle.wants(scope, name)).count()
+}
+
+/// Returns the part of journal keys that the records of a job have.
+///
+/// Job ids are not unique, because all jobs of application clusters have the same one. The host may
+/// be that of another JobManager after a failover.
+fn journal_key(cluster: &str, job_id: Option<&Text>, variables: &[(String, String)]) -> [u8; 8] {
+    let kept = variables.iter().filter(|(key, _)| key != "<host>");
+    let texts = kept.flat_map(|(key, value)| [key.as_str(), value.as_str()]);
+    let parts: Vec<&str> = [cluster].into_iter().chain(job_id.map(|id| &**id)).chain(texts).collect();
+    half(Identity::of(&parts))
+}
+
+fn record_of_span(span: &Span) -> Option<[u8; 8]> {
+    span.identity().map(|identity| half(identity.and_number(0)))
+}
+
+fn record_of_event(event: &Event) -> Option<[u8; 8]> {
+    let uid = event.extension()?.attributes.get(RECORD_UID)?;
+    Some(half(Identity::of(&[&uid.to_string()])))
+}
+
+/// Returns the first half of the hash.
+fn half(identity: Identity) -> [u8; 8] {
+    let [first @ .., _, _, _, _, _, _, _, _] = *identity.trace_id().as_bytes();
+    first
+}
+
 /// Returns the time that lies `within` ahead, or a very distant one if the addition overflows.
 fn from_now(within: Duration) -> Instant {
     const FOREVER: Duration = Duration::from_secs(30 * 365 * 86_400);
@@ -323,6 +418,27 @@ impl Inner {
     fn queues(&self) -> impl Iterator<Item = &dyn AnyQueue> {
         let traces = self.traces.iter().map(|handle| &handle.queue as &dyn AnyQueue);
         traces.chain(self.events.iter().map(|handle| &handle.queue as &dyn AnyQueue))
+    }
+
+    /// Returns the receipt of a record, which is absent if the journal does not keep it. Returns
+    /// `None` if the record was reported by an earlier process.
+    ///
+    /// `takers` counts the reporters that get the record.
+    fn admit(
+        &self,
+        contexts: &GroupContexts,
+        record: Option<[u8; 8]>,
+        takers: impl FnOnce() -> usize,
+    ) -> Option<Option<Arc<Receipt>>> {
+        let (Some(journal), Some(record)) = (&self.journal, record) else { return Some(None) };
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&contexts.journal_key);
+        key[8..].copy_from_slice(&record);
+        if journal.is_known(key) {
+            return None;
+        }
+        let journal = journal.clone();
+        Some(Some(Arc::new(Receipt::new(takers(), move || journal.add(key)))))
     }
 
     fn anonymous_identity(&self) -> Identity {
@@ -340,15 +456,26 @@ impl Drop for Inner {
 }
 
 impl ReporterHandle<ReportedSpan> {
-    fn offer_span(&self, scope: GroupScope<'_>, span: Arc<Span>, context: Option<&Arc<ReportContext>>) {
+    fn offer_span(
+        &self,
+        scope: GroupScope<'_>,
+        span: Arc<Span>,
+        context: Option<&Arc<ReportContext>>,
+        receipt: Option<Arc<Receipt>>,
+    ) {
         match context {
-            Some(context) => self.offer(scope, ReportedSpan::new(span, context.clone())),
+            Some(context) => self.offer(scope, ReportedSpan::new(span, context.clone()).with_receipt(receipt)),
             None => self.queue.filtered(ReportedSpan::new(span, Arc::default()).span_count() as u64),
         }
     }
 }
 
 impl<R: QueueItem> ReporterHandle<R> {
+    /// Returns `true` if [`offer`](Self::offer) queues a record of that name.
+    fn wants(&self, scope: GroupScope<'_>, name: &str) -> bool {
+        !scope.is_closed && self.setup.filter.matches(scope.logical_scope, name)
+    }
+
     fn offer(&self, scope: GroupScope<'_>, record: R) {
         if !self.setup.filter.matches(scope.logical_scope, record.name()) {
             self.queue.filtered(record.units())

@@ -14,6 +14,6 @@ mod queue;
 mod stats;
 mod sync;
 
-pub use dispatcher::Dispatcher;
+pub use dispatcher::{Dispatcher, Journal};
 pub use metric_group::{MetricGroup, TaskVariables};
 pub use stats::{DropReason, ReporterStats};

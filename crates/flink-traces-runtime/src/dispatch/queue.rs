@@ -19,7 +19,7 @@ use std::sync::PoisonError;
 use std::time::Instant;
 
 use flink_traces_api::{
-    ConfigError, Deadline, EventReporter, ReportError, ReportedEvent, ReportedSpan, ReporterMeter, Signal,
+    ConfigError, Deadline, EventReporter, Receipt, ReportError, ReportedEvent, ReportedSpan, ReporterMeter, Signal,
     TraceReporter, printable,
 };
 
@@ -42,6 +42,8 @@ pub(crate) trait QueueItem: Send + 'static {
     fn units(&self) -> u64;
     /// Returns the number of bytes of memory that the item takes.
     fn bytes(&self) -> u64;
+    /// Returns the receipt that the reporter finalizes.
+    fn receipt(&self) -> Option<&Receipt>;
 }
 
 impl QueueItem for ReportedSpan {
@@ -56,6 +58,10 @@ impl QueueItem for ReportedSpan {
     fn bytes(&self) -> u64 {
         self.memory_bytes() as u64
     }
+
+    fn receipt(&self) -> Option<&Receipt> {
+        ReportedSpan::receipt(self)
+    }
 }
 
 impl QueueItem for ReportedEvent {
@@ -69,6 +75,10 @@ impl QueueItem for ReportedEvent {
 
     fn bytes(&self) -> u64 {
         self.memory_bytes() as u64
+    }
+
+    fn receipt(&self) -> Option<&Receipt> {
+        ReportedEvent::receipt(self)
     }
 }
 

@@ -28,6 +28,10 @@ impl QueueItem for Units {
     fn bytes(&self) -> u64 {
         self.0 * MARK_BYTES.div_ceil(3)
     }
+
+    fn receipt(&self) -> Option<&Receipt> {
+        None
+    }
 }
 
 /// The counts at the destination. They are not loom's, since they are not under test.

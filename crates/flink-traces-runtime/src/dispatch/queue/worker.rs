@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime};
 
-use flink_traces_api::{ConfigError, ReportError};
+use flink_traces_api::{ConfigError, Receipt, ReportError};
 
 use super::super::stats::DropReason;
 use super::super::sync::now;
@@ -146,6 +146,10 @@ impl<R: QueueItem> Shared<R> {
         let (units, bytes) = (*units, *bytes);
         let Self { signal, name, .. } = self;
         let error = result.as_ref().err().map(with_causes);
+        // An error does not say which records were dropped.
+        if result.as_ref().map_or_else(ReportError::dropped, |()| 0) == 0 {
+            records.iter().filter_map(QueueItem::receipt).for_each(Receipt::finalize);
+        }
         let mut state = self.lock();
         state.stats.queued_bytes -= bytes;
         match &result {

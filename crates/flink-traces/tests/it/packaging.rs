@@ -1,0 +1,111 @@
+//! The files of `packaging`, judged by the program and by the tools that are installed.
+#![cfg(target_os = "linux")]
+
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::LONG;
+use crate::support::flink::FakeFlink;
+use crate::support::process::{Place, Running, command};
+use crate::support::session;
+
+fn packaging(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging").join(file)
+}
+
+/// Returns `true` if the tool is installed.
+fn has(tool: &str) -> bool {
+    Command::new(tool).arg("--help").output().is_ok()
+}
+
+/// Runs a tool that must accept its input. Returns its output.
+#[track_caller]
+fn accepted(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+#[test]
+fn unit_is_accepted_and_confined() {
+    if !has("systemd-analyze") {
+        return;
+    }
+    let place = Place::new();
+    let unit = std::fs::read_to_string(packaging("systemd/flink-traces.service")).unwrap();
+    // The program, its user and its manual are not installed here.
+    let unit = unit.replace("/usr/bin/flink-traces", env!("CARGO_BIN_EXE_flink-traces"));
+    let unit = unit.replace("=flink-traces\nGroup=flink-traces", "=daemon\nGroup=daemon");
+    let unit: String =
+        unit.lines().filter(|line| !line.starts_with("Documentation=")).map(|line| line.to_owned() + "\n").collect();
+    place.write("flink-traces.service", unit);
+    let path = place.path("flink-traces.service");
+    let said = accepted(Command::new("systemd-analyze").arg("verify").arg(&path));
+    assert!(said.is_empty(), "{said}");
+    accepted(Command::new("systemd-analyze").args(["security", "--offline=true", "--threshold=20"]).arg(&path));
+}
+
+#[test]
+fn manifests_can_be_built() {
+    if !has("kubectl") {
+        return;
+    }
+    for (folder, kinds) in [("base", 6), ("podmonitor", 7)] {
+        let built = accepted(Command::new("kubectl").arg("kustomize").arg(packaging("kubernetes").join(folder)));
+        assert_eq!(built.lines().filter(|line| line.starts_with("kind: ")).count(), kinds, "{built}");
+        assert!(built.contains("name: flink-traces-"), "{built}");
+    }
+}
+
+/// The configuration of the manifests has no problem but that nothing responds.
+#[test]
+fn configuration_of_manifests_is_valid() {
+    let place = Place::new();
+    let conf = packaging("kubernetes/base/config.yaml");
+    let mut arguments = vec!["check", "--conf", conf.to_str().unwrap(), "--flink", "http://127.0.0.1:1"];
+    let here = ["traces", "events"].map(|signal| {
+        let option = |key: &str, value: &str| format!("-D{signal}.reporter.otel.{key}={value}");
+        [option("spool.directory", "spool"), option("exporter.endpoint", "http://127.0.0.1:1")]
+    });
+    arguments.extend(here.iter().flatten().map(String::as_str));
+    let checked = place.run(&arguments).expect_code(69);
+    assert!(!checked.stderr.contains("error:") && !checked.stderr.contains("warning:"), "{checked:?}");
+}
+
+/// Scenario: systemd starts, watches, reloads and stops the program. Guarantees: the program sends
+/// the messages that a unit with `Type=notify` and a watchdog waits for.
+#[test]
+fn run_notifies_its_supervisor() {
+    let place = Place::new();
+    let flink = FakeFlink::start(session::answers());
+    let socket = UnixDatagram::bind(place.path("notify")).unwrap();
+    socket.set_read_timeout(Some(LONG)).unwrap();
+    let url = format!("prod={}", flink.url());
+    place.write("config.yaml", "flink-traces.poll-interval: 1 s\n");
+    let arguments = ["run", "--conf", "config.yaml", "--flink", &url, "--json", "out"];
+    let mut command = command(&place.path(""), &arguments);
+    command.env("NOTIFY_SOCKET", place.path("notify")).env("WATCHDOG_USEC", "200000");
+    let running = Running::start(command);
+    let wait_for = |expected: &str| {
+        let mut buffer = [0; 256];
+        loop {
+            let length = socket.recv(&mut buffer).unwrap();
+            let message = std::str::from_utf8(&buffer[..length]).unwrap();
+            if message.lines().any(|line| line.starts_with(expected)) {
+                return message.to_owned();
+            }
+        }
+    };
+    wait_for("READY=1");
+    wait_for("WATCHDOG=1");
+    wait_for("WATCHDOG=1");
+    running.signal("HUP");
+    let reloading = wait_for("RELOADING=1");
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    wait_for("READY=1");
+    running.signal("TERM");
+    wait_for("STOPPING=1");
+    running.finish().expect_code(0);
+}
