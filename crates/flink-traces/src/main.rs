@@ -29,6 +29,7 @@ mod recorded;
 mod reload;
 mod report;
 mod reporters;
+mod roster;
 mod run;
 mod seen;
 mod send;

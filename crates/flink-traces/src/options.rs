@@ -155,6 +155,62 @@ pub(crate) const DISCOVERY_DNS: ConfigOption<Vec<String>> = ConfigOption::comma_
      port.",
 );
 
+/// Set for clusters that the API server of Kubernetes knows.
+#[cfg(feature = "kubernetes")]
+pub(crate) const KUBERNETES_ENABLED: ConfigOption<bool> = ConfigOption::bool(
+    "flink-traces.kubernetes.enabled",
+    "Watches the clusters that the API server of Kubernetes knows: `FlinkDeployment`s and the session clusters of `FlinkSessionJob`s of \
+     the Flink Kubernetes operator, and services with the labels of Flink's native integration.",
+)
+.or("false");
+
+/// The name of the Kubernetes cluster.
+#[cfg(feature = "kubernetes")]
+pub(crate) const KUBERNETES_CLUSTER_NAME: ConfigOption<String> = ConfigOption::parsed(
+    "flink-traces.kubernetes.cluster-name",
+    "a text that is not empty",
+    not_empty,
+    "The name of the Kubernetes cluster. It comes before namespace and name in the names of clusters, which are part of span ids, and is \
+     the resource attribute `k8s.cluster.name`.",
+);
+
+/// The namespaces with clusters.
+#[cfg(feature = "kubernetes")]
+pub(crate) const KUBERNETES_NAMESPACES: ConfigOption<Vec<String>> = ConfigOption::comma_list(
+    "flink-traces.kubernetes.namespaces",
+    "The namespaces to look into. By default, all, which requires a ClusterRole.",
+);
+
+/// The labels of the operator's objects.
+#[cfg(feature = "kubernetes")]
+pub(crate) const KUBERNETES_LABEL_SELECTOR: ConfigOption<String> = ConfigOption::string(
+    "flink-traces.kubernetes.label-selector",
+    "A label selector, such as `team=orders`, for `FlinkDeployment`s and `FlinkSessionJob`s.",
+)
+.or("");
+
+/// The labels of services.
+#[cfg(feature = "kubernetes")]
+pub(crate) const KUBERNETES_SERVICE_SELECTOR: ConfigOption<String> = ConfigOption::string(
+    "flink-traces.kubernetes.service-selector",
+    "A label selector for services that have a port named `rest`. The label `app` is the name of the cluster. If it is empty, services are not looked at.",
+)
+.or("component=jobmanager,type in (flink-native-kubernetes,flink-standalone-kubernetes)");
+
+/// The file with the address of the API server.
+#[cfg(feature = "kubernetes")]
+pub(crate) const KUBERNETES_KUBECONFIG: ConfigOption<String> = ConfigOption::string(
+    "flink-traces.kubernetes.kubeconfig",
+    "A kubeconfig. By default, that of the variable `KUBECONFIG`, `~/.kube/config`, or the service account of the pod.",
+);
+
+/// The context of the kubeconfig.
+#[cfg(feature = "kubernetes")]
+pub(crate) const KUBERNETES_CONTEXT: ConfigOption<String> = ConfigOption::string(
+    "flink-traces.kubernetes.context",
+    "The context of the kubeconfig. By default, its current one.",
+);
+
 /// The pause between two looks at files and names.
 pub(crate) const DISCOVERY_INTERVAL: ConfigOption<Duration> = ConfigOption::parsed(
     "flink-traces.discovery.interval",
@@ -334,6 +390,20 @@ pub(crate) const OWN_OPTIONS: &[OptionDoc] = &[
     DISCOVERY_DIRECTORY.doc(),
     DISCOVERY_DNS.doc(),
     DISCOVERY_INTERVAL.doc(),
+    #[cfg(feature = "kubernetes")]
+    KUBERNETES_ENABLED.doc(),
+    #[cfg(feature = "kubernetes")]
+    KUBERNETES_CLUSTER_NAME.doc(),
+    #[cfg(feature = "kubernetes")]
+    KUBERNETES_NAMESPACES.doc(),
+    #[cfg(feature = "kubernetes")]
+    KUBERNETES_LABEL_SELECTOR.doc(),
+    #[cfg(feature = "kubernetes")]
+    KUBERNETES_SERVICE_SELECTOR.doc(),
+    #[cfg(feature = "kubernetes")]
+    KUBERNETES_KUBECONFIG.doc(),
+    #[cfg(feature = "kubernetes")]
+    KUBERNETES_CONTEXT.doc(),
     SHUTDOWN_TIMEOUT.doc(),
     JOURNAL_PATH.doc(),
     METRICS_LISTEN.doc(),

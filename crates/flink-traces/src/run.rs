@@ -12,7 +12,6 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::announce;
 use crate::cli::{Exit, LogFormat, RunArgs};
-use crate::discovery::Roster;
 use crate::fleet::{Changes, Destinations, Fleet};
 use crate::listener::{self, Credentials};
 use crate::load::{InvalidConfiguration, Settings};
@@ -24,6 +23,7 @@ use crate::page::{Now, Page, history_directory};
 use crate::printer::Printer;
 use crate::reload::{Reloaded, Reloader};
 use crate::reporters::json_reporters;
+use crate::roster::Roster;
 use crate::serve;
 use crate::shard::{Shard, host_name};
 use crate::signals::{Caught, Signals};

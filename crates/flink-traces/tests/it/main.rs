@@ -7,6 +7,8 @@ mod cli_fleet;
 mod cli_help;
 mod cli_history;
 mod cli_journal;
+#[cfg(feature = "kubernetes")]
+mod cli_kubernetes;
 mod cli_metrics;
 mod cli_otlp_in;
 mod cli_play;

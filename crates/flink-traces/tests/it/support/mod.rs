@@ -1,6 +1,8 @@
 //! Support for tests: the program as a process, a scripted cluster, and a recorded session.
 
 pub(crate) mod flink;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod kubernetes;
 pub(crate) mod process;
 pub(crate) mod session;
 

@@ -1,0 +1,207 @@
+//! Clusters that the API server of Kubernetes knows.
+
+mod follow;
+mod object;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use flink_traces_runtime::{Configuration, Problem};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::{Discovery, Found, Results};
+use crate::cluster::{Cluster, ClusterOptions};
+use crate::options::{
+    KUBERNETES_CLUSTER_NAME, KUBERNETES_CONTEXT, KUBERNETES_ENABLED, KUBERNETES_KUBECONFIG, KUBERNETES_LABEL_SELECTOR,
+    KUBERNETES_NAMESPACES, KUBERNETES_SERVICE_SELECTOR, take,
+};
+use follow::Follower;
+use object::{Entry, Kind};
+
+/// The time after which a watch is begun again, so that a silent connection is noticed.
+const WATCH_FOR: Duration = Duration::from_secs(240);
+/// The number of changes that may wait.
+const WAITING: usize = 256;
+
+/// The objects of a Kubernetes cluster that stand for Flink clusters.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Kubernetes {
+    /// The first part of the names of clusters.
+    cluster_name: Option<String>,
+    /// The namespaces; empty for all.
+    namespaces: Vec<String>,
+    label_selector: String,
+    service_selector: String,
+    kubeconfig: Option<PathBuf>,
+    context: Option<String>,
+    /// The options of the clusters.
+    defaults: ClusterOptions,
+}
+
+/// A change of the objects of one kind in one namespace.
+enum Change {
+    /// All objects, by namespace and name.
+    All(BTreeMap<String, Entry>),
+    /// An object that is new or has changed.
+    Set(String, Entry),
+    /// An object that is gone.
+    Remove(String),
+    /// The reason why the objects are not up to date, or `None` if they are.
+    Problem(Option<String>),
+}
+
+/// The known objects of one kind in one namespace.
+#[derive(Default)]
+struct Known {
+    entries: BTreeMap<String, Entry>,
+    /// Set once the objects were listed, or cannot be.
+    is_ready: bool,
+    problem: Option<String>,
+}
+
+impl Kubernetes {
+    /// Reads the options. Returns `None` unless the source is enabled.
+    pub(crate) fn read(
+        configuration: &Configuration,
+        defaults: &ClusterOptions,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Self> {
+        let is_enabled = take(configuration, &KUBERNETES_ENABLED, problems).unwrap_or_default();
+        let source = Self {
+            cluster_name: take(configuration, &KUBERNETES_CLUSTER_NAME, problems),
+            namespaces: take(configuration, &KUBERNETES_NAMESPACES, problems).unwrap_or_default(),
+            label_selector: take(configuration, &KUBERNETES_LABEL_SELECTOR, problems).unwrap_or_default(),
+            service_selector: take(configuration, &KUBERNETES_SERVICE_SELECTOR, problems).unwrap_or_default(),
+            kubeconfig: take(configuration, &KUBERNETES_KUBECONFIG, problems).map(PathBuf::from),
+            context: take(configuration, &KUBERNETES_CONTEXT, problems),
+            defaults: defaults.clone(),
+        };
+        is_enabled.then_some(source)
+    }
+
+    /// Creates a client. Reads the kubeconfig, or the files of the pod.
+    async fn client(&self) -> Result<Client, String> {
+        let config = if self.kubeconfig.is_some() || self.context.is_some() {
+            let kubeconfig = match &self.kubeconfig {
+                Some(path) => Kubeconfig::read_from(path),
+                None => Kubeconfig::read(),
+            };
+            let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
+            let kubeconfig = kubeconfig.map_err(|error| causes(&error))?;
+            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| causes(&error))?
+        } else {
+            Config::infer().await.map_err(|error| causes(&error))?
+        };
+        Client::try_from(config).map_err(|error| causes(&error))
+    }
+
+    /// Returns the followers, in the order of precedence.
+    fn followers(&self) -> Vec<Follower> {
+        let mut followers = Vec::new();
+        for kind in Kind::ALL {
+            let selector = if kind == Kind::Service { &self.service_selector } else { &self.label_selector };
+            if kind == Kind::Service && selector.trim().is_empty() {
+                continue;
+            }
+            let follower = |namespace: Option<&String>| Follower {
+                source: self.clone(),
+                kind,
+                namespace: namespace.cloned(),
+                selector: selector.clone(),
+                watch_for: WATCH_FOR,
+            };
+            match &self.namespaces[..] {
+                [] => followers.push(follower(None)),
+                namespaces => followers.extend(namespaces.iter().map(|namespace| follower(Some(namespace)))),
+            }
+        }
+        followers
+    }
+}
+
+/// Returns the text of an error with those of its causes.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    crate::text::one_line(&text, 500)
+}
+
+impl Discovery for Kubernetes {
+    fn run(self: Box<Self>, results: Results) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let (sender, mut changes) = mpsc::channel(WAITING);
+            let mut known: Vec<Known> = Vec::new();
+            // They end together with this future.
+            let mut following = JoinSet::new();
+            for (number, follower) in self.followers().into_iter().enumerate() {
+                known.push(Known::default());
+                following.spawn(follower.run(number, sender.clone()));
+            }
+            drop(sender);
+            while let Some((number, change)) = changes.recv().await {
+                known[number].apply(change);
+                while let Ok((number, change)) = changes.try_recv() {
+                    known[number].apply(change);
+                }
+                // A cluster that two kinds of object describe has the options of the first.
+                if known.iter().all(|known| known.is_ready) {
+                    results.send(found(&known)).await;
+                }
+            }
+        })
+    }
+}
+
+impl Known {
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::All(entries) => {
+                self.entries = entries;
+                self.is_ready = true;
+            }
+            Change::Set(key, entry) => {
+                self.entries.insert(key, entry);
+            }
+            Change::Remove(key) => {
+                self.entries.remove(&key);
+            }
+            Change::Problem(problem) => {
+                self.is_ready |= problem.is_some();
+                self.problem = problem;
+            }
+        }
+    }
+}
+
+/// Returns the clusters of all objects. An object that says to ignore its cluster hides others.
+fn found(known: &[Known]) -> Found {
+    let mut clusters: BTreeMap<&str, Option<&Cluster>> = BTreeMap::new();
+    for entry in known.iter().flat_map(|known| known.entries.values()) {
+        match entry {
+            Entry::Cluster(cluster) => {
+                clusters.entry(&cluster.name).or_insert(Some(cluster));
+            }
+            Entry::Ignored(name) => {
+                clusters.entry(name).or_insert(None);
+            }
+            Entry::Nothing => {}
+        }
+    }
+    let clusters: Vec<Cluster> = clusters.into_values().flatten().cloned().collect();
+    let problem = known.iter().find_map(|known| known.problem.clone());
+    // Before the first list, nothing is known.
+    let is_known = problem.is_none() || !clusters.is_empty();
+    Found { clusters: is_known.then_some(clusters), problem }
+}
