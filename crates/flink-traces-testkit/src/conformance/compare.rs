@@ -82,7 +82,7 @@ impl Expected {
     fn compare(&self, received: &Received, is_flink_compatible: bool) -> Result<(), String> {
         let Self { number, name, .. } = self;
         let differs = |what: &str, sent: &dyn std::fmt::Debug, found: &dyn std::fmt::Debug| {
-            Err(format!("record {number} ({}): {what} was {}, arrived as {}", short(name), short(sent), short(found)))
+            Err(format!("record {number} ({}): {what}: sent {}, received {}", short(name), short(sent), short(found)))
         };
         // Some formats replace a blank name.
         if !name.trim_matches(|c: char| c <= ' ').is_empty() && received.name != *name {
@@ -101,7 +101,7 @@ impl Expected {
         if let (Some((id, parent)), Some(found)) = (&self.ids, &received.span_id)
             && (id != found || *parent != received.parent_span_id)
         {
-            return differs("its ids", &self.ids, &(found, &received.parent_span_id));
+            return differs("its id and that of its parent", &self.ids, &(found, &received.parent_span_id));
         }
         for (what, sent, found) in
             [("its start", Some(self.start), received.start_ts_millis), ("its end", self.end, received.end_ts_millis)]
