@@ -205,6 +205,29 @@ Examples:
   flink-traces check --conf conf/
   flink-traces check --flink http://localhost:8081 --otlp http://localhost:4317")]
     Check(CheckArgs),
+
+    /// Prints the completions of a shell, for packages.
+    #[command(hide = true)]
+    Completions(CompletionsArgs),
+
+    /// Writes a manual page for each command into a directory, for packages.
+    #[command(hide = true)]
+    Man(ManArgs),
+}
+
+/// The arguments of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// The arguments of `man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// The directory, which is created.
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }
 
 /// The sources of options.

@@ -42,10 +42,10 @@ mod text;
 mod watch;
 mod watch_log;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use flink_traces_runtime::config::Severity;
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
@@ -113,5 +113,18 @@ fn execute(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Report(arguments) => report::report(arguments),
         Command::Serve(arguments) => runtime.block_on(serve::serve(arguments, cli.log_format)),
         Command::Check(arguments) => runtime.block_on(check::check(arguments)),
+        Command::Completions(arguments) => {
+            let mut script = Vec::new();
+            clap_complete::generate(arguments.shell, &mut Cli::command(), "flink-traces", &mut script);
+            // The generator names commands of a program with a hyphen in two ways.
+            let script = String::from_utf8(script)?.replace("flink__subcmd__traces", "flink__traces");
+            std::io::stdout().write_all(script.as_bytes())?;
+            Ok(Exit::Done)
+        }
+        Command::Man(arguments) => {
+            std::fs::create_dir_all(&arguments.directory)?;
+            clap_mangen::generate_to(Cli::command(), &arguments.directory)?;
+            Ok(Exit::Done)
+        }
     }
 }

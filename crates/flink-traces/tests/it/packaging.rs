@@ -109,3 +109,37 @@ fn run_notifies_its_supervisor() {
     wait_for("STOPPING=1");
     running.finish().expect_code(0);
 }
+
+#[test]
+fn bash_completes_commands_and_flags() {
+    if !has("bash") {
+        return;
+    }
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let completions = place.run(&["completions", shell]).expect_code(0).stdout;
+        assert!(completions.contains("flink-traces"), "{shell}");
+        place.write(shell, completions);
+    }
+    let script = "source ./bash; COMP_WORDS=(flink-traces run --sh); COMP_CWORD=2; \
+                  _flink__traces flink-traces --sh run; echo ${COMPREPLY[@]}";
+    let found = accepted(Command::new("bash").args(["-c", script]).current_dir(place.path("")));
+    assert_eq!(found.trim(), "--shards --shard");
+}
+
+#[test]
+fn manual_pages_have_no_warnings() {
+    let place = Place::new();
+    place.run(&["man", "man1"]).expect_code(0);
+    let mut pages: Vec<_> = std::fs::read_dir(place.path("man1")).unwrap().map(|page| page.unwrap().path()).collect();
+    pages.sort();
+    assert!(pages.len() > 9, "{pages:?}");
+    if has("man") {
+        for page in pages {
+            let said =
+                Command::new("man").args(["--warnings", "-l"]).arg(&page).env("MANPAGER", "true").output().unwrap();
+            let warnings = String::from_utf8_lossy(&said.stderr).into_owned();
+            assert!(said.status.success() && warnings.is_empty(), "{page:?}: {warnings}");
+        }
+    }
+}
