@@ -463,7 +463,7 @@ pub(crate) const ROWS: &[Row] = &[
         size: 1,
         number: "size",
         unit: MIB,
-        targets: &[AtMost(15.0 * 1_048_576.0)],
+        targets: &[AtMost(24.0 * 1_048_576.0)],
     },
     Row { what: "`--version`", work: "binary", size: 1, number: "version", unit: MS, targets: &[AtMost(10e6)] },
 ];
