@@ -14,6 +14,8 @@ use super::page::{Kind, Labels, Page};
 const RETENTION_MS: i64 = 15 * 60_000;
 /// The maximum length of the name of a job in a label, in characters.
 const MAX_NAME: usize = 200;
+/// The usual length of the samples of a job.
+const BYTES_PER_JOB: usize = 1_400;
 
 /// The metrics of all jobs.
 #[derive(Debug)]
@@ -208,6 +210,7 @@ impl Jobs {
         let jobs: Vec<_> =
             self.jobs.iter().zip(&labels).filter_map(|(job, labels)| Some((job, labels.as_ref()?))).collect();
 
+        page.reserve(jobs.len() * BYTES_PER_JOB);
         page.head("flink_traces_job_info", Kind::Gauge, "The id of the job, with the value 1.");
         for (((_, id), _), labels) in &jobs {
             page.sample("flink_traces_job_info", &(*labels).clone().with("job_id", id), 1);

@@ -106,7 +106,15 @@ impl Page {
 
     /// Adds a sample of the metric that was begun last.
     pub(crate) fn sample(&mut self, name: &str, labels: &Labels, value: impl Display) {
-        let _ = writeln!(self.text, "{name}{{{}}} {value}", labels.0);
+        for part in [name, "{", &labels.0, "} "] {
+            self.text.push_str(part);
+        }
+        let _ = writeln!(self.text, "{value}");
+    }
+
+    /// Makes room for that many bytes, so that a long page is not moved while it grows.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.text.reserve(bytes);
     }
 
     /// Returns the text of the page.
