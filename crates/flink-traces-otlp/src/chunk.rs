@@ -183,8 +183,8 @@ impl Draft {
         self.is_in_envelope(head) && self.group.is_some() && self.scope == head.scope
     }
 
-    /// Adds the record that `encode` writes. Returns `false`, without a
-    /// change, if the request would exceed `limit`.
+    /// Adds the record that `encode` writes. Returns `false`, without a change, if the request
+    /// would exceed `limit`.
     ///
     /// A record in the open group is written in place. `scratch` is for others.
     pub(crate) fn encode(

@@ -76,38 +76,38 @@ impl Connection {
 
     /// Requests a resource and returns the response, of any status.
     pub(crate) async fn get(&self, resource: &Resource) -> Result<Response, Error> {
-        self.authorize().await;
-        let is_answer = |result: &Result<Response, Error>| result.as_ref().is_ok_and(|response| response.status < 500);
-        let current = self.current();
-        let result = self.clients[current].get(resource).await;
-        if is_answer(&result) || !matches!(resource, Resource::JobsOverview(_)) {
-            return result;
-        }
-        for index in self.others(current) {
-            let other = self.clients[index].get(resource).await;
-            if is_answer(&other) {
-                self.switch(index);
-                return other;
-            }
-        }
-        result
+        let is_final = |result: &Result<Response, Error>| {
+            !matches!(resource, Resource::JobsOverview(_))
+                || result.as_ref().is_ok_and(|response| response.status < 500)
+        };
+        self.ask(is_final, |client| client.get(resource)).await
     }
 
     /// Sends a request to an endpoint and decodes the response.
     pub(crate) async fn call<E: Endpoint>(&self, endpoint: &E) -> Result<E::Response, Error> {
-        self.authorize().await;
-        let is_answer = |result: &Result<E::Response, Error>| match result {
+        let is_final = |result: &Result<E::Response, Error>| match result {
             Err(Error::Status { problem, .. }) => problem.status() < 500,
             result => result.is_ok(),
         };
+        self.ask(is_final, |client| client.call(endpoint)).await
+    }
+
+    /// Asks the current JobManager, and the others if its result is not final. The first with a
+    /// final result is the current one from then on.
+    async fn ask<'a, T, F: Future<Output = T>>(
+        &'a self,
+        is_final: impl Fn(&T) -> bool,
+        send: impl Fn(&'a Client) -> F,
+    ) -> T {
+        self.authorize().await;
         let current = self.current();
-        let result = self.clients[current].call(endpoint).await;
-        if is_answer(&result) {
+        let result = send(&self.clients[current]).await;
+        if is_final(&result) {
             return result;
         }
         for index in self.others(current) {
-            let other = self.clients[index].call(endpoint).await;
-            if is_answer(&other) {
+            let other = send(&self.clients[index]).await;
+            if is_final(&other) {
                 self.switch(index);
                 return other;
             }

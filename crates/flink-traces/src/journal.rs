@@ -6,7 +6,7 @@
 //! jobs give way if it is too large.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +17,7 @@ use std::time::Duration;
 use flink_traces_runtime::dispatch::Journal as Keys;
 
 use crate::metrics::{Counts, Kind, Labels, Page};
+use crate::private;
 
 /// The first bytes of a file, without the version.
 const MAGIC: [u8; 8] = *b"FLTJRNL\n";
@@ -90,7 +91,7 @@ impl Journal {
     /// Opens a journal, which is created if it does not exist.
     pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
         let at = |error| JournalError::Io { path: path.to_owned(), error };
-        let lock = private(OpenOptions::new().append(true).create(true)).open(beside(path, "lock")).map_err(at)?;
+        let lock = private::options().append(true).create(true).open(beside(path, "lock")).map_err(at)?;
         if !try_lock(&lock) {
             return Err(JournalError::InUse { path: path.to_owned() });
         }
@@ -304,7 +305,7 @@ fn rewrite(path: &Path, keys: &[Key]) -> io::Result<File> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = private(OpenOptions::new().append(true).create_new(true)).open(&new)?;
+    let mut file = private::options().append(true).create_new(true).open(&new)?;
     let mut head = MAGIC.to_vec();
     head.extend(VERSION.to_le_bytes());
     head.extend([0; 4]);
@@ -319,16 +320,6 @@ fn rewrite(path: &Path, keys: &[Key]) -> io::Result<File> {
         File::open(directory)?.sync_all()?;
     }
     Ok(file)
-}
-
-#[cfg(unix)]
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600)
-}
-
-#[cfg(not(unix))]
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    options
 }
 
 /// Locks the file for as long as it is open. A file system without locks lets everyone in.
@@ -346,6 +337,8 @@ fn try_lock(_: &File) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+
     use super::*;
 
     fn key(job: u64, record: u64) -> Key {

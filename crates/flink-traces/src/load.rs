@@ -95,10 +95,7 @@ impl Settings {
         flink: &[String],
         shorthands: &[Shorthand],
     ) -> Result<(Self, Vec<Cluster>), InvalidConfiguration> {
-        let (settings, mut problems) = Self::read(arguments, shorthands);
-        let clusters = clusters(&settings.configuration, &settings.cluster_options, flink, &mut problems);
-        reject(problems)?;
-        Ok((settings, clusters))
+        with_clusters(Self::read(arguments, shorthands), flink)
     }
 
     /// Loads the settings and the clusters again, while reporters run.
@@ -107,10 +104,7 @@ impl Settings {
         flink: &[String],
         shorthands: &[Shorthand],
     ) -> Result<(Self, Vec<Cluster>), InvalidConfiguration> {
-        let (settings, mut problems) = Self::read_without_trial(arguments, shorthands);
-        let clusters = clusters(&settings.configuration, &settings.cluster_options, flink, &mut problems);
-        reject(problems)?;
-        Ok((settings, clusters))
+        with_clusters(Self::read_without_trial(arguments, shorthands), flink)
     }
 
     fn read(arguments: &ConfigurationArgs, shorthands: &[Shorthand]) -> (Self, Vec<Problem>) {
@@ -267,6 +261,16 @@ fn certificate(configuration: &Configuration, problems: &mut Vec<Problem>) -> Op
     };
     problems.push(problem);
     None
+}
+
+/// Adds the clusters to the settings, unless one of the problems is an error.
+fn with_clusters(
+    (settings, mut problems): (Settings, Vec<Problem>),
+    flink: &[String],
+) -> Result<(Settings, Vec<Cluster>), InvalidConfiguration> {
+    let clusters = clusters(&settings.configuration, &settings.cluster_options, flink, &mut problems);
+    reject(problems)?;
+    Ok((settings, clusters))
 }
 
 /// Logs `problems` if all of them are warnings. Fails otherwise.

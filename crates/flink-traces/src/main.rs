@@ -52,7 +52,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, Exit, LogFormat};
 use crate::load::InvalidConfiguration;
-use crate::text::{one_line, say};
+use crate::text::{one_line, say, with_causes};
 
 /// The exit code for an invalid configuration, as in `sysexits.h`.
 const CONFIGURATION: u8 = 78;
@@ -80,24 +80,11 @@ fn main() -> ExitCode {
                 ExitCode::from(CONFIGURATION)
             }
             None => {
-                say(&format!("error: {}\n", one_line(&with_causes(&error), 2_000)));
+                say(&format!("error: {}\n", one_line(&with_causes(error.as_ref()), 2_000)));
                 ExitCode::from(Exit::Lost as u8)
             }
         },
     }
-}
-
-/// Returns the text of an error with those of its causes. A cause that a text before it already has
-/// is left out.
-fn with_causes(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if !text.contains(&cause) {
-            let separator = if text.is_empty() { "" } else { ": " };
-            text = text + separator + &cause;
-        }
-    }
-    text
 }
 
 fn execute(cli: &Cli) -> anyhow::Result<Exit> {

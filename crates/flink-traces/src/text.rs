@@ -1,5 +1,6 @@
 //! Text for people: times, sizes, names with arbitrary characters.
 
+use std::error::Error;
 use std::io::{self, Write};
 
 use flink_traces_api::{BufferStats, RecordCounts, is_unsafe_to_print};
@@ -22,6 +23,21 @@ pub(crate) fn timestamp(millis: i64) -> String {
         Ok(time) => time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
         Err(_) => format!("{millis} ms"),
     }
+}
+
+/// Returns the text of an error with those of its causes. A cause that a text before it already has
+/// is left out.
+pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = text + ": " + &next;
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Formats a number of things, such as `1 job` or `2 jobs`. `noun` is the singular.

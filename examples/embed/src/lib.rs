@@ -1,4 +1,4 @@
-//! The tutorial `docs/embedding.md`, whose steps are compiled and run as documentation tests.
+//! The tutorial `docs/embedding.md`, whose blocks are documentation tests.
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/embedding.md")]

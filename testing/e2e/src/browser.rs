@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use harness::{recreate, run as run_program};
+use harness::{CHROMIUM_ALONE, recreate, run as run_program};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -14,19 +14,8 @@ const BUDGET: u32 = 8000;
 const TRIES: usize = 6;
 /// The time limit for a browser, several times its usual time.
 const PATIENCE: Duration = Duration::from_secs(25);
-/// The options that keep a browser from everything but the page.
-const ALONE: &[&str] = &[
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--run-all-compositor-stages-before-draw",
-    "--window-size=1280,900",
-];
+/// The options by which a picture shows the whole page.
+const WHOLE: &[&str] = &["--run-all-compositor-stages-before-draw", "--window-size=1280,900"];
 
 /// Opens a page in a browser with a new profile below `folder`, and returns its output.
 ///
@@ -36,7 +25,8 @@ pub(crate) async fn open(folder: &Path, url: &str, action: &str) -> Result<Strin
         let profile = folder.join("profile");
         recreate(&profile)?;
         let shown = Command::new("chromium")
-            .args(ALONE)
+            .args(CHROMIUM_ALONE)
+            .args(WHOLE)
             .arg(format!("--user-data-dir={}", profile.display()))
             .arg(format!("--virtual-time-budget={BUDGET}"))
             .arg(action)

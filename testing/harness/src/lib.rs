@@ -21,6 +21,18 @@ pub use process::{ProcessGuard, build, run};
 /// The recorded session of a real cluster that `flink-traces demo` shows.
 pub const RECORDING: &str = "crates/flink-traces/recordings/flink-2.3.0-full.jsonl.gz";
 
+/// The options of Chromium for a browser without a window that does nothing but show its page.
+pub const CHROMIUM_ALONE: &[&str] = &[
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+];
+
 /// Returns the folder of the workspace's checkout.
 ///
 /// # Errors

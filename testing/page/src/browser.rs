@@ -19,17 +19,6 @@ use tungstenite::{Message, WebSocket};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The text by which Chromium says where its protocol is.
 const LISTENING: &str = "DevTools listening on ws://";
-const ARGUMENTS: &[&str] = &[
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--remote-debugging-port=0",
-];
 
 /// A browser with one page.
 pub(crate) struct Browser {
@@ -48,7 +37,8 @@ impl Browser {
     pub(crate) fn start(profile: &Path, origin: &str) -> Result<Self> {
         harness::recreate(profile)?;
         let mut process: ProcessGuard = Command::new("chromium")
-            .args(ARGUMENTS)
+            .args(harness::CHROMIUM_ALONE)
+            .arg("--remote-debugging-port=0")
             .arg(format!("--user-data-dir={}", profile.display()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

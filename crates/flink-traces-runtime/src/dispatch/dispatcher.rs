@@ -274,10 +274,9 @@ impl Dispatcher {
                 span
             });
             if receipt.is_none() {
-                let admitted = inner.admit(contexts, has_identity.then(|| record_of_span(&span)).flatten(), || {
-                    wanting(&inner.traces, &contexts.traces, scope, span.name())
-                });
-                let Some(admitted) = admitted else { return };
+                let record = || record_of_span(&span).filter(|_| has_identity);
+                let takers = || wanting(&inner.traces, &contexts.traces, scope, span.name());
+                let Some(admitted) = inner.admit(contexts, record, takers) else { return };
                 receipt = Some(admitted);
             }
             handle.offer_span(scope, span, context.as_ref(), receipt.clone().flatten());
@@ -289,10 +288,9 @@ impl Dispatcher {
         let has_identity = span.has_identity();
         let span = if has_identity { span } else { span.identity(inner.anonymous_identity()) };
         let span = Arc::new(span.build(&*inner.clock));
-        let admitted = inner.admit(contexts, has_identity.then(|| record_of_span(&span)).flatten(), || {
-            wanting(&inner.traces, &contexts.traces, scope, span.name())
-        });
-        let Some(receipt) = admitted else { return };
+        let record = || record_of_span(&span).filter(|_| has_identity);
+        let takers = || wanting(&inner.traces, &contexts.traces, scope, span.name());
+        let Some(receipt) = inner.admit(contexts, record, takers) else { return };
         // The last reporter takes the span itself, which saves an atomic increment.
         let spans = iter::repeat_n(span, inner.traces.len());
         for ((handle, context), span) in inner.traces.iter().zip(&contexts.traces).zip(spans) {
@@ -309,15 +307,16 @@ impl Dispatcher {
         let is_observation = event.name() == OBSERVATION_EVENT;
         // A sign of life is never repeated.
         let is_kept = has_identity && !is_observation;
-        let admitted = inner.admit(contexts, is_kept.then(|| record_of_event(&event)).flatten(), || {
+        let record = || record_of_event(&event).filter(|_| is_kept);
+        let takers = || {
             let is_shown = |context: &Option<Arc<ReportContext>>| {
                 let shows_extensions = |context: &Arc<ReportContext>| context.compatibility == Compatibility::Standard;
                 context.as_ref().is_some_and(|context| !event.is_extension() || shows_extensions(context))
             };
             let shown = inner.events.iter().zip(&contexts.events).filter(|(_, context)| is_shown(context));
             shown.filter(|(handle, _)| handle.wants(scope, event.name())).count()
-        });
-        let Some(receipt) = admitted else { return };
+        };
+        let Some(receipt) = inner.admit(contexts, record, takers) else { return };
         for (handle, context) in inner.events.iter().zip(&contexts.events) {
             if is_observation && !handle.setup.observations {
                 continue;
@@ -423,14 +422,16 @@ impl Inner {
     /// Returns the receipt of a record, which is absent if the journal does not keep it. Returns
     /// `None` if the record was reported by an earlier process.
     ///
-    /// `takers` counts the reporters that get the record.
+    /// `record` returns the record's part of its key, if it has one, and `takers` counts the
+    /// reporters that get the record. Neither is called without a journal.
     fn admit(
         &self,
         contexts: &GroupContexts,
-        record: Option<[u8; 8]>,
+        record: impl FnOnce() -> Option<[u8; 8]>,
         takers: impl FnOnce() -> usize,
     ) -> Option<Option<Arc<Receipt>>> {
-        let (Some(journal), Some(record)) = (&self.journal, record) else { return Some(None) };
+        let Some(journal) = &self.journal else { return Some(None) };
+        let Some(record) = record() else { return Some(None) };
         let mut key = [0; 16];
         key[..8].copy_from_slice(&contexts.journal_key);
         key[8..].copy_from_slice(&record);

@@ -20,6 +20,7 @@ use crate::options::{
     KUBERNETES_CLUSTER_NAME, KUBERNETES_CONTEXT, KUBERNETES_ENABLED, KUBERNETES_KUBECONFIG, KUBERNETES_LABEL_SELECTOR,
     KUBERNETES_NAMESPACES, KUBERNETES_SERVICE_SELECTOR, take,
 };
+use crate::text::{one_line, with_causes};
 use follow::Follower;
 use object::{Entry, Kind};
 
@@ -124,18 +125,9 @@ impl Kubernetes {
     }
 }
 
-/// Returns the text of an error with those of its causes.
+/// Returns the text of an error with those of its causes, as one line.
 fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    crate::text::one_line(&text, 500)
+    one_line(&with_causes(error), 500)
 }
 
 impl Discovery for Kubernetes {

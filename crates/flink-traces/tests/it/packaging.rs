@@ -136,8 +136,9 @@ fn manual_pages_have_no_warnings() {
     assert!(pages.len() > 9, "{pages:?}");
     if has("man") {
         for page in pages {
-            let said =
-                Command::new("man").args(["--warnings", "-l"]).arg(&page).env("MANPAGER", "true").output().unwrap();
+            let mut man = Command::new("man");
+            man.args(["--warnings", "-l"]).arg(&page).env("MANPAGER", "true").env("LC_ALL", "C.UTF-8");
+            let said = man.output().unwrap();
             let warnings = String::from_utf8_lossy(&said.stderr).into_owned();
             assert!(said.status.success() && warnings.is_empty(), "{page:?}: {warnings}");
         }
