@@ -42,6 +42,7 @@ pub(crate) const RUNS: &[Run] = &[
     Run { work: "scrape", size: 10_000, by: &[OURS], is_long: true },
     run("history", 10_000, &[OURS]),
     Run { work: "fleet", size: 1_000, by: &[OURS], is_long: true },
+    Run { work: "fleet", size: 10_000, by: &[OURS], is_long: true },
     run("binary", 1, &[OURS]),
 ];
 
@@ -433,9 +434,9 @@ pub(crate) const ROWS: &[Row] = &[
         targets: &[AtMost(60.0 * 1_048_576.0)],
     },
     Row {
-        what: "the fleet of 1,000 jobs in 30 days, asked of `serve`",
+        what: "the fleet of 10,000 jobs in 30 days, asked of `serve`",
         work: "fleet",
-        size: 1_000,
+        size: 10_000,
         number: "asked",
         unit: MS,
         targets: &[AtMost(300e6)],
@@ -443,7 +444,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         what: "resident memory of `serve` after it",
         work: "fleet",
-        size: 1_000,
+        size: 10_000,
         number: "resident",
         unit: MIB,
         targets: &[AtMost(60.0 * 1_048_576.0)],

@@ -20,7 +20,7 @@ impl Histogram {
     }
 
     /// Adds the durations of a histogram that was encoded. Damage is ignored.
-    pub(crate) fn merge(&mut self, blob: &[u8]) {
+    pub(crate) fn merge_encoded(&mut self, blob: &[u8]) {
         for entry in blob.chunks_exact(5) {
             let bucket = usize::from(entry[0]);
             let count = u32::from_le_bytes([entry[1], entry[2], entry[3], entry[4]]);
@@ -28,6 +28,16 @@ impl Histogram {
                 self.counts.resize(bucket + 1, 0);
             }
             self.counts[bucket] += u64::from(count);
+        }
+    }
+
+    /// Adds the durations of another histogram.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        if self.counts.len() < other.counts.len() {
+            self.counts.resize(other.counts.len(), 0);
+        }
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
         }
     }
 
@@ -67,8 +77,14 @@ mod tests {
         assert_eq!(histogram.quantile(0.5), None);
         (1..=10_000).for_each(|millis| histogram.add(millis));
         let mut read = Histogram::default();
-        read.merge(&histogram.encode());
+        read.merge_encoded(&histogram.encode());
         assert_eq!(read, histogram);
+        let mut short = Histogram::default();
+        short.add(1);
+        let mut sum = short.clone();
+        sum.merge(&histogram);
+        histogram.merge(&short);
+        assert_eq!(sum, histogram);
         for (quantile, exact) in [(0.5, 5_000.0), (0.95, 9_500.0), (0.99, 9_900.0)] {
             let found = read.quantile(quantile).unwrap() as f64;
             assert!((found / exact - 1.0).abs() < 0.1, "{quantile}: {found}");

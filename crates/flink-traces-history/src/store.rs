@@ -383,9 +383,10 @@ fn write_rows(connection: &mut Connection, ids: &mut Ids, pending: &Pending) -> 
                 _ => {}
             }
             let (job, run) = ids.get(&transaction, row)?;
-            let (mut interval_ms, mut timeout_ms) = (None, None);
+            let (mut interval_ms, mut timeout_ms, mut end_ms) = (None, None, row.at_ms);
             match &row.fact {
                 Fact::Checkpoint(checkpoint) => {
+                    end_ms = end_ms.saturating_add(checkpoint.duration_ms);
                     (interval_ms, timeout_ms) = (checkpoint.interval_ms, checkpoint.timeout_ms);
                     if insert_checkpoint(&mut insert, job, run, row.at_ms, checkpoint)? {
                         for slice_ms in [HOUR_MS, DAY_MS] {
@@ -408,7 +409,7 @@ fn write_rows(connection: &mut Connection, ids: &mut Ids, pending: &Pending) -> 
                 timeout_ms: None,
             });
             change.first_ms = change.first_ms.min(row.at_ms);
-            change.last_ms = change.last_ms.max(row.at_ms);
+            change.last_ms = change.last_ms.max(end_ms);
             change.interval_ms = interval_ms.or(change.interval_ms);
             change.timeout_ms = timeout_ms.or(change.timeout_ms);
         }
@@ -662,7 +663,7 @@ fn update_rollups(
     )?;
     for ((slice_ms, start_ms, job), mut change) in rollups {
         let known: Option<Vec<u8>> = select.query_row(params![slice_ms, start_ms, job], |row| row.get(0)).optional()?;
-        change.durations.merge(&known.unwrap_or_default());
+        change.durations.merge_encoded(&known.unwrap_or_default());
         let RollupChange { completed, failed, sum_ms, max_ms, max_size, durations } = change;
         let durations = durations.encode();
         upsert.execute(params![slice_ms, start_ms, job, completed, failed, sum_ms, max_ms, max_size, durations])?;

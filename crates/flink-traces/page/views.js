@@ -81,7 +81,7 @@ function renderFleet(at, data) {
   function cell(row, column) {
     const found = cells.get(jobs[row].job).get(column);
     if (!found) return isSeen(jobs[row], column) ? null : { unknown: true };
-    const down = found.down_ms / data.slice_ms;
+    const down = (found.down_ms ?? 0) / data.slice_ms;
     if (found.failed) return { failed: true, down };
     if (!found.completed) return down > 0 ? { share: 0, down } : null;
     return { share: Math.sqrt(found.max_ms / (jobs[row].timeout_ms ?? 600000)), down };
@@ -90,7 +90,7 @@ function renderFleet(at, data) {
     const job = jobs[row], found = cells.get(job.job).get(column);
     const head = `${jobTitle(job)}\n${time(begin(column))} + ${duration(data.slice_ms)}`;
     if (!found) return `${head}\n${isSeen(job, column) ? 'observed, no checkpoint ended' : 'not seen'}`;
-    return `${head}\n${found.completed} completed, ${found.failed} failed, longest ${found.completed ? duration(found.max_ms) : UNKNOWN}${found.down_ms ? `\ndown for ${duration(found.down_ms)}` : ''}`;
+    return `${head}\n${found.completed} completed, ${found.failed ?? 0} failed, longest ${found.completed ? duration(found.max_ms) : UNKNOWN}${found.down_ms ? `\ndown for ${duration(found.down_ms)}` : ''}`;
   }
   const chart = jobs.length ? grid({
     key: 'heat', label: `Heat map of ${jobs.length} jobs and ${columns} slices of ${duration(data.slice_ms)}. The table below has the figures of each job.`,

@@ -119,12 +119,13 @@ impl Page {
 
     /// Returns the time that the page calls now, and `true` if that is the time of the system.
     fn now(&self, history: &History) -> Result<(i64, bool), HistoryError> {
-        let (clock, end_ms) = (SystemClock.now_millis(), history.end_ms()?);
-        let is_live = match self.now {
-            Now::Clock => true,
-            Now::ClockIfRecent => end_ms == 0 || clock.saturating_sub(end_ms) < STALE_MS,
-            Now::EndOfHistory => false,
-        };
+        let clock = SystemClock.now_millis();
+        if self.now == Now::Clock {
+            return Ok((clock, true));
+        }
+        let end_ms = history.end_ms()?;
+        let is_recent = end_ms == 0 || clock.saturating_sub(end_ms) < STALE_MS;
+        let is_live = self.now == Now::ClockIfRecent && is_recent;
         Ok(if is_live { (clock, true) } else { (end_ms, false) })
     }
 }

@@ -99,7 +99,7 @@ impl History {
                 failed: row.get(6)?,
                 checkpoint_id: row.get(7)?,
                 full_size: row.get(8)?,
-                trace_id: trace_id(&row.get::<_, Vec<u8>>(9)?),
+                trace_id: trace_id(row.get_ref(9)?.as_blob()?),
                 cause: None,
                 fingerprint: None,
                 down_ms: None,

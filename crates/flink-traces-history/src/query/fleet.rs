@@ -92,34 +92,42 @@ pub struct Cell {
     pub slice: i64,
     /// The completed checkpoints and savepoints.
     pub completed: i64,
-    /// The failed ones.
+    /// The failed ones. 0 is absent in JSON.
+    #[serde(skip_serializing_if = "is_zero")]
     pub failed: i64,
     /// The longest duration of a completed one, or 0 if there is none.
     pub max_ms: i64,
-    /// The time without the status `RUNNING`.
+    /// The time without the status `RUNNING`. 0 is absent in JSON.
+    #[serde(skip_serializing_if = "is_zero")]
     pub down_ms: i64,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// The last status and the timeout of a job.
 type State = (Option<String>, Option<i64>);
 
-/// The figures of a slice with what totals need.
-struct Slice {
-    job: i64,
-    start_ms: i64,
+/// The figures of some checkpoints of one slice.
+struct Figures {
     completed: i64,
     failed: i64,
     max_ms: i64,
     max_size: Option<i64>,
-    durations: Vec<u8>,
 }
 
-/// The durations and figures of a job while slices are added.
+/// The largest size of a slice: the slice and the size.
+type SizeOfSlice = Option<(i64, i64)>;
+
+/// The durations and figures of a job while figures are added.
 #[derive(Default)]
 struct Sum {
     totals: Totals,
     cells: Vec<Cell>,
     durations: Histogram,
+    first_size: SizeOfSlice,
+    last_size: SizeOfSlice,
 }
 
 impl History {
@@ -141,15 +149,11 @@ impl History {
             DAY_MS
         };
         let window = if length_ms <= MAX_ROWS_MS { window } else { aligned(window, slice_ms) };
-        let of_slices = if length_ms <= MAX_ROWS_MS {
-            self.slices_of_rows(window, slice_ms)
+        let mut sums = if length_ms <= MAX_ROWS_MS {
+            self.sums_of_rows(window, slice_ms)?
         } else {
-            self.rollups(window, slice_ms)
+            self.sums_of_rollups(window, slice_ms)?
         };
-        let mut sums: HashMap<i64, Sum> = HashMap::new();
-        for slice in of_slices? {
-            sums.entry(slice.job).or_default().add(&slice, window, slice_ms);
-        }
         let mut bands = self.bands(None, window)?;
         let counts = self.counts(window)?;
         let none = (None, None);
@@ -166,11 +170,13 @@ impl History {
             if sum.cells.is_empty() && bands.is_empty() && [failures, restores, missed] == [0; 3] {
                 return None;
             }
-            all.merge(&sum.durations.encode());
+            all.merge(&sum.durations);
             let totals = Totals {
                 p50_ms: sum.durations.quantile(0.5),
                 p95_ms: sum.durations.quantile(0.95),
                 p99_ms: sum.durations.quantile(0.99),
+                first_size: sum.first_size.map(|(_, size)| size),
+                last_size: sum.last_size.map(|(_, size)| size),
                 down_ms: down_ms(&bands, window),
                 failures,
                 restores,
@@ -193,54 +199,52 @@ impl History {
         )
     }
 
-    fn rollups(&self, window: Window, slice_ms: i64) -> Result<Vec<Slice>, HistoryError> {
-        self.list(
+    fn sums_of_rollups(&self, window: Window, slice_ms: i64) -> Result<HashMap<i64, Sum>, HistoryError> {
+        let mut sums: HashMap<i64, Sum> = HashMap::new();
+        self.each(
             "SELECT job, start_ms, completed, failed, max_ms, max_size, durations FROM rollup
              WHERE slice_ms = ? AND start_ms >= ? AND start_ms < ? ORDER BY start_ms",
             params![slice_ms, window.from_ms, window.to_ms],
             |row| {
-                Ok(Slice {
-                    job: row.get(0)?,
-                    start_ms: row.get(1)?,
-                    completed: row.get(2)?,
-                    failed: row.get(3)?,
-                    max_ms: row.get(4)?,
-                    max_size: row.get(5)?,
-                    durations: row.get(6)?,
-                })
+                let sum = sums.entry(row.get(0)?).or_default();
+                let slice = (row.get::<_, i64>(1)? - window.from_ms) / slice_ms;
+                sum.durations.merge_encoded(row.get_ref(6)?.as_blob()?);
+                sum.add(
+                    slice,
+                    &Figures {
+                        completed: row.get(2)?,
+                        failed: row.get(3)?,
+                        max_ms: row.get(4)?,
+                        max_size: row.get(5)?,
+                    },
+                );
+                Ok(())
             },
-        )
+        )?;
+        Ok(sums)
     }
 
-    fn slices_of_rows(&self, window: Window, slice_ms: i64) -> Result<Vec<Slice>, HistoryError> {
-        let rows: Vec<(i64, i64, bool, i64, Option<i64>)> = self.list(
+    fn sums_of_rows(&self, window: Window, slice_ms: i64) -> Result<HashMap<i64, Sum>, HistoryError> {
+        let mut sums: HashMap<i64, Sum> = HashMap::new();
+        self.each(
             "SELECT checkpoint.job, trigger_ms, failed, duration_ms, full_size FROM job CROSS JOIN checkpoint
              ON checkpoint.job = job.job AND trigger_ms >= ? AND trigger_ms < ?",
             params![window.from_ms, window.to_ms],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+            |row| {
+                let sum = sums.entry(row.get(0)?).or_default();
+                let slice = (row.get::<_, i64>(1)? - window.from_ms) / slice_ms;
+                if row.get(2)? {
+                    sum.add(slice, &Figures { completed: 0, failed: 1, max_ms: 0, max_size: None });
+                } else {
+                    let duration_ms = row.get(3)?;
+                    sum.durations.add(duration_ms);
+                    let max_size = row.get(4)?;
+                    sum.add(slice, &Figures { completed: 1, failed: 0, max_ms: duration_ms, max_size });
+                }
+                Ok(())
+            },
         )?;
-        let mut slices: Vec<Slice> = Vec::new();
-        let mut durations = Histogram::default();
-        for (job, trigger_ms, failed, duration_ms, full_size) in rows {
-            let start_ms = window.from_ms + (trigger_ms - window.from_ms) / slice_ms * slice_ms;
-            let is_next = slices.last().is_none_or(|last| (last.job, last.start_ms) != (job, start_ms));
-            if is_next {
-                durations = Histogram::default();
-                let max_size = None;
-                let durations = Vec::new();
-                slices.push(Slice { job, start_ms, completed: 0, failed: 0, max_ms: 0, max_size, durations });
-            }
-            let Some(slice) = slices.last_mut() else { continue };
-            slice.failed += i64::from(failed);
-            if !failed {
-                durations.add(duration_ms);
-                slice.completed += 1;
-                slice.max_ms = slice.max_ms.max(duration_ms);
-                slice.max_size = slice.max_size.max(full_size);
-                slice.durations = durations.encode();
-            }
-        }
-        Ok(slices)
+        Ok(sums)
     }
 
     /// Returns the failures, restores and missed checkpoints of each job.
@@ -312,23 +316,30 @@ fn aligned(window: Window, slice_ms: i64) -> Window {
 }
 
 impl Sum {
-    fn add(&mut self, slice: &Slice, window: Window, slice_ms: i64) {
-        let Self { totals, cells, durations } = self;
-        totals.completed += slice.completed;
-        totals.failed += slice.failed;
-        if slice.completed > 0 {
-            totals.max_ms = totals.max_ms.max(Some(slice.max_ms));
+    /// Adds figures of a slice. Slices come in order.
+    fn add(&mut self, slice: i64, figures: &Figures) {
+        let Figures { completed, failed, max_ms, max_size } = *figures;
+        self.totals.completed += completed;
+        self.totals.failed += failed;
+        if completed > 0 {
+            self.totals.max_ms = self.totals.max_ms.max(Some(max_ms));
         }
-        totals.first_size = totals.first_size.or(slice.max_size);
-        totals.last_size = slice.max_size.or(totals.last_size);
-        durations.merge(&slice.durations);
-        cells.push(Cell {
-            slice: (slice.start_ms - window.from_ms) / slice_ms,
-            completed: slice.completed,
-            failed: slice.failed,
-            max_ms: slice.max_ms,
-            down_ms: 0,
-        });
+        if let Some(size) = max_size {
+            let of_slice =
+                |known: SizeOfSlice| known.filter(|(of, _)| *of == slice).map_or(size, |(_, max)| max.max(size));
+            if self.first_size.is_none_or(|(first, _)| first == slice) {
+                self.first_size = Some((slice, of_slice(self.first_size)));
+            }
+            self.last_size = Some((slice, of_slice(self.last_size)));
+        }
+        match self.cells.last_mut().filter(|cell| cell.slice == slice) {
+            Some(cell) => {
+                cell.completed += completed;
+                cell.failed += failed;
+                cell.max_ms = cell.max_ms.max(max_ms);
+            }
+            None => self.cells.push(Cell { slice, completed, failed, max_ms, down_ms: 0 }),
+        }
     }
 
     /// Adds the downtime of each slice.

@@ -43,7 +43,7 @@ pub struct RunInfo {
     pub job_id: String,
     /// The time of its first record.
     pub first_ms: i64,
-    /// The time of its last record.
+    /// The time of its last record. A checkpoint counts with its end.
     pub last_ms: i64,
     /// The interval of checkpoints.
     pub interval_ms: Option<i64>,
@@ -212,8 +212,8 @@ pub(super) fn checkpoint_row(row: &Row<'_>) -> rusqlite::Result<CheckpointRow> {
             row.get::<_, Option<i64>>(15)?.unwrap_or_default(),
             [row.get(16)?, row.get(17)?, row.get(18)?, row.get(19)?],
         ),
-        trace_id: trace_id(&row.get::<_, Vec<u8>>(20)?),
-        other_trace_id: row.get::<_, Option<Vec<u8>>>(21)?.map(|key| trace_id(&key)),
+        trace_id: trace_id(row.get_ref(20)?.as_blob()?),
+        other_trace_id: row.get_ref(21)?.as_blob_or_null()?.map(trace_id),
     })
 }
 

@@ -167,8 +167,7 @@ impl History {
     /// # Errors
     /// Fails if the history cannot be read.
     pub fn end_ms(&self) -> Result<i64, HistoryError> {
-        let sql = "SELECT max(coalesce((SELECT max(last_ms) FROM run), 0), coalesce((SELECT max(to_ms) FROM seen), 0),
-                     coalesce((SELECT max(trigger_ms + duration_ms) FROM checkpoint), 0))";
+        let sql = "SELECT max(coalesce((SELECT max(last_ms) FROM run), 0), coalesce((SELECT max(to_ms) FROM seen), 0))";
         Ok(self.get(sql, [], |row| row.get(0))?.unwrap_or_default())
     }
 
@@ -276,6 +275,24 @@ impl History {
         list().map_err(|error| HistoryError::sqlite(&self.directory, error))
     }
 
+    /// Calls `read` with each row.
+    fn each(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), HistoryError> {
+        let each = || -> rusqlite::Result<()> {
+            let mut statement = self.index.prepare(sql)?;
+            let mut rows = statement.query(parameters)?;
+            while let Some(row) = rows.next()? {
+                read(row)?;
+            }
+            Ok(())
+        };
+        each().map_err(|error| HistoryError::sqlite(&self.directory, error))
+    }
+
     fn get<T>(
         &self,
         sql: &str,
@@ -298,7 +315,7 @@ fn job_name(row: &Row<'_>) -> rusqlite::Result<JobName> {
 
 /// Formats the trace id at the start of a tree's key in hexadecimal.
 fn trace_id(key: &[u8]) -> String {
-    key.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    key.first_chunk().map_or_else(String::new, |id| format!("{:032x}", u128::from_be_bytes(*id)))
 }
 
 /// Returns the median of `values`, which is the lower one of two.

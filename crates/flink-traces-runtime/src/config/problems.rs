@@ -9,8 +9,8 @@ use super::problem::Problem;
 /// All findings about a configuration, in the order of their places.
 ///
 /// It is the error of [`ReportingBuilder::start`](crate::reporting::ReportingBuilder::start), and
-/// it works with `?`. Its text has one finding a line, as the program `flink-traces` prints them,
-/// and so has its debug form, which `main` prints.
+/// it works with `?`. Its text has one finding a line, as the program `flink-traces` prints them.
+/// Its debug form, which `main` prints behind `Error: `, has a heading above them.
 ///
 /// # Examples
 ///
@@ -26,6 +26,10 @@ use super::problem::Problem;
 /// assert_eq!(
 ///     problems.to_string(),
 ///     "error: traces.reporter.a.pth: unknown key\nwarning: ignored"
+/// );
+/// assert_eq!(
+///     format!("{problems:?}"),
+///     format!("the configuration is not valid\n{problems}")
 /// );
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -76,8 +80,9 @@ impl fmt::Display for Problems {
 }
 
 impl fmt::Debug for Problems {
+    /// Writes a heading and the findings, as a `main` that returns them prints them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        write!(f, "the configuration is not valid\n{self}")
     }
 }
 
