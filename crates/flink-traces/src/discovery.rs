@@ -36,6 +36,8 @@ pub(crate) struct Found {
     pub(crate) clusters: Option<Vec<Cluster>>,
     /// The reason why some clusters may be missing.
     pub(crate) problem: Option<String>,
+    /// Set while the source has not tried everything that it needs.
+    pub(crate) is_pending: bool,
 }
 
 /// The receiver of what a source finds.
@@ -87,17 +89,27 @@ impl Source {
         }
     }
 
-    /// Returns the first result.
+    /// Returns the clusters of the first look. A source that still tries something at the end of
+    /// `within` has no problem yet.
     pub(crate) async fn first(&self, within: Duration) -> Result<Vec<Cluster>, String> {
         let (sender, mut receiver) = mpsc::channel(WAITING);
         let task = tokio::spawn(self.start().run(Results::new(0, sender)));
-        let found = tokio::time::timeout(within, receiver.recv()).await;
+        let mut known = Err(format!("no result within {within:?}"));
+        let look = async {
+            while let Some((_, Found { clusters, problem, is_pending })) = receiver.recv().await {
+                match (problem, clusters) {
+                    (Some(problem), _) => known = Err(problem),
+                    (None, Some(clusters)) => known = Ok(clusters),
+                    (None, None) => {}
+                }
+                if known.is_err() || !is_pending {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(within, look).await;
         task.abort();
-        match found {
-            Ok(Some((_, Found { problem: Some(problem), .. }))) => Err(problem),
-            Ok(Some((_, Found { clusters: Some(clusters), .. }))) => Ok(clusters),
-            _ => Err(format!("no result within {within:?}")),
-        }
+        known
     }
 }
 

@@ -28,7 +28,7 @@ struct Running {
     source: Source,
     task: AbortHandle,
     clusters: Vec<Cluster>,
-    /// The problem of the last look, the first of which is logged.
+    /// The problem of the last look, which is logged if it is another one than before.
     problem: Option<String>,
 }
 
@@ -78,7 +78,7 @@ impl Roster {
                 running.clusters = clusters;
             }
             match &found.problem {
-                Some(error) if running.problem.is_none() => {
+                Some(error) if running.problem.as_ref() != Some(error) => {
                     tracing::warn!(source, error, "discovery failed, keeping the known clusters");
                 }
                 None if running.problem.is_some() => tracing::info!(source, "discovery works again"),

@@ -48,8 +48,8 @@ impl Discovery for Directory {
                 files = seen;
                 results
                     .send(match found {
-                        Ok(clusters) => Found { clusters: Some(clusters), problem: None },
-                        Err(problem) => Found { clusters: None, problem: Some(problem) },
+                        Ok(clusters) => Found { clusters: Some(clusters), ..Found::default() },
+                        Err(problem) => Found { problem: Some(problem), ..Found::default() },
                     })
                     .await;
                 tokio::time::sleep(self.interval).await;

@@ -88,7 +88,7 @@ impl Discovery for Dns {
                         Err(error) => problem = problem.or(Some(error)),
                     }
                 }
-                results.send(Found { clusters: Some(known.concat()), problem }).await;
+                results.send(Found { clusters: Some(known.concat()), problem, is_pending: false }).await;
                 tokio::time::sleep(self.interval).await;
             }
         })

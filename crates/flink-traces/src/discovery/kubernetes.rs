@@ -6,7 +6,6 @@ mod object;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::time::Duration;
 
 use flink_traces_runtime::{Configuration, Problem};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -21,11 +20,9 @@ use crate::options::{
     KUBERNETES_NAMESPACES, KUBERNETES_SERVICE_SELECTOR, take,
 };
 use crate::text::{one_line, with_causes};
-use follow::Follower;
+use follow::{Changes, Follower, Limits};
 use object::{Entry, Kind};
 
-/// The time after which a watch is begun again, so that a silent connection is noticed.
-const WATCH_FOR: Duration = Duration::from_secs(240);
 /// The number of changes that may wait.
 const WAITING: usize = 256;
 
@@ -52,7 +49,7 @@ enum Change {
     Set(String, Entry),
     /// An object that is gone.
     Remove(String),
-    /// The reason why the objects are not up to date, or `None` if they are.
+    /// The reason why the objects are not up to date, or `None` if they are watched.
     Problem(Option<String>),
 }
 
@@ -60,8 +57,9 @@ enum Change {
 #[derive(Default)]
 struct Known {
     entries: BTreeMap<String, Entry>,
-    /// Set once the objects were listed, or cannot be.
-    is_ready: bool,
+    is_listed: bool,
+    /// Set once a watch has begun, or something has failed.
+    is_settled: bool,
     problem: Option<String>,
 }
 
@@ -114,7 +112,7 @@ impl Kubernetes {
                 kind,
                 namespace: namespace.cloned(),
                 selector: selector.clone(),
-                watch_for: WATCH_FOR,
+                limits: Limits::default(),
             };
             match &self.namespaces[..] {
                 [] => followers.push(follower(None)),
@@ -139,7 +137,7 @@ impl Discovery for Kubernetes {
             let mut following = JoinSet::new();
             for (number, follower) in self.followers().into_iter().enumerate() {
                 known.push(Known::default());
-                following.spawn(follower.run(number, sender.clone()));
+                following.spawn(follower.run(Changes { number, sender: sender.clone() }));
             }
             drop(sender);
             while let Some((number, change)) = changes.recv().await {
@@ -148,7 +146,7 @@ impl Discovery for Kubernetes {
                     known[number].apply(change);
                 }
                 // A cluster that two kinds of object describe has the options of the first.
-                if known.iter().all(|known| known.is_ready) {
+                if known.iter().all(|known| known.is_listed || known.is_settled) {
                     results.send(found(&known)).await;
                 }
             }
@@ -161,7 +159,7 @@ impl Known {
         match change {
             Change::All(entries) => {
                 self.entries = entries;
-                self.is_ready = true;
+                self.is_listed = true;
             }
             Change::Set(key, entry) => {
                 self.entries.insert(key, entry);
@@ -170,7 +168,7 @@ impl Known {
                 self.entries.remove(&key);
             }
             Change::Problem(problem) => {
-                self.is_ready |= problem.is_some();
+                self.is_settled = true;
                 self.problem = problem;
             }
         }
@@ -194,6 +192,36 @@ fn found(known: &[Known]) -> Found {
     let clusters: Vec<Cluster> = clusters.into_values().flatten().cloned().collect();
     let problem = known.iter().find_map(|known| known.problem.clone());
     // Before the first list, nothing is known.
-    let is_known = problem.is_none() || !clusters.is_empty();
-    Found { clusters: is_known.then_some(clusters), problem }
+    let is_known = known.iter().any(|known| known.is_listed);
+    let is_pending = known.iter().any(|known| !known.is_settled);
+    Found { clusters: is_known.then_some(clusters), problem, is_pending }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(entries: &[(&str, Entry)], is_listed: bool, problem: Option<&str>) -> Known {
+        let entries = entries.iter().map(|(key, entry)| ((*key).to_owned(), entry.clone())).collect();
+        Known { entries, is_listed, is_settled: true, problem: problem.map(str::to_owned) }
+    }
+
+    /// Scenario: the last cluster of one kind is gone, while another kind cannot be listed.
+    /// Guarantees: the cluster is not kept.
+    #[test]
+    fn listed_kind_counts_beside_one_that_fails() {
+        let forbidden = || known(&[], false, Some("forbidden"));
+        let result = found(&[known(&[("a/b", Entry::Nothing)], true, None), forbidden()]);
+        assert_eq!((result.clusters, result.problem.as_deref()), (Some(Vec::new()), Some("forbidden")));
+        assert_eq!(found(&[forbidden(), forbidden()]).clusters, None);
+    }
+
+    #[test]
+    fn look_is_pending_until_all_kinds_are_settled() {
+        let mut kinds = [known(&[], true, None), Known::default()];
+        kinds[1].apply(Change::All(BTreeMap::new()));
+        assert!(found(&kinds).is_pending);
+        kinds[1].apply(Change::Problem(None));
+        assert!(!found(&kinds).is_pending);
+    }
 }
