@@ -130,6 +130,14 @@ impl OtlpCollector {
         self.shared.lock().events.clone()
     }
 
+    /// Returns all events that were accepted since the last call, in the order in which they
+    /// arrived, and forgets them as [`take_spans`](Self::take_spans) does.
+    pub fn take_events(&self) -> Vec<ReceivedEvent> {
+        let mut state = self.shared.lock();
+        state.requests.clear();
+        std::mem::take(&mut state.events)
+    }
+
     /// Waits until `condition` is true, which is evaluated after each request.
     ///
     /// Returns `false` if that did not happen within `timeout`.

@@ -1,10 +1,13 @@
-//! `cargo load`: the OTLP reporter under load, in a process that is measured from outside.
+//! `cargo load`: the OTLP reporter and the program under load, in a process that is measured from
+//! outside.
 //!
-//! That process is this program again ([`sender`]). It reports spans through the runtime and the
-//! OTLP reporter, as an engine does. The parent is the collector, and checks the received spans.
+//! For the reporter, that process is this program again ([`sender`]). It reports spans through the
+//! runtime and the OTLP reporter, as an engine does. For a [`fleet`], it is `flink-traces run`. The
+//! parent is the collector, and checks the received records.
 
 #![allow(clippy::print_stdout, reason = "a command line program prints its results")]
 
+mod fleet;
 mod outage;
 mod scale;
 mod sender;
@@ -23,12 +26,13 @@ use flink_traces_testkit::{OtlpCollector, ReceivedSpan};
 use harness::{Prerequisites, ProcessGuard};
 use serde::de::DeserializeOwned;
 
+use fleet::FleetArgs;
 use outage::Outage;
 
 /// The pause between two collections of received spans.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Puts load on the OTLP reporter, in a process that is measured from outside.
+/// Puts load on the OTLP reporter and on the program, in a process that is measured from outside.
 #[derive(Debug, Parser)]
 #[command(name = "load", bin_name = "cargo load")]
 struct Arguments {
@@ -45,6 +49,11 @@ enum Task {
         /// The kinds of outage, all by default.
         kinds: Vec<Outage>,
     },
+    /// Watch thousands of clusters, which a process plays.
+    Fleet(FleetArgs),
+    /// Run the process that plays clusters.
+    #[command(hide = true)]
+    Clusters { scale: String },
     /// Run the process that is measured.
     #[command(hide = true)]
     Sender { arguments: Vec<String> },
@@ -52,8 +61,16 @@ enum Task {
 
 fn main() -> Result<()> {
     let task = Arguments::parse().command;
-    Prerequisites::new("testing/load/README.md").linux().optimized("cargo load").check()?;
+    let prerequisites = Prerequisites::new("testing/load/README.md").linux();
+    match &task {
+        Task::Fleet(fleet) if !fleet.measures() => prerequisites,
+        Task::Clusters { .. } => prerequisites,
+        _ => prerequisites.optimized("cargo load"),
+    }
+    .check()?;
     match task {
+        Task::Fleet(arguments) => fleet::run(&arguments),
+        Task::Clusters { scale } => fleet::serve(&scale),
         Task::Scale => scale::run(),
         Task::Outage { kinds } => outage::run(&kinds),
         Task::Sender { arguments } => sender::run(&arguments),
