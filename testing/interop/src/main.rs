@@ -11,6 +11,7 @@ mod faults;
 mod load;
 mod peers;
 mod player;
+mod queries;
 mod records;
 mod tls;
 
@@ -58,6 +59,8 @@ enum Command {
     Examples,
     /// Read the Grafana boards with the types of Grafana's own SDK.
     Boards,
+    /// Run the queries of `docs/queries.md` in SQLite and in ClickHouse.
+    Queries,
 }
 
 /// The parts that all commands share.
@@ -93,10 +96,10 @@ fn main() -> Result<()> {
     };
     let causes_faults = matches!(command, None | Some(Command::Faults { .. }));
     let mut prerequisites = Prerequisites::new("testing/interop/README.md").linux();
-    if runs(Command::Decoders) {
+    if runs(Command::Decoders) || runs(Command::Queries) {
         prerequisites = prerequisites.python_module("venv").python_module("ensurepip");
     }
-    if command != Some(Command::Decoders) {
+    if !matches!(command, Some(Command::Decoders | Command::Queries)) {
         prerequisites = prerequisites.go();
     }
     prerequisites.check()?;
@@ -109,6 +112,7 @@ fn main() -> Result<()> {
         Command::Backends => "backends",
         Command::Examples => "examples",
         Command::Boards => "boards",
+        Command::Queries => "queries",
     });
     let folder = target.join(format!("session-{name}"));
     recreate(&folder)?;
@@ -136,6 +140,10 @@ fn main() -> Result<()> {
     if runs(Command::Boards) {
         say("Grafana's SDK");
         boards::run(&setup)?;
+    }
+    if runs(Command::Queries) {
+        say("ClickHouse");
+        queries::run(&setup)?;
     }
     remove_dir_all(&setup.folder)?;
     Ok(())

@@ -15,8 +15,26 @@ use harness::{ProcessGuard, free_ports, recreate, run, workspace_root};
 
 /// The packages, with the versions that a run stands for.
 const PACKAGES: [&str; 3] = ["grpcio==1.85.3", "opentelemetry-proto==1.45.2", "rotel==0.0.1a15"];
+/// The interpreter of a Python environment.
+pub(super) const PYTHON: &str = "bin/python";
 const DECODER: &str = "testing/interop/decoder.py";
 const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Returns the folder of a Python environment `name` below `folder`. Installs the packages if they
+/// are missing.
+pub(super) fn environment(folder: &Path, name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let environment = folder.join(name);
+    let complete = environment.join(packages.join(" "));
+    if !complete.exists() {
+        recreate(&environment)?;
+        println!("installing {}", packages.join(", "));
+        run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+        let mut pip = Command::new(environment.join(PYTHON));
+        run(pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages))?;
+        fs::write(complete, "")?;
+    }
+    Ok(environment)
+}
 
 /// A Python environment with all packages.
 #[derive(Debug)]
@@ -28,16 +46,7 @@ pub(super) struct Peers {
 impl Peers {
     /// Installs the packages below `folder` if they are missing.
     pub(super) fn prepare(folder: &Path) -> Result<Self> {
-        let environment = folder.join("python");
-        let complete = environment.join(PACKAGES.join(" "));
-        if !complete.exists() {
-            recreate(&environment)?;
-            println!("installing {}", PACKAGES.join(", "));
-            run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-            let mut pip = Command::new(environment.join("bin/python"));
-            run(pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES))?;
-            fs::write(complete, "")?;
-        }
+        let environment = environment(folder, "python", &PACKAGES)?;
         Ok(Self { environment, decoder: workspace_root()?.join(DECODER) })
     }
 
@@ -60,7 +69,7 @@ impl Peers {
     }
 
     fn python(&self) -> Command {
-        let mut python = Command::new(self.environment.join("bin/python"));
+        let mut python = Command::new(self.environment.join(PYTHON));
         python.arg(&self.decoder);
         python
     }
