@@ -26,6 +26,8 @@ pub(crate) struct Jobs {
     jobs: BTreeMap<(String, String), Job>,
     /// The number of jobs that were left out because of the limit.
     omitted: u64,
+    /// `true` if a job came, went or ended since the labels were set.
+    are_labels_stale: bool,
 }
 
 /// A completed checkpoint.
@@ -41,6 +43,8 @@ struct Completed {
 #[derive(Debug)]
 struct Job {
     name: String,
+    /// The labels of its samples, or `None` if it is not shown.
+    labels: Option<Labels>,
     started_at: i64,
     status: Option<JobStatus>,
     /// The time of the last change of the status, in milliseconds since the epoch.
@@ -175,7 +179,7 @@ const METRICS: &[Metric] = &[
 impl Jobs {
     /// Creates the metrics of at most `limit` jobs.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, jobs: BTreeMap::new(), omitted: 0 }
+        Self { limit, jobs: BTreeMap::new(), omitted: 0, are_labels_stale: false }
     }
 
     /// Takes an observation of a cluster into account, at `now` in milliseconds since the epoch.
@@ -188,42 +192,56 @@ impl Jobs {
                 self.omitted += 1;
                 return;
             }
+            self.are_labels_stale = true;
         }
-        self.jobs.entry(id).or_insert_with(|| Job::new(key)).observe(observation);
+        let job = self.jobs.entry(id).or_insert_with(|| Job::new(key));
+        let had_ended = job.has_ended();
+        job.observe(observation);
+        self.are_labels_stale |= job.has_ended() != had_ended;
     }
 
     /// Removes the jobs of a cluster that is not watched any more.
     pub(crate) fn remove_cluster(&mut self, cluster: &str) {
-        self.jobs.retain(|(known, _), _| known != cluster);
+        self.retain(|known, _| known != cluster);
     }
 
     /// Removes the jobs that ended long ago.
     fn remove_ended(&mut self, now: i64) {
-        self.jobs.retain(|_, job| !job.has_ended() || now.saturating_sub(job.changed_at) < RETENTION_MS);
+        self.retain(|_, job| !job.has_ended() || now.saturating_sub(job.changed_at) < RETENTION_MS);
+    }
+
+    /// Keeps the jobs for which `is_kept` returns `true`, given their cluster.
+    fn retain(&mut self, is_kept: impl Fn(&str, &Job) -> bool) {
+        let count = self.jobs.len();
+        self.jobs.retain(|(cluster, _), job| is_kept(cluster, job));
+        self.are_labels_stale |= self.jobs.len() < count;
     }
 
     /// Adds the metrics to a page at `now`, in milliseconds since the epoch.
     pub(crate) fn add_to(&mut self, page: &mut Page, now: i64) {
         self.remove_ended(now);
-        let labels = self.labels();
+        if std::mem::take(&mut self.are_labels_stale) {
+            let labels = self.labels();
+            self.jobs.values_mut().zip(labels).for_each(|(job, labels)| job.labels = labels);
+        }
         self.jobs.values_mut().for_each(|job| job.show_not_running(now));
         let jobs: Vec<_> =
-            self.jobs.iter().zip(&labels).filter_map(|(job, labels)| Some((job, labels.as_ref()?))).collect();
+            self.jobs.iter().filter_map(|((_, id), job)| Some((id, job, job.labels.as_ref()?))).collect();
 
         page.reserve(jobs.len() * BYTES_PER_JOB);
         page.head("flink_traces_job_info", Kind::Gauge, "The id of the job, with the value 1.");
-        for (((_, id), _), labels) in &jobs {
-            page.sample("flink_traces_job_info", &(*labels).clone().with("job_id", id), 1);
+        for (id, _, labels) in &jobs {
+            page.sample_with("flink_traces_job_info", labels, ("job_id", id), 1);
         }
         page.head("flink_traces_job_status", Kind::Gauge, "The status of the job as a label, with the value 1.");
-        for ((_, job), labels) in &jobs {
+        for (_, job, labels) in &jobs {
             if let Some(status) = &job.status {
-                page.sample("flink_traces_job_status", &(*labels).clone().with("status", status.as_str()), 1);
+                page.sample_with("flink_traces_job_status", labels, ("status", status.as_str()), 1);
             }
         }
         for Metric { name, kind, help, value } in METRICS {
             page.head(name, *kind, help);
-            for ((_, job), labels) in &jobs {
+            for (_, job, labels) in &jobs {
                 if let Some(value) = value(job) {
                     page.sample(name, labels, value);
                 }
@@ -279,6 +297,7 @@ impl Job {
         }
         Self {
             name,
+            labels: None,
             started_at: key.start_time,
             status: None,
             changed_at: key.start_time,
@@ -488,6 +507,24 @@ mod tests {
         assert_eq!(names(&ended), ["orders is bbbbbbbbbbbb"]);
         let both_ended = [(first, status("FAILED", 9_000)), (second, status("FINISHED", 9_000))];
         assert_eq!(names(&both_ended), ["orders is bbbbbbbbbbbb"]);
+    }
+
+    #[test]
+    fn labels_follow_jobs_that_come_end_and_go() {
+        let (first, second) = (key("aaaaaaaaaaaa", "orders", 0), key("bbbbbbbbbbbb", "orders", 5_000));
+        let mut jobs = jobs(&[(first.clone(), status("RUNNING", 0))]);
+        let ids = |jobs: &mut Jobs| -> Vec<String> {
+            let infos = page(jobs, 20_000).into_iter().filter(|line| line.starts_with("job_info"));
+            infos.map(|line| line.replace("job_info{job_name=", "")).collect()
+        };
+        assert_eq!(ids(&mut jobs), [r#""orders",job_id="aaaaaaaaaaaa"} 1"#]);
+        jobs.observe(START, "prod", &JobObservation::new(second, status("RUNNING", 5_000)));
+        let both = [r#""orders",job_id="aaaaaaaaaaaa"} 1"#, r#""orders (bbbbbbbb)",job_id="bbbbbbbbbbbb"} 1"#];
+        assert_eq!(ids(&mut jobs), both);
+        jobs.observe(START, "prod", &JobObservation::new(first, status("FAILED", 9_000)));
+        assert_eq!(ids(&mut jobs), [r#""orders",job_id="bbbbbbbbbbbb"} 1"#]);
+        jobs.remove_cluster("prod");
+        assert_eq!(ids(&mut jobs), [""; 0]);
     }
 
     #[test]

@@ -61,19 +61,24 @@ impl Labels {
         if !self.0.is_empty() {
             self.0.push(',');
         }
-        self.0.push_str(key);
-        self.0.push_str("=\"");
-        for character in value.chars() {
-            match character {
-                '\\' => self.0.push_str("\\\\"),
-                '"' => self.0.push_str("\\\""),
-                '\n' => self.0.push_str("\\n"),
-                _ => self.0.push(character),
-            }
-        }
-        self.0.push('"');
+        push_label(&mut self.0, key, value);
         self
     }
+}
+
+/// Adds a label with an escaped value to a text.
+fn push_label(text: &mut String, key: &str, value: &str) {
+    text.push_str(key);
+    text.push_str("=\"");
+    for character in value.chars() {
+        match character {
+            '\\' => text.push_str("\\\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str("\\n"),
+            _ => text.push(character),
+        }
+    }
+    text.push('"');
 }
 
 /// A metrics page that is being written.
@@ -112,6 +117,16 @@ impl Page {
         let _ = writeln!(self.text, "{value}");
     }
 
+    /// Adds a sample with one more label.
+    pub(crate) fn sample_with(&mut self, name: &str, labels: &Labels, (key, of): (&str, &str), value: impl Display) {
+        let comma = if labels.0.is_empty() { "" } else { "," };
+        for part in [name, "{", &labels.0, comma] {
+            self.text.push_str(part);
+        }
+        push_label(&mut self.text, key, of);
+        let _ = writeln!(self.text, "}} {value}");
+    }
+
     /// Makes room for that many bytes, so that a long page is not moved while it grows.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.text.reserve(bytes);
@@ -134,7 +149,10 @@ mod tests {
     fn label_values_are_escaped() {
         let mut page = Page::new(Format::Text);
         page.sample("m", &Labels::new(&[("a", "x\"y\\z\n"), ("b", "")]), 7);
-        assert_eq!(page.finish(), "m{a=\"x\\\"y\\\\z\\n\",b=\"\"} 7\n");
+        page.sample_with("m", &Labels::new(&[("a", "x")]), ("b", "\""), 7);
+        page.sample_with("m", &Labels::default(), ("b", ""), 7);
+        let lines = ["m{a=\"x\\\"y\\\\z\\n\",b=\"\"} 7", "m{a=\"x\",b=\"\\\"\"} 7", "m{b=\"\"} 7", ""];
+        assert_eq!(page.finish(), lines.join("\n"));
     }
 
     #[test]
