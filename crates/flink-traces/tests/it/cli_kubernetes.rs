@@ -80,6 +80,9 @@ fn clusters_follow_the_api_server() {
     flink.ignore_requests();
     flink.wait_for_requests(OVERVIEW, 20);
     wait_for_page(&address, |page| page["flink_traces_discovery_up{source=\"kubernetes\"}"] == 0);
+    // Another reason is logged, too.
+    place.write("kubeconfig", "clusters: 7");
+    running.wait_for_stderr("error=\"failed to parse");
     api.delete("team-b", "billing");
     place.write("kubeconfig", api.kubeconfig("c4nary-2"));
     watched(&["team-b/orders", "team-b/newest"]);

@@ -52,26 +52,59 @@ fn manifests_can_be_built() {
     if !has("kubectl") {
         return;
     }
-    for (folder, kinds) in [("base", 6), ("podmonitor", 7)] {
+    for (folder, kinds) in [("base", 6), ("podmonitor", 7), ("discovery", 8)] {
         let built = accepted(Command::new("kubectl").arg("kustomize").arg(packaging("kubernetes").join(folder)));
         assert_eq!(built.lines().filter(|line| line.starts_with("kind: ")).count(), kinds, "{built}");
         assert!(built.contains("name: flink-traces-"), "{built}");
     }
 }
 
-/// The configuration of the manifests has no problem but that nothing responds.
+/// The configurations of the packages have no problem but that nothing responds.
 #[test]
-fn configuration_of_manifests_is_valid() {
+fn configurations_of_packages_are_valid() {
     let place = Place::new();
-    let conf = packaging("kubernetes/base/config.yaml");
-    let mut arguments = vec!["check", "--conf", conf.to_str().unwrap(), "--flink", "http://127.0.0.1:1"];
     let here = ["traces", "events"].map(|signal| {
         let option = |key: &str, value: &str| format!("-D{signal}.reporter.otel.{key}={value}");
         [option("spool.directory", "spool"), option("exporter.endpoint", "http://127.0.0.1:1")]
     });
-    arguments.extend(here.iter().flatten().map(String::as_str));
-    let checked = place.run(&arguments).expect_code(69);
-    assert!(!checked.stderr.contains("error:") && !checked.stderr.contains("warning:"), "{checked:?}");
+    for file in ["kubernetes/base/config.yaml", "kubernetes/discovery/config.yaml", "systemd/config.yaml"] {
+        let conf = packaging(file);
+        let mut arguments = vec!["check", "--conf", conf.to_str().unwrap(), "--flink", "http://127.0.0.1:1"];
+        // No API server responds here.
+        arguments.push("-Dflink-traces.kubernetes.enabled=false");
+        arguments.extend(here.iter().flatten().map(String::as_str));
+        let checked = place.run(&arguments).expect_code(69);
+        assert!(!checked.stderr.contains("error:") && !checked.stderr.contains("warning:"), "{checked:?}");
+    }
+}
+
+/// Returns the lines of a file from the one with `first` on, without indentation and comments.
+fn lines_from(file: &str, first: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(packaging(file)).unwrap();
+    let lines = text.lines().map(str::trim).skip_while(|line| *line != first);
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+/// Scenario: the chart beside the manifests. Guarantees: both have the same rights and reporters.
+#[test]
+fn chart_agrees_with_the_manifests() {
+    let role = lines_from("kubernetes/discovery/role.yaml", "rules:");
+    assert_eq!(lines_from("helm/templates/_helpers.tpl", "rules:")[..role.len()], role);
+    let reporters = lines_from("kubernetes/base/config.yaml", "traces:");
+    assert_eq!(lines_from("kubernetes/discovery/config.yaml", "traces:"), reporters);
+    assert_eq!(lines_from("helm/values.yaml", "traces:")[..reporters.len()], reporters);
+    let chart = std::fs::read_to_string(packaging("helm/Chart.yaml")).unwrap();
+    for key in ["version", "appVersion"] {
+        let expected = format!("\n{key}: {}\n", env!("CARGO_PKG_VERSION"));
+        assert!(chart.contains(&expected), "{key}: expected {}", env!("CARGO_PKG_VERSION"));
+    }
+    let schema = std::fs::read_to_string(packaging("helm/values.schema.json")).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    let values = std::fs::read_to_string(packaging("helm/values.yaml")).unwrap();
+    let properties = schema["properties"].as_object().unwrap();
+    for value in values.lines().filter_map(|line| line.split_once(':')).filter(|(key, _)| !key.contains([' ', '#'])) {
+        assert!(properties.contains_key(value.0), "no schema of {}", value.0);
+    }
 }
 
 /// Scenario: systemd starts, watches, reloads and stops the program. Guarantees: the program sends
