@@ -50,6 +50,8 @@ const CONFIGURATION: &[(&str, &str)] = &[
     ("state.backend.type", "rocksdb"),
     ("execution.checkpointing.interval", "1s"),
     ("execution.checkpointing.incremental", "true"),
+    // The same in Flink 1.19.
+    ("state.backend.incremental", "true"),
     ("restart-strategy.type", "fixed-delay"),
     ("restart-strategy.fixed-delay.attempts", "3"),
     ("restart-strategy.fixed-delay.delay", "1s"),
@@ -303,6 +305,9 @@ fn config_yaml(folder: &Path, more: &[(&'static str, String)], rpc_port: u16, re
         ("rest.port", rest_port.to_string()),
         ("execution.checkpointing.dir", file("checkpoints")),
         ("execution.checkpointing.savepoint-dir", file("savepoints")),
+        // The same in Flink 1.19.
+        ("state.checkpoints.dir", file("checkpoints")),
+        ("state.savepoints.dir", file("savepoints")),
     ]);
     options.extend(more.iter().cloned());
     options.iter().map(|(key, value)| format!("{key}: {value}\n")).collect()

@@ -9,6 +9,7 @@ mod compare;
 mod engine;
 mod job;
 mod monitor;
+mod page;
 mod plugin;
 mod program;
 mod rest;
@@ -49,6 +50,8 @@ enum Command {
     Plugin(Plugin),
     /// Let Prometheus scrape flink-traces, and see the alert rules fire.
     Monitor(Monitor),
+    /// Compare the figures of the page with those of Flink's own web UI.
+    Page,
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +113,9 @@ fn main() -> Result<()> {
     if let Command::Web(_) | Command::Monitor(_) = command {
         prerequisites = prerequisites.program("chromium", "Debian: chromium").program("pngquant", "Debian: pngquant");
     }
+    if let Command::Page = command {
+        prerequisites = prerequisites.program("chromium", "Debian: chromium");
+    }
     if let Command::Monitor(_) = command {
         prerequisites =
             prerequisites.program("prometheus", "Debian: prometheus").program("promtool", "Debian: prometheus");
@@ -133,6 +139,7 @@ fn main() -> Result<()> {
         Command::Chaos(Chaos { duration, seed }) => {
             chaos::run(Duration::from_secs(duration), seed.unwrap_or_else(|| fastrand::u64(..)))
         }
+        Command::Page => page::run(),
         Command::Monitor(Monitor { health }) => monitor::run(Duration::from_secs(health)),
     }
 }

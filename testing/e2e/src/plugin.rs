@@ -9,6 +9,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -28,6 +29,8 @@ use crate::{job, target};
 
 /// The name of the cluster, for ids.
 const CLUSTER: &str = "e2e";
+/// The time that a slow collector takes for a request.
+const SLOW: Duration = Duration::from_millis(300);
 /// The time from the start of the job until its first attempt fails.
 const FAILS_AFTER: &str = "12000";
 /// The time between two actions of the session.
@@ -390,10 +393,26 @@ impl Setup {
         options.extend(ours(version, "filtered", "Otlp", &filtered));
         let refusing = OtlpCollector::start()?;
         refusing.respond_by(|_| HttpResponse::new(401).into());
-        let endpoint = refusing.http_endpoint();
+        let endpoint = refusing.grpc_endpoint();
         let refused =
-            [("exporter.endpoint", endpoint.as_str()), ("exporter.protocol", "http"), ("compatibility", "flink")];
-        options.extend(ours(version, "refused", "Otlp", &[&refused[..], &[("retry.max-backoff", "1 s")]].concat()));
+            [("exporter.endpoint", endpoint.as_str()), ("compatibility", "flink"), ("retry.max-backoff", "1 s")];
+        options.extend(ours(version, "refused", "Otlp", &refused));
+        let slow = OtlpCollector::start()?;
+        slow.respond_by(|_| {
+            thread::sleep(SLOW);
+            CollectorResponse::Accept
+        });
+        let endpoint = slow.grpc_endpoint();
+        options.extend(ours(version, "slow", "Otlp", &[("exporter.endpoint", &endpoint), ("compatibility", "flink")]));
+        let without_disk = OtlpCollector::start()?;
+        let endpoint = without_disk.grpc_endpoint();
+        let disk = [
+            ("exporter.endpoint", endpoint.as_str()),
+            ("compatibility", "flink"),
+            // Not even root can create files there.
+            ("spool.directory", "/proc/flink-traces"),
+        ];
+        options.extend(ours(version, "disk", "Otlp", &disk));
         say("starting the cluster with wrong options");
         let cluster = self.start(options).await?;
         self.run_job(&cluster).await?;
@@ -402,7 +421,11 @@ impl Setup {
         sleep(SETTLE).await;
         cluster.terminate(STEP_TIMEOUT).await?;
         let expected = witnessed(&self.witness_folder())?;
-        compare("refused credentials", &Record::as_flink(&expected), &Record::as_flink(&received(&refusing)))?;
+        for (title, collector) in
+            [("refused credentials", &refusing), ("slow collector", &slow), ("no disk for the spool", &without_disk)]
+        {
+            compare(title, &Record::as_flink(&expected), &Record::as_flink(&received(collector)))?;
+        }
         let log = fs::read_to_string(self.folder.join("jobmanager.log"))?;
         for line in [
             "traces.reporter.wrong.exporter.timeout: 'soon' is not a duration",
@@ -410,6 +433,11 @@ impl Setup {
         ] {
             ensure!(log.matches(line).count() == 1, "expected one line {line}");
         }
+        // Each signal has a spool.
+        ensure!(
+            log.contains("spool unavailable, delivering from memory reporter=disk"),
+            "expected a line on the spool"
+        );
         let found = received(&collector);
         let excluded: usize = ["Checkpoint", "CheckpointEvent", "ProgressSpan"]
             .iter()
