@@ -8,6 +8,7 @@ mod cluster;
 mod compare;
 mod engine;
 mod job;
+mod kubernetes;
 mod monitor;
 mod page;
 mod plugin;
@@ -52,6 +53,8 @@ enum Command {
     Monitor(Monitor),
     /// Compare the figures of the page with those of Flink's own web UI.
     Page,
+    /// Find clusters by a real API server of Kubernetes, and apply the manifests and the chart.
+    Kubernetes,
 }
 
 #[derive(Debug, Args)]
@@ -120,8 +123,11 @@ fn main() -> Result<()> {
         prerequisites =
             prerequisites.program("prometheus", "Debian: prometheus").program("promtool", "Debian: prometheus");
     }
-    if let Command::Chaos(_) = command {
+    if let Command::Chaos(_) | Command::Kubernetes = command {
         prerequisites = prerequisites.go();
+    }
+    if let Command::Kubernetes = command {
+        prerequisites = prerequisites.program("openssl", "Debian: openssl");
     }
     prerequisites.check()?;
     match command {
@@ -141,6 +147,7 @@ fn main() -> Result<()> {
         }
         Command::Page => page::run(),
         Command::Monitor(Monitor { health }) => monitor::run(Duration::from_secs(health)),
+        Command::Kubernetes => kubernetes::run(),
     }
 }
 
