@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "a command line program prints its results")]
 
 mod ci;
+mod deb;
 mod release;
 mod tidy;
 mod trees;
@@ -17,6 +18,7 @@ usage: cargo xtask <command>
   ci       all checks that a change must pass
   tidy     the rules for dependencies, manifests, comments, documents and imports
   plugin   the jar of the Flink plugin; `cargo xtask plugin --help` lists its options
+  deb      the Debian package, by `cargo deb`; with `--no-build` of the program in target/release
   trees    the packages that a user of few crates compiles
   release  the checks before a release: versions, changelog, tag and packages
 
@@ -32,6 +34,8 @@ fn main() -> Result<()> {
         ["plugin", options @ ..] => {
             ci::run_cargo(&root, &[&["run", "--quiet", "--package", "plugin", "--"], options].concat())
         }
+        ["deb"] => deb::run(&root, false),
+        ["deb", "--no-build"] => deb::run(&root, true),
         ["trees"] => trees::run(&root),
         ["release"] => release::run(&root),
         [] | ["help" | "--help" | "-h"] => {

@@ -85,7 +85,7 @@ fn lines_from(file: &str, first: &str) -> Vec<String> {
     lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
 }
 
-/// Scenario: the chart beside the manifests. Guarantees: both have the same rights and reporters.
+/// `cargo e2e kubernetes` judges the chart by Helm and by a real API server.
 #[test]
 fn chart_agrees_with_the_manifests() {
     let role = lines_from("kubernetes/discovery/role.yaml", "rules:");
@@ -104,6 +104,19 @@ fn chart_agrees_with_the_manifests() {
     let properties = schema["properties"].as_object().unwrap();
     for value in values.lines().filter_map(|line| line.split_once(':')).filter(|(key, _)| !key.contains([' ', '#'])) {
         assert!(properties.contains_key(value.0), "no schema of {}", value.0);
+    }
+}
+
+#[test]
+fn debian_package_names_files_that_exist() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    let sources = manifest.lines().filter_map(|line| line.split('"').find(|part| part.starts_with("../../")));
+    // `cargo xtask deb` writes the others.
+    let sources: Vec<_> = sources.filter(|source| !source.starts_with("../../target/")).collect();
+    assert!(sources.len() > 4, "{sources:?}");
+    for source in sources {
+        assert!(folder.join(source).exists(), "{source} does not exist");
     }
 }
 
