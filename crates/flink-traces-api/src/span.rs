@@ -124,6 +124,13 @@ impl Span {
         self.identity
     }
 
+    /// Returns `true` if Flink has no span of this name.
+    ///
+    /// Reporters with `compatibility: flink` do not get it.
+    pub fn is_extension(&self) -> bool {
+        self.extension.as_ref().is_some_and(|extension| extension.is_whole_span)
+    }
+
     /// Returns the data that Flink's own span does not have.
     pub fn extension(&self) -> Option<&SpanExtension> {
         self.extension.as_deref()
@@ -154,7 +161,7 @@ impl Span {
             size_of::<Descendants>() + children.capacity() * size_of::<Self>() + heap_bytes
         });
         let extension = extension.as_ref().map_or(0, |extension| {
-            let SpanExtension { attributes, failure, parent: _, links, children } = &**extension;
+            let SpanExtension { attributes, failure, parent: _, links, children, is_whole_span: _ } = &**extension;
             size_of::<SpanExtension>()
                 + attributes.heap_bytes()
                 + failure.as_ref().map_or(0, |failure| failure.message.capacity())
@@ -202,6 +209,8 @@ pub struct SpanExtension {
     pub links: Vec<SpanContext>,
     /// The additional children, which follow those of Flink.
     pub children: Vec<Span>,
+    /// `true` if Flink has no span of this name.
+    is_whole_span: bool,
 }
 
 /// A failure, which gives a span the error status.
@@ -367,6 +376,15 @@ impl SpanBuilder {
     #[inline]
     pub fn identity(mut self, identity: Identity) -> Self {
         self.span.identity = Some(identity);
+        self
+    }
+
+    /// Marks the span as one that Flink does not have.
+    ///
+    /// Reporters with `compatibility: flink` do not get it, nor the tree below it.
+    #[must_use]
+    pub fn extension_span(mut self) -> Self {
+        self.extension().is_whole_span = true;
         self
     }
 

@@ -59,7 +59,7 @@ mod pipeline;
 pub mod recording;
 pub mod replay;
 
-pub use observation::{JobKey, JobObservation, MissedCheckpoints, Observation};
+pub use observation::{JobApplication, JobKey, JobObservation, MissedCheckpoints, Observation};
 pub use observer::{ClusterObserver, JOB_MANAGER_OPTIONS, RequestOutcome, SETTLE_TIME, job_of};
 pub use pipeline::Pipeline;
 

@@ -1,11 +1,13 @@
 //! Observations: the facts that an observer derives.
 
+use std::sync::Arc;
+
 use flink_rest::JobStatus;
 use flink_traces_api::{EventBuilder, SpanBuilder};
 use flink_traces_runtime::checkpoint::{InitializationStats, job_initialization_span};
 use flink_traces_runtime::config::SpanDetailLevel;
 use flink_traces_runtime::extension::{
-    ObservedJob, VanishedJob, checkpoints_missed_event, job_observed_event, job_vanished_event,
+    ObservedJob, Rescale, VanishedJob, checkpoints_missed_event, job_observed_event, job_vanished_event, rescale_span,
 };
 use flink_traces_runtime::job::{
     AllSubtasksStatus, JobFailure, all_subtasks_status_change_event, job_failure_event, job_status_change_event,
@@ -14,6 +16,9 @@ use flink_traces_runtime::{CheckpointStats, JobIdentity, MetricGroup, checkpoint
 
 /// The extension attribute with the name of the cluster.
 pub(crate) const CLUSTER: &str = "flink.cluster.name";
+/// The extension attributes with the id and the name of the application.
+const APPLICATION_ID: &str = "flink.application.id";
+const APPLICATION_NAME: &str = "flink.application.name";
 
 /// The identity of a job. Keys sort by start time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,20 +39,47 @@ impl JobKey {
     }
 }
 
+/// The application that a job belongs to; since Flink 2.3.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobApplication {
+    /// The id of the application, 32 hexadecimal digits.
+    pub id: String,
+    /// The name of the application, if the cluster returned it. A name of more than 1,024
+    /// characters is truncated.
+    pub name: Option<String>,
+}
+
+impl JobApplication {
+    /// Creates an application.
+    pub fn new(id: impl Into<String>, name: impl Into<Option<String>>) -> Self {
+        Self { id: id.into(), name: name.into() }
+    }
+}
+
 /// An observation, and the job that it is about.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct JobObservation {
     /// The job.
     pub job: JobKey,
+    /// The application of the job, if it is known.
+    pub application: Option<Arc<JobApplication>>,
     /// The fact about the job.
     pub observation: Observation,
 }
 
 impl JobObservation {
-    /// Creates an observation of `job`.
+    /// Creates an observation of `job`, whose application is unknown.
     pub fn new(job: JobKey, observation: Observation) -> Self {
-        Self { job, observation }
+        Self { job, application: None, observation }
+    }
+
+    /// Sets the application of the job.
+    #[must_use]
+    pub fn with_application(mut self, application: impl Into<Option<Arc<JobApplication>>>) -> Self {
+        self.application = application.into();
+        self
     }
 }
 
@@ -84,6 +116,8 @@ pub enum Observation {
         /// The time that is part of the identity of that initialization.
         identity_timestamp: i64,
     },
+    /// The Adaptive scheduler rescaled the job, or tried to.
+    Rescale(Box<Rescale>),
     /// Checkpoints ended between two polls, and their statistics are not known.
     Missed(MissedCheckpoints),
     /// The job was seen for the first time, or its status, vertices or configuration changed.
@@ -134,39 +168,55 @@ impl MissedCheckpoints {
     }
 }
 
-impl Observation {
+impl JobObservation {
     /// Adds the spans and events of the observation to the metric group of its job, in Flink's
     /// order.
     ///
-    /// The name of the cluster becomes an attribute, and part of the identity of spans.
-    pub fn report(&self, cluster: &str, job: &JobKey, group: &MetricGroup, detail: SpanDetailLevel) {
+    /// The name of the cluster becomes an attribute, and part of the identity of spans. The id and
+    /// the name of the application become attributes, too.
+    pub fn report(&self, cluster: &str, group: &MetricGroup, detail: SpanDetailLevel) {
+        let Self { job, application, observation } = self;
         let identity = JobIdentity { cluster, job_id: &job.id };
         let named = identity.named(&job.name);
-        let add_event = |event: EventBuilder| group.add_event(event.extension_attribute(CLUSTER, cluster.to_owned()));
-        let add_span = |span: SpanBuilder| group.add_span(span.extension_attribute(CLUSTER, cluster.to_owned()));
-        match self {
-            Self::Checkpoint(stats) => {
+        let shared = || {
+            let application = application.as_deref();
+            let id = application.map(|application| (APPLICATION_ID, &*application.id));
+            let name = application.and_then(|application| Some((APPLICATION_NAME, application.name.as_deref()?)));
+            [Some((CLUSTER, cluster)), id, name].into_iter().flatten()
+        };
+        let complete = |span: SpanBuilder| {
+            shared().fold(span, |span, (key, value)| span.extension_attribute(key, value.to_owned()))
+        };
+        let add_event = |event: EventBuilder| {
+            group.add_event(
+                shared().fold(event, |event, (key, value)| event.extension_attribute(key, value.to_owned())),
+            );
+        };
+        let add_span = |span: SpanBuilder| group.add_span(complete(span));
+        match observation {
+            Observation::Checkpoint(stats) => {
                 add_event(checkpoint_event(named, stats));
                 group.add_span_of_levels(detail, stats.is_ordinary, |level| {
-                    checkpoint_span(identity, stats, level).extension_attribute(CLUSTER, cluster.to_owned())
+                    complete(checkpoint_span(identity, stats, level))
                 });
             }
-            Self::Initialization { stats, identity_timestamp } => {
+            Observation::Initialization { stats, identity_timestamp } => {
                 add_span(job_initialization_span(identity, stats, *identity_timestamp));
             }
-            Self::StatusChange { status, ts_millis } => {
+            Observation::StatusChange { status, ts_millis } => {
                 add_event(job_status_change_event(named, status.as_str(), *ts_millis));
             }
-            Self::Failure(failure) => add_event(job_failure_event(named, failure)),
-            Self::AllSubtasks { status, ts_millis, restored_checkpoint_id, identity_timestamp } => {
+            Observation::Failure(failure) => add_event(job_failure_event(named, failure)),
+            Observation::AllSubtasks { status, ts_millis, restored_checkpoint_id, identity_timestamp } => {
                 let initialization = identity.initialization(*restored_checkpoint_id, *identity_timestamp);
                 add_event(all_subtasks_status_change_event(named, *status, initialization, *ts_millis));
             }
-            Self::Missed(MissedCheckpoints { count, first_id, last_id, ts_millis, .. }) => {
+            Observation::Rescale(rescale) => add_span(rescale_span(identity, rescale)),
+            Observation::Missed(MissedCheckpoints { count, first_id, last_id, ts_millis, .. }) => {
                 add_event(checkpoints_missed_event(named, *first_id, *last_id, *count, *ts_millis));
             }
-            Self::Content { job, ts_millis } => add_event(job_observed_event(named, job, *ts_millis)),
-            Self::Vanished { job, ts_millis } => add_event(job_vanished_event(named, job, *ts_millis)),
+            Observation::Content { job, ts_millis } => add_event(job_observed_event(named, job, *ts_millis)),
+            Observation::Vanished { job, ts_millis } => add_event(job_vanished_event(named, job, *ts_millis)),
         }
     }
 }

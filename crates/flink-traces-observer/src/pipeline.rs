@@ -37,12 +37,12 @@ impl Pipeline {
 
     /// Reports one observation. Missed checkpoints and vanished jobs are also logged.
     pub fn report(&mut self, observation: &JobObservation) {
-        let JobObservation { job, observation } = observation;
-        self.log(job, observation);
+        let job = &observation.job;
+        self.log(job, &observation.observation);
         let last = self.job.take().filter(|(last, _)| last == job);
         let (_, group) =
             self.job.insert(last.unwrap_or_else(|| (job.clone(), self.job_manager.add_job(&job.id, &job.name))));
-        observation.report(&self.cluster, job, group, self.detail);
+        observation.report(&self.cluster, group, self.detail);
     }
 
     /// Reports that the cluster has not responded since `ts_millis`, in milliseconds since the

@@ -1,8 +1,10 @@
-//! The events that Flink does not have. Their attributes are named nowhere else.
+//! The events and the span that Flink does not have. Their attributes are named nowhere else.
 //!
 //! An observer of a cluster reports them. Reporters with `compatibility: flink` do not get them.
-//! Add the events of a job to the job's [`MetricGroup`](crate::MetricGroup), and those of a cluster
-//! to the group of its JobManager.
+//! Add the records of a job to the job's [`MetricGroup`](crate::MetricGroup), and those of a
+//! cluster to the group of its JobManager.
+
+mod rescale;
 
 use flink_traces_api::{Event, EventBuilder, Identity, Text, readable_duration};
 
@@ -10,10 +12,14 @@ use crate::job::NamedJob;
 use crate::record::counted;
 use crate::setters::setters;
 
-/// The scope of all events of this module.
+pub use rescale::{
+    CausedInitialization, Rescale, RescaledNumber, RescaledSlots, RescaledVertex, SchedulerState, rescale_span,
+};
+
+/// The scope of all records of this module.
 const SCOPE: &str = "flink-traces";
-/// The maximum size of the attribute `vertices` in bytes.
-const MAX_VERTICES_BYTES: usize = 16 * 1024;
+/// The maximum size of an attribute that is a list in JSON, such as `vertices`, in bytes.
+const MAX_LIST_BYTES: usize = 16 * 1024;
 
 /// The observer of a cluster, from which the unique ids of the events of a cluster follow.
 // Exhaustive: the ids are hashes of exactly these fields.
@@ -162,7 +168,7 @@ impl ObservedJob {
             let separator = if json.len() > 1 { "," } else { "" };
             let (id, name) = (json_text(job_vertex_id), json_text(name));
             let vertex = format!("{separator}{{\"id\":{id},\"name\":{name},\"parallelism\":{parallelism}}}");
-            if json.len() + vertex.len() + 1 > MAX_VERTICES_BYTES {
+            if json.len() + vertex.len() + 1 > MAX_LIST_BYTES {
                 break;
             }
             json += &vertex;

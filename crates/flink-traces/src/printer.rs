@@ -8,7 +8,7 @@ use flink_traces_observer::replay::ReplayClock;
 use flink_traces_observer::{JobObservation, MissedCheckpoints, Observation};
 use flink_traces_runtime::checkpoint::job_initialization_span;
 use flink_traces_runtime::config::SpanDetailLevel;
-use flink_traces_runtime::extension::{checkpoints_missed_event, job_observed_event, job_vanished_event};
+use flink_traces_runtime::extension::{checkpoints_missed_event, job_observed_event, job_vanished_event, rescale_span};
 use flink_traces_runtime::job::{all_subtasks_status_change_event, job_failure_event, job_status_change_event};
 use flink_traces_runtime::{JobIdentity, checkpoint_span};
 
@@ -87,6 +87,7 @@ fn lines(at: i64, observation: &JobObservation) -> Vec<String> {
             let initialization = identity.initialization(*restored_checkpoint_id, *identity_timestamp);
             (None, Some(all_subtasks_status_change_event(named, *status, initialization, *ts_millis)))
         }
+        Observation::Rescale(rescale) => (Some(rescale_span(identity, rescale)), None),
         Observation::Missed(MissedCheckpoints { count, first_id, last_id, ts_millis, .. }) => {
             (None, Some(checkpoints_missed_event(named, *first_id, *last_id, *count, *ts_millis)))
         }

@@ -174,6 +174,7 @@ fn is_detail(resource: &Resource) -> bool {
             | Resource::CheckpointSubtasks(_)
             | Resource::SubtaskTimes(_)
             | Resource::SubtaskAttempt(_)
+            | Resource::RescaleDetails(_)
     )
 }
 

@@ -63,7 +63,7 @@ fn main() -> Result<()> {
     let task = Arguments::parse().command;
     let prerequisites = Prerequisites::new("testing/load/README.md").linux();
     match &task {
-        Task::Fleet(fleet) if !fleet.measures() => prerequisites,
+        Task::Fleet(fleet) if !fleet.needs_optimized() => prerequisites,
         Task::Clusters { .. } => prerequisites,
         _ => prerequisites.optimized("cargo load"),
     }

@@ -3,6 +3,7 @@
 mod builder;
 mod connector;
 mod error;
+mod pool;
 #[cfg_attr(not(feature = "tls"), path = "plain.rs")]
 mod tls;
 mod transport;
@@ -17,7 +18,7 @@ use tokio::io::AsyncRead;
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
-use transport::Http;
+use pool::Pool;
 
 use crate::body::{BodyError, StatusError, first_relevant_line};
 use crate::endpoints::is_read;
@@ -67,10 +68,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    /// Keeps connections.
-    pool: Http,
-    /// Opens a connection for each request.
-    unpooled: Http,
+    pool: Arc<Pool>,
     headers: HeaderMap,
     /// The credentials in place of those in `headers`.
     authorization: Arc<RwLock<Option<HeaderValue>>>,

@@ -1,6 +1,6 @@
 //! The checkpoints of a job that ended, with the metrics of their subtasks.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use flink_rest::JobVertexId;
 use flink_rest::types::{
@@ -14,10 +14,14 @@ use super::subtasks::Location;
 use super::{Restorable, SETTLE_MS, convert};
 use crate::observation::{MissedCheckpoints, Observation};
 
+/// The number of last checkpoints that are known although no response has them any more.
+const RECENT: i64 = 20;
+
 /// A checkpoint that ended and whose details are not complete.
 #[derive(Debug)]
 struct Ended {
-    entry: CheckpointStatistics,
+    /// In a box, as are the details, because an empty map keeps the memory of its last node.
+    entry: Box<CheckpointStatistics>,
     /// The time at which it was first seen, or at which one of its details last arrived.
     seen_at: i64,
 }
@@ -25,7 +29,7 @@ struct Ended {
 /// The responses to detail requests of one checkpoint.
 #[derive(Debug, Default)]
 struct Details {
-    checkpoint: Option<CheckpointStatistics>,
+    checkpoint: Option<Box<CheckpointStatistics>>,
     subtasks: BTreeMap<JobVertexId, Subtasks>,
     /// `true` if the cluster no longer has the checkpoint.
     missing: bool,
@@ -111,7 +115,7 @@ impl Checkpoints {
         for entry in shown.iter().copied().filter(|entry| convert::has_ended(entry)) {
             let is_reported = self.reported.get(&entry.id).map(|reported| reported.trigger_timestamp);
             if is_reported != Some(entry.trigger_timestamp) && !self.ended.contains_key(&entry.id) {
-                self.ended.insert(entry.id, Ended { entry: entry.clone(), seen_at: at });
+                self.ended.insert(entry.id, Ended { entry: Box::new(entry.clone()), seen_at: at });
                 newly_ended.push(entry);
             }
         }
@@ -124,7 +128,7 @@ impl Checkpoints {
         self.missed.extend(self.gaps.observe(&seen));
         let ids: BTreeSet<i64> = shown.iter().map(|entry| entry.id).collect();
         // The newest ones stay, because an initialization may restore one.
-        let recent = ids.last().copied().unwrap_or(0).saturating_sub(100);
+        let recent = ids.last().copied().unwrap_or(0).saturating_sub(RECENT);
         self.reported.retain(|id, _| ids.contains(id) || *id > recent);
         self.details.retain(|id, _| ids.contains(id) || self.ended.contains_key(id));
         self.types.retain(|id, _| *id > recent);
@@ -142,7 +146,7 @@ impl Checkpoints {
 
     pub(super) fn observe_details(&mut self, at: i64, checkpoint: CheckpointStatistics) {
         let id = checkpoint.id;
-        if self.details.entry(id).or_default().checkpoint.replace(checkpoint).is_none() {
+        if self.details.entry(id).or_default().checkpoint.replace(Box::new(checkpoint)).is_none() {
             self.note_progress(at, id);
         }
     }
@@ -204,7 +208,7 @@ impl Checkpoints {
     /// Returns the details if they are those of this checkpoint at its end. Flink may return
     /// another job's checkpoint of that id, or details from a moment before the end.
     fn details_of(&self, ended: &Ended) -> Option<&CheckpointStatistics> {
-        let details = self.details.get(&ended.entry.id)?.checkpoint.as_ref()?;
+        let details = self.details.get(&ended.entry.id)?.checkpoint.as_deref()?;
         let same = details.trigger_timestamp == ended.entry.trigger_timestamp && details.status == ended.entry.status;
         same.then_some(details)
     }
@@ -223,15 +227,14 @@ impl Checkpoints {
 
     /// Returns the known facts about the checkpoint `id` at `path`, which an initialization
     /// restored.
-    pub(super) fn restored(&self, id: i64, path: Option<&str>, restorable: &VecDeque<Restorable>) -> RestoredFrom {
+    pub(super) fn restored(&self, id: i64, path: Option<&str>, restorable: &Restorable) -> RestoredFrom {
         if let Some(reported) = self.reported.get(&id) {
             return RestoredFrom {
                 trigger_timestamp: Some(reported.trigger_timestamp),
                 state_size: reported.state_size,
             };
         }
-        let other_job = restorable.iter().rev().find(|other| Some(other.path.as_str()) == path);
-        RestoredFrom { trigger_timestamp: None, state_size: other_job.and_then(|other| other.state_size) }
+        RestoredFrom { trigger_timestamp: None, state_size: path.and_then(|path| restorable.state_size(path)) }
     }
 
     /// Returns `true` if no checkpoint lacks details.

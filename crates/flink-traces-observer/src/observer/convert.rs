@@ -1,13 +1,14 @@
 //! Conversion of REST responses to the runtime's statistics.
 
-use flink_rest::types::{CheckpointStatistics, SubtaskCheckpointStatistics};
+use flink_rest::types::{CheckpointStatistics, JobRescaleDetails, SubtaskCheckpointStatistics};
 use flink_rest::{CheckpointStatus as WireStatus, CheckpointType as WireType, JobVertexId};
 use flink_traces_runtime::CheckpointStats;
 use flink_traces_runtime::checkpoint::{
     CheckpointFailure, CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, Subtasks, TaskStats,
 };
+use flink_traces_runtime::extension::{Rescale, RescaledNumber, RescaledSlots, RescaledVertex, SchedulerState};
 
-use super::text::{MAX_TEXT_CHARS, bounded};
+use super::text::{MAX_NAME_CHARS, MAX_TEXT_CHARS, bounded};
 
 /// The number that Flink's spans have in place of an unset metric or time.
 const UNSET: i64 = -1;
@@ -23,6 +24,45 @@ fn status(checkpoint: &CheckpointStatistics) -> CheckpointStatus {
         WireStatus::Failed => CheckpointStatus::Failed,
         _ => CheckpointStatus::InProgress,
     }
+}
+
+/// Returns a rescale that has ended, without the initialization that it caused.
+pub(super) fn rescale(rescale: &JobRescaleDetails) -> Rescale {
+    let name = |text: &Option<String>| text.as_deref().map(|text| bounded(text, MAX_NAME_CHARS));
+    let start = rescale.start_timestamp_in_millis.unwrap_or(0);
+    let end = rescale.end_timestamp_in_millis.unwrap_or(start);
+    let vertices = rescale.vertices.iter().map(|(id, vertex)| {
+        let parallelism = RescaledNumber::new()
+            .with_desired(vertex.desired_parallelism)
+            .with_sufficient(vertex.sufficient_parallelism)
+            .with_before(vertex.pre_rescale_parallelism)
+            .with_after(vertex.post_rescale_parallelism);
+        RescaledVertex::new(id.as_str(), name(&vertex.job_vertex_name), parallelism)
+    });
+    let slots = rescale.slots.iter().map(|(id, slots)| {
+        let number = RescaledNumber::new()
+            .with_desired(slots.desired_slots)
+            .with_sufficient(slots.minimal_required_slots)
+            .with_before(slots.pre_rescale_slots)
+            .with_after(slots.post_rescale_slots);
+        RescaledSlots::new(bounded(id, MAX_NAME_CHARS), name(&slots.slot_sharing_group_name), number)
+    });
+    let states = rescale.scheduler_states.iter().map(|state| {
+        let entered = state.enter_timestamp_in_millis.unwrap_or(start);
+        let left = state.leave_timestamp_in_millis.unwrap_or(end);
+        let exception = state.stringified_exception.as_deref();
+        SchedulerState::new(bounded(&state.state, MAX_NAME_CHARS), entered, left)
+            .with_exception(exception.map(|text| bounded(text, MAX_TEXT_CHARS)))
+    });
+    let terminal_state = name(&rescale.terminal_state).unwrap_or_default();
+    Rescale::new(rescale.rescale_uuid.as_str(), start, end, terminal_state)
+        .with_resource_requirements_uuid(name(&rescale.resource_requirements_uuid))
+        .with_attempt(rescale.rescale_attempt_id)
+        .with_trigger_cause(name(&rescale.trigger_cause))
+        .with_terminated_reason(name(&rescale.terminated_reason))
+        .with_vertices(vertices.collect())
+        .with_slots(slots.collect())
+        .with_scheduler_states(states.collect())
 }
 
 /// Returns the type of a checkpoint.

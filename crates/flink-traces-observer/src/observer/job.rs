@@ -1,21 +1,23 @@
 //! One job: passes responses to the part that needs them, and returns the next requests.
 
-use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
 
 use flink_rest::types::JobDetails;
 use flink_rest::{
     CheckpointConfig, CheckpointDetails, CheckpointSubtasks, Checkpoints as CheckpointsEndpoint, Job, JobExceptions,
-    JobId, JobMetrics, JobStatus, JobVertexId, Resource, ResourceBody, SubtaskAttempt, SubtaskTimes,
+    JobId, JobMetrics, JobStatus, JobVertexId, RescaleDetails, RescalesHistory, Resource, ResourceBody, SubtaskAttempt,
+    SubtaskTimes,
 };
 use flink_traces_runtime::checkpoint::CheckpointType;
-use flink_traces_runtime::extension::{VanishedJob, VanishedJobOutcome};
+use flink_traces_runtime::extension::{CausedInitialization, VanishedJob, VanishedJobOutcome};
 
+use super::applications::{Application, Applications, Names};
 use super::checkpoints::Checkpoints;
 use super::cluster::Cluster;
 use super::content::Content;
 use super::lifecycle::Lifecycle;
 use super::presence::Presence;
+use super::rescales::Rescales;
 use super::schedule::Schedule;
 use super::text::{MAX_NAME_CHARS, bounded};
 use super::{JobKey, JobObservation, REFRESH_MS, RequestOutcome, Restorable, SETTLE_MS};
@@ -46,9 +48,11 @@ pub(super) struct JobObserver {
     /// The hash of the last checkpoint statistics, which are much longer.
     statistics: Option<u64>,
     presence: Presence,
+    application: Application,
     content: Content,
     checkpoints: Checkpoints,
     lifecycle: Lifecycle,
+    rescales: Rescales,
     /// The ids and names of the vertices.
     vertices: Vec<(JobVertexId, String)>,
     schedule: Schedule,
@@ -88,9 +92,11 @@ impl JobObserver {
             counted: 0,
             statistics: None,
             presence: Presence::default(),
+            application: Application::default(),
             content: Content::default(),
             checkpoints: Checkpoints::default(),
             lifecycle: Lifecycle::new(summary.start_time, at),
+            rescales: Rescales::default(),
             vertices: Vec::new(),
             schedule: Schedule::new(at, summary.last_modification),
         }
@@ -98,6 +104,11 @@ impl JobObserver {
 
     pub(super) fn learn_checkpoint_type(&mut self, checkpoint: i64, checkpoint_type: CheckpointType) {
         self.checkpoints.learn_type(checkpoint, checkpoint_type);
+    }
+
+    /// Takes the names of all applications.
+    pub(super) fn observe_application_names(&mut self, names: &Names) {
+        self.application.observe_names(names);
     }
 
     /// Takes the job's entry in the overview.
@@ -144,6 +155,7 @@ impl JobObserver {
         self.may_be_taken_over = true;
         self.statistics = None;
         self.lifecycle.take_over(at, start_time);
+        self.rescales.begin_epoch();
         self.mark_active(at);
         self.schedule.forget_requests();
     }
@@ -189,7 +201,8 @@ impl JobObserver {
         let since = self.lifecycle.entered(status).unwrap_or(self.start_time);
         let job = VanishedJob::new(status.as_str().to_owned(), since, gone_since).with_outcome(outcome);
         let observation = Observation::Vanished { job, ts_millis: at };
-        outputs.push(JobObservation { job: self.key.clone(), observation });
+        let application = self.application.get();
+        outputs.push(JobObservation { job: self.key.clone(), application, observation });
     }
 
     /// Drops all but the knowledge of what was reported, because the job is gone. It may return.
@@ -210,7 +223,14 @@ impl JobObserver {
         self.statistics.replace(hash) == Some(hash)
     }
 
-    pub(super) fn observe(&mut self, at: i64, resource: &Resource, outcome: RequestOutcome) {
+    /// Takes the outcome of a request. `applications` gets the wish for the name of an application.
+    pub(super) fn observe(
+        &mut self,
+        at: i64,
+        resource: &Resource,
+        outcome: RequestOutcome,
+        applications: &mut Applications,
+    ) {
         let has_timed_out = matches!(outcome, RequestOutcome::TimedOut);
         let asked_at = self.schedule.finish(at, resource, has_timed_out);
         let body = match outcome {
@@ -227,6 +247,11 @@ impl JobObserver {
                 // A cached response may not have the state of the overview yet.
                 if !self.schedule.is_sparing() || self.state.as_ref() == Some(&details.state) {
                     self.schedule.note_answered(resource, asked_at);
+                }
+                if let Some(id) = &details.application_id
+                    && self.application.observe_id(at, id)
+                {
+                    applications.want();
                 }
                 self.content.observe_job(at, &details);
                 let named =
@@ -283,6 +308,11 @@ impl JobObserver {
                 self.lifecycle.observe_start(metrics.value(START_METRIC).and_then(|value| value.parse().ok()));
             }
             (_, ResourceBody::CheckpointDetails(details)) => self.checkpoints.observe_details(at, details),
+            (_, ResourceBody::RescalesHistory(history)) => {
+                self.schedule.note_answered(resource, asked_at);
+                self.rescales.observe_history(at, &history);
+            }
+            (_, ResourceBody::RescaleDetails(details)) => self.rescales.observe_details(at, details),
             (Resource::CheckpointSubtasks(request), ResourceBody::CheckpointSubtasks(task)) => {
                 self.checkpoints.observe_subtasks(at, request.checkpoint, &request.vertex, &task);
             }
@@ -297,6 +327,8 @@ impl JobObserver {
             Resource::SubtaskTimes(request) => self.lifecycle.observe_missing_times(asked_at, &request.vertex),
             Resource::JobMetrics(_) => self.lifecycle.observe_missing_start(),
             Resource::CheckpointConfig(_) => self.content.observe_missing_config(),
+            Resource::RescalesHistory(_) => self.rescales.observe_missing_history(),
+            Resource::RescaleDetails(request) => self.rescales.observe_missing_details(&request.rescale),
             // Requested again, because a proxy may have responded.
             Resource::Checkpoints(_) => {
                 self.statistics = None;
@@ -307,16 +339,24 @@ impl JobObserver {
     }
 
     /// Reports everything that is due. Returns the number of checkpoints without tasks.
+    ///
+    /// With `names_arrive`, everything waits for the name of the application.
     pub(super) fn advance(
         &mut self,
         now: i64,
         cluster: &Cluster,
-        restorable: &VecDeque<Restorable>,
+        restorable: &Restorable,
+        names_arrive: bool,
         outputs: &mut Vec<JobObservation>,
     ) -> u64 {
-        let key = &self.key;
+        if names_arrive && self.application.is_awaited(now) {
+            return 0;
+        }
+        let (key, application) = (&self.key, &self.application);
         let first = outputs.len();
-        let mut emit = |observation| outputs.push(JobObservation { job: key.clone(), observation });
+        let mut emit = |observation| {
+            outputs.push(JobObservation { job: key.clone(), application: application.get(), observation });
+        };
         if let Some(changed) = self.content.advance(now, cluster) {
             emit(changed);
         }
@@ -331,7 +371,16 @@ impl JobObserver {
         };
         let incomplete = self.checkpoints.advance(now, &self.vertices, &locations, &mut emit);
         let checkpoints = &self.checkpoints;
-        self.lifecycle.advance(now, &|id, path| checkpoints.restored(id, path, restorable), &mut emit);
+        let rescales = &mut self.rescales;
+        let mut emit_in_life = |observation: Observation| {
+            if let Observation::Initialization { stats, identity_timestamp } = &observation {
+                let (restored_checkpoint_id, identity_timestamp) = (stats.restored_checkpoint_id, *identity_timestamp);
+                rescales.observe_initialization(CausedInitialization { restored_checkpoint_id, identity_timestamp });
+            }
+            emit(observation);
+        };
+        self.lifecycle.advance(now, &|id, path| checkpoints.restored(id, path, restorable), &mut emit_in_life);
+        self.rescales.advance(now, self.lifecycle.awaits_subtasks(), &mut emit);
         if outputs.len() > first {
             self.schedule.idle_until = i64::MIN;
         }
@@ -339,7 +388,10 @@ impl JobObserver {
     }
 
     pub(super) fn is_settled(&self) -> bool {
-        self.content.is_settled() && self.checkpoints.is_settled() && self.lifecycle.is_settled()
+        self.content.is_settled()
+            && self.checkpoints.is_settled()
+            && self.lifecycle.is_settled()
+            && self.rescales.is_settled()
     }
 
     /// Polls more closely for a while, because something changed.
@@ -427,6 +479,15 @@ impl JobObserver {
             schedule.ask(now, request.into(), wanted);
             self.lifecycle.note_start_asked();
         }
+        if self.lifecycle.is_adaptive() && self.rescales.may_exist() {
+            let request = RescalesHistory { job: job.clone() };
+            if is_active || now < schedule.details_until {
+                schedule.ask_unless_known(now, request.into(), wanted);
+            } else if !schedule.is_sparing() && self.rescales.is_due(now) {
+                // The response is cached with the graph of the job.
+                schedule.ask(now, request.into(), wanted);
+            }
+        }
         if self.lifecycle.is_batch() {
             schedule.statistics_due = i64::MAX;
             return;
@@ -475,6 +536,11 @@ impl JobObserver {
                 if !is_known || again {
                     schedule.ask(now, SubtaskTimes { job: job.clone(), vertex: vertex.clone() }.into(), wanted);
                 }
+            }
+        }
+        for rescale in self.rescales.wanted() {
+            if wanted.len() < full {
+                schedule.ask(now, RescaleDetails { job: job.clone(), rescale: rescale.clone() }.into(), wanted);
             }
         }
         let mut begun = 0;

@@ -3,6 +3,7 @@
 //! It is pure: it knows no clock, no network and no file. Every response comes with the time at
 //! which it arrived, and the caller asks for the next requests.
 
+mod applications;
 mod checkpoints;
 mod cluster;
 mod contact;
@@ -14,11 +15,13 @@ mod gaps;
 mod job;
 mod lifecycle;
 mod presence;
+mod rescales;
 mod schedule;
 mod subtasks;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use flink_rest::types::MultipleJobsDetails;
@@ -27,6 +30,7 @@ use flink_traces_runtime::checkpoint::CheckpointType;
 use flink_traces_runtime::extension::VanishedJobOutcome;
 
 use crate::observation::{JobKey, JobObservation, Observation};
+use applications::{Applications, Names};
 pub use cluster::JOB_MANAGER_OPTIONS;
 use contact::Contact;
 use details::DetailBudget;
@@ -149,17 +153,38 @@ pub struct ClusterObserver {
     departed: BTreeMap<JobId, JobObserver>,
     departed_order: VecDeque<JobId>,
     contact: Contact,
+    applications: Applications,
     budget: DetailBudget,
     incomplete_checkpoints: u64,
-    /// Ended checkpoints that other jobs may restore, oldest first.
-    restorable: VecDeque<Restorable>,
+    restorable: Restorable,
 }
 
-/// The facts about a checkpoint that responses for a job that restores it do not have.
-#[derive(Debug)]
-pub(crate) struct Restorable {
-    pub(crate) path: String,
-    pub(crate) state_size: Option<i64>,
+/// The sizes of ended checkpoints that other jobs may restore. The responses for such a job do not
+/// have them.
+///
+/// Paths are kept as hashes, because a cluster has a thousand of them.
+#[derive(Debug, Default)]
+pub(crate) struct Restorable(VecDeque<(u64, i64)>);
+
+impl Restorable {
+    fn add(&mut self, path: &str, state_size: i64) {
+        if self.0.len() == MAX_RESTORABLE {
+            self.0.pop_front();
+        }
+        self.0.push_back((hash(path), state_size));
+    }
+
+    /// Returns the size of the last checkpoint at `path`.
+    pub(crate) fn state_size(&self, path: &str) -> Option<i64> {
+        let key = hash(path);
+        self.0.iter().rev().find(|(known, _)| *known == key).map(|(_, state_size)| *state_size)
+    }
+}
+
+fn hash(path: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl ClusterObserver {
@@ -203,6 +228,7 @@ impl ClusterObserver {
         if self.contact.is_away() {
             return wanted;
         }
+        self.applications.requests(now, &mut wanted);
         for job in self.jobs.values_mut() {
             job.requests(now, &self.contact.cluster, &mut wanted);
         }
@@ -274,6 +300,7 @@ impl ClusterObserver {
                 self.advance(at, &mut outputs);
             }
             Resource::JobManagerConfig(_) | Resource::Config(_) => self.contact.observe_configuration(at, outcome),
+            Resource::ApplicationsOverview(_) => self.observe_applications(at, outcome),
             _ => self.observe_job(at, resource, outcome, &mut outputs),
         }
         outputs
@@ -311,13 +338,29 @@ impl ClusterObserver {
         let Some(id) = job_of(resource) else { return };
         let Some(job) = self.jobs.get_mut(id) else { return };
         let is_gone = job.is_absent() && matches!((resource, &outcome), (Resource::Job(_), RequestOutcome::Missing));
-        job.observe(at, resource, outcome);
+        job.observe(at, resource, outcome, &mut self.applications);
         // Only this job: with many jobs, advancing all at every response would be most of the work.
-        self.incomplete_checkpoints += job.advance(at, &self.contact.cluster, &self.restorable, outputs);
+        self.incomplete_checkpoints +=
+            job.advance(at, &self.contact.cluster, &self.restorable, self.applications.is_live(), outputs);
         self.remember(outputs);
         if is_gone {
             self.depart(at, id, outputs);
         }
+    }
+
+    fn observe_applications(&mut self, at: i64, outcome: RequestOutcome) {
+        if !self.applications.observe(at, &outcome) {
+            return;
+        }
+        let names = match outcome {
+            RequestOutcome::Found(body) => match *body {
+                ResourceBody::ApplicationsOverview(response) => Names::new(&response),
+                _ => return,
+            },
+            // The cluster has no names.
+            _ => Names::default(),
+        };
+        self.jobs.values_mut().for_each(|job| job.observe_application_names(&names));
     }
 
     fn observe_overview_outcome(&mut self, at: i64, outcome: RequestOutcome, outputs: &mut Vec<JobObservation>) {
@@ -361,7 +404,7 @@ impl ClusterObserver {
     /// Forgets a job that the cluster has forgotten, except what was reported about it.
     fn depart(&mut self, at: i64, id: &JobId, outputs: &mut Vec<JobObservation>) {
         let Some(mut job) = self.jobs.remove(id) else { return };
-        self.incomplete_checkpoints += job.advance(i64::MAX, &self.contact.cluster, &self.restorable, outputs);
+        self.incomplete_checkpoints += job.advance(i64::MAX, &self.contact.cluster, &self.restorable, false, outputs);
         job.vanish(at, Some(VanishedJobOutcome::Gone), outputs);
         job.shrink();
         self.departed.insert(id.clone(), job);
@@ -378,7 +421,9 @@ impl ClusterObserver {
         let mut jobs = std::mem::take(&mut self.jobs);
         for job in jobs.values_mut() {
             let first = outputs.len();
-            self.incomplete_checkpoints += job.advance(now, &self.contact.cluster, &self.restorable, outputs);
+            let names_arrive = self.applications.is_live();
+            self.incomplete_checkpoints +=
+                job.advance(now, &self.contact.cluster, &self.restorable, names_arrive, outputs);
             self.remember(&outputs[first..]);
         }
         self.jobs = jobs;
@@ -388,13 +433,11 @@ impl ClusterObserver {
     fn remember(&mut self, outputs: &[JobObservation]) {
         for output in outputs {
             if let Observation::Checkpoint(stats) = &output.observation
-                && let Some(path) = stats.external_path.clone()
+                && let (Some(path), Some(state_size)) = (&stats.external_path, stats.state_size)
             {
-                self.restorable.push_back(Restorable { path, state_size: stats.state_size });
+                self.restorable.add(path, state_size);
             }
         }
-        let surplus = self.restorable.len().saturating_sub(MAX_RESTORABLE);
-        self.restorable.drain(..surplus);
     }
 }
 
@@ -407,6 +450,8 @@ pub fn job_of(resource: &Resource) -> Option<&JobId> {
         Resource::CheckpointConfig(request) => Some(&request.job),
         Resource::CheckpointDetails(request) => Some(&request.job),
         Resource::CheckpointSubtasks(request) => Some(&request.job),
+        Resource::RescalesHistory(request) => Some(&request.job),
+        Resource::RescaleDetails(request) => Some(&request.job),
         Resource::JobMetrics(request) => Some(&request.job),
         Resource::SubtaskTimes(request) => Some(&request.job),
         Resource::SubtaskAttempt(request) => Some(&request.job),

@@ -9,6 +9,7 @@ mod load;
 mod observer;
 mod opentelemetry;
 mod presence;
+mod rescales;
 mod session;
 
 use std::path::{Path, PathBuf};

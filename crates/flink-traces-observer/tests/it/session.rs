@@ -170,6 +170,14 @@ pub(crate) fn shown(observation: &Observation) -> String {
             format!("failure {} can restart {} global {:?}", failure.ts_millis, failure.can_restart, failure.is_global)
         }
         Observation::AllSubtasks { status, ts_millis, .. } => format!("{status:?} {ts_millis}"),
+        Observation::Rescale(rescale) => format!(
+            "rescale {} {}..{} states {} {:?}",
+            rescale.terminal_state,
+            rescale.start_timestamp,
+            rescale.end_timestamp,
+            rescale.scheduler_states.len(),
+            rescale.initialization
+        ),
         Observation::Missed(missed) => format!(
             "missed {} from {} to {}, history {:?}",
             missed.count, missed.first_id, missed.last_id, missed.history_needed

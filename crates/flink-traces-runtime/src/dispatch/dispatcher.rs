@@ -275,7 +275,7 @@ impl Dispatcher {
             });
             if receipt.is_none() {
                 let record = || record_of_span(&span).filter(|_| has_identity);
-                let takers = || wanting(&inner.traces, &contexts.traces, scope, span.name());
+                let takers = || wanting(&inner.traces, &contexts.traces, scope, &span);
                 let Some(admitted) = inner.admit(contexts, record, takers) else { return };
                 receipt = Some(admitted);
             }
@@ -289,7 +289,7 @@ impl Dispatcher {
         let span = if has_identity { span } else { span.identity(inner.anonymous_identity()) };
         let span = Arc::new(span.build(&*inner.clock));
         let record = || record_of_span(&span).filter(|_| has_identity);
-        let takers = || wanting(&inner.traces, &contexts.traces, scope, span.name());
+        let takers = || wanting(&inner.traces, &contexts.traces, scope, &span);
         let Some(receipt) = inner.admit(contexts, record, takers) else { return };
         // The last reporter takes the span itself, which saves an atomic increment.
         let spans = iter::repeat_n(span, inner.traces.len());
@@ -369,15 +369,21 @@ fn started<R: QueueItem>(
         .collect()
 }
 
-/// Returns the number of reporters that get a span of that name.
+/// Returns the number of reporters that get the span.
 fn wanting(
     handles: &[ReporterHandle<ReportedSpan>],
     contexts: &[Option<Arc<ReportContext>>],
     scope: GroupScope<'_>,
-    name: &str,
+    span: &Span,
 ) -> usize {
-    let takers = handles.iter().zip(contexts).filter(|(_, context)| context.is_some());
-    takers.filter(|(handle, _)| handle.wants(scope, name)).count()
+    let is_shown = |context: &Option<Arc<ReportContext>>| context.as_ref().is_some_and(|context| shows(context, span));
+    let takers = handles.iter().zip(contexts).filter(|(_, context)| is_shown(context));
+    takers.filter(|(handle, _)| handle.wants(scope, span.name())).count()
+}
+
+/// Returns `true` if a reporter of that compatibility gets the span.
+fn shows(context: &ReportContext, span: &Span) -> bool {
+    !span.is_extension() || context.compatibility == Compatibility::Standard
 }
 
 /// Returns the part of journal keys that the records of a job have.
@@ -464,7 +470,7 @@ impl ReporterHandle<ReportedSpan> {
         context: Option<&Arc<ReportContext>>,
         receipt: Option<Arc<Receipt>>,
     ) {
-        match context {
+        match context.filter(|context| shows(context, &span)) {
             Some(context) => self.offer(scope, ReportedSpan::new(span, context.clone()).with_receipt(receipt)),
             None => self.queue.filtered(ReportedSpan::new(span, Arc::default()).span_count() as u64),
         }

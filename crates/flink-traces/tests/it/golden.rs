@@ -153,6 +153,48 @@ fn adaptive_job_differs_in_states_and_failures_only() {
     assert!(comparison.differences.iter().all(differ), "{comparison}");
 }
 
+/// The rescales of a job, which Flink only shows over REST, are spans with a child for each state of
+/// the scheduler. Each one that took place links to the initialization that it caused, and all
+/// records name the application. The test above shows that `compatibility: flink` has neither.
+#[test]
+fn rescales_link_to_their_initializations() {
+    let collector = OtlpCollector::start().unwrap();
+    let file = recording("flink-2.3.0-adaptive.jsonl.gz");
+    let otlp = collector.grpc_endpoint();
+    Place::new().run(&["play", file.to_str().unwrap(), "--quiet", "--otlp", &otlp]).expect_code(0);
+    let (spans, events) = (collector.spans(), collector.events());
+    let attributes = spans.iter().filter(|span| span.name() != "Rescale_SchedulerState").map(ReceivedSpan::attributes);
+    for attributes in attributes.filter(|attributes| !attributes.contains_key("jobVertexId")) {
+        assert_eq!(attributes["flink.application.id"], "3db8711f785b3188f03f42621fed0d06", "{attributes:?}");
+    }
+    // The list of applications is recorded some seconds after the job began.
+    let names = events.iter().filter_map(|event| event.attributes().remove("flink.application.name"));
+    let named: Vec<_> = names.filter(|name| name == "SingleJobApplication(adaptive-job)").collect();
+    assert!(named.len() > 40, "{}", named.len());
+    let millis = |nanos: u64| nanos / 1_000_000;
+    let mut text = String::new();
+    for span in spans.iter().filter(|span| span.name().starts_with("Rescale")) {
+        text += &format!(
+            "{} {}..{}\n",
+            span.name(),
+            millis(span.start_time_unix_nano()),
+            millis(span.end_time_unix_nano())
+        );
+        assert_eq!(span.scope(), "flink-traces");
+        for (key, value) in span.attributes() {
+            text += &format!("  {key}={value}\n");
+        }
+        for link in span.plain()["links"].as_array().into_iter().flatten() {
+            let linked = |other: &&ReceivedSpan| {
+                other.plain()["traceId"] == link["traceId"] && other.plain()["spanId"] == link["spanId"]
+            };
+            let linked = spans.iter().find(linked).map(|other| (other.name(), millis(other.start_time_unix_nano())));
+            text += &format!("  link to {linked:?}\n");
+        }
+    }
+    expect_file!["golden/rescales.txt"].assert_eq(&text);
+}
+
 /// A batch job has states and failures, and nothing is invented beyond them. Its first RUNNING was
 /// overwritten by the second before a poll, and only the overview has its end.
 #[test]
@@ -194,6 +236,7 @@ fn kind(observation: &Observation) -> String {
         Observation::StatusChange { status, .. } => format!("status {status}"),
         Observation::Failure(failure) => format!("failure, can restart: {}", failure.can_restart),
         Observation::AllSubtasks { status, .. } => format!("{status:?}"),
+        Observation::Rescale(rescale) => format!("rescale {}", rescale.terminal_state),
         Observation::Missed(_) => "missed".to_owned(),
         Observation::Content { .. } => "content".to_owned(),
         Observation::Vanished { job, .. } => format!("vanished {:?}", job.outcome),

@@ -42,8 +42,8 @@ const STORM_LIMIT: Duration = Duration::from_secs(120);
 const CORE_GOAL: f64 = 5.0;
 const MEMORY_GOAL_MIB: u64 = 150;
 const REQUESTS_GOAL: f64 = 0.13;
-/// The connections that a cluster may need: as many as it gets requests at once.
-const CONNECTIONS: usize = 4;
+/// The connections that a cluster may need during the first polls.
+const CONNECTIONS: usize = 10;
 /// The descriptors of a process that are no connections to clusters.
 const OTHER_DESCRIPTORS: usize = 100;
 
@@ -81,9 +81,14 @@ enum Part {
 }
 
 impl FleetArgs {
-    /// Returns `true` if costs mean something.
-    pub(crate) fn measures(&self) -> bool {
+    /// Returns `true` if costs have goals.
+    fn measures(&self) -> bool {
         !self.smoke
+    }
+
+    /// Returns `true` if the program is built with this harness, and its costs have goals.
+    pub(crate) fn needs_optimized(&self) -> bool {
+        self.measures() && self.program.is_none()
     }
 
     fn scale(&self) -> Scale {
