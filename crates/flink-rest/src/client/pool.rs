@@ -3,19 +3,25 @@
 //! A request takes the kept connection that was used last, so the others become old and are closed.
 //! A client has no more connections than it has requests at once.
 
+use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::header::HOST;
 use http::uri::{Parts, Scheme};
 use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::client::legacy::connect::Connection as _;
 use tower_service::Service as _;
 
 use super::connector::{BoxError, Connector};
-use super::transport::Content;
+
+/// The body of a request: in memory, or read while it is sent.
+pub(super) type Content = Either<Full<Bytes>, UnsyncBoxBody<Bytes, io::Error>>;
 
 /// The time after which an unused connection is closed.
 const LONGEST_IDLE: Duration = Duration::from_secs(60);

@@ -131,7 +131,7 @@ fn history_is_requested_while_it_may_change() {
     session.missing(1_050, &history());
     for now in (2_000..60_000).step_by(1_000) {
         session.overview(now, "RUNNING");
-        assert_eq!(rescale_requests(&mut session, now), [String::new(); 0], "{now}");
+        assert!(rescale_requests(&mut session, now).is_empty(), "{now}");
     }
 
     let mut session = running();
@@ -157,7 +157,7 @@ fn history_is_requested_while_it_may_change() {
 fn job_of_default_scheduler_has_no_rescales() {
     let mut session = Session::new();
     session.overview(1_000, "RUNNING").job(1_010, "RUNNING", json!({"RUNNING": 1_000}));
-    assert_eq!(rescale_requests(&mut session, 1_040), [String::new(); 0]);
+    assert!(rescale_requests(&mut session, 1_040).is_empty());
 }
 
 /// Scenario: the details of a job have the id of its application. Guarantees: the list of

@@ -153,8 +153,8 @@ fn adaptive_job_differs_in_states_and_failures_only() {
     assert!(comparison.differences.iter().all(differ), "{comparison}");
 }
 
-/// The rescales of a job, which Flink only shows over REST, are spans with a child for each state of
-/// the scheduler. Each one that took place links to the initialization that it caused, and all
+/// The rescales of a job, which Flink only shows over REST, are spans with a child for each state
+/// of the scheduler. Each one that took place links to the initialization that it caused, and all
 /// records name the application. The test above shows that `compatibility: flink` has neither.
 #[test]
 fn rescales_link_to_their_initializations() {
