@@ -8,11 +8,12 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use url::{ParseError, Url};
 
 use super::connector::{Connector, Proxy};
 use super::error::invalid_option;
-use super::pool::Pool;
 use super::tls::{Certificates, Tls};
 use super::{Client, Error, OnSkipped};
 use crate::BodyError;
@@ -172,8 +173,12 @@ impl ClientBuilder {
         let tls = Tls::new(&self.certificates, has_tls)?;
         let shown_proxy = proxy.as_ref().map(|proxy| proxy.uri.to_string().trim_end_matches('/').into());
         let connector = Connector::new(&tls, proxy, self.connect_timeout);
+        let mut http = legacy::Client::builder(TokioExecutor::new());
+        http.pool_timer(TokioTimer::new());
+        let pool = http.build(connector.clone());
         Ok(Client {
-            pool: Arc::new(Pool::new(connector)),
+            pool,
+            unpooled: http.pool_max_idle_per_host(0).build(connector),
             headers,
             authorization: Arc::default(),
             proxy: shown_proxy,

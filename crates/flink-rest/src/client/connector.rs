@@ -3,12 +3,15 @@
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::uri::Scheme;
-use http::{HeaderValue, Uri};
+use http::{Extensions, HeaderValue, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
@@ -18,7 +21,7 @@ use tower_service::Service;
 
 use super::tls::{MaybeTls, Secured, Tls, plain};
 
-pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
 /// A proxy and its credentials.
@@ -101,22 +104,50 @@ impl Service<Uri> for Route {
     }
 }
 
+/// A mark of connections that have carried a response.
+#[derive(Clone, Default)]
+struct Kept(Arc<AtomicBool>);
+
+/// Marks the connection of a response as kept.
+pub(super) fn mark_kept(extensions: &Extensions) {
+    if let Some(Kept(kept)) = extensions.get() {
+        kept.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Returns `true` if a kept connection broke before a response.
+///
+/// A server may close a kept connection just when a request is on its way.
+pub(super) fn is_broken_kept_connection(error: &legacy::Error) -> bool {
+    let mut extensions = Extensions::new();
+    error.connect_info().inspect(|connection| connection.get_extras(&mut extensions));
+    extensions.get().is_some_and(|Kept(kept)| kept.load(Ordering::Relaxed)) && is_closed(error)
+}
+
+fn is_closed(error: &(dyn std::error::Error + 'static)) -> bool {
+    let of_hyper = error.downcast_ref::<hyper::Error>();
+    of_hyper.is_some_and(|error| error.is_incomplete_message() || error.is_closed() || error.is_canceled())
+        || error.is::<io::Error>()
+        || error.source().is_some_and(is_closed)
+}
+
 /// A connection, possibly to a proxy.
 pub(super) struct Stream {
     io: MaybeTls<TokioIo<TcpStream>>,
     /// The proxy forwards requests, so they name the whole URL.
     is_forwarded: bool,
+    kept: Kept,
 }
 
 impl Stream {
     fn new(io: MaybeTls<TokioIo<TcpStream>>, is_forwarded: bool) -> Self {
-        Self { io, is_forwarded }
+        Self { io, is_forwarded, kept: Kept::default() }
     }
 }
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        self.io.connected().proxy(self.is_forwarded)
+        self.io.connected().proxy(self.is_forwarded).extra(self.kept.clone())
     }
 }
 

@@ -3,7 +3,6 @@
 mod builder;
 mod connector;
 mod error;
-mod pool;
 #[cfg_attr(not(feature = "tls"), path = "plain.rs")]
 mod tls;
 mod transport;
@@ -18,7 +17,7 @@ use tokio::io::AsyncRead;
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
-use pool::Pool;
+use transport::Http;
 
 use crate::body::{BodyError, StatusError, first_relevant_line};
 use crate::endpoints::is_read;
@@ -68,7 +67,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    pool: Arc<Pool>,
+    /// Keeps connections.
+    pool: Http,
+    /// Opens a connection for each request.
+    unpooled: Http,
     headers: HeaderMap,
     /// The credentials in place of those in `headers`.
     authorization: Arc<RwLock<Option<HeaderValue>>>,

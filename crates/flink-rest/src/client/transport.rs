@@ -14,13 +14,20 @@ use http_body::Body as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper::body::Incoming;
+use hyper_util::client::legacy;
 use tokio::time::timeout;
 use url::Url;
 
-use super::pool::{Broken, Connection, Content};
+use super::connector::{Connector, is_broken_kept_connection, mark_kept};
 use super::{Client, ConnectFailure, Error, Response, tls};
 use crate::EncodedBody;
 use crate::text::{MAX_TEXT_CHARS, escaped};
+
+/// A client of hyper.
+pub(super) type Http = legacy::Client<Connector, Content>;
+
+/// The body of a request: in memory, or read while it is sent.
+pub(super) type Content = Either<Full<Bytes>, UnsyncBoxBody<Bytes, io::Error>>;
 
 impl Client {
     /// Sends a request and reads the response.
@@ -43,27 +50,14 @@ impl Client {
             Some((kind, content)) => self.request(method, &uri, Some(kind), Either::Left(Full::new(content))),
         };
         self.within(url, self.timeout, async {
-            // A server may close a kept connection just when a request is on its way.
-            if let Some(mut connection) = self.pool.take() {
-                match connection.send(request()).await {
-                    Ok(response) => return self.receive(url, connection, response).await,
-                    Err(Broken { error, is_unsent }) if is_unsent || is_repeatable && is_closed(&error) => {}
-                    Err(Broken { error, .. }) => return Err(self.transport_error(url, false, &error)),
+            match self.pool.request(request()).await {
+                Err(error) if is_repeatable && is_broken_kept_connection(&error) => {
+                    self.unpooled.request(request()).await
                 }
+                sent => sent,
             }
-            self.send_anew(url, &uri, request()).await
         })
         .await
-    }
-
-    /// Sends a request over a new connection, and reads the response.
-    async fn send_anew(&self, url: &Url, uri: &Uri, request: Request<Content>) -> Result<Response, Error> {
-        let connected = self.pool.connect(uri).await;
-        let mut connection = connected.map_err(|error| self.transport_error(url, true, &*error))?;
-        match connection.send(request).await {
-            Ok(response) => self.receive(url, connection, response).await,
-            Err(Broken { error, .. }) => Err(self.transport_error(url, false, &error)),
-        }
     }
 
     /// Sends a request whose body is read while it is sent, and reads the response.
@@ -75,9 +69,8 @@ impl Client {
         content: UnsyncBoxBody<Bytes, io::Error>,
     ) -> Result<Response, Error> {
         let kind = media_type(url, content_type)?;
-        let uri = uri(url)?;
-        let request = self.request(&Method::POST, &uri, Some(kind), Either::Right(content));
-        self.within(url, limit, self.send_anew(url, &uri, request)).await
+        let request = self.request(&Method::POST, &uri(url)?, Some(kind), Either::Right(content));
+        self.within(url, limit, self.pool.request(request)).await
     }
 
     fn request(&self, method: &Method, uri: &Uri, kind: Option<HeaderValue>, content: Content) -> Request<Content> {
@@ -98,22 +91,14 @@ impl Client {
         &self,
         url: &Url,
         limit: Duration,
-        exchanged: impl Future<Output = Result<Response, Error>>,
+        sent: impl Future<Output = Result<http::Response<Incoming>, legacy::Error>>,
     ) -> Result<Response, Error> {
-        let exchanged = timeout(limit, exchanged);
+        let exchanged = timeout(limit, async {
+            let response = sent.await.map_err(|error| self.transport_error(url, error.is_connect(), &error))?;
+            mark_kept(response.extensions());
+            self.read(url, response).await
+        });
         exchanged.await.unwrap_or_else(|_| Err(Error::Timeout { url: url.to_string(), after: limit }))
-    }
-
-    /// Reads a response, and keeps its connection.
-    async fn receive(
-        &self,
-        url: &Url,
-        connection: Connection,
-        response: http::Response<Incoming>,
-    ) -> Result<Response, Error> {
-        let response = self.read(url, response).await?;
-        self.pool.keep(connection);
-        Ok(response)
     }
 
     /// Reads the body of a response.
@@ -162,14 +147,6 @@ impl Client {
     }
 }
 
-/// Returns `true` if the server closed the connection before the response.
-fn is_closed(error: &(dyn std::error::Error + 'static)) -> bool {
-    let of_hyper = error.downcast_ref::<hyper::Error>();
-    of_hyper.is_some_and(|error| error.is_incomplete_message() || error.is_closed() || error.is_canceled())
-        || error.is::<io::Error>()
-        || error.source().is_some_and(is_closed)
-}
-
 fn uri(url: &Url) -> Result<Uri, Error> {
     url.as_str().parse().map_err(|error: http::uri::InvalidUri| Error::InvalidUrl {
         url: escaped(url.as_str(), MAX_TEXT_CHARS),
@@ -199,7 +176,8 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> (Option<ConnectFailure>,
     while let Some(error) = cause {
         let text = error.to_string();
         failure = failure.or_else(|| kind(error, &text));
-        if !problem.contains(&text) {
+        // The outermost layer only repeats that the request failed.
+        if !text.starts_with("client error (") && !problem.contains(&text) {
             problem.push(text);
         }
         cause = error.source();

@@ -213,13 +213,13 @@ impl Job {
             (None, _) => "CANCELED",
         };
         let mut vertices = String::new();
-        for vertex in 0..VERTICES {
+        for (vertex, name) in NAMES.iter().enumerate() {
             let comma = if vertex == 0 { "" } else { "," };
             let _ = write!(
                 vertices,
                 r#"{comma}{{"id":"{}","slotSharingGroupId":"e10cc47d3e334fce75a827f1e79a32c0","name":"{}","maxParallelism":128,"parallelism":{PARALLELISM},"status":"{status}","start-time":{},"end-time":-1,"duration":{},"tasks":{{"FAILED":0,"CANCELING":0,"CANCELED":0,"CREATED":0,"SCHEDULED":0,"INITIALIZING":0,"FINISHED":0,"RECONCILING":0,"DEPLOYING":0,"RUNNING":{PARALLELISM}}},"metrics":{{"read-bytes":374965,"read-bytes-complete":true,"write-bytes":451052,"write-bytes-complete":true,"read-records":10704,"read-records-complete":true,"write-records":10704,"write-records-complete":true,"accumulated-backpressured-time":0,"accumulated-idle-time":39413,"accumulated-busy-time":1086.0}}}}"#,
                 self.vertex(vertex),
-                NAMES[vertex],
+                name,
                 running + 20,
                 now - running,
             );
@@ -413,7 +413,7 @@ mod tests {
         let world = world();
         for number in 0..world.jobs() {
             let job = world.job(number);
-            assert_eq!(job.ended(world.served_at + 60_000 + DURATION_MS), HISTORY + 1, "{number}");
+            assert_eq!(job.ended(world.served_at + 60_000 + DURATION_MS - 1), HISTORY + 1, "{number}");
             let (triggered, ended) = (job.triggered_at(12), job.ended_at(12));
             assert_eq!((job.triggered(triggered - 1), job.triggered(triggered)), (11, 12));
             assert_eq!((job.ended(ended - 1), job.ended(ended)), (11, 12));
@@ -444,8 +444,8 @@ mod tests {
         world.storm = Some(world.served_at + 30_000);
         let job = world.job(5);
         let failed = job.failed_at.unwrap();
-        let id = JobId::new(&job.id()).unwrap();
-        let vertex = JobVertexId::new(&job.vertex(1)).unwrap();
+        let id = JobId::new(job.id()).unwrap();
+        let vertex = JobVertexId::new(job.vertex(1)).unwrap();
         for now in [failed - 1, failed, failed + 1_100, failed + 2_000] {
             let read = |resource: Resource, body: String| resource.parse_body(body.as_bytes()).unwrap();
             read(Job { job: id.clone() }.into(), job.details(now));
