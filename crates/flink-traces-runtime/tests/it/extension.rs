@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use expect_test::expect;
-use flink_traces_api::{EventBuilder, ReportContext, ReportedEvent, SystemClock, ValueRef};
+use flink_traces_api::{EventBuilder, ReportContext, ReportedEvent, ReportedSpan, SpanRef, SystemClock, ValueRef};
 use flink_traces_runtime::JobIdentity;
 use flink_traces_runtime::extension::{
-    ObservedJob, ObservedVertex, ObserverIdentity, VanishedJob, VanishedJobOutcome, checkpoints_missed_event,
-    cluster_reachable_event, cluster_unreachable_event, job_observed_event, job_vanished_event,
+    CausedInitialization, ObservedJob, ObservedVertex, ObserverIdentity, Rescale, RescaledNumber, RescaledSlots,
+    RescaledVertex, SchedulerState, VanishedJob, VanishedJobOutcome, checkpoints_missed_event, cluster_reachable_event,
+    cluster_unreachable_event, job_observed_event, job_vanished_event, rescale_span,
 };
 use flink_traces_runtime::job::NamedJob;
 
@@ -156,4 +157,77 @@ fn checkpoints_missed_events() {
           log.record.uid="2d8b7e0362ddcf0d1eb81842d3abe9d0"
     "#]]
     .assert_eq(&text);
+}
+
+fn span_text(span: SpanRef<'_>, depth: usize, text: &mut String) {
+    let indent = "  ".repeat(depth);
+    *text += &format!("{indent}{} {}..{}\n", span.name(), span.start_ts_millis(), span.end_ts_millis());
+    for (key, value) in span.attributes() {
+        *text += &format!("{indent}  {key}={value}\n");
+    }
+    if let Some(failure) = span.failure() {
+        *text += &format!("{indent}  failed: {}\n", failure.message);
+    }
+    span.children().for_each(|child| span_text(child, depth + 1, text));
+}
+
+#[test]
+fn rescale_spans() {
+    let rendered = |rescale: &Rescale| {
+        let span = rescale_span(JOB.identity, rescale).build(&SystemClock);
+        assert!(span.is_extension());
+        let reported = ReportedSpan::new(Arc::new(span), Arc::new(ReportContext::default()));
+        let mut text = String::new();
+        span_text(reported.root(), 0, &mut text);
+        let links: Vec<_> = reported.root().links().map(|link| link.trace_id.to_string()).collect();
+        text + &format!("links: {links:?}\n")
+    };
+    let number = RescaledNumber::new().with_desired(4).with_sufficient(1).with_before(2).with_after(4);
+    let completed = Rescale::new("r-1", 1_000, 5_000, "COMPLETED")
+        .with_attempt(1)
+        .with_trigger_cause("UPDATE_REQUIREMENT".to_owned())
+        .with_terminated_reason("SUCCEEDED".to_owned())
+        .with_vertices(vec![RescaledVertex::new("a0", "map \"1\"".to_owned(), number)])
+        .with_slots(vec![RescaledSlots::new("g0", None, RescaledNumber::new().with_after(4))])
+        .with_scheduler_states(vec![SchedulerState::new("Executing", 900, 3_000)])
+        .with_initialization(CausedInitialization { restored_checkpoint_id: Some(7), identity_timestamp: 4_000 });
+    let exception = "java.lang.IllegalStateException: no slots\n\tat A.b(A.java:1)";
+    let failed = Rescale::new("r-2", 6_000, 7_000, "FAILED")
+        .with_terminated_reason("EXCEPTION_OCCURRED".to_owned())
+        .with_scheduler_states(vec![
+            SchedulerState::new("Restarting", 6_000, 7_000).with_exception(exception.to_owned()),
+        ]);
+    let ignored = Rescale::new("r-3", 8_000, 8_100, "IGNORED");
+    let text = rendered(&completed) + &rendered(&failed) + &rendered(&ignored);
+    expect![[r#"
+        Rescale 1000..5000
+          rescaleUuid=r-1
+          rescaleAttemptId=1
+          triggerCause=UPDATE_REQUIREMENT
+          terminalState=COMPLETED
+          terminatedReason=SUCCEEDED
+          vertices=[{"id":"a0","name":"map \"1\"","desired":4,"sufficient":1,"preRescale":2,"postRescale":4}]
+          slots=[{"id":"g0","postRescale":4}]
+          Rescale_SchedulerState 900..3000
+            schedulerState=Executing
+        links: ["d972d06e9355ce6026d7f6f42a5deccf"]
+        Rescale 6000..7000
+          rescaleUuid=r-2
+          terminalState=FAILED
+          terminatedReason=EXCEPTION_OCCURRED
+          failed: EXCEPTION_OCCURRED
+          Rescale_SchedulerState 6000..7000
+            schedulerState=Restarting
+            exception.stacktrace=java.lang.IllegalStateException: no slots
+        	at A.b(A.java:1)
+            failed: java.lang.IllegalStateException: no slots
+        links: []
+        Rescale 8000..8100
+          rescaleUuid=r-3
+          terminalState=IGNORED
+        links: []
+    "#]]
+    .assert_eq(&text);
+    let caused = JOB.identity.initialization(Some(7), 4_000).trace_id().to_string();
+    assert!(text.contains(&format!("links: [{caused:?}]")), "{text}");
 }

@@ -392,6 +392,17 @@ fn events_that_flink_lacks_are_filtered_under_flink() {
 }
 
 #[test]
+fn spans_that_flink_lacks_are_filtered_under_flink() {
+    let flink = &[("compatibility", "flink")];
+    let setup = Setup::start(".", &[("traces", "own", &[]), ("traces", "parity", flink)]);
+    setup.job().add_span(span("own").extension_span().child(span("part")));
+    setup.job().add_span(span("flinks"));
+    assert!(setup.dispatcher.flush(Duration::from_secs(10)));
+    let accounts: Vec<_> = setup.dispatcher.stats().into_iter().map(|stats| (stats.emitted, stats.filtered)).collect();
+    assert_eq!(accounts, [(3, 0), (1, 2)]);
+}
+
+#[test]
 fn unset_timestamps_use_dispatcher_clock() {
     let setup = Setup::start(".", &[("events", "r", &[])]);
     setup.job().add_event(event("unset"));
