@@ -436,9 +436,10 @@ fn problem_of(answer: &Answered, unreadable: Option<BodyError>) -> Option<String
     match &answer.response {
         Err(error) => Some(error.to_string()),
         Ok(response) => {
-            // Every job, checkpoint or configuration may be missing.
+            // Every job, checkpoint or configuration may be missing, and a proxy may keep back what
+            // only adds names.
             let may_be_missing = match &answer.resource {
-                Resource::JobManagerConfig(_) => true,
+                Resource::JobManagerConfig(_) | Resource::ApplicationsOverview(_) => true,
                 resource => job_of(resource).is_some() && is_flinks(response),
             };
             let is_missing = response.status == 404 && may_be_missing;
