@@ -226,7 +226,8 @@ fn start_returns_all_problems() {
     let check = |builder: ReportingBuilder, expected: &str| {
         let problems = builder.start().unwrap_err();
         assert_eq!(problems.to_string(), expected);
-        assert_eq!(format!("{problems:?}"), expected);
+        // `main` prints it behind `Error: `.
+        assert_eq!(format!("{problems:?}"), format!("the configuration is not valid\n{expected}"));
     };
     let none = "error: no reporter: set traces.reporter.<name>.factory.class, or add one in code";
     check(Reporting::builder(), none);
