@@ -133,7 +133,7 @@ async fn of_page(page: &Client) -> Result<Figures> {
 
 /// Formats a duration as Flink's web UI does.
 fn duration(millis: i64) -> String {
-    if millis < 1_000 { format!("{millis}ms") } else { format!("{}s", millis / 1_000) }
+    if millis < 1_000 { format!("{millis}ms") } else { format!("{}s {}ms", millis / 1_000, millis % 1_000) }
 }
 
 /// Formats a size as Flink's web UI does: in three digits.

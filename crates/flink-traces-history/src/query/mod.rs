@@ -29,6 +29,7 @@ mod stragglers;
 
 use std::path::{Path, PathBuf};
 
+use flink_traces_api::TraceId;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use serde::Serialize;
@@ -315,7 +316,7 @@ fn job_name(row: &Row<'_>) -> rusqlite::Result<JobName> {
 
 /// Formats the trace id at the start of a tree's key in hexadecimal.
 fn trace_id(key: &[u8]) -> String {
-    key.first_chunk().map_or_else(String::new, |id| format!("{:032x}", u128::from_be_bytes(*id)))
+    key.first_chunk().and_then(|id| TraceId::from_bytes(*id)).map(|id| id.to_string()).unwrap_or_default()
 }
 
 /// Returns the median of `values`, which is the lower one of two.

@@ -69,6 +69,39 @@ fn stragglers_are_counted_and_laid_out() {
     assert_eq!((found.critical[0].subtask, found.critical[0].times, found.critical[0].mean_ms), (Some(1), 3, 100));
 }
 
+/// Guarantees: slices of rows and of roll-ups have the same figures, and the history ends with the
+/// end of its last checkpoint.
+#[test]
+fn rows_and_rollups_have_the_same_figures() {
+    const HOUR: i64 = 3_600_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h");
+    let start = START - START % HOUR;
+    let completed = [(1, 1_000, 100, 10), (2, 2_000, 900, 30), (3, HOUR + 1_000, 300, 50), (4, HOUR + 2_000, 700, 20)];
+    let mut all: Vec<_> = completed
+        .map(|(id, at, duration, size)| stats(id, start + at, duration).with_state_size(size))
+        .map(|stats| reported(checkpoint_span(JOB, &stats, SpanPerCheckpoint)))
+        .into();
+    let mut failed = stats(5, start + HOUR, 500);
+    failed.status = CheckpointStatus::Failed;
+    failed.failure = Some(CheckpointFailure::new(start + HOUR + 500, "expired".to_owned()));
+    all.push(reported(checkpoint_span(JOB, &failed, SpanPerCheckpoint)));
+    report(&mut traces(&path, &[]), &all).unwrap();
+    let history = History::open(&path).unwrap();
+    assert_eq!(history.end_ms().unwrap(), start + HOUR + 2_700);
+    for hours in [2, 7] {
+        let fleet = history.fleet(Window { from_ms: start, to_ms: start + hours * HOUR }, hours).unwrap();
+        let job = &fleet.jobs[0];
+        let cells: Vec<_> =
+            job.cells.iter().map(|cell| (cell.slice, cell.completed, cell.failed, cell.max_ms)).collect();
+        assert_eq!(cells, [(0, 2, 0, 900), (1, 2, 1, 700)], "{hours}");
+        assert_eq!((job.totals.first_size, job.totals.last_size), (Some(30), Some(50)), "{hours}");
+        assert_eq!((job.totals.completed, job.totals.failed, job.totals.max_ms), (4, 1, Some(900)), "{hours}");
+        let [p50, p99] = [job.totals.p50_ms, fleet.total.p99_ms].map(Option::unwrap);
+        assert!((270..=330).contains(&p50) && (810..=990).contains(&p99), "{hours}: {p50}, {p99}");
+    }
+}
+
 #[test]
 fn recovery_has_its_cause_and_its_cost() {
     let folder = tempfile::tempdir().unwrap();

@@ -116,8 +116,7 @@ impl Kind {
 #[derive(Debug)]
 struct Fact {
     arrived_at: i64,
-    /// In a box, because an empty map keeps the memory of its last node.
-    failure: Option<Box<failures::Entry>>,
+    failure: Option<failures::Entry>,
 }
 
 impl Lifecycle {
@@ -178,7 +177,7 @@ impl Lifecycle {
             let is_pending_root = self.timeline.remove(&(ts_millis, Kind::Failure(root_key.1.clone()))).is_some();
             let is_seen = self.seen_failures.contains(&key) || self.seen_failures.contains(&root_key);
             if (is_pending_root || !is_seen) && !shown.contains(&key) {
-                self.add(at, ts_millis, Kind::Failure(key.1.clone()), Some(Box::new(entry)));
+                self.add(at, ts_millis, Kind::Failure(key.1.clone()), Some(entry));
             }
             if self.seen_failures.contains(&root_key) {
                 shown.insert(root_key);
@@ -357,7 +356,7 @@ impl Lifecycle {
         }
     }
 
-    fn add(&mut self, arrived_at: i64, ts_millis: i64, kind: Kind, failure: Option<Box<failures::Entry>>) {
+    fn add(&mut self, arrived_at: i64, ts_millis: i64, kind: Kind, failure: Option<failures::Entry>) {
         self.timeline.insert((ts_millis, kind), Fact { arrived_at, failure });
     }
 
@@ -391,7 +390,7 @@ impl Lifecycle {
                 }
                 (Kind::Status(status), _) => self.report_status(ts_millis, status, emit),
                 (Kind::AllRunning, _) => self.report_all_running(ts_millis, restored_from, emit),
-                (Kind::Failure(_), Some(entry)) => self.report_failure(*entry, emit),
+                (Kind::Failure(_), Some(entry)) => self.report_failure(entry, emit),
                 (Kind::Failure(_), None) => {}
             }
         }
@@ -408,7 +407,7 @@ impl Lifecycle {
         {
             entry.failure.history_timestamp = Some(entry.failure.ts_millis);
             entry.failure.ts_millis = ts_millis;
-            self.report_failure(*entry, emit);
+            self.report_failure(entry, emit);
         }
         let breaks = is_break(&status);
         if status == JobStatus::Running {
@@ -422,7 +421,7 @@ impl Lifecycle {
     }
 
     /// Removes the failure that ended the job from the timeline.
-    fn take_final_failure(&mut self, failing_at: i64) -> Option<Box<failures::Entry>> {
+    fn take_final_failure(&mut self, failing_at: i64) -> Option<failures::Entry> {
         let is_final = |fact: &Fact| fact.failure.as_ref().is_some_and(|entry| entry.is_final);
         let (key, _) = self.timeline.iter().find(|((ts, _), fact)| *ts >= failing_at && is_final(fact))?;
         let key = key.clone();

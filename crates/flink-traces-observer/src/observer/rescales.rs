@@ -42,7 +42,7 @@ pub(super) struct Rescales {
 #[derive(Debug)]
 struct Ended {
     /// The rescale with its details, or without them as it is in the history.
-    rescale: JobRescaleDetails,
+    rescale: Rescale,
     /// `true` if no details are awaited.
     is_whole: bool,
     seen_at: i64,
@@ -72,7 +72,7 @@ impl Rescales {
         for rescale in history.rescales.iter().filter(|rescale| rescale.terminal_state.is_some()) {
             let id = &rescale.rescale_uuid;
             if !self.reported.contains(id) && !self.ended.contains_key(id) {
-                let ended = Ended { rescale: rescale.clone(), is_whole: false, seen_at: at };
+                let ended = Ended { rescale: convert::rescale(rescale), is_whole: false, seen_at: at };
                 self.ended.insert(id.clone(), ended);
             }
         }
@@ -88,7 +88,7 @@ impl Rescales {
         if details.terminal_state.is_some()
             && let Some(ended) = self.ended.get_mut(&details.rescale_uuid)
         {
-            *ended = Ended { rescale: details, is_whole: true, seen_at: at };
+            *ended = Ended { rescale: convert::rescale(&details), is_whole: true, seen_at: at };
         }
     }
 
@@ -126,14 +126,13 @@ impl Rescales {
         let (reported, initializations) = (&mut self.reported, &self.initializations);
         self.ended.retain(|id, Ended { rescale, is_whole, seen_at }| {
             let is_late = now >= seen_at.saturating_add(3 * SETTLE_MS);
-            let rescale = convert::rescale(rescale);
-            let initialization = caused(&rescale, initializations);
+            let initialization = caused(rescale, initializations);
             let is_linked = initialization.is_some() || rescale.terminal_state != COMPLETED;
             let is_given_up = is_late && !awaits_subtasks || now >= seen_at.saturating_add(LONGEST_WAIT_MS);
             let waits = !(*is_whole || is_late) || !(is_linked || is_given_up);
             if !waits {
                 reported.insert(id.clone());
-                due.push(rescale.with_initialization(initialization));
+                due.push(rescale.clone().with_initialization(initialization));
             }
             waits
         });

@@ -11,13 +11,6 @@ use super::{REFRESH_MS, SETTLE_MS};
 const FIRST_BACKOFF_MS: i64 = REFRESH_MS;
 const LONGEST_BACKOFF_MS: i64 = 60_000;
 
-/// Frees the memory of an empty map, which is that of its last node: more than a kilobyte here.
-fn free_if_empty(map: &mut BTreeMap<Resource, i64>) {
-    if map.is_empty() {
-        *map = BTreeMap::new();
-    }
-}
-
 /// The requests of a job.
 #[derive(Debug)]
 pub(super) struct Schedule {
@@ -128,9 +121,7 @@ impl Schedule {
             }
             false => drop(self.timeouts.remove(resource)),
         }
-        let asked_at = self.in_flight.remove(resource);
-        free_if_empty(&mut self.in_flight);
-        asked_at.unwrap_or(at)
+        self.in_flight.remove(resource).unwrap_or(at)
     }
 
     /// Notes that the response to a request had all statuses or failures.
@@ -206,7 +197,6 @@ impl Schedule {
 
     pub(super) fn forget_expired(&mut self, now: i64) {
         self.asked_at.retain(|_, asked| now < asked.saturating_add(REFRESH_MS));
-        free_if_empty(&mut self.asked_at);
         let in_flight = &self.in_flight;
         self.timeouts.retain(|resource, backoff| {
             now < backoff.until.saturating_add(LONGEST_BACKOFF_MS) || in_flight.contains_key(resource)
