@@ -9,6 +9,9 @@
 //!   responses use it.
 //! * The bodies of requests and responses are in [`types`], named like Flink's Java classes. One
 //!   type serves all versions, see there for the rules of leniency.
+//! * An [`OpenEnum`] is a state in a body: a [`JobStatus`], an [`ExecutionState`], or a word of a
+//!   newer version. `job.state == JobStatus::Running` compares, and `job.state.known()` returns the
+//!   state if it is known.
 //! * An [`Operation`] is a request whose result comes later, such as a savepoint.
 //! * A `Client` sends requests to one JobManager.
 //! * A `RestService` is the server's side: a trait with one method for each endpoint.
@@ -113,6 +116,7 @@ mod id;
 mod java;
 mod lenient;
 mod multipart;
+mod open_enum;
 mod operation;
 #[cfg(feature = "server")]
 mod server;
@@ -131,17 +135,19 @@ pub use client::{Client, ClientBuilder, ConnectFailure, Error, Response};
 pub use endpoint::{EncodedBody, Endpoint, InvalidParameter, Parameters, QueryParameter, RequestBody, ResponseBody};
 pub use endpoints::*;
 pub use entries::{decode, decode_with};
+pub use flink_traces_api::{ExecutionState, JobStatus};
 pub use id::{
     ApplicationId, DataSetId, FileName, InvalidId, JarId, JobId, JobVertexId, OperatorId, RescaleId, TaskManagerId,
     TriggerId,
 };
 pub use multipart::{Multipart, Part};
+pub use open_enum::OpenEnum;
 pub use operation::Operation;
 #[cfg(feature = "server")]
 pub use server::{RestServer, ServerOptions, router};
 #[cfg(feature = "service")]
 pub use service::{RestError, ServiceResponse};
-pub use status::{CheckpointStatus, CheckpointType, ExecutionState, JobStatus, QueueStatusId, SubtaskCheckpointStatus};
+pub use status::{CheckpointStatus, CheckpointType, QueueStatusId, SubtaskCheckpointStatus};
 #[cfg(feature = "client")]
 pub use upload::JarFile;
 pub use version::{FlinkVersion, InvalidVersion, Versions};

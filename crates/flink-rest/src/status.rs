@@ -1,4 +1,4 @@
-//! Flink's names of states and types.
+//! Flink's names of statuses and types of checkpoints and operations.
 
 use std::fmt;
 
@@ -56,69 +56,6 @@ macro_rules! words {
 }
 
 words! {
-    /// The state of a job. Flink's `org.apache.flink.api.common.JobStatus`.
-    JobStatus {
-        /// The JobMaster is being created; since 1.13.
-        Initializing = "INITIALIZING",
-        /// Nothing runs yet.
-        Created = "CREATED",
-        /// Tasks are scheduled or running, though not necessarily all of them.
-        Running = "RUNNING",
-        /// The job failed and waits for its tasks to end.
-        Failing = "FAILING",
-        /// Ended by a failure.
-        Failed = "FAILED",
-        /// The job was canceled and waits for its tasks to end.
-        Cancelling = "CANCELLING",
-        /// Ended by a cancellation.
-        Canceled = "CANCELED",
-        /// Ended by itself, or stopped with a savepoint.
-        Finished = "FINISHED",
-        /// The job is between a failure and the next attempt.
-        Restarting = "RESTARTING",
-        /// The JobManager released the job, and another may take it over.
-        Suspended = "SUSPENDED",
-        /// The job waits for its tasks to report after a recovery.
-        Reconciling = "RECONCILING",
-    }
-}
-
-impl JobStatus {
-    /// Returns `true` if no other state follows on any JobManager. Flink's
-    /// `isGloballyTerminalState`.
-    pub fn is_globally_terminal(&self) -> bool {
-        matches!(self, Self::Failed | Self::Canceled | Self::Finished)
-    }
-}
-
-words! {
-    /// The state of a subtask or a vertex. Flink's
-    /// `org.apache.flink.runtime.execution.ExecutionState`.
-    ExecutionState {
-        /// Not scheduled yet.
-        Created = "CREATED",
-        /// Waiting for a slot.
-        Scheduled = "SCHEDULED",
-        /// Being sent to a TaskManager.
-        Deploying = "DEPLOYING",
-        /// Restoring state; since 1.13.
-        Initializing = "INITIALIZING",
-        /// Processing records.
-        Running = "RUNNING",
-        /// Ended by itself.
-        Finished = "FINISHED",
-        /// Being canceled.
-        Canceling = "CANCELING",
-        /// Ended by a cancellation.
-        Canceled = "CANCELED",
-        /// Ended by a failure.
-        Failed = "FAILED",
-        /// Waiting to be found again after a recovery.
-        Reconciling = "RECONCILING",
-    }
-}
-
-words! {
     /// The status of a checkpoint. Flink's
     /// `org.apache.flink.runtime.checkpoint.CheckpointStatsStatus`.
     CheckpointStatus {
@@ -172,10 +109,10 @@ mod tests {
 
     #[test]
     fn words_survive_a_round_trip_even_as_keys() {
-        let text = r#"{"RUNNING":"IN_PROGRESS","UNHEARD_OF":"NEW"}"#;
-        let read: BTreeMap<JobStatus, CheckpointStatus> = serde_json::from_str(text).unwrap();
-        assert_eq!(read[&JobStatus::Running], CheckpointStatus::InProgress);
-        assert_eq!(read[&JobStatus::Other("UNHEARD_OF".into())], CheckpointStatus::Other("NEW".into()));
+        let text = r#"{"CHECKPOINT":"IN_PROGRESS","UNHEARD_OF":"NEW"}"#;
+        let read: BTreeMap<CheckpointType, CheckpointStatus> = serde_json::from_str(text).unwrap();
+        assert_eq!(read[&CheckpointType::Checkpoint], CheckpointStatus::InProgress);
+        assert_eq!(read[&CheckpointType::Other("UNHEARD_OF".into())], CheckpointStatus::Other("NEW".into()));
         assert_eq!(serde_json::to_string(&read).unwrap(), text);
     }
 }

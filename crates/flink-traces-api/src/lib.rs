@@ -16,6 +16,8 @@
 //!   [`ConfigOption`], from which parsing, checks and documentation follow.
 //! - A [`Registry`] has the factories that the option `factory.class` can select.
 //! - A [`ReporterBuilder`] sets the same options in code, by typed methods.
+//! - [`JobStatus`] and [`ExecutionState`] are Flink's states of jobs and of subtasks. The other
+//!   crates of the workspace use them, so that each state has one type everywhere.
 //! - A [`Deadline`] limits how long a reporter may retry when the program shuts down.
 //!
 //! # Quick example
@@ -95,6 +97,7 @@ mod registry;
 mod reporter;
 mod signal;
 mod span;
+mod state;
 mod text;
 mod value;
 
@@ -119,6 +122,7 @@ pub use reporter::{
 };
 pub use signal::Signal;
 pub use span::{Failure, Span, SpanBuilder, SpanExtension};
+pub use state::{ExecutionState, JobStatus};
 pub use text::{is_unsafe_to_print, readable_duration, readable_size};
 pub use value::{AttributeValue, Text, ValueRef};
 

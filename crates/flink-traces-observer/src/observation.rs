@@ -204,7 +204,7 @@ impl JobObservation {
                 add_span(job_initialization_span(identity, stats, *identity_timestamp));
             }
             Observation::StatusChange { status, ts_millis } => {
-                add_event(job_status_change_event(named, status.as_str(), *ts_millis));
+                add_event(job_status_change_event(named, status.name(), *ts_millis));
             }
             Observation::Failure(failure) => add_event(job_failure_event(named, failure)),
             Observation::AllSubtasks { status, ts_millis, restored_checkpoint_id, identity_timestamp } => {

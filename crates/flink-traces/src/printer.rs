@@ -75,7 +75,7 @@ fn lines(at: i64, observation: &JobObservation) -> Vec<String> {
             (Some(job_initialization_span(identity, stats, *identity_timestamp)), None)
         }
         Observation::StatusChange { status, ts_millis } => {
-            (None, Some(job_status_change_event(named, status.as_str(), *ts_millis)))
+            (None, Some(job_status_change_event(named, status.name(), *ts_millis)))
         }
         // A stack trace does not fit into a line.
         Observation::Failure(failure) => {

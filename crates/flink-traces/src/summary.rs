@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use flink_traces_observer::{JobKey, JobObservation, Observation};
-use flink_traces_runtime::CheckpointStats;
 use flink_traces_runtime::checkpoint::{
     CheckpointStatus, CheckpointType, InitializationStats, SubtaskMetric, SubtaskStats, TaskStats,
 };
 use flink_traces_runtime::job::JobFailure;
+use flink_traces_runtime::{CheckpointStats, JobStatus};
 
 use crate::text::{bytes, clock_time, duration, one_line};
 
@@ -25,7 +25,7 @@ pub(crate) struct Summary {
 
 #[derive(Debug, Default)]
 struct JobSummary {
-    status: Option<String>,
+    status: Option<JobStatus>,
     completed: usize,
     savepoints: usize,
     failed: usize,
@@ -92,7 +92,7 @@ impl Summary {
                 job.restores.add(stats.clone());
             }
             Observation::Initialization { .. } => job.starts += 1,
-            Observation::StatusChange { status, .. } => job.status = Some(status.to_string()),
+            Observation::StatusChange { status, .. } => job.status = Some(*status),
             Observation::Failure(failure) => job.failures.add((failure.ts_millis, describe_failure(failure))),
             Observation::Missed(missed) => job.missed = job.missed.saturating_add(missed.count),
             _ => {}
@@ -157,7 +157,7 @@ impl fmt::Display for Summary {
         let jobs = self.jobs.len();
         writeln!(f, "{jobs} job{}", if jobs == 1 { "" } else { "s" })?;
         for (key, job) in &self.jobs {
-            let status = job.status.as_deref().unwrap_or("state unknown");
+            let status = job.status.map_or("state unknown", JobStatus::name);
             let [name, id, status] =
                 [(&*key.name, 60), (&key.id, 40), (status, 20)].map(|(text, limit)| one_line(text, limit));
             writeln!(f, "\n{name} ({id}), {status}")?;

@@ -67,7 +67,7 @@ impl Engine {
             let job = self.client.call(&JobsOverview).await?.jobs.into_iter().next();
             Ok(job.filter(|job| job.state == state && (state != JobStatus::Running || all_run(job))))
         };
-        poll(state.as_str(), STEP_TIMEOUT, reached).await
+        poll(state.name(), STEP_TIMEOUT, reached).await
     }
 
     /// Shuts the engine down over REST, and waits for its successful exit.

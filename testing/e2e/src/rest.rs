@@ -87,7 +87,7 @@ impl Rest {
     /// Waits until the job has this status.
     pub(crate) async fn wait_for_state(&self, job: &str, state: JobStatus, timeout: Duration) -> Result<()> {
         let reached = async || Ok((self.job(job).await?.state == state).then_some(()));
-        poll(state.as_str(), timeout, reached).await
+        poll(state.name(), timeout, reached).await
     }
 
     /// Returns the job's entry in the overview, which Flink never serves from a cache.

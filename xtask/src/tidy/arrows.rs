@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("embed", "flink-traces-otlp flink-traces-runtime"),
     ("engine", "flink-rest flink-traces-api flink-traces-json flink-traces-log flink-traces-otlp flink-traces-runtime"),
     ("faults", "flink-traces-testkit harness"),
-    ("flink-rest", ""),
+    ("flink-rest", "flink-traces-api"),
     (
         "flink-traces",
         "flink-rest flink-traces-api flink-traces-history flink-traces-json flink-traces-log flink-traces-observer \

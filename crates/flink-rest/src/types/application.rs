@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Other;
 use super::job::JobDetails;
 use crate::lenient::{integer, integers, minus_one, or_default, text};
-use crate::{ApplicationId, JobId, JobStatus};
+use crate::{ApplicationId, JobId, JobStatus, OpenEnum};
 
 /// Summaries of all applications, returned by `/applications/overview`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub struct ApplicationDetails {
     pub status: String,
     /// The number of the application's jobs in each state.
     #[serde(default, deserialize_with = "integers")]
-    pub jobs: BTreeMap<JobStatus, i64>,
+    pub jobs: BTreeMap<OpenEnum<JobStatus>, i64>,
     /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Other;
 use super::vertex::IoMetricsInfo;
 use crate::lenient::{integer, integers, minus_one, optional_integer, or_default, text};
-use crate::{ExecutionState, JobId, JobStatus, JobVertexId};
+use crate::{ExecutionState, JobId, JobStatus, JobVertexId, OpenEnum};
 
 /// The ids and states of all jobs, returned by `/jobs`.
 ///
@@ -34,14 +34,14 @@ pub struct JobIdWithStatus {
     /// The id of the job.
     pub id: JobId,
     /// The state of the job.
-    pub status: JobStatus,
+    pub status: OpenEnum<JobStatus>,
     /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
 constructor! {
-    JobIdWithStatus(id: JobId, status: JobStatus)
+    JobIdWithStatus(id: JobId, status: impl Into<OpenEnum<JobStatus>>)
     empty(other)
 }
 
@@ -86,7 +86,7 @@ pub struct JobDetails {
     #[serde(default, with = "minus_one")]
     pub duration: Option<i64>,
     /// The state of the job.
-    pub state: JobStatus,
+    pub state: OpenEnum<JobStatus>,
     /// The time of the last change of the job's state or a subtask's state, in milliseconds since
     /// the epoch.
     #[serde(default, with = "minus_one")]
@@ -112,7 +112,7 @@ pub struct JobDetails {
 }
 
 constructor! {
-    JobDetails(jid: JobId, start_time: i64, state: JobStatus)
+    JobDetails(jid: JobId, start_time: i64, state: impl Into<OpenEnum<JobStatus>>)
     empty(end_time, duration, last_modification, name, tasks, pending_operators, job_type, scheduler_type, other)
 }
 
@@ -134,7 +134,7 @@ pub struct JobDetailsInfo {
     ///
     /// While one region of a job restarts, the state is `RESTARTING` although the other regions
     /// run.
-    pub state: JobStatus,
+    pub state: OpenEnum<JobStatus>,
     /// The time at which this JobManager took up the job, in milliseconds since the epoch.
     #[serde(deserialize_with = "integer")]
     pub start_time: i64,
@@ -153,13 +153,13 @@ pub struct JobDetailsInfo {
     /// The adaptive scheduler builds a new graph for each attempt. That graph has only the states
     /// of its attempt.
     #[serde(default, deserialize_with = "integers")]
-    pub timestamps: BTreeMap<JobStatus, i64>,
+    pub timestamps: BTreeMap<OpenEnum<JobStatus>, i64>,
     /// The vertices, in topological order; empty during initialization.
     #[serde(default, deserialize_with = "or_default")]
     pub vertices: Vec<JobDetailsVertexInfo>,
     /// The number of vertices, not subtasks, in each state.
     #[serde(default, deserialize_with = "integers")]
-    pub status_counts: BTreeMap<ExecutionState, i64>,
+    pub status_counts: BTreeMap<OpenEnum<ExecutionState>, i64>,
     /// The type of the job, `STREAMING` or `BATCH`; since 1.20.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_type: Option<String>,
@@ -182,7 +182,7 @@ pub struct JobDetailsInfo {
 }
 
 constructor! {
-    JobDetailsInfo(jid: JobId, state: JobStatus, start_time: i64)
+    JobDetailsInfo(jid: JobId, state: impl Into<OpenEnum<JobStatus>>, start_time: i64)
     empty(end_time, duration, now, name, timestamps, vertices, status_counts, job_type, scheduler_type, pending_operators, application_id, plan, other)
 }
 
@@ -208,7 +208,7 @@ pub struct JobDetailsVertexInfo {
     )]
     pub max_parallelism: Option<i64>,
     /// The state that Flink derives from the states of the subtasks.
-    pub status: ExecutionState,
+    pub status: OpenEnum<ExecutionState>,
     /// The time at which the first subtask was deployed, in milliseconds since the epoch; `None`
     /// before that.
     #[serde(default, with = "minus_one")]
@@ -223,7 +223,7 @@ pub struct JobDetailsVertexInfo {
     pub duration: Option<i64>,
     /// The number of subtasks in each state.
     #[serde(default, deserialize_with = "integers")]
-    pub tasks: BTreeMap<ExecutionState, i64>,
+    pub tasks: BTreeMap<OpenEnum<ExecutionState>, i64>,
     /// The data that the vertex has read and written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<IoMetricsInfo>,
@@ -233,7 +233,7 @@ pub struct JobDetailsVertexInfo {
 }
 
 constructor! {
-    JobDetailsVertexInfo(id: JobVertexId, status: ExecutionState)
+    JobDetailsVertexInfo(id: JobVertexId, status: impl Into<OpenEnum<ExecutionState>>)
     empty(parallelism, start_time, end_time, duration, name, max_parallelism, tasks, metrics, other)
 }
 
@@ -370,14 +370,14 @@ pub struct ExecutionConfigInfo {
 #[non_exhaustive]
 pub struct JobStatusInfo {
     /// The state of the job.
-    pub status: JobStatus,
+    pub status: OpenEnum<JobStatus>,
     /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
 constructor! {
-    JobStatusInfo(status: JobStatus)
+    JobStatusInfo(status: impl Into<OpenEnum<JobStatus>>)
     empty(other)
 }
 

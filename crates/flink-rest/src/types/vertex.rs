@@ -8,7 +8,7 @@ use super::Other;
 use crate::lenient::{
     integer, integers, minus_one, optional_double, optional_integer, optional_text, or_default, text,
 };
-use crate::{ExecutionState, JobVertexId};
+use crate::{ExecutionState, JobVertexId, OpenEnum};
 
 /// A vertex with its subtasks' current attempts.
 ///
@@ -63,7 +63,7 @@ pub struct SubtaskExecutionAttemptDetailsInfo {
     #[serde(deserialize_with = "integer")]
     pub subtask: i64,
     /// The state of the attempt.
-    pub status: ExecutionState,
+    pub status: OpenEnum<ExecutionState>,
     /// The number of the attempt, from 0.
     ///
     /// The adaptive scheduler starts at 0 again after each restart.
@@ -95,7 +95,7 @@ pub struct SubtaskExecutionAttemptDetailsInfo {
     ///
     /// Empty before 1.17.
     #[serde(default, deserialize_with = "integers", skip_serializing_if = "BTreeMap::is_empty")]
-    pub status_duration: BTreeMap<ExecutionState, i64>,
+    pub status_duration: BTreeMap<OpenEnum<ExecutionState>, i64>,
     /// The data that the attempt has read and written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<IoMetricsInfo>,
@@ -109,7 +109,7 @@ pub struct SubtaskExecutionAttemptDetailsInfo {
 }
 
 constructor! {
-    SubtaskExecutionAttemptDetailsInfo(subtask: i64, status: ExecutionState, attempt: i64)
+    SubtaskExecutionAttemptDetailsInfo(subtask: i64, status: impl Into<OpenEnum<ExecutionState>>, attempt: i64)
     empty(start_time, end_time, duration, host, endpoint, taskmanager_id, status_duration, metrics, other_concurrent_attempts, other)
 }
 
@@ -169,14 +169,14 @@ pub struct SubtaskTimeInfo {
     /// The time of entry into each state, in milliseconds since the epoch; 0 for a state never
     /// entered.
     #[serde(deserialize_with = "integers")]
-    pub timestamps: BTreeMap<ExecutionState, i64>,
+    pub timestamps: BTreeMap<OpenEnum<ExecutionState>, i64>,
     /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
 }
 
 constructor! {
-    SubtaskTimeInfo(subtask: i64, timestamps: BTreeMap<ExecutionState, i64>)
+    SubtaskTimeInfo(subtask: i64, timestamps: BTreeMap<OpenEnum<ExecutionState>, i64>)
     empty(duration, host, endpoint, other)
 }
 
@@ -233,7 +233,7 @@ pub struct AggregatedTaskDetailsInfo {
     /// The summaries of the data that the subtasks have read and written.
     pub metrics: BTreeMap<String, BTreeMap<String, i64>>,
     /// The summaries of the time that the subtasks were in each state, in milliseconds.
-    pub status_duration: BTreeMap<ExecutionState, BTreeMap<String, i64>>,
+    pub status_duration: BTreeMap<OpenEnum<ExecutionState>, BTreeMap<String, i64>>,
     /// The fields that this crate does not name.
     #[serde(flatten)]
     pub other: Other,
@@ -282,7 +282,7 @@ pub struct VertexTaskManagerInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taskmanager_id: Option<String>,
     /// The state that Flink derives from the states of the subtasks.
-    pub status: ExecutionState,
+    pub status: OpenEnum<ExecutionState>,
     /// The time at which the first subtask was deployed, in milliseconds since the epoch; `None`
     /// before that.
     #[serde(default, with = "minus_one")]
@@ -300,7 +300,7 @@ pub struct VertexTaskManagerInfo {
     pub metrics: Option<IoMetricsInfo>,
     /// The number of subtasks in each state.
     #[serde(default, deserialize_with = "integers")]
-    pub status_counts: BTreeMap<ExecutionState, i64>,
+    pub status_counts: BTreeMap<OpenEnum<ExecutionState>, i64>,
     /// A summary of the subtasks; since 1.17.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aggregated: Option<AggregatedTaskDetailsInfo>,
@@ -310,7 +310,7 @@ pub struct VertexTaskManagerInfo {
 }
 
 constructor! {
-    VertexTaskManagerInfo(status: ExecutionState)
+    VertexTaskManagerInfo(status: impl Into<OpenEnum<ExecutionState>>)
     empty(start_time, end_time, duration, host, endpoint, taskmanager_id, metrics, status_counts, aggregated, other)
 }
 

@@ -5,8 +5,8 @@ use std::hash::{DefaultHasher, Hasher};
 use flink_rest::types::JobDetails;
 use flink_rest::{
     CheckpointConfig, CheckpointDetails, CheckpointSubtasks, Checkpoints as CheckpointsEndpoint, Job, JobExceptions,
-    JobId, JobMetrics, JobStatus, JobVertexId, RescaleDetails, RescalesHistory, Resource, ResourceBody, SubtaskAttempt,
-    SubtaskTimes,
+    JobId, JobMetrics, JobStatus, JobVertexId, OpenEnum, RescaleDetails, RescalesHistory, Resource, ResourceBody,
+    SubtaskAttempt, SubtaskTimes,
 };
 use flink_traces_runtime::checkpoint::CheckpointType;
 use flink_traces_runtime::extension::{CausedInitialization, VanishedJob, VanishedJobOutcome};
@@ -32,7 +32,7 @@ pub(super) struct JobObserver {
     start_time: i64,
     /// `true` if the job started while the cluster was watched.
     is_watched_from_start: bool,
-    state: Option<JobStatus>,
+    state: Option<OpenEnum<JobStatus>>,
     /// The time of the poll that first had the state.
     state_since: i64,
     /// The time, by the overview, at which the job or a subtask last changed its state.
@@ -134,11 +134,11 @@ impl JobObserver {
         if self.state.as_ref() == Some(&summary.state) {
             return;
         }
-        let has_ended = summary.state.is_globally_terminal() || summary.state == JobStatus::Suspended;
-        self.ended_at = has_ended.then_some(at);
-        let ended_at = summary.end_time.filter(|_| summary.state.is_globally_terminal());
-        if let Some(ended_at) = ended_at.filter(|ended_at| *ended_at > 0) {
-            self.lifecycle.observe_end(at, &summary.state, ended_at);
+        let ended = summary.state.known().filter(|status| status.is_terminal());
+        self.ended_at = ended.map(|_| at);
+        let ended_at = summary.end_time.filter(|ended_at| *ended_at > 0);
+        if let (Some(status), Some(ended_at)) = (ended.filter(|status| status.is_globally_terminal()), ended_at) {
+            self.lifecycle.observe_end(at, status, ended_at);
         }
         self.state_since = at;
         match self.state.replace(summary.state.clone()) {
@@ -177,8 +177,13 @@ impl JobObserver {
         self.presence.is_absent()
     }
 
+    /// Returns the state, if it is one that a known version has.
+    fn status(&self) -> Option<JobStatus> {
+        self.state.as_ref()?.known()
+    }
+
     fn has_ended(&self) -> bool {
-        self.state.as_ref().is_some_and(JobStatus::is_globally_terminal)
+        self.status().is_some_and(JobStatus::is_globally_terminal)
     }
 
     /// Reports that the job vanished before its end, unless that was reported before.
@@ -197,9 +202,9 @@ impl JobObserver {
         outcome: Option<VanishedJobOutcome>,
         outputs: &mut Vec<JobObservation>,
     ) {
-        let Some(status) = &self.state else { return };
-        let since = self.lifecycle.entered(status).unwrap_or(self.start_time);
-        let job = VanishedJob::new(status.as_str().to_owned(), since, gone_since).with_outcome(outcome);
+        let Some(state) = &self.state else { return };
+        let since = self.status().and_then(|status| self.lifecycle.entered(status)).unwrap_or(self.start_time);
+        let job = VanishedJob::new(state.as_str().to_owned(), since, gone_since).with_outcome(outcome);
         let observation = Observation::Vanished { job, ts_millis: at };
         let application = self.application.get();
         outputs.push(JobObservation { job: self.key.clone(), application, observation });
@@ -415,7 +420,7 @@ impl JobObserver {
 
     /// Returns `true` if the job changes its state.
     pub(super) fn is_changing(&self, now: i64) -> bool {
-        let is_steady = self.ended_at.is_some() || self.state == Some(JobStatus::Running);
+        let is_steady = self.ended_at.is_some() || self.status() == Some(JobStatus::Running);
         !is_steady && now < self.state_since.saturating_add(2 * SETTLE_MS)
     }
 
@@ -423,13 +428,13 @@ impl JobObserver {
     /// only after the caches have expired.
     fn is_silent(&self, now: i64) -> bool {
         self.ended_at.is_some_and(|ended| now > ended.saturating_add(2 * SETTLE_MS))
-            || self.state == Some(JobStatus::Initializing)
+            || self.status() == Some(JobStatus::Initializing)
     }
 
     /// Returns `true` if the job may be about to end together with its JobManager, or does not run
     /// completely yet. A request would fill the cache with responses that do not show the end.
     fn may_end_soon(&self, now: i64, cluster: &Cluster) -> bool {
-        let is_unsteady = match &self.state {
+        let is_unsteady = match self.status() {
             Some(JobStatus::Failing | JobStatus::Restarting) => true,
             Some(JobStatus::Running) => !self.all_tasks_run,
             _ => false,

@@ -107,7 +107,7 @@ impl Kind {
     fn is_break(&self) -> bool {
         match self {
             Self::TakenOver => true,
-            Self::Status(status) => is_break(status),
+            Self::Status(status) => is_break(*status),
             Self::Failure(_) | Self::AllRunning => false,
         }
     }
@@ -149,10 +149,11 @@ impl Lifecycle {
         self.adaptive = details.scheduler_type.as_deref() == Some("Adaptive");
         self.streaming &= details.job_type.as_deref() != Some("BATCH");
         let mut changed = false;
-        for (state, millis) in &details.timestamps {
-            if self.is_reported(state) && *millis > self.seen_states.get(state).copied().unwrap_or(0) {
-                self.seen_states.insert(state.clone(), *millis);
-                self.add(at, *millis, Kind::Status(state.clone()), None);
+        let known = details.timestamps.iter().filter_map(|(state, millis)| Some((state.known()?, *millis)));
+        for (status, millis) in known {
+            if self.is_reported(status) && millis > self.entered(status).unwrap_or(0) {
+                self.seen_states.insert(status, millis);
+                self.add(at, millis, Kind::Status(status), None);
                 changed = true;
             }
         }
@@ -163,9 +164,9 @@ impl Lifecycle {
     ///
     /// The details have more and replace it. They may never arrive, because the JobManager of an
     /// application ends with the job. So the end waits twice as long as other facts.
-    pub(super) fn observe_end(&mut self, at: i64, state: &JobStatus, end_time: i64) {
-        if end_time > self.seen_states.get(state).copied().unwrap_or(0) {
-            self.add(at.saturating_add(SETTLE_MS), end_time, Kind::Status(state.clone()), None);
+    pub(super) fn observe_end(&mut self, at: i64, status: JobStatus, end_time: i64) {
+        if end_time > self.entered(status).unwrap_or(0) {
+            self.add(at.saturating_add(SETTLE_MS), end_time, Kind::Status(status), None);
         }
     }
 
@@ -208,8 +209,8 @@ impl Lifecycle {
     }
 
     /// Returns the last time at which the job entered a status, if it is known.
-    pub(super) fn entered(&self, status: &JobStatus) -> Option<i64> {
-        self.seen_states.get(status).copied()
+    pub(super) fn entered(&self, status: JobStatus) -> Option<i64> {
+        self.seen_states.get(&status).copied()
     }
 
     /// Returns `true` if the Adaptive scheduler runs the job; since 2.3.
@@ -348,10 +349,10 @@ impl Lifecycle {
 
     /// Returns `true` if Flink has an event for the status. It has none before the job first runs,
     /// except with the Adaptive scheduler, which creates a job again for each attempt.
-    fn is_reported(&self, state: &JobStatus) -> bool {
-        match state {
+    fn is_reported(&self, status: JobStatus) -> bool {
+        match status {
             JobStatus::Created => self.adaptive,
-            JobStatus::Initializing | JobStatus::Reconciling | JobStatus::Other(_) => false,
+            JobStatus::Initializing | JobStatus::Reconciling => false,
             _ => true,
         }
     }
@@ -399,7 +400,7 @@ impl Lifecycle {
     }
 
     fn report_status(&mut self, ts_millis: i64, status: JobStatus, emit: &mut impl FnMut(Observation)) {
-        let seen = self.seen_states.entry(status.clone()).or_insert(ts_millis);
+        let seen = self.seen_states.entry(status).or_insert(ts_millis);
         *seen = ts_millis.max(*seen);
         // The history has the failure that ends a job at the time at which the job had failed.
         if status == JobStatus::Failing
@@ -409,12 +410,11 @@ impl Lifecycle {
             entry.failure.ts_millis = ts_millis;
             self.report_failure(entry, emit);
         }
-        let breaks = is_break(&status);
         if status == JobStatus::Running {
             self.last_running = Some(ts_millis);
         }
         emit(Observation::StatusChange { status, ts_millis });
-        if breaks {
+        if is_break(status) {
             let first_broken = self.subtasks.first_broken(ts_millis, ts_millis.saturating_add(SETTLE_MS));
             self.report_break(first_broken.unwrap_or(ts_millis), emit);
         }
@@ -444,8 +444,8 @@ impl Lifecycle {
 
     /// Returns `true` if the job failed after `failed_at` and did not restart in between.
     fn ended_by(&self, failed_at: i64) -> bool {
-        let entered = |state: &JobStatus| self.entered(state).unwrap_or(0);
-        entered(&JobStatus::Failed) >= failed_at && entered(&JobStatus::Restarting) < failed_at
+        let entered = |status| self.entered(status).unwrap_or(0);
+        entered(JobStatus::Failed) >= failed_at && entered(JobStatus::Restarting) < failed_at
     }
 
     fn report_break(&mut self, ts_millis: i64, emit: &mut impl FnMut(Observation)) {
@@ -535,7 +535,7 @@ impl Lifecycle {
 }
 
 /// Returns `true` if the subtasks of a job stop to run when it enters the status.
-fn is_break(status: &JobStatus) -> bool {
+fn is_break(status: JobStatus) -> bool {
     matches!(status, JobStatus::Restarting | JobStatus::Failing | JobStatus::Cancelling)
 }
 

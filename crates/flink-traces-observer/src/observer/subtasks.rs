@@ -52,7 +52,7 @@ impl Location {
         let mut hosts = BTreeSet::<Arc<str>>::new();
         let mut locations = Vec::new();
         for subtask in &body.subtasks {
-            let since = subtask.timestamps.get(&ExecutionState::Running).copied().unwrap_or(0);
+            let since = subtask.timestamps.get(&ExecutionState::Running.into()).copied().unwrap_or(0);
             let without_port =
                 |endpoint: &'_ str| endpoint.rsplit_once(':').map_or(endpoint.len(), |(host, _)| host.len());
             let of_endpoint = subtask.endpoint.as_deref().map(|endpoint| &endpoint[..without_port(endpoint)]);
@@ -75,12 +75,13 @@ impl Subtasks {
         let locations = Location::of_running(body);
         let mut times = Times { all_run: true, last_running: None, first_broken: None, locations };
         for subtask in &body.subtasks {
-            let entered = |state: &ExecutionState| subtask.timestamps.get(state).copied().filter(|millis| *millis > 0);
-            let running = entered(&ExecutionState::Running);
+            let entered =
+                |state: ExecutionState| subtask.timestamps.get(&state.into()).copied().filter(|millis| *millis > 0);
+            let running = entered(ExecutionState::Running);
             times.all_run &= running.is_some();
             times.last_running = times.last_running.max(running);
             let broken = [ExecutionState::Failed, ExecutionState::Canceling, ExecutionState::Canceled];
-            if let Some(broken) = broken.iter().filter_map(entered).min() {
+            if let Some(broken) = broken.into_iter().filter_map(entered).min() {
                 self.broken.insert(broken);
                 times.first_broken = Some(times.first_broken.map_or(broken, |first| first.min(broken)));
             }

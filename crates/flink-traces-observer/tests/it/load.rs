@@ -106,7 +106,9 @@ impl Cluster {
             Resource::SubtaskTimes(request) => {
                 let mut times = self.times.clone();
                 if let Some(at) = self.ran_at(&request.job) {
-                    times.subtasks[0].timestamps.insert(flink_rest::ExecutionState::Running, at + 100 + UP_AGAIN);
+                    times.subtasks[0]
+                        .timestamps
+                        .insert(flink_rest::ExecutionState::Running.into(), at + 100 + UP_AGAIN);
                 }
                 ResourceBody::SubtaskTimes(times)
             }

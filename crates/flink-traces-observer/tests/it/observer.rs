@@ -281,6 +281,21 @@ fn forgotten_job_is_reported_to_its_end() {
     "#]]);
 }
 
+/// Guarantees: a status of a newer version causes no event and ends no job. Other records have it.
+#[test]
+fn unknown_status_has_no_event() {
+    let mut session = Session::new();
+    session.overview(1_000, "PAUSED").job(1_100, "PAUSED", json!({"RUNNING": 200, "PAUSED": 900}));
+    session.no_jobs(1_200).missing(1_300, &format!("/jobs/{JOB}")).finish();
+    session.check(expect![[r#"
+        1300: RUNNING 200
+        1300: vanished PAUSED since 100, away since 1200: GONE
+    "#]]);
+    expect![[r#"
+        1300: seen at 1100: PAUSED since 900, started 100, [source*1 sink*1], interval ?, timeout ?, history ?, version ?
+    "#]].assert_eq(&session.contents);
+}
+
 #[test]
 fn long_name_is_truncated() {
     let mut session = Session::new();

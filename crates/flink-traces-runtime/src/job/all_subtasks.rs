@@ -2,78 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use flink_traces_api::{EventBuilder, Identity};
+use flink_traces_api::{EventBuilder, ExecutionState, Identity};
 
 use super::events::{AllSubtasksStatus, all_subtasks_status_change_event};
 use super::identity::{ExecutionAttemptId, NamedJob};
-
-/// The state of one attempt to run a subtask. Flink's `ExecutionState`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum ExecutionState {
-    /// The attempt is not scheduled yet. Every attempt begins in this state.
-    Created,
-    /// The attempt waits for a slot.
-    Scheduled,
-    /// The attempt is being deployed to its slot.
-    Deploying,
-    /// The attempt runs, and its state is restored.
-    Running,
-    /// The attempt ended by itself.
-    Finished,
-    /// The attempt was asked to end.
-    Canceling,
-    /// The attempt ended because it was canceled.
-    Canceled,
-    /// The attempt ended with a failure.
-    Failed,
-    /// The attempt waits to be found by a new JobManager.
-    Reconciling,
-    /// The attempt restores its state.
-    Initializing,
-}
-
-impl ExecutionState {
-    /// All states, in Flink's order.
-    pub const ALL: [Self; 10] = [
-        Self::Created,
-        Self::Scheduled,
-        Self::Deploying,
-        Self::Running,
-        Self::Finished,
-        Self::Canceling,
-        Self::Canceled,
-        Self::Failed,
-        Self::Reconciling,
-        Self::Initializing,
-    ];
-
-    /// Returns the state with Flink's name `name`, such as that of a REST response.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| known.name() == name)
-    }
-
-    /// Returns Flink's name of the state.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Created => "CREATED",
-            Self::Scheduled => "SCHEDULED",
-            Self::Deploying => "DEPLOYING",
-            Self::Running => "RUNNING",
-            Self::Finished => "FINISHED",
-            Self::Canceling => "CANCELING",
-            Self::Canceled => "CANCELED",
-            Self::Failed => "FAILED",
-            Self::Reconciling => "RECONCILING",
-            Self::Initializing => "INITIALIZING",
-        }
-    }
-
-    /// Returns `true` if no other state follows. Flink's `isTerminal`.
-    pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Finished | Self::Canceled | Self::Failed)
-    }
-}
 
 /// Builds an event `AllSubtasksStatusChangeEvent` when all subtasks of a streaming job run, and
 /// when they no longer do.
@@ -149,11 +81,7 @@ impl AllSubtasksTracker {
             ExecutionState::Finished => {
                 self.expected.remove(attempt);
             }
-            ExecutionState::Created
-            | ExecutionState::Canceling
-            | ExecutionState::Canceled
-            | ExecutionState::Failed
-            | ExecutionState::Reconciling => {
+            _ => {
                 self.all_running = false;
                 self.expected.remove(attempt);
             }

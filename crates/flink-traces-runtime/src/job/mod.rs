@@ -15,11 +15,12 @@ mod identity;
 mod status;
 mod vertex;
 
-pub use all_subtasks::{AllSubtasksTracker, ExecutionState};
+pub use all_subtasks::AllSubtasksTracker;
 pub use events::{
     AllSubtasksStatus, JobFailure, all_subtasks_status_change_event, job_failure_event, job_status_change_event,
 };
 pub use failure::{DeployedTask, FailureHandlingResult, JobFailureTracker};
+pub use flink_traces_api::{ExecutionState, JobStatus};
 pub use identity::{CLUSTER_NAME, ExecutionAttemptId, JobIdentity, NamedJob};
-pub use status::{JobEnded, JobStatus, JobStatusTracker};
+pub use status::{JobEnded, JobStatusTracker};
 pub use vertex::{JobInput, JobVertex};

@@ -1,84 +1,10 @@
-//! The status of a job and its tracker.
+//! The tracker of the status of a job.
 
-use flink_traces_api::EventBuilder;
+use flink_traces_api::{EventBuilder, JobStatus};
 use thiserror::Error;
 
 use super::events::job_status_change_event;
 use super::identity::NamedJob;
-
-/// The status of a job. Flink's `JobStatus`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum JobStatus {
-    /// The JobMaster is being created.
-    Initializing,
-    /// No task is scheduled yet.
-    Created,
-    /// Tasks are scheduled or run, but not necessarily all of them.
-    Running,
-    /// The job failed for good and waits for its tasks to end.
-    Failing,
-    /// The job ended with a failure.
-    Failed,
-    /// The job was canceled and waits for its tasks to end.
-    Cancelling,
-    /// The job was ended by a user.
-    Canceled,
-    /// The job ended by itself, or was stopped with a savepoint.
-    Finished,
-    /// The job failed and waits for its next start.
-    Restarting,
-    /// The JobMaster released the job, and another one may take it over.
-    Suspended,
-    /// The job waits for running tasks to be found again.
-    Reconciling,
-}
-
-impl JobStatus {
-    /// All statuses, in Flink's order.
-    pub const ALL: [Self; 11] = [
-        Self::Initializing,
-        Self::Created,
-        Self::Running,
-        Self::Failing,
-        Self::Failed,
-        Self::Cancelling,
-        Self::Canceled,
-        Self::Finished,
-        Self::Restarting,
-        Self::Suspended,
-        Self::Reconciling,
-    ];
-
-    /// Returns the status with Flink's name `name`, such as that of a REST response.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| known.name() == name)
-    }
-
-    /// Returns Flink's name of the status.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Initializing => "INITIALIZING",
-            Self::Created => "CREATED",
-            Self::Running => "RUNNING",
-            Self::Failing => "FAILING",
-            Self::Failed => "FAILED",
-            Self::Cancelling => "CANCELLING",
-            Self::Canceled => "CANCELED",
-            Self::Finished => "FINISHED",
-            Self::Restarting => "RESTARTING",
-            Self::Suspended => "SUSPENDED",
-            Self::Reconciling => "RECONCILING",
-        }
-    }
-
-    /// Returns `true` if no other status follows, including `SUSPENDED`.
-    ///
-    /// Flink's `isTerminalState`.
-    pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Failed | Self::Canceled | Self::Finished | Self::Suspended)
-    }
-}
 
 /// Builds an event `JobStatusChangeEvent` for each change of a job's status.
 ///
@@ -149,7 +75,7 @@ impl JobStatusTracker {
 ///
 /// Flink's `DefaultExecutionGraph` throws an `IllegalStateException` in this case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the job has ended as {} and cannot change to {}", status.name(), reported.name())]
+#[error("the job has ended as {status} and cannot change to {reported}")]
 #[non_exhaustive]
 pub struct JobEnded {
     /// The final status.

@@ -240,7 +240,7 @@ impl TrackedCluster {
             JobStatus::Canceled => {}
             status if status.is_terminal() => {
                 let problem = "Job cancellation failed because the job has already reached another terminal state";
-                return Err(RestError::new(409, format!("{problem} ({}).", status.name())));
+                return Err(RestError::new(409, format!("{problem} ({status}).")));
             }
             _ => gateway.cancel_job(job.as_str()).map_err(|NotSupported| unknown(request))?,
         }

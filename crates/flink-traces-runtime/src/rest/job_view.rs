@@ -9,7 +9,7 @@ use flink_rest::types::{
     JobVertexTaskManagersInfo, Plan, PlanInput, PlanNode, SubtaskAccumulatorsInfo, SubtaskExecutionAttemptDetailsInfo,
     SubtaskTimeInfo, SubtasksAllAccumulatorsInfo, SubtasksTimesInfo, VertexTaskManagerInfo,
 };
-use flink_rest::{ApplicationId, ExecutionState as WireState, InvalidId, JobStatus as WireStatus, JobVertexId};
+use flink_rest::{ApplicationId, InvalidId, JobVertexId, OpenEnum};
 
 use super::job::{State, Subtask, TrackedJob, UNSET};
 use crate::job::{ExecutionState, JobStatus};
@@ -24,7 +24,7 @@ impl TrackedJob {
         let mut tasks: BTreeMap<String, i64> =
             ExecutionState::ALL.map(|wanted| (wanted.name().to_lowercase(), count(wanted))).into();
         tasks.insert("total".to_owned(), all().count() as i64);
-        let mut details = JobDetails::new(self.job_id.clone(), state.start_time, WireStatus::from(state.status));
+        let mut details = JobDetails::new(self.job_id.clone(), state.start_time, state.status);
         details.name = self.info.name.clone();
         details.end_time = state.end_time();
         details.duration = state.duration(now);
@@ -75,15 +75,15 @@ impl TrackedJob {
         let state = self.lock();
         let vertices: Vec<_> =
             (0..self.info.vertices.len()).map(|index| self.vertex_info(&state, index, now)).collect();
-        let mut status_counts: BTreeMap<_, _> = ExecutionState::ALL.map(|wanted| (WireState::from(wanted), 0)).into();
+        let mut status_counts: BTreeMap<_, _> = ExecutionState::ALL.map(|wanted| (wanted.into(), 0)).into();
         for vertex in &vertices {
             *status_counts.entry(vertex.status.clone()).or_default() += 1;
         }
-        let entered = |status| (WireStatus::from(status), state.timestamps.get(&status).copied().unwrap_or(0));
+        let entered = |status: JobStatus| (status.into(), state.timestamps.get(&status).copied().unwrap_or(0));
         let mut other = flink_rest::types::Other::new();
         other.insert("isStoppable".to_owned(), false.into());
         other.insert("maxParallelism".to_owned(), UNSET.into());
-        let mut details = JobDetailsInfo::new(self.job_id.clone(), WireStatus::from(state.status), state.start_time);
+        let mut details = JobDetailsInfo::new(self.job_id.clone(), state.status, state.start_time);
         details.name = self.info.name.clone();
         details.end_time = state.end_time();
         details.duration = state.duration(now);
@@ -260,7 +260,7 @@ impl TrackedJob {
         let vertex_index = self.vertex_index(vertex.as_str())?;
         let state = self.lock();
         let subtasks = state.subtasks[vertex_index].iter().zip(0..).map(|(subtask, index)| {
-            let entered = |state| (WireState::from(state), subtask.timestamps.get(&state).copied().unwrap_or(0));
+            let entered = |state: ExecutionState| (state.into(), subtask.timestamps.get(&state).copied().unwrap_or(0));
             let mut times = SubtaskTimeInfo::new(index, ExecutionState::ALL.map(entered).into());
             times.endpoint = Some(endpoint(subtask));
             times.duration = duration(subtask.at(&[ExecutionState::Scheduled]), subtask.end_time(), now);
@@ -275,11 +275,11 @@ impl TrackedJob {
 
 /// The combined state of several subtasks of a vertex.
 struct Combined {
-    status: WireState,
+    status: ExecutionState,
     start_time: Option<i64>,
     end_time: Option<i64>,
     /// The number of subtasks by state.
-    counts: BTreeMap<WireState, i64>,
+    counts: BTreeMap<OpenEnum<ExecutionState>, i64>,
 }
 
 impl Combined {
@@ -288,10 +288,10 @@ impl Combined {
         // There is no end before all subtasks have one.
         let ends: Option<Vec<_>> = subtasks.clone().map(Subtask::end_time).collect();
         Self {
-            status: WireState::from(aggregate(subtasks.clone().map(|subtask| subtask.state))),
+            status: aggregate(subtasks.clone().map(|subtask| subtask.state)),
             start_time: subtasks.clone().filter_map(Subtask::start_time).min(),
             end_time: ends.and_then(|ends| ends.into_iter().max()),
-            counts: ExecutionState::ALL.map(|wanted| (WireState::from(wanted), count(wanted))).into(),
+            counts: ExecutionState::ALL.map(|wanted| (wanted.into(), count(wanted))).into(),
         }
     }
 }
@@ -321,8 +321,7 @@ fn task_manager_id(subtask: &Subtask) -> String {
 
 fn attempt_info(subtask: &Subtask, index: i64, now: i64) -> SubtaskExecutionAttemptDetailsInfo {
     let (start_time, end_time) = (subtask.start_time(), subtask.end_time());
-    let mut attempt =
-        SubtaskExecutionAttemptDetailsInfo::new(index, WireState::from(subtask.state), subtask.attempt_number.into());
+    let mut attempt = SubtaskExecutionAttemptDetailsInfo::new(index, subtask.state, subtask.attempt_number.into());
     attempt.endpoint = Some(endpoint(subtask));
     attempt.start_time = start_time;
     attempt.end_time = end_time;
@@ -336,7 +335,7 @@ fn attempt_info(subtask: &Subtask, index: i64, now: i64) -> SubtaskExecutionAtte
 }
 
 /// Returns the duration of each state, until the next one or until now. A terminal state has none.
-fn status_durations(subtask: &Subtask, now: i64) -> BTreeMap<WireState, i64> {
+fn status_durations(subtask: &Subtask, now: i64) -> BTreeMap<OpenEnum<ExecutionState>, i64> {
     let mut entered: Vec<_> = subtask.timestamps.iter().map(|(state, at)| (*at, *state)).collect();
     // States that were entered at the same time are sorted in Flink's order.
     entered.sort_by_key(|(at, state)| (*at, PROGRESS.iter().position(|known| known == state)));
@@ -344,7 +343,7 @@ fn status_durations(subtask: &Subtask, now: i64) -> BTreeMap<WireState, i64> {
     let durations: BTreeMap<_, _> =
         entered.iter().zip(leaves).map(|((at, state), left)| (*state, left.saturating_sub(*at).max(0))).collect();
     let lasting = PROGRESS.into_iter().filter(|state| *state != ExecutionState::Canceling);
-    lasting.map(|state| (WireState::from(state), durations.get(&state).copied().unwrap_or(UNSET))).collect()
+    lasting.map(|state| (state.into(), durations.get(&state).copied().unwrap_or(UNSET))).collect()
 }
 
 /// The states that do not end a subtask, in their order.
@@ -375,9 +374,7 @@ fn aggregate(states: impl Iterator<Item = ExecutionState> + Clone) -> ExecutionS
         return if all(ExecutionState::Finished) { ExecutionState::Finished } else { ExecutionState::Running };
     }
     // The subtasks are in other states, of which the most advanced one counts.
-    states
-        .max_by_key(|state| ExecutionState::ALL.iter().position(|known| known == state))
-        .unwrap_or(ExecutionState::Created)
+    states.max().unwrap_or(ExecutionState::Created)
 }
 
 /// The statuses of an application. Flink's `ApplicationState`.
@@ -388,31 +385,12 @@ const APPLICATION_STATUSES: [&str; 7] =
 fn application_status(status: JobStatus) -> &'static str {
     match status {
         JobStatus::Initializing | JobStatus::Created => "CREATED",
-        JobStatus::Running | JobStatus::Restarting | JobStatus::Reconciling | JobStatus::Suspended => "RUNNING",
         JobStatus::Failing => "FAILING",
         JobStatus::Failed => "FAILED",
         JobStatus::Cancelling => "CANCELING",
         JobStatus::Canceled => "CANCELED",
         JobStatus::Finished => "FINISHED",
-    }
-}
-
-// `JobStatus` and `ExecutionState` are defined here and in `flink-rest`, because neither crate may
-// depend on the other: a client of Flink needs no tracing, and an engine without `rest` needs no
-// JSON. The two are not the same type either. A response may have a word of a newer Flink, which
-// `flink-rest` keeps as `Other`, while an engine can report only what its trackers understand.
-
-/// The same status in `flink-rest`.
-impl From<JobStatus> for WireStatus {
-    fn from(status: JobStatus) -> Self {
-        Self::from(status.name().to_owned())
-    }
-}
-
-/// The same state in `flink-rest`.
-impl From<ExecutionState> for WireState {
-    fn from(state: ExecutionState) -> Self {
-        Self::from(state.name().to_owned())
+        _ => "RUNNING",
     }
 }
 

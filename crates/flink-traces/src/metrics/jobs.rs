@@ -235,8 +235,8 @@ impl Jobs {
         }
         page.head("flink_traces_job_status", Kind::Gauge, "The status of the job as a label, with the value 1.");
         for (_, job, labels) in &jobs {
-            if let Some(status) = &job.status {
-                page.sample_with("flink_traces_job_status", labels, ("status", status.as_str()), 1);
+            if let Some(status) = job.status {
+                page.sample_with("flink_traces_job_status", labels, ("status", status.name()), 1);
             }
         }
         for Metric { name, kind, help, value } in METRICS {
@@ -316,14 +316,14 @@ impl Job {
     }
 
     fn has_ended(&self) -> bool {
-        self.status.as_ref().is_some_and(JobStatus::is_globally_terminal)
+        self.status.is_some_and(JobStatus::is_globally_terminal)
     }
 
     fn observe(&mut self, observation: &Observation) {
         match observation {
             Observation::Checkpoint(stats) => self.observe_checkpoint(stats),
             Observation::Initialization { stats, .. } => self.observe_initialization(stats),
-            Observation::StatusChange { status, ts_millis } => self.observe_status(status.clone(), *ts_millis),
+            Observation::StatusChange { status, ts_millis } => self.observe_status(*status, *ts_millis),
             Observation::Failure(_) => self.failures += 1,
             Observation::Missed(missed) => {
                 self.missed = self.missed.saturating_add(missed.count.unsigned_abs());
@@ -373,7 +373,7 @@ impl Job {
 
     /// Returns the time without `RUNNING` until `now`, in milliseconds.
     fn not_running_at(&self, now: i64) -> i64 {
-        let is_counted = self.status.as_ref().is_some_and(|status| *status != JobStatus::Running) && !self.has_ended();
+        let is_counted = self.status.is_some_and(|status| status != JobStatus::Running) && !self.has_ended();
         let since = if is_counted { now.saturating_sub(self.changed_at).max(0) } else { 0 };
         self.not_running.saturating_add(since)
     }
@@ -397,7 +397,7 @@ mod tests {
     }
 
     fn status(word: &str, at: i64) -> Observation {
-        Observation::StatusChange { status: JobStatus::from(word.to_owned()), ts_millis: START + at }
+        Observation::StatusChange { status: JobStatus::from_name(word).unwrap(), ts_millis: START + at }
     }
 
     fn checkpoint(id: i64, at: i64, duration: i64, kind: CheckpointType, status: CheckpointStatus) -> Observation {
