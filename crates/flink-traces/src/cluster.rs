@@ -7,6 +7,10 @@ use std::time::Duration;
 use flink_rest::{Client, Error};
 use flink_traces_runtime::config::SpanDetailLevel;
 
+/// The number of unused connections that a JobManager is left with. It rarely gets more than two
+/// requests at once.
+const MAX_IDLE_CONNECTIONS: usize = 2;
+
 /// A cluster to watch.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Cluster {
@@ -92,6 +96,7 @@ impl Access {
     pub(crate) fn client(&self, url: &str) -> Result<Client, Error> {
         let mut client = Client::builder(url)
             .timeout(self.timeout)
+            .max_idle_connections(MAX_IDLE_CONNECTIONS)
             .user_agent(concat!("flink-traces/", env!("CARGO_PKG_VERSION")))
             .on_skipped(|url, error| tracing::warn!(url, %error, "unreadable entry, skipping it"));
         client = match &self.authorization {

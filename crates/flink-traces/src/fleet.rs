@@ -25,7 +25,7 @@ use crate::metrics::{ClusterStats, Jobs, ProcessStats};
 use crate::printer::Printer;
 use crate::seen::Seen;
 use crate::sign_of_life::SignOfLife;
-use crate::watch::{Applications, Order, Watcher};
+use crate::watch::{Order, SharedLimits, Watcher};
 
 /// The time over which the first polls of clusters that are found together are spread.
 const SPREAD: Duration = Duration::from_secs(1);
@@ -51,7 +51,7 @@ pub(crate) struct Destinations {
 pub(crate) struct Fleet {
     destinations: Destinations,
     stats: Arc<ProcessStats>,
-    applications: Applications,
+    limits: SharedLimits,
     watched: BTreeMap<String, Watched>,
     /// The watchers that were ordered to stop and may still run, by cluster.
     stopping: BTreeMap<String, oneshot::Receiver<()>>,
@@ -80,7 +80,7 @@ impl Fleet {
         Self {
             destinations,
             stats,
-            applications: Applications::default(),
+            limits: SharedLimits::default(),
             watched: BTreeMap::new(),
             stopping: BTreeMap::new(),
             watching: JoinSet::new(),
@@ -133,7 +133,7 @@ impl Fleet {
     /// Starts the watcher of a cluster, which sends its first request after a pause.
     fn start(&mut self, connection: Arc<Connection>, pause: Duration) {
         let name = connection.name().to_owned();
-        let mut watcher = Watcher::new(connection.clone(), &SystemClock, self.applications.clone());
+        let mut watcher = Watcher::new(connection.clone(), &SystemClock, self.limits.clone());
         let stats = watcher.stats();
         self.stats.clusters().insert(name.clone(), stats.clone());
         let (orders, mut received) = watch::channel(Order::Watch(connection.clone()));

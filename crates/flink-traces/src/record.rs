@@ -24,7 +24,7 @@ use crate::private;
 use crate::seen::{Answered, Seen};
 use crate::signals::Signals;
 use crate::text::say;
-use crate::watch::{Applications, Order, Watcher};
+use crate::watch::{Order, SharedLimits, Watcher};
 
 /// The fields that are not recorded: the text of a job's program, which an observer does not need.
 const OMITTED_FIELDS: &[&str] = &["plan", "stream-graph", "user-config"];
@@ -54,7 +54,7 @@ pub(crate) async fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
     recorder.write("META", "", SystemClock.now_millis(), 0, 0, meta.to_string()).with_context(|| file_name.clone())?;
 
     let (orders, received) = watch::channel(Order::Watch(connection.clone()));
-    let mut watcher = Watcher::new(connection, &SystemClock, Applications::default());
+    let mut watcher = Watcher::new(connection, &SystemClock, SharedLimits::default());
     let mut failure = None;
     let watching = watcher.run(received, |seen| {
         let Seen::Response(answer, _) = seen else { return };

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use flink_rest::{BodyError, Error, JobId, Resource, Response};
 use flink_traces_api::Clock;
 use flink_traces_observer::{ClusterObserver, JobObservation, RequestOutcome, SETTLE_TIME, job_of};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::connection::Connection;
@@ -19,6 +19,11 @@ use crate::watch_log::WatchLog;
 
 /// The maximum number of requests in flight to one cluster, without slow ones.
 const CONCURRENT_REQUESTS: usize = 4;
+/// The maximum number of requests in flight to all clusters, without slow ones.
+///
+/// Beyond it, a process has as much to do as it can. More requests would take longer, become slow,
+/// and need more connections.
+const ALL_CONCURRENT_REQUESTS: usize = 256;
 /// A request without a response for this long is slow.
 const SLOW: Duration = Duration::from_secs(1);
 /// The maximum number of slow requests. Others count as requests in flight.
@@ -34,9 +39,20 @@ const SLOWER_CHANGE_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest interval between two polls while the program stops.
 const STOPPING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The application clusters of all watchers of a process.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Applications(Arc<AtomicUsize>);
+/// The limits that all watchers of a process share.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedLimits {
+    /// The number of application clusters.
+    applications: Arc<AtomicUsize>,
+    /// The places for requests in flight.
+    places: Arc<Semaphore>,
+}
+
+impl Default for SharedLimits {
+    fn default() -> Self {
+        Self { applications: Arc::default(), places: Arc::new(Semaphore::new(ALL_CONCURRENT_REQUESTS)) }
+    }
+}
 
 /// An order to a watcher.
 #[derive(Clone)]
@@ -83,7 +99,11 @@ pub(crate) struct Watcher {
     pace: Option<Pace>,
     time: Time,
     observer: ClusterObserver,
-    applications: Applications,
+    limits: SharedLimits,
+    /// A place for the next request, for which the watcher waited.
+    place: Option<OwnedSemaphorePermit>,
+    /// `true` if the next request waits for a place.
+    awaits_place: bool,
     is_application: bool,
     in_flight: JoinSet<Exchanged>,
     running: BTreeMap<u64, Running>,
@@ -105,7 +125,14 @@ struct Exchanged {
 struct Running {
     resource: Resource,
     started: Instant,
-    is_slow: bool,
+    /// The place among the requests of all clusters; `None` if the request is slow.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Running {
+    fn is_slow(&self) -> bool {
+        self.place.is_none()
+    }
 }
 
 /// The time as the observer gets it: that of the clock at the start, and as long after that as the
@@ -156,7 +183,12 @@ impl Pending {
     fn take(&mut self, may_send: impl Fn(&Resource) -> bool) -> Option<Resource> {
         [&mut self.urgent, &mut self.details].into_iter().find_map(|queue| {
             let position = queue.iter().position(|(resource, _)| may_send(resource))?;
-            queue.remove(position).map(|(resource, _)| resource)
+            let taken = queue.remove(position).map(|(resource, _)| resource);
+            if queue.is_empty() {
+                // Its memory is that of the longest queue so far.
+                *queue = VecDeque::new();
+            }
+            taken
         })
     }
 
@@ -180,7 +212,7 @@ fn is_detail(resource: &Resource) -> bool {
 
 impl Watcher {
     /// Creates the watcher of a cluster.
-    pub(crate) fn new(connection: Arc<Connection>, clock: &dyn Clock, applications: Applications) -> Self {
+    pub(crate) fn new(connection: Arc<Connection>, clock: &dyn Clock, limits: SharedLimits) -> Self {
         let log = WatchLog::new(connection.name());
         let interval = connection.cluster().poll_interval();
         Self {
@@ -189,7 +221,9 @@ impl Watcher {
             interval,
             time: Time::new(clock),
             observer: ClusterObserver::new().with_poll_interval(interval),
-            applications,
+            limits,
+            place: None,
+            awaits_place: false,
             is_application: false,
             in_flight: JoinSet::new(),
             running: BTreeMap::new(),
@@ -214,8 +248,10 @@ impl Watcher {
         loop {
             self.send();
             let wake = tokio::time::Instant::from_std(self.next_wake(deadline));
+            let place = self.limits.places.clone().acquire_owned();
             tokio::select! {
                 Some(joined) = self.in_flight.join_next() => self.take(joined, &mut each),
+                place = place, if self.awaits_place => self.place = place.ok(),
                 () = tokio::time::sleep_until(wake) => {}
                 changed = orders.changed(), if deadline.is_none() => {
                     let order = orders.borrow_and_update().clone();
@@ -253,17 +289,23 @@ impl Watcher {
         self.observer.finish()
     }
 
-    /// Sends the due requests, as far as the limit of requests in flight allows.
+    /// Sends the due requests, as far as the limits of requests in flight allow.
     fn send(&mut self) {
         self.note_slow();
+        self.awaits_place = false;
+        let mut waited = self.place.take();
         loop {
-            let slow = self.running.values().filter(|running| running.is_slow).count();
+            let slow = self.running.values().filter(|running| running.is_slow()).count();
             if self.running.len() - slow.min(MAX_SLOW) >= CONCURRENT_REQUESTS {
                 return;
             }
             if self.pace.as_mut().is_some_and(|pace| !pace.pause().is_zero()) {
                 return;
             }
+            let Some(place) = waited.take().or_else(|| self.limits.places.clone().try_acquire_owned().ok()) else {
+                self.awaits_place = true;
+                return;
+            };
             let resource = self.take_pending();
             let resource = resource.or_else(|| {
                 let wanted = self.observer.requests(self.time.now());
@@ -271,7 +313,7 @@ impl Watcher {
                 self.take_pending()
             });
             let Some(resource) = resource else { return };
-            self.spawn(resource);
+            self.spawn(resource, place);
         }
     }
 
@@ -280,11 +322,11 @@ impl Watcher {
         self.pending.take(|resource| may_send(resource, running, suspects))
     }
 
-    fn spawn(&mut self, resource: Resource) {
+    fn spawn(&mut self, resource: Resource, place: OwnedSemaphorePermit) {
         let number = self.next_number;
         self.next_number += 1;
         let started = Instant::now();
-        self.running.insert(number, Running { resource: resource.clone(), started, is_slow: false });
+        self.running.insert(number, Running { resource: resource.clone(), started, place: Some(place) });
         let connection = self.connection.clone();
         if let Some(pace) = &mut self.pace {
             pace.note_request();
@@ -298,11 +340,11 @@ impl Watcher {
         });
     }
 
-    /// Finds the requests in flight that have become slow.
+    /// Finds the requests in flight that have become slow. They leave their places.
     fn note_slow(&mut self) {
-        for running in self.running.values_mut().filter(|running| !running.is_slow) {
+        for running in self.running.values_mut().filter(|running| !running.is_slow()) {
             if running.started.elapsed() >= SLOW {
-                running.is_slow = true;
+                running.place = None;
                 self.observer.note_slow(&running.resource);
                 self.log.note_slow(&running.resource);
             }
@@ -321,9 +363,9 @@ impl Watcher {
             Some(allowed_in) if !allowed_in.is_zero() && !self.pending.is_empty() => pause = allowed_in,
             allowed_in => pause = pause.max(allowed_in.unwrap_or_default()),
         }
-        let is_full = self.running.values().filter(|running| !running.is_slow).count() >= CONCURRENT_REQUESTS;
-        let slow_at = self.running.values().filter(|running| !running.is_slow).map(|running| running.started + SLOW);
-        let due = (!is_full).then_some(now + pause);
+        let is_full = self.running.values().filter(|running| !running.is_slow()).count() >= CONCURRENT_REQUESTS;
+        let slow_at = self.running.values().filter(|running| !running.is_slow()).map(|running| running.started + SLOW);
+        let due = (!is_full && !self.awaits_place).then_some(now + pause);
         due.into_iter().chain(slow_at).chain(deadline).min().unwrap_or(now + SLOW)
     }
 
@@ -394,12 +436,12 @@ impl Watcher {
         if self.is_application != self.observer.is_application() {
             self.is_application = !self.is_application;
             if self.is_application {
-                self.applications.0.fetch_add(1, Ordering::Relaxed);
+                self.limits.applications.fetch_add(1, Ordering::Relaxed);
             } else {
-                self.applications.0.fetch_sub(1, Ordering::Relaxed);
+                self.limits.applications.fetch_sub(1, Ordering::Relaxed);
             }
         }
-        let is_crowded = self.applications.0.load(Ordering::Relaxed) > MANY_APPLICATIONS;
+        let is_crowded = self.limits.applications.load(Ordering::Relaxed) > MANY_APPLICATIONS;
         let interval = if is_crowded { SLOWER_CHANGE_INTERVAL } else { CHANGE_INTERVAL };
         // A limit of requests holds for an application, too.
         let limit = if self.pace.is_some() { self.interval } else { Duration::ZERO };
@@ -425,8 +467,8 @@ fn may_send(resource: &Resource, running: &BTreeMap<u64, Running>, suspects: &BT
     let Some(job) = job_of(resource) else { return true };
     let is_suspect = suspects.contains(job);
     running.values().all(|running| match job_of(&running.resource) {
-        Some(other) if other == job => !running.is_slow && !is_suspect,
-        Some(other) => running.is_slow || !is_suspect || !suspects.contains(other),
+        Some(other) if other == job => !running.is_slow() && !is_suspect,
+        Some(other) => running.is_slow() || !is_suspect || !suspects.contains(other),
         None => true,
     })
 }
@@ -462,7 +504,61 @@ fn jitter(pause: Duration, parts: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use flink_traces_api::SystemClock;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
+
+    use crate::cluster::{Access, Cluster, ClusterOptions};
+
     use super::*;
+
+    /// The limit of what has to happen.
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Returns a cluster that never responds, and the signs of its requests.
+    async fn silent_cluster() -> (Arc<Connection>, mpsc::UnboundedReceiver<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (requested, requests) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut streams = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                stream.read_u8().await.unwrap();
+                streams.push(stream);
+                let _ = requested.send(());
+            }
+        });
+        let options = ClusterOptions {
+            poll_interval: Duration::from_millis(10),
+            requests_per_second: None,
+            detail: None,
+            resource: Vec::new(),
+            access: Access::new(LONG),
+        };
+        let cluster = Cluster { name: "silent".to_owned(), urls: vec![url], options };
+        (Arc::new(Connection::open(cluster).unwrap()), requests)
+    }
+
+    /// Scenario: all places are taken, and then one becomes free for a request without a response.
+    /// Guarantees: the request waits for the place, and leaves it when it is slow.
+    #[tokio::test]
+    async fn request_waits_for_a_place_and_leaves_it_when_slow() {
+        let (connection, mut requests) = silent_cluster().await;
+        let limits = SharedLimits { places: Arc::new(Semaphore::new(1)), ..SharedLimits::default() };
+        let place = limits.places.clone().acquire_owned().await.unwrap();
+        let mut watcher = Watcher::new(connection.clone(), &SystemClock, limits.clone());
+        let (_orders, received) = watch::channel(Order::Watch(connection));
+        let watching = tokio::spawn(async move { watcher.run(received, |_| ()).await });
+        // Time in which a request would be sent without a limit.
+        assert!(timeout(Duration::from_millis(300), requests.recv()).await.is_err());
+        drop(place);
+        assert_eq!(timeout(LONG, requests.recv()).await, Ok(Some(())));
+        let left = timeout(LONG / 2, limits.places.clone().acquire_owned()).await;
+        assert!(matches!(left, Ok(Ok(_))), "{left:?}");
+        watching.abort();
+    }
 
     #[test]
     fn pace_limits_requests_after_a_second_of_them() {

@@ -7,12 +7,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
 use super::error::{Error, invalid_option};
+
+/// The number of TLS sessions that are kept: eight for the server, and eight for a proxy.
+const MAX_SESSIONS: usize = 16;
 
 /// The certificates of a client, each in PEM.
 #[derive(Clone, Default)]
@@ -82,6 +86,7 @@ fn config(certificates: &Certificates, is_used: bool) -> Result<ClientConfig, Er
         }
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::in_memory_sessions(MAX_SESSIONS);
     Ok(config)
 }
 

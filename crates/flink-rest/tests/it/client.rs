@@ -18,6 +18,7 @@ use flink_rest::{
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Barrier;
 use tokio::time::interval;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -44,6 +45,8 @@ enum Reply {
     Packed(&'static str, Vec<u8>),
     /// These bytes to the first request of a connection, and its end at the second one.
     Once(String),
+    /// These bytes, once the barrier lets the request pass.
+    Meet(Arc<Barrier>, String),
     /// The first response to that many requests, and the second to all others.
     Then(usize, Box<Reply>, Box<Reply>),
 }
@@ -115,6 +118,10 @@ impl Server {
             };
             match reply {
                 Reply::Then(..) => panic!("one inside another"),
+                Reply::Meet(barrier, text) => {
+                    barrier.wait().await;
+                    stream.write_all(text.as_bytes()).await.ok()?;
+                }
                 Reply::Packed(status, body) => {
                     let length = body.len();
                     let head =
@@ -460,6 +467,20 @@ async fn read_on_a_closed_kept_connection_is_repeated() {
         ];
         assert_eq!(server.request_lines()[7..], expected);
     }
+}
+
+/// Scenario: two requests are in flight at once, twice.
+/// Guarantees: no more unused connections are kept than the limit says, so one is opened again.
+#[tokio::test]
+async fn unused_connections_are_kept_up_to_the_limit() {
+    let text = http("200 OK", "content-type: application/json\r\n", OVERVIEW);
+    let server = Server::start(Reply::Meet(Arc::new(Barrier::new(2)), text)).await;
+    let client = server.client().max_idle_connections(1).build().unwrap();
+    for _ in 0..2 {
+        let (first, second) = tokio::join!(client.call(&JobsOverview), client.call(&JobsOverview));
+        assert_eq!((first.unwrap().jobs.len(), second.unwrap().jobs.len()), (1, 1));
+    }
+    assert!(server.connections.load(Ordering::Relaxed) > 2);
 }
 
 /// Scenario: a server closes every connection without a response.

@@ -20,7 +20,8 @@ const RECENT: i64 = 100;
 /// A checkpoint that ended and whose details are not complete.
 #[derive(Debug)]
 struct Ended {
-    entry: CheckpointStatistics,
+    /// In a box, because an empty map keeps the memory of eleven entries.
+    entry: Box<CheckpointStatistics>,
     /// The time at which it was first seen, or at which one of its details last arrived.
     seen_at: i64,
 }
@@ -28,7 +29,7 @@ struct Ended {
 /// The responses to detail requests of one checkpoint.
 #[derive(Debug, Default)]
 struct Details {
-    checkpoint: Option<CheckpointStatistics>,
+    checkpoint: Option<Box<CheckpointStatistics>>,
     subtasks: BTreeMap<JobVertexId, Subtasks>,
     /// `true` if the cluster no longer has the checkpoint.
     missing: bool,
@@ -114,7 +115,7 @@ impl Checkpoints {
         for entry in shown.iter().copied().filter(|entry| convert::has_ended(entry)) {
             let is_reported = self.reported.get(&entry.id).map(|reported| reported.trigger_timestamp);
             if is_reported != Some(entry.trigger_timestamp) && !self.ended.contains_key(&entry.id) {
-                self.ended.insert(entry.id, Ended { entry: entry.clone(), seen_at: at });
+                self.ended.insert(entry.id, Ended { entry: Box::new(entry.clone()), seen_at: at });
                 newly_ended.push(entry);
             }
         }
@@ -145,7 +146,7 @@ impl Checkpoints {
 
     pub(super) fn observe_details(&mut self, at: i64, checkpoint: CheckpointStatistics) {
         let id = checkpoint.id;
-        if self.details.entry(id).or_default().checkpoint.replace(checkpoint).is_none() {
+        if self.details.entry(id).or_default().checkpoint.replace(Box::new(checkpoint)).is_none() {
             self.note_progress(at, id);
         }
     }
@@ -207,7 +208,7 @@ impl Checkpoints {
     /// Returns the details if they are those of this checkpoint at its end. Flink may return
     /// another job's checkpoint of that id, or details from a moment before the end.
     fn details_of(&self, ended: &Ended) -> Option<&CheckpointStatistics> {
-        let details = self.details.get(&ended.entry.id)?.checkpoint.as_ref()?;
+        let details = self.details.get(&ended.entry.id)?.checkpoint.as_deref()?;
         let same = details.trigger_timestamp == ended.entry.trigger_timestamp && details.status == ended.entry.status;
         same.then_some(details)
     }

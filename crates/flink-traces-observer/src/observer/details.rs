@@ -1,7 +1,6 @@
 //! The limit of detail requests, which are about one task or one checkpoint.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use flink_rest::{JobId, Resource};
 
@@ -56,24 +55,19 @@ impl DetailBudget {
         wanted: &mut Vec<Resource>,
     ) {
         let portion = PORTION.min(usize::try_from(self.left / 1_000).unwrap_or_default());
+        let mut ready: Vec<_> = jobs.iter_mut().filter(|(_, job)| job.is_ready(now)).collect();
         for (is_urgent, limit) in [(true, portion * 3 / 4), (false, portion), (true, portion)] {
             let last_served = &mut self.last_served[usize::from(is_urgent)];
-            let (after, before) = match last_served.clone() {
-                Some(last) => {
-                    ((Bound::Excluded(last.clone()), Bound::Unbounded), Some((Bound::Unbounded, Bound::Included(last))))
+            let served = ready.partition_point(|(id, _)| Some(*id) <= last_served.as_ref());
+            let (before, after) = ready.split_at_mut(served);
+            for (id, job) in after.iter_mut().chain(before).filter(|(_, job)| job.is_urgent() == is_urgent) {
+                let asked = wanted.len();
+                job.detail_requests(now, cluster, PORTION_OF_A_JOB.min(limit.saturating_sub(asked)), wanted);
+                if wanted.len() > asked {
+                    *last_served = Some((*id).clone());
                 }
-                None => ((Bound::Unbounded, Bound::Unbounded), None),
-            };
-            for range in [Some(after), before].into_iter().flatten() {
-                for (id, job) in jobs.range_mut(range).filter(|(_, job)| job.is_urgent() == is_urgent) {
-                    let asked = wanted.len();
-                    job.detail_requests(now, cluster, PORTION_OF_A_JOB.min(limit.saturating_sub(asked)), wanted);
-                    if wanted.len() > asked {
-                        *last_served = Some(id.clone());
-                    }
-                    if wanted.len() >= limit {
-                        break;
-                    }
+                if wanted.len() >= limit {
+                    break;
                 }
             }
         }

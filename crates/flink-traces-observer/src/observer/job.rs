@@ -447,16 +447,21 @@ impl JobObserver {
         if self.schedule.is_held() { i64::MAX } else { self.schedule.idle_until }
     }
 
+    /// Returns `true` if a request for the job may be due.
+    pub(super) fn is_ready(&self, now: i64) -> bool {
+        now >= self.schedule.idle_until && !self.schedule.is_held()
+    }
+
     pub(super) fn note_slow(&mut self, resource: &Resource) {
         self.schedule.note_slow(resource);
     }
 
     /// Adds the due requests for the job itself, and notes that they are sent.
     pub(super) fn requests(&mut self, now: i64, cluster: &Cluster, wanted: &mut Vec<Resource>) {
-        let schedule = &mut self.schedule;
-        if now < schedule.idle_until || schedule.is_held() {
+        if !self.is_ready(now) {
             return;
         }
+        let schedule = &mut self.schedule;
         schedule.set_sparing(cluster.is_application && self.ended_at.is_none());
         schedule.forget_expired(now);
         let job = &self.id;
@@ -515,8 +520,7 @@ impl JobObserver {
 
     /// Adds at most `limit` due detail requests, and notes that they are sent.
     pub(super) fn detail_requests(&mut self, now: i64, cluster: &Cluster, limit: usize, wanted: &mut Vec<Resource>) {
-        let is_ready = now >= self.schedule.idle_until && !self.schedule.is_held();
-        if limit == 0 || !is_ready || self.is_silent(now) || self.may_end_soon(now, cluster) {
+        if limit == 0 || !self.is_ready(now) || self.is_silent(now) || self.may_end_soon(now, cluster) {
             return;
         }
         let schedule = &mut self.schedule;

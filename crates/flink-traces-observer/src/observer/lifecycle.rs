@@ -116,7 +116,7 @@ impl Kind {
 #[derive(Debug)]
 struct Fact {
     arrived_at: i64,
-    failure: Option<failures::Entry>,
+    failure: Option<Box<failures::Entry>>,
 }
 
 impl Lifecycle {
@@ -358,7 +358,7 @@ impl Lifecycle {
     }
 
     fn add(&mut self, arrived_at: i64, ts_millis: i64, kind: Kind, failure: Option<failures::Entry>) {
-        self.timeline.insert((ts_millis, kind), Fact { arrived_at, failure });
+        self.timeline.insert((ts_millis, kind), Fact { arrived_at, failure: failure.map(Box::new) });
     }
 
     /// Returns `true` if no fact waits for earlier ones.
@@ -391,7 +391,7 @@ impl Lifecycle {
                 }
                 (Kind::Status(status), _) => self.report_status(ts_millis, status, emit),
                 (Kind::AllRunning, _) => self.report_all_running(ts_millis, restored_from, emit),
-                (Kind::Failure(_), Some(entry)) => self.report_failure(entry, emit),
+                (Kind::Failure(_), Some(entry)) => self.report_failure(*entry, emit),
                 (Kind::Failure(_), None) => {}
             }
         }
@@ -425,7 +425,7 @@ impl Lifecycle {
         let is_final = |fact: &Fact| fact.failure.as_ref().is_some_and(|entry| entry.is_final);
         let (key, _) = self.timeline.iter().find(|((ts, _), fact)| *ts >= failing_at && is_final(fact))?;
         let key = key.clone();
-        self.timeline.remove(&key)?.failure
+        self.timeline.remove(&key)?.failure.map(|entry| *entry)
     }
 
     fn report_failure(&mut self, entry: failures::Entry, emit: &mut impl FnMut(Observation)) {

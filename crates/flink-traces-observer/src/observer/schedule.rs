@@ -121,7 +121,9 @@ impl Schedule {
             }
             false => drop(self.timeouts.remove(resource)),
         }
-        self.in_flight.remove(resource).unwrap_or(at)
+        let sent_at = self.in_flight.remove(resource).unwrap_or(at);
+        release(&mut self.in_flight);
+        sent_at
     }
 
     /// Notes that the response to a request had all statuses or failures.
@@ -197,6 +199,7 @@ impl Schedule {
 
     pub(super) fn forget_expired(&mut self, now: i64) {
         self.asked_at.retain(|_, asked| now < asked.saturating_add(REFRESH_MS));
+        release(&mut self.asked_at);
         let in_flight = &self.in_flight;
         self.timeouts.retain(|resource, backoff| {
             now < backoff.until.saturating_add(LONGEST_BACKOFF_MS) || in_flight.contains_key(resource)
@@ -209,5 +212,12 @@ impl Schedule {
         let backoff = self.timeouts.values().map(|backoff| backoff.until).filter(|until| *until > now).min();
         let due = asked.saturating_add(REFRESH_MS).min(self.statistics_due).min(backoff.unwrap_or(i64::MAX));
         self.idle_until = due.max(now + 1);
+    }
+}
+
+/// Frees the memory that an empty map keeps for eleven requests. A process has thousands of jobs.
+fn release(times: &mut BTreeMap<Resource, i64>) {
+    if times.is_empty() {
+        *times = BTreeMap::new();
     }
 }

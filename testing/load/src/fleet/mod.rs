@@ -43,7 +43,7 @@ const CORE_GOAL: f64 = 5.0;
 const MEMORY_GOAL_MIB: u64 = 150;
 const REQUESTS_GOAL: f64 = 0.13;
 /// The connections that a cluster may need during the first polls.
-const CONNECTIONS: usize = 10;
+const CONNECTIONS: usize = 4;
 /// The descriptors of a process that are no connections to clusters.
 const OTHER_DESCRIPTORS: usize = 100;
 
