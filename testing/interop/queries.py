@@ -1,9 +1,10 @@
-"""Runs the queries of docs/queries.md on one session, in SQLite and in ClickHouse, and compares what they find.
+"""Runs the queries of docs/queries.md on one session, in three dialects of SQL, and compares what they find.
 
     queries.py DOCUMENT HISTORY_DB SPANS EVENTS
 
 HISTORY_DB is the history of a session, and SPANS and EVENTS are its OTLP/JSON files.
 These become the tables that the ClickHouse exporter of the OpenTelemetry Collector makes of them.
+PostgreSQL gets the tables of the history, with the types that pgloader gives them.
 "Now" is a second after the last record.
 """
 
@@ -11,7 +12,11 @@ import json
 import re
 import sqlite3
 import sys
+import tempfile
+from decimal import Decimal
 
+import pgserver
+import psycopg
 from chdb import session
 
 DATABASE = "otel"
@@ -28,6 +33,7 @@ CREATE TABLE otel_logs (
   ServiceName LowCardinality(String), Body String, ResourceAttributes Map(LowCardinality(String), String),
   ScopeName String, LogAttributes Map(LowCardinality(String), String), EventName String
 ) ENGINE = MergeTree ORDER BY (ServiceName, Timestamp)"""
+TYPES = {"INTEGER": "bigint", "TEXT": "text", "BLOB": "bytea"}
 STATUS = {0: "Unset", 1: "Ok", 2: "Error"}
 
 
@@ -98,7 +104,22 @@ def questions(document):
     for section in open(document, encoding="utf-8").read().split("\n## ")[1:]:
         heading = section.split("\n", 1)[0]
         blocks = dict(re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL))
-        yield heading, blocks["sql"], blocks["clickhouse"]
+        yield heading, blocks["sql"], blocks["postgresql"], blocks["clickhouse"]
+
+
+def copy(sqlite, postgres):
+    """Copies the tables of a history."""
+    tables = sqlite.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    for table, in tables.fetchall():
+        columns = sqlite.execute(f"PRAGMA table_info({table})").fetchall()
+        postgres.execute(f"CREATE TABLE {table} ({', '.join(f'{column[1]} {TYPES[column[2]]}' for column in columns)})")
+        with postgres.cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN") as rows:
+            for row in sqlite.execute(f"SELECT * FROM {table}"):
+                rows.write_row(row)
+
+
+def ask_clickhouse(clickhouse, query):
+    return json.loads(str(clickhouse.query(query, "JSONCompact")))["data"]
 
 
 def main(document, history, spans, events):
@@ -110,15 +131,23 @@ def main(document, history, spans, events):
     last = insert(clickhouse, "otel_traces", span_rows(spans)), insert(clickhouse, "otel_logs", event_rows(events))
     now = max(last) // 10**9 + 1
     sqlite = sqlite3.connect(f"file:{history}?mode=ro", uri=True)
+    postgres = psycopg.connect(pgserver.get_server(tempfile.mkdtemp(), cleanup_mode="delete").get_uri())
+    copy(sqlite, postgres)
     failed = False
-    for heading, sql, other in questions(document):
+    for heading, sql, of_postgres, of_clickhouse in questions(document):
         sql = without_limit(sql).replace("unixepoch()", str(now)).replace("'now'", f"{now}, 'unixepoch'")
         expected = rows_of(heading, sqlite.execute(sql))
-        answer = clickhouse.query(without_limit(other).replace("now()", f"toDateTime({now}, 'UTC')"), "JSONCompact")
-        found = rows_of(heading, json.loads(str(answer))["data"])
-        same = bool(expected) and expected == found
-        failed |= not same
-        print(f"{heading}: {len(found)} rows" if same else f"{heading}: expected {expected}, found {found}")
+        of_postgres = without_limit(of_postgres).replace("now()", f"to_timestamp({now})")
+        of_clickhouse = without_limit(of_clickhouse).replace("now()", f"toDateTime({now}, 'UTC')")
+        answers = {
+            "PostgreSQL": postgres.execute(of_postgres).fetchall(),
+            "ClickHouse": ask_clickhouse(clickhouse, of_clickhouse),
+        }
+        for store, found in answers.items():
+            found = rows_of(heading, found)
+            same = bool(expected) and expected == found
+            failed |= not same
+            print(f"{heading}, {store}: {len(found)} rows" if same else f"{heading}, {store}: expected {expected}, found {found}")
     sys.exit(1 if failed else 0)
 
 
@@ -139,7 +168,9 @@ def rows_of(heading, rows):
 
 
 def plain(value):
-    """ClickHouse writes 64-bit integers as text."""
+    """ClickHouse writes 64-bit integers as text, and PostgreSQL adds integers up to decimal numbers."""
+    if isinstance(value, Decimal):
+        return int(value) if value == int(value) else float(value)
     return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value) else value
 
 

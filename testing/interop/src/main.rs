@@ -59,7 +59,7 @@ enum Command {
     Examples,
     /// Read the Grafana boards with the types of Grafana's own SDK.
     Boards,
-    /// Run the queries of `docs/queries.md` in SQLite and in ClickHouse.
+    /// Run the queries of `docs/queries.md` in SQLite, PostgreSQL and ClickHouse.
     Queries,
 }
 
@@ -142,7 +142,7 @@ fn main() -> Result<()> {
         boards::run(&setup)?;
     }
     if runs(Command::Queries) {
-        say("ClickHouse");
+        say("the documented queries");
         queries::run(&setup)?;
     }
     remove_dir_all(&setup.folder)?;
