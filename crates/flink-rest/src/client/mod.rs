@@ -293,7 +293,8 @@ impl Client {
     /// # Errors
     /// Returns an error if there is no complete response.
     pub async fn get(&self, resource: &Resource) -> Result<Response, Error> {
-        self.get_raw(&resource.path()).await
+        // A resource is read-only.
+        self.exchange(&self.url(&resource.path())?, &Method::GET, None, true).await
     }
 
     /// Sends a GET request to `path` and returns the response, of any status.
