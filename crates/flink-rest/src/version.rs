@@ -37,18 +37,21 @@ impl fmt::Display for FlinkVersion {
 
 /// The error for a text that is not a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected a version that begins with two numbers, such as 1.20.5")]
+#[error("expected a version with two numbers, such as 1.20.5")]
 #[non_exhaustive]
 pub struct InvalidVersion;
 
-/// Parses a version as Flink writes it, such as `1.20.5` or `2.4-SNAPSHOT`.
+/// Parses a version as Flink writes it, such as `1.20.5` or `2.4-SNAPSHOT`, or as vendors do, such
+/// as `v1.17_2` or `flink-2.3.6+cp1`.
 impl FromStr for FlinkVersion {
     type Err = InvalidVersion;
 
     fn from_str(version: &str) -> Result<Self, InvalidVersion> {
-        let mut numbers = version.split(['.', '-']).map(str::parse);
-        match (numbers.next(), numbers.next()) {
-            (Some(Ok(major)), Some(Ok(minor))) => Ok(Self { major, minor }),
+        let version = version.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let (major, rest) = version.split_once('.').ok_or(InvalidVersion)?;
+        let minor = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        match (major.parse(), minor.parse()) {
+            (Ok(major), Ok(minor)) => Ok(Self { major, minor }),
             _ => Err(InvalidVersion),
         }
     }
@@ -93,7 +96,16 @@ mod tests {
             ("2.3.0", Some((2, 3))),
             ("2.4-SNAPSHOT", Some((2, 4))),
             ("1.20", Some((1, 20))),
+            ("v1.17", Some((1, 17))),
+            ("flink-2.3.6+cp1", Some((2, 3))),
+            ("1.20_3", Some((1, 20))),
+            ("2.2.0.3", Some((2, 2))),
+            ("2.4rc1", Some((2, 4))),
             ("2", None),
+            ("2.", None),
+            ("2.x", None),
+            ("2-1.3", None),
+            ("70000.1", None),
             ("<unknown>", None),
             ("", None),
         ] {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flink_rest::FlinkVersion;
 use flink_rest::types::ConfigurationInfo;
 use flink_traces_api::parse_duration;
 
@@ -88,11 +89,8 @@ impl Cluster {
     /// Returns `false` if the cluster has no metric for the start of an initialization without a
     /// restore. The metric is new in 1.19.
     pub(super) fn may_have_start_metric(&self) -> bool {
-        let numbers = self.version.as_ref().and_then(|version| {
-            let mut numbers = version.split('.');
-            Some((numbers.next()?.parse::<u32>().ok()?, numbers.next()?.parse::<u32>().ok()?))
-        });
-        numbers.is_none_or(|numbers| numbers >= (1, 19))
+        let version = self.version.as_deref().and_then(|version| version.parse().ok());
+        version.is_none_or(|version: FlinkVersion| version >= FlinkVersion::new(1, 19))
     }
 
     pub(super) fn set_version(&mut self, version: &str) {
@@ -170,9 +168,15 @@ mod tests {
 
     #[test]
     fn start_metric_is_new_in_1_19() {
-        for (version, expected) in
-            [("1.9.3", false), ("1.18.1", false), ("1.19.0", true), ("2.0.0", true), ("2.3-SNAPSHOT", true), ("", true)]
-        {
+        for (version, expected) in [
+            ("1.9.3", false),
+            ("1.18.1", false),
+            ("1.19.0", true),
+            ("2.0.0", true),
+            ("2.3-SNAPSHOT", true),
+            ("v1.18_1", false),
+            ("", true),
+        ] {
             let mut cluster = Cluster::default();
             cluster.set_version(version);
             assert_eq!(cluster.may_have_start_metric(), expected, "{version}");

@@ -548,6 +548,35 @@ fn checkpoint_without_path_has_no_path() {
     assert!(session.log.contains("from Some(42), None bytes"), "{}", session.log);
 }
 
+/// Scenario: a checkpoint completes although a region failed, whose subtasks refer to the state of an
+/// earlier checkpoint. FLIP-600 proposes this, with these fields.
+/// Guarantees: it is reported at once, with the subtasks that have acknowledged.
+#[test]
+fn regional_checkpoint_completes_without_a_region() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_100, "RUNNING", json!({}));
+    let config = json!({"mode": "exactly_once", "interval": 1_000, "timeout": 600_000,
+        "regional_checkpoint_enabled": true, "regional_max_failure_ratio": 0.5, "regional_max_consecutive_failures": 3});
+    session.answer(1_150, &format!("/jobs/{JOB}/checkpoints/config"), config);
+    session.subtask_times(1_200, [(SOURCE, 300, 0), (SINK, 310, 0)]);
+    let mut entry = completed(7, 1_500);
+    entry["num_acknowledged_subtasks"] = json!(1);
+    entry["oldest_ref_checkpoint_id"] = json!(5);
+    session.checkpoints(2_000, 1, std::slice::from_ref(&entry), Value::Null);
+    let task = |ack: i64, acknowledged: i64| {
+        json!({"id": 7, "status": "COMPLETED", "latest_ack_timestamp": ack, "num_subtasks": 1,
+            "num_acknowledged_subtasks": acknowledged, "oldest_ref_checkpoint_id": 5})
+    };
+    entry["tasks"] = json!({SOURCE: task(1_510, 1), SINK: task(-1, 0)});
+    session.answer(2_010, &format!("/jobs/{JOB}/checkpoints/details/7"), entry);
+    session.subtasks(2_020, 7, SOURCE, 1_510).finish();
+    session.check(expect![[r#"
+        2020: checkpoint 7 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 0)]
+        end: AllRunningOrFinished 310
+        end: came up 100..310 from None, None bytes
+    "#]]);
+}
+
 /// Returns the hosts of the subtasks of all reported checkpoints, and the configuration.
 fn hosts(outputs: &[JobObservation]) -> Vec<String> {
     let of = |output: &JobObservation| match &output.observation {
