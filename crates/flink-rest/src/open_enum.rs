@@ -1,23 +1,17 @@
 //! Flink's states on the wire, where a newer version may have more of them.
 
-use std::cmp::Ordering;
 use std::fmt;
 
 use flink_traces_api::{ExecutionState, JobStatus};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A closed enum with Flink's names, which an [`OpenEnum`] opens.
+/// A closed enum with Flink's names, which an [`OpenEnum`] may contain.
 pub trait ClosedEnum: Copy + Ord {
     /// Returns Flink's name of the value.
     fn name(self) -> &'static str;
 
     /// Returns the value with Flink's name `name`.
     fn from_name(name: &str) -> Option<Self>;
-
-    /// Returns the position among the keys of a map: a value, and `true` for the place after it.
-    fn position(self) -> (Self, bool) {
-        (self, false)
-    }
 }
 
 impl ClosedEnum for JobStatus {
@@ -38,20 +32,11 @@ impl ClosedEnum for ExecutionState {
     fn from_name(name: &str) -> Option<Self> {
         Self::from_name(name)
     }
-
-    fn position(self) -> (Self, bool) {
-        match self {
-            // Flink added the state at the end, but a subtask enters it before it runs.
-            Self::Initializing => (Self::Deploying, true),
-            _ => (self, false),
-        }
-    }
 }
 
 /// A [`JobStatus`] or an [`ExecutionState`] in a body, or a word that no version up to 2.3 has.
 ///
-/// The order is that of the keys of a map: states as a job or a subtask enters them, then other
-/// words.
+/// Keys of a map are in Flink's order of the states. Other words come last.
 ///
 /// # Examples
 ///
@@ -66,7 +51,7 @@ impl ClosedEnum for ExecutionState {
 /// assert_eq!((newer.known(), newer.as_str()), (None, "PAUSED"));
 /// ```
 // Exhaustive: a word is known or not.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OpenEnum<T> {
     /// A value that this version of the crate knows.
     Known(T),
@@ -109,23 +94,6 @@ impl<T: ClosedEnum> From<String> for OpenEnum<T> {
 impl<T: ClosedEnum> PartialEq<T> for OpenEnum<T> {
     fn eq(&self, other: &T) -> bool {
         self.known() == Some(*other)
-    }
-}
-
-impl<T: ClosedEnum> Ord for OpenEnum<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        match (self, other) {
-            (Self::Known(value), Self::Known(other)) => value.position().cmp(&other.position()),
-            (Self::Known(_), Self::Other(_)) => Ordering::Less,
-            (Self::Other(_), Self::Known(_)) => Ordering::Greater,
-            (Self::Other(word), Self::Other(other)) => word.cmp(other),
-        }
-    }
-}
-
-impl<T: ClosedEnum> PartialOrd for OpenEnum<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
     }
 }
 
@@ -189,10 +157,9 @@ mod tests {
         assert!(running == open("RUNNING") && open::<JobStatus>("A") != open("B"));
     }
 
-    /// Guarantees: the keys of a written map are in the order in which a job or a subtask enters
-    /// the states. Other words come last.
+    /// Guarantees: the keys of a written map are in Flink's order, and other words come last.
     #[test]
-    fn keys_are_written_in_the_order_of_a_life() {
+    fn keys_are_written_in_the_order_of_flink() {
         fn written<T: ClosedEnum>(values: &[T]) -> String {
             let words = ["OTHER_B", "OTHER_A"].map(|word| OpenEnum::Other(word.to_owned()));
             let keys = words.into_iter().chain(values.iter().copied().rev().map(OpenEnum::Known));
@@ -209,7 +176,7 @@ mod tests {
         );
         assert_eq!(
             written(&ExecutionState::ALL),
-            "CREATED SCHEDULED DEPLOYING INITIALIZING RUNNING FINISHED CANCELING CANCELED FAILED RECONCILING \
+            "CREATED SCHEDULED DEPLOYING RUNNING FINISHED CANCELING CANCELED FAILED RECONCILING INITIALIZING \
              OTHER_A OTHER_B"
         );
     }
