@@ -10,7 +10,7 @@
 //! events.reporter.history.path: /var/lib/flink-traces/history
 //! ```
 //!
-//! [`History`] reads the directory, while reporters write to it or later. A [`Receiver`] writes
+//! In code, [`HistoryReporters`] configures both. [`History`] reads the directory, while reporters write to it or later. A [`Receiver`] writes
 //! OTLP requests to it.
 //!
 //! # Options
@@ -53,6 +53,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod batch;
+mod builder;
 mod codec;
 mod error;
 mod files;
@@ -75,6 +76,7 @@ use flink_traces_api::{
 };
 
 use batch::Batch;
+pub use builder::HistoryReporters;
 pub use codec::StoredRecord;
 pub use error::HistoryError;
 use files::INDEX;
