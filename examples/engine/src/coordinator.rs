@@ -176,7 +176,7 @@ impl Coordinator {
                 checkpoint
                     .with_external_path(folder.display().to_string())
                     .with_state_size(metadata.state_size() as i64)
-                    .with_trigger_timestamp(metadata.trigger_timestamp),
+                    .with_trigger_timestamp(Timestamp::from_millis(metadata.trigger_timestamp)),
             )?;
         }
 

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
+use flink_traces_api::Timestamp;
 use flink_traces_runtime::checkpoint::RestoredCheckpoint;
 use flink_traces_runtime::job::{ExecutionAttemptId, ExecutionState};
 use flink_traces_runtime::reporting::{Initialization, InitializedSubtask};
@@ -36,14 +37,13 @@ type Failure = Box<dyn Error + Send + Sync>;
 struct Checkpoint {
     /// The number of rounds that it contains, which is its id.
     rounds: u64,
-    /// The time of its trigger, in milliseconds since the epoch.
-    trigger_timestamp: i64,
+    trigger: Timestamp,
     folder: PathBuf,
 }
 
 /// The parts of one worker.
 struct Task {
-    index: u32,
+    attempt: ExecutionAttemptId,
     workers: u32,
     directory: PathBuf,
     restored: Option<Arc<Checkpoint>>,
@@ -60,22 +60,22 @@ struct Task {
 /// Returns an error if files cannot be read or written, or if a worker failed.
 pub fn run(reporting: &Reporting, directory: &Path, workers: u32, rounds: u64) -> Result<Counts, Failure> {
     let restored = latest(directory)?.map(Arc::new);
-    let attempts = (0..workers).map(|index| ExecutionAttemptId::new(COUNT, index, 0)).collect::<Vec<_>>();
+    let attempts: Vec<_> = (0..workers).map(|index| ExecutionAttemptId::new(COUNT, index, 0)).collect(); // report
     let job = reporting.job_builder(JOB, "words").vertices([JobVertex::new(COUNT, "count", workers)]).build(); // report
     job.status(JobStatus::Running)?; // report
     attempts.iter().for_each(|attempt| job.subtask(attempt, ExecutionState::Scheduled)); // report
-    let initialization = job.initialization(attempts); // report
-    if let Some(checkpoint) = &restored {
-        let known = RestoredCheckpoint::checkpoint(checkpoint.rounds.cast_signed()); // report
-        initialization.restored(known.with_trigger_timestamp(checkpoint.trigger_timestamp))?; // report
+    let initialization = job.initialization(attempts.iter().cloned()); // report
+    if let Some(Checkpoint { rounds, trigger, .. }) = restored.as_deref() {
+        let id = rounds.cast_signed();
+        initialization.restored(RestoredCheckpoint::checkpoint(id).with_trigger_timestamp(*trigger))?; // report
     }
 
     let (barrier, directory, of_job) = (Arc::new(Barrier::new(workers as usize)), directory.to_owned(), job.clone());
     let guards = timely::execute(timely::Config::process(workers as usize), move |worker| {
         let (directory, restored) = (directory.clone(), restored.clone());
         let (job, initialization, barrier) = (of_job.clone(), initialization.clone(), barrier.clone());
-        let index = worker.index() as u32;
-        let task = Task { index, workers, directory, restored, job, initialization, barrier };
+        let attempt = attempts[worker.index()].clone();
+        let task = Task { attempt, workers, directory, restored, job, initialization, barrier };
         task.run(worker, rounds).map_err(|error| error.to_string())
     })?;
     let mut total = Counts::new();
@@ -89,13 +89,12 @@ pub fn run(reporting: &Reporting, directory: &Path, workers: u32, rounds: u64) -
 impl Task {
     /// Returns the counts of the words that belong to this worker.
     fn run(&self, worker: &mut Worker, rounds: u64) -> Result<Counts, Failure> {
-        let attempt = ExecutionAttemptId::new(COUNT, self.index, 0);
         let (first, counts) = match &self.restored {
             Some(checkpoint) => (checkpoint.rounds, serde_json::from_slice(&fs::read(self.file(&checkpoint.folder))?)?),
             None => (0, Counts::new()),
         };
-        self.initialization.initialized(&attempt, InitializedSubtask::completed())?; // report
-        self.job.subtask(&attempt, ExecutionState::Running); // report
+        self.initialization.initialized(&self.attempt, InitializedSubtask::completed())?; // report
+        self.job.subtask(&self.attempt, ExecutionState::Running); // report
 
         let counts = Rc::new(RefCell::new(counts));
         let (mut input, probe) = (InputHandleVec::<u64, String>::new(), ProbeHandle::new());
@@ -109,7 +108,7 @@ impl Task {
         });
         input.advance_to(first);
         for round in first..rounds {
-            let own = (0..WORDS).filter(|number| number % u64::from(self.workers) == u64::from(self.index));
+            let own = (0..WORDS).filter(|number| number % u64::from(self.workers) == u64::from(self.index()));
             own.for_each(|number| input.send(word(round, number)));
             input.advance_to(round + 1);
             // From here on, no worker has unprocessed words of this round.
@@ -120,33 +119,38 @@ impl Task {
                 self.checkpoint(round + 1, &counts.borrow())?;
             }
         }
-        self.job.subtask(&attempt, ExecutionState::Finished); // report
+        self.job.subtask(&self.attempt, ExecutionState::Finished); // report
         Ok(counts.take())
     }
 
     /// Writes the counts of this worker. The first worker triggers and completes the checkpoint.
     fn checkpoint(&self, rounds: u64, counts: &Counts) -> Result<(), Failure> {
         let (id, folder) = (rounds.cast_signed(), self.directory.join(format!("chk-{rounds}")));
-        if self.index == 0 {
+        if self.index() == 0 {
             fs::create_dir_all(&folder)?;
             self.job.trigger(id, CheckpointType::Checkpoint, [JobVertex::new(COUNT, "count", self.workers)])?; // report
         }
         self.barrier.wait();
-        let (began, checkpoint, state) = (Instant::now(), self.job.checkpoint(id), serde_json::to_vec(counts)?);
+        let checkpoint = self.job.checkpoint(id); // report
+        let (began, state) = (Instant::now(), serde_json::to_vec(counts)?);
         fs::write(self.file(&folder), &state)?;
-        let subtask = Subtask::new(self.index).state_size(state.len() as u64).sync_duration(began.elapsed()); // report
-        checkpoint.ack(COUNT, subtask)?; // report
+        let (size, duration) = (state.len() as u64, began.elapsed());
+        checkpoint.ack(COUNT, Subtask::new(self.index()).state_size(size).sync_duration(duration))?; // report
         // No worker sends words of the next round before all have stored their counts.
         if self.barrier.wait().is_leader() {
-            let trigger = checkpoint.trigger_timestamp().ok_or("no trigger")?;
+            let trigger = checkpoint.trigger_timestamp().ok_or("no trigger")?; // report
             fs::write(folder.join("_metadata"), trigger.as_millis().to_string())?;
             checkpoint.complete(folder.display().to_string())?; // report
         }
         Ok(())
     }
 
+    fn index(&self) -> u32 {
+        self.attempt.subtask_index
+    }
+
     fn file(&self, folder: &Path) -> PathBuf {
-        folder.join(format!("count-{}.json", self.index))
+        folder.join(format!("count-{}.json", self.index()))
     }
 }
 
@@ -160,9 +164,9 @@ fn latest(directory: &Path) -> io::Result<Option<Checkpoint>> {
         else {
             continue;
         };
-        let trigger_timestamp = trigger.parse().map_err(io::Error::other)?;
+        let trigger = Timestamp::from_millis(trigger.parse().map_err(io::Error::other)?);
         if newest.as_ref().is_none_or(|known| known.rounds < rounds) {
-            newest = Some(Checkpoint { rounds, trigger_timestamp, folder });
+            newest = Some(Checkpoint { rounds, trigger, folder });
         }
     }
     Ok(newest)

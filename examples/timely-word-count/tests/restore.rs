@@ -39,3 +39,9 @@ fn second_process_restores_the_first() {
     let [link] = restore.links() else { panic!("one link expected: {restore}") };
     assert_eq!((link.trace_id, link.span_id), (restored.trace_id(), restored.span_id()));
 }
+
+#[test]
+fn reports_take_at_most_fifteen_lines() {
+    let marked = include_str!("../src/lib.rs").lines().filter(|line| line.ends_with("// report"));
+    assert!((1..=15).contains(&marked.count()));
+}

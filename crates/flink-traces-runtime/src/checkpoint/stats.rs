@@ -2,7 +2,7 @@
 //!
 //! A tracker inside an engine and an observer of a cluster's REST API both fill in these types.
 
-use flink_traces_api::{SpanContext, Text, TraceId};
+use flink_traces_api::{SpanContext, Text, Timestamp, TraceId};
 
 use super::subtask::{SubtaskMetric, Subtasks};
 use crate::job::ExecutionAttemptId;
@@ -561,7 +561,14 @@ impl RestoredCheckpoint {
     setters! {
         with_external_path: external_path, into Option<String>;
         with_state_size: state_size, into Option<i64>;
-        with_trigger_timestamp: trigger_timestamp, into Option<i64>;
         with_trace_id: trace_id, into Option<TraceId>;
+    }
+
+    /// Sets [`trigger_timestamp`](Self::trigger_timestamp), such as that of a
+    /// [`PendingCheckpoint`](crate::reporting::PendingCheckpoint::trigger_timestamp).
+    #[must_use]
+    pub fn with_trigger_timestamp(mut self, time: impl Into<Option<Timestamp>>) -> Self {
+        self.trigger_timestamp = time.into().map(Timestamp::as_millis);
+        self
     }
 }

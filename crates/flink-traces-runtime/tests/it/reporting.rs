@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use flink_traces_api::otel::SERVICE_NAME;
 use flink_traces_api::{
-    ConfigError, Deadline, Event, Identity, OptionDoc, ReportError, ReportedSpan, ReporterBuilder, ReporterConfig,
-    ReporterDeclaration, Signal, Span, SpanContext, Timestamp, TraceReporter, TraceReporterFactory,
+    ConfigError, Deadline, Event, EventReporter, EventReporterFactory, Identity, OptionDoc, ReportError, ReportedEvent,
+    ReportedSpan, ReporterBuilder, ReporterConfig, ReporterDeclaration, Signal, Span, SpanContext, Timestamp,
+    TraceReporter, TraceReporterFactory,
 };
 use flink_traces_runtime::checkpoint::{CompletedCheckpoint, RestoredCheckpoint, TrackerError};
 use flink_traces_runtime::config::{REPORTER_OPTIONS, SpanDetailLevel};
@@ -360,6 +361,57 @@ fn checkpoint_has_its_cause_until_it_ends() {
     let span = recorded.spans().one().clone();
     assert_eq!((span.trace_id(), span.parent_span_id()), (cause.trace_id, Some(cause.span_id)));
     assert_eq!(span.links(), [cause]);
+}
+
+/// Reporters of both signals, and their factory.
+struct Nowhere;
+
+impl TraceReporterFactory for Nowhere {
+    fn create_trace_reporter(&self, _: &ReporterConfig) -> Result<Box<dyn TraceReporter>, ConfigError> {
+        Ok(Box::new(Self))
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        &[]
+    }
+}
+
+impl EventReporterFactory for Nowhere {
+    fn create_event_reporter(&self, _: &ReporterConfig) -> Result<Box<dyn EventReporter>, ConfigError> {
+        Ok(Box::new(Self))
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        &[]
+    }
+}
+
+impl TraceReporter for Nowhere {
+    fn report(&mut self, _: &[ReportedSpan], _: &Deadline) -> Result<(), ReportError> {
+        Ok(())
+    }
+}
+
+impl EventReporter for Nowhere {
+    fn report(&mut self, _: &[ReportedEvent], _: &Deadline) -> Result<(), ReportError> {
+        Ok(())
+    }
+}
+
+/// Guarantees: the configuration selects a class of the program for both signals, and the name of
+/// another class is a problem.
+#[test]
+fn class_is_selected_by_configuration() {
+    let select = |builder: ReportingBuilder| {
+        let keys = Signal::ALL.map(|signal| format!("{signal}.reporter.mine.factory.class"));
+        keys.into_iter().fold(builder, |builder, key| builder.option(key, "nowhere")).class("nowhere", Nowhere).start()
+    };
+    let reporting = select(Reporting::builder()).unwrap();
+    let accounts: Vec<_> =
+        reporting.stats().iter().map(|account| format!("{} {}", account.signal, account.name)).collect();
+    assert_eq!(accounts, ["traces mine", "events mine"]);
+    let problems = select(Reporting::builder().class("nowhere", Nowhere)).unwrap_err();
+    assert_eq!(problems.iter().filter(|problem| problem.is_error()).count(), 2, "{problems}");
 }
 
 #[test]

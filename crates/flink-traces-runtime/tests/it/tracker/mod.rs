@@ -9,6 +9,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::thread;
 
+use flink_traces_api::Timestamp;
 use flink_traces_runtime::CheckpointStatsTracker;
 use flink_traces_runtime::checkpoint::{
     CheckpointFailure, CheckpointStatus, CheckpointTask, CheckpointType, RestoredCheckpoint, SubtaskMetric,
@@ -322,6 +323,7 @@ fn restored_trigger_comes_from_history() {
     let check = |script: &str, given: Option<i64>, path: Option<&str>, expected: Option<i64>| {
         let tracker = CheckpointStatsTracker::new(1);
         play(&tracker, script);
+        let given = given.map(Timestamp::from_millis);
         let restored = restored(1).with_trigger_timestamp(given).with_external_path(path.map(str::to_owned));
         tracker.report_initialization_started(8_000, []);
         tracker.report_restored(restored).unwrap();

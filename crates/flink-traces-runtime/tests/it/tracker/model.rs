@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flink_traces_api::AttributeValue;
+use flink_traces_api::{AttributeValue, Timestamp};
 use flink_traces_runtime::checkpoint::{
     CheckpointStatsSnapshot, CheckpointStatus, CheckpointType, SubtaskMetric, SubtaskStats, TaskStats,
     TrackedCheckpoint, TrackerError,
@@ -305,7 +305,7 @@ impl Model {
 
         let restored = self.restored[self.restored_before..]
             .last()
-            .map(|(id, trigger_timestamp)| restored(*id).with_trigger_timestamp(*trigger_timestamp));
+            .map(|(id, trigger)| restored(*id).with_trigger_timestamp(trigger.map(Timestamp::from_millis)));
         assert_eq!(found.latest_restored, restored);
 
         let remembered = (0..self.checkpoints.len()).rev().filter(|&place| self.is_remembered(place));
