@@ -10,8 +10,8 @@
 //! events.reporter.history.path: /var/lib/flink-traces/history
 //! ```
 //!
-//! In code, [`HistoryReporters`] configures both. [`History`] reads the directory, while reporters write to it or later. A [`Receiver`] writes
-//! OTLP requests to it.
+//! In code, [`HistoryReporters`] configures both. [`History`] reads the directory, while reporters
+//! write to it or later. A [`Receiver`] writes OTLP requests to it.
 //!
 //! # Options
 //!

@@ -548,8 +548,8 @@ fn checkpoint_without_path_has_no_path() {
     assert!(session.log.contains("from Some(42), None bytes"), "{}", session.log);
 }
 
-/// Scenario: a checkpoint completes although a region failed, whose subtasks refer to the state of an
-/// earlier checkpoint. FLIP-600 proposes this, with these fields.
+/// Scenario: a checkpoint completes although a region failed, whose subtasks refer to the state of
+/// an earlier checkpoint. FLIP-600 proposes this, with these fields.
 /// Guarantees: it is reported at once, with the subtasks that have acknowledged.
 #[test]
 fn regional_checkpoint_completes_without_a_region() {
