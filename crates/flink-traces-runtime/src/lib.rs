@@ -145,6 +145,7 @@ mod setters;
 pub use checkpoint::{CheckpointStats, CheckpointStatsTracker, CheckpointType, checkpoint_event, checkpoint_span};
 pub use config::{Configuration, Problem, discover};
 pub use dispatch::{Dispatcher, MetricGroup, ReporterStats};
+pub use flink_traces_api::Timestamp;
 pub use job::{JobIdentity, JobStatus, JobVertex, NamedJob};
 pub use reporting::{JobHandle, PendingCheckpoint, Reporting, Subtask};
 

@@ -11,11 +11,10 @@ use std::rc::Rc;
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
-use flink_traces_api::Timestamp;
 use flink_traces_runtime::checkpoint::RestoredCheckpoint;
 use flink_traces_runtime::job::{ExecutionAttemptId, ExecutionState};
 use flink_traces_runtime::reporting::{Initialization, InitializedSubtask};
-use flink_traces_runtime::{CheckpointType, JobHandle, JobStatus, JobVertex, Reporting, Subtask};
+use flink_traces_runtime::{CheckpointType, JobHandle, JobStatus, JobVertex, Reporting, Subtask, Timestamp};
 use timely::dataflow::operators::{Exchange, Inspect, Probe};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
