@@ -135,6 +135,23 @@ impl Comparable {
         self.kind.starts_with("Checkpoint").then_some((self.job()?, id))
     }
 
+    /// Returns the job and the id of the checkpoint that a `JobInitialization` restored.
+    pub fn restored(&self) -> Option<(&str, i64)> {
+        let id = self.properties.get("checkpointId")?.as_i64()?;
+        (self.kind == "JobInitialization").then_some((self.job()?, id))
+    }
+
+    /// Removes the size of the restored checkpoint.
+    ///
+    /// The REST API does not show it with the restore, so it is lost with the checkpoint.
+    #[must_use]
+    pub fn without_restored_size(mut self) -> Self {
+        if self.restored().is_some() {
+            self.properties.remove("fullSize");
+        }
+        self
+    }
+
     /// Returns `true` if `other` is the same record by its name and identifying attributes.
     pub fn is_same(&self, other: &Self) -> bool {
         (&self.kind, &self.key) == (&other.kind, &other.key)
@@ -156,8 +173,9 @@ impl Comparable {
             "JobInitialization" if self.properties.contains_key("checkpointId") => (5, 75),
             "JobInitialization" => (104, 75),
             "AllSubtasksStatusChangeEvent" => (2, 0),
-            // The failure that ends a job is derived from the transition to FAILING.
-            "JobFailureEvent" if self.properties.get("canRestart").is_some_and(|value| value == "false") => (1, 0),
+            // The failure that ends a job is derived from the transition to FAILING, which a busy
+            // JobManager reaches later.
+            "JobFailureEvent" if self.properties.get("canRestart").is_some_and(|value| value == "false") => (20, 0),
             // The first acknowledging subtask determines the start.
             "Checkpoint_Task" if self.of_failed => (u64::MAX, 0),
             _ => (0, 0),
@@ -595,6 +613,18 @@ mod tests {
         }
         let fresh = of_spans(&[initialization(0, 0, None)]);
         assert!(!compare(&restored(1000), &fresh).differences.is_empty());
+    }
+
+    #[test]
+    fn restore_may_lose_the_size_of_its_checkpoint() {
+        let record = |size| of_spans(&[initialization(0, 0, size)]).remove(0);
+        let (restored, fresh) = (record(Some(1000)), record(None));
+        assert_eq!((restored.restored(), fresh.restored()), (Some(("job", 7)), None));
+        let without_size = restored.clone().without_restored_size();
+        assert!(without_size.is_same(&restored) && !without_size.properties.contains_key("fullSize"));
+        let [checkpoint, _] = checkpoint("01");
+        let checkpoint = of_spans(&[checkpoint]).remove(0).without_restored_size();
+        assert!(checkpoint.restored().is_none() && checkpoint.properties.contains_key("fullSize"));
     }
 
     #[test]
