@@ -549,6 +549,10 @@ mod tests {
         let limits = SharedLimits { places: Arc::new(Semaphore::new(1)), ..SharedLimits::default() };
         let place = limits.places.clone().acquire_owned().await.unwrap();
         let mut watcher = Watcher::new(connection.clone(), &SystemClock, limits.clone());
+        // It does not wake up again and again meanwhile.
+        let before = Instant::now();
+        watcher.send();
+        assert!(watcher.awaits_place && watcher.next_wake(None) >= before + SLOW);
         let (_orders, received) = watch::channel(Order::Watch(connection));
         let watching = tokio::spawn(async move { watcher.run(received, |_| ()).await });
         // Time in which a request would be sent without a limit.

@@ -14,8 +14,8 @@ use super::page::{Kind, Labels, Page};
 const RETENTION_MS: i64 = 15 * 60_000;
 /// The maximum length of the name of a job in a label, in characters.
 const MAX_NAME: usize = 200;
-/// The usual length of a sample.
-const BYTES_PER_SAMPLE: usize = 120;
+/// The usual length of the samples of a job.
+const BYTES_PER_JOB: usize = 1_400;
 
 /// The metrics of all jobs.
 #[derive(Debug)]
@@ -224,31 +224,29 @@ impl Jobs {
             let labels = self.labels();
             self.jobs.values_mut().zip(labels).for_each(|(job, labels)| job.labels = labels);
         }
+        self.jobs.values_mut().for_each(|job| job.show_not_running(now));
+        let jobs: Vec<_> =
+            self.jobs.iter().filter_map(|((_, id), job)| Some((id, job, job.labels.as_ref()?))).collect();
 
-        // The samples of a metric follow each other, but each job is read once.
-        let part = || page.part(self.jobs.len() * BYTES_PER_SAMPLE);
-        let (mut info, mut statuses) = (part(), part());
-        let mut metrics: Vec<_> = METRICS.iter().map(|_| part()).collect();
-        info.head("flink_traces_job_info", Kind::Gauge, "The id of the job, with the value 1.");
-        statuses.head("flink_traces_job_status", Kind::Gauge, "The status of the job as a label, with the value 1.");
-        for (page, Metric { name, kind, help, .. }) in metrics.iter_mut().zip(METRICS) {
-            page.head(name, *kind, help);
+        page.reserve(jobs.len() * BYTES_PER_JOB);
+        page.head("flink_traces_job_info", Kind::Gauge, "The id of the job, with the value 1.");
+        for (id, _, labels) in &jobs {
+            page.sample_with("flink_traces_job_info", labels, ("job_id", id), 1);
         }
-        for ((_, id), job) in &mut self.jobs {
-            job.show_not_running(now);
-            let Some(labels) = &job.labels else { continue };
-            info.sample_with("flink_traces_job_info", labels, ("job_id", id), 1);
+        page.head("flink_traces_job_status", Kind::Gauge, "The status of the job as a label, with the value 1.");
+        for (_, job, labels) in &jobs {
             if let Some(status) = job.status {
-                statuses.sample_with("flink_traces_job_status", labels, ("status", status.name()), 1);
+                page.sample_with("flink_traces_job_status", labels, ("status", status.name()), 1);
             }
-            for (page, Metric { name, value, .. }) in metrics.iter_mut().zip(METRICS) {
+        }
+        for Metric { name, kind, help, value } in METRICS {
+            page.head(name, *kind, help);
+            for (_, job, labels) in &jobs {
                 if let Some(value) = value(job) {
                     page.sample(name, labels, value);
                 }
             }
         }
-        page.append(&[info, statuses]);
-        page.append(&metrics);
         page.head(
             "flink_traces_jobs_omitted_total",
             Kind::Counter,

@@ -127,15 +127,9 @@ impl Page {
         let _ = writeln!(self.text, "}} {value}");
     }
 
-    /// Creates an empty part of the page, with room for that many bytes.
-    pub(crate) fn part(&self, bytes: usize) -> Self {
-        Self { format: self.format, text: String::with_capacity(bytes) }
-    }
-
-    /// Adds parts to the end of the page.
-    pub(crate) fn append(&mut self, parts: &[Self]) {
-        self.text.reserve(parts.iter().map(|part| part.text.len()).sum());
-        parts.iter().for_each(|part| self.text.push_str(&part.text));
+    /// Makes room for that many bytes, so that a long page is not moved while it grows.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.text.reserve(bytes);
     }
 
     /// Returns the text of the page.
