@@ -45,6 +45,14 @@ pub enum HistoryError {
         /// The directory.
         directory: PathBuf,
     },
+    /// The newest rows are in SQLite's log, which cannot be read in a read-only directory.
+    #[error("{}: expected a writable directory, because {} has rows too; copy both files to one", path.display(), log.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// The file of the log.
+        log: PathBuf,
+    },
     /// The file is a database of another program and stays untouched.
     #[error("{}: expected a history, found a database of another program", path.display())]
     Foreign {

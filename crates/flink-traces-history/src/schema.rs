@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
@@ -61,7 +61,7 @@ fn is_busy(error: &rusqlite::Error) -> bool {
 fn try_open(path: &Path, kind: Kind) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    prepare(&connection)?;
     let is_new = user_version(&connection)? == 0;
     if is_new {
         // Both pragmas have to precede the first table.
@@ -74,18 +74,30 @@ fn try_open(path: &Path, kind: Kind) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Sets what every connection needs.
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // A container may have no directory for temporary files.
+    connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
 /// Opens a file for reading. A file that another program writes to is fine.
 pub(crate) fn open_for_reading(path: &Path, kind: Kind) -> Result<Connection, HistoryError> {
     check_version(path, kind)?;
     let at = |error| HistoryError::sqlite(path, error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(at)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(at)?;
+    prepare(&connection).map_err(at)?;
     match user_version(&connection) {
         Ok(version) => return adapted(connection, version, kind).map_err(at),
         // In a directory that is read-only, there can be no file of shared memory.
         Err(error) if !is_read_only(&error) => return Err(at(error)),
         Err(_) => {}
+    }
+    // What follows does not see the log.
+    let log = log_of(path);
+    if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        return Err(HistoryError::Log { path: path.to_owned(), log });
     }
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
@@ -96,8 +108,16 @@ pub(crate) fn open_for_reading(path: &Path, kind: Kind) -> Result<Connection, Hi
     }
     uri += "?immutable=1";
     let connection = Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).map_err(at)?;
+    prepare(&connection).map_err(at)?;
     let version = user_version(&connection).map_err(at)?;
     adapted(connection, version, kind).map_err(at)
+}
+
+/// Returns the path of SQLite's log of a file.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
 }
 
 /// Shows the tables of an older version as those of this one, without a change of the file.
@@ -199,6 +219,40 @@ mod tests {
             assert!(matches!(error, HistoryError::Newer { found: 3, known: 2, .. }), "{error}");
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    /// Scenario: the file system is read-only but for the history. Guarantees: no connection needs
+    /// a directory for temporary files.
+    #[test]
+    fn temporary_tables_are_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.db");
+        let connections =
+            [open_for_writing(&path, Kind::Index).unwrap(), open_for_reading(&path, Kind::Index).unwrap()];
+        for connection in connections {
+            let kind: i64 = connection.query_row("PRAGMA temp_store", [], |row| row.get(0)).unwrap();
+            assert_eq!(kind, 2);
+        }
+    }
+
+    /// Scenario: a crash left rows in the log, and a copy of the files is in a read-only
+    /// directory. Guarantees: the rows are not left out without a word.
+    #[cfg(unix)]
+    #[test]
+    fn log_in_a_read_only_directory_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.db");
+        let connection = open_for_writing(&path, Kind::Index).unwrap();
+        connection.execute_batch("INSERT INTO job (cluster, name) VALUES ('a', 'b')").unwrap();
+        let copies = tempfile::tempdir().unwrap();
+        let copy = copies.path().join("history.db");
+        std::fs::copy(&path, &copy).unwrap();
+        // The superuser may write to every directory, but SQLite follows no links.
+        std::os::unix::fs::symlink("nowhere", copies.path().join("history.db-shm")).unwrap();
+        assert!(open_for_reading(&copy, Kind::Index).is_ok());
+        std::fs::copy(log_of(&path), log_of(&copy)).unwrap();
+        let error = open_for_reading(&copy, Kind::Index).unwrap_err();
+        assert!(matches!(error, HistoryError::Log { .. }), "{error}");
     }
 
     #[test]

@@ -38,6 +38,8 @@ const CUT_PAUSE: Duration = Duration::from_secs(600);
 const SEEN_GAP_MS: i64 = 30_000;
 /// The times that a damaged file is replaced for one batch.
 const MAX_REPAIRS: usize = 8;
+/// The time for which the end of a connection waits for others.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A history that is open for writing.
 #[derive(Debug)]
@@ -70,6 +72,18 @@ impl OpenFile {
     /// Returns `true` unless the file was moved, deleted or replaced.
     fn is_in_place(&self) -> bool {
         self.id.is_some() && self.id == FileId::of(&self.path)
+    }
+}
+
+impl Drop for OpenFile {
+    /// Moves the rows in SQLite's log to the file, so that a copy of the file has all of them.
+    ///
+    /// SQLite does so when the last connection is closed, unless two are closed at the same time or
+    /// another program reads.
+    fn drop(&mut self) {
+        // Without success, the log stays valid.
+        let _ = self.connection.busy_timeout(CLOSE_TIMEOUT);
+        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 }
 
@@ -737,6 +751,22 @@ mod tests {
             fact: Fact::State("RUNNING".to_owned()),
         };
         Batch { rows: (0..count).map(row).collect(), records: Vec::new() }
+    }
+
+    /// Scenario: another program has the history open at the end. Guarantees: the files have all
+    /// rows without SQLite's logs.
+    #[test]
+    fn closed_store_leaves_no_rows_in_logs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h");
+        let mut store = Store::new(path.clone(), LIMITS);
+        store.write(batch(3), 0, &mut Written::default()).unwrap();
+        let log = path.join("history.db-wal");
+        assert!(std::fs::metadata(&log).unwrap().len() > 0);
+        let reader = crate::History::open(&path).unwrap();
+        assert!(reader.end_ms().is_ok());
+        drop(store);
+        assert_eq!(std::fs::metadata(&log).unwrap().len(), 0);
     }
 
     /// Scenario: the disk is full for a while. Guarantees: the batch is neither written nor
