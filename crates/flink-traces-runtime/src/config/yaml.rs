@@ -315,6 +315,10 @@ impl Flattener<'_> {
     }
 
     fn set(&mut self, key: &str, raw: RawValue, at: Marker) {
+        if self.collector.values.contains_key(key) {
+            let problem = Problem::warning("set twice, in different maps, of which the last counts");
+            self.collector.report(at.line(), at.col() + 1, Problem { key: Some(key.to_owned()), ..problem });
+        }
         self.collector.set(key, raw, at.line(), at.col() + 1);
     }
 

@@ -232,8 +232,10 @@ fn yaml_maps_and_lists() {
           Error config.yaml:6:1: expected text as key; quote other values
         a.b: 1\na:\n  b: 2
           a.b: "2" at 3:3
+          Warning config.yaml:3:3: a.b: set twice, in different maps, of which the last counts
         a:\n  b: 2\na.b: 1
           a.b: "1" at 3:1
+          Warning config.yaml:3:1: a.b: set twice, in different maps, of which the last counts
         a: {}\nb:\n  c: {}\n  d: 1\ne: []
           b.d: "1" at 4:3
           e: list "[]" at 5:1
@@ -280,6 +282,7 @@ fn yaml_mistakes() {
         &[
             "a: 1\na: 2\nb:\n  x: 1\n  x: 2\nc: 3",
             "a: 1\na:\n  b: 2",
+            "a.b: 1\na:\n  b: 2\n  c.d: 3\na.c:\n  d: 4",
             "a:\nb: ~\nc: {d: null, e}\nf: [1, ~]",
             "1: a\nb:\n  true: c\n~: d\n? [e]\n: f\n? g: h\n: i",
             "a: 1\n---\nb: 2",
@@ -309,6 +312,11 @@ fn yaml_mistakes() {
         a: 1\na:\n  b: 2
           a: "1" at 1:1
           Error config.yaml:2:1: a: set twice in one map
+        a.b: 1\na:\n  b: 2\n  c.d: 3\na.c:\n  d: 4
+          a.b: "2" at 3:3
+          a.c.d: "4" at 6:3
+          Warning config.yaml:3:3: a.b: set twice, in different maps, of which the last counts
+          Warning config.yaml:6:3: a.c.d: set twice, in different maps, of which the last counts
         a:\nb: ~\nc: {d: null, e}\nf: [1, ~]
           f: list "[1, '']" at 4:1
           Error config.yaml:1:1: a: has no value
