@@ -33,6 +33,12 @@ pub(crate) enum Hint {
     CertificateTime,
     /// A certificate of another host.
     OtherHost,
+    /// A certificate of an authority in the place of one of a server.
+    AuthorityAsServer,
+    /// A certificate of a version before 3.
+    OldCertificate,
+    /// A signature by an algorithm that is not accepted.
+    WeakSignature,
     /// A collector that requires a client certificate, or another one.
     ClientCertificate,
     /// A collector without TLS 1.2 and 1.3.
@@ -52,6 +58,13 @@ impl Hint {
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                     Some(Self::OtherHost)
                 }
+                CertificateError::UnsupportedSignatureAlgorithmContext { .. } => Some(Self::WeakSignature),
+                // The type of these errors belongs to another crate.
+                CertificateError::Other(error) => match error.to_string().as_str() {
+                    "CaUsedAsEndEntity" => Some(Self::AuthorityAsServer),
+                    "UnsupportedCertVersion" => Some(Self::OldCertificate),
+                    _ => None,
+                },
                 _ => None,
             },
             TlsError::AlertReceived(alert) => match alert {
@@ -98,6 +111,13 @@ impl fmt::Display for Hint {
             Self::OtherHost => {
                 "the collector's certificate is for another host: use a host name from the certificate in `exporter.endpoint`"
             }
+            Self::AuthorityAsServer => {
+                "the collector's certificate is that of an authority: issue one with `basicConstraints=CA:FALSE`"
+            }
+            Self::OldCertificate => {
+                "the collector's certificate has an old format: issue one of X.509 version 3, with a `subjectAltName`"
+            }
+            Self::WeakSignature => "the collector's certificate has a signature such as SHA-1: issue one with SHA-256",
             Self::ClientCertificate => {
                 "the collector does not accept the client certificate: check `exporter.client-certificate` and `exporter.client-key`"
             }

@@ -24,6 +24,11 @@ pub(super) fn is_failure(_: &(dyn StdError + 'static)) -> bool {
     false
 }
 
+/// Returns `None`, since there are no TLS errors.
+pub(super) fn text(_: &(dyn StdError + 'static)) -> Option<&'static str> {
+    None
+}
+
 /// The refusal of encrypted connections.
 pub(super) struct Tls;
 

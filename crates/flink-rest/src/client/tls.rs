@@ -10,7 +10,7 @@ use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
 use super::error::{Error, invalid_option};
@@ -41,6 +41,23 @@ pub(super) fn plain<S>(stream: S) -> MaybeTls<S> {
 /// Returns `true` if `error` is one of the TLS handshake.
 pub(super) fn is_failure(error: &(dyn StdError + 'static)) -> bool {
     error.is::<rustls::Error>()
+}
+
+/// Returns the text of a TLS error whose own text is that of an internal type.
+pub(super) fn text(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    let rustls::Error::InvalidCertificate(error) = error.downcast_ref()? else { return None };
+    match error {
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. } => {
+            Some("the server's certificate has a signature such as SHA-1, which is not accepted")
+        }
+        // The type of these errors belongs to another crate.
+        CertificateError::Other(error) => match error.to_string().as_str() {
+            "CaUsedAsEndEntity" => Some("the server's certificate is that of an authority, expected one with CA:FALSE"),
+            "UnsupportedCertVersion" => Some("the server's certificate has an old format, expected X.509 version 3"),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// The configuration of encrypted connections.

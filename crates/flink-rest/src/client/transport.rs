@@ -174,7 +174,7 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> (Option<ConnectFailure>,
     let mut problem = Vec::new();
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        let text = error.to_string();
+        let text = text_of(error);
         failure = failure.or_else(|| kind(error, &text));
         // The outermost layer only repeats that the request failed.
         if !text.starts_with("client error (") && !problem.contains(&text) {
@@ -183,6 +183,14 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> (Option<ConnectFailure>,
         cause = error.source();
     }
     (failure, escaped(&problem.join(": "), MAX_TEXT_CHARS))
+}
+
+fn text_of(error: &(dyn std::error::Error + 'static)) -> String {
+    // An I/O error has the text of the error that it wraps.
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => text_of(wrapped),
+        None => tls::text(error).map_or_else(|| error.to_string(), str::to_owned),
+    }
 }
 
 fn kind(error: &(dyn std::error::Error + 'static), text: &str) -> Option<ConnectFailure> {

@@ -780,6 +780,25 @@ fn server_tls(authority: &Authority, client_certificates: bool) -> ServerConfig 
     config.with_single_cert(certificates(&authority.identity), key).unwrap()
 }
 
+/// Scenario: a self-signed certificate, as `openssl req -x509` makes it by default, is that of an
+/// authority.
+/// Guarantees: the error says what is wrong with it.
+#[tokio::test]
+async fn certificate_of_an_authority_is_named() {
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let identity = format!("{certificate}{}", key.serialize_pem());
+    let authority = Authority { certificate, identity };
+    let server = Server::start_with(json(OVERVIEW), Some(server_tls(&authority, false))).await;
+    let builder = Client::builder(&format!("https://{}", server.address));
+    let client = builder.ca_certificates(authority.certificate.as_str()).build().unwrap();
+    let error = client.call(&JobsOverview).await.unwrap_err();
+    assert!(matches!(error, Error::Connect { failure: ConnectFailure::Tls, .. }), "{error:?}");
+    assert!(error.to_string().ends_with("certificate is that of an authority, expected one with CA:FALSE"), "{error}");
+}
+
 /// Scenario: a server has a certificate of a private authority and may require a client
 /// certificate.
 /// Guarantees: a client that trusts the authority and has the certificate gets a response. Any

@@ -1,17 +1,23 @@
 //! Statuses, headers and bodies of collectors mean what OTLP specifies.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::*;
+use crate::error::BoxError;
 
 const NOW: Duration = Duration::from_secs(784_111_777);
 
 #[test]
 fn failed_handshake_has_its_likely_cause() {
-    use rustls::{AlertDescription, CertificateError, Error};
+    use rustls::{AlertDescription, CertificateError, Error, OtherError};
+    let of_webpki =
+        |text: &str| Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::from(BoxError::from(text)))));
+    let (signature_algorithm_id, supported_algorithms) = (Vec::new(), Vec::new());
+    let weak = CertificateError::UnsupportedSignatureAlgorithmContext { signature_algorithm_id, supported_algorithms };
     let alert = |description| Error::AlertReceived(description);
     for (error, hint) in [
         (Error::InvalidCertificate(CertificateError::UnknownIssuer), Some(Hint::UnknownIssuer)),
@@ -19,6 +25,10 @@ fn failed_handshake_has_its_likely_cause() {
         (Error::InvalidCertificate(CertificateError::NotValidYet), Some(Hint::CertificateTime)),
         (Error::InvalidCertificate(CertificateError::NotValidForName), Some(Hint::OtherHost)),
         (Error::InvalidCertificate(CertificateError::Revoked), None),
+        (Error::InvalidCertificate(weak), Some(Hint::WeakSignature)),
+        (of_webpki("CaUsedAsEndEntity"), Some(Hint::AuthorityAsServer)),
+        (of_webpki("UnsupportedCertVersion"), Some(Hint::OldCertificate)),
+        (of_webpki("PathLenConstraintViolated"), None),
         (alert(AlertDescription::CertificateRequired), Some(Hint::ClientCertificate)),
         (alert(AlertDescription::UnknownCA), Some(Hint::ClientCertificate)),
         (alert(AlertDescription::ProtocolVersion), Some(Hint::OldTls)),
