@@ -224,7 +224,7 @@ fn is_plain_to_tls(body: &[u8]) -> bool {
 /// left out.
 fn unpacked<'a>(headers: &HeaderMap, body: &'a [u8]) -> Cow<'a, [u8]> {
     let encoding = headers.get(CONTENT_ENCODING).and_then(|encoding| encoding.to_str().ok()).unwrap_or_default();
-    if !matches!(encoding.trim(), "gzip" | "x-gzip") {
+    if !["gzip", "x-gzip"].iter().any(|known| encoding.trim().eq_ignore_ascii_case(known)) {
         return Cow::Borrowed(body);
     }
     let mut text = Vec::new();

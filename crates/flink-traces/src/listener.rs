@@ -25,21 +25,24 @@ const MAX_CONNECTIONS: usize = 64;
 /// The time limit for the head of a request, and for the pause before the next one. A scraper sends
 /// its request at once.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(3);
+/// The reason for which a listener on a loopback address refuses a request.
+pub(crate) const NOT_LOOPBACK: &str =
+    "expected a loopback name in the header Host, which a proxy on this machine has to set";
 /// The paths that supervisors ask, which have no secrets.
 const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
 
 /// The credentials of a listener. If there are none, everybody may ask.
 #[derive(Clone, Default)]
 pub(crate) struct Credentials {
-    /// The accepted values of the header `Authorization`.
-    accepted: Vec<String>,
+    /// The accepted schemes of the header `Authorization`, with what has to follow them.
+    accepted: Vec<(&'static str, String)>,
 }
 
 impl Credentials {
     /// Creates credentials of a bearer token, a user with a password, or both.
     pub(crate) fn new(bearer_token: Option<&str>, basic_auth: Option<&str>) -> Self {
-        let bearer = bearer_token.map(|token| format!("Bearer {token}"));
-        let basic = basic_auth.map(|pair| format!("Basic {}", BASE64_STANDARD.encode(pair)));
+        let bearer = bearer_token.map(|token| ("Bearer", token.to_owned()));
+        let basic = basic_auth.map(|pair| ("Basic", BASE64_STANDARD.encode(pair)));
         Self { accepted: bearer.into_iter().chain(basic).collect() }
     }
 
@@ -51,7 +54,13 @@ impl Credentials {
     /// Returns `true` if a request has one of them, or if there are none.
     pub(crate) fn accept(&self, headers: &HeaderMap) -> bool {
         let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
-        self.is_empty() || self.accepted.iter().any(|accepted| is_equal(accepted.as_bytes(), given))
+        let end = given.iter().position(|byte| *byte == b' ').unwrap_or(given.len());
+        let (scheme, secret) = (&given[..end], given[end..].trim_ascii());
+        self.is_empty()
+            || self.accepted.iter().any(|(known, accepted)| {
+                // The name of a scheme is case-insensitive.
+                known.as_bytes().eq_ignore_ascii_case(scheme) && is_equal(accepted.as_bytes(), secret)
+            })
     }
 }
 
@@ -117,7 +126,7 @@ pub(crate) async fn bind(
 async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if access.local_only && !is_loopback_name(host) {
-        return (StatusCode::MISDIRECTED_REQUEST, "use a loopback address\n").into_response();
+        return (StatusCode::MISDIRECTED_REQUEST, format!("{NOT_LOOPBACK}\n")).into_response();
     }
     if !HEALTH.contains(&request.uri().path()) && !access.credentials.accept(request.headers()) {
         let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"flink-traces\", charset=\"UTF-8\"")];
@@ -169,6 +178,11 @@ mod tests {
         for (given, expected) in [
             ("Bearer t0", true),
             ("Basic bWU6c2VjcmV0", true),
+            ("bearer t0", true),
+            ("BASIC  bWU6c2VjcmV0", true),
+            ("Bearer T0", false),
+            ("Bearert0", false),
+            ("Bearer bWU6c2VjcmV0", false),
             ("Bearer t1", false),
             ("Bearer t", false),
             ("Basic bWU6", false),

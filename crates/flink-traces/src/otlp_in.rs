@@ -159,7 +159,7 @@ impl Listener {
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
         if self.local_only && !is_loopback_name(host.unwrap_or_default()) {
-            return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, "use a loopback address"));
+            return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, listener::NOT_LOOPBACK));
         }
         if !self.shared.credentials.accept(request.headers()) {
             self.shared.count(RefusedRequest::Unauthorized);
@@ -232,9 +232,9 @@ impl OtlpIn {
             }
             _ => (text(header::CONTENT_ENCODING), body),
         };
-        let plain = match compression {
+        let plain = match &*compression.to_ascii_lowercase() {
             "" | "identity" => content.into(),
-            "gzip" => self.inflated(&content)?,
+            "gzip" | "x-gzip" => self.inflated(&content)?,
             other => {
                 self.count(RefusedRequest::Unreadable);
                 let reason = format!("expected no compression or gzip, found {other:.20}");

@@ -40,7 +40,7 @@ impl Encoding {
     /// Returns the encoding that the headers of an HTTP request name.
     pub(super) fn of_http(headers: &HeaderMap) -> Result<Self, Refusal> {
         let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        match kind.split(';').next().unwrap_or_default().trim() {
+        match &*kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase() {
             PROTOBUF => Ok(Self::Protobuf),
             JSON => Ok(Self::Json),
             other => {

@@ -172,6 +172,13 @@ fn mistaken_requests_get_an_answer_of_otlp() {
         ("POST /v1/traces", json, &b"{}"[..], 200, "{}"),
         ("POST /v1/traces", protobuf, b"", 200, ""),
         ("POST /v1/traces", compressed, &gzip(b"{}"), 200, "{}"),
+        (
+            "POST /v1/traces",
+            "Content-Type: Application/JSON; charset=UTF-8\r\nContent-Encoding: X-GZIP",
+            &gzip(b"{}"),
+            200,
+            "{}",
+        ),
         ("POST /v1/traces", json, trace, 200, "rejectedSpans\":\"2\""),
         ("POST /v1/logs", json, trace, 400, "records of another path"),
         ("POST /v1/metrics", json, b"{}", 404, "expected /v1/traces and /v1/logs, found /v1/metrics"),
