@@ -193,7 +193,7 @@ pub(crate) const KUBERNETES_LABEL_SELECTOR: ConfigOption<String> = ConfigOption:
 #[cfg(feature = "kubernetes")]
 pub(crate) const KUBERNETES_SERVICE_SELECTOR: ConfigOption<String> = ConfigOption::string(
     "flink-traces.kubernetes.service-selector",
-    "A label selector for services that have a port named `rest`. The label `app` is the name of the cluster. If it is empty, services are not looked at.",
+    "A label selector for services that have a port named `rest`, or a name that ends with `-rest` and only one port. The label `app` is the name of the cluster. If it is empty, services are not looked at.",
 )
 .or("component=jobmanager,type in (flink-native-kubernetes,flink-standalone-kubernetes)");
 

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use flink_traces_runtime::{Configuration, Problem};
+use kube::client::AuthError;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::{Client, Config, Error};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -96,7 +97,13 @@ impl Kubernetes {
         } else {
             Config::infer().await.map_err(|error| causes(&error))?
         };
-        Client::try_from(config).map_err(|error| causes(&error))
+        let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
+        Client::try_from(config).map_err(|error| match (&error, plugin) {
+            (Error::Auth(AuthError::AuthExecStart(error)), Some(plugin)) => {
+                one_line(&format!("cannot run {plugin}, which the kubeconfig needs for its credentials: {error}"), 500)
+            }
+            _ => causes(&error),
+        })
     }
 
     /// Returns the followers, in the order of precedence.

@@ -97,6 +97,18 @@ fn clusters_follow_the_api_server() {
     assert!(checked.stdout.contains("cluster team-b/orders: Flink 2.3.0"), "{checked:?}");
 }
 
+/// A kubeconfig with a credential plugin that is not installed.
+const WITHOUT_PLUGIN: &str = "
+apiVersion: v1
+kind: Config
+current-context: it
+contexts: [{name: it, context: {cluster: it, user: it}}]
+clusters: [{name: it, cluster: {server: 'http://127.0.0.1:1'}}]
+users:
+- name: it
+  user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: no-plugin, interactiveMode: Never}}
+";
+
 #[test]
 fn unreachable_api_server_is_named_by_check() {
     let place = Place::new();
@@ -111,4 +123,7 @@ fn unreachable_api_server_is_named_by_check() {
         checked.stdout.contains("  FAILED  discovery kubernetes: ") && checked.stdout.contains("nowhere"),
         "{checked:?}"
     );
+    place.write("kubeconfig", WITHOUT_PLUGIN);
+    let checked = place.run(&[&["check"], &arguments[..]].concat()).expect_code(69);
+    assert!(checked.stdout.contains("cannot run no-plugin, which the kubeconfig needs"), "{checked:?}");
 }

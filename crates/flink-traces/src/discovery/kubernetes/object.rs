@@ -70,7 +70,7 @@ impl Kubernetes {
             Kind::FlinkSessionJob => object.data["spec"]["deploymentName"]
                 .as_str()
                 .map(|cluster| (cluster, format!("http://{cluster}-rest.{namespace}:{REST_PORT}"))),
-            Kind::Service => rest_port(&object.data).map(|port| {
+            Kind::Service => rest_port(name, &object.data).map(|port| {
                 let label = object.metadata.labels.as_ref().and_then(|labels| labels.get("app"));
                 let cluster = label.map_or(name.trim_end_matches("-rest"), String::as_str);
                 (cluster, format!("http://{name}.{namespace}:{port}"))
@@ -134,9 +134,14 @@ fn option(configuration: &Value, key: &str) -> Option<String> {
 }
 
 /// Returns the port named `rest` of a service.
-fn rest_port(service: &Value) -> Option<u64> {
+///
+/// Since the name can be configured (`kubernetes.rest-service.port-name`), the only port of Flink's
+/// own service for the REST API has any name.
+fn rest_port(name: &str, service: &Value) -> Option<u64> {
     let ports = service["spec"]["ports"].as_array()?;
-    ports.iter().find(|port| port["name"] == "rest")?["port"].as_u64()
+    let named = ports.iter().find(|port| port["name"] == "rest");
+    let only = || ports.first().filter(|_| ports.len() == 1 && name.ends_with("-rest"));
+    named.or_else(only)?["port"].as_u64()
 }
 
 #[cfg(test)]
@@ -226,8 +231,18 @@ mod tests {
         }));
         let found = cluster(source.entry(Kind::Service, &service));
         assert_eq!((found.name.as_str(), found.urls[0].as_str()), ("team-a/orders", "http://orders-rest.team-a:8082"));
-        let internal = json!({"metadata": {"name": "orders", "namespace": "team-a"}, "spec": {"ports": [{"port": 1}]}});
-        assert_eq!(source.entry(Kind::Service, &object(internal)), Entry::Nothing);
+        for (name, ports, expected) in [
+            ("orders-rest", json!([{"name": "http-rest", "port": 8083}]), Some("http://orders-rest.team-a:8083")),
+            ("orders-rest", json!([{"port": 8083}]), Some("http://orders-rest.team-a:8083")),
+            ("orders-rest", json!([{"name": "http", "port": 1}, {"name": "metrics", "port": 2}]), None),
+            ("orders", json!([{"port": 1}]), None),
+            ("orders-rest", json!([]), None),
+        ] {
+            let service = json!({"metadata": {"name": name, "namespace": "team-a"}, "spec": {"ports": ports}});
+            let entry = source.entry(Kind::Service, &object(service));
+            let found = (entry != Entry::Nothing).then(|| cluster(entry).urls.remove(0));
+            assert_eq!(found.as_deref(), expected, "{name} {ports}");
+        }
 
         let job = |deployment: Value, ignore: &str| {
             let annotations = json!({"flink-traces/ignore": ignore});
