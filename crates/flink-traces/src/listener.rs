@@ -1,7 +1,7 @@
 //! The HTTP listeners of the program, and the rules for who may ask them.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,7 +101,14 @@ pub(crate) async fn bind(
     limits: ServerOptions,
     certificate: Option<Arc<Certificate>>,
 ) -> io::Result<String> {
-    let listener = TcpListener::bind(address).await.map_err(|error| {
+    let bound = match TcpListener::bind(address).await {
+        // `[::]` is all addresses, which are those of IPv4 on a machine without IPv6.
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != ErrorKind::AddrInUse => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await.map_err(|_| error)
+        }
+        bound => bound,
+    };
+    let listener = bound.map_err(|error| {
         let remedy = if error.kind() == ErrorKind::AddrInUse { ", choose another port" } else { "" };
         io::Error::new(error.kind(), format!("{address}: {error}{remedy}"))
     })?;
@@ -170,6 +177,15 @@ mod tests {
         ] {
             assert_eq!(is_loopback_name(host), expected, "{host}");
         }
+    }
+
+    /// Guarantees: `[::]` serves IPv4, too, on a machine with IPv6 and on one without.
+    #[tokio::test]
+    async fn all_addresses_include_those_of_ipv4() {
+        let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+        let url = bind(address, Router::new(), ServerOptions::default(), None).await.unwrap();
+        let port = url.trim_end_matches('/').rsplit_once(':').unwrap().1.parse().unwrap();
+        assert!(tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok());
     }
 
     #[test]

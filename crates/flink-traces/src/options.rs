@@ -244,7 +244,7 @@ pub(crate) const METRICS_LISTEN: ConfigOption<SocketAddr> = ConfigOption::parsed
     "a port, or an IP address and a port",
     parse_address,
     "The address at which `run` serves `/metrics` for Prometheus, `/healthz` and `/readyz`: a port of 127.0.0.1, or an address such as \
-     `0.0.0.0:9250`. Without it, the program does not listen.",
+     `[::]:9250` for all addresses of IPv4 and IPv6. Without it, the program does not listen.",
 );
 
 /// The address of the page.

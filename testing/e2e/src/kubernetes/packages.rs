@@ -56,6 +56,11 @@ pub(super) async fn run(server: &Server, programs: &Programs, binary: &Path, fol
         let (is_success, said) = helm.output(&["template", &helm.chart, "--set", value]).await?;
         ensure!(!is_success && said.contains(named), "helm accepts {value}:\n{said}");
     }
+    let of_others = ["serviceAccount.create=false", "serviceAccount.name=own", "podSecurityContext.runAsUser=null"];
+    let manifests = helm.expect(&["template", &helm.chart, "--set", &of_others.join(",")]).await?;
+    let has_line = |wanted: &str| manifests.lines().any(|line| line.trim() == wanted);
+    ensure!(has_line("serviceAccountName: own") && !manifests.lines().any(|line| line == "kind: ServiceAccount"));
+    ensure!(has_line("fsGroup: 65532") && !manifests.contains("runAsUser"), "a user of the pod:\n{manifests}");
     Ok(())
 }
 
@@ -78,11 +83,12 @@ fn every_value() -> Value {
         "secrets": ["flink.token", "collector"],
         "env": [{"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": secret}],
         "discovery": {"enabled": true, "namespaces": ["team-a", NAMESPACE]},
-        "serviceAccount": {"name": "watcher", "annotations": {"team": "a"}},
+        "serviceAccount": {"create": true, "name": "watcher", "annotations": {"team": "a"}},
         "persistence": {"enabled": true, "size": "10Gi", "storageClass": "fast"},
         "metrics": {"podMonitor": {"enabled": true, "interval": "30s", "labels": {"release": "prometheus"}}},
         "networkPolicy": {"enabled": true},
         "resources": {"requests": {"cpu": "1"}},
+        "podSecurityContext": {"fsGroup": 7, "runAsUser": null},
         "podAnnotations": {"team": "a"},
         "podLabels": {"team": "a"},
         "priorityClassName": "low",
