@@ -30,6 +30,10 @@ const WARM_UP_FAILS_AFTER: &str = "2500";
 const NEVER: &str = "86400000";
 /// The time between two actions of the session.
 const UNDISTURBED: Duration = Duration::from_secs(6);
+/// The checkpoints of a session that takes one every 100 ms.
+const FAST_CHECKPOINTS: usize = 100;
+/// The time for them. A slow machine needs several times the interval for each.
+const FAST_TIMEOUT: Duration = Duration::from_secs(180);
 /// The time until the last records arrive. Flink exports every 5 s, and serves from a cache of 3 s.
 const SETTLE: Duration = Duration::from_secs(8);
 /// The time for which the JobManager is away.
@@ -37,8 +41,9 @@ const OUTAGE: Duration = Duration::from_secs(3);
 /// The time before the end of a JobManager in which a checkpoint may be lost with it: it was still
 /// in Flink's cache, or not yet polled.
 const LOST_OVER_REST: Duration = Duration::from_secs(5);
-/// The same for Flink's own reporters, which export every 5 s and are not closed.
-const LOST_BY_FLINK: Duration = Duration::from_secs(6);
+/// The same for Flink's own reporters, which export every 5 s and are not closed. A JobManager takes
+/// up to 3 s to end after its last record.
+const LOST_BY_FLINK: Duration = Duration::from_secs(8);
 
 /// A session in which both sides must agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -87,7 +92,9 @@ impl Scenario {
                 ("JobFailureEvent", 1),
                 ("AllSubtasksStatusChangeEvent", 4),
             ],
-            Self::Uncached | Self::LongHistory => &[("Checkpoint", 100), ("CheckpointEvent", 100)],
+            Self::Uncached | Self::LongHistory => {
+                &[("Checkpoint", FAST_CHECKPOINTS), ("CheckpointEvent", FAST_CHECKPOINTS)]
+            }
             Self::Failover => &[("Checkpoint", 8), ("JobInitialization", 1), ("JobStatusChangeEvent", 2)],
             Self::Application => &[("Checkpoint", 2), ("JobFailureEvent", 1)],
             Self::TwoVersions => &[("Checkpoint", 10), ("JobInitialization", 1)],
@@ -184,7 +191,7 @@ async fn fast(scenario: Scenario, setup: &Setup) -> Result<Comparison> {
     let program = setup.program(&cluster, &ours)?;
     say("submitting the job");
     let job = cluster.rest.submit(&setup.jar, 2, &[NEVER]).await?;
-    sleep(UNDISTURBED * 4).await;
+    cluster.rest.wait_for_checkpoints(&job, FAST_CHECKPOINTS, FAST_TIMEOUT).await?;
     finish(&cluster, &job, program).await?;
     cluster.stop().await?;
     Ok(compare(&of_job(&native, Some(&job)), &of_job(&ours, Some(&job))))

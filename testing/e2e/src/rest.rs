@@ -78,6 +78,18 @@ impl Rest {
         poll("the recovery", timeout, recovered).await
     }
 
+    /// Waits until the job has completed that many checkpoints.
+    pub(crate) async fn wait_for_checkpoints(&self, job: &str, count: usize, timeout: Duration) -> Result<()> {
+        let id = JobId::new(job)?;
+        let completed = async || {
+            // The first responses may come before the job has a coordinator of checkpoints.
+            let checkpoints = self.client.call(&Checkpoints { job: id.clone() }).await;
+            let completed = checkpoints.map_or(0, |checkpoints| checkpoints.counts.completed);
+            Ok(usize::try_from(completed).is_ok_and(|completed| completed >= count).then_some(()))
+        };
+        poll("the checkpoints", timeout, completed).await
+    }
+
     /// Cancels the job and waits until it is canceled.
     pub(crate) async fn cancel(&self, job: &str, timeout: Duration) -> Result<()> {
         self.client.call(&CancelJob::new(JobId::new(job)?)).await?;
