@@ -39,14 +39,16 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
+    /// Creates a reloader. `watched` was created before the configuration was loaded, so that no
+    /// change during the start is missed.
     pub(crate) fn new(
         arguments: &ConfigurationArgs,
         flink: &[String],
         shorthands: &[Shorthand],
         started_with: &Configuration,
+        watched: Watched,
     ) -> Self {
         let started_with = started_with.clone();
-        let watched = Watched::new(arguments.conf.as_deref());
         Self {
             arguments: arguments.clone(),
             flink: flink.to_vec(),
@@ -104,7 +106,7 @@ fn changed_keys(before: &Configuration, after: &Configuration) -> Vec<String> {
 }
 
 /// A configuration file, or those of a directory.
-struct Watched {
+pub(crate) struct Watched {
     paths: Vec<PathBuf>,
     /// The content at the last load.
     loaded: u64,
@@ -113,7 +115,7 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(path: Option<&Path>) -> Self {
+    pub(crate) fn new(path: Option<&Path>) -> Self {
         let paths = match path {
             None => Vec::new(),
             Some(path) if path.is_dir() => ["flink-conf.yaml", "config.yaml"].map(|name| path.join(name)).to_vec(),
@@ -167,6 +169,20 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert!(!watched.has_changed());
         assert!(watched.has_changed());
+    }
+
+    #[test]
+    fn change_during_the_start_is_seen() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("config.yaml");
+        std::fs::write(&path, "flink-traces.poll-interval: 1 s").unwrap();
+        let arguments = ConfigurationArgs { conf: Some(path.clone()), ..ConfigurationArgs::default() };
+        let watched = Watched::new(Some(&path));
+        let (settings, _) = Settings::load_with_clusters(&arguments, &[], &[]).unwrap();
+        std::fs::write(&path, "flink-traces.poll-interval: 2 s").unwrap();
+        let mut reloader = Reloader::new(&arguments, &[], &[], &settings.configuration, watched);
+        assert!(!reloader.has_changed());
+        assert!(reloader.has_changed());
     }
 
     #[test]

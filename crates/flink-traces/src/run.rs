@@ -21,7 +21,7 @@ use crate::options::{DISCOVERY_INTERVAL, METRICS_LISTEN};
 use crate::otlp_in;
 use crate::page::{Now, Page, history_directory};
 use crate::printer::Printer;
-use crate::reload::{Reloaded, Reloader};
+use crate::reload::{Reloaded, Reloader, Watched};
 use crate::reporters::json_reporters;
 use crate::roster::Roster;
 use crate::serve;
@@ -35,6 +35,7 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
     let shard = Shard::new(*shard, host_name().as_deref())?;
     let shorthands = json.as_ref().map(|json| json_reporters(json, json_format.format)).unwrap_or_default();
     let configuration_arguments = &cluster_arguments.configuration;
+    let watched = Watched::new(configuration_arguments.conf.as_deref());
     let (settings, clusters) =
         Settings::load_with_clusters(configuration_arguments, &cluster_arguments.flink, &shorthands)?;
     if clusters.is_empty() && settings.sources.is_empty() {
@@ -79,7 +80,7 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
         printer: prints.then(|| Arc::new(Mutex::new(Printer::new(io::stdout())))),
     };
     let mut reloader =
-        Reloader::new(configuration_arguments, &cluster_arguments.flink, &shorthands, &settings.configuration);
+        Reloader::new(configuration_arguments, &cluster_arguments.flink, &shorthands, &settings.configuration, watched);
     let mut roster = Roster::new(shard, stats.clone());
     let mut fleet = Fleet::new(destinations, stats.clone());
     roster.configure(clusters, &settings.sources);
