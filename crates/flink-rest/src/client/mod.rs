@@ -336,6 +336,11 @@ fn pauses() -> impl FnMut() -> Duration {
 }
 
 impl Response {
+    /// Creates a response as a [`Client`] returns it, for a test without a cluster.
+    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, location: None, body: body.into() }
+    }
+
     /// Returns the error that the status stands for; `None` for a success.
     pub fn status_error(&self) -> Option<StatusError> {
         match &self.location {
