@@ -57,6 +57,9 @@ pub(crate) struct Access {
     pub(crate) authorities: Option<Vec<u8>>,
     /// The client certificate with its chain and its key, in PEM.
     pub(crate) identity: Option<Vec<u8>>,
+    /// The clusters of a test, which take the place of the network.
+    #[cfg(test)]
+    pub(crate) network: Option<Network>,
 }
 
 /// The credentials of each request.
@@ -89,7 +92,14 @@ impl TokenFile {
 
 impl Access {
     pub(crate) fn new(timeout: Duration) -> Self {
-        Self { timeout, authorization: Authorization::None, authorities: None, identity: None }
+        Self {
+            timeout,
+            authorization: Authorization::None,
+            authorities: None,
+            identity: None,
+            #[cfg(test)]
+            network: None,
+        }
     }
 
     /// Creates the client of one JobManager.
@@ -113,6 +123,27 @@ impl Access {
         client.build()
     }
 }
+
+/// Answers a request to the first address of a cluster.
+#[cfg(test)]
+type Answer = dyn Fn(&str, &flink_rest::Resource) -> BoxedAnswer + Send + Sync;
+#[cfg(test)]
+type BoxedAnswer = std::pin::Pin<Box<dyn Future<Output = Result<flink_rest::Response, Error>> + Send>>;
+
+/// The clusters of a test, without sockets.
+#[cfg(test)]
+#[derive(Clone)]
+pub(crate) struct Network(pub(crate) std::sync::Arc<Answer>);
+
+#[cfg(test)]
+impl PartialEq for Network {
+    fn eq(&self, other: &Self) -> bool {
+        std::sync::Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+#[cfg(test)]
+impl Eq for Network {}
 
 /// Formats without credentials and certificates.
 impl fmt::Debug for Access {

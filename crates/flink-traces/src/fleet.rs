@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use flink_rest::Response;
-use flink_traces_api::{Clock, SystemClock};
+use flink_traces_api::Clock;
 use flink_traces_observer::{JobObservation, Observation, Pipeline};
 use flink_traces_runtime::Dispatcher;
 use flink_traces_runtime::config::{ReporterSetup, SpanDetailLevel};
@@ -33,6 +33,8 @@ const SPREAD: Duration = Duration::from_secs(1);
 /// The destinations of everything that watchers see.
 #[derive(Clone)]
 pub(crate) struct Destinations {
+    /// The time, by which observations are reported.
+    pub(crate) clock: Arc<dyn Clock>,
     /// The reporters.
     pub(crate) dispatcher: Dispatcher,
     /// Their setups.
@@ -133,7 +135,7 @@ impl Fleet {
     /// Starts the watcher of a cluster, which sends its first request after a pause.
     fn start(&mut self, connection: Arc<Connection>, pause: Duration) {
         let name = connection.name().to_owned();
-        let mut watcher = Watcher::new(connection.clone(), &SystemClock, self.limits.clone());
+        let mut watcher = Watcher::new(connection.clone(), &*self.destinations.clock, self.limits.clone());
         let stats = watcher.stats();
         self.stats.clusters().insert(name.clone(), stats.clone());
         let (orders, mut received) = watch::channel(Order::Watch(connection.clone()));
@@ -142,7 +144,7 @@ impl Fleet {
         let watched = Watched { cluster: connection.cluster().clone(), orders, ended };
         self.watched.insert(name, watched);
         let mut report = Report::new(self.destinations.clone(), &connection, stats.clone());
-        let setups = self.destinations.setups.clone();
+        let Destinations { setups, clock, .. } = self.destinations.clone();
         self.watching.spawn(async move {
             // Dropped at the end, however it comes.
             let _alive = alive;
@@ -157,7 +159,7 @@ impl Fleet {
             received.mark_changed();
             let contact = tokio::spawn(announce::contact(connection, stats, setups));
             watcher.run(received, |seen| report.see(&seen)).await;
-            report.observe(SystemClock.now_millis(), &watcher.finish());
+            report.observe(clock.now_millis(), &watcher.finish());
             contact.abort();
         });
     }

@@ -231,7 +231,7 @@ fn beside(path: &Path, extension: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn block(keys: &[Key]) -> Vec<u8> {
+pub(crate) fn block(keys: &[Key]) -> Vec<u8> {
     let content = keys.concat();
     let mut block = (keys.len() as u32).to_le_bytes().to_vec();
     block.extend(crc32c::crc32c(&content).to_le_bytes());

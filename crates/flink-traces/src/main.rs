@@ -31,6 +31,8 @@ mod report;
 mod reporters;
 mod roster;
 mod run;
+#[cfg(test)]
+mod schedules;
 mod seen;
 mod send;
 mod serve;

@@ -72,6 +72,7 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
         serve_pages(&settings, history, metrics).await?;
     }
     let destinations = Destinations {
+        clock,
         dispatcher: dispatcher.clone(),
         setups: settings.reporters.clone().into(),
         detail: settings.detail,

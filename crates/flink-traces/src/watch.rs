@@ -1,16 +1,18 @@
 //! Watchers: the tasks that poll the clusters for their observers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+#[cfg(not(test))]
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use flink_rest::{BodyError, Error, JobId, Resource, Response};
 use flink_traces_api::Clock;
 use flink_traces_observer::{ClusterObserver, JobObservation, RequestOutcome, SETTLE_TIME, job_of};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 
 use crate::connection::Connection;
 use crate::metrics::ClusterStats;
@@ -247,7 +249,7 @@ impl Watcher {
         let mut deadline = None;
         loop {
             self.send();
-            let wake = tokio::time::Instant::from_std(self.next_wake(deadline));
+            let wake = self.next_wake(deadline);
             let place = self.limits.places.clone().acquire_owned();
             tokio::select! {
                 Some(joined) = self.in_flight.join_next() => self.take(joined, &mut each),
@@ -498,8 +500,19 @@ fn is_flinks(response: &Response) -> bool {
 
 /// Returns a random part of `pause`, up to one of that many.
 fn jitter(pause: Duration, parts: f64) -> Duration {
-    let random = RandomState::new().build_hasher().finish();
+    let random = random();
     pause.mul_f64((random % 1_000) as f64 / 1_000.0 / parts)
+}
+
+#[cfg(not(test))]
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// The schedule of a seed is the same each time.
+#[cfg(test)]
+fn random() -> u64 {
+    fastrand::u64(..)
 }
 
 #[cfg(test)]
