@@ -18,4 +18,5 @@ mod cli_watch;
 mod documentation;
 mod golden;
 mod packaging;
+mod schedules;
 mod support;
