@@ -32,6 +32,9 @@ const REPORT_DELAY_MS: i64 = 2;
 /// updates metrics every 10 s.
 const START_WAIT_MS: i64 = 3 * SETTLE_MS;
 
+/// The maximum number of starts that are kept.
+const MAX_STARTS: usize = 4;
+
 /// The maximum number of restores that are kept. Only a job that never runs has more than two.
 const MAX_RESTORES: usize = 16;
 
@@ -59,8 +62,8 @@ pub(super) struct Lifecycle {
     subtasks: Subtasks,
     /// The restores by their start.
     restores: BTreeMap<i64, Restore>,
-    /// The start of the last initialization, by the job's metric.
-    started: Option<i64>,
+    /// The starts of the last initializations, by the job's metric.
+    starts: Vec<i64>,
     /// `true` if that metric was requested and may still change.
     is_start_awaited: bool,
     /// The time since which all subtasks run.
@@ -134,7 +137,7 @@ impl Lifecycle {
             is_2_or_later: false,
             subtasks: Subtasks::default(),
             restores: BTreeMap::new(),
-            started: None,
+            starts: Vec::new(),
             is_start_awaited: false,
             all_since: None,
             initialization: InitializationKey { restored_checkpoint_id: None, identity_timestamp: start_time },
@@ -329,7 +332,12 @@ impl Lifecycle {
     /// Takes the metric with the start of the last initialization; `None` if there is none yet.
     pub(super) fn observe_start(&mut self, started: Option<i64>) {
         self.is_start_awaited = true;
-        self.started = started.filter(|at| *at > 0).or(self.started);
+        let Some(started) = started.filter(|at| *at > 0 && !self.starts.contains(at)) else { return };
+        // One initialization may wait on the timeline while the metric has the start of the next.
+        if self.starts.len() == MAX_STARTS {
+            self.starts.remove(0);
+        }
+        self.starts.push(started);
     }
 
     /// Notes that the cluster does not have the metric.
@@ -342,9 +350,9 @@ impl Lifecycle {
         self.restore_within(last_break, end).is_none() && self.started_within(last_break, end).is_none()
     }
 
-    /// Returns the start of the last initialization, by the metric, if it is in this period.
+    /// Returns the last start in this period, by the metric.
     fn started_within(&self, last_break: i64, end: i64) -> Option<i64> {
-        self.started.filter(|started| (last_break..=end).contains(started))
+        self.starts.iter().copied().filter(|started| (last_break..=end).contains(started)).max()
     }
 
     /// Returns `true` if Flink has an event for the status. It has none before the job first runs,
@@ -379,7 +387,9 @@ impl Lifecycle {
                 break;
             }
             let (end, arrived_at) = (first.key().0, first.get().arrived_at);
-            let may_have_start = self.is_start_awaited && now < arrived_at.saturating_add(START_WAIT_MS);
+            let has_later_start = || self.starts.iter().any(|start| *start > end);
+            let may_have_start =
+                self.is_start_awaited && now < arrived_at.saturating_add(START_WAIT_MS) && !has_later_start();
             if first.key().1 == Kind::AllRunning && may_have_start && self.lacks_start(self.last_break, end) {
                 break;
             }

@@ -677,6 +677,26 @@ fn fresh_start_is_that_of_the_metric() {
     }
 }
 
+/// Scenario: a job restarts before its first start is reported, so that the metric has another one.
+/// Guarantees: the first start is kept if it was known, and nothing waits for it if it was not.
+#[test]
+fn fresh_start_survives_that_of_the_next_attempt() {
+    let metric = |value: &str| json!([{"id": "lastCheckpointRestoreTimestamp", "value": value}]);
+    for (first, expected) in [(Some("190"), "190..310"), (None, "200..310")] {
+        let mut session = Session::new();
+        assert!(fresh_start(&mut session));
+        let first = first.map_or(json!([]), metric);
+        session.answer(1_001, &start_metric(), first);
+        session.overview(2_000, "RUNNING").job(2_000, "RUNNING", json!({"RUNNING": 1_700, "RESTARTING": 1_500}));
+        session.subtask_times(2_000, [(SOURCE, 1_800, 0), (SINK, 1_810, 0)]);
+        session.answer(2_001, &start_metric(), metric("1690"));
+        session.overview(1_000 + 4_500, "RUNNING");
+        assert!(session.log.contains(&format!("came up {expected} from None")), "{}", session.log);
+        session.overview(2_000 + 4_500, "RUNNING");
+        assert!(session.log.contains("came up 1690..1810 from None"), "{}", session.log);
+    }
+}
+
 /// Nothing waits for a metric that the cluster does not have.
 #[test]
 fn missing_metric_holds_back_nothing() {
