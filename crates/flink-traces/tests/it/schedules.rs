@@ -133,6 +133,12 @@ impl Play {
         configuration(clusters, |name, site| format!("http://127.0.0.1:{}/{name}", self.ports[site]))
     }
 
+    /// Replaces the configuration in one step, because a process may just read it.
+    fn write(&self, text: &str) {
+        self.place.write("config.new", text);
+        std::fs::rename(self.place.path("config.new"), self.place.path("config.yaml")).unwrap();
+    }
+
     fn start(&mut self, shard: u32) {
         let (number, collector) = (self.judge.start(shard), OtlpCollector::start().unwrap());
         let running = self.place.start(&[
@@ -198,17 +204,17 @@ impl Play {
                     removed.for_each(|name| self.judge.remove(*number, name));
                 }
                 self.configured = clusters.clone();
-                self.place.write("config.yaml", self.text(clusters));
+                self.write(&self.text(clusters));
                 self.reload();
             }
             Action::Break(clusters) => {
                 // None is about to read it for the first time.
                 if (0..self.shards).all(|shard| self.in_contact(shard).is_some()) {
-                    self.place.write("config.yaml", broken(&self.text(clusters)));
+                    self.write(&broken(&self.text(clusters)));
                     self.reload();
                     self.pass(500).await;
                 }
-                self.place.write("config.yaml", self.text(&self.configured));
+                self.write(&self.text(&self.configured));
             }
             Action::Shards(count) => {
                 self.shards = *count;
