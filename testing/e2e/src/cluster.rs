@@ -18,13 +18,16 @@ use crate::rest::Rest;
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The JVM options of Flink's start scripts that a DataStream job needs.
-const JAVA_OPTIONS: &[&str] = &[
+pub(crate) const JAVA_OPTIONS: &[&str] = &[
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "--add-opens=java.base/java.lang=ALL-UNNAMED",
     "--add-opens=java.base/java.time=ALL-UNNAMED",
     "--add-opens=java.base/java.util=ALL-UNNAMED",
 ];
+
+/// The key of a further JVM option, which Flink's start scripts would pass on.
+pub(crate) const FURTHER_JAVA_OPTIONS: &str = "env.java.opts.all";
 
 /// The options of every session. The sizes of memory are explicit because Flink's start scripts
 /// would compute them. The TaskManager does not start without them.
@@ -74,7 +77,8 @@ pub(crate) fn reporting_to(collector: &str) -> Vec<(&'static str, String)> {
     .into()
 }
 
-const LOGGING: &str = "\
+/// The configuration of the log, which goes to standard output.
+pub(crate) const LOGGING: &str = "\
 rootLogger.level = INFO
 rootLogger.appenderRef.console.ref = Console
 appender.console.name = Console
@@ -129,6 +133,11 @@ impl Cluster {
             folder: folder.to_owned(),
             class_path: distribution.class_path(),
             plugins: plugins.to_owned(),
+            java_options: options
+                .iter()
+                .filter(|(key, _)| *key == FURTHER_JAVA_OPTIONS)
+                .map(|(_, value)| value.clone())
+                .collect(),
             job: match mode {
                 Mode::Application(jar, arguments) => {
                     Some((jar.to_owned(), arguments.iter().map(|&argument| argument.to_owned()).collect()))
@@ -217,6 +226,8 @@ struct Launcher {
     folder: PathBuf,
     class_path: PathBuf,
     plugins: PathBuf,
+    /// The values of [`FURTHER_JAVA_OPTIONS`].
+    java_options: Vec<String>,
     /// The jar and the arguments of an application's job.
     job: Option<(PathBuf, Vec<String>)>,
 }
@@ -243,7 +254,8 @@ impl Launcher {
     }
 
     fn flink(&self, name: &str, memory: &[&str], class: &str, arguments: &[String]) -> Result<Child> {
-        let mut command = self.java(name, memory, class)?;
+        let options: Vec<_> = memory.iter().copied().chain(self.java_options.iter().map(String::as_str)).collect();
+        let mut command = self.java(name, &options, class)?;
         command.arg("--configDir").arg(self.folder.join("conf")).args(arguments);
         command.env("FLINK_PLUGINS_DIR", &self.plugins).env("FLINK_CONF_DIR", self.folder.join("conf"));
         command.spawn().context("cannot start java")

@@ -116,6 +116,9 @@ fn main() -> Result<()> {
     if let Command::Web(_) | Command::Monitor(_) = command {
         prerequisites = prerequisites.program("chromium", "Debian: chromium").program("pngquant", "Debian: pngquant");
     }
+    if let Command::Plugin(_) = command {
+        prerequisites = prerequisites.program("unshare", "Debian: util-linux");
+    }
     if let Command::Page = command {
         prerequisites = prerequisites.program("chromium", "Debian: chromium");
     }

@@ -3,6 +3,7 @@
 //! Beside them run Flink's own OpenTelemetry reporter and a witness, which writes each record to a
 //! file before Flink goes on.
 
+mod jvm;
 mod record;
 
 use std::env;
@@ -12,7 +13,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use flink_traces_testkit::{CollectorResponse, HttpResponse, OtlpCollector};
 use harness::flink::Distribution;
@@ -20,7 +21,7 @@ use harness::{build, recreate, run as run_program, say, workspace_root};
 use tokio::time::sleep;
 
 use self::record::{Record, compare, count, ids, received, witnessed};
-use crate::cluster::{Cluster, Mode};
+use crate::cluster::{Cluster, FURTHER_JAVA_OPTIONS, Mode};
 use crate::compare::REPORTERS_OF_OLD_VERSIONS;
 use crate::program::Program;
 use crate::rest::{all_run, poll};
@@ -38,6 +39,9 @@ const UNDISTURBED: Duration = Duration::from_secs(4);
 /// The time that `flink-traces` needs to report what it has seen.
 const SETTLE: Duration = Duration::from_secs(8);
 
+/// The option of a JVM that checks the calls of native code.
+const CHECK_JNI: &str = "-Xcheck:jni";
+
 /// A session of the plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
@@ -47,6 +51,10 @@ pub(crate) enum Scenario {
     Kill,
     /// Options with errors, a filter, and a collector that refuses the credentials.
     Options,
+    /// A library that cannot be unpacked, and one that is unpacked already.
+    Library,
+    /// Class loaders, mini clusters and random records in a JVM without a cluster.
+    Jvm,
 }
 
 /// The parts of a session that are prepared once.
@@ -76,6 +84,8 @@ pub(crate) fn run(scenarios: &[Scenario], version: &str, jar: Option<PathBuf>) -
                 Scenario::Session => setup.session().await,
                 Scenario::Kill => setup.kill().await,
                 Scenario::Options => setup.options().await,
+                Scenario::Library => setup.library().await,
+                Scenario::Jvm => jvm::run(&setup).await,
             }
         };
         run_until_interrupted(session, &folder)?;
@@ -176,6 +186,21 @@ impl Setup {
         Ok(Self { version: version.to_owned(), distribution, job, program: build("flink-traces")?, plugins, folder })
     }
 
+    /// Returns the path of a plugin's jar.
+    fn plugin_jar(&self, name: &str) -> PathBuf {
+        self.plugins.join(name).join(format!("{name}.jar"))
+    }
+
+    /// Unpacks the jar of the plugin, and returns the path of its library.
+    fn unpack_library(&self) -> Result<PathBuf> {
+        let folder = self.folder.join("unpacked");
+        fs::create_dir_all(&folder)?;
+        let mut jar = Command::new("jar");
+        run_program(jar.arg("--extract").arg("--file").arg(self.plugin_jar("flink-traces")).current_dir(&folder))?;
+        let is_library = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "so");
+        files(&folder)?.into_iter().find(is_library).context("the jar has no library")
+    }
+
     fn witness_folder(&self) -> PathBuf {
         self.folder.join("witness")
     }
@@ -240,6 +265,7 @@ impl Setup {
         });
         let endpoint = flinks.grpc_endpoint();
         options.extend(reporter(version, "otel", [&classes[0], &classes[1]], &[("exporter.endpoint", &endpoint)]));
+        options.push((FURTHER_JAVA_OPTIONS.to_owned(), CHECK_JNI.to_owned()));
         say("starting the cluster");
         let cluster = self.start(options).await?;
         let url = format!("{CLUSTER}={}", cluster.rest.url());
@@ -268,14 +294,14 @@ impl Setup {
             &Record::without_extensions(&expected),
             &Record::without_extensions(&standard),
         )?;
-        let own = received(&flinks);
-        let missing = Record::as_flink(&exact)
-            .iter()
-            .filter(|(key, count)| Record::as_flink(&own).get(*key).is_none_or(|found| found < *count))
-            .count();
+        let (own, all) = (Record::as_flink(&received(&flinks)), Record::as_flink(&exact));
+        let missing = all.iter().filter(|(key, count)| own.get(*key).is_none_or(|found| found < *count)).count();
         println!("  records that Flink's own reporter lacks: {missing} distinct");
         self.expect_content(&expected)?;
         self.expect_accounts(&["exact", "standard", "log", "json"])?;
+        for process in ["jobmanager", "taskmanager"] {
+            expect_silent_checks(&self.log(process)?)?;
+        }
         self.expect_ids(&standard, &received(&outside))
     }
 
@@ -299,11 +325,16 @@ impl Setup {
         Ok(())
     }
 
+    /// Returns the log of a process.
+    fn log(&self, process: &str) -> Result<String> {
+        Ok(fs::read_to_string(self.folder.join(format!("{process}.log")))?)
+    }
+
     /// Checks the accounts that both processes printed at their end.
     fn expect_accounts(&self, names: &[&str]) -> Result<()> {
         let signals = if has_events(&self.version) { &["traces", "events"][..] } else { &["traces"] };
         for process in ["jobmanager", "taskmanager"] {
-            let log = fs::read_to_string(self.folder.join(format!("{process}.log")))?;
+            let log = self.log(process)?;
             for name in names {
                 for signal in signals {
                     let start = format!("flink-traces: {signal} {name}: ");
@@ -367,11 +398,9 @@ impl Setup {
         println!("  before the kill: {}", count(&all));
         let lost: Vec<_> =
             Record::as_flink(&expected).into_iter().filter(|(key, _)| !found.contains_key(key)).collect();
-        let twice = Record::as_flink(&all)
-            .iter()
-            .filter(|(key, count)| found.get(*key).is_some_and(|found| found > *count))
-            .count();
-        let last = Record::as_flink(&all).iter().filter(|(key, _)| !found.contains_key(*key)).count();
+        let known = Record::as_flink(&all);
+        let twice = known.iter().filter(|(key, count)| found.get(*key).is_some_and(|found| found > *count)).count();
+        let last = known.iter().filter(|(key, _)| !found.contains_key(*key)).count();
         println!("  lost: {}, duplicates: {twice}, lost of the last second: {last}", lost.len());
         ensure!(lost.is_empty(), "lost: {lost:?}");
         Ok(())
@@ -426,7 +455,7 @@ impl Setup {
         {
             compare(title, &Record::as_flink(&expected), &Record::as_flink(&received(collector)))?;
         }
-        let log = fs::read_to_string(self.folder.join("jobmanager.log"))?;
+        let log = self.log("jobmanager")?;
         for line in [
             "traces.reporter.wrong.exporter.timeout: 'soon' is not a duration",
             "traces.reporter.missing.exporter.endpoint: is not set",
@@ -446,6 +475,47 @@ impl Setup {
         ensure!(excluded == 0 && !found.is_empty(), "expected no excluded records, found {}", count(&found));
         println!("  found: {}", count(&found));
         Ok(())
+    }
+
+    /// Flink goes on if the library cannot be unpacked, and uses one that is unpacked already.
+    async fn library(&self) -> Result<()> {
+        let collector = OtlpCollector::start()?;
+        let endpoint = collector.grpc_endpoint();
+        let options = |key: &str, path: &str| {
+            let of_ours = [("exporter.endpoint", &*endpoint), ("compatibility", "flink"), (key, path)];
+            [self.base_options(), ours(&self.version, "ours", "Otlp", &of_ours)].concat()
+        };
+        say("starting the cluster with a directory that cannot be created");
+        // Not even root can create files there.
+        let cluster = self.start(options("library.directory", "/proc/flink-traces")).await?;
+        let job = cluster.rest.submit(&self.job, 2, &["86400000", "fail-once", "report"]).await?;
+        let runs = async || Ok(all_run(&cluster.rest.job(&job).await?).then_some(()));
+        poll("running tasks", STEP_TIMEOUT, runs).await?;
+        cluster.terminate(STEP_TIMEOUT).await?;
+        for process in ["jobmanager", "taskmanager"] {
+            let lines = self.log(process)?.matches("its native library cannot be loaded").count();
+            ensure!(lines == 1, "expected one line in the log of the {process}, found {lines}");
+        }
+        ensure!(received(&collector).is_empty(), "expected no record without a library");
+        fs::remove_dir_all(self.witness_folder())?;
+        say("starting the cluster with a library that is unpacked already");
+        let library = self.unpack_library()?.display().to_string();
+        let cluster = self.start(options("library.path", &library)).await?;
+        cluster.rest.submit(&self.job, 2, &["86400000", "fail-once", "report"]).await?;
+        sleep(UNDISTURBED).await;
+        cluster.terminate(STEP_TIMEOUT).await?;
+        let expected = witnessed(&self.witness_folder())?;
+        ensure!(!expected.is_empty(), "the witness saw nothing");
+        compare("unpacked library", &Record::as_flink(&expected), &Record::as_flink(&received(&collector)))
+    }
+}
+
+/// Checks that the JVM warned of no call of native code.
+fn expect_silent_checks(log: &str) -> Result<()> {
+    let is_warning = |line: &&str| ["in native method", "JNI local refs"].iter().any(|text| line.contains(text));
+    match log.lines().find(is_warning) {
+        Some(line) => bail!("{CHECK_JNI}: {line}"),
+        None => Ok(()),
     }
 }
 

@@ -7,6 +7,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.nio.file.StandardCopyOption;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Locale;
 import java.util.Properties;
 
@@ -18,6 +20,11 @@ final class Library {
     private static final String PATH = "library.path";
 
     private Library() {}
+
+    /** Returns the options that decide from where the library is loaded. */
+    static List<Object> place(Properties options) {
+        return Arrays.asList(options.get(PATH), options.get(DIRECTORY));
+    }
 
     /**
      * Loads the library into the class loader of this class.

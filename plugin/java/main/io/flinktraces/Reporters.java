@@ -4,9 +4,11 @@ import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -24,8 +26,9 @@ final class Reporters {
     private static final long PAUSE_MILLIS = 20;
 
     private static final Map<Long, Handle> OPEN = new HashMap<>();
+    /** The places from which the library was loaded, or could not be. */
+    private static final Set<List<Object>> TRIED = new HashSet<>();
     private static boolean isLoaded;
-    private static boolean isRefused;
 
     /** True after a record came. Only its changes from false matter. */
     private static volatile boolean isActive;
@@ -81,13 +84,12 @@ final class Reporters {
     }
 
     private static boolean load(Properties options) {
-        if (isLoaded || isRefused) {
+        if (isLoaded || !TRIED.add(Library.place(options))) {
             return isLoaded;
         }
         try {
             Library.load(options);
         } catch (Throwable e) {
-            isRefused = true;
             LOG.error("flink-traces reports nothing, because its native library cannot be loaded: {}", e.toString());
             return false;
         }
