@@ -39,7 +39,7 @@ const LIBRARIES: &[(&str, &str)] = &[
 ];
 
 /// The largest jar for one target, in bytes.
-const LARGEST: u64 = 4 << 20;
+const LARGEST: u64 = 4_000_000;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -73,9 +73,21 @@ fn build(root: &Path, targets: &[&str], is_debug: bool) -> Result<PathBuf> {
         fs::copy(library, content.join(name_in_jar(&host)?))?;
     }
     for target in targets {
-        let (library_target, _) = target.split_once(".2.").unwrap_or((target, ""));
+        let (library_target, glibc) = match target.split_once(".2.") {
+            Some((library_target, minor)) => (library_target, Some(minor.parse::<u32>().context("version of glibc")?)),
+            None => (*target, None),
+        };
         let name = name_in_jar(library_target)?;
         let library = build_library(root, &["zigbuild", "--target", target], Some(library_target), is_debug)?;
+        if let Some(glibc) = glibc {
+            let found = newest_glibc(&fs::read(&library)?);
+            ensure!(
+                found <= Some(glibc),
+                "{} needs glibc 2.{}, expected 2.{glibc}",
+                library.display(),
+                found.unwrap_or(0)
+            );
+        }
         fs::copy(library, content.join(name))?;
     }
     compile_java(root, &content)?;
@@ -123,6 +135,18 @@ fn build_library(root: &Path, command: &[&str], target: Option<&str>, is_debug: 
     Ok(folder.join(profile).join(format!("lib{}.{extension}", PACKAGE.replace('-', "_"))))
 }
 
+/// Returns the minor version of the newest glibc 2 whose symbols a library names.
+fn newest_glibc(library: &[u8]) -> Option<u32> {
+    const START: &[u8] = b"GLIBC_2.";
+    let versions = library.windows(START.len()).enumerate().filter(|(_, bytes)| *bytes == START);
+    let minor = |(start, _): (usize, &[u8])| {
+        let rest = &library[start + START.len()..];
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+    };
+    versions.filter_map(minor).max()
+}
+
 /// Compiles the Java side for Java 8 against the newest Flink, whose jars the first call downloads.
 fn compile_java(root: &Path, classes: &Path) -> Result<()> {
     let flink = Distribution::prepare(VERSION)?;
@@ -161,5 +185,18 @@ mod tests {
         assert_eq!(name_in_jar("x86_64-unknown-linux-gnu").unwrap(), "libflinktraces-linux64.so");
         let error = name_in_jar("riscv64gc-unknown-linux-gnu").unwrap_err().to_string();
         assert!(error.starts_with("unknown target riscv64gc-unknown-linux-gnu; available: x86_64"), "{error}");
+    }
+
+    #[test]
+    fn newest_glibc_is_that_of_the_newest_symbol() {
+        for (library, expected) in [
+            (&b"\0GLIBC_2.2.5\0GLIBC_2.17\0GLIBC_2.3\0"[..], Some(17)),
+            (b"GLIBC_2.34", Some(34)),
+            (b"GLIBC_2.", None),
+            (b"GLIBC_PRIVATE\0GLIBCXX_3.4", None),
+            (b"", None),
+        ] {
+            assert_eq!(newest_glibc(library), expected);
+        }
     }
 }
