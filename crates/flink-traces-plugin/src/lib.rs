@@ -3,13 +3,14 @@
 //! This is the native half of a Flink plugin, whose Java half is in the folder `plugin` of the
 //! repository. Flink's thread encodes a record as bytes ([`wire`]) and appends them ([`intake`]). A
 //! thread of this library decodes them and passes the records to a dispatcher ([`sink`]). A thread
-//! of the Java side fetches the lines of the [`log`].
+//! of the Java side fetches the lines of the [`log`]. A page shows the accounts ([`metrics`]).
 //!
 //! The native methods are those of the class `io.flinktraces.Native`. None of them throws for what
 //! it gets, and a panic in one of them is a line of the log.
 
 pub mod intake;
 pub mod log;
+pub mod metrics;
 pub mod sink;
 pub mod wire;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process;
-use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,15 @@ use flink_traces_runtime::dispatch::{DropReason, ReporterStats};
 use flink_traces_runtime::{Configuration, Dispatcher, MetricGroup, discover};
 
 use crate::intake::{Block, Intake, Piece, Progress, Refusal};
+use crate::metrics::{self, Listen};
 use crate::wire::{self, Record};
 
 /// The option for a name that is not in Flink's configuration.
 const NAME: &str = "name";
 /// The option for the name of the cluster, on which ids depend.
 const CLUSTER_NAME: &str = "cluster.name";
+/// The option for the address of the page with the accounts.
+const METRICS_LISTEN: &str = "metrics.listen";
 /// The text in the path of a JSON Lines file that becomes the id of the process.
 const PROCESS: &str = "%p";
 /// The options that the Java side reads.
@@ -114,7 +117,8 @@ impl Request {
         let is_flinks = |key: &str| self.is_filtered && (key.starts_with("filter.") || key.starts_with("scope."));
         configuration.set_default(format!("{prefix}factory.class"), self.class().to_owned(), ORIGIN);
         for (key, value) in &self.options {
-            let is_ours = [NAME, CLUSTER_NAME, "factory.class", "class"].contains(&&**key) || OF_JAVA.contains(&&**key);
+            let is_ours = [NAME, CLUSTER_NAME, METRICS_LISTEN, "factory.class", "class"].contains(&&**key)
+                || OF_JAVA.contains(&&**key);
             if !is_flinks(key) && !is_ours {
                 let is_path = self.destination == "json" && key == "path";
                 let value = if is_path { value.replace(PROCESS, &process::id().to_string()) } else { value.clone() };
@@ -136,6 +140,18 @@ impl Request {
         (configuration, problems)
     }
 
+    /// Returns the address of the page with the accounts, if the options have one.
+    fn listen(&self, name: &str) -> Result<Option<Listen>, Problem> {
+        let Some(text) = self.options.get(METRICS_LISTEN) else { return Ok(None) };
+        let wrong = |expected| Problem::error(format!("'{text}' is not {expected}"));
+        text.parse().map(Some).map_err(|expected| wrong(expected).with_key(self.key(name, METRICS_LISTEN)))
+    }
+
+    /// Returns the full key of an option.
+    fn key(&self, name: &str, option: &str) -> String {
+        format!("{}.reporter.{name}.{option}", self.signal.name())
+    }
+
     /// Returns the name of the cluster: an option, or that of Flink on Kubernetes.
     fn cluster(&self, name: &str, flink: &Configuration) -> String {
         static ONCE: Once = Once::new();
@@ -146,7 +162,7 @@ impl Request {
         if let Some(id) = text("kubernetes.cluster-id") {
             return format!("{}/{id}", text("kubernetes.namespace").as_deref().unwrap_or("default"));
         }
-        let key = format!("{}.reporter.{name}.{CLUSTER_NAME}", self.signal.name());
+        let key = self.key(name, CLUSTER_NAME);
         ONCE.call_once(|| {
             tracing::warn!("{key}: is not set, so ids differ from those of a flink-traces process beside the cluster");
         });
@@ -163,6 +179,9 @@ pub struct Sink {
     dispatcher: Dispatcher,
     group: MetricGroup,
     intake: Intake,
+    /// Held while records move from the intake to the dispatcher. Flink's threads never wait for
+    /// it.
+    moving: Mutex<()>,
 }
 
 /// A reporter in the table, whose index is its handle.
@@ -182,6 +201,13 @@ static ENTRIES: RwLock<Vec<Entry>> = RwLock::new(Vec::new());
 pub fn get(handle: i64) -> Option<Arc<Sink>> {
     let entries = ENTRIES.read().unwrap_or_else(PoisonError::into_inner);
     entries.get(usize::try_from(handle).ok()?.checked_sub(1)?)?.sink.clone()
+}
+
+/// Returns the accounts of all open reporters.
+#[must_use]
+pub fn accounts() -> Vec<ReporterStats> {
+    let entries = ENTRIES.read().unwrap_or_else(PoisonError::into_inner);
+    entries.iter().filter_map(|entry| entry.sink.as_ref()).map(|sink| sink.stats()).collect()
 }
 
 /// Opens a reporter, and returns its handle.
@@ -251,6 +277,10 @@ impl Sink {
         problems.extend(unknown_keys(&configuration, &registry, &[]));
         let (setups, found) = discover(&configuration, &registry);
         problems.extend(found);
+        let listen = request.listen(&name).unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
         if problems.iter().any(Problem::is_error) {
             return Err(problems);
         }
@@ -262,6 +292,14 @@ impl Sink {
             return Err(problems);
         }
         problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+        if let Some(listen) = listen {
+            match metrics::serve(&listen, accounts) {
+                Ok(address) => tracing::info!("serving metrics at http://{address}/metrics"),
+                Err(error) => {
+                    tracing::warn!("{}: cannot listen at {listen}: {error}", request.key(&name, METRICS_LISTEN))
+                }
+            }
+        }
         Ok(Self {
             signal: request.signal,
             cluster: request.cluster(&name, flink),
@@ -269,6 +307,7 @@ impl Sink {
             group: MetricGroup::bare(&dispatcher),
             dispatcher,
             intake: Intake::new(usize::try_from(max_bytes).unwrap_or(usize::MAX)),
+            moving: Mutex::default(),
         })
     }
 
@@ -299,8 +338,10 @@ impl Sink {
     /// Returns the account of the reporter, which includes the records that are not decoded.
     #[must_use]
     pub fn stats(&self) -> ReporterStats {
+        let moving = self.moving();
         let mut all = self.dispatcher.stats();
         let (queued, counts) = self.intake.counts();
+        drop(moving);
         let mut stats = all.swap_remove(0);
         let dropped = [
             (DropReason::QueueFull, counts.full),
@@ -333,6 +374,7 @@ impl Sink {
 
     fn decode(&self, block: &Block) {
         let mut progress = Progress::default();
+        let mut moving = self.moving();
         for (bytes, spans) in block.records() {
             if self.intake.is_stopped() {
                 break;
@@ -345,9 +387,15 @@ impl Sink {
             }
             if progress.spans >= STEP {
                 self.intake.finish(std::mem::take(&mut progress));
+                drop(moving);
+                moving = self.moving();
             }
         }
         self.intake.finish(progress);
+    }
+
+    fn moving(&self) -> MutexGuard<'_, ()> {
+        self.moving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn dispatch(&self, bytes: &[u8]) -> Result<(), String> {

@@ -135,6 +135,7 @@ pub mod config;
 pub mod dispatch;
 pub mod extension;
 pub mod job;
+pub mod metrics;
 mod record;
 pub mod reporting;
 #[cfg(feature = "rest")]

@@ -15,8 +15,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use flink_traces_runtime::dispatch::Journal as Keys;
+use flink_traces_runtime::metrics::{Kind, Labels, Page};
 
-use crate::metrics::{Counts, Kind, Labels, Page};
+use crate::metrics::Counts;
 use crate::private;
 
 /// The first bytes of a file, without the version.

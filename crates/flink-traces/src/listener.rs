@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use flink_rest::{RestServer, ServerOptions};
+use flink_traces_runtime::metrics::is_loopback_name;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -145,39 +146,9 @@ async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) 
     }
 }
 
-/// Returns `true` if `host`, a `Host` header, is a loopback name or address.
-pub(crate) fn is_loopback_name(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || address.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn loopback_names_are_recognized() {
-        for (host, expected) in [
-            ("localhost", true),
-            ("LOCALHOST:9250", true),
-            ("127.0.0.1:9250", true),
-            ("127.8.9.1", true),
-            ("[::1]:9250", true),
-            ("[::1]", true),
-            ("", false),
-            ("localhost.example.com", false),
-            ("example.com:9250", false),
-            ("10.0.0.1", false),
-            ("[fe80::1]:80", false),
-        ] {
-            assert_eq!(is_loopback_name(host), expected, "{host}");
-        }
-    }
 
     /// Guarantees: `[::]` serves IPv4, too, on a machine with IPv6 and on one without.
     #[tokio::test]

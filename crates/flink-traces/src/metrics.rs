@@ -1,24 +1,21 @@
 //! The pages of `run`: `/metrics` for Prometheus, and `/healthz` and `/readyz` for supervisors.
 
 mod jobs;
-mod page;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use flink_traces_api::{BufferStats, Clock, SystemClock};
-use flink_traces_runtime::dispatch::DropReason;
-use flink_traces_runtime::{Dispatcher, ReporterStats};
+use flink_traces_api::{Clock, SystemClock};
+use flink_traces_runtime::Dispatcher;
+use flink_traces_runtime::metrics::{Format, Kind, Labels, Page};
 
 pub(crate) use jobs::Jobs;
-pub(crate) use page::{Format, Kind, Labels, Page};
 
 use crate::shard::Shard;
 
@@ -95,7 +92,7 @@ impl ProcessStats {
     pub(crate) fn note_load(&self, is_successful: bool) {
         self.reload_successful.store(is_successful, Ordering::Relaxed);
         if is_successful {
-            self.reloaded_at.store(seconds(Some(SystemTime::now())), Ordering::Relaxed);
+            self.reloaded_at.store(SystemClock.now_millis().unsigned_abs() / 1_000, Ordering::Relaxed);
         }
     }
 
@@ -183,11 +180,8 @@ impl Metrics {
 
     /// Returns the page in a format.
     fn text(&self, format: Format) -> String {
-        let reporters = self.dispatcher.stats();
         let mut page = Page::new(format);
-        add_reporters(&mut page, &reporters);
-        add_spools(&mut page, &reporters);
-        add_drops(&mut page, &reporters);
+        page.reporters(&self.dispatcher.stats());
         self.process.add_to(&mut page);
         self.others.iter().for_each(|counts| counts.add_to(&mut page));
         let now = SystemClock.now_millis();
@@ -196,15 +190,6 @@ impl Metrics {
         page.sample("flink_traces_build_info", &Labels::new(&[("version", env!("CARGO_PKG_VERSION"))]), 1);
         page.finish()
     }
-}
-
-/// Returns the seconds since the epoch, or 0 for `None`.
-fn seconds(moment: Option<SystemTime>) -> u64 {
-    moment.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default().as_secs()
-}
-
-fn reporter_labels(stats: &ReporterStats) -> Labels {
-    Labels::new(&[("signal", stats.signal.name()), ("reporter", &stats.name)])
 }
 
 async fn metrics_page(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
@@ -224,87 +209,6 @@ async fn health(State(metrics): State<Arc<Metrics>>) -> Response {
 
 /// A metric with one value for each `T`: its name, kind, help text and value.
 type Metric<T> = (&'static str, Kind, &'static str, fn(&T) -> u64);
-
-const REPORTER_METRICS: &[Metric<ReporterStats>] = &[
-    ("flink_traces_reporter_emitted_total", Kind::Counter, "Spans or events passed to the reporter.", |stats| {
-        stats.emitted
-    }),
-    (
-        "flink_traces_reporter_delivered_total",
-        Kind::Counter,
-        "Spans or events that the destination has, or that are stored on disk.",
-        |stats| stats.delivered,
-    ),
-    (
-        "flink_traces_reporter_rejected_total",
-        Kind::Counter,
-        "Spans or events that the destination refused for good.",
-        |stats| stats.rejected,
-    ),
-    ("flink_traces_reporter_queued", Kind::Gauge, "Queued spans or events, including the batch in flight.", |stats| {
-        stats.queued
-    }),
-    (
-        "flink_traces_reporter_queued_bytes",
-        Kind::Gauge,
-        "The approximate memory of the queued spans or events, in bytes.",
-        |stats| stats.queued_bytes,
-    ),
-    (
-        "flink_traces_reporter_filtered_total",
-        Kind::Counter,
-        "Spans or events kept out by the reporter's filter.",
-        |stats| stats.filtered,
-    ),
-    ("flink_traces_reporter_failures_total", Kind::Counter, "Reports that failed.", |stats| stats.failures),
-    ("flink_traces_reporter_sent_bytes_total", Kind::Counter, "Bytes sent to the destination.", |stats| {
-        stats.transfer.bytes_sent
-    }),
-    (
-        "flink_traces_reporter_odd_responses_total",
-        Kind::Counter,
-        "Responses that count as a success, but are not what the protocol specifies.",
-        |stats| stats.transfer.odd_responses,
-    ),
-    (
-        "flink_traces_reporter_last_success_timestamp_seconds",
-        Kind::Gauge,
-        "The time of the last successful report, in seconds since the epoch; 0: never.",
-        |stats| seconds(stats.last_success),
-    ),
-    (
-        "flink_traces_reporter_last_taken_timestamp_seconds",
-        Kind::Gauge,
-        "The time at which the destination last accepted data, in seconds since the epoch; 0: never.",
-        |stats| seconds(stats.transfer.last_taken),
-    ),
-];
-
-const SPOOL_METRICS: &[Metric<BufferStats>] = &[
-    (
-        "flink_traces_spool_stored_total",
-        Kind::Counter,
-        "Spans or events stored on disk, or found there at the start.",
-        |spool| spool.stored(),
-    ),
-    ("flink_traces_spool_delivered_total", Kind::Counter, "Stored spans or events that were delivered.", |spool| {
-        spool.finalized.delivered
-    }),
-    (
-        "flink_traces_spool_rejected_total",
-        Kind::Counter,
-        "Stored spans or events that the destination refused for good.",
-        |spool| spool.finalized.rejected,
-    ),
-    ("flink_traces_spool_dropped_total", Kind::Counter, "Stored spans or events that were dropped.", |spool| {
-        spool.finalized.dropped
-    }),
-    ("flink_traces_spool_queued", Kind::Gauge, "Spans or events on disk.", |spool| spool.queued),
-    ("flink_traces_spool_bytes", Kind::Gauge, "The size of the spool on disk, in bytes.", |spool| spool.bytes),
-    ("flink_traces_spool_limit_bytes", Kind::Gauge, "The maximum size of the spool on disk, in bytes.", |spool| {
-        spool.limit
-    }),
-];
 
 const CLUSTER_METRICS: &[Metric<ClusterStats>] = &[
     (
@@ -338,34 +242,6 @@ const CLUSTER_METRICS: &[Metric<ClusterStats>] = &[
         |stats| stats.behind.load(Ordering::Relaxed).into(),
     ),
 ];
-
-fn add_reporters(page: &mut Page, reporters: &[ReporterStats]) {
-    for (name, kind, help, value) in REPORTER_METRICS {
-        page.head(name, *kind, help);
-        for stats in reporters {
-            page.sample(name, &reporter_labels(stats), value(stats));
-        }
-    }
-}
-
-fn add_spools(page: &mut Page, reporters: &[ReporterStats]) {
-    for (name, kind, help, value) in SPOOL_METRICS {
-        page.head(name, *kind, help);
-        for (stats, spool) in reporters.iter().filter_map(|stats| Some((stats, stats.transfer.buffer.as_ref()?))) {
-            page.sample(name, &reporter_labels(stats), value(spool));
-        }
-    }
-}
-
-fn add_drops(page: &mut Page, reporters: &[ReporterStats]) {
-    let name = "flink_traces_reporter_dropped_total";
-    page.head(name, Kind::Counter, "Dropped spans or events, by reason.");
-    for stats in reporters {
-        for reason in DropReason::ALL {
-            page.sample(name, &reporter_labels(stats).with("reason", reason.name()), stats.dropped_by(reason));
-        }
-    }
-}
 
 fn add_clusters(page: &mut Page, clusters: &BTreeMap<String, Arc<ClusterStats>>) {
     for (name, kind, help, value) in CLUSTER_METRICS {

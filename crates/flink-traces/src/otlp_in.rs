@@ -22,13 +22,14 @@ use flink_traces_api::{Clock, ConfigOption, Signal, SystemClock};
 use flink_traces_history::{ReceiveError, Receiver, Taken};
 use flink_traces_otlp::ExportRequest;
 use flink_traces_runtime::Problem;
+use flink_traces_runtime::metrics::{Format, Kind, Labels, Page, is_loopback_name};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::Semaphore;
 
 use crate::cli::LogFormat;
-use crate::listener::{self, Credentials, is_loopback_name};
+use crate::listener::{self, Credentials};
 use crate::load::{InvalidConfiguration, Settings};
-use crate::metrics::{Counts, Format, Kind, Labels, Page};
+use crate::metrics::Counts;
 use crate::options::{OTLP_CLUSTER_NAME, OTLP_LISTEN_GRPC, OTLP_LISTEN_HTTP};
 use crate::text::say;
 use answer::{Encoding, Refusal};

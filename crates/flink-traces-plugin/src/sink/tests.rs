@@ -1,8 +1,10 @@
 //! Requests, names, options and accounts.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-use flink_traces_testkit::OtlpCollector;
+use flink_traces_testkit::{CollectorResponse, HttpResponse, OtlpCollector};
 use tempfile::tempdir;
 
 use super::*;
@@ -178,6 +180,76 @@ fn account_includes_all_records() {
     assert_eq!((stats.emitted, stats.delivered), (503, 2), "{stats}");
     let dropped = [DropReason::QueueFull, DropReason::Unreadable].map(|reason| stats.dropped_by(reason));
     assert_eq!(dropped, [500, 1], "{stats}");
+}
+
+/// Scenario: the collector refuses a span for now, and a tree exceeds the limit. Guarantees: the
+/// page shows the queued and the dropped spans, and no reporter that is closed.
+#[test]
+fn page_shows_queued_and_dropped_records() {
+    let collector = OtlpCollector::start().unwrap();
+    collector.respond_by(|_| HttpResponse::new(503).into());
+    let endpoint = collector.grpc_endpoint();
+    let options = [
+        ("exporter.endpoint", endpoint.as_str()),
+        ("name", "page"),
+        ("queue.max-bytes", "10 kb"),
+        ("metrics.listen", "0"),
+    ];
+    let handle = open(request(&options), None).unwrap();
+    report(handle, &Writer::span().node("s", "span", &[], 0).finish(), 1);
+    report(handle, &vec![0; 20_000], 500);
+    // The reporter listens there already.
+    let address = metrics::serve(&"0".parse().unwrap(), accounts).unwrap();
+    let page = || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    };
+    let found = page();
+    for line in [
+        "flink_traces_reporter_queued{signal=\"traces\",reporter=\"page\"} 1\n",
+        "flink_traces_reporter_dropped_total{signal=\"traces\",reporter=\"page\",reason=\"queue full\"} 500\n",
+        "flink_traces_reporter_emitted_total{signal=\"traces\",reporter=\"page\"} 501\n",
+    ] {
+        assert!(found.contains(line), "expected {line} in {found}");
+    }
+    collector.respond_by(|_| CollectorResponse::Accept);
+    assert_eq!(close(handle, LONG).unwrap().delivered, 1);
+    assert!(!page().contains("reporter=\"page\""));
+}
+
+/// Guarantees: an account that is read while records move on lacks none and has none twice.
+#[test]
+fn account_only_grows_while_records_are_decoded() {
+    const RECORDS: u64 = 100_000;
+    let collector = OtlpCollector::start().unwrap();
+    let endpoint = collector.grpc_endpoint();
+    let handle = open(request(&[("exporter.endpoint", endpoint.as_str()), ("name", "grows")]), None).unwrap();
+    let sink = get(handle).unwrap();
+    let bytes = Writer::span().node("s", "span", &[], 0).finish();
+    thread::scope(|scope| {
+        let reporting = scope.spawn(|| (0..RECORDS).for_each(|_| report(handle, &bytes, 1)));
+        let mut emitted = 0;
+        while !reporting.is_finished() || sink.stats().queued > 0 {
+            let stats = sink.stats();
+            assert!(stats.is_balanced() && (emitted..=RECORDS).contains(&stats.emitted), "{emitted}, then {stats}");
+            emitted = stats.emitted;
+        }
+    });
+    assert_eq!(close(handle, LONG).unwrap().emitted, RECORDS);
+}
+
+#[test]
+fn wrong_address_of_the_page_is_an_error_and_a_taken_port_is_not() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let of = |listen| request(&[("name", "x"), ("exporter.endpoint", "http://localhost"), ("metrics.listen", listen)]);
+    let found = problems(of("all"));
+    assert!(found.starts_with("traces.reporter.x.metrics.listen: 'all' is not a port, a range such as"), "{found}");
+    let handle = open(of(&port), None).unwrap();
+    assert!(close(handle, LONG).is_some());
 }
 
 #[test]

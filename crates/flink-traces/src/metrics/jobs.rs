@@ -7,8 +7,7 @@ use flink_rest::JobStatus;
 use flink_traces_observer::{JobKey, JobObservation, Observation};
 use flink_traces_runtime::CheckpointStats;
 use flink_traces_runtime::checkpoint::{CheckpointStatus, CheckpointType, InitializationStats};
-
-use super::page::{Kind, Labels, Page};
+use flink_traces_runtime::metrics::{Kind, Labels, Page};
 
 /// The time for which the metrics of an ended job stay, in milliseconds.
 const RETENTION_MS: i64 = 15 * 60_000;
@@ -386,8 +385,8 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use flink_traces_observer::MissedCheckpoints;
+    use flink_traces_runtime::metrics::Format;
 
-    use super::super::page::Format;
     use super::*;
 
     const START: i64 = 1_795_230_900_000;

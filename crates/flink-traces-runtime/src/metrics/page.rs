@@ -4,7 +4,8 @@ use std::fmt::{Display, Write};
 
 /// The format of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+#[non_exhaustive]
+pub enum Format {
     /// Prometheus' text format 0.0.4.
     Text,
     /// OpenMetrics 1.0.
@@ -16,7 +17,7 @@ impl Format {
     ///
     /// The result is [`OpenMetrics`](Self::OpenMetrics) only if the header names it with a version
     /// that this program writes.
-    pub(crate) fn accepted(header: &str) -> Self {
+    pub fn accepted(header: &str) -> Self {
         let is_open_metrics = |range: &str| {
             let mut parts = range.split(';').map(str::trim);
             let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/openmetrics-text"));
@@ -29,7 +30,7 @@ impl Format {
     }
 
     /// Returns the media type of the format.
-    pub(crate) fn media_type(self) -> &'static str {
+    pub fn media_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -39,7 +40,8 @@ impl Format {
 
 /// The kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+#[non_exhaustive]
+pub enum Kind {
     /// A value that only grows. Its name ends with `_total`.
     Counter,
     /// A value that goes up and down.
@@ -48,16 +50,16 @@ pub(crate) enum Kind {
 
 /// The labels of a sample as text, with escaped values.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Labels(String);
+pub struct Labels(String);
 
 impl Labels {
     /// Builds the text of labels.
-    pub(crate) fn new(labels: &[(&str, &str)]) -> Self {
+    pub fn new(labels: &[(&str, &str)]) -> Self {
         labels.iter().fold(Self::default(), |all, (key, value)| all.with(key, value))
     }
 
     /// Adds a label.
-    pub(crate) fn with(mut self, key: &str, value: &str) -> Self {
+    pub fn with(mut self, key: &str, value: &str) -> Self {
         if !self.0.is_empty() {
             self.0.push(',');
         }
@@ -83,19 +85,19 @@ fn push_label(text: &mut String, key: &str, value: &str) {
 
 /// A metrics page that is being written.
 #[derive(Debug)]
-pub(crate) struct Page {
+pub struct Page {
     format: Format,
     text: String,
 }
 
 impl Page {
     /// Creates an empty page.
-    pub(crate) fn new(format: Format) -> Self {
+    pub fn new(format: Format) -> Self {
         Self { format, text: String::new() }
     }
 
     /// Adds the head of a metric, whose samples follow.
-    pub(crate) fn head(&mut self, name: &str, kind: Kind, help: &str) {
+    pub fn head(&mut self, name: &str, kind: Kind, help: &str) {
         // OpenMetrics names the family of a counter without the suffix of its samples.
         let family = match (self.format, kind) {
             (Format::OpenMetrics, Kind::Counter) => name.strip_suffix("_total").unwrap_or(name),
@@ -110,7 +112,7 @@ impl Page {
     }
 
     /// Adds a sample of the metric that was begun last.
-    pub(crate) fn sample(&mut self, name: &str, labels: &Labels, value: impl Display) {
+    pub fn sample(&mut self, name: &str, labels: &Labels, value: impl Display) {
         for part in [name, "{", &labels.0, "} "] {
             self.text.push_str(part);
         }
@@ -118,7 +120,7 @@ impl Page {
     }
 
     /// Adds a sample with one more label.
-    pub(crate) fn sample_with(&mut self, name: &str, labels: &Labels, (key, of): (&str, &str), value: impl Display) {
+    pub fn sample_with(&mut self, name: &str, labels: &Labels, (key, of): (&str, &str), value: impl Display) {
         let comma = if labels.0.is_empty() { "" } else { "," };
         for part in [name, "{", &labels.0, comma] {
             self.text.push_str(part);
@@ -128,12 +130,12 @@ impl Page {
     }
 
     /// Makes room for that many bytes, so that a long page is not moved while it grows.
-    pub(crate) fn reserve(&mut self, bytes: usize) {
+    pub fn reserve(&mut self, bytes: usize) {
         self.text.reserve(bytes);
     }
 
     /// Returns the text of the page.
-    pub(crate) fn finish(mut self) -> String {
+    pub fn finish(mut self) -> String {
         if self.format == Format::OpenMetrics {
             self.text.push_str("# EOF\n");
         }
