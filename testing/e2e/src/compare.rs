@@ -41,8 +41,8 @@ const OUTAGE: Duration = Duration::from_secs(3);
 /// The time before the end of a JobManager in which a checkpoint may be lost with it: it was still
 /// in Flink's cache, or not yet polled.
 const LOST_OVER_REST: Duration = Duration::from_secs(5);
-/// The same for Flink's own reporters, which export every 5 s and are not closed. A JobManager takes
-/// up to 3 s to end after its last record.
+/// The same for Flink's own reporters, which export every 5 s and are not closed. A JobManager
+/// takes up to 3 s to end after its last record.
 const LOST_BY_FLINK: Duration = Duration::from_secs(8);
 
 /// A session in which both sides must agree.
