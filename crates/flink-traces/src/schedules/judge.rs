@@ -41,11 +41,11 @@ pub(crate) struct Judge {
 /// Returns the time for which a record is visible before it must arrive.
 ///
 /// A poll comes at most two seconds later, and the next request for the details at most three.
-/// Facts then settle for 4.5 s. An initialization waits for the times of subtasks, too.
+/// Facts then settle for 4.5 s, and a checkpoint waits as long for the hosts of a job that restarts.
+/// An initialization waits for the times of subtasks, too.
 fn long_enough(kind: Kind) -> i64 {
     match kind {
-        Kind::Checkpoint | Kind::CheckpointEvent => 7_000,
-        Kind::Status | Kind::Failure => 11_000,
+        Kind::Checkpoint | Kind::CheckpointEvent | Kind::Status | Kind::Failure => 11_000,
         Kind::Initialization => 15_000,
     }
 }
