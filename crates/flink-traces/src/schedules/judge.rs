@@ -41,7 +41,7 @@ pub(crate) struct Judge {
 /// Returns the time for which a record is visible before it must arrive.
 ///
 /// A poll comes at most two seconds later, and the next request for the details at most three.
-/// Facts then settle for 4.5 s, and a checkpoint waits as long for the hosts of a job that restarts.
+/// Facts then settle for 4.5 s. A checkpoint waits as long for the hosts of a job that restarts.
 /// An initialization waits for the times of subtasks, too.
 fn long_enough(kind: Kind) -> i64 {
     match kind {
