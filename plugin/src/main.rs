@@ -74,7 +74,10 @@ fn build(root: &Path, targets: &[&str], is_debug: bool) -> Result<PathBuf> {
     }
     for target in targets {
         let (library_target, glibc) = match target.split_once(".2.") {
-            Some((library_target, minor)) => (library_target, Some(minor.parse::<u32>().context("version of glibc")?)),
+            Some((library_target, minor)) => (
+                library_target,
+                Some(minor.parse::<u32>().with_context(|| format!("{target}: expected a number after .2."))?),
+            ),
             None => (*target, None),
         };
         let name = name_in_jar(library_target)?;

@@ -8,6 +8,8 @@ mod record;
 
 use std::env;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -330,6 +332,18 @@ impl Setup {
         Ok(fs::read_to_string(self.folder.join(format!("{process}.log")))?)
     }
 
+    /// Returns the page for Prometheus of a process, whose address is in its log.
+    fn metrics(&self, process: &str) -> Result<String> {
+        let log = self.log(process)?;
+        let address = log.split("serving metrics at http://").nth(1).and_then(|rest| rest.split('/').next());
+        let mut stream = TcpStream::connect(address.context("no address of metrics in the log")?)?;
+        stream.set_read_timeout(Some(STEP_TIMEOUT))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page)?;
+        Ok(page)
+    }
+
     /// Checks the accounts that both processes printed at their end.
     fn expect_accounts(&self, names: &[&str]) -> Result<()> {
         let signals = if has_events(&self.version) { &["traces", "events"][..] } else { &["traces"] };
@@ -423,8 +437,12 @@ impl Setup {
         let refusing = OtlpCollector::start()?;
         refusing.respond_by(|_| HttpResponse::new(401).into());
         let endpoint = refusing.grpc_endpoint();
-        let refused =
-            [("exporter.endpoint", endpoint.as_str()), ("compatibility", "flink"), ("retry.max-backoff", "1 s")];
+        let refused = [
+            ("exporter.endpoint", endpoint.as_str()),
+            ("compatibility", "flink"),
+            ("retry.max-backoff", "1 s"),
+            ("metrics.listen", "0"),
+        ];
         options.extend(ours(version, "refused", "Otlp", &refused));
         let slow = OtlpCollector::start()?;
         slow.respond_by(|_| {
@@ -446,6 +464,13 @@ impl Setup {
         let cluster = self.start(options).await?;
         self.run_job(&cluster).await?;
         ensure!(refusing.spans().is_empty(), "the collector accepted refused credentials");
+        for process in ["jobmanager", "taskmanager"] {
+            let page = self.metrics(process)?;
+            let queued = "flink_traces_reporter_queued{signal=\"traces\",reporter=\"refused\"} ";
+            let queued = page.lines().find_map(|line| line.strip_prefix(queued)).context("no queued spans")?;
+            println!("  {process}: {queued} spans are queued on /metrics");
+            ensure!(queued != "0", "expected queued spans while the credentials are refused");
+        }
         refusing.respond_by(|_| CollectorResponse::Accept);
         sleep(SETTLE).await;
         cluster.terminate(STEP_TIMEOUT).await?;
