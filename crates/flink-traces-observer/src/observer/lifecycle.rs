@@ -425,9 +425,18 @@ impl Lifecycle {
         }
         emit(Observation::StatusChange { status, ts_millis });
         if is_break(status) {
-            let first_broken = self.subtasks.first_broken(ts_millis, ts_millis.saturating_add(SETTLE_MS));
+            // The subtasks of the next attempt may end as early as that.
+            let next_attempt = self.next_running(ts_millis).unwrap_or(i64::MAX);
+            let first_broken =
+                self.subtasks.first_broken(ts_millis, ts_millis.saturating_add(SETTLE_MS).min(next_attempt));
             self.report_break(first_broken.unwrap_or(ts_millis), emit);
         }
+    }
+
+    /// Returns the time of the next `RUNNING` on the timeline.
+    fn next_running(&self, ts_millis: i64) -> Option<i64> {
+        let mut later = self.timeline.range((ts_millis.saturating_add(1), Kind::TakenOver)..);
+        later.find(|((_, kind), _)| *kind == Kind::Status(JobStatus::Running)).map(|((at, _), _)| *at)
     }
 
     /// Removes the failure that ended the job from the timeline.

@@ -697,6 +697,24 @@ fn fresh_start_survives_that_of_the_next_attempt() {
     }
 }
 
+/// Scenario: a job is canceled within seconds of its restart. Guarantees: the ends of its new
+/// subtasks belong to the cancellation, so that the restart keeps its start and waits for no other.
+#[test]
+fn cancellation_soon_after_a_restart_is_no_part_of_it() {
+    let metric = |value: &str| json!([{"id": "lastCheckpointRestoreTimestamp", "value": value}]);
+    let mut session = Session::new();
+    assert!(fresh_start(&mut session));
+    session.answer(1_001, &start_metric(), metric("190"));
+    let restarted = json!({"RUNNING": 1_700, "RESTARTING": 1_500});
+    session.overview(2_000, "RUNNING").job(2_000, "RUNNING", restarted);
+    session.subtask_times(2_000, [(SOURCE, 1_800, 0), (SINK, 1_810, 0)]).answer(2_001, &start_metric(), metric("1690"));
+    let canceling = json!({"RUNNING": 1_700, "RESTARTING": 1_500, "CANCELLING": 2_500});
+    session.overview(3_000, "CANCELLING").job(3_000, "CANCELLING", canceling);
+    session.subtask_times(3_000, [(SOURCE, 1_800, 2_550), (SINK, 1_810, 2_560)]);
+    session.overview(3_000 + 4_500, "CANCELLING");
+    assert!(session.log.contains("came up 1690..1810 from None"), "{}", session.log);
+}
+
 /// Nothing waits for a metric that the cluster does not have.
 #[test]
 fn missing_metric_holds_back_nothing() {
