@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,6 +17,7 @@ use base64::prelude::BASE64_STANDARD;
 use flink_rest::{RestServer, ServerOptions};
 use flink_traces_runtime::metrics::is_loopback_name;
 use tokio::net::TcpListener;
+use tokio::runtime::Builder;
 use tokio_rustls::TlsAcceptor;
 
 use crate::certificate::Certificate;
@@ -75,12 +78,12 @@ struct Access {
     credentials: Credentials,
 }
 
-/// Serves `router` at `address` for as long as the runtime lives.
+/// Serves `router` at `address` for as long as the process lives.
 ///
 /// Returns the URL, whose port is chosen by the system if it was 0. With a certificate, the
 /// listener speaks TLS only. On a loopback address, only requests to a loopback name are served,
 /// which keeps web pages in a browser out. Fails if the address cannot be bound.
-pub(crate) async fn serve(
+pub(crate) fn serve(
     address: SocketAddr,
     router: Router,
     credentials: Credentials,
@@ -90,18 +93,38 @@ pub(crate) async fn serve(
     let router = router.layer(from_fn_with_state(access, guard));
     let mut limits = ServerOptions::default();
     (limits.max_connections, limits.header_timeout) = (MAX_CONNECTIONS, HEADER_TIMEOUT);
-    bind(address, router, limits, certificate).await
+    bind(address, router, limits, certificate)
 }
 
 /// Serves `router` at `address` with these limits, without a look at hosts and credentials.
 ///
-/// Returns the URL.
-pub(crate) async fn bind(
+/// Returns the URL. The listener has a thread of its own, so that no page waits for the polls of
+/// clusters, and no poll for a page.
+pub(crate) fn bind(
     address: SocketAddr,
     router: Router,
     limits: ServerOptions,
     certificate: Option<Arc<Certificate>>,
 ) -> io::Result<String> {
+    let (sender, bound) = mpsc::sync_channel(1);
+    let listen = async move |sender: &SyncSender<io::Result<String>>| -> io::Result<()> {
+        let listener = listener(address).await?;
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        // The other end waits for it.
+        let _ = sender.send(Ok(format!("{scheme}://{}", listener.local_addr()?)));
+        server(listener, router, limits, certificate).serve(std::future::pending()).await;
+        Ok(())
+    };
+    thread::Builder::new().name("listener".to_owned()).spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        if let Err(error) = runtime.and_then(|runtime| runtime.block_on(listen(&sender))) {
+            let _ = sender.send(Err(error));
+        }
+    })?;
+    bound.recv().map_err(io::Error::other)?
+}
+
+async fn listener(address: SocketAddr) -> io::Result<TcpListener> {
     let bound = match TcpListener::bind(address).await {
         // `[::]` is all addresses, which are those of IPv4 on a machine without IPv6.
         Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != ErrorKind::AddrInUse => {
@@ -109,25 +132,28 @@ pub(crate) async fn bind(
         }
         bound => bound,
     };
-    let listener = bound.map_err(|error| {
+    bound.map_err(|error| {
         let remedy = if error.kind() == ErrorKind::AddrInUse { ", choose another port" } else { "" };
         io::Error::new(error.kind(), format!("{address}: {error}{remedy}"))
-    })?;
-    let address = listener.local_addr()?;
+    })
+}
+
+fn server(
+    listener: TcpListener,
+    router: Router,
+    limits: ServerOptions,
+    certificate: Option<Arc<Certificate>>,
+) -> RestServer {
     let http2 = limits.http2;
-    let mut server = RestServer::new(listener, router, limits);
-    let scheme = if certificate.is_some() { "https" } else { "http" };
-    if let Some(certificate) = certificate {
-        server = server.with_handshake(move |stream| {
-            let mut config = certificate.config();
-            if http2 {
-                Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec()];
-            }
-            TlsAcceptor::from(config).accept(stream)
-        });
-    }
-    tokio::spawn(server.serve(std::future::pending()));
-    Ok(format!("{scheme}://{address}"))
+    let server = RestServer::new(listener, router, limits);
+    let Some(certificate) = certificate else { return server };
+    server.with_handshake(move |stream| {
+        let mut config = certificate.config();
+        if http2 {
+            Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec()];
+        }
+        TlsAcceptor::from(config).accept(stream)
+    })
 }
 
 /// Limits the time of a request, and checks its host and its credentials.
@@ -151,12 +177,12 @@ mod tests {
     use super::*;
 
     /// Guarantees: `[::]` serves IPv4, too, on a machine with IPv6 and on one without.
-    #[tokio::test]
-    async fn all_addresses_include_those_of_ipv4() {
+    #[test]
+    fn all_addresses_include_those_of_ipv4() {
         let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
-        let url = bind(address, Router::new(), ServerOptions::default(), None).await.unwrap();
+        let url = bind(address, Router::new(), ServerOptions::default(), None).unwrap();
         let port = url.trim_end_matches('/').rsplit_once(':').unwrap().1.parse().unwrap();
-        assert!(tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok());
+        assert!(std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
     }
 
     #[test]

@@ -101,7 +101,7 @@ struct Listener {
 }
 
 /// Opens the listeners that are configured. Returns `None` if there are none.
-pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Option<Arc<OtlpIn>>> {
+pub(crate) fn open(settings: &Settings) -> anyhow::Result<Option<Arc<OtlpIn>>> {
     let options = &settings.otlp;
     let listeners: [(&ConfigOption<_>, _, bool); 2] =
         [(&OTLP_LISTEN_GRPC, options.grpc, true), (&OTLP_LISTEN_HTTP, options.http, false)];
@@ -129,7 +129,7 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Option<Arc<OtlpI
         let router = Router::new().fallback(handle).with_state(Arc::new(listener));
         let mut limits = ServerOptions::default();
         (limits.max_connections, limits.header_timeout, limits.http2) = (MAX_CONNECTIONS, HEADER_TIMEOUT, is_grpc);
-        let bound = listener::bind(address, router, limits, settings.certificate.clone()).await;
+        let bound = listener::bind(address, router, limits, settings.certificate.clone());
         let url = bound.with_context(|| option.key())?;
         tracing::info!("taking OTLP over {} at {url}", if is_grpc { "gRPC" } else { "HTTP" });
     }

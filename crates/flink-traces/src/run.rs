@@ -61,7 +61,7 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
     announce::reporters(&settings.reporters);
     tokio::spawn(announce::deliveries(dispatcher.clone()));
 
-    let otlp = otlp_in::open(&settings).await?;
+    let otlp = otlp_in::open(&settings)?;
     let stats = Arc::new(ProcessStats::new(shard));
     let jobs = settings
         .metrics_listen
@@ -69,7 +69,7 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
         .map(|_| Arc::new(Mutex::new(Jobs::new(settings.metrics_max_jobs))));
     if let Some(jobs) = &jobs {
         let metrics = Metrics::new(dispatcher.clone(), stats.clone(), jobs.clone()).with(&otlp).with(&journal);
-        serve_pages(&settings, history, metrics).await?;
+        serve_pages(&settings, history, metrics)?;
     }
     let destinations = Destinations {
         clock,
@@ -110,10 +110,10 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
 }
 
 /// Opens the listeners that are configured.
-async fn serve_pages(settings: &Settings, history: Option<PathBuf>, metrics: Metrics) -> anyhow::Result<()> {
+fn serve_pages(settings: &Settings, history: Option<PathBuf>, metrics: Metrics) -> anyhow::Result<()> {
     if let Some(address) = settings.metrics_listen {
         let router = metrics.clone().router();
-        let bound = listener::serve(address, router, Credentials::default(), settings.certificate.clone()).await;
+        let bound = listener::serve(address, router, Credentials::default(), settings.certificate.clone());
         let url = bound.with_context(|| METRICS_LISTEN.key())?;
         tracing::info!("serving metrics at {url}/metrics");
     }
@@ -126,7 +126,7 @@ async fn serve_pages(settings: &Settings, history: Option<PathBuf>, metrics: Met
             }
             None => tracing::warn!("no history reporter, so there is no page: see --history"),
         }
-        serve::open(settings, address, router).await?;
+        serve::open(settings, address, router)?;
     }
     Ok(())
 }

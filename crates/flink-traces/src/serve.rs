@@ -29,12 +29,12 @@ pub(crate) async fn serve(arguments: &ServeArgs, format: LogFormat) -> anyhow::R
     let mut signals = Signals::listen()?;
     let address = settings.http.listen.unwrap_or(DEFAULT_ADDRESS);
     let page = Page { directory, now: Now::ClockIfRecent, trace_url: settings.http.trace_url.clone() };
-    let otlp = otlp_in::open(&settings).await?;
+    let otlp = otlp_in::open(&settings)?;
     let mut router = page.router();
     if let Some(otlp) = &otlp {
         router = router.merge(otlp.clone().router());
     }
-    open(&settings, address, router).await?;
+    open(&settings, address, router)?;
     signals.next().await;
     if let Some(otlp) = otlp {
         otlp.print_account(format);
@@ -46,15 +46,15 @@ pub(crate) async fn serve(arguments: &ServeArgs, format: LogFormat) -> anyhow::R
 pub(crate) async fn serve_recording(settings: &Settings, directory: PathBuf) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let page = Page { directory, now: Now::EndOfHistory, trace_url: settings.http.trace_url.clone() };
-    open(settings, settings.http.listen.unwrap_or(DEFAULT_ADDRESS), page.router()).await?;
+    open(settings, settings.http.listen.unwrap_or(DEFAULT_ADDRESS), page.router())?;
     signals.next().await;
     Ok(())
 }
 
 /// Serves `router` at `address`, and logs where.
-pub(crate) async fn open(settings: &Settings, address: SocketAddr, router: Router) -> anyhow::Result<()> {
+pub(crate) fn open(settings: &Settings, address: SocketAddr, router: Router) -> anyhow::Result<()> {
     let (credentials, certificate) = (settings.http.credentials.clone(), settings.certificate.clone());
-    let bound = listener::serve(address, router, credentials, certificate).await;
+    let bound = listener::serve(address, router, credentials, certificate);
     let url = bound.with_context(|| HTTP_LISTEN.key())?;
     tracing::info!("serving the page at {url}/");
     Ok(())
