@@ -109,7 +109,7 @@ impl Contact {
 
     /// Notes the outcome of any request.
     pub(super) fn note_outcome(&mut self, at: i64, outcome: &RequestOutcome) {
-        if matches!(outcome, RequestOutcome::Found(_) | RequestOutcome::Unchanged | RequestOutcome::Missing) {
+        if outcome.is_response() {
             self.last_response_at = at;
         }
     }

@@ -238,6 +238,9 @@ impl JobObserver {
     ) {
         let has_timed_out = matches!(outcome, RequestOutcome::TimedOut);
         let asked_at = self.schedule.finish(at, resource, has_timed_out);
+        if matches!(resource, Resource::Checkpoints(_)) && outcome.is_response() {
+            self.lifecycle.note_restore_asked(asked_at);
+        }
         let body = match outcome {
             RequestOutcome::Found(body) => *body,
             RequestOutcome::Unchanged => return,
@@ -390,6 +393,11 @@ impl JobObserver {
             self.schedule.idle_until = i64::MIN;
         }
         incomplete
+    }
+
+    /// Notes that the cluster is away.
+    pub(super) fn note_away(&mut self, now: i64) {
+        self.lifecycle.note_away(now);
     }
 
     pub(super) fn is_settled(&self) -> bool {

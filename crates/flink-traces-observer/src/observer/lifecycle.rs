@@ -62,6 +62,8 @@ pub(super) struct Lifecycle {
     subtasks: Subtasks,
     /// The restores by their start.
     restores: BTreeMap<i64, Restore>,
+    /// The time of the last request whose outcome shows the last restore.
+    restore_asked_at: i64,
     /// The starts of the last initializations, by the job's metric.
     starts: Vec<i64>,
     /// `true` if that metric was requested and may still change.
@@ -137,6 +139,7 @@ impl Lifecycle {
             is_2_or_later: false,
             subtasks: Subtasks::default(),
             restores: BTreeMap::new(),
+            restore_asked_at: i64::MIN,
             starts: Vec::new(),
             is_start_awaited: false,
             all_since: None,
@@ -189,6 +192,20 @@ impl Lifecycle {
             shown.insert(key);
         }
         self.seen_failures = shown;
+    }
+
+    /// Notes a request whose outcome shows the last restore.
+    pub(super) fn note_restore_asked(&mut self, asked_at: i64) {
+        self.restore_asked_at = self.restore_asked_at.max(asked_at);
+    }
+
+    /// Notes that the cluster is away. Until it is back, it is not known whether an initialization
+    /// restored a checkpoint, so that one waits.
+    pub(super) fn note_away(&mut self, now: i64) {
+        let initializations = self.timeline.iter_mut().filter(|((_, kind), _)| *kind == Kind::AllRunning);
+        for (_, fact) in initializations.filter(|(_, fact)| fact.arrived_at > self.restore_asked_at) {
+            fact.arrived_at = now;
+        }
     }
 
     /// Takes the last restore. Returns `true` if it is new.

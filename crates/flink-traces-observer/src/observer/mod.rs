@@ -75,6 +75,11 @@ pub enum RequestOutcome {
 }
 
 impl RequestOutcome {
+    /// Returns `true` if the cluster responded with what it has.
+    fn is_response(&self) -> bool {
+        matches!(self, Self::Found(_) | Self::Unchanged | Self::Missing)
+    }
+
     /// Builds the outcome of a request for `resource` from the status and the body of its response.
     ///
     /// A status other than 200 and 404 gives [`Unavailable`](Self::Unavailable).
@@ -419,7 +424,12 @@ impl ClusterObserver {
 
     fn advance(&mut self, now: i64, outputs: &mut Vec<JobObservation>) {
         let mut jobs = std::mem::take(&mut self.jobs);
+        // At the end, nothing waits.
+        let is_away = self.contact.is_away() && now < i64::MAX;
         for job in jobs.values_mut() {
+            if is_away {
+                job.note_away(now);
+            }
             let first = outputs.len();
             let names_arrive = self.applications.is_live();
             self.incomplete_checkpoints +=

@@ -697,6 +697,24 @@ fn fresh_start_survives_that_of_the_next_attempt() {
     }
 }
 
+/// Scenario: a cluster goes away after a job restarted, and before a response shows the restored
+/// checkpoint. Guarantees: the recovery is not taken for a fresh start, however long that lasts.
+#[test]
+fn restore_before_an_outage_is_no_fresh_start() {
+    let mut session = Session::new();
+    assert!(fresh_start(&mut session));
+    session.overview(5_500, "RUNNING").requests(5_500);
+    let restarted = json!({"RUNNING": 6_700, "RESTARTING": 6_500});
+    session.overview(7_000, "RUNNING").job(7_000, "RUNNING", restarted);
+    session.subtask_times(7_000, [(SOURCE, 6_800, 0), (SINK, 6_810, 0)]);
+    for second in 8..60 {
+        session.fail(1_000 * second, "/jobs/overview", RequestOutcome::Unavailable);
+    }
+    session.overview(60_000, "RUNNING").checkpoints(60_001, 9, &[], restored(9, 6_690));
+    session.overview(60_000 + 4_500, "RUNNING");
+    assert!(session.log.contains("came up 6690..6810 from Some(9)"), "{}", session.log);
+}
+
 /// Scenario: a job is canceled within seconds of its restart. Guarantees: the ends of its new
 /// subtasks belong to the cancellation, so that the restart keeps its start and waits for no other.
 #[test]
