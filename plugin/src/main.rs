@@ -130,6 +130,11 @@ fn build_library(root: &Path, command: &[&str], target: Option<&str>, is_debug: 
     if !is_debug {
         cargo.arg("--release");
     }
+    if let Some(target) = target.filter(|target| target.ends_with("musl")) {
+        // Without it, there are no dynamic libraries for this target.
+        let target = target.replace('-', "_").to_uppercase();
+        cargo.env(format!("CARGO_TARGET_{target}_RUSTFLAGS"), "-C target-feature=-crt-static");
+    }
     run(&mut cargo)?;
     let extension = if target.is_some_and(|target| target.contains("darwin")) { "dylib" } else { "so" };
     let folder = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
