@@ -139,8 +139,7 @@ fn main() -> Result<()> {
             compare::run(&scenarios, &version)
         }
         Command::Plugin(Plugin { scenario, version, jar }) => {
-            let all = || plugin::Scenario::value_variants().to_vec();
-            plugin::run(&scenario.map_or_else(all, |scenario| vec![scenario]), &version, jar)
+            plugin::run(&scenario.map_or_else(plugin::Scenario::usual, |scenario| vec![scenario]), &version, jar)
         }
         Command::Rest(versions) => rest_session::run(&versions.all()),
         Command::Cli(versions) => cli::run(&versions.all()),

@@ -3,6 +3,7 @@
 //! Beside them run Flink's own OpenTelemetry reporter and a witness, which writes each record to a
 //! file before Flink goes on.
 
+mod cost;
 mod jvm;
 mod record;
 
@@ -57,6 +58,15 @@ pub(crate) enum Scenario {
     Library,
     /// Class loaders, mini clusters and random records in a JVM without a cluster.
     Jvm,
+    /// The cost beside that of Flink's own reporter, on an idle machine. It runs only by its name.
+    Cost,
+}
+
+impl Scenario {
+    /// Returns the scenarios that run if none is named.
+    pub(crate) fn usual() -> Vec<Self> {
+        Self::value_variants().iter().copied().filter(|&scenario| scenario != Self::Cost).collect()
+    }
 }
 
 /// The parts of a session that are prepared once.
@@ -88,6 +98,7 @@ pub(crate) fn run(scenarios: &[Scenario], version: &str, jar: Option<PathBuf>) -
                 Scenario::Options => setup.options().await,
                 Scenario::Library => setup.library().await,
                 Scenario::Jvm => jvm::run(&setup).await,
+                Scenario::Cost => cost::run(&setup).await,
             }
         };
         run_until_interrupted(session, &folder)?;

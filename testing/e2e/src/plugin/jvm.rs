@@ -33,7 +33,7 @@ struct Loader<'a> {
 }
 
 /// A JVM without a cluster.
-struct Jvm<'a> {
+pub(super) struct Jvm<'a> {
     setup: &'a Setup,
     classes: PathBuf,
     plugin: PathBuf,
@@ -52,13 +52,13 @@ pub(super) async fn run(setup: &Setup) -> Result<()> {
 }
 
 impl<'a> Jvm<'a> {
-    fn prepare(setup: &'a Setup) -> Result<Self> {
+    pub(super) fn prepare(setup: &'a Setup) -> Result<Self> {
         let sources = workspace_root()?.join("testing/e2e/java");
         let classes = target("jvm")?;
         recreate(&classes)?;
         let mut names = vec!["jvm/Loaders.java", "jvm/MiniClusters.java", "UserReports.java"];
         if has_children(&setup.version) {
-            names.push("jvm/RandomRecords.java");
+            names.extend(["jvm/RandomRecords.java", "jvm/Cost.java"]);
         }
         let mut javac = Command::new("javac").into_std();
         javac.arg("-nowarn").arg("-cp").arg(setup.distribution.class_path()).arg("-d").arg(&classes);
@@ -72,18 +72,33 @@ impl<'a> Jvm<'a> {
         &self.setup.folder
     }
 
-    /// Runs a program to its end, behind the words in `before`, and returns its output.
+    /// Runs a program with checks to its end, behind the words in `before`, and returns its output.
     async fn run(&self, before: &[&str], class: &str, jars: &[&Path], arguments: &[String]) -> Result<String> {
+        let java = [&[CHECK_JNI], JAVA_OPTIONS].concat();
+        let output = self.run_with(before, &java, class, jars, arguments).await?;
+        expect_silent_checks(&output)?;
+        Ok(output)
+    }
+
+    /// Runs a program with `options` of the JVM to its end, and returns its output.
+    pub(super) async fn run_with(
+        &self,
+        before: &[&str],
+        options: &[&str],
+        class: &str,
+        jars: &[&Path],
+        arguments: &[String],
+    ) -> Result<String> {
         let mut class_path = self.setup.distribution.class_path().into_os_string();
         for part in [&[self.classes.as_path()], jars].concat() {
             class_path.push(":");
             class_path.push(part);
         }
-        let words: Vec<_> = before.iter().copied().chain(["java", CHECK_JNI]).collect();
+        let words: Vec<_> = before.iter().chain(&["java"]).copied().collect();
         let configuration = self.folder().join("log4j.properties");
         let status = Command::new(words[0])
             .args(&words[1..])
-            .args(JAVA_OPTIONS)
+            .args(options)
             .arg(format!("-Djava.io.tmpdir={}", self.folder().join("tmp").display()))
             .arg(format!("-Dlog4j.configurationFile={}", configuration.display()))
             .arg("-cp")
@@ -95,11 +110,9 @@ impl<'a> Jvm<'a> {
             .stderr(log_file(self.folder(), class)?)
             .kill_on_drop(true)
             .status();
-        let status = timeout(2 * STEP_TIMEOUT, status).await.with_context(|| format!("{class} does not end"))??;
+        let status = timeout(5 * STEP_TIMEOUT, status).await.with_context(|| format!("{class} does not end"))??;
         ensure!(status.success(), "{class}: {status}");
-        let output = fs::read_to_string(self.folder().join(format!("{class}.log")))?;
-        expect_silent_checks(&output)?;
-        Ok(output)
+        Ok(fs::read_to_string(self.folder().join(format!("{class}.log")))?)
     }
 
     /// Loads the library in many ways, each in a class loader of its own.
