@@ -1,5 +1,7 @@
 package io.flinktraces;
 
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.Iterator;
@@ -28,14 +30,22 @@ final class Encoder {
     private static final int PIECE = 64 * 1024;
     /** The longest text whose length takes one byte. */
     private static final int SHORT_TEXT = 126;
+    /** The number of places for known texts, a power of two. They take at most about 400 KB. */
+    private static final int KNOWN = 1024;
     /** True since Flink 2.2. */
     private static final boolean HAS_CHILDREN = hasChildren();
 
     private final Output output;
     private final BiConsumer<String, Object> attribute = this::attribute;
     private final byte[] bytes = new byte[PIECE];
+    /** The same bytes, for numbers. */
+    private final ByteBuffer numbers = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
     private int length;
     private int spans;
+
+    /** Texts that come again, such as keys, each with its encoded form at the same place. */
+    private final String[] known = new String[KNOWN];
+    private final byte[][] encoded = new byte[KNOWN][];
 
     /** The children that follow, one iterator for each ancestor of the last span. */
     @SuppressWarnings("unchecked")
@@ -109,21 +119,27 @@ final class Encoder {
 
     private void span(Span span) {
         spans++;
-        text(span.getScope());
-        text(span.getName());
+        known(span.getScope());
+        known(span.getName());
         number(span.getStartTsMillis());
         number(span.getEndTsMillis());
         attributes(span.getAttributes());
-        List<Span> children = HAS_CHILDREN ? span.getChildren() : null;
-        if (children == null || children.isEmpty()) {
+        if (!HAS_CHILDREN || isLeaf(span)) {
             varint(0);
             return;
         }
+        List<Span> children = span.getChildren();
         varint(children.size());
         if (depth == levels.length) {
             levels = Arrays.copyOf(levels, 2 * depth);
         }
         levels[depth++] = children.iterator();
+    }
+
+    /** Returns true if a span has no children. Flink's span wraps the list, which is garbage unless it stays here. */
+    private static boolean isLeaf(Span span) {
+        List<Span> children = span.getChildren();
+        return children == null || children.isEmpty();
     }
 
     private void attributes(Map<String, Object> attributes) {
@@ -133,10 +149,10 @@ final class Encoder {
     }
 
     private void attribute(String key, Object value) {
-        text(key);
+        known(key);
         if (value instanceof String) {
             tag(1);
-            text((String) value);
+            known((String) value);
         } else if (value instanceof Long || value instanceof Integer || value instanceof Short || value instanceof Byte) {
             tag(2);
             number(((Number) value).longValue());
@@ -173,6 +189,33 @@ final class Encoder {
         }
     }
 
+    /** Writes a text that is likely to come again as the same object, which is a copy of bytes then. */
+    private void known(String text) {
+        if (text == null || text.length() > SHORT_TEXT) {
+            text(text);
+            return;
+        }
+        int count = 1 + text.length();
+        int hash = text.hashCode();
+        int place = (hash ^ hash >>> 16) & (KNOWN - 1);
+        reserve(count);
+        if (known[place] == text) {
+            System.arraycopy(encoded[place], 0, bytes, length, count);
+            length += count;
+            return;
+        }
+        int start = length;
+        if (!shortAscii(text, text.length())) {
+            text(text);
+            return;
+        }
+        if (encoded[place] == null) {
+            encoded[place] = new byte[SHORT_TEXT + 1];
+        }
+        System.arraycopy(bytes, start, encoded[place], 0, count);
+        known[place] = text;
+    }
+
     /** Writes a short text. Returns false, without an effect, if it is not ASCII. */
     private boolean shortAscii(String text, int count) {
         reserve(1 + count);
@@ -205,17 +248,8 @@ final class Encoder {
 
     private void number(long number) {
         reserve(8);
-        byte[] to = bytes;
-        int at = length;
-        to[at] = (byte) number;
-        to[at + 1] = (byte) (number >>> 8);
-        to[at + 2] = (byte) (number >>> 16);
-        to[at + 3] = (byte) (number >>> 24);
-        to[at + 4] = (byte) (number >>> 32);
-        to[at + 5] = (byte) (number >>> 40);
-        to[at + 6] = (byte) (number >>> 48);
-        to[at + 7] = (byte) (number >>> 56);
-        length = at + 8;
+        numbers.putLong(length, number);
+        length += 8;
     }
 
     /** Makes room for a few bytes, by passing on those that are there. */

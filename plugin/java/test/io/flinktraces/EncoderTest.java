@@ -36,6 +36,7 @@ public final class EncoderTest {
         deepTreeNeedsNoStack();
         largeRecordComesInPieces();
         failedRecordIsReported();
+        textThatComesAgainIsTheSame();
         librariesHaveNames();
         System.out.println(actual.size() + " examples agree");
     }
@@ -95,6 +96,22 @@ public final class EncoderTest {
             total[0] += length;
         }).write(node);
         require(pieces[0] == 4 && total[0] > 200_002, pieces[0] + " pieces, " + total[0] + " bytes");
+    }
+
+    private static void textThatComesAgainIsTheSame() {
+        // The first two have the same hash code.
+        String[] texts = {"Aa", "BB", "Aa", "Aa", "", "\u00fc", "\u00fc", null, repeat('x', 126), repeat('y', 127)};
+        ByteArrayOutputStream all = new ByteArrayOutputStream();
+        Encoder encoder = new Encoder((bytes, length, spans) -> all.write(bytes, 0, length));
+        for (String text : texts) {
+            Node node = new Node(text, text, 1, 2);
+            node.attributes.put(String.valueOf(text), text);
+            for (int i = 0; i < 2; i++) {
+                all.reset();
+                encoder.write(node);
+                require(Arrays.equals(all.toByteArray(), encoded(node)), "another encoding of " + text);
+            }
+        }
     }
 
     private static void failedRecordIsReported() {
