@@ -6,7 +6,7 @@ use super::error::{Error, invalid_option};
 
 /// The certificates of a client, of which there are none.
 #[derive(Clone, Default)]
-pub(super) struct Certificates;
+pub(super) struct Certificates {}
 
 /// The connector itself.
 pub(super) type Secured<C> = C;

@@ -143,11 +143,20 @@ impl History {
         };
         let positions = self.spool().logs.each_ref().map(|log| log.progress.finalized);
         for known in &mut self.known[..first] {
-            // Chunks in flight go on without their segment.
-            if known.state == State::Pending && known.number < positions[known.class as usize] {
-                known.state = State::Gone;
-                known.ended.get_or_insert(begun);
-                self.dropped += known.records;
+            if known.number >= positions[known.class as usize] {
+                continue;
+            }
+            match known.state {
+                State::Pending => {
+                    known.state = State::Gone;
+                    known.ended.get_or_insert(begun);
+                    self.dropped += known.records;
+                }
+                // It goes on without its segment.
+                State::InFlight(_) => {
+                    known.ended.get_or_insert(begun);
+                }
+                State::Finalized | State::Gone => {}
             }
         }
         for known in &mut self.known[first..] {

@@ -44,8 +44,20 @@ fn loss_of_power_loses_nothing_acknowledged() {
     assert!(states > histories * 20);
 }
 
+/// Names a history whose check panics.
+struct Named(u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            println!("history {}", self.0);
+        }
+    }
+}
+
 /// Checks each state that a random history can leave. Returns their number.
 fn check_history(seed: u64) -> u64 {
+    let _named = Named(seed);
     let mut random = Random(seed);
     let place = scratch();
     let directory = place.path().join("spool");
