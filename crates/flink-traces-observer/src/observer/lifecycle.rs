@@ -32,9 +32,6 @@ const REPORT_DELAY_MS: i64 = 2;
 /// updates metrics every 10 s.
 const START_WAIT_MS: i64 = 3 * SETTLE_MS;
 
-/// The maximum number of starts that are kept.
-const MAX_STARTS: usize = 4;
-
 /// The maximum number of restores that are kept. Only a job that never runs has more than two.
 const MAX_RESTORES: usize = 16;
 
@@ -64,8 +61,9 @@ pub(super) struct Lifecycle {
     restores: BTreeMap<i64, Restore>,
     /// The time of the last request whose outcome shows the last restore.
     restore_asked_at: i64,
-    /// The starts of the last initializations, by the job's metric.
-    starts: Vec<i64>,
+    /// The starts of initializations, by the job's metric, which has only the last one. An
+    /// initialization may wait on the timeline while the metric has the start of the next.
+    starts: BTreeSet<i64>,
     /// `true` if that metric was requested and may still change.
     is_start_awaited: bool,
     /// The time since which all subtasks run.
@@ -140,7 +138,7 @@ impl Lifecycle {
             subtasks: Subtasks::default(),
             restores: BTreeMap::new(),
             restore_asked_at: i64::MIN,
-            starts: Vec::new(),
+            starts: BTreeSet::new(),
             is_start_awaited: false,
             all_since: None,
             initialization: InitializationKey { restored_checkpoint_id: None, identity_timestamp: start_time },
@@ -349,12 +347,7 @@ impl Lifecycle {
     /// Takes the metric with the start of the last initialization; `None` if there is none yet.
     pub(super) fn observe_start(&mut self, started: Option<i64>) {
         self.is_start_awaited = true;
-        let Some(started) = started.filter(|at| *at > 0 && !self.starts.contains(at)) else { return };
-        // One initialization may wait on the timeline while the metric has the start of the next.
-        if self.starts.len() == MAX_STARTS {
-            self.starts.remove(0);
-        }
-        self.starts.push(started);
+        self.starts.extend(started.filter(|at| *at > 0));
     }
 
     /// Notes that the cluster does not have the metric.
@@ -369,7 +362,7 @@ impl Lifecycle {
 
     /// Returns the last start in this period, by the metric.
     fn started_within(&self, last_break: i64, end: i64) -> Option<i64> {
-        self.starts.iter().copied().filter(|started| (last_break..=end).contains(started)).max()
+        self.starts.range(..=end).next_back().copied().filter(|started| *started >= last_break)
     }
 
     /// Returns `true` if Flink has an event for the status. It has none before the job first runs,
@@ -404,7 +397,7 @@ impl Lifecycle {
                 break;
             }
             let (end, arrived_at) = (first.key().0, first.get().arrived_at);
-            let has_later_start = || self.starts.iter().any(|start| *start > end);
+            let has_later_start = || self.starts.last().is_some_and(|start| *start > end);
             let may_have_start =
                 self.is_start_awaited && now < arrived_at.saturating_add(START_WAIT_MS) && !has_later_start();
             if first.key().1 == Kind::AllRunning && may_have_start && self.lacks_start(self.last_break, end) {
@@ -424,6 +417,7 @@ impl Lifecycle {
         }
         // No later fact is about the time before the last break.
         self.subtasks.forget_ends_before(self.last_break);
+        self.starts = self.starts.split_off(&self.last_break);
     }
 
     fn report_status(&mut self, ts_millis: i64, status: JobStatus, emit: &mut impl FnMut(Observation)) {

@@ -424,10 +424,8 @@ impl ClusterObserver {
 
     fn advance(&mut self, now: i64, outputs: &mut Vec<JobObservation>) {
         let mut jobs = std::mem::take(&mut self.jobs);
-        // At the end, nothing waits.
-        let is_away = self.contact.is_away() && now < i64::MAX;
         for job in jobs.values_mut() {
-            if is_away {
+            if self.contact.is_away() {
                 job.note_away(now);
             }
             let first = outputs.len();
