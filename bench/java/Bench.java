@@ -1,5 +1,6 @@
 package org.apache.flink.runtime.checkpoint;
 
+import bench.Spans;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.management.ManagementFactory;
@@ -52,7 +53,7 @@ import io.opentelemetry.sdk.trace.SdkTracerProvider;
  * as a line of JSON.
  */
 public final class Bench {
-    private static final long START = 1_795_230_917_019L;
+    private static final long START = Spans.START;
     /** A number of spans that fits into the queue of the reporter, which holds 2,048. */
     private static final int CHUNK = 1500;
     private static final JobID JOB = JobID.fromHexString("0a4480b1aa43ca25b4801a22462f387a");
@@ -122,31 +123,11 @@ public final class Bench {
     }
 
     private static SpanBuilder span(String name, long number) {
-        return Span.builder(CheckpointStatsTracker.class, name)
-                .setStartTsMillis(START)
-                .setEndTsMillis(START + 411)
-                .setAttribute("checkpointId", number)
-                .setAttribute("fullSize", 187_221_004 + number)
-                .setAttribute("checkpointedSize", 426_117 + number)
-                .setAttribute("metadataSize", 9_241)
-                .setAttribute("checkpointStatus", "COMPLETED")
-                .setAttribute("checkpointType", "Checkpoint");
+        return Spans.checkpoint(CheckpointStatsTracker.class, name, number);
     }
 
     private static SpanBuilder part(String name, long number) {
-        return Span.builder(CheckpointStatsTracker.class, name)
-                .setStartTsMillis(START)
-                .setEndTsMillis(START + 411)
-                .setAttribute("checkpointId", number)
-                .setAttribute("stateSizeBytes", 187_221_004 + number)
-                .setAttribute("checkpointedSizeBytes", 426_117 + number)
-                .setAttribute("checkpointStartDelayMs", 4)
-                .setAttribute("alignmentDurationMs", 0)
-                .setAttribute("syncCheckpointDurationMs", 3)
-                .setAttribute("asyncCheckpointDurationMs", 17)
-                .setAttribute("processedDataBytes", 0)
-                .setAttribute("persistedDataBytes", 0)
-                .setAttribute("e2eDurationMs", 23);
+        return Spans.part(CheckpointStatsTracker.class, name, number);
     }
 
     private static long threadTime() {

@@ -17,7 +17,8 @@ pub(crate) fn compile() -> Result<String> {
         [distribution.class_path(), plugins.join("metrics-otel/*"), plugins.join("metrics-slf4j/*"), classes.clone()];
     let class_path = jars.map(|jar| jar.display().to_string()).join(":");
     let mut javac = Command::new("javac");
-    javac.args(["-nowarn", "-cp", &class_path, "-d"]).arg(&classes).arg(root.join("bench/java/Bench.java"));
+    let sources = ["Bench.java", "Spans.java"].map(|name| root.join("bench/java").join(name));
+    javac.args(["-nowarn", "-cp", &class_path, "-d"]).arg(&classes).args(sources);
     run(&mut javac)?;
     Ok(class_path)
 }

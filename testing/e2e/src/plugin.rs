@@ -96,7 +96,7 @@ pub(crate) fn run(scenarios: &[Scenario], version: &str, jar: Option<PathBuf>) -
                 Scenario::Session => setup.session().await,
                 Scenario::Kill => setup.kill().await,
                 Scenario::Options => setup.options().await,
-                Scenario::Library => setup.library().await,
+                Scenario::Library => setup.places_of_library().await,
                 Scenario::Jvm => jvm::run(&setup).await,
                 Scenario::Cost => cost::run(&setup).await,
             }
@@ -514,7 +514,7 @@ impl Setup {
     }
 
     /// Flink goes on if the library cannot be unpacked, and uses one that is unpacked already.
-    async fn library(&self) -> Result<()> {
+    async fn places_of_library(&self) -> Result<()> {
         let collector = OtlpCollector::start()?;
         let endpoint = collector.grpc_endpoint();
         let options = |key: &str, path: &str| {

@@ -1,3 +1,4 @@
+import bench.Spans;
 import com.sun.management.ThreadMXBean;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
@@ -31,7 +32,6 @@ import org.apache.flink.traces.reporter.TraceReporterFactory;
  */
 public final class Cost {
     private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
-    private static final long START = 1_795_230_917_019L;
     /** The variables of a metric group, which Flink adds to a span. */
     private static final Map<String, String> VARIABLES = Map.of(
             "jobId", "0a4480b1aa43ca25b4801a22462f387a",
@@ -151,31 +151,11 @@ public final class Cost {
     }
 
     private static SpanBuilder checkpoint(String name, long number) {
-        return Span.builder(Cost.class, name)
-                .setStartTsMillis(START)
-                .setEndTsMillis(START + 411)
-                .setAttribute("checkpointId", number)
-                .setAttribute("fullSize", 187_221_004 + number)
-                .setAttribute("checkpointedSize", 426_117 + number)
-                .setAttribute("metadataSize", 9_241)
-                .setAttribute("checkpointStatus", "COMPLETED")
-                .setAttribute("checkpointType", "Checkpoint");
+        return Spans.checkpoint(Cost.class, name, number);
     }
 
     private static SpanBuilder child(String name, long number) {
-        return Span.builder(Cost.class, name)
-                .setStartTsMillis(START)
-                .setEndTsMillis(START + 411)
-                .setAttribute("checkpointId", number)
-                .setAttribute("stateSizeBytes", 187_221_004 + number)
-                .setAttribute("checkpointedSizeBytes", 426_117 + number)
-                .setAttribute("checkpointStartDelayMs", 4)
-                .setAttribute("alignmentDurationMs", 0)
-                .setAttribute("syncCheckpointDurationMs", 3)
-                .setAttribute("asyncCheckpointDurationMs", 17)
-                .setAttribute("processedDataBytes", 0)
-                .setAttribute("persistedDataBytes", 0)
-                .setAttribute("e2eDurationMs", 23);
+        return Spans.part(Cost.class, name, number);
     }
 
     /** Reports {@code rate} spans a second, each built right before, as Flink does. Only the report counts. */

@@ -1,10 +1,9 @@
+import io.flinktraces.Happening;
+import io.flinktraces.Node;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.file.Paths;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import org.apache.flink.events.Event;
@@ -92,7 +91,7 @@ public final class RandomRecords {
         Node root = node(DEPTH);
         if (random.nextInt(100) == 0) {
             for (int i = 0; i < DEPTH; i++) {
-                Node parent = new Node("deep", "level", 1, 2, new LinkedHashMap<>());
+                Node parent = new Node("deep", "level", 1, 2);
                 parent.children.add(root);
                 root = parent;
             }
@@ -102,7 +101,8 @@ public final class RandomRecords {
 
     private Node node(int levels) {
         long start = time();
-        Node node = new Node("s" + text(20), "n" + text(40), start, start + random.nextInt(1_000_000), attributes());
+        Node node = new Node("s" + text(20), "n" + text(40), start, start + random.nextInt(1_000_000));
+        fill(node.attributes);
         for (int children = random.nextInt(5); children > 0 && budget > 0 && levels > 1; children--) {
             budget--;
             node.children.add(node(levels - 1));
@@ -111,7 +111,9 @@ public final class RandomRecords {
     }
 
     private Event event() {
-        return new Happening("s" + text(20), "e" + text(40), time(), "body " + text(300), text(5), attributes());
+        Happening event = new Happening("s" + text(20), "e" + text(40), time(), "body " + text(300), text(5));
+        fill(event.attributes);
+        return event;
     }
 
     /** Returns a usual time, because reporters correct others, as they do empty names and scopes. */
@@ -119,12 +121,10 @@ public final class RandomRecords {
         return 1_790_000_000_000L + random.nextInt(1_000_000_000);
     }
 
-    private Map<String, Object> attributes() {
-        Map<String, Object> attributes = new LinkedHashMap<>();
+    private void fill(Map<String, Object> attributes) {
         for (int count = random.nextInt(random.nextInt(10) == 0 ? 40 : 5); count > 0; count--) {
             attributes.put("k" + text(12), value());
         }
-        return attributes;
     }
 
     private Object value() {
@@ -159,102 +159,5 @@ public final class RandomRecords {
             text.append(alphabet.charAt(random.nextInt(alphabet.length())));
         }
         return text.toString();
-    }
-
-    /** A span. */
-    private static final class Node implements Span {
-        private final String scope;
-        private final String name;
-        private final long start;
-        private final long end;
-        private final Map<String, Object> attributes;
-        private final List<Span> children = new ArrayList<>();
-
-        Node(String scope, String name, long start, long end, Map<String, Object> attributes) {
-            this.scope = scope;
-            this.name = name;
-            this.start = start;
-            this.end = end;
-            this.attributes = attributes;
-        }
-
-        @Override
-        public String getScope() {
-            return scope;
-        }
-
-        @Override
-        public String getName() {
-            return name;
-        }
-
-        @Override
-        public long getStartTsMillis() {
-            return start;
-        }
-
-        @Override
-        public long getEndTsMillis() {
-            return end;
-        }
-
-        @Override
-        public Map<String, Object> getAttributes() {
-            return attributes;
-        }
-
-        @Override
-        public List<Span> getChildren() {
-            return children;
-        }
-    }
-
-    /** An event. */
-    private static final class Happening implements Event {
-        private final String scope;
-        private final String name;
-        private final long observed;
-        private final String body;
-        private final String severity;
-        private final Map<String, Object> attributes;
-
-        Happening(String scope, String name, long observed, String body, String severity, Map<String, Object> attributes) {
-            this.scope = scope;
-            this.name = name;
-            this.observed = observed;
-            this.body = body;
-            this.severity = severity;
-            this.attributes = attributes;
-        }
-
-        @Override
-        public long getObservedTsMillis() {
-            return observed;
-        }
-
-        @Override
-        public String getName() {
-            return name;
-        }
-
-        @Override
-        public String getClassScope() {
-            return scope;
-        }
-
-        @Override
-        public String getBody() {
-            return body;
-        }
-
-        @Override
-        public String getSeverity() {
-            return severity;
-        }
-
-        @Override
-        public Map<String, Object> getAttributes() {
-            return attributes;
-        }
     }
 }

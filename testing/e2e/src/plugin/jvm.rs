@@ -53,16 +53,22 @@ pub(super) async fn run(setup: &Setup) -> Result<()> {
 
 impl<'a> Jvm<'a> {
     pub(super) fn prepare(setup: &'a Setup) -> Result<Self> {
-        let sources = workspace_root()?.join("testing/e2e/java");
+        let root = workspace_root()?;
         let classes = target("jvm")?;
         recreate(&classes)?;
-        let mut names = vec!["jvm/Loaders.java", "jvm/MiniClusters.java", "UserReports.java"];
+        let own = root.join("testing/e2e/java");
+        let mut sources =
+            ["jvm/Loaders.java", "jvm/MiniClusters.java", "UserReports.java"].map(|name| own.join(name)).to_vec();
         if has_children(&setup.version) {
-            names.extend(["jvm/RandomRecords.java", "jvm/Cost.java"]);
+            sources.extend(["jvm/RandomRecords.java", "jvm/Cost.java"].map(|name| own.join(name)));
+            sources.extend(
+                ["Node.java", "Happening.java"].map(|name| root.join("plugin/java/test/io/flinktraces").join(name)),
+            );
+            sources.push(root.join("bench/java/Spans.java"));
         }
         let mut javac = Command::new("javac").into_std();
         javac.arg("-nowarn").arg("-cp").arg(setup.distribution.class_path()).arg("-d").arg(&classes);
-        run_program(javac.args(names.iter().map(|name| sources.join(name))))?;
+        run_program(javac.args(sources))?;
         fs::create_dir_all(setup.folder.join("tmp"))?;
         fs::write(setup.folder.join("log4j.properties"), LOGGING)?;
         Ok(Self { setup, classes, plugin: setup.plugin_jar("flink-traces") })

@@ -67,8 +67,8 @@ public final class EncoderTest {
         tree.children.add(first);
         tree.children.add(new Node("t", "second", 4, 5));
         examples.put("tree", tree);
-        examples.put("event", new Happening("com.example.Scope", "happened", "a body", "WARN"));
-        examples.put("event of nulls", new Happening(null, null, null, null));
+        examples.put("event", event("com.example.Scope", "happened", "a body", "WARN"));
+        examples.put("event of nulls", event(null, null, null, null));
         return examples;
     }
 
@@ -137,6 +137,12 @@ public final class EncoderTest {
         require(Library.name("Windows 11", "amd64", false) == null, "windows");
     }
 
+    private static Event event(String scope, String name, String body, String severity) {
+        Happening event = new Happening(scope, name, 1_795_230_918_389L, body, severity);
+        event.attributes.put("flag", true);
+        return event;
+    }
+
     private static byte[] encoded(Object record) {
         ByteArrayOutputStream all = new ByteArrayOutputStream();
         Encoder encoder = new Encoder((bytes, length, spans) -> all.write(bytes, 0, length));
@@ -165,100 +171,6 @@ public final class EncoderTest {
     private static void require(boolean holds, String message) {
         if (!holds) {
             throw new AssertionError(message);
-        }
-    }
-
-    /** A span whose attributes have an order. */
-    private static final class Node implements Span {
-        private final String scope;
-        private final String name;
-        private final long start;
-        private final long end;
-        private final Map<String, Object> attributes = new LinkedHashMap<>();
-        private final List<Span> children = new ArrayList<>();
-
-        Node(String scope, String name, long start, long end) {
-            this.scope = scope;
-            this.name = name;
-            this.start = start;
-            this.end = end;
-        }
-
-        @Override
-        public String getScope() {
-            return scope;
-        }
-
-        @Override
-        public String getName() {
-            return name;
-        }
-
-        @Override
-        public long getStartTsMillis() {
-            return start;
-        }
-
-        @Override
-        public long getEndTsMillis() {
-            return end;
-        }
-
-        @Override
-        public Map<String, Object> getAttributes() {
-            return attributes;
-        }
-
-        @Override
-        public List<Span> getChildren() {
-            return children;
-        }
-    }
-
-    /** An event with one attribute. */
-    private static final class Happening implements Event {
-        private final String scope;
-        private final String name;
-        private final String body;
-        private final String severity;
-
-        Happening(String scope, String name, String body, String severity) {
-            this.scope = scope;
-            this.name = name;
-            this.body = body;
-            this.severity = severity;
-        }
-
-        @Override
-        public long getObservedTsMillis() {
-            return 1_795_230_918_389L;
-        }
-
-        @Override
-        public String getName() {
-            return name;
-        }
-
-        @Override
-        public String getClassScope() {
-            return scope;
-        }
-
-        @Override
-        public String getBody() {
-            return body;
-        }
-
-        @Override
-        public String getSeverity() {
-            return severity;
-        }
-
-        @Override
-        public Map<String, Object> getAttributes() {
-            Map<String, Object> attributes = new LinkedHashMap<>();
-            attributes.put("flag", true);
-            return attributes;
         }
     }
 }
