@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use flink_traces_runtime::ReporterStats;
-use flink_traces_runtime::metrics::{Format, Page, is_loopback_name};
+use flink_traces_runtime::metrics::{Format, NOT_LOOPBACK, Page, is_loopback_name};
 
 /// The time limit of a connection. A scraper sends its request at once.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -142,7 +142,7 @@ fn response(head: &str, is_local: bool, accounts: Accounts) -> String {
     let path = path.split('?').next().unwrap_or_default();
     let plain = "text/plain; charset=utf-8";
     let (status, media_type, body) = if is_local && !is_loopback_name(header("host").unwrap_or_default()) {
-        ("421 Misdirected Request", plain, "use a loopback address\n".to_owned())
+        ("421 Misdirected Request", plain, format!("{NOT_LOOPBACK}\n"))
     } else if path != "/metrics" {
         ("404 Not Found", plain, "the page is /metrics\n".to_owned())
     } else if method != "GET" {

@@ -144,6 +144,9 @@ fn add_drops(page: &mut Page, reporters: &[ReporterStats]) {
     }
 }
 
+/// The reason for which a listener on a loopback address refuses a request for another name.
+pub const NOT_LOOPBACK: &str = "expected a loopback name in the header Host, which a proxy on this machine has to set";
+
 /// Returns `true` if `host`, a `Host` header, is a loopback name or address.
 ///
 /// A server on a loopback address that accepts no other names keeps web pages in a browser out.

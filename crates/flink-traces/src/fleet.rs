@@ -33,7 +33,7 @@ const SPREAD: Duration = Duration::from_secs(1);
 /// The destinations of everything that watchers see.
 #[derive(Clone)]
 pub(crate) struct Destinations {
-    /// The time, by which observations are reported.
+    /// The clock of the watchers.
     pub(crate) clock: Arc<dyn Clock>,
     /// The reporters.
     pub(crate) dispatcher: Dispatcher,

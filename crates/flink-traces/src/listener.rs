@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use flink_rest::{RestServer, ServerOptions};
-use flink_traces_runtime::metrics::is_loopback_name;
+use flink_traces_runtime::metrics::{NOT_LOOPBACK, is_loopback_name};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio_rustls::TlsAcceptor;
@@ -29,9 +29,6 @@ const MAX_CONNECTIONS: usize = 64;
 /// The time limit for the head of a request, and for the pause before the next one. A scraper sends
 /// its request at once.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(3);
-/// The reason for which a listener on a loopback address refuses a request.
-pub(crate) const NOT_LOOPBACK: &str =
-    "expected a loopback name in the header Host, which a proxy on this machine has to set";
 /// The paths that supervisors ask, which have no secrets.
 const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
 

@@ -22,7 +22,7 @@ use flink_traces_api::{Clock, ConfigOption, Signal, SystemClock};
 use flink_traces_history::{ReceiveError, Receiver, Taken};
 use flink_traces_otlp::ExportRequest;
 use flink_traces_runtime::Problem;
-use flink_traces_runtime::metrics::{Format, Kind, Labels, Page, is_loopback_name};
+use flink_traces_runtime::metrics::{Format, Kind, Labels, NOT_LOOPBACK, Page, is_loopback_name};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::Semaphore;
 
@@ -160,7 +160,7 @@ impl Listener {
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
         if self.local_only && !is_loopback_name(host.unwrap_or_default()) {
-            return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, listener::NOT_LOOPBACK));
+            return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, NOT_LOOPBACK));
         }
         if !self.shared.credentials.accept(request.headers()) {
             self.shared.count(RefusedRequest::Unauthorized);

@@ -1,7 +1,6 @@
 //! Histories of recordings.
 
 use std::cell::Cell;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +99,7 @@ pub(crate) struct TemporaryDirectory(PathBuf);
 impl TemporaryDirectory {
     /// Creates a directory that no other process uses.
     pub(crate) fn create() -> anyhow::Result<Self> {
-        let name = format!("flink-traces-{:016x}", RandomState::new().build_hasher().finish());
+        let name = format!("flink-traces-{:016x}", fastrand::u64(..));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path).with_context(|| path.display().to_string())?;
         Ok(Self(path))

@@ -1,6 +1,5 @@
 //! The command `run`.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -76,7 +75,7 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
         dispatcher: dispatcher.clone(),
         setups: settings.reporters.clone().into(),
         detail: settings.detail,
-        process: format!("{:016x}", RandomState::new().build_hasher().finish()),
+        process: format!("{:016x}", fastrand::u64(..)),
         jobs,
         printer: prints.then(|| Arc::new(Mutex::new(Printer::new(io::stdout())))),
     };

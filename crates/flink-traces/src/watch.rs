@@ -1,8 +1,6 @@
 //! Watchers: the tasks that poll the clusters for their observers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-#[cfg(not(test))]
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -500,19 +498,7 @@ fn is_flinks(response: &Response) -> bool {
 
 /// Returns a random part of `pause`, up to one of that many.
 fn jitter(pause: Duration, parts: f64) -> Duration {
-    let random = random();
-    pause.mul_f64((random % 1_000) as f64 / 1_000.0 / parts)
-}
-
-#[cfg(not(test))]
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-/// The schedule of a seed is the same each time.
-#[cfg(test)]
-fn random() -> u64 {
-    fastrand::u64(..)
+    pause.mul_f64(fastrand::f64() / parts)
 }
 
 #[cfg(test)]

@@ -71,6 +71,12 @@ fn network(world: &World) -> Network {
     }))
 }
 
+/// Makes the network take the place of sockets.
+fn connected(network: &Network, mut clusters: Vec<Cluster>) -> Vec<Cluster> {
+    clusters.iter_mut().for_each(|cluster| cluster.options.access.network = Some(network.clone()));
+    clusters
+}
+
 fn site_of(url: &str) -> usize {
     url.trim_end_matches('/').rsplit_once('/').unwrap().1.parse().unwrap()
 }
@@ -165,12 +171,6 @@ impl Play {
         configuration(clusters, |_, site| format!("http://127.0.0.1:1/{site}"))
     }
 
-    /// Makes the world take the place of the network.
-    fn connected(&self, mut clusters: Vec<Cluster>) -> Vec<Cluster> {
-        clusters.iter_mut().for_each(|cluster| cluster.options.access.network = Some(self.network.clone()));
-        clusters
-    }
-
     fn start(&mut self, number: u32) {
         let arguments = ConfigurationArgs { conf: Some(self.configuration()), ..ConfigurationArgs::default() };
         let watched = Watched::new(arguments.conf.as_deref());
@@ -212,7 +212,7 @@ impl Play {
         };
         let reloader = Reloader::new(&arguments, &[], &[], &settings.configuration, watched);
         let mut roster = Roster::new(shard, stats.clone());
-        roster.configure(self.connected(clusters), &settings.sources);
+        roster.configure(connected(&self.network, clusters), &settings.sources);
         let mut fleet = Fleet::new(destinations, stats);
         fleet.watch(&roster.clusters());
         let process = Process {
@@ -266,10 +266,9 @@ impl Play {
     fn reload(&mut self) {
         for process in self.processes.values_mut() {
             let Some(fleet) = &mut process.fleet else { continue };
-            let Some(Reloaded { mut clusters, sources }) = process.reloader.load() else { continue };
-            clusters.iter_mut().for_each(|cluster| cluster.options.access.network = Some(self.network.clone()));
+            let Some(Reloaded { clusters, sources }) = process.reloader.load() else { continue };
             let before = process.roster.clusters();
-            process.roster.configure(clusters, &sources);
+            process.roster.configure(connected(&self.network, clusters), &sources);
             let after = process.roster.clusters();
             before
                 .keys()
