@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +47,7 @@ macro_rules! id {
         /// letters, digits, `-` and `_` are percent-encoded.
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Creates an id.
@@ -55,7 +56,7 @@ macro_rules! id {
             ///
             /// Returns an error if the text could not be a segment of a path.
             pub fn new(id: impl Into<String>) -> Result<Self, InvalidId> {
-                $check(id.into()).map(Self)
+                $check(id.into()).map(|id| Self(id.into()))
             }
 
             /// Returns the id as Flink writes it.
@@ -88,7 +89,7 @@ macro_rules! id {
 
         impl From<$name> for String {
             fn from(id: $name) -> String {
-                id.0
+                String::from(&*id.0)
             }
         }
     };

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
 
 /// Flink's value for a time, a duration or a size that is not set.
 const UNSET: i64 = -1;
@@ -95,15 +96,36 @@ pub(crate) fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Re
     Ok(Option::<Number>::deserialize(deserializer)?.and_then(Number::integer))
 }
 
-/// Reads a map of integers.
+/// Reads a map of integers; `null` is an empty map, or [`UNSET`] as a value.
 pub(crate) fn integers<'de, K, D>(deserializer: D) -> Result<BTreeMap<K, i64>, D::Error>
 where
     K: Deserialize<'de> + Ord,
     D: Deserializer<'de>,
 {
-    let numbers: BTreeMap<K, Option<Number>> = or_default(deserializer)?;
-    let integer = |number: Option<Number>| number.and_then(Number::integer).unwrap_or(UNSET);
-    Ok(numbers.into_iter().map(|(key, number)| (key, integer(number))).collect())
+    deserializer.deserialize_any(IntegersVisitor(PhantomData))
+}
+
+/// A visitor that builds one map. An overview has a map for each job.
+struct IntegersVisitor<K>(PhantomData<K>);
+
+impl<'de, K: Deserialize<'de> + Ord> Visitor<'de> for IntegersVisitor<K> {
+    type Value = BTreeMap<K, i64>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut integers = BTreeMap::new();
+        while let Some((key, number)) = map.next_entry::<K, Option<Number>>()? {
+            integers.insert(key, number.and_then(Number::integer).unwrap_or(UNSET));
+        }
+        Ok(integers)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(BTreeMap::new())
+    }
 }
 
 /// Reads a value; `null` is the default.

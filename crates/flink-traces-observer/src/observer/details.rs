@@ -1,11 +1,10 @@
 //! The limit of detail requests, which are about one task or one checkpoint.
 
-use std::collections::BTreeMap;
-
 use flink_rest::{JobId, Resource};
 
 use super::cluster::Cluster;
-use super::job::JobObserver;
+use super::jobs::Jobs;
+use super::schedule::Turn;
 
 /// The maximum number of detail requests to a cluster in a second. Their number is that of
 /// vertices, and a JobManager needs about 50 µs for each.
@@ -46,25 +45,30 @@ impl DetailBudget {
         self.is_behind
     }
 
-    /// Adds the detail requests of one job after the other. Urgent jobs get most of them.
+    /// Adds the detail requests of one job after the other, of those in `ready`. Urgent jobs get most
+    /// of them.
     pub(super) fn requests(
         &mut self,
-        now: i64,
+        turn: Turn,
         cluster: &Cluster,
-        jobs: &mut BTreeMap<JobId, JobObserver>,
+        jobs: &mut Jobs,
+        ready: Vec<JobId>,
         wanted: &mut Vec<Resource>,
     ) {
         let portion = PORTION.min(usize::try_from(self.left / 1_000).unwrap_or_default());
-        let mut ready: Vec<_> = jobs.iter_mut().filter(|(_, job)| job.is_ready(now)).collect();
         for (is_urgent, limit) in [(true, portion * 3 / 4), (false, portion), (true, portion)] {
             let last_served = &mut self.last_served[usize::from(is_urgent)];
-            let served = ready.partition_point(|(id, _)| Some(*id) <= last_served.as_ref());
-            let (before, after) = ready.split_at_mut(served);
-            for (id, job) in after.iter_mut().chain(before).filter(|(_, job)| job.is_urgent() == is_urgent) {
+            let served = ready.partition_point(|id| Some(id) <= last_served.as_ref());
+            let (before, after) = ready.split_at(served);
+            for id in after.iter().chain(before) {
                 let asked = wanted.len();
-                job.detail_requests(now, cluster, PORTION_OF_A_JOB.min(limit.saturating_sub(asked)), wanted);
+                jobs.change(id, |job| {
+                    if job.is_urgent() == is_urgent {
+                        job.detail_requests(turn, cluster, PORTION_OF_A_JOB.min(limit.saturating_sub(asked)), wanted);
+                    }
+                });
                 if wanted.len() > asked {
-                    *last_served = Some((*id).clone());
+                    *last_served = Some(id.clone());
                 }
                 if wanted.len() >= limit {
                     break;

@@ -18,7 +18,7 @@ use super::content::Content;
 use super::lifecycle::Lifecycle;
 use super::presence::Presence;
 use super::rescales::Rescales;
-use super::schedule::Schedule;
+use super::schedule::{Schedule, Turn};
 use super::text::{MAX_NAME_CHARS, bounded};
 use super::{JobKey, JobObservation, REFRESH_MS, RequestOutcome, Restorable, SETTLE_MS};
 use crate::observation::Observation;
@@ -465,10 +465,11 @@ impl JobObserver {
     }
 
     /// Adds the due requests for the job itself, and notes that they are sent.
-    pub(super) fn requests(&mut self, now: i64, cluster: &Cluster, wanted: &mut Vec<Resource>) {
-        if !self.is_ready(now) {
+    pub(super) fn requests(&mut self, turn: Turn, cluster: &Cluster, wanted: &mut Vec<Resource>) {
+        if !self.is_ready(turn.until) {
             return;
         }
+        let now = turn.now;
         let schedule = &mut self.schedule;
         schedule.set_sparing(cluster.is_application && self.ended_at.is_none());
         schedule.forget_expired(now);
@@ -477,11 +478,11 @@ impl JobObserver {
             schedule.ask(now, Job { job: job.clone() }.into(), wanted);
         }
         if self.is_silent(now) {
-            return self.schedule.note_idle(now);
+            return self.schedule.note_idle(turn);
         }
         if self.may_end_soon(now, cluster) {
             self.schedule.active_until = now.saturating_add(2 * SETTLE_MS);
-            return self.schedule.note_idle(now);
+            return self.schedule.note_idle(turn);
         }
         let schedule = &mut self.schedule;
         let is_active = now < schedule.active_until;
@@ -514,20 +515,27 @@ impl JobObserver {
         let is_rare = interval >= RARE_MS
             && now >= schedule.details_until.max(schedule.active_until)
             && !self.checkpoints.is_open();
-        let is_due = now >= self.checkpoints.next_end(interval).saturating_add(DUE_AFTER_MS);
-        let pause = match (is_rare, is_due) {
-            (false, _) => cluster.statistics_pause(interval, self.checkpoints.history_len()),
-            (true, true) => 2 * REFRESH_MS,
-            (true, false) => LONGEST_IDLE_MS.min(interval / 2),
-        };
-        schedule.ask_statistics(now, CheckpointsEndpoint { job: job.clone() }.into(), pause, wanted);
+        let request = CheckpointsEndpoint { job: job.clone() }.into();
+        if is_rare {
+            let next_end = self.checkpoints.next_end(interval).saturating_add(DUE_AFTER_MS);
+            let due = |asked: i64| {
+                let regular = asked.saturating_add(LONGEST_IDLE_MS.min(interval / 2));
+                regular.min(next_end.max(asked.saturating_add(2 * REFRESH_MS))).saturating_add(turn.slack)
+            };
+            schedule.ask_statistics(turn, request, due, wanted);
+        } else {
+            let pause = cluster.statistics_pause(interval, self.checkpoints.history_len());
+            let turn = Turn { until: now, ..turn };
+            schedule.ask_statistics(turn, request, |asked| asked.saturating_add(pause), wanted);
+        }
         if !schedule.knows_config {
             schedule.ask(now, CheckpointConfig { job: job.clone() }.into(), wanted);
         }
     }
 
     /// Adds at most `limit` due detail requests, and notes that they are sent.
-    pub(super) fn detail_requests(&mut self, now: i64, cluster: &Cluster, limit: usize, wanted: &mut Vec<Resource>) {
+    pub(super) fn detail_requests(&mut self, turn: Turn, cluster: &Cluster, limit: usize, wanted: &mut Vec<Resource>) {
+        let now = turn.now;
         if limit == 0 || !self.is_ready(now) || self.is_silent(now) || self.may_end_soon(now, cluster) {
             return;
         }
@@ -582,7 +590,7 @@ impl JobObserver {
             }
         }
         if wanted.len() == first {
-            schedule.note_idle(now);
+            schedule.note_idle(turn);
         }
     }
 }

@@ -13,6 +13,7 @@ mod details;
 mod failures;
 mod gaps;
 mod job;
+mod jobs;
 mod lifecycle;
 mod presence;
 mod rescales;
@@ -35,6 +36,8 @@ pub use cluster::JOB_MANAGER_OPTIONS;
 use contact::Contact;
 use details::DetailBudget;
 use job::JobObserver;
+use jobs::Jobs;
+use schedule::Turn;
 
 /// The longest time by which a response may lag behind the cluster.
 ///
@@ -49,6 +52,8 @@ const SETTLE_MS: i64 = 4_500;
 const REFRESH_MS: i64 = 3_000;
 /// The shortest time between two polls that no response causes.
 const SHORTEST_WAIT_MS: i64 = 50;
+/// The longest time for which a job that changes rarely waits for the next poll of its cluster.
+const LONGEST_SLACK_MS: i64 = 2 * REFRESH_MS;
 /// The number of jobs up to which a cluster is polled more often while one of them changes.
 const MAX_CHANGING_JOBS: usize = 50;
 /// The maximum number of checkpoints that are remembered for jobs that restore another job's.
@@ -153,7 +158,7 @@ impl RequestOutcome {
 /// ```
 #[derive(Debug, Default)]
 pub struct ClusterObserver {
-    jobs: BTreeMap<JobId, JobObserver>,
+    jobs: Jobs,
     /// The jobs that the cluster has forgotten, and their ids, oldest first.
     departed: BTreeMap<JobId, JobObserver>,
     departed_order: VecDeque<JobId>,
@@ -226,19 +231,23 @@ impl ClusterObserver {
     pub fn requests(&mut self, now: i64) -> Vec<Resource> {
         let mut wanted = Vec::new();
         self.budget.refill(now);
-        let is_changing = self.jobs.len() <= MAX_CHANGING_JOBS && self.jobs.values().any(|job| job.is_changing(now));
-        if self.contact.requests(now, is_changing, &mut wanted) {
+        let is_changing = self.jobs.len() <= MAX_CHANGING_JOBS && self.jobs.iter().any(|job| job.is_changing(now));
+        let begins_poll = self.contact.requests(now, is_changing, &mut wanted);
+        if begins_poll {
             self.budget.begin_poll();
         }
         if self.contact.is_away() {
             return wanted;
         }
         self.applications.requests(now, &mut wanted);
-        for job in self.jobs.values_mut() {
-            job.requests(now, &self.contact.cluster, &mut wanted);
+        let slack = self.contact.poll_interval().min(LONGEST_SLACK_MS);
+        let turn = Turn { now, until: if begins_poll { now.saturating_add(slack) } else { now }, slack };
+        let ready = self.jobs.ready(turn.until);
+        for id in &ready {
+            self.jobs.change(id, |job| job.requests(turn, &self.contact.cluster, &mut wanted));
         }
         if wanted.is_empty() {
-            self.budget.requests(now, &self.contact.cluster, &mut self.jobs, &mut wanted);
+            self.budget.requests(turn, &self.contact.cluster, &mut self.jobs, ready, &mut wanted);
         }
         wanted
     }
@@ -246,7 +255,7 @@ impl ClusterObserver {
     /// Returns the time at which the next request may be due if no other response arrives, in
     /// milliseconds since the epoch. It is after `now`.
     pub fn next_request_at(&self, now: i64) -> i64 {
-        let jobs = self.jobs.values().filter(|_| !self.contact.is_away()).map(JobObserver::next_request_at).min();
+        let jobs = self.jobs.next_request_at().filter(|_| !self.contact.is_away());
         let earliest = now.saturating_add(SHORTEST_WAIT_MS.min(self.contact.poll_interval()));
         jobs.unwrap_or(i64::MAX).min(self.contact.next_request_at()).max(earliest)
     }
@@ -255,8 +264,8 @@ impl ClusterObserver {
     ///
     /// Until its outcome, no other request for that job is returned.
     pub fn note_slow(&mut self, resource: &Resource) {
-        if let Some(job) = job_of(resource).and_then(|id| self.jobs.get_mut(id)) {
-            job.note_slow(resource);
+        if let Some(id) = job_of(resource) {
+            self.jobs.change(id, |job| job.note_slow(resource));
         }
     }
 
@@ -289,7 +298,7 @@ impl ClusterObserver {
     /// The observer remembers `body`. Call this before [`observe`](Self::observe), and either for
     /// all responses or for none.
     pub fn is_unchanged(&mut self, resource: &Resource, body: &[u8]) -> bool {
-        job_of(resource).and_then(|id| self.jobs.get_mut(id)).is_some_and(|job| job.knows(resource, body))
+        job_of(resource).and_then(|id| self.jobs.change(id, |job| job.knows(resource, body))).unwrap_or_default()
     }
 
     /// Takes the outcome of a request for `resource`, and returns the observations that it
@@ -316,14 +325,12 @@ impl ClusterObserver {
     /// Flink returns the type `FULL` only to the client that triggered such a checkpoint. A
     /// recording of that request contains it.
     pub fn set_checkpoint_type(&mut self, job: &JobId, checkpoint: i64, checkpoint_type: CheckpointType) {
-        if let Some(job) = self.jobs.get_mut(job) {
-            job.learn_checkpoint_type(checkpoint, checkpoint_type);
-        }
+        self.jobs.change(job, |job| job.learn_checkpoint_type(checkpoint, checkpoint_type));
     }
 
     /// Returns `true` if no observation is held back.
     pub fn is_settled(&self) -> bool {
-        self.jobs.values().all(JobObserver::is_settled)
+        self.jobs.iter().all(JobObserver::is_settled)
     }
 
     /// Returns the observations that are held back. Call this after the last response.
@@ -341,12 +348,16 @@ impl ClusterObserver {
         outputs: &mut Vec<JobObservation>,
     ) {
         let Some(id) = job_of(resource) else { return };
-        let Some(job) = self.jobs.get_mut(id) else { return };
-        let is_gone = job.is_absent() && matches!((resource, &outcome), (Resource::Job(_), RequestOutcome::Missing));
-        job.observe(at, resource, outcome, &mut self.applications);
         // Only this job: with many jobs, advancing all at every response would be most of the work.
-        self.incomplete_checkpoints +=
-            job.advance(at, &self.contact.cluster, &self.restorable, self.applications.is_live(), outputs);
+        let observed = self.jobs.change(id, |job| {
+            let is_missing = matches!((resource, &outcome), (Resource::Job(_), RequestOutcome::Missing));
+            let is_gone = job.is_absent() && is_missing;
+            job.observe(at, resource, outcome, &mut self.applications);
+            let names_arrive = self.applications.is_live();
+            (is_gone, job.advance(at, &self.contact.cluster, &self.restorable, names_arrive, outputs))
+        });
+        let Some((is_gone, incomplete)) = observed else { return };
+        self.incomplete_checkpoints += incomplete;
         self.remember(outputs);
         if is_gone {
             self.depart(at, id, outputs);
@@ -365,7 +376,7 @@ impl ClusterObserver {
             // The cluster has no names.
             _ => Names::default(),
         };
-        self.jobs.values_mut().for_each(|job| job.observe_application_names(&names));
+        self.jobs.change_each(|_, job| job.observe_application_names(&names));
     }
 
     fn observe_overview_outcome(&mut self, at: i64, outcome: RequestOutcome, outputs: &mut Vec<JobObservation>) {
@@ -377,30 +388,37 @@ impl ClusterObserver {
         }
         if let Some(away_since) = self.contact.observe_failure(at, has_timed_out) {
             let has_vanished = at.saturating_sub(away_since) >= VANISHED_AFTER_MS;
-            for job in self.jobs.values_mut() {
+            self.jobs.change_each(|_, job| {
                 job.observe_away(away_since);
                 if has_vanished {
                     job.vanish(at, None, outputs);
                 }
-            }
+            });
         }
     }
 
     fn observe_overview(&mut self, at: i64, overview: &MultipleJobsDetails, outputs: &mut Vec<JobObservation>) {
         let is_first = self.contact.observe_overview(at);
         for summary in &overview.jobs {
-            let job = self.jobs.entry(summary.jid.clone()).or_insert_with(|| {
+            if !self.jobs.contains(&summary.jid) {
                 // A job that returns is known.
-                self.departed.remove(&summary.jid).unwrap_or_else(|| {
+                let job = self.departed.remove(&summary.jid).unwrap_or_else(|| {
                     let is_watched_from_start = !is_first && summary.start_time >= self.contact.first_overview_at();
                     JobObserver::new(summary, at, is_watched_from_start)
-                })
-            });
-            job.observe_summary(at, summary, outputs);
+                });
+                self.jobs.insert(summary.jid.clone(), job);
+            }
+            self.jobs.change(&summary.jid, |job| job.observe_summary(at, summary, outputs));
         }
         let shown: BTreeSet<&JobId> = overview.jobs.iter().map(|summary| &summary.jid).collect();
-        let absent = self.jobs.iter_mut().filter(|(id, _)| !shown.contains(id));
-        let gone: Vec<JobId> = absent.filter_map(|(id, job)| job.observe_absent(at).then(|| id.clone())).collect();
+        let mut gone = Vec::new();
+        if shown.len() < self.jobs.len() {
+            self.jobs.change_each(|id, job| {
+                if !shown.contains(id) && job.observe_absent(at) {
+                    gone.push(id.clone());
+                }
+            });
+        }
         for id in gone {
             self.depart(at, &id, outputs);
         }
@@ -424,7 +442,7 @@ impl ClusterObserver {
 
     fn advance(&mut self, now: i64, outputs: &mut Vec<JobObservation>) {
         let mut jobs = std::mem::take(&mut self.jobs);
-        for job in jobs.values_mut() {
+        jobs.change_each(|_, job| {
             if self.contact.is_away() {
                 job.note_away(now);
             }
@@ -433,7 +451,7 @@ impl ClusterObserver {
             self.incomplete_checkpoints +=
                 job.advance(now, &self.contact.cluster, &self.restorable, names_arrive, outputs);
             self.remember(&outputs[first..]);
-        }
+        });
         self.jobs = jobs;
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use flink_rest::{Job, JobId, Resource};
 
@@ -11,13 +12,30 @@ use super::{REFRESH_MS, SETTLE_MS};
 const FIRST_BACKOFF_MS: i64 = REFRESH_MS;
 const LONGEST_BACKOFF_MS: i64 = 60_000;
 
+/// Requests with a time each. A node of such a map is small, because the requests are not in it.
+type Times = BTreeMap<Arc<Resource>, i64>;
+
+/// The time at which jobs are asked for requests.
+///
+/// Waking up for a request costs more than the request. So what can wait is sent when a poll of the
+/// cluster begins, which takes up everything that would be due a little later.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    /// The present time.
+    pub(super) now: i64,
+    /// The time up to which requests are sent now.
+    pub(super) until: i64,
+    /// The time for which requests wait for a poll, if they can wait.
+    pub(super) slack: i64,
+}
+
 /// The requests of a job.
 #[derive(Debug)]
 pub(super) struct Schedule {
     /// The requests of the last three seconds.
-    asked_at: BTreeMap<Resource, i64>,
+    asked_at: Times,
     /// The requests without an outcome.
-    in_flight: BTreeMap<Resource, i64>,
+    in_flight: Times,
     /// The requests in flight that take longer than they should.
     slow: BTreeSet<Resource>,
     /// The requests that had no response in time.
@@ -38,7 +56,7 @@ pub(super) struct Schedule {
     /// show it.
     changed_at: i64,
     /// The times of the requests whose responses had the last statuses and failures.
-    answered: BTreeMap<Resource, i64>,
+    answered: Times,
     /// The time until which no request is due, unless a response arrives.
     pub(super) idle_until: i64,
     /// `true` if nothing has changed since the job was first seen, nor shortly before that.
@@ -128,7 +146,7 @@ impl Schedule {
 
     /// Notes that the response to a request had all statuses or failures.
     pub(super) fn note_answered(&mut self, resource: &Resource, asked_at: i64) {
-        self.answered.insert(resource.clone(), asked_at);
+        self.answered.insert(Arc::new(resource.clone()), asked_at);
     }
 
     /// Returns `true` if a response to a request at that time shows the last change, because
@@ -173,21 +191,27 @@ impl Schedule {
         if self.is_pending(now, &resource) {
             return;
         }
-        if let Entry::Vacant(entry) = self.asked_at.entry(resource) {
-            wanted.push(entry.key().clone());
+        if let Entry::Vacant(entry) = self.asked_at.entry(Arc::new(resource)) {
+            wanted.push(Resource::clone(entry.key()));
             self.in_flight.insert(entry.key().clone(), now);
             entry.insert(now);
         }
     }
 
-    /// Adds the request for the checkpoints, if they are due.
-    pub(super) fn ask_statistics(&mut self, now: i64, resource: Resource, pause: i64, wanted: &mut Vec<Resource>) {
-        let due = self.statistics_asked_at.map_or(now, |asked| asked.saturating_add(pause));
-        self.statistics_due = due;
-        if now >= due && !self.is_pending(now, &resource) {
-            self.statistics_asked_at = Some(now);
-            self.statistics_due = now.saturating_add(pause);
-            self.in_flight.insert(resource.clone(), now);
+    /// Adds the request for the checkpoints if it is due by `due`, which gets the time of the last
+    /// one.
+    pub(super) fn ask_statistics(
+        &mut self,
+        turn: Turn,
+        resource: Resource,
+        due: impl Fn(i64) -> i64,
+        wanted: &mut Vec<Resource>,
+    ) {
+        self.statistics_due = self.statistics_asked_at.map_or(turn.now, &due);
+        if turn.until >= self.statistics_due && !self.is_pending(turn.now, &resource) {
+            self.statistics_asked_at = Some(turn.now);
+            self.statistics_due = due(turn.now);
+            self.in_flight.insert(Arc::new(resource.clone()), turn.now);
             wanted.push(resource);
         }
     }
@@ -206,9 +230,12 @@ impl Schedule {
         });
     }
 
-    /// Notes that no request is due. Returns until when.
-    pub(super) fn note_idle(&mut self, now: i64) {
-        let asked = self.asked_at.values().copied().min().unwrap_or(now).min(now);
+    /// Notes that no request is due, and until when.
+    pub(super) fn note_idle(&mut self, turn: Turn) {
+        let now = turn.now;
+        // What has been requested may be due again. Nothing else is urgent.
+        let asked =
+            self.asked_at.values().copied().min().map_or(now.saturating_add(turn.slack), |asked| asked.min(now));
         let backoff = self.timeouts.values().map(|backoff| backoff.until).filter(|until| *until > now).min();
         let due = asked.saturating_add(REFRESH_MS).min(self.statistics_due).min(backoff.unwrap_or(i64::MAX));
         self.idle_until = due.max(now + 1);
@@ -216,7 +243,7 @@ impl Schedule {
 }
 
 /// Frees the memory that an empty map keeps for eleven requests. A process has thousands of jobs.
-fn release(times: &mut BTreeMap<Resource, i64>) {
+fn release(times: &mut Times) {
     if times.is_empty() {
         *times = BTreeMap::new();
     }
