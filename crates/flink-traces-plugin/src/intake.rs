@@ -69,7 +69,7 @@ struct State {
     blocks: VecDeque<Block>,
     /// An empty block, whose memory is used again.
     spare: Option<Block>,
-    /// The bytes of the current record that have been appended.
+    /// The size of the current record, as far as it has been appended.
     open_bytes: usize,
     /// The refusal of the current record, whose further pieces are ignored.
     refused: Option<Refusal>,
@@ -91,14 +91,30 @@ struct State {
 #[derive(Debug, Default)]
 pub struct Block {
     bytes: Vec<u8>,
-    /// The end of each record, and the number of its spans.
-    records: Vec<(usize, u32)>,
+    records: Vec<Stored>,
+}
+
+/// A record of a block.
+#[derive(Debug)]
+struct Stored {
+    /// The end of its bytes in the block.
+    end: usize,
+    size: Size,
+}
+
+/// The size of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Its bytes and those that its references stand for.
+    pub bytes: usize,
+    /// Its spans, or 1 for an event.
+    pub spans: u32,
 }
 
 /// A number of decoded records.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Progress {
-    /// The bytes of the records.
+    /// The bytes of the records and those that their references stand for.
     pub bytes: usize,
     /// The spans or events.
     pub spans: u64,
@@ -118,14 +134,14 @@ pub struct Counts {
 }
 
 impl Block {
-    /// Returns an iterator over the bytes and the number of spans of each record.
-    pub fn records(&self) -> impl Iterator<Item = (&[u8], u32)> {
-        let starts = [0].into_iter().chain(self.records.iter().map(|(end, _)| *end));
-        starts.zip(&self.records).map(|(start, (end, spans))| (&self.bytes[start..*end], *spans))
+    /// Returns an iterator over the bytes and the size of each record.
+    pub fn records(&self) -> impl Iterator<Item = (&[u8], Size)> {
+        let starts = [0].into_iter().chain(self.records.iter().map(|record| record.end));
+        starts.zip(&self.records).map(|(start, record)| (&self.bytes[start..record.end], record.size))
     }
 
     fn complete(&self) -> usize {
-        self.records.last().map_or(0, |(end, _)| *end)
+        self.records.last().map_or(0, |record| record.end)
     }
 }
 
@@ -143,7 +159,8 @@ impl Intake {
         }
     }
 
-    /// Appends `length` bytes that `fill` writes.
+    /// Appends `length` bytes that `fill` writes. Their references stand for `repeated` bytes, which
+    /// count towards the limit.
     ///
     /// Returns a refusal with the last piece of a record that was not taken. Never waits for the
     /// thread that decodes.
@@ -154,6 +171,7 @@ impl Intake {
     pub fn append<E>(
         &self,
         length: usize,
+        repeated: usize,
         piece: Piece,
         fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
     ) -> Result<Option<Refusal>, E> {
@@ -165,10 +183,10 @@ impl Intake {
             return Ok(None);
         }
         if state.refused.is_none() {
-            state.refuse_above(length, self.max_bytes, piece);
+            state.refuse_above(length.saturating_add(repeated), self.max_bytes, piece);
         }
         if state.refused.is_none() && !state.is_closed {
-            let result = state.fill(length, fill);
+            let result = state.fill(length, repeated, fill);
             if let Err(error) = result {
                 state.abandon();
                 state.counts.unreadable += u64::from(piece.spans());
@@ -325,9 +343,9 @@ impl Refusal {
 }
 
 impl State {
-    /// Refuses the current record if `length` more bytes exceed the limit.
-    fn refuse_above(&mut self, length: usize, max_bytes: usize, piece: Piece) {
-        let record = self.open_bytes.saturating_add(length);
+    /// Refuses the current record if `more` bytes exceed the limit.
+    fn refuse_above(&mut self, more: usize, max_bytes: usize, piece: Piece) {
+        let record = self.open_bytes.saturating_add(more);
         if record > max_bytes {
             let open = self.blocks.back().map_or(&[][..], |block| &block.bytes[block.complete()..]);
             let name = wire::title(open).map(|(_, name)| name.to_owned()).unwrap_or_default();
@@ -335,7 +353,7 @@ impl State {
             self.refused = Some(Refusal::TooLarge { name, spans: piece.spans() });
             return;
         }
-        let all = self.held_bytes.saturating_add(self.downstream_bytes).saturating_add(length);
+        let all = self.held_bytes.saturating_add(self.downstream_bytes).saturating_add(more);
         if all > max_bytes {
             self.abandon();
             self.refused = Some(Refusal::Full { is_first: !mem::replace(&mut self.is_full, true) });
@@ -344,7 +362,12 @@ impl State {
         }
     }
 
-    fn fill<E>(&mut self, length: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<(), E> {
+    fn fill<E>(
+        &mut self,
+        length: usize,
+        repeated: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let is_at_start = self.open_bytes == 0;
         if self.blocks.back().is_none_or(|block| is_at_start && block.bytes.len() >= BLOCK) {
             let block = self.spare.take().unwrap_or_default();
@@ -354,8 +377,8 @@ impl State {
         let start = block.bytes.len();
         block.bytes.resize(start + length, 0);
         // Counted first, so that a failure takes the bytes back.
-        self.open_bytes += length;
-        self.held_bytes += length;
+        self.open_bytes += length + repeated;
+        self.held_bytes += length + repeated;
         fill(&mut block.bytes[start..])
     }
 
@@ -363,7 +386,8 @@ impl State {
     fn complete(&mut self, spans: u32) -> bool {
         let before = self.held_bytes - self.open_bytes;
         if let Some(block) = self.blocks.back_mut() {
-            block.records.push((block.bytes.len(), spans));
+            let size = Size { bytes: self.open_bytes, spans };
+            block.records.push(Stored { end: block.bytes.len(), size });
         }
         self.open_bytes = 0;
         self.queued += u64::from(spans);

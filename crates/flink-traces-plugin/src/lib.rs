@@ -35,7 +35,7 @@ const METHODS: [NativeMethod; 4] = [
     native_method! { java_type = "io.flinktraces.Native", static extern fn open(request: jbyte[]) -> jlong },
     native_method! {
         java_type = "io.flinktraces.Native",
-        static extern fn report(handle: jlong, bytes: jbyte[], length: jint, spans: jint),
+        static extern fn report(handle: jlong, bytes: jbyte[], from: jint, length: jint, repeated: jint, spans: jint),
     },
     native_method! {
         java_type = "io.flinktraces.Native",
@@ -71,7 +71,10 @@ fn open<'local>(env: &mut Env<'local>, _: JClass<'local>, request: JByteArray<'l
     }))
 }
 
-/// Appends `length` bytes of a record.
+/// The largest piece of a record, which no wrong length exceeds.
+const MAX_PIECE: usize = 64 * 1024;
+
+/// Appends `length` bytes of a record, from the index `from` on, whose references stand for `repeated` bytes.
 ///
 /// `spans` is 0 if further bytes follow, the number of spans of a complete record, or its negative
 /// for a record that cannot be completed.
@@ -80,19 +83,21 @@ fn report<'local>(
     _: JClass<'local>,
     handle: jlong,
     bytes: JByteArray<'local>,
+    from: jint,
     length: jint,
+    repeated: jint,
     spans: jint,
 ) -> Result<()> {
     caught(Ok(()), || {
-        let Some(sink) = sink::get(handle) else { return Ok(()) };
         let piece = match spans {
             0 => Piece::Middle,
             1.. => Piece::Last(spans.unsigned_abs()),
             _ => Piece::Failed(spans.unsigned_abs()),
         };
-        // A wrong length must not make this process allocate it.
-        let length = usize::try_from(length).unwrap_or(0).min(bytes.len(env)?);
-        sink.report(length, piece, |to| bytes.get_region(env, 0, bytemuck::cast_slice_mut(to)))
+        let length = usize::try_from(length).unwrap_or(0).min(MAX_PIECE);
+        let repeated = usize::try_from(repeated).unwrap_or(0);
+        let fill = |to: &mut [u8]| bytes.get_region(env, from, bytemuck::cast_slice_mut(to));
+        sink::with(handle, |sink| sink.report(length, repeated, piece, fill)).unwrap_or(Ok(()))
     })
 }
 

@@ -196,11 +196,11 @@ struct Entry {
 /// All reporters that were opened. A handle is an index from 1, so that no handle can do harm.
 static ENTRIES: RwLock<Vec<Entry>> = RwLock::new(Vec::new());
 
-/// Returns the reporter with that handle, unless it is closed.
-#[must_use]
-pub fn get(handle: i64) -> Option<Arc<Sink>> {
+/// Calls `call` with the reporter of that handle, unless it is closed.
+pub fn with<T>(handle: i64, call: impl FnOnce(&Sink) -> T) -> Option<T> {
     let entries = ENTRIES.read().unwrap_or_else(PoisonError::into_inner);
-    entries.get(usize::try_from(handle).ok()?.checked_sub(1)?)?.sink.clone()
+    let entry = entries.get(usize::try_from(handle).ok()?.checked_sub(1)?)?;
+    entry.sink.as_deref().map(call)
 }
 
 /// Returns the accounts of all open reporters.
@@ -311,7 +311,8 @@ impl Sink {
         })
     }
 
-    /// Appends a piece of a record, which `fill` writes. Never waits for the destination.
+    /// Appends a piece of a record, which `fill` writes, as [`Intake::append`] does. Never waits for
+    /// the destination.
     ///
     /// # Errors
     ///
@@ -319,11 +320,12 @@ impl Sink {
     pub fn report<E>(
         &self,
         length: usize,
+        repeated: usize,
         piece: Piece,
         fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let Self { signal, name: reporter, .. } = self;
-        match self.intake.append(length, piece, fill)? {
+        match self.intake.append(length, repeated, piece, fill)? {
             Some(Refusal::TooLarge { name, spans }) => {
                 tracing::warn!(%signal, reporter, record = name, spans, "record exceeds queue.max-bytes, dropping it");
             }
@@ -375,11 +377,12 @@ impl Sink {
     fn decode(&self, block: &Block) {
         let mut progress = Progress::default();
         let mut moving = self.moving();
-        for (bytes, spans) in block.records() {
+        for (bytes, size) in block.records() {
             if self.intake.is_stopped() {
                 break;
             }
-            progress.bytes += bytes.len();
+            let spans = size.spans;
+            progress.bytes += size.bytes;
             progress.spans += u64::from(spans);
             if let Err(problem) = self.dispatch(bytes) {
                 progress.unreadable += u64::from(spans);

@@ -1,16 +1,19 @@
 //! The bytes in which the Java side passes a record to the Rust side.
 //!
 //! ```text
-//! record     = version:u8 (1)  kind:u8 (1 span, 2 event)  body
-//! span       = scope:text name:text start:i64 end:i64 attributes children:varint span*
-//! event      = scope:text name:text observed:i64 body:text severity:text attributes
-//! attributes = count:varint (key:text value)*
-//! value      = 0 null | 1 text | 2 i64 | 3 f64 | 4 true | 5 false
+//! record     = version:u8 (2)  kind:u8 (1 span, 2 event)  body
+//! span       = scope:known name:known start:i64 end:i64 attributes children:varint span*
+//! event      = scope:known name:known observed:i64 body:text severity:text attributes
+//! attributes = count:varint (key:known value)*
+//! value      = 0 null | 1 known | 2 i64 | 3 f64 | 4 true | 5 false
+//! known      = 0 null | 1 text | 2 text, which gets the next reference | reference:u8 (from 3)
 //! text       = varint (0 null, otherwise the length + 1) UTF-8
 //! varint     = groups of seven bits, the lowest first, of a number below 2^32
 //! ```
 //!
-//! Integers are little-endian. A span precedes its children, and reading does not recurse, so a
+//! Integers are little-endian. The first text of a record with a 2 before it has the reference 3,
+//! the next one 4. Such a text takes at most 127 bytes, so the memory of a record follows from its
+//! size. A span precedes its children, and reading does not recurse, so a
 //! tree can have any depth. `testdata/wire.txt` has examples that both sides check.
 
 use std::fmt;
@@ -20,9 +23,13 @@ use flink_traces_runtime::JobIdentity;
 use flink_traces_runtime::job::CLUSTER_NAME;
 
 /// The version of the format.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const KIND_SPAN: u8 = 1;
 const KIND_EVENT: u8 = 2;
+/// The first reference to a text.
+const FIRST_REFERENCE: u8 = 3;
+/// The size of the largest encoded text with a reference.
+const MAX_REFERRED: usize = 127;
 /// The size of the smallest encoded span.
 const SMALLEST_SPAN: usize = 20;
 
@@ -67,7 +74,7 @@ impl std::error::Error for Malformed {}
 ///
 /// Returns an error if `bytes` are not exactly one record.
 pub fn decode(bytes: &[u8], cluster: &str, now: i64) -> Result<Record, Malformed> {
-    let mut reader = Reader { bytes, position: 0 };
+    let mut reader = Reader::new(bytes);
     let record = match reader.kind()? {
         KIND_SPAN => Record::Span(reader.tree(cluster, now)?),
         _ => Record::Event(reader.event(cluster)?),
@@ -78,9 +85,9 @@ pub fn decode(bytes: &[u8], cluster: &str, now: i64) -> Result<Record, Malformed
 /// Returns the scope and the name of the record that begins with `bytes`, as far as they are there.
 #[must_use]
 pub fn title(bytes: &[u8]) -> Option<(&str, &str)> {
-    let mut reader = Reader { bytes, position: 0 };
+    let mut reader = Reader::new(bytes);
     reader.kind().ok()?;
-    let (scope, name) = (reader.text().ok()?, reader.text().ok()?);
+    let (scope, name) = (reader.known().ok()?, reader.known().ok()?);
     Some((scope.unwrap_or_default(), name.unwrap_or_default()))
 }
 
@@ -90,7 +97,7 @@ pub fn title(bytes: &[u8]) -> Option<(&str, &str)> {
 ///
 /// Returns an error if `bytes` are not a list of texts.
 pub fn texts(bytes: &[u8]) -> Result<Vec<String>, Malformed> {
-    let mut reader = Reader { bytes, position: 0 };
+    let mut reader = Reader::new(bytes);
     let mut texts = Vec::new();
     while reader.position < bytes.len() {
         texts.push(reader.text()?.unwrap_or_default().to_owned());
@@ -101,6 +108,8 @@ pub fn texts(bytes: &[u8]) -> Result<Vec<String>, Malformed> {
 struct Reader<'a> {
     bytes: &'a [u8],
     position: usize,
+    /// The texts that have references, from the first one on.
+    referred: Vec<&'a str>,
 }
 
 /// A span whose children are not complete.
@@ -151,6 +160,10 @@ impl<'a> Facts<'a> {
 }
 
 impl<'a> Reader<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, position: 0, referred: Vec::new() }
+    }
+
     fn malformed(&self, problem: &'static str) -> Malformed {
         Malformed { problem, position: self.position }
     }
@@ -189,13 +202,34 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map(Some).map_err(|_| self.malformed("text is not UTF-8"))
     }
 
+    /// Reads a text, or a reference to an earlier one.
+    fn known(&mut self) -> Result<Option<&'a str>, Malformed> {
+        match self.byte()? {
+            0 => Ok(None),
+            1 => self.text(),
+            2 => {
+                let start = self.position;
+                let text = self.text()?.unwrap_or_default();
+                if self.position - start > MAX_REFERRED {
+                    return Err(self.malformed("text too long for a reference"));
+                }
+                self.referred.push(text);
+                Ok(Some(text))
+            }
+            reference => {
+                let text = self.referred.get(usize::from(reference - FIRST_REFERENCE));
+                text.copied().map(Some).ok_or_else(|| self.malformed("unknown reference"))
+            }
+        }
+    }
+
     fn owned(&mut self) -> Result<Text, Malformed> {
         Ok(Text::Owned(self.text()?.unwrap_or_default().to_owned()))
     }
 
     /// Returns a scope, which is copied unless it is that of Flink's tracker.
     fn scope(&mut self) -> Result<Text, Malformed> {
-        Ok(match self.text()?.unwrap_or_default() {
+        Ok(match self.known()?.unwrap_or_default() {
             TRACKER_SCOPE => Text::Borrowed(TRACKER_SCOPE),
             other => Text::Owned(other.to_owned()),
         })
@@ -213,10 +247,10 @@ impl<'a> Reader<'a> {
 
     /// Reads an attribute. A value without a type, which is Java's `null`, has the text of Java.
     fn attribute(&mut self) -> Result<(&'a str, ValueRef<'a>), Malformed> {
-        let key = self.text()?.unwrap_or("null");
+        let key = self.known()?.unwrap_or("null");
         let value = match self.byte()? {
             0 => ValueRef::String("null"),
-            1 => ValueRef::String(self.text()?.unwrap_or("null")),
+            1 => ValueRef::String(self.known()?.unwrap_or("null")),
             2 => ValueRef::Long(self.number()?),
             3 => ValueRef::Double(f64::from_bits(self.number()?.cast_unsigned())),
             4 => ValueRef::Bool(true),
@@ -249,7 +283,7 @@ impl<'a> Reader<'a> {
     fn span(&mut self, cluster: &str, now: i64, is_root: bool) -> Result<(SpanBuilder, usize), Malformed> {
         let scope = self.scope()?;
         let is_flinks = matches!(scope, Text::Borrowed(_));
-        let name = self.text()?.unwrap_or_default();
+        let name = self.known()?.unwrap_or_default();
         let (start, end) = (self.number()?, self.number()?);
         let mut span = Span::builder(scope, name.to_owned()).start_ts_millis(start).end_ts_millis(end);
         let (mut facts, mut failed) = (Facts::default(), None);
@@ -284,10 +318,10 @@ impl<'a> Reader<'a> {
     }
 
     fn event(&mut self, cluster: &str) -> Result<EventBuilder, Malformed> {
-        let (scope, name) = (self.text()?.unwrap_or_default(), self.owned()?);
+        let (scope, name) = (self.known()?.unwrap_or_default(), self.known()?.unwrap_or_default());
         let is_status = scope == JOB_MASTER_SCOPE && name == "JobStatusChangeEvent";
         let observed = self.number()?;
-        let mut event = Event::builder(scope.to_owned(), name).observed_ts_millis(observed);
+        let mut event = Event::builder(scope.to_owned(), name.to_owned()).observed_ts_millis(observed);
         event = event.body(self.owned()?).severity(self.owned()?);
         let mut facts = Facts::default();
         for _ in 0..self.varint()? {

@@ -78,6 +78,9 @@ struct Plugin {
     /// The jar to test. By default it is built first.
     #[arg(long, value_name = "JAR")]
     jar: Option<PathBuf>,
+    /// The minutes of the scenario `load`.
+    #[arg(long, value_name = "MINUTES", default_value_t = 60)]
+    minutes: u64,
 }
 
 #[derive(Debug, Args)]
@@ -138,8 +141,9 @@ fn main() -> Result<()> {
             let scenarios = scenario.map_or_else(|| Scenario::value_variants().to_vec(), |scenario| vec![scenario]);
             compare::run(&scenarios, &version)
         }
-        Command::Plugin(Plugin { scenario, version, jar }) => {
-            plugin::run(&scenario.map_or_else(plugin::Scenario::usual, |scenario| vec![scenario]), &version, jar)
+        Command::Plugin(Plugin { scenario, version, jar, minutes }) => {
+            let scenarios = scenario.map_or_else(plugin::Scenario::usual, |scenario| vec![scenario]);
+            plugin::run(&scenarios, &version, jar, minutes)
         }
         Command::Rest(versions) => rest_session::run(&versions.all()),
         Command::Cli(versions) => cli::run(&versions.all()),

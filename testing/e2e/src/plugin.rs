@@ -5,6 +5,7 @@
 
 mod cost;
 mod jvm;
+mod load;
 mod record;
 
 use std::env;
@@ -60,12 +61,14 @@ pub(crate) enum Scenario {
     Jvm,
     /// The cost beside that of Flink's own reporter, on an idle machine. It runs only by its name.
     Cost,
+    /// The memory under a load for `--minutes`. It runs only by its name.
+    Load,
 }
 
 impl Scenario {
     /// Returns the scenarios that run if none is named.
     pub(crate) fn usual() -> Vec<Self> {
-        Self::value_variants().iter().copied().filter(|&scenario| scenario != Self::Cost).collect()
+        Self::value_variants().iter().copied().filter(|scenario| !matches!(scenario, Self::Cost | Self::Load)).collect()
     }
 }
 
@@ -80,7 +83,9 @@ struct Setup {
 }
 
 /// Runs sessions of one version.
-pub(crate) fn run(scenarios: &[Scenario], version: &str, jar: Option<PathBuf>) -> Result<()> {
+///
+/// `minutes` is the time of the scenario [`Scenario::Load`].
+pub(crate) fn run(scenarios: &[Scenario], version: &str, jar: Option<PathBuf>, minutes: u64) -> Result<()> {
     let jar = jar.map_or_else(build_jar, Ok)?;
     let distribution = Distribution::prepare(version)?;
     if has_children(version) {
@@ -99,6 +104,7 @@ pub(crate) fn run(scenarios: &[Scenario], version: &str, jar: Option<PathBuf>) -
                 Scenario::Library => setup.places_of_library().await,
                 Scenario::Jvm => jvm::run(&setup).await,
                 Scenario::Cost => cost::run(&setup).await,
+                Scenario::Load => load::run(&setup, minutes).await,
             }
         };
         run_until_interrupted(session, &folder)?;

@@ -17,15 +17,15 @@ fn write(intake: &Intake, bytes: &[u8], piece: Piece) -> Option<Refusal> {
         to.copy_from_slice(bytes);
         Ok::<_, ()>(())
     };
-    intake.append(bytes.len(), piece, fill).unwrap()
+    intake.append(bytes.len(), 0, piece, fill).unwrap()
 }
 
 /// Takes everything and counts it. Returns the lengths of the records and their spans.
 fn drained(intake: &Intake) -> Vec<(usize, u32)> {
     let mut all = Vec::new();
     for block in intake.take(0).unwrap() {
-        let records: Vec<_> = block.records().map(|(bytes, spans)| (bytes.len(), spans)).collect();
-        let bytes = records.iter().map(|(bytes, _)| bytes).sum();
+        let records: Vec<_> = block.records().map(|(bytes, size)| (bytes.len(), size.spans)).collect();
+        let bytes = block.records().map(|(_, size)| size.bytes).sum();
         let spans = records.iter().map(|(_, spans)| u64::from(*spans)).sum();
         intake.finish(Progress { bytes, spans, unreadable: 0 });
         intake.recycle(block);
@@ -60,7 +60,7 @@ fn failed_record_is_taken_back_and_counted() {
     let intake = Intake::new(1_000);
     append(&intake, 4, Piece::Middle);
     append(&intake, 0, Piece::Failed(3));
-    assert_eq!(intake.append(4, Piece::Last(2), |_| Err("no")), Err("no"));
+    assert_eq!(intake.append(4, 0, Piece::Last(2), |_| Err("no")), Err("no"));
     append(&intake, 5, Piece::Last(1));
     assert_eq!(drained(&intake), [(5, 1)]);
     assert_eq!(intake.counts().1, Counts { unreadable: 5, ..Counts::default() });
@@ -78,6 +78,19 @@ fn full_intake_refuses_and_counts() {
     assert_eq!(intake.counts(), (0, Counts { full: 6, ..Counts::default() }));
     append(&intake, 10, Piece::Last(1));
     assert_eq!(append(&intake, 95, Piece::Last(1)), Some(Refusal::Full { is_first: true }));
+}
+
+#[test]
+fn repeated_bytes_count_towards_the_limit() {
+    let intake = Intake::new(100);
+    let append = |repeated, piece| intake.append(1, repeated, piece, |_| Ok::<_, ()>(())).unwrap();
+    append(40, Piece::Middle);
+    append(40, Piece::Last(1));
+    assert_eq!(append(20, Piece::Last(1)), Some(Refusal::Full { is_first: true }));
+    assert_eq!(drained(&intake), [(2, 1)]);
+    assert_eq!(append(100, Piece::Last(1)), Some(Refusal::TooLarge { name: String::new(), spans: 1 }));
+    append(99, Piece::Last(1));
+    assert_eq!(drained(&intake), [(1, 1)]);
 }
 
 #[test]
@@ -132,8 +145,8 @@ fn sleeping_thread_is_woken() {
         let mut spans = 0;
         while let Some(blocks) = taking.take(0) {
             for block in blocks {
-                let count: u64 = block.records().map(|(_, spans)| u64::from(spans)).sum();
-                let bytes = block.records().map(|(bytes, _)| bytes.len()).sum();
+                let count: u64 = block.records().map(|(_, size)| u64::from(size.spans)).sum();
+                let bytes = block.records().map(|(_, size)| size.bytes).sum();
                 taking.finish(Progress { bytes, spans: count, unreadable: 0 });
                 spans += count;
             }

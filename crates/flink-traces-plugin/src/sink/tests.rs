@@ -33,12 +33,11 @@ fn problems(request: Request) -> String {
 }
 
 fn report(handle: i64, bytes: &[u8], spans: u32) {
-    let sink = get(handle).unwrap();
     let fill = |to: &mut [u8]| {
         to.copy_from_slice(bytes);
         Ok::<_, ()>(())
     };
-    sink.report(bytes.len(), Piece::Last(spans), fill).unwrap();
+    with(handle, |sink| sink.report(bytes.len(), 0, Piece::Last(spans), fill)).unwrap().unwrap();
 }
 
 #[test]
@@ -132,7 +131,7 @@ fn equal_requests_share_a_reporter() {
     let other = open(of("b"), None).unwrap();
     assert_ne!(other, first);
     assert!(close(first, LONG).is_some());
-    assert!(close(first, LONG).is_none() && get(first).is_none());
+    assert!(close(first, LONG).is_none() && with(first, |_| ()).is_none());
     let again = open(of("a"), None).unwrap();
     assert!(again != first && again != other);
     assert!(close(other, LONG).is_some() && close(again, LONG).is_some());
@@ -227,13 +226,13 @@ fn account_only_grows_while_records_are_decoded() {
     let collector = OtlpCollector::start().unwrap();
     let endpoint = collector.grpc_endpoint();
     let handle = open(request(&[("exporter.endpoint", endpoint.as_str()), ("name", "grows")]), None).unwrap();
-    let sink = get(handle).unwrap();
+    let account = || with(handle, Sink::stats).unwrap();
     let bytes = Writer::span().node("s", "span", &[], 0).finish();
     thread::scope(|scope| {
         let reporting = scope.spawn(|| (0..RECORDS).for_each(|_| report(handle, &bytes, 1)));
         let mut emitted = 0;
-        while !reporting.is_finished() || sink.stats().queued > 0 {
-            let stats = sink.stats();
+        while !reporting.is_finished() || account().queued > 0 {
+            let stats = account();
             assert!(stats.is_balanced() && (emitted..=RECORDS).contains(&stats.emitted), "{emitted}, then {stats}");
             emitted = stats.emitted;
         }
@@ -255,6 +254,6 @@ fn wrong_address_of_the_page_is_an_error_and_a_taken_port_is_not() {
 #[test]
 fn unknown_handles_do_nothing() {
     for handle in [i64::MIN, -1, 0, i64::MAX] {
-        assert!(get(handle).is_none() && close(handle, LONG).is_none());
+        assert!(with(handle, |_| ()).is_none() && close(handle, LONG).is_none());
     }
 }

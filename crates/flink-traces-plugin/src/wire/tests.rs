@@ -48,6 +48,12 @@ impl Writer {
         Self(vec![VERSION, KIND_EVENT])
     }
 
+    /// Writes a text without a reference.
+    pub(crate) fn known(mut self, text: &str) -> Self {
+        self.0.push(1);
+        self.text(text)
+    }
+
     pub(crate) fn text(mut self, text: &str) -> Self {
         self = self.varint(text.len() + 1);
         self.0.extend_from_slice(text.as_bytes());
@@ -69,7 +75,7 @@ impl Writer {
     }
 
     pub(crate) fn node(self, scope: &str, name: &str, attributes: &[(&str, ValueRef<'_>)], children: usize) -> Self {
-        let mut all = self.text(scope).text(name).number(100).number(-1).attributes(attributes);
+        let mut all = self.known(scope).known(name).number(100).number(-1).attributes(attributes);
         all = all.varint(children);
         all
     }
@@ -77,11 +83,11 @@ impl Writer {
     pub(crate) fn attributes(mut self, attributes: &[(&str, ValueRef<'_>)]) -> Self {
         self = self.varint(attributes.len());
         for (key, value) in attributes {
-            self = self.text(key);
+            self = self.known(key);
             match value {
                 ValueRef::String(text) => {
                     self.0.push(1);
-                    self = self.text(text);
+                    self = self.known(text);
                 }
                 ValueRef::Long(number) => {
                     self.0.push(2);
@@ -175,9 +181,35 @@ fn damaged_examples_are_errors() {
 }
 
 #[test]
+fn references_stand_for_texts_in_order() {
+    let raw = |mut writer: Writer, byte: u8| {
+        writer.0.push(byte);
+        writer
+    };
+    let with_name = |writer: Writer| writer.number(1).number(2).attributes(&[]).varint(0).finish();
+    let titled = raw(raw(Writer::span(), 2).text("s"), 2).text("n").number(1).number(2);
+    let bytes = [4, 1, 3].into_iter().fold(titled.varint(1), raw).varint(0).finish();
+    let referring = span(&bytes, "", Compatibility::Flink);
+    assert_eq!((referring.root().scope(), referring.root().name()), ("s", "n"));
+    assert!(referring.root().attributes().eq([("n", ValueRef::String("s"))]));
+    let name = |reference| {
+        let bytes = with_name(raw(raw(Writer::span(), 2).text("s"), reference));
+        decode(&bytes, "", NOW).map(|record| match record {
+            Record::Span(span) => span.name().to_owned(),
+            Record::Event(_) => panic!("found an event"),
+        })
+    };
+    assert_eq!(name(3), Ok("s".to_owned()));
+    assert_eq!(name(4).unwrap_err().to_string(), "unknown reference at byte 6");
+    let long = |length| decode(&with_name(raw(Writer::span(), 2).text(&"x".repeat(length)).known("n")), "", NOW);
+    assert!(long(126).is_ok());
+    assert_eq!(long(127).unwrap_err().problem, "text too long for a reference");
+}
+
+#[test]
 fn number_of_children_is_bounded_by_bytes() {
     let bytes = Writer::span().node("s", "root", &[], 0xffff_ffff).finish();
-    assert_eq!(decode(&bytes, "", NOW).unwrap_err().to_string(), "more children than bytes at byte 31");
+    assert_eq!(decode(&bytes, "", NOW).unwrap_err().to_string(), "more children than bytes at byte 33");
 }
 
 #[test]
@@ -240,7 +272,7 @@ fn user_span_of_the_same_name_has_no_identity() {
 fn status_change_has_uid_of_an_observer() {
     let attributes = [("newJobStatus", ValueRef::String("RUNNING")), ("jobId", ValueRef::String("j"))];
     let of = |scope| {
-        let head = Writer::event().text(scope).text("JobStatusChangeEvent").number(100).text("").text("INFO");
+        let head = Writer::event().known(scope).known("JobStatusChangeEvent").number(100).text("").text("INFO");
         let event = event(&head.attributes(&attributes).finish(), "prod");
         event.attributes().find(|(key, _)| *key == "log.record.uid").map(|(_, value)| format!("{value:?}"))
     };

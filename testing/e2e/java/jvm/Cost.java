@@ -73,7 +73,8 @@ public final class Cost {
 
         Cost cost = new Cost(Arrays.copyOfRange(arguments, 7, arguments.length));
         int rounds = Integer.parseInt(arguments[9]);
-        for (int round = 0; round <= rounds; round++) {
+        // The second round warms up, too. It begins after a silence, in which the threads of the plugin fell asleep.
+        for (int round = -1; round <= rounds; round++) {
             for (Side side : sides) {
                 cost.paced(side, round);
             }

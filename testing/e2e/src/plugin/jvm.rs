@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use flink_traces_testkit::OtlpCollector;
@@ -60,7 +61,7 @@ impl<'a> Jvm<'a> {
         let mut sources =
             ["jvm/Loaders.java", "jvm/MiniClusters.java", "UserReports.java"].map(|name| own.join(name)).to_vec();
         if has_children(&setup.version) {
-            sources.extend(["jvm/RandomRecords.java", "jvm/Cost.java"].map(|name| own.join(name)));
+            sources.extend(["jvm/RandomRecords.java", "jvm/Cost.java", "jvm/Load.java"].map(|name| own.join(name)));
             sources.extend(
                 ["Node.java", "Happening.java"].map(|name| root.join("plugin/java/test/io/flinktraces").join(name)),
             );
@@ -95,6 +96,20 @@ impl<'a> Jvm<'a> {
         jars: &[&Path],
         arguments: &[String],
     ) -> Result<String> {
+        self.run_within(5 * STEP_TIMEOUT, before, options, class, jars, arguments).await
+    }
+
+    /// Runs a program with `options` of the JVM to its end, which must come within `limit`, and
+    /// returns its output.
+    pub(super) async fn run_within(
+        &self,
+        limit: Duration,
+        before: &[&str],
+        options: &[&str],
+        class: &str,
+        jars: &[&Path],
+        arguments: &[String],
+    ) -> Result<String> {
         let mut class_path = self.setup.distribution.class_path().into_os_string();
         for part in [&[self.classes.as_path()], jars].concat() {
             class_path.push(":");
@@ -116,7 +131,7 @@ impl<'a> Jvm<'a> {
             .stderr(log_file(self.folder(), class)?)
             .kill_on_drop(true)
             .status();
-        let status = timeout(5 * STEP_TIMEOUT, status).await.with_context(|| format!("{class} does not end"))??;
+        let status = timeout(limit, status).await.with_context(|| format!("{class} does not end"))??;
         ensure!(status.success(), "{class}: {status}");
         Ok(fs::read_to_string(self.folder().join(format!("{class}.log")))?)
     }

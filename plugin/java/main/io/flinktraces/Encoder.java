@@ -14,24 +14,37 @@ import org.apache.flink.traces.Span;
 /**
  * Encodes spans and events for the native side, which documents the format in {@code wire.rs}.
  *
- * <p>A record is passed on in pieces, so the memory of an encoder does not depend on the record. Encoding a span without
- * children creates no garbage. An encoder must be used by one thread at a time.
+ * <p>Records are kept until {@link #flush}, because a native call costs more than a small record. A record that is
+ * larger than the memory of an encoder is passed on in pieces, right away. Encoding a span without children creates no
+ * garbage. An encoder must be used by one thread at a time.
  */
 final class Encoder {
-    /** The receiver of the pieces of a record. */
+    /** The receiver of records, or of the pieces of a large one. */
     interface Output {
-        /** Takes bytes. The number of spans is 0 in the middle of a record, and negative if the record failed. */
-        void write(byte[] bytes, int length, int spans);
+        /**
+         * Takes {@code length} bytes from the index {@code from} on. The number of spans is 0 in the middle of a record, and negative if the record failed.
+         *
+         * @param repeated the bytes that the references in them stand for
+         */
+        void write(byte[] bytes, int from, int length, int repeated, int spans);
     }
 
-    private static final int VERSION = 1;
+    private static final int VERSION = 2;
     private static final int KIND_SPAN = 1;
     private static final int KIND_EVENT = 2;
     private static final int PIECE = 64 * 1024;
     /** The longest text whose length takes one byte. */
     private static final int SHORT_TEXT = 126;
+    /** What stands before a text that may come again. From {@code FIRST} on, it is a reference instead. */
+    private static final int NULL = 0;
+    private static final int ONCE = 1;
+    private static final int NEXT = 2;
+    private static final int FIRST = 3;
+    private static final int REFERENCES_END = 256;
     /** The number of places for known texts, a power of two. They take at most about 400 KB. */
     private static final int KNOWN = 1024;
+    /** The largest number of records that are kept. */
+    private static final int RECORDS = 512;
     /** True since Flink 2.2. */
     private static final boolean HAS_CHILDREN = hasChildren();
 
@@ -41,17 +54,43 @@ final class Encoder {
     /** The same bytes, for numbers. */
     private final ByteBuffer numbers = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
     private int length;
-    private int spans;
 
-    /** Texts that come again, such as keys, each with its encoded form at the same place. */
-    private final String[] known = new String[KNOWN];
-    private final byte[][] encoded = new byte[KNOWN][];
+    /** The complete records: the end of each, what its references stand for, and its spans. */
+    private final int[] ends = new int[RECORDS];
+
+    private final int[] repeatedBytes = new int[RECORDS];
+    private final int[] spanCounts = new int[RECORDS];
+    private int records;
+
+    /** The start of the record that is being encoded, and the same of it. */
+    private int start;
+
+    private int repeated;
+    private int spans;
+    /** True if pieces of it were passed on. */
+    private boolean isOpen;
+
+    /** Texts that come again, such as keys, each at the place that follows from its hash code. */
+    private final Known[] known = new Known[KNOWN];
+    /** The number of the record. */
+    private long record;
+    /** The next reference of the record. */
+    private int reference;
 
     /** The children that follow, one iterator for each ancestor of the last span. */
     @SuppressWarnings("unchecked")
     private Iterator<Span>[] levels = (Iterator<Span>[]) new Iterator<?>[8];
 
     private int depth;
+
+    /** A text that may come again. */
+    private static final class Known {
+        String text;
+        final byte[] encoded = new byte[1 + SHORT_TEXT];
+        /** The last record that has the text, and its reference there. */
+        long record;
+        int reference;
+    }
 
     Encoder(Output output) {
         this.output = output;
@@ -66,7 +105,7 @@ final class Encoder {
         }
     }
 
-    /** Passes on a span with its descendants, or reports that it failed and throws. */
+    /** Encodes a span with its descendants, or reports that it failed and throws. */
     void write(Span root) {
         begin(KIND_SPAN);
         try {
@@ -83,16 +122,16 @@ final class Encoder {
             fail();
             throw e;
         }
-        output.write(bytes, length, spans);
+        end();
     }
 
-    /** Passes on an event, or reports that it failed and throws. */
+    /** Encodes an event, or reports that it failed and throws. */
     void write(Event event) {
         begin(KIND_EVENT);
         spans = 1;
         try {
-            text(event.getClassScope());
-            text(event.getName());
+            known(event.getClassScope());
+            known(event.getName());
             number(event.getObservedTsMillis());
             text(event.getBody());
             text(event.getSeverity());
@@ -101,20 +140,57 @@ final class Encoder {
             fail();
             throw e;
         }
-        output.write(bytes, length, spans);
+        end();
+    }
+
+    /** Passes on all records. Returns false if there was none. */
+    boolean flush() {
+        int from = 0;
+        for (int i = 0; i < records; i++) {
+            output.write(bytes, from, ends[i] - from, repeatedBytes[i], spanCounts[i]);
+            from = ends[i];
+        }
+        boolean hadRecords = records > 0;
+        records = 0;
+        System.arraycopy(bytes, start, bytes, 0, length - start);
+        length -= start;
+        start = 0;
+        return hadRecords;
     }
 
     private void begin(int kind) {
-        length = 0;
+        if (records == RECORDS) {
+            flush();
+        }
+        repeated = 0;
         spans = 0;
+        record++;
+        reference = FIRST;
+        reserve(2);
         bytes[length++] = VERSION;
         bytes[length++] = (byte) kind;
+    }
+
+    private void end() {
+        if (isOpen) {
+            output.write(bytes, 0, length, repeated, spans);
+            isOpen = false;
+            length = 0;
+            return;
+        }
+        ends[records] = length;
+        repeatedBytes[records] = repeated;
+        spanCounts[records] = spans;
+        records++;
+        start = length;
     }
 
     private void fail() {
         Arrays.fill(levels, 0, depth, null);
         depth = 0;
-        output.write(bytes, 0, -Math.max(spans, 1));
+        length = start;
+        isOpen = false;
+        output.write(bytes, 0, 0, 0, -Math.max(spans, 1));
     }
 
     private void span(Span span) {
@@ -165,7 +241,7 @@ final class Encoder {
             tag(0);
         } else {
             tag(1);
-            text(value.toString());
+            once(value.toString());
         }
     }
 
@@ -174,9 +250,13 @@ final class Encoder {
             varint(0);
             return;
         }
-        int count = text.length();
-        if (count <= SHORT_TEXT && shortAscii(text, count)) {
-            return;
+        int count = 1 + text.length();
+        if (count <= 1 + SHORT_TEXT) {
+            reserve(count);
+            if (shortAscii(text, length)) {
+                length += count;
+                return;
+            }
         }
         byte[] utf8 = text.getBytes(StandardCharsets.UTF_8);
         varint(utf8.length + 1);
@@ -189,46 +269,66 @@ final class Encoder {
         }
     }
 
-    /** Writes a text that is likely to come again as the same object, which is a copy of bytes then. */
+    /** Writes a text that is likely to come again as the same object, which is a reference within a record. */
     private void known(String text) {
-        if (text == null || text.length() > SHORT_TEXT) {
-            text(text);
+        if (text == null) {
+            tag(NULL);
             return;
         }
         int count = 1 + text.length();
+        if (count > 1 + SHORT_TEXT) {
+            once(text);
+            return;
+        }
         int hash = text.hashCode();
         int place = (hash ^ hash >>> 16) & (KNOWN - 1);
-        reserve(count);
-        if (known[place] == text) {
-            System.arraycopy(encoded[place], 0, bytes, length, count);
-            length += count;
+        Known same = known[place];
+        if (same == null) {
+            same = new Known();
+            known[place] = same;
+        }
+        reserve(1 + count);
+        if (same.text == text) {
+            if (same.record == record) {
+                bytes[length++] = (byte) same.reference;
+                repeated += count;
+                return;
+            }
+            System.arraycopy(same.encoded, 0, bytes, length + 1, count);
+        } else if (same.record != record && shortAscii(text, 1 + length)) {
+            System.arraycopy(bytes, 1 + length, same.encoded, 0, count);
+            same.text = text;
+        } else {
+            // It is not ASCII, or another text of this record has the place.
+            once(text);
             return;
         }
-        int start = length;
-        if (!shortAscii(text, text.length())) {
-            text(text);
-            return;
+        if (reference < REFERENCES_END) {
+            bytes[length] = NEXT;
+            same.record = record;
+            same.reference = reference++;
+        } else {
+            bytes[length] = ONCE;
         }
-        if (encoded[place] == null) {
-            encoded[place] = new byte[SHORT_TEXT + 1];
-        }
-        System.arraycopy(bytes, start, encoded[place], 0, count);
-        known[place] = text;
+        length += 1 + count;
     }
 
-    /** Writes a short text. Returns false, without an effect, if it is not ASCII. */
-    private boolean shortAscii(String text, int count) {
-        reserve(1 + count);
-        int start = length + 1;
+    private void once(String text) {
+        tag(ONCE);
+        text(text);
+    }
+
+    /** Writes a short text at an index, from which there is room. Returns false if it is not ASCII. */
+    private boolean shortAscii(String text, int index) {
+        int count = text.length();
         for (int i = 0; i < count; i++) {
             char c = text.charAt(i);
             if (c >= 0x80) {
                 return false;
             }
-            bytes[start + i] = (byte) c;
+            bytes[index + 1 + i] = (byte) c;
         }
-        bytes[length] = (byte) (count + 1);
-        length = start + count;
+        bytes[index] = (byte) (count + 1);
         return true;
     }
 
@@ -254,9 +354,15 @@ final class Encoder {
 
     /** Makes room for a few bytes, by passing on those that are there. */
     private void reserve(int count) {
+        if (bytes.length - length >= count) {
+            return;
+        }
+        flush();
         if (bytes.length - length < count) {
-            output.write(bytes, length, 0);
+            output.write(bytes, 0, length, repeated, 0);
+            isOpen = true;
             length = 0;
+            repeated = 0;
         }
     }
 }

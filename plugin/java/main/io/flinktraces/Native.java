@@ -8,7 +8,7 @@ final class Native {
     static native long open(byte[] request);
 
     /** Appends bytes of a record, as {@link Encoder.Output#write} does. */
-    static native void report(long handle, byte[] bytes, int length, int spans);
+    static native void report(long handle, byte[] bytes, int from, int length, int repeated, int spans);
 
     /** Closes a reporter, and returns its account; null if it was closed before. */
     static native String close(long handle, long millis);

@@ -31,10 +31,7 @@ final class NativeEventReporter implements EventReporter {
             return;
         }
         try {
-            Encoder encoder = handle.encoder();
-            synchronized (encoder) {
-                encoder.write(event);
-            }
+            handle.write(event);
         } catch (Throwable e) {
             // Flink would not catch an Error. The native side counts the event.
             if (!hasFailed) {

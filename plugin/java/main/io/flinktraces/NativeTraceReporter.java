@@ -31,10 +31,7 @@ final class NativeTraceReporter implements TraceReporter {
             return;
         }
         try {
-            Encoder encoder = handle.encoder();
-            synchronized (encoder) {
-                encoder.write(span);
-            }
+            handle.write(span);
         } catch (Throwable e) {
             // Flink would not catch an Error. The native side counts the span.
             if (!hasFailed) {

@@ -3,12 +3,15 @@ package io.flinktraces;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.locks.LockSupport;
+import org.apache.flink.events.Event;
+import org.apache.flink.traces.Span;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -24,14 +27,20 @@ final class Reporters {
     private static final long TAKE_UNTIL_MILLIS = 1_700;
     private static final long CLOSE_UNTIL_MILLIS = 3_500;
     private static final long PAUSE_MILLIS = 20;
+    /** The time without records after which the thread that passes them on sleeps until one comes. */
+    private static final long SILENCE_MILLIS = 1_000;
 
-    private static final Map<Long, Handle> OPEN = new HashMap<>();
+    private static final Map<Long, Handle> OPEN = new ConcurrentHashMap<>();
     /** The places from which the library was loaded, or could not be. */
     private static final Set<List<Object>> TRIED = new HashSet<>();
     private static boolean isLoaded;
 
-    /** True after a record came. Only its changes from false matter. */
-    private static volatile boolean isActive;
+    /** The time at which records were last passed on. */
+    private static volatile long lastRecord = System.nanoTime();
+    /** The thread that passes records on, and true while it sleeps until one comes. */
+    private static volatile Thread flusher;
+
+    private static volatile boolean isAsleep;
 
     private Reporters() {}
 
@@ -43,13 +52,28 @@ final class Reporters {
 
         private Handle(long number) {
             this.number = number;
-            this.encoder = new Encoder((bytes, length, spans) -> Native.report(number, bytes, length, spans));
+            this.encoder = new Encoder((bytes, from, length, repeated, spans) ->
+                    Native.report(number, bytes, from, length, repeated, spans));
         }
 
-        /** Returns the encoder of the reporter, which must be locked while it is used. */
-        Encoder encoder() {
-            isActive = true;
-            return encoder;
+        void write(Span span) {
+            synchronized (encoder) {
+                encoder.write(span);
+            }
+            wake();
+        }
+
+        void write(Event event) {
+            synchronized (encoder) {
+                encoder.write(event);
+            }
+            wake();
+        }
+
+        private boolean flush() {
+            synchronized (encoder) {
+                return encoder.flush();
+            }
         }
 
         /** Closes the reporter, unless others of Flink's reporters use it. */
@@ -60,6 +84,7 @@ final class Reporters {
                     return;
                 }
             }
+            flush();
             LOG.info("closed: {}", Native.close(number, CLOSE_UNTIL_MILLIS));
         }
     }
@@ -94,13 +119,60 @@ final class Reporters {
             return false;
         }
         isLoaded = true;
-        Thread log = new Thread(Reporters::log, "flink-traces-log");
-        log.setDaemon(true);
-        log.setContextClassLoader(null);
-        log.start();
+        start(Reporters::log, "flink-traces-log");
+        flusher = start(Reporters::flushAlways, "flink-traces-flush");
         // Flink does not close reporters. The hook also keeps this class and its library loaded.
         Runtime.getRuntime().addShutdownHook(new Thread(Reporters::shutDown, "flink-traces-shutdown"));
         return true;
+    }
+
+    private static Thread start(Runnable work, String name) {
+        Thread thread = new Thread(work, name);
+        thread.setDaemon(true);
+        thread.setContextClassLoader(null);
+        thread.start();
+        return thread;
+    }
+
+    /** Passes records on every {@code PAUSE_MILLIS} while they come, so that no caller pays for a native call. */
+    private static void flushAlways() {
+        while (true) {
+            try {
+                pause();
+                if (flushAll() || millisSince(lastRecord) < SILENCE_MILLIS) {
+                    continue;
+                }
+                isAsleep = true;
+                // A record that came before the caller could see that.
+                if (flushAll()) {
+                    isAsleep = false;
+                }
+                while (isAsleep) {
+                    LockSupport.park(OPEN);
+                }
+            } catch (Throwable e) {
+                LOG.debug("cannot pass on records: {}", e.toString());
+            }
+        }
+    }
+
+    private static boolean flushAll() {
+        boolean hadRecords = false;
+        for (Handle handle : OPEN.values()) {
+            hadRecords |= handle.flush();
+        }
+        if (hadRecords) {
+            lastRecord = System.nanoTime();
+        }
+        return hadRecords;
+    }
+
+    /** Wakes the thread that passes records on. Called after a record was encoded. */
+    private static void wake() {
+        if (isAsleep) {
+            isAsleep = false;
+            LockSupport.unpark(flusher);
+        }
     }
 
     /** Returns the request as a list of texts. YAML values need not be strings. */
@@ -140,18 +212,15 @@ final class Reporters {
     /** Takes records until they stop, because Flink reports while it shuts down. Then closes all reporters at once. */
     private static void shutDown() {
         long start = System.nanoTime();
-        long quietSince = start;
-        while (millisSince(start) < TAKE_UNTIL_MILLIS && millisSince(quietSince) < QUIET_MILLIS) {
-            isActive = false;
+        long last = lastRecord;
+        while (millisSince(start) < TAKE_UNTIL_MILLIS && millisSince(last - start > 0 ? last : start) < QUIET_MILLIS) {
             pause();
-            if (isActive) {
-                quietSince = System.nanoTime();
-            }
+            last = lastRecord;
         }
         List<Thread> closing = new ArrayList<>();
         synchronized (Reporters.class) {
-            for (long number : OPEN.keySet()) {
-                Thread thread = new Thread(() -> close(number, start), "flink-traces-close-" + number);
+            for (Handle handle : OPEN.values()) {
+                Thread thread = new Thread(() -> close(handle, start), "flink-traces-close-" + handle.number);
                 thread.setDaemon(true);
                 thread.start();
                 closing.add(thread);
@@ -163,8 +232,9 @@ final class Reporters {
     }
 
     /** Closes a reporter. The account goes to standard error, because the log may have ended. */
-    private static void close(long number, long start) {
-        String account = Native.close(number, Math.max(0, CLOSE_UNTIL_MILLIS - millisSince(start)));
+    private static void close(Handle handle, long start) {
+        handle.flush();
+        String account = Native.close(handle.number, Math.max(0, CLOSE_UNTIL_MILLIS - millisSince(start)));
         if (account != null) {
             System.err.println("flink-traces: " + account);
         }

@@ -37,6 +37,8 @@ public final class EncoderTest {
         largeRecordComesInPieces();
         failedRecordIsReported();
         textThatComesAgainIsTheSame();
+        repeatedTextsAreReferences();
+        recordsAreKeptInOrder();
         librariesHaveNames();
         System.out.println(actual.size() + " examples agree");
     }
@@ -80,7 +82,7 @@ public final class EncoderTest {
             node = parent;
         }
         int[] counts = new int[2];
-        new Encoder((bytes, length, spans) -> counts[spans == 0 ? 0 : 1] = spans).write(node);
+        new Encoder((bytes, from, length, repeated, spans) -> counts[spans == 0 ? 0 : 1] = spans).write(node);
         require(counts[1] == 100_000, "found " + counts[1] + " spans");
     }
 
@@ -90,8 +92,8 @@ public final class EncoderTest {
         node.attributes.put("text", text);
         int[] pieces = new int[1];
         int[] total = new int[1];
-        new Encoder((bytes, length, spans) -> {
-            require(length <= bytes.length && spans == (pieces[0] == 3 ? 1 : 0), "piece " + pieces[0] + ": " + spans);
+        new Encoder((bytes, from, length, repeated, spans) -> {
+            require(from + length <= bytes.length && spans == (pieces[0] == 3 ? 1 : 0), "piece " + pieces[0] + ": " + spans);
             pieces[0]++;
             total[0] += length;
         }).write(node);
@@ -102,16 +104,71 @@ public final class EncoderTest {
         // The first two have the same hash code.
         String[] texts = {"Aa", "BB", "Aa", "Aa", "", "\u00fc", "\u00fc", null, repeat('x', 126), repeat('y', 127)};
         ByteArrayOutputStream all = new ByteArrayOutputStream();
-        Encoder encoder = new Encoder((bytes, length, spans) -> all.write(bytes, 0, length));
+        Encoder encoder = new Encoder((bytes, from, length, repeated, spans) -> all.write(bytes, from, length));
         for (String text : texts) {
             Node node = new Node(text, text, 1, 2);
             node.attributes.put(String.valueOf(text), text);
             for (int i = 0; i < 2; i++) {
                 all.reset();
                 encoder.write(node);
+                encoder.flush();
                 require(Arrays.equals(all.toByteArray(), encoded(node)), "another encoding of " + text);
             }
         }
+    }
+
+    private static void repeatedTextsAreReferences() {
+        Node root = new Node("s", "root", 1, 2);
+        for (int i = 0; i < 300; i++) {
+            root.attributes.put("key " + (100 + i), 1L);
+        }
+        int[] first = sizes(root);
+        Node again = new Node("s", "child", 1, 2);
+        again.attributes.putAll(root.attributes);
+        root.children.add(again);
+        int[] both = sizes(root);
+        require(first[1] == 0 && both[1] > 100 * 8 && both[1] <= 2 + 251 * 8, "found " + both[1] + " repeated bytes");
+        int child = (1 + 2) + (1 + 6) + 16 + 2 + 300 * (1 + 8 + 9) + 1;
+        int added = both[0] + both[1] - first[0];
+        require(added == child, "found " + added + " bytes, expected " + child);
+    }
+
+    private static void recordsAreKeptInOrder() {
+        List<String> expected = new ArrayList<>();
+        List<String> found = new ArrayList<>();
+        ByteArrayOutputStream all = new ByteArrayOutputStream();
+        Encoder encoder = new Encoder((bytes, from, length, repeated, spans) -> {
+            all.write(bytes, from, length);
+            if (spans > 0) {
+                found.add(hex(all.toByteArray()));
+                all.reset();
+            }
+        });
+        for (int i = 0; i < 2_000; i++) {
+            // Most records are small, and some need more than the memory of an encoder.
+            Node node = new Node("s", "record " + i, i, i);
+            node.attributes.put("text", repeat('x', i % 100 == 99 ? 50_000 + 50 * i : i % 50));
+            expected.add(hex(encoded(node)));
+            encoder.write(node);
+            if (i % 700 == 0) {
+                require(encoder.flush(), "no record is left at " + i);
+            }
+        }
+        encoder.flush();
+        require(found.equals(expected), "found " + found.size() + " records, expected " + expected.size());
+        require(!encoder.flush(), "a record is left");
+    }
+
+    /** Returns the bytes of a record and those that its references stand for. */
+    private static int[] sizes(Span span) {
+        int[] sizes = new int[2];
+        Encoder encoder = new Encoder((bytes, from, length, repeated, spans) -> {
+            sizes[0] += length;
+            sizes[1] += repeated;
+        });
+        encoder.write(span);
+        encoder.flush();
+        return sizes;
     }
 
     private static void failedRecordIsReported() {
@@ -119,13 +176,14 @@ public final class EncoderTest {
         node.children.add(new Node("s", "child", 1, 2));
         node.children.add(null);
         List<Integer> calls = new ArrayList<>();
-        Encoder encoder = new Encoder((bytes, length, spans) -> calls.add(spans));
+        Encoder encoder = new Encoder((bytes, from, length, repeated, spans) -> calls.add(spans));
         try {
             encoder.write(node);
             require(false, "the record did not fail");
         } catch (NullPointerException e) {
             encoder.write(new Node("s", "next", 1, 2));
         }
+        encoder.flush();
         require(calls.equals(Arrays.asList(-3, 1)), "found " + calls);
     }
 
@@ -145,12 +203,13 @@ public final class EncoderTest {
 
     private static byte[] encoded(Object record) {
         ByteArrayOutputStream all = new ByteArrayOutputStream();
-        Encoder encoder = new Encoder((bytes, length, spans) -> all.write(bytes, 0, length));
+        Encoder encoder = new Encoder((bytes, from, length, repeated, spans) -> all.write(bytes, from, length));
         if (record instanceof Span) {
             encoder.write((Span) record);
         } else {
             encoder.write((Event) record);
         }
+        encoder.flush();
         return all.toByteArray();
     }
 
