@@ -133,6 +133,29 @@ impl Collector {
     }
 }
 
+/// Returns an exporter without any queue, which waits for the response of the collector at
+/// `destination`. It uses gRPC.
+#[must_use]
+pub fn exporter_to(destination: &str) -> Value {
+    json!({
+        "endpoint": destination.trim_start_matches("http://"),
+        "tls": {"insecure": true},
+        "compression": "none",
+        "sending_queue": {"enabled": false},
+        "retry_on_failure": {"enabled": false},
+    })
+}
+
+/// Adds an exporter to pipelines of a configuration, behind those that they have.
+pub fn add_exporter(configuration: &mut Value, name: &str, exporter: Value, pipelines: &[&str]) {
+    configuration["exporters"][name] = exporter;
+    for pipeline in pipelines {
+        if let Some(exporters) = configuration["service"]["pipelines"][*pipeline]["exporters"].as_array_mut() {
+            exporters.push(name.into());
+        }
+    }
+}
+
 /// Returns a configuration without any queue.
 fn forwarding([grpc, http]: [u16; 2], destination: &str) -> Value {
     let pipeline = json!({"receivers": ["otlp"], "processors": [], "exporters": ["otlp_grpc"]});
@@ -142,13 +165,7 @@ fn forwarding([grpc, http]: [u16; 2], destination: &str) -> Value {
             "http": {"endpoint": format!("127.0.0.1:{http}")},
         }}},
         "processors": {},
-        "exporters": {"otlp_grpc": {
-            "endpoint": destination.trim_start_matches("http://"),
-            "tls": {"insecure": true},
-            "compression": "none",
-            "sending_queue": {"enabled": false},
-            "retry_on_failure": {"enabled": false},
-        }},
+        "exporters": {"otlp_grpc": exporter_to(destination)},
         "extensions": {},
         "service": {
             "extensions": [],

@@ -1,7 +1,8 @@
-//! The parts that the test harnesses share: prerequisites, processes, a Flink distribution and a
-//! real OpenTelemetry Collector.
+//! The parts that the test harnesses share: prerequisites, processes, a Flink distribution, a real
+//! OpenTelemetry Collector and stores behind it.
 #![allow(clippy::print_stdout, reason = "a harness reports its progress on standard output")]
 
+mod backends;
 mod collector;
 pub mod flink;
 mod prerequisites;
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-pub use collector::{Collector, build_collector};
+pub use backends::{Jaeger, VictoriaLogs, get};
+pub use collector::{Collector, add_exporter, build_collector, exporter_to};
 pub use prerequisites::Prerequisites;
 pub use process::{ProcessGuard, build, run};
 
