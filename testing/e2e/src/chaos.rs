@@ -12,13 +12,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Result, ensure};
 use flink_rest::types::CheckpointStatistics;
 use flink_rest::{CheckpointStatus, Checkpoints, Client, JobId, JobsOverview};
-use flink_traces_testkit::{OtlpCollector, ReceivedEvent, ReceivedSpan};
+use flink_traces_testkit::OtlpCollector;
 use harness::{Collector, build_collector, say};
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::{Cluster, Mode};
 use crate::compare::{Scenario, Setup};
 use crate::program::Program;
+use crate::records::{Checkpoint, Records};
 use crate::session::{STEP_TIMEOUT, run_until_interrupted};
 
 /// The interval between two requests of the recorder.
@@ -32,13 +33,6 @@ const HELD_BY_FLINK: Duration = Duration::from_secs(6);
 const SAME_START: Duration = Duration::from_secs(2);
 /// The time at the end until all queued records have arrived.
 const SETTLE: Duration = Duration::from_secs(30);
-
-/// A checkpoint by the id of its job, its own id and its trigger time.
-///
-/// Ids continue after a failover, but one that died with its JobManager may be used again.
-type Checkpoint = (String, i64, i64);
-/// A trace id and a span id.
-type SpanId = (Vec<u8>, Vec<u8>);
 
 /// Runs for the time `duration`.
 pub(crate) fn run(duration: Duration, seed: u64) -> Result<()> {
@@ -150,60 +144,7 @@ impl Destination {
     }
 
     fn records(&self) -> Records {
-        Records { spans: self.behind.spans(), events: self.behind.events() }
-    }
-}
-
-/// Everything that arrived.
-struct Records {
-    spans: Vec<ReceivedSpan>,
-    events: Vec<ReceivedEvent>,
-}
-
-impl Records {
-    /// Returns the ids of all spans of each checkpoint.
-    fn checkpoints(&self) -> BTreeMap<Checkpoint, BTreeSet<SpanId>> {
-        let mut all: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-        for span in self.spans.iter().filter(|span| span.name() == "Checkpoint") {
-            let attributes = span.attributes();
-            let job = attributes.get("jobId").or_else(|| attributes.get("job_id")).and_then(|id| id.as_str());
-            let (Some(job), Some(id)) = (job, attributes.get("checkpointId").and_then(serde_json::Value::as_i64))
-            else {
-                continue;
-            };
-            let trigger = i64::try_from(span.start_time_unix_nano() / 1_000_000).unwrap_or(i64::MAX);
-            let ids = (span.trace_id().to_vec(), span.span_id().to_vec());
-            all.entry((job.to_owned(), id, trigger)).or_default().insert(ids);
-        }
-        all
-    }
-
-    /// Returns the starts of all initializations, in milliseconds, with the restored checkpoint.
-    fn initializations(&self) -> BTreeMap<u64, Option<i64>> {
-        let all = self.spans.iter().filter(|span| span.name() == "JobInitialization");
-        let restored = |span: &ReceivedSpan| span.attributes().get("checkpointId").and_then(serde_json::Value::as_i64);
-        all.map(|span| (span.start_time_unix_nano() / 1_000_000, restored(span))).collect()
-    }
-
-    /// Returns the number of spans whose parent did not arrive.
-    fn orphans(&self) -> usize {
-        let ids: BTreeSet<_> = self.spans.iter().map(|span| (span.trace_id(), span.span_id())).collect();
-        let has_parent = |span: &&ReceivedSpan| !span.parent_span_id().is_empty();
-        let children = self.spans.iter().filter(has_parent);
-        children.filter(|span| !ids.contains(&(span.trace_id(), span.parent_span_id()))).count()
-    }
-
-    /// Returns the unique ids of the events of each happening: its name, job, time and status.
-    fn uids(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let mut all: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-        for event in &self.events {
-            let attributes = event.attributes();
-            let Some(uid) = attributes.get("log.record.uid").and_then(|uid| uid.as_str()) else { continue };
-            let identity = ["name", "jobId", "checkpointId", "newJobStatus", "status"].map(|key| attributes.get(key));
-            let happening = format!("{identity:?} at {}", event.time_unix_nano());
-            all.entry(happening).or_default().insert(uid.to_owned());
-        }
-        all
+        Records::of(&self.behind)
     }
 }
 
@@ -324,11 +265,6 @@ impl Report {
         let missing: Vec<_> =
             seen.checkpoints.iter().filter(|checkpoint| !reported.contains_key(*checkpoint)).collect();
         let known: BTreeSet<_> = seen.checkpoints.iter().chain(of_flink.keys()).chain(reported.keys()).collect();
-        let double_spans =
-            reported.iter().filter(|(_, ids)| ids.len() > 1).map(|(checkpoint, _)| format!("{checkpoint:?}"));
-        let uids = ours.uids();
-        let double_events = uids.iter().filter(|(_, uids)| uids.len() > 1).map(|(happening, _)| happening.clone());
-        let distinct = ours.spans.iter().map(|span| (span.trace_id(), span.span_id())).collect::<BTreeSet<_>>().len();
         let lost_by_flink: Vec<_> =
             known.iter().filter(|checkpoint| !of_flink.contains_key(**checkpoint)).map(|lost| lost.2).collect();
         let is_held = |trigger: &&i64| kills.job_managers.iter().any(|kill| is_before(**trigger, *kill));
@@ -349,8 +285,8 @@ impl Report {
             known: known.len(),
             initializations: compare(&ours.initializations(), &native.initializations()),
             orphans: ours.orphans(),
-            doubles: double_spans.chain(double_events).collect(),
-            resent: ours.spans.len() - distinct,
+            doubles: ours.doubles(),
+            resent: ours.spans.len() - ours.span_ids().len(),
         }
     }
 

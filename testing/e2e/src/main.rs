@@ -13,6 +13,7 @@ mod monitor;
 mod page;
 mod plugin;
 mod program;
+mod records;
 mod rest;
 mod rest_session;
 mod session;
