@@ -125,8 +125,18 @@ impl Setup {
     }
 
     pub(crate) async fn cluster(&self, scenario: Scenario, mode: Mode<'_>, collector: &str) -> Result<Cluster> {
+        self.cluster_with(scenario.options(), mode, collector).await
+    }
+
+    /// Starts a cluster with further options, which reports to the collector at `collector`.
+    pub(crate) async fn cluster_with(
+        &self,
+        more: Vec<(&'static str, String)>,
+        mode: Mode<'_>,
+        collector: &str,
+    ) -> Result<Cluster> {
         let mut options = reporting_to(collector);
-        options.extend(scenario.options());
+        options.extend(more);
         Cluster::start_as(mode, &self.distribution, &self.reporters.plugins(), &self.folder, &options).await
     }
 

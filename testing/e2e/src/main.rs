@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "a command line program prints its results")]
 
 mod browser;
+mod chain;
 mod chaos;
 mod cli;
 mod cluster;
@@ -47,7 +48,9 @@ enum Command {
     /// Open Flink's web UI on the REST API of the example engine.
     Web(Versions),
     /// Kill everything at random, and compare with an independent recorder.
-    Chaos(Chaos),
+    Chaos(Kills),
+    /// Kill the chain to four destinations at random, and compare what they hold.
+    Chain(Kills),
     /// Run the reporters inside Flink, beside a witness and Flink's own.
     Plugin(Plugin),
     /// Let Prometheus scrape flink-traces, and see the alert rules fire.
@@ -85,13 +88,23 @@ struct Plugin {
 }
 
 #[derive(Debug, Args)]
-struct Chaos {
+struct Kills {
     /// The duration of the session, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
     duration: u64,
     /// The seed of the kills. A fresh one by default.
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
+}
+
+impl Kills {
+    fn duration(&self) -> Duration {
+        Duration::from_secs(self.duration)
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed.unwrap_or_else(|| fastrand::u64(..))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -130,7 +143,7 @@ fn main() -> Result<()> {
         prerequisites =
             prerequisites.program("prometheus", "Debian: prometheus").program("promtool", "Debian: prometheus");
     }
-    if let Command::Chaos(_) | Command::Kubernetes = command {
+    if let Command::Chaos(_) | Command::Chain(_) | Command::Kubernetes = command {
         prerequisites = prerequisites.go();
     }
     if let Command::Kubernetes = command {
@@ -149,9 +162,8 @@ fn main() -> Result<()> {
         Command::Rest(versions) => rest_session::run(&versions.all()),
         Command::Cli(versions) => cli::run(&versions.all()),
         Command::Web(versions) => web::run(&versions.all()),
-        Command::Chaos(Chaos { duration, seed }) => {
-            chaos::run(Duration::from_secs(duration), seed.unwrap_or_else(|| fastrand::u64(..)))
-        }
+        Command::Chaos(kills) => chaos::run(kills.duration(), kills.seed()),
+        Command::Chain(kills) => chain::run(kills.duration(), kills.seed()),
         Command::Page => page::run(),
         Command::Monitor(Monitor { health }) => monitor::run(Duration::from_secs(health)),
         Command::Kubernetes => kubernetes::run(),

@@ -41,18 +41,46 @@ impl Program {
 
     /// Starts `run` with arguments and with options of the form `key=value`.
     pub(crate) fn start_with(binary: &Path, folder: &Path, arguments: &[&str], options: &[&str]) -> Result<Self> {
+        Self::start_as("run", "flink-traces", binary, folder, arguments, options)
+    }
+
+    /// Starts `serve`, as [`start_with`](Self::start_with) does `run`. Its log is `<name>.log`.
+    pub(crate) fn serve(
+        name: &str,
+        binary: &Path,
+        folder: &Path,
+        arguments: &[&str],
+        options: &[&str],
+    ) -> Result<Self> {
+        Self::start_as("serve", name, binary, folder, arguments, options)
+    }
+
+    fn start_as(
+        command: &str,
+        name: &str,
+        binary: &Path,
+        folder: &Path,
+        arguments: &[&str],
+        options: &[&str],
+    ) -> Result<Self> {
         let process = Command::new(binary)
-            .arg("run")
+            .arg(command)
             .args(arguments)
             .args(options.iter().flat_map(|option| ["-D", option]))
             .current_dir(folder)
             .stdin(Stdio::null())
-            .stdout(log_file(folder, "flink-traces")?)
-            .stderr(log_file(folder, "flink-traces")?)
+            .stdout(log_file(folder, name)?)
+            .stderr(log_file(folder, name)?)
             .kill_on_drop(true)
             .spawn()
             .context("cannot start flink-traces")?;
         Ok(Self { process })
+    }
+
+    /// Kills the process as `kill -9` does, and waits until it is gone.
+    pub(crate) async fn kill(&mut self) -> Result<()> {
+        ensure!(self.process.try_wait()?.is_none(), "flink-traces ended by itself");
+        Ok(self.process.kill().await?)
     }
 
     /// Sends SIGTERM, as a service manager does, and waits for the exit.

@@ -10,7 +10,7 @@ const ARROWS: &[(&str, &str)] = &[
         "bench",
         "flink-rest flink-traces-api flink-traces-history flink-traces-json flink-traces-otlp flink-traces-runtime harness",
     ),
-    ("e2e", "flink-rest flink-traces-testkit harness"),
+    ("e2e", "flink-rest flink-traces-history flink-traces-testkit harness"),
     ("embed", "flink-traces-otlp flink-traces-runtime"),
     ("engine", "flink-rest flink-traces-api flink-traces-json flink-traces-log flink-traces-otlp flink-traces-runtime"),
     ("faults", "flink-traces-testkit harness"),
