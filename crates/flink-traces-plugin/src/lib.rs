@@ -78,6 +78,7 @@ const MAX_PIECE: usize = 64 * 1024;
 ///
 /// `spans` is 0 if further bytes follow, the number of spans of a complete record, or its negative
 /// for a record that cannot be completed.
+#[expect(clippy::too_many_arguments, reason = "the parameters are those of the native method")]
 fn report<'local>(
     env: &mut Env<'local>,
     _: JClass<'local>,
