@@ -159,8 +159,8 @@ impl Intake {
         }
     }
 
-    /// Appends `length` bytes that `fill` writes. Their references stand for `repeated` bytes, which
-    /// count towards the limit.
+    /// Appends `length` bytes that `fill` writes. Their references stand for `repeated` bytes,
+    /// which count towards the limit.
     ///
     /// Returns a refusal with the last piece of a record that was not taken. Never waits for the
     /// thread that decodes.

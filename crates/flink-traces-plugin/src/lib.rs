@@ -74,7 +74,8 @@ fn open<'local>(env: &mut Env<'local>, _: JClass<'local>, request: JByteArray<'l
 /// The largest piece of a record, which no wrong length exceeds.
 const MAX_PIECE: usize = 64 * 1024;
 
-/// Appends `length` bytes of a record, from the index `from` on, whose references stand for `repeated` bytes.
+/// Appends `length` bytes of a record, from the index `from` on, whose references stand for
+/// `repeated` bytes.
 ///
 /// `spans` is 0 if further bytes follow, the number of spans of a complete record, or its negative
 /// for a record that cannot be completed.

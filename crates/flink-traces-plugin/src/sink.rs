@@ -311,8 +311,8 @@ impl Sink {
         })
     }
 
-    /// Appends a piece of a record, which `fill` writes, as [`Intake::append`] does. Never waits for
-    /// the destination.
+    /// Appends a piece of a record, which `fill` writes, as [`Intake::append`] does. Never waits
+    /// for the destination.
     ///
     /// # Errors
     ///

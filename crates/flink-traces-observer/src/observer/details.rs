@@ -45,8 +45,8 @@ impl DetailBudget {
         self.is_behind
     }
 
-    /// Adds the detail requests of one job after the other, of those in `ready`. Urgent jobs get most
-    /// of them.
+    /// Adds the detail requests of one job after the other, of those in `ready`. Urgent jobs get
+    /// most of them.
     pub(super) fn requests(
         &mut self,
         turn: Turn,

@@ -469,6 +469,15 @@ impl JobObserver {
         if !self.is_ready(turn.until) {
             return;
         }
+        let (is_early, first) = (!self.is_ready(turn.now), wanted.len());
+        self.due_requests(turn, cluster, wanted);
+        if is_early && wanted.len() == first {
+            // Nothing more is due before the next poll.
+            self.schedule.note_idle(turn);
+        }
+    }
+
+    fn due_requests(&mut self, turn: Turn, cluster: &Cluster, wanted: &mut Vec<Resource>) {
         let now = turn.now;
         let schedule = &mut self.schedule;
         schedule.set_sparing(cluster.is_application && self.ended_at.is_none());

@@ -1,6 +1,7 @@
 //! The observer of clusters that exceed the limit of detail requests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use flink_rest::types::{CheckpointStatistics, CheckpointingStatistics, MultipleJobsDetails, SubtasksTimesInfo};
 use flink_rest::{Endpoint, Job, JobExceptions, JobId, Resource, ResourceBody, SubtaskTimes};
@@ -18,6 +19,8 @@ struct Cluster {
     overview: MultipleJobsDetails,
     times: SubtasksTimesInfo,
     quiet: CheckpointingStatistics,
+    /// The time between two checkpoints, in milliseconds.
+    checkpoint_interval: i64,
     restarted_at: Option<i64>,
 }
 
@@ -57,6 +60,7 @@ impl Cluster {
                 {"subtask": 0, "duration": 1, "timestamps": {"RUNNING": 800}}]})),
             quiet: answer(json!({"counts": {"restored": 0, "total": checkpoints_in_history, "in_progress": 0,
                 "completed": checkpoints_in_history, "failed": 0}, "latest": {}, "history": history})),
+            checkpoint_interval: 1_000,
             restarted_at: None,
         }
     }
@@ -92,7 +96,8 @@ impl Cluster {
             }
             Resource::Checkpoints(_) => ResourceBody::Checkpoints(self.quiet.clone()),
             Resource::CheckpointConfig(_) => {
-                ResourceBody::CheckpointConfig(answer(json!({"mode": "exactly_once", "interval": 1_000})))
+                let interval = self.checkpoint_interval;
+                ResourceBody::CheckpointConfig(answer(json!({"mode": "exactly_once", "interval": interval})))
             }
             Resource::CheckpointDetails(request) => ResourceBody::CheckpointDetails(answer::<CheckpointStatistics>(
                 checkpoint(request.checkpoint, self.vertices),
@@ -239,4 +244,39 @@ fn checkpoints_without_tasks_are_reported_and_counted() {
         let waiting = if may_lack { jobs } else { 0 };
         assert!(watched.checkpoints.len() >= jobs * 10 - waiting, "{} are reported", watched.checkpoints.len());
     }
+}
+
+/// Guarantees: jobs with rare checkpoints are asked in the polls of their cluster, and cause no
+/// wake-ups between them.
+#[test]
+fn rare_checkpoints_are_asked_for_in_polls() {
+    let mut cluster = Cluster::new(10, 3, 1);
+    cluster.checkpoint_interval = 60_000;
+    let mut observer = ClusterObserver::new().with_poll_interval(Duration::from_secs(5));
+    let mut asked = BTreeMap::new();
+    let mut wakes = Vec::new();
+    let mut now = START;
+    while now < START + 180_000 {
+        let mut is_poll = false;
+        loop {
+            let wanted = observer.requests(now);
+            if wanted.is_empty() {
+                break;
+            }
+            for resource in wanted {
+                is_poll |= matches!(resource, Resource::JobsOverview(_));
+                if let (Resource::Checkpoints(request), true) = (&resource, now >= START + 120_000) {
+                    *asked.entry(request.job.clone()).or_insert(0) += 1;
+                }
+                observer.observe(now, &resource, RequestOutcome::Found(Box::new(cluster.answer(&resource))));
+            }
+        }
+        if now >= START + 120_000 {
+            wakes.push(is_poll);
+        }
+        now = observer.next_request_at(now);
+    }
+    assert_eq!(wakes, [true; 12]);
+    // A checkpoint is overdue, so each job is asked every six seconds, or in the next poll.
+    assert_eq!(asked.into_values().collect::<Vec<_>>(), [6; 10]);
 }
