@@ -284,6 +284,9 @@ impl Report {
             resent[0],
             resent[1],
         );
+        let changed = reference.changed();
+        println!("with other content: {} of these spans", changed.len());
+        changed.iter().take(3).for_each(|span| println!("  {span}"));
         let reported = reference.checkpoints();
         let starts =
             |records: &Records| -> BTreeSet<String> { named(records, "JobInitialization").map(start).collect() };

@@ -28,6 +28,19 @@ impl Records {
         self.spans.iter().map(|span| (span.trace_id(), span.span_id())).collect()
     }
 
+    /// Returns the spans that arrived again with other content, each as it was and as it is.
+    pub(crate) fn changed(&self) -> Vec<String> {
+        let mut known = BTreeMap::new();
+        let mut changed = Vec::new();
+        for span in &self.spans {
+            let plain = span.plain().to_string();
+            let earlier = known.insert((span.trace_id(), span.span_id()), plain.clone());
+            changed
+                .extend(earlier.filter(|earlier| *earlier != plain).map(|earlier| format!("{earlier}, now {plain}")));
+        }
+        changed
+    }
+
     /// Returns the ids of all spans of each checkpoint.
     pub(crate) fn checkpoints(&self) -> BTreeMap<Checkpoint, BTreeSet<SpanId>> {
         let mut all: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
