@@ -145,17 +145,21 @@ final class Encoder {
 
     /** Passes on all records. Returns false if there was none. */
     boolean flush() {
-        int from = 0;
-        for (int i = 0; i < records; i++) {
-            output.write(bytes, from, ends[i] - from, repeatedBytes[i], spanCounts[i]);
-            from = ends[i];
-        }
-        boolean hadRecords = records > 0;
+        int count = records;
         records = 0;
-        System.arraycopy(bytes, start, bytes, 0, length - start);
-        length -= start;
-        start = 0;
-        return hadRecords;
+        try {
+            int from = 0;
+            for (int i = 0; i < count; i++) {
+                output.write(bytes, from, ends[i] - from, repeatedBytes[i], spanCounts[i]);
+                from = ends[i];
+            }
+        } finally {
+            // No record is passed on again, even if the output fails.
+            System.arraycopy(bytes, start, bytes, 0, length - start);
+            length -= start;
+            start = 0;
+        }
+        return count > 0;
     }
 
     private void begin(int kind) {

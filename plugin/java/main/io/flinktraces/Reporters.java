@@ -151,7 +151,7 @@ final class Reporters {
                     LockSupport.park(OPEN);
                 }
             } catch (Throwable e) {
-                LOG.debug("cannot pass on records: {}", e.toString());
+                LOG.warn("cannot pass on records: {}", e.toString());
             }
         }
     }

@@ -39,6 +39,7 @@ public final class EncoderTest {
         textThatComesAgainIsTheSame();
         repeatedTextsAreReferences();
         recordsAreKeptInOrder();
+        recordsAfterAFailedOutputAreIntact();
         librariesHaveNames();
         System.out.println(actual.size() + " examples agree");
     }
@@ -157,6 +158,33 @@ public final class EncoderTest {
         encoder.flush();
         require(found.equals(expected), "found " + found.size() + " records, expected " + expected.size());
         require(!encoder.flush(), "a record is left");
+    }
+
+    private static void recordsAfterAFailedOutputAreIntact() {
+        List<String> found = new ArrayList<>();
+        int[] calls = new int[1];
+        Encoder encoder = new Encoder((bytes, from, length, repeated, spans) -> {
+            if (++calls[0] == 2) {
+                throw new IllegalStateException();
+            }
+            found.add(hex(Arrays.copyOfRange(bytes, from, from + length)));
+        });
+        List<String> all = new ArrayList<>();
+        for (int i = 0; i < 4; i++) {
+            Node node = new Node("s", "record " + i, i, i);
+            all.add(hex(encoded(node)));
+            if (i < 3) {
+                encoder.write(node);
+            }
+        }
+        try {
+            encoder.flush();
+            require(false, "the output did not fail");
+        } catch (IllegalStateException e) {
+            encoder.write(new Node("s", "record 3", 3, 3));
+        }
+        encoder.flush();
+        require(found.equals(Arrays.asList(all.get(0), all.get(3))), "found " + found);
     }
 
     /** Returns the bytes of a record and those that its references stand for. */
