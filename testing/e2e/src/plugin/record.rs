@@ -39,25 +39,27 @@ impl Record {
     pub(super) fn as_flink(records: &[Self]) -> Counts {
         // Flink's reporter of spans drops booleans and nulls.
         let keep = |record: &Self, value: &Value| !record.texts.is_empty() || !(value.is_boolean() || value.is_null());
-        counts(records.iter().map(|record| record.value(&keep, true).to_string()))
+        counts(records.iter().map(|record| record.value(&keep, true, false).to_string()))
     }
 
     /// Returns the records without what `compatibility: standard` adds or corrects.
     pub(super) fn without_extensions(records: &[Self]) -> Counts {
-        counts(records.iter().map(|record| record.value(&|_, _| true, false).to_string()))
+        counts(records.iter().map(|record| record.value(&|_, _| true, false, false).to_string()))
     }
 
-    fn value(&self, keep: &dyn Fn(&Self, &Value) -> bool, with_end: bool) -> Value {
+    fn value(&self, keep: &dyn Fn(&Self, &Value) -> bool, with_end: bool, is_below_failure: bool) -> Value {
         let attributes =
             self.attributes.iter().filter(|(key, value)| !EXTENSIONS.contains(&key.as_str()) && keep(self, value));
         let attributes: BTreeMap<_, _> = attributes.map(|(key, value)| (key, plain(value))).collect();
-        let mut children: Vec<_> = self.children.iter().map(|child| child.value(keep, with_end)).collect();
+        let is_failed = self.attributes.values().any(|value| value == "FAILED");
+        let mut children: Vec<_> = self.children.iter().map(|child| child.value(keep, with_end, is_failed)).collect();
         children.sort_by_cached_key(Value::to_string);
         // An end before the start, and a status other than Flink's, are corrected.
         let is_corrected = self.times.len() == 2 && self.times[1].cast_signed() < self.times[0].cast_signed();
         let count = if with_end || !is_corrected { self.times.len() } else { 1 };
-        let is_failed = self.attributes.values().any(|value| value == "FAILED");
-        let count = if !with_end && is_failed { 1 } else { count };
+        // A task of a failed checkpoint ends with it, if no subtask acknowledged.
+        let is_unacknowledged = is_below_failure && self.name == "Checkpoint_Task" && self.children.is_empty();
+        let count = if !with_end && (is_failed || is_unacknowledged) { 1 } else { count };
         let severity = if with_end { &self.texts[..] } else { &self.texts[..self.texts.len().min(1)] };
         json!([self.scope, self.name, self.times[..count], attributes, severity, children])
     }
