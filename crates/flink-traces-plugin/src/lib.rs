@@ -71,7 +71,7 @@ fn open<'local>(env: &mut Env<'local>, _: JClass<'local>, request: JByteArray<'l
     }))
 }
 
-/// The largest piece of a record, which no wrong length exceeds.
+/// The size of the memory of an encoder (`Encoder.PIECE`), which no right length exceeds.
 const MAX_PIECE: usize = 64 * 1024;
 
 /// Appends `length` bytes of a record, from the index `from` on, whose references stand for

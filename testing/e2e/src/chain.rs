@@ -205,7 +205,7 @@ fn start_run(binary: &Path, folder: &Path, urls: &[String], collector: &Collecto
 
 fn start_otlp_in(binary: &Path, folder: &Path, port: u16) -> Result<Program> {
     let listen = format!("flink-traces.otlp.listen.grpc={port}");
-    Program::serve("otlp-in", binary, folder, &["--history", "history", "--listen", "0"], &[&listen])
+    Program::start_as("serve", "otlp-in", binary, folder, &["--history", "history", "--listen", "0"], &[&listen])
 }
 
 /// Sends a recording to a fresh OTLP in, and returns what the page shows about its only job.
@@ -217,7 +217,8 @@ async fn page_of(binary: &Path, folder: &Path, recording: &Path, job: &str) -> R
         format!("flink-traces.http.listen={port}"),
     ];
     let arguments = ["--history", "history-of-recording"];
-    let server = Program::serve("page", binary, folder, &arguments, &options.each_ref().map(String::as_str))?;
+    let server =
+        Program::start_as("serve", "page", binary, folder, &arguments, &options.each_ref().map(String::as_str))?;
     let mut send = Command::new(binary);
     send.arg("send").arg(recording).args(["--otlp", &format!("http://127.0.0.1:{otlp}")]);
     for signal in ["traces", "events"] {

@@ -44,18 +44,9 @@ impl Program {
         Self::start_as("run", "flink-traces", binary, folder, arguments, options)
     }
 
-    /// Starts `serve`, as [`start_with`](Self::start_with) does `run`. Its log is `<name>.log`.
-    pub(crate) fn serve(
-        name: &str,
-        binary: &Path,
-        folder: &Path,
-        arguments: &[&str],
-        options: &[&str],
-    ) -> Result<Self> {
-        Self::start_as("serve", name, binary, folder, arguments, options)
-    }
-
-    fn start_as(
+    /// Starts a command with arguments and with options of the form `key=value`. Its log is
+    /// `<name>.log`.
+    pub(crate) fn start_as(
         command: &str,
         name: &str,
         binary: &Path,

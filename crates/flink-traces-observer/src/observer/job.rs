@@ -477,6 +477,7 @@ impl JobObserver {
         }
     }
 
+    /// Adds the due requests for the job, which may be idle.
     fn due_requests(&mut self, turn: Turn, cluster: &Cluster, wanted: &mut Vec<Resource>) {
         let now = turn.now;
         let schedule = &mut self.schedule;

@@ -198,8 +198,9 @@ impl Schedule {
         }
     }
 
-    /// Adds the request for the checkpoints if it is due by `due`, which gets the time of the last
-    /// one.
+    /// Adds the request for the checkpoints, if it is due.
+    ///
+    /// `due` returns the time of the next request from that of the last one.
     pub(super) fn ask_statistics(
         &mut self,
         turn: Turn,

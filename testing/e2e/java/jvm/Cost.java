@@ -28,7 +28,7 @@ import org.apache.flink.traces.reporter.TraceReporterFactory;
  *
  * <p>Arguments: the jar of each, the endpoint of a collector for each, an endpoint where nobody listens, the port of
  * the plugin's metrics, the file for the results, spans a second, seconds of a round, measured rounds, trees, the tasks
- * of a tree, and the subtasks of a task. One more round and the first tree only warm up.
+ * of a tree, and the subtasks of a task. Two more rounds and the first tree only warm up.
  */
 public final class Cost {
     private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();

@@ -32,6 +32,7 @@ final class Encoder {
     private static final int VERSION = 2;
     private static final int KIND_SPAN = 1;
     private static final int KIND_EVENT = 2;
+    /** The memory for records. The native side takes no larger piece. */
     private static final int PIECE = 64 * 1024;
     /** The longest text whose length takes one byte. */
     private static final int SHORT_TEXT = 126;

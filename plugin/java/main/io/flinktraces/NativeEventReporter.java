@@ -36,7 +36,7 @@ final class NativeEventReporter implements EventReporter {
             // Flink would not catch an Error. The native side counts the event.
             if (!hasFailed) {
                 hasFailed = true;
-                LOG.warn("cannot encode a event, dropping it and counting further ones", e);
+                LOG.warn("cannot encode an event, dropping it and counting further ones", e);
             }
         }
     }

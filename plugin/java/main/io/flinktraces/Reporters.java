@@ -143,7 +143,7 @@ final class Reporters {
                     continue;
                 }
                 isAsleep = true;
-                // A record that came before the caller could see that.
+                // The caller of an earlier record could not see that.
                 if (flushAll()) {
                     isAsleep = false;
                 }
