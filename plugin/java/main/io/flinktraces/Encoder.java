@@ -178,9 +178,10 @@ final class Encoder {
 
     private void end() {
         if (isOpen) {
-            output.write(bytes, 0, length, repeated, spans);
+            int last = length;
             isOpen = false;
             length = 0;
+            output.write(bytes, 0, last, repeated, spans);
             return;
         }
         ends[records] = length;

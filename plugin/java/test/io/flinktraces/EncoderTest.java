@@ -40,6 +40,7 @@ public final class EncoderTest {
         repeatedTextsAreReferences();
         recordsAreKeptInOrder();
         recordsAfterAFailedOutputAreIntact();
+        recordAfterAFailedLastPieceIsIntact();
         librariesHaveNames();
         System.out.println(actual.size() + " examples agree");
     }
@@ -185,6 +186,30 @@ public final class EncoderTest {
         }
         encoder.flush();
         require(found.equals(Arrays.asList(all.get(0), all.get(3))), "found " + found);
+    }
+
+    private static void recordAfterAFailedLastPieceIsIntact() {
+        Node large = new Node("s", "large", 1, 2);
+        large.attributes.put("text", repeat('x', 100_000));
+        Node next = new Node("s", "next", 1, 2);
+        ByteArrayOutputStream after = new ByteArrayOutputStream();
+        boolean[] hasFailed = new boolean[1];
+        Encoder encoder = new Encoder((bytes, from, length, repeated, spans) -> {
+            if (hasFailed[0]) {
+                after.write(bytes, from, length);
+            } else if (spans > 0) {
+                hasFailed[0] = true;
+                throw new IllegalStateException();
+            }
+        });
+        try {
+            encoder.write(large);
+            require(false, "the output did not fail");
+        } catch (IllegalStateException e) {
+            encoder.write(next);
+        }
+        encoder.flush();
+        require(Arrays.equals(after.toByteArray(), encoded(next)), "another record after a failed one");
     }
 
     /** Returns the bytes of a record and those that its references stand for. */
