@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, PROXY_AUTHORIZATION, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
-use hyper_util::client::legacy;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use url::{ParseError, Url};
+use url::{ParseError, Position, Url};
 
 use super::connector::{Connector, Proxy};
 use super::error::invalid_option;
+use super::pool::Pool;
 use super::tls::{Certificates, Tls};
 use super::{Client, Error, OnSkipped};
 use crate::BodyError;
@@ -21,8 +20,6 @@ use crate::text::redacted;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The time for which an unused connection is kept.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// The options of a [`Client`].
@@ -178,7 +175,12 @@ impl ClientBuilder {
         }
         let in_url = user_information(&mut base_url).map_err(invalid)?;
         let authentication = self.authentication.clone().or(in_url);
-        let mut headers = headers(&self.user_agent, authentication.as_deref())?;
+        let host = &base_url[Position::BeforeHost..Position::AfterPort];
+        let host = HeaderValue::from_str(host).map_err(|_| invalid("expected a host"))?;
+        let mut headers = headers(host, &self.user_agent, authentication.as_deref())?;
+        let origin = &base_url[..Position::BeforePath];
+        let origin_length = origin.len();
+        let origin = origin.parse().map_err(|_| invalid("expected a host"))?;
         let proxy = self.proxy.as_deref().map(proxy).transpose()?;
         let is_https = base_url.scheme() == "https";
         if let Some(proxy) = proxy.as_ref().filter(|_| !is_https) {
@@ -187,18 +189,16 @@ impl ClientBuilder {
         let has_tls = is_https || proxy.as_ref().is_some_and(|proxy| proxy.uri.scheme_str() == Some("https"));
         let tls = Tls::new(&self.certificates, has_tls)?;
         let shown_proxy = proxy.as_ref().map(|proxy| proxy.uri.to_string().trim_end_matches('/').into());
+        let is_forwarded = proxy.is_some() && !is_https;
         let connector = Connector::new(&tls, proxy, self.connect_timeout);
-        let mut http = legacy::Client::builder(TokioExecutor::new());
-        http.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT);
-        http.pool_max_idle_per_host(self.max_idle_connections);
-        let pool = http.build(connector.clone());
         Ok(Client {
-            pool,
-            unpooled: http.pool_max_idle_per_host(0).build(connector),
+            pool: Arc::new(Pool::new(connector, origin, self.max_idle_connections)),
             headers,
             authorization: Arc::default(),
             proxy: shown_proxy,
+            is_forwarded,
             base_url: base_url.as_str().trim_end_matches('/').into(),
+            origin_length,
             timeout: self.timeout,
             retries: self.retries,
             max_body_bytes: self.max_body_bytes,
@@ -267,10 +267,11 @@ pub(super) fn bearer_header(token: &str) -> Result<HeaderValue, Error> {
 }
 
 /// Returns the headers of all requests.
-fn headers(user_agent: &str, authentication: Option<&Authentication>) -> Result<HeaderMap, Error> {
+fn headers(host: HeaderValue, user_agent: &str, authentication: Option<&Authentication>) -> Result<HeaderMap, Error> {
     let user_agent =
         HeaderValue::from_str(user_agent).map_err(|error| invalid_option("user_agent", &error.to_string()))?;
     let mut headers = HeaderMap::from_iter([
+        (HOST, host),
         (ACCEPT, HeaderValue::from_static("application/json")),
         (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
         (USER_AGENT, user_agent),

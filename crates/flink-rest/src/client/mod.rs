@@ -3,6 +3,7 @@
 mod builder;
 mod connector;
 mod error;
+mod pool;
 #[cfg_attr(not(feature = "tls"), path = "plain.rs")]
 mod tls;
 mod transport;
@@ -17,7 +18,7 @@ use tokio::io::AsyncRead;
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
-use transport::Http;
+use pool::Pool;
 
 use crate::body::{BodyError, StatusError, first_relevant_line};
 use crate::endpoints::is_read;
@@ -67,16 +68,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    /// Keeps connections.
-    pool: Http,
-    /// Opens a connection for each request.
-    unpooled: Http,
+    pool: Arc<Pool>,
     headers: HeaderMap,
     /// The credentials in place of those in `headers`.
     authorization: Arc<RwLock<Option<HeaderValue>>>,
     /// The URL of the proxy, without user information.
     proxy: Option<Arc<str>>,
+    /// The proxy forwards requests, so they name the whole URL.
+    is_forwarded: bool,
     base_url: Arc<str>,
+    /// The length of the scheme, host and port in `base_url`.
+    origin_length: usize,
     timeout: Duration,
     retries: u32,
     max_body_bytes: usize,
@@ -309,8 +311,13 @@ impl Client {
         self.exchange(&self.url(path)?, &Method::GET, None, is_read("GET", path)).await
     }
 
-    fn url(&self, path: &str) -> Result<Url, Error> {
+    /// Returns the URL of `path`.
+    fn url(&self, path: &str) -> Result<String, Error> {
         let text = format!("{}{path}", self.base_url);
+        if path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_?=&,".contains(&byte))
+        {
+            return Ok(text);
+        }
         let invalid = |problem: String| Error::InvalidUrl { url: escaped(&text, MAX_TEXT_CHARS), problem };
         if !path.starts_with('/') {
             return Err(invalid("expected a path with a leading slash".to_owned()));
@@ -321,7 +328,7 @@ impl Client {
         if url.as_str() != text {
             return Err(invalid(format!("it would be sent as {}", escaped(url.as_str(), MAX_TEXT_CHARS))));
         }
-        Ok(url)
+        Ok(text)
     }
 }
 

@@ -14,17 +14,12 @@ use http_body::Body as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper::body::Incoming;
-use hyper_util::client::legacy;
 use tokio::time::timeout;
-use url::Url;
 
-use super::connector::{Connector, is_broken_kept_connection, mark_kept};
+use super::pool::Connection;
 use super::{Client, ConnectFailure, Error, Response, tls};
 use crate::EncodedBody;
 use crate::text::{MAX_TEXT_CHARS, escaped};
-
-/// A client of hyper.
-pub(super) type Http = legacy::Client<Connector, Content>;
 
 /// The body of a request: in memory, or read while it is sent.
 pub(super) type Content = Either<Full<Bytes>, UnsyncBoxBody<Bytes, io::Error>>;
@@ -36,12 +31,12 @@ impl Client {
     /// a new connection.
     pub(super) async fn exchange(
         &self,
-        url: &Url,
+        url: &str,
         method: &Method,
         body: Option<EncodedBody>,
         is_repeatable: bool,
     ) -> Result<Response, Error> {
-        let uri = uri(url)?;
+        let uri = self.uri(url)?;
         let body =
             body.map(|EncodedBody { content_type, content }| Ok((media_type(url, content_type)?, content.into())));
         let body: Option<(HeaderValue, Bytes)> = body.transpose()?;
@@ -49,28 +44,20 @@ impl Client {
             None => self.request(method, &uri, None, Either::Left(Full::default())),
             Some((kind, content)) => self.request(method, &uri, Some(kind), Either::Left(Full::new(content))),
         };
-        self.within(url, self.timeout, async {
-            match self.pool.request(request()).await {
-                Err(error) if is_repeatable && is_broken_kept_connection(&error) => {
-                    self.unpooled.request(request()).await
-                }
-                sent => sent,
-            }
-        })
-        .await
+        self.within(url, self.timeout, self.send(url, request(), || is_repeatable.then(request))).await
     }
 
     /// Sends a request whose body is read while it is sent, and reads the response.
     pub(super) async fn upload(
         &self,
-        url: &Url,
+        url: &str,
         limit: Duration,
         content_type: String,
         content: UnsyncBoxBody<Bytes, io::Error>,
     ) -> Result<Response, Error> {
         let kind = media_type(url, content_type)?;
-        let request = self.request(&Method::POST, &uri(url)?, Some(kind), Either::Right(content));
-        self.within(url, limit, self.pool.request(request)).await
+        let request = self.request(&Method::POST, &self.uri(url)?, Some(kind), Either::Right(content));
+        self.within(url, limit, self.send(url, request, || None)).await
     }
 
     fn request(&self, method: &Method, uri: &Uri, kind: Option<HeaderValue>, content: Content) -> Request<Content> {
@@ -86,24 +73,65 @@ impl Client {
         request
     }
 
-    /// Waits for the end of a response, for at most `limit`.
+    /// Returns what a request line says: the whole URL only to a proxy that forwards requests.
+    fn uri(&self, url: &str) -> Result<Uri, Error> {
+        let target = if self.is_forwarded { url } else { &url[self.origin_length..] };
+        target.parse().map_err(|error: http::uri::InvalidUri| Error::InvalidUrl {
+            url: escaped(url, MAX_TEXT_CHARS),
+            problem: error.to_string(),
+        })
+    }
+
+    /// Waits for a response for at most `limit`.
     async fn within(
         &self,
-        url: &Url,
+        url: &str,
         limit: Duration,
-        sent: impl Future<Output = Result<http::Response<Incoming>, legacy::Error>>,
+        response: impl Future<Output = Result<Response, Error>>,
     ) -> Result<Response, Error> {
-        let exchanged = timeout(limit, async {
-            let response = sent.await.map_err(|error| self.transport_error(url, error.is_connect(), &error))?;
-            mark_kept(response.extensions());
-            self.read(url, response).await
-        });
-        exchanged.await.unwrap_or_else(|_| Err(Error::Timeout { url: url.to_string(), after: limit }))
+        let response = timeout(limit, response).await;
+        response.unwrap_or_else(|_| Err(Error::Timeout { url: url.to_owned(), after: limit }))
+    }
+
+    /// Sends a request over a kept connection, or over a new one, and reads the response.
+    ///
+    /// If the kept connection broke before the response, `again` returns the request to send over a
+    /// new one. A request that was not even begun is always sent again.
+    async fn send(
+        &self,
+        url: &str,
+        mut request: Request<Content>,
+        again: impl FnOnce() -> Option<Request<Content>>,
+    ) -> Result<Response, Error> {
+        if let Some(mut connection) = self.pool.take() {
+            let mut error = match connection.send(request).await {
+                Ok(response) => return self.finish(url, connection, response).await,
+                Err(error) => error,
+            };
+            let repeated = error.take_message().or_else(|| if is_closed(error.error()) { again() } else { None });
+            request = repeated.ok_or_else(|| self.transport_error(url, false, error.error()))?;
+        }
+        let mut connection = self.pool.open().await.map_err(|error| self.transport_error(url, true, &*error))?;
+        let response = connection.send(request).await;
+        let response = response.map_err(|error| self.transport_error(url, false, error.error()))?;
+        self.finish(url, connection, response).await
+    }
+
+    /// Reads the body of a response and keeps the connection.
+    async fn finish(
+        &self,
+        url: &str,
+        mut connection: Connection,
+        response: http::Response<Incoming>,
+    ) -> Result<Response, Error> {
+        let response = connection.drive(self.read(url, response)).await?;
+        self.pool.keep(connection);
+        Ok(response)
     }
 
     /// Reads the body of a response.
-    async fn read(&self, url: &Url, response: http::Response<Incoming>) -> Result<Response, Error> {
-        let too_large = || Error::BodyTooLarge { url: url.to_string(), limit: self.max_body_bytes };
+    async fn read(&self, url: &str, response: http::Response<Incoming>) -> Result<Response, Error> {
+        let too_large = || Error::BodyTooLarge { url: url.to_owned(), limit: self.max_body_bytes };
         let (head, content) = response.into_parts();
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (location, encoding) = (header(LOCATION), header(CONTENT_ENCODING));
@@ -128,14 +156,14 @@ impl Client {
                 Ok(None) => Err(too_large()),
                 // The status of an error says more than its unreadable body.
                 Err(_) if !head.status.is_success() => Ok(Response { status, location, body: Vec::new() }),
-                Err(error) => Err(Error::Transport { url: url.to_string(), problem: format!("invalid gzip: {error}") }),
+                Err(error) => Err(Error::Transport { url: url.to_owned(), problem: format!("invalid gzip: {error}") }),
             },
             _ => Ok(Response { status, location, body }),
         }
     }
 
-    fn transport_error(&self, url: &Url, is_connect: bool, error: &(dyn std::error::Error + 'static)) -> Error {
-        let url = url.to_string();
+    fn transport_error(&self, url: &str, is_connect: bool, error: &(dyn std::error::Error + 'static)) -> Error {
+        let url = url.to_owned();
         let (failure, mut problem) = causes(error);
         if failure.is_none() && !is_connect {
             return Error::Transport { url, problem };
@@ -147,16 +175,9 @@ impl Client {
     }
 }
 
-fn uri(url: &Url) -> Result<Uri, Error> {
-    url.as_str().parse().map_err(|error: http::uri::InvalidUri| Error::InvalidUrl {
-        url: escaped(url.as_str(), MAX_TEXT_CHARS),
-        problem: error.to_string(),
-    })
-}
-
-fn media_type(url: &Url, content_type: String) -> Result<HeaderValue, Error> {
+fn media_type(url: &str, content_type: String) -> Result<HeaderValue, Error> {
     HeaderValue::try_from(content_type).map_err(|error| Error::Transport {
-        url: url.to_string(),
+        url: url.to_owned(),
         problem: format!("invalid media type of the request: {error}"),
     })
 }
@@ -176,13 +197,20 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> (Option<ConnectFailure>,
     while let Some(error) = cause {
         let text = text_of(error);
         failure = failure.or_else(|| kind(error, &text));
-        // The outermost layer only repeats that the request failed.
-        if !text.starts_with("client error (") && !problem.contains(&text) {
+        if !problem.contains(&text) {
             problem.push(text);
         }
         cause = error.source();
     }
     (failure, escaped(&problem.join(": "), MAX_TEXT_CHARS))
+}
+
+/// Returns `true` if the server closed the connection.
+fn is_closed(error: &hyper::Error) -> bool {
+    error.is_incomplete_message()
+        || error.is_closed()
+        || error.is_canceled()
+        || std::error::Error::source(error).is_some_and(|cause| cause.is::<io::Error>())
 }
 
 fn text_of(error: &(dyn std::error::Error + 'static)) -> String {

@@ -19,7 +19,7 @@ use rcgen::{CertificateParams, Issuer, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::Barrier;
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -65,6 +65,7 @@ struct Server {
     address: String,
     requests: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
     sent: Arc<AtomicUsize>,
 }
 
@@ -90,7 +91,8 @@ impl Server {
                             Ok(stream) => state.serve(stream, &reply).await,
                             Err(_) => None,
                         },
-                    }
+                    };
+                    state.ended.fetch_add(1, Ordering::Relaxed);
                 });
             }
         });
@@ -445,12 +447,12 @@ async fn read_on_a_closed_kept_connection_is_repeated() {
             builder = builder.ca_certificates(authority.certificate.as_str());
         }
         let client = builder.build().unwrap();
-        for asked in [1, 3, 4, 6] {
+        for asked in [1, 3, 5, 7] {
             client.call(&JobsOverview).await.unwrap();
             assert_eq!(server.request_lines().len(), asked);
         }
         client.get_raw("/jobs/overview").await.unwrap();
-        assert_eq!(server.request_lines().len(), 7);
+        assert_eq!(server.request_lines().len(), 9);
 
         let error = client.call(&YarnCancelJob { job: job.clone() }).await.unwrap_err();
         assert!(matches!(error, Error::Transport { .. }), "{error}");
@@ -465,7 +467,66 @@ async fn read_on_a_closed_kept_connection_is_repeated() {
             "GET /jobs/overview HTTP/1.1",
             "PATCH /jobs/abc HTTP/1.1",
         ];
-        assert_eq!(server.request_lines()[7..], expected);
+        assert_eq!(server.request_lines()[9..], expected);
+    }
+}
+
+/// Waits until that many connections have ended, by the client or by the server, and the runtime
+/// knows it.
+async fn wait_for_ends(server: &Server, count: usize) {
+    let ended = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            if server.ended.load(Ordering::Relaxed) >= count {
+                break;
+            }
+        }
+    };
+    timeout(Duration::from_secs(60), ended).await.unwrap();
+}
+
+/// Guarantees: requests one after the other share a connection, also through clones.
+#[tokio::test]
+async fn requests_share_a_connection() {
+    let server = Server::start(json(OVERVIEW)).await;
+    for (count, client) in server.clients().into_iter().enumerate() {
+        let client = client.build().unwrap();
+        for _ in 0..10 {
+            client.clone().call(&JobsOverview).await.unwrap();
+        }
+        assert_eq!(server.connections.load(Ordering::Relaxed), count + 1);
+    }
+    wait_for_ends(&server, 2).await;
+}
+
+/// Guarantees: a connection that has been unused for 30 s is closed, and the next request opens one.
+#[tokio::test]
+async fn unused_connection_is_closed() {
+    let server = Server::start(json(OVERVIEW)).await;
+    let client = server.client().build().unwrap();
+    for ended in [1, 2] {
+        client.call(&JobsOverview).await.unwrap();
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(29)).await;
+        tokio::time::resume();
+        client.call(&JobsOverview).await.unwrap();
+        assert_eq!(server.connections.load(Ordering::Relaxed), ended);
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(31)).await;
+        tokio::time::resume();
+        wait_for_ends(&server, ended).await;
+    }
+}
+
+/// Scenario: a server closes each connection after a response.
+/// Guarantees: no request is begun on it, so an operation succeeds on a new one.
+#[tokio::test]
+async fn operation_does_not_use_a_closed_connection() {
+    let server = Server::start(Reply::Cut(http("202 Accepted", "", "{}"))).await;
+    let client = server.client().build().unwrap();
+    for ended in 1..4 {
+        client.call(&CancelJob::new(JobId::new("abc").unwrap())).await.unwrap();
+        wait_for_ends(&server, ended).await;
     }
 }
 
