@@ -146,9 +146,17 @@ impl Checkpoints {
 
     pub(super) fn observe_details(&mut self, at: i64, checkpoint: CheckpointStatistics) {
         let id = checkpoint.id;
+        if self.was_reported(id) {
+            return;
+        }
         if self.details.entry(id).or_default().checkpoint.replace(Box::new(checkpoint)).is_none() {
             self.note_progress(at, id);
         }
+    }
+
+    /// Returns `true` if the checkpoint was reported, so that details of it are late.
+    fn was_reported(&self, id: i64) -> bool {
+        self.reported.contains_key(&id) && !self.ended.contains_key(&id)
     }
 
     /// With many tasks, the details arrive one after the other, so the wait starts over.
@@ -165,6 +173,9 @@ impl Checkpoints {
         vertex: &JobVertexId,
         body: &TaskCheckpointStatisticsWithSubtaskDetails,
     ) {
+        if self.was_reported(checkpoint) {
+            return;
+        }
         let reported: Vec<_> = body.subtasks.iter().filter_map(convert::subtask_stats).collect();
         let completed = reported.iter().filter(|subtask| subtask.is_completed).count() as i64;
         let subtasks = Subtasks { latest_ack_timestamp: body.latest_ack_timestamp, completed, reported };

@@ -580,17 +580,17 @@ impl JobObserver {
         }
         let mut begun = 0;
         for (checkpoint, vertices) in self.checkpoints.wanted() {
-            if wanted.len() == full {
+            if wanted.len() == full || begun == DETAILS_AT_ONCE {
                 break;
             }
             let Some(vertices) = vertices else {
-                let asked = wanted.len();
-                if begun < DETAILS_AT_ONCE {
-                    schedule.ask(now, CheckpointDetails { job: job.clone(), checkpoint }.into(), wanted);
-                }
-                begun += wanted.len() - asked;
+                let request = Resource::from(CheckpointDetails { job: job.clone(), checkpoint });
+                schedule.ask(now, request.clone(), wanted);
+                begun += usize::from(schedule.is_in_flight(&request));
                 continue;
             };
+            let mut vertices = vertices.peekable();
+            begun += usize::from(vertices.peek().is_some());
             for vertex in vertices {
                 if wanted.len() == full {
                     break;

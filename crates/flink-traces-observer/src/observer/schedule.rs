@@ -217,9 +217,14 @@ impl Schedule {
         }
     }
 
+    /// Returns `true` if a request has no outcome yet.
+    pub(super) fn is_in_flight(&self, resource: &Resource) -> bool {
+        self.in_flight.contains_key(resource)
+    }
+
     /// Returns `true` if a request is in flight, or waits after it had no response in time.
     fn is_pending(&self, now: i64, resource: &Resource) -> bool {
-        self.in_flight.contains_key(resource) || self.timeouts.get(resource).is_some_and(|backoff| now < backoff.until)
+        self.is_in_flight(resource) || self.timeouts.get(resource).is_some_and(|backoff| now < backoff.until)
     }
 
     pub(super) fn forget_expired(&mut self, now: i64) {

@@ -1,6 +1,6 @@
 //! The observer of clusters that exceed the limit of detail requests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use flink_rest::types::{CheckpointStatistics, CheckpointingStatistics, MultipleJobsDetails, SubtasksTimesInfo};
@@ -244,6 +244,34 @@ fn checkpoints_without_tasks_are_reported_and_counted() {
         let waiting = if may_lack { jobs } else { 0 };
         assert!(watched.checkpoints.len() >= jobs * 10 - waiting, "{} are reported", watched.checkpoints.len());
     }
+}
+
+/// Scenario: a job has a history, and each response is observed before the next one arrives.
+/// Guarantees: the details of two checkpoints are requested at once, because they are in memory
+/// until all tasks have arrived.
+#[test]
+fn history_is_requested_checkpoint_after_checkpoint() {
+    let cluster = Cluster::new(1, 3, 10);
+    let mut observer = ClusterObserver::new();
+    let mut wanted = VecDeque::from(observer.requests(START));
+    let mut begun = BTreeSet::new();
+    let mut most = 0;
+    let mut reported = Vec::new();
+    while let Some(resource) = wanted.pop_front() {
+        if let Resource::CheckpointDetails(request) = &resource {
+            begun.insert(request.checkpoint);
+        }
+        most = most.max(begun.len());
+        let outcome = RequestOutcome::Found(Box::new(cluster.answer(&resource)));
+        for output in observer.observe(START, &resource, outcome) {
+            if let Observation::Checkpoint(stats) = output.observation {
+                assert!(begun.remove(&stats.checkpoint_id) && stats.tasks.len() == 3);
+                reported.push(stats.checkpoint_id);
+            }
+        }
+        wanted.extend(observer.requests(START));
+    }
+    assert_eq!((most, reported), (2, (1..=10).collect()));
 }
 
 /// Watches ten jobs with a checkpoint a minute, and returns for each wake-up of a minute whether a

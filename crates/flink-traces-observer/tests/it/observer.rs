@@ -58,6 +58,23 @@ fn forgotten_checkpoint_is_reported_without_tasks() {
     "#]]);
 }
 
+/// Scenario: the tasks of a checkpoint arrive after it was reported without them.
+/// Guarantees: the observer keeps nothing of them.
+#[test]
+fn late_details_are_not_kept() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_100, "RUNNING", json!({}));
+    session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
+    session.overview(10_000, "RUNNING").overview(20_000, "RUNNING");
+    let before = format!("{:?}", session.observer).len();
+    session.details(20_010, 1, 1_500).subtasks(20_020, 1, SOURCE, 1_510);
+    let grown = format!("{:?}", session.observer).len() - before;
+    assert!(grown < 100, "{grown} characters of its state are new");
+    session.check(expect![[r#"
+        20000: checkpoint 1 COMPLETED tasks []
+    "#]]);
+}
+
 #[test]
 fn missed_checkpoints_are_counted() {
     let mut session = Session::new();
