@@ -7,9 +7,9 @@ use std::time::Duration;
 use flink_rest::{Client, Error};
 use flink_traces_runtime::config::SpanDetailLevel;
 
-/// The number of unused connections that a JobManager is left with. It rarely gets more than two
-/// requests at once.
-const MAX_IDLE_CONNECTIONS: usize = 2;
+/// The number of unused connections that a JobManager is left with. No more requests are in flight
+/// at once, unless they are slow.
+const MAX_IDLE_CONNECTIONS: usize = 4;
 
 /// A cluster to watch.
 #[derive(Debug, Clone, PartialEq)]

@@ -152,8 +152,12 @@ impl Fleet {
                 let _ = previous.await;
             }
             let stopped = received.wait_for(|order| matches!(order, Order::Stop));
+            let start = async {
+                sleep(pause).await;
+                watcher.wait_for_start().await;
+            };
             tokio::select! {
-                () = sleep(pause) => {}
+                () = start => {}
                 _ = stopped => return,
             }
             received.mark_changed();

@@ -19,11 +19,20 @@ use crate::watch_log::WatchLog;
 
 /// The maximum number of requests in flight to one cluster, without slow ones.
 const CONCURRENT_REQUESTS: usize = 4;
+/// The time for which one more request waits for a response to the last one, and so for its
+/// connection. Most clusters need a single connection then.
+const PATIENCE: Duration = Duration::from_millis(50);
 /// The maximum number of requests in flight to all clusters, without slow ones.
 ///
 /// Beyond it, a process has as much to do as it can. More requests would take longer, become slow,
 /// and need more connections.
 const ALL_CONCURRENT_REQUESTS: usize = 256;
+/// The maximum number of clusters whose histories are read at once.
+///
+/// The memory that a process needs at its start grows with it.
+const STARTING_CLUSTERS: usize = 32;
+/// Polls begin at multiples of this time, so that one wake-up serves several clusters.
+const TICK_MS: u128 = 20;
 /// A request without a response for this long is slow.
 const SLOW: Duration = Duration::from_secs(1);
 /// The maximum number of slow requests. Others count as requests in flight.
@@ -46,11 +55,28 @@ pub(crate) struct SharedLimits {
     applications: Arc<AtomicUsize>,
     /// The places for requests in flight.
     places: Arc<Semaphore>,
+    /// The places for clusters that start.
+    starts: Arc<Semaphore>,
+    /// The time at which the first tick was.
+    epoch: Instant,
+}
+
+impl SharedLimits {
+    /// Returns the first tick that is not before `instant`.
+    fn tick_after(&self, instant: Instant) -> Instant {
+        let passed = instant.saturating_duration_since(self.epoch).as_millis();
+        self.epoch + Duration::from_millis((passed / TICK_MS + 1).saturating_mul(TICK_MS) as u64)
+    }
 }
 
 impl Default for SharedLimits {
     fn default() -> Self {
-        Self { applications: Arc::default(), places: Arc::new(Semaphore::new(ALL_CONCURRENT_REQUESTS)) }
+        Self {
+            applications: Arc::default(),
+            places: Arc::new(Semaphore::new(ALL_CONCURRENT_REQUESTS)),
+            starts: Arc::new(Semaphore::new(STARTING_CLUSTERS)),
+            epoch: Instant::now(),
+        }
     }
 }
 
@@ -104,6 +130,8 @@ pub(crate) struct Watcher {
     place: Option<OwnedSemaphorePermit>,
     /// `true` if the next request waits for a place.
     awaits_place: bool,
+    /// The place among the clusters that start, and the time since which it is taken.
+    start: Option<(OwnedSemaphorePermit, Instant)>,
     is_application: bool,
     in_flight: JoinSet<Exchanged>,
     running: BTreeMap<u64, Running>,
@@ -192,6 +220,12 @@ impl Pending {
         })
     }
 
+    /// Returns `true` if the first requests have been waiting for that long.
+    fn have_waited(&self, limit: Duration) -> bool {
+        let mut first = [&self.urgent, &self.details].into_iter().filter_map(VecDeque::front);
+        first.any(|(_, since)| since.elapsed() >= limit)
+    }
+
     /// Returns `true` if a request that may be sent has been waiting for too long.
     fn is_late(&self, limit: Duration, may_send: impl Fn(&Resource) -> bool) -> bool {
         let mut all = self.urgent.iter().chain(&self.details);
@@ -224,6 +258,7 @@ impl Watcher {
             limits,
             place: None,
             awaits_place: false,
+            start: None,
             is_application: false,
             in_flight: JoinSet::new(),
             running: BTreeMap::new(),
@@ -240,6 +275,13 @@ impl Watcher {
         self.stats.clone()
     }
 
+    /// Waits until the cluster may start. It leaves its place to another one when its history is
+    /// read, or after a second.
+    pub(crate) async fn wait_for_start(&mut self) {
+        let place = self.limits.starts.clone().acquire_owned().await;
+        self.start = place.ok().map(|place| (place, Instant::now()));
+    }
+
     /// Polls the cluster until it is ordered to stop or the sender of orders is gone, and then
     /// until no observation is held back, for at most [`SETTLE_TIME`]. `each` gets everything that
     /// the watcher sees.
@@ -247,6 +289,7 @@ impl Watcher {
         let mut deadline = None;
         loop {
             self.send();
+            self.start.take_if(|(_, since)| self.in_flight.is_empty() || since.elapsed() >= SLOW);
             let wake = self.next_wake(deadline);
             let place = self.limits.places.clone().acquire_owned();
             tokio::select! {
@@ -295,8 +338,7 @@ impl Watcher {
         self.awaits_place = false;
         let mut waited = self.place.take();
         loop {
-            let slow = self.running.values().filter(|running| running.is_slow()).count();
-            if self.running.len() - slow.min(MAX_SLOW) >= CONCURRENT_REQUESTS {
+            if self.is_full() {
                 return;
             }
             if self.pace.as_mut().is_some_and(|pace| !pace.pause().is_zero()) {
@@ -315,6 +357,15 @@ impl Watcher {
             let Some(resource) = resource else { return };
             self.spawn(resource, place);
         }
+    }
+
+    /// Returns `true` if the cluster has as many requests in flight as it may have now: one, or more
+    /// if responses take long or requests wait for long.
+    fn is_full(&self) -> bool {
+        let slow = self.running.values().filter(|running| running.is_slow()).count();
+        let places = CONCURRENT_REQUESTS.saturating_sub(self.running.len() - slow.min(MAX_SLOW));
+        let is_soon = |running: &Running| running.started.elapsed() < PATIENCE;
+        places == 0 || (self.running.values().any(is_soon) && !self.pending.have_waited(SLOW))
     }
 
     fn take_pending(&mut self) -> Option<Resource> {
@@ -363,10 +414,18 @@ impl Watcher {
             Some(allowed_in) if !allowed_in.is_zero() && !self.pending.is_empty() => pause = allowed_in,
             allowed_in => pause = pause.max(allowed_in.unwrap_or_default()),
         }
-        let is_full = self.running.values().filter(|running| !running.is_slow()).count() >= CONCURRENT_REQUESTS;
         let slow_at = self.running.values().filter(|running| !running.is_slow()).map(|running| running.started + SLOW);
-        let due = (!is_full && !self.awaits_place).then_some(now + pause);
-        due.into_iter().chain(slow_at).chain(deadline).min().unwrap_or(now + SLOW)
+        let patient_until = self.running.values().map(|running| running.started + PATIENCE).max();
+        let patient_until = patient_until.filter(|until| *until > now);
+        let due = (!self.is_full() && !self.awaits_place).then(|| self.limits.tick_after(now + pause));
+        let started_at = self.start.as_ref().map(|(_, since)| *since + SLOW);
+        due.into_iter()
+            .chain(slow_at)
+            .chain(patient_until)
+            .chain(started_at)
+            .chain(deadline)
+            .min()
+            .unwrap_or(now + SLOW)
     }
 
     /// Takes the outcome of a request.
@@ -503,18 +562,30 @@ fn jitter(pause: Duration, parts: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use flink_rest::JobsOverview;
     use flink_traces_api::SystemClock;
     use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
     use tokio::sync::mpsc;
     use tokio::time::timeout;
 
-    use crate::cluster::{Access, Cluster, ClusterOptions};
+    use crate::cluster::{Access, Cluster, ClusterOptions, Network};
 
     use super::*;
 
     /// The limit of what has to happen.
     const LONG: Duration = Duration::from_secs(60);
+
+    fn cluster(url: String, access: Access) -> Cluster {
+        let options = ClusterOptions {
+            poll_interval: Duration::from_secs(1),
+            requests_per_second: None,
+            detail: None,
+            resource: Vec::new(),
+            access,
+        };
+        Cluster { name: "test".to_owned(), urls: vec![url], options }
+    }
 
     /// Returns a cluster that never responds, and the signs of its requests.
     async fn silent_cluster() -> (Arc<Connection>, mpsc::UnboundedReceiver<()>) {
@@ -529,15 +600,7 @@ mod tests {
                 let _ = requested.send(());
             }
         });
-        let options = ClusterOptions {
-            poll_interval: Duration::from_millis(10),
-            requests_per_second: None,
-            detail: None,
-            resource: Vec::new(),
-            access: Access::new(LONG),
-        };
-        let cluster = Cluster { name: "silent".to_owned(), urls: vec![url], options };
-        (Arc::new(Connection::open(cluster).unwrap()), requests)
+        (Arc::new(Connection::open(cluster(url, Access::new(LONG))).unwrap()), requests)
     }
 
     /// Scenario: all places are taken, and then one becomes free for a request without a response.
@@ -560,6 +623,80 @@ mod tests {
         assert_eq!(timeout(LONG, requests.recv()).await, Ok(Some(())));
         let left = timeout(LONG / 2, limits.places.clone().acquire_owned()).await;
         assert!(matches!(left, Ok(Ok(_))), "{left:?}");
+        watching.abort();
+    }
+
+    /// Guarantees: a request waits a moment for the response to the one before, or for as long as
+    /// others have been waiting. A cluster has four requests in flight at most.
+    #[tokio::test]
+    async fn request_waits_for_a_response_unless_it_takes_long() {
+        let (connection, _requests) = silent_cluster().await;
+        let mut watcher = Watcher::new(connection, &SystemClock, SharedLimits::default());
+        let add = |watcher: &mut Watcher| {
+            let place = watcher.limits.places.clone().try_acquire_owned().unwrap();
+            watcher.spawn(JobsOverview.into(), place);
+        };
+        assert!(!watcher.is_full());
+        for in_flight in 1..=CONCURRENT_REQUESTS {
+            add(&mut watcher);
+            assert!(watcher.is_full());
+            let wake = watcher.next_wake(None);
+            assert!(wake <= Instant::now() + PATIENCE, "{in_flight}");
+            watcher.running.values_mut().for_each(|running| running.started -= PATIENCE);
+            assert_eq!(watcher.is_full(), in_flight == CONCURRENT_REQUESTS);
+        }
+        watcher.running.values_mut().for_each(|running| running.place = None);
+        assert!(!watcher.is_full());
+        add(&mut watcher);
+        assert!(watcher.is_full());
+        watcher.pending.add(JobsOverview.into());
+        assert!(watcher.is_full());
+        watcher.pending.urgent[0].1 -= SLOW;
+        assert!(!watcher.is_full());
+    }
+
+    /// Guarantees: a cluster starts when another one has been silent for a second.
+    #[tokio::test]
+    async fn silent_cluster_delays_the_start_of_others_by_a_second() {
+        let (connection, mut requests) = silent_cluster().await;
+        let limits = SharedLimits { starts: Arc::new(Semaphore::new(1)), ..SharedLimits::default() };
+        let mut watcher = Watcher::new(connection.clone(), &SystemClock, limits.clone());
+        watcher.wait_for_start().await;
+        let began = Instant::now();
+        let (_orders, received) = watch::channel(Order::Watch(connection.clone()));
+        let watching = tokio::spawn(async move { watcher.run(received, |_| ()).await });
+        assert_eq!(timeout(LONG, requests.recv()).await, Ok(Some(())));
+        let mut other = Watcher::new(connection, &SystemClock, limits);
+        timeout(LONG / 2, other.wait_for_start()).await.unwrap();
+        assert!(began.elapsed() >= SLOW, "{:?}", began.elapsed());
+        watching.abort();
+    }
+
+    /// Guarantees: a cluster starts as soon as the history of another one was read.
+    #[tokio::test(start_paused = true)]
+    async fn cluster_starts_when_the_history_of_another_is_read() {
+        let overview = br#"{"jobs":[]}"#;
+        let network = Network(Arc::new(move |_, resource| {
+            let is_overview = matches!(resource, Resource::JobsOverview(_));
+            let response = if is_overview { Response::new(200, overview) } else { Response::new(404, "") };
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Ok(response)
+            })
+        }));
+        let mut access = Access::new(LONG);
+        access.network = Some(network);
+        let connection = Arc::new(Connection::open(cluster("http://127.0.0.1:1".to_owned(), access)).unwrap());
+        let limits = SharedLimits { starts: Arc::new(Semaphore::new(1)), ..SharedLimits::default() };
+        let mut watcher = Watcher::new(connection.clone(), &SystemClock, limits.clone());
+        watcher.wait_for_start().await;
+        let began = Instant::now();
+        let (_orders, received) = watch::channel(Order::Watch(connection.clone()));
+        let watching = tokio::spawn(async move { watcher.run(received, |_| ()).await });
+        let mut other = Watcher::new(connection, &SystemClock, limits);
+        other.wait_for_start().await;
+        let passed = began.elapsed();
+        assert!((Duration::from_millis(100)..SLOW).contains(&passed), "{passed:?}");
         watching.abort();
     }
 
