@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Track;
 
 use crate::text::{MAX_TEXT_CHARS, escaped};
 
@@ -55,14 +57,22 @@ pub fn replace_invalid_unicode(body: &[u8]) -> Option<Vec<u8>> {
 
 fn decode_strictly<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
     // Tracking the path doubles the time, and only an error needs it.
-    if let Ok(value) = serde_json::from_slice(body) {
-        return Ok(value);
-    }
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let decoded = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|error| (error.path().to_string(), error.into_inner()))
-        .and_then(|value| deserializer.end().map(|()| value).map_err(|error| (".".to_owned(), error)));
-    decoded.map_err(|(path, error)| BodyError::new(body, &path, &error))
+    serde_json::from_slice(body).map_err(|error| BodyError::new(body, &path_of_error::<T>(body), &error))
+}
+
+/// Returns the path at which a body is not a `T`, or not JSON.
+///
+/// It is found in a tree, because the code that tracks a path is long for each type and source.
+fn path_of_error<T: DeserializeOwned>(body: &[u8]) -> String {
+    let mut track = Track::new();
+    let is_read = match serde_json::from_slice::<Value>(body) {
+        Ok(tree) => T::deserialize(serde_path_to_error::Deserializer::new(&tree, &mut track)).is_ok(),
+        Err(_) => {
+            let mut text = serde_json::Deserializer::from_slice(body);
+            Value::deserialize(serde_path_to_error::Deserializer::new(&mut text, &mut track)).is_ok()
+        }
+    };
+    if is_read { ".".to_owned() } else { track.path().to_string() }
 }
 
 /// An error of decoding a body. All foreign text in it is truncated and escaped.
