@@ -19,9 +19,12 @@ use crate::watch_log::WatchLog;
 
 /// The maximum number of requests in flight to one cluster, without slow ones.
 const CONCURRENT_REQUESTS: usize = 4;
-/// The time for which one more request waits for a response to the last one, and so for its
+/// The time for which one more request waits for a response to an earlier one, and so for its
 /// connection. Most clusters need a single connection then.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// For each time this many jobs, one request need not wait. Responses that arrive together take one
+/// wake-up, and what a connection costs is little beside the jobs.
+const JOBS_PER_REQUEST: usize = 25;
 /// The maximum number of requests in flight to all clusters, without slow ones.
 ///
 /// Beyond it, a process has as much to do as it can. More requests would take longer, become slow,
@@ -359,13 +362,14 @@ impl Watcher {
         }
     }
 
-    /// Returns `true` if the cluster has as many requests in flight as it may have now: one, or more
-    /// if responses take long or requests wait for long.
+    /// Returns `true` if the cluster has as many requests in flight as it may have now. That depends
+    /// on the number of its jobs, unless responses take long or requests have been waiting.
     fn is_full(&self) -> bool {
         let slow = self.running.values().filter(|running| running.is_slow()).count();
         let places = CONCURRENT_REQUESTS.saturating_sub(self.running.len() - slow.min(MAX_SLOW));
-        let is_soon = |running: &Running| running.started.elapsed() < PATIENCE;
-        places == 0 || (self.running.values().any(is_soon) && !self.pending.have_waited(SLOW))
+        let recent = self.running.values().filter(|running| running.started.elapsed() < PATIENCE).count();
+        let usual = (self.observer.jobs() / JOBS_PER_REQUEST).max(1);
+        places == 0 || (recent >= usual && !self.pending.have_waited(SLOW))
     }
 
     fn take_pending(&mut self) -> Option<Resource> {
@@ -562,7 +566,8 @@ fn jitter(pause: Duration, parts: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use flink_rest::JobsOverview;
+    use flink_rest::types::{JobDetails, MultipleJobsDetails};
+    use flink_rest::{JobStatus, JobsOverview, ResourceBody};
     use flink_traces_api::SystemClock;
     use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
@@ -626,8 +631,8 @@ mod tests {
         watching.abort();
     }
 
-    /// Guarantees: a request waits a moment for the response to the one before, or for as long as
-    /// others have been waiting. A cluster has four requests in flight at most.
+    /// Guarantees: a request waits a moment for the response to an earlier one, unless others have
+    /// been waiting or the cluster has many jobs. A cluster has four requests in flight at most.
     #[tokio::test]
     async fn request_waits_for_a_response_unless_it_takes_long() {
         let (connection, _requests) = silent_cluster().await;
@@ -653,6 +658,15 @@ mod tests {
         assert!(watcher.is_full());
         watcher.pending.urgent[0].1 -= SLOW;
         assert!(!watcher.is_full());
+        watcher.pending = Pending::default();
+        assert!(watcher.is_full());
+        let job = |id| JobDetails::new(JobId::new(format!("{id:032x}")).unwrap(), 1, JobStatus::Running);
+        let overview = MultipleJobsDetails::new((0..2 * JOBS_PER_REQUEST).map(job).collect::<Vec<_>>());
+        let overview = RequestOutcome::Found(Box::new(ResourceBody::JobsOverview(overview)));
+        watcher.observer.observe(1, &JobsOverview.into(), overview);
+        assert!(!watcher.is_full());
+        add(&mut watcher);
+        assert!(watcher.is_full());
     }
 
     /// Guarantees: a cluster starts when another one has been silent for a second.

@@ -269,6 +269,11 @@ impl ClusterObserver {
         }
     }
 
+    /// Returns the number of jobs that the cluster has, by the last overview and those before it.
+    pub fn jobs(&self) -> usize {
+        self.jobs.len()
+    }
+
     /// Returns `true` if the last request for the job overview failed.
     pub fn is_away(&self) -> bool {
         self.contact.is_away()

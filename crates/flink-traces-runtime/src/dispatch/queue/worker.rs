@@ -16,7 +16,7 @@ use super::{MARK_BYTES, Phase, QueueItem, Reporter, Shared, Sleep};
 /// The time from one look at the queue to the next. Records that come meanwhile share a batch.
 pub(super) const INTERVAL: Duration = Duration::from_millis(10);
 /// The time after the last record until the thread rests.
-const SILENCE: Duration = Duration::from_millis(100);
+const SILENCE: Duration = Duration::from_millis(30);
 
 /// The maximum number of records in a batch.
 const BATCH_RECORDS: usize = 2048;
