@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::CollectorResponse;
@@ -51,6 +52,22 @@ pub struct ReceivedRequest {
     pub accepted: usize,
     /// The reason why the message could not be decoded, if so.
     pub error: Option<String>,
+}
+
+impl ReceivedRequest {
+    /// Returns the message as one line of OTLP/JSON, which [`ReceivedSpan::read_json`] or
+    /// [`ReceivedEvent::read_json`] decodes.
+    ///
+    /// # Errors
+    /// Fails with a reason if the message is something else than spans or events.
+    pub fn to_json(&self) -> Result<String, String> {
+        let path = self.path.split('?').next().unwrap_or_default();
+        match signal_of_path(path, self.encoding) {
+            Some(Signal::Traces) => encode_json(&decode::<ExportTraceServiceRequest>(self.encoding, &self.message)?),
+            Some(Signal::Events) => encode_json(&decode::<ExportLogsServiceRequest>(self.encoding, &self.message)?),
+            None => Err(format!("neither spans nor events are served at {path}")),
+        }
+    }
 }
 
 /// A span that was accepted.
@@ -291,6 +308,10 @@ fn decode<T: Message + Default + DeserializeOwned>(encoding: Encoding, message: 
         Encoding::HttpJson => serde_json::from_slice(message).map_err(|error| error.to_string()),
         Encoding::Grpc | Encoding::HttpProtobuf => T::decode(message).map_err(|error| error.to_string()),
     }
+}
+
+fn encode_json(message: &impl Serialize) -> Result<String, String> {
+    serde_json::to_string(message).map_err(|error| error.to_string())
 }
 
 fn spans(request: ExportTraceServiceRequest) -> Vec<ReceivedSpan> {

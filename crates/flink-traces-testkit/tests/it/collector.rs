@@ -4,19 +4,29 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use flink_traces_testkit::{CollectorResponse, Encoding, HttpResponse, OtlpCollector, ReceivedEvent, ReceivedSpan};
+use flink_traces_testkit::{
+    CollectorResponse, Encoding, HttpResponse, OtlpCollector, ReceivedEvent, ReceivedRequest, ReceivedSpan,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message as _;
 use serde_json::json;
 
 const TWO_SPANS: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"a","value":{"intValue":"7"}}]},
     "scopeSpans":[{"scope":{"name":"s"},"spans":[{"name":"first"},{"name":"second"}]}]}]}"#;
 
-/// Sends a request and returns everything that arrives until the connection is closed.
+/// Sends JSON and returns everything that arrives until the connection is closed.
 fn post(collector: &OtlpCollector, path: &str, body: &str) -> String {
+    post_as("application/json", collector, path, body.as_bytes())
+}
+
+fn post_as(content_type: &str, collector: &OtlpCollector, path: &str, body: &[u8]) -> String {
     let mut stream = TcpStream::connect(collector.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let length = body.len();
-    let head = "host: x\r\nconnection: close\r\ncontent-type: application/json";
-    write!(stream, "POST {path} HTTP/1.1\r\n{head}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    let head = format!("host: x\r\nconnection: close\r\ncontent-type: {content_type}");
+    write!(stream, "POST {path} HTTP/1.1\r\n{head}\r\ncontent-length: {length}\r\n\r\n").unwrap();
+    stream.write_all(body).unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();
     response
@@ -57,6 +67,30 @@ fn undecodable_request_is_refused_and_recorded() {
         assert_eq!((request.path.as_str(), request.records, request.error.is_some()), (path, 0, true));
     }
     assert_eq!(post(&collector, "/v1/traces", TWO_SPANS), "");
+}
+
+#[test]
+fn request_becomes_a_line_of_json() {
+    let collector = OtlpCollector::start().unwrap();
+    let span = Span { trace_id: vec![7; 16], name: "of protobuf".to_owned(), ..Span::default() };
+    let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
+    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+    let message = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+    post(&collector, "/v1/traces", TWO_SPANS);
+    post_as("application/x-protobuf", &collector, "/v1/traces", &message);
+    post(&collector, "/v1/logs", r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityText":"WARN"}]}]}]}"#);
+    post(&collector, "/v1/traces", "{");
+    post(&collector, "/v1/metrics", "{}");
+
+    let lines: Vec<_> = collector.requests().iter().map(ReceivedRequest::to_json).collect();
+    let [json, protobuf, logs, undecodable, metrics] = lines.as_slice() else { panic!("{lines:?}") };
+    let [json, protobuf, logs] = [json, protobuf, logs].map(|line| line.as_ref().unwrap());
+    assert!(![json, protobuf, logs].iter().any(|line| line.contains('\n')));
+    let read = [json, protobuf].map(|line| ReceivedSpan::read_json(line).unwrap());
+    assert_eq!(read.concat(), collector.spans());
+    assert_eq!(ReceivedEvent::read_json(logs).unwrap(), collector.events());
+    assert!(protobuf.contains(&format!(r#""traceId":"{}""#, "07".repeat(16))), "{protobuf}");
+    assert!(undecodable.is_err() && metrics.is_err(), "{lines:?}");
 }
 
 #[test]
