@@ -14,6 +14,7 @@ mod monitor;
 mod page;
 mod plugin;
 mod program;
+mod record;
 mod records;
 mod rest;
 mod rest_session;
@@ -41,6 +42,8 @@ struct Arguments {
 enum Command {
     /// Compare the output of flink-traces with that of Flink's own reporters.
     Compare(Compare),
+    /// Record a session for the golden tests, with what Flink's own reporters sent in it.
+    Record(Record),
     /// Drive clusters with the client of flink-rest.
     Rest(Versions),
     /// Use Flink's command line on the REST API of the example engine.
@@ -69,6 +72,16 @@ struct Compare {
     /// The version of Flink to run.
     #[arg(long, value_name = "VERSION", default_value = VERSION)]
     version: String,
+}
+
+#[derive(Debug, Args)]
+struct Record {
+    /// The version of Flink to run.
+    #[arg(long, value_name = "VERSION", default_value = VERSION)]
+    version: String,
+    /// The folder for the two files. Existing files are not replaced.
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -155,6 +168,7 @@ fn main() -> Result<()> {
             let scenarios = scenario.map_or_else(|| Scenario::value_variants().to_vec(), |scenario| vec![scenario]);
             compare::run(&scenarios, &version)
         }
+        Command::Record(Record { version, output }) => record::run(&version, &output),
         Command::Plugin(Plugin { scenario, version, jar, minutes }) => {
             let scenarios = scenario.map_or_else(plugin::Scenario::usual, |scenario| vec![scenario]);
             plugin::run(&scenarios, &version, jar, minutes)
