@@ -137,6 +137,17 @@ fn flink_2_3_over_http_equals_native_output() {
 }
 
 #[test]
+fn flink_2_2_equals_native_output() {
+    check_same_as_flink("2.2.1-full", "grpc");
+}
+
+/// This version reports neither events nor children.
+#[test]
+fn flink_2_1_equals_native_output() {
+    check_same_as_flink("2.1.3-full", "grpc");
+}
+
+#[test]
 fn flink_1_20_equals_native_output() {
     check_same_as_flink("1.20.5-full", "grpc");
 }
@@ -210,7 +221,7 @@ fn batch_job_has_states_and_failures_only() {
 #[test]
 fn every_version_reports_every_checkpoint_once() {
     let mut table = String::new();
-    for version in ["2.3.0", "1.20.5", "1.18.1", "1.13.6", "1.9.3"] {
+    for version in ["2.3.0", "2.2.1", "2.1.3", "1.20.5", "1.18.1", "1.13.6", "1.9.3"] {
         let session = format!("{version}-full");
         let (spans, _) = played(&session, "grpc");
         let checkpoints = check_every_checkpoint_once(&session, &spans);
