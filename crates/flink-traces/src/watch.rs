@@ -362,8 +362,8 @@ impl Watcher {
         }
     }
 
-    /// Returns `true` if the cluster has as many requests in flight as it may have now. That depends
-    /// on the number of its jobs, unless responses take long or requests have been waiting.
+    /// Returns `true` if the cluster has as many requests in flight as it may have now. That number
+    /// depends on that of its jobs, unless responses take long or requests have been waiting.
     fn is_full(&self) -> bool {
         let slow = self.running.values().filter(|running| running.is_slow()).count();
         let places = CONCURRENT_REQUESTS.saturating_sub(self.running.len() - slow.min(MAX_SLOW));

@@ -1,15 +1,19 @@
 //! Connections, which are kept for later requests.
 //!
-//! No task of its own drives a connection: whoever waits for a response lets the connection read and
-//! write meanwhile. So a response wakes one task only, and an unused connection costs nothing.
+//! A connection has no task of its own. The task that waits for a response lets the connection read
+//! and write meanwhile. So a response wakes one task only, and an unused connection wakes none.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -18,7 +22,9 @@ use tokio::time::{Instant, sleep_until};
 use tower_service::Service as _;
 
 use super::connector::{BoxError, Connector, Stream};
-use super::transport::Content;
+
+/// The body of a request: in memory, or read while it is sent.
+pub(super) type Content = Either<Full<Bytes>, UnsyncBoxBody<Bytes, io::Error>>;
 
 /// The time for which an unused connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -143,7 +149,7 @@ impl Connection {
         if let Some(driver) = &mut self.driver
             && driver.as_mut().poll(context).is_ready()
         {
-            // Whoever waits for a response gets the error.
+            // The wait for a response ends with the error.
             self.driver = None;
         }
     }

@@ -16,13 +16,10 @@ use http_body_util::{BodyExt as _, Either, Full};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::pool::Connection;
+use super::pool::{Connection, Content};
 use super::{Client, ConnectFailure, Error, Response, tls};
 use crate::EncodedBody;
 use crate::text::{MAX_TEXT_CHARS, escaped};
-
-/// The body of a request: in memory, or read while it is sent.
-pub(super) type Content = Either<Full<Bytes>, UnsyncBoxBody<Bytes, io::Error>>;
 
 impl Client {
     /// Sends a request and reads the response.

@@ -499,7 +499,8 @@ async fn requests_share_a_connection() {
     wait_for_ends(&server, 2).await;
 }
 
-/// Guarantees: a connection that has been unused for 30 s is closed, and the next request opens one.
+/// Guarantees: a connection that has been unused for 30 s is closed, and the next request opens
+/// one.
 #[tokio::test]
 async fn unused_connection_is_closed() {
     let server = Server::start(json(OVERVIEW)).await;
