@@ -343,8 +343,12 @@ fn without_lost(
     others: &[Comparable],
     may_be_lost: impl Fn(&Comparable) -> bool,
 ) -> Vec<Comparable> {
-    let is_kept = |record: &&Comparable| others.iter().any(|other| record.is_same(other)) || !may_be_lost(record);
-    records.iter().filter(is_kept).cloned().collect()
+    // A job has several records of a kind, of which the last ones are lost.
+    let is_kept = |(index, record): &(usize, &Comparable)| {
+        let before = records[..*index].iter().filter(|earlier| earlier.is_same(record)).count();
+        others.iter().filter(|other| record.is_same(other)).count() > before || !may_be_lost(record)
+    };
+    records.iter().enumerate().filter(is_kept).map(|(_, record)| record.clone()).collect()
 }
 
 /// Returns the time in milliseconds since the epoch.
