@@ -59,8 +59,8 @@ use crate::text::{one_line, say, with_causes};
 /// The exit code for an invalid configuration, as in `sysexits.h`.
 const CONFIGURATION: u8 = 78;
 
-/// After the histories of many clusters were read, that of glibc needs a quarter of all processor
-/// time and returns little memory.
+/// The allocator of the program. After the histories of many clusters were read, that of glibc
+/// takes a quarter of the processor time, and returns little memory.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

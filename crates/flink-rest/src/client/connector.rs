@@ -98,6 +98,7 @@ impl Service<Uri> for Route {
         } else {
             let connecting = connector.call(proxy.uri.clone());
             Box::pin(async move {
+                // Without the feature `tls`, the error has another type.
                 let stream = connecting.await?;
                 Ok(stream)
             })
