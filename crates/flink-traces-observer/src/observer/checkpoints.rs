@@ -8,19 +8,21 @@ use flink_rest::types::{
 };
 use flink_traces_runtime::CheckpointStats;
 use flink_traces_runtime::checkpoint::{CheckpointType, SubtaskStats, UsualDuration};
+use litemap::LiteMap;
 
 use super::gaps::{Gaps, SeenStatistics};
 use super::subtasks::Location;
-use super::{Restorable, SETTLE_MS, convert};
+use super::{Restorable, SETTLE_MS, convert, release};
 use crate::observation::{MissedCheckpoints, Observation};
 
-/// The number of last checkpoints that are known although no response has them any more.
-const RECENT: i64 = 100;
+/// The number of last checkpoints that are known although no response has them any more. A response
+/// that is older than others lacks fewer: it is a few seconds old.
+const RECENT: i64 = 32;
 
 /// A checkpoint that ended and whose details are not complete.
 #[derive(Debug)]
 struct Ended {
-    /// In a box, because an empty map keeps the memory of eleven entries.
+    /// In a box, because a map allocates room for eleven entries at once.
     entry: Box<CheckpointStatistics>,
     /// The time at which it was first seen, or at which one of its details last arrived.
     seen_at: i64,
@@ -51,7 +53,7 @@ pub(super) struct Checkpoints {
     details: BTreeMap<i64, Details>,
     /// The reported checkpoints that are still in responses. Ids start over with a job that starts
     /// from scratch, so the trigger timestamp counts, too.
-    reported: BTreeMap<i64, Reported>,
+    reported: LiteMap<i64, Reported>,
     types: BTreeMap<i64, CheckpointType>,
     /// The interval and the timeout of the job's checkpoints, in milliseconds.
     interval_and_timeout: [Option<i64>; 2],
@@ -276,6 +278,8 @@ impl Checkpoints {
             stats.is_ordinary = self.usual.is_ordinary(&stats);
             emit(Observation::Checkpoint(Box::new(stats)));
         }
+        release(&mut self.ended);
+        release(&mut self.details);
         incomplete
     }
 

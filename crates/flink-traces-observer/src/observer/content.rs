@@ -18,7 +18,7 @@ use crate::observation::Observation;
 #[derive(Debug, Default)]
 pub(super) struct Content {
     /// The last change that is not reported yet, and the time at which it arrived.
-    pending: Option<(i64, ObservedJob)>,
+    pending: Option<(i64, Box<ObservedJob>)>,
     /// The hash of the last change.
     last: Option<u64>,
     checkpoint_config: CheckpointConfig,
@@ -50,7 +50,7 @@ impl Content {
         job.hash(&mut hasher);
         let hash = hasher.finish();
         if self.last.replace(hash) != Some(hash) {
-            self.pending = Some((at, job));
+            self.pending = Some((at, Box::new(job)));
         }
     }
 
@@ -81,6 +81,6 @@ impl Content {
         }
         job.history_size = cluster.history_size();
         job.flink_version = cluster.version();
-        Some(Observation::Content { job: Box::new(job), ts_millis })
+        Some(Observation::Content { job, ts_millis })
     }
 }

@@ -12,7 +12,8 @@ use super::job::JobObserver;
 /// in the order of their next requests, and a change of a job keeps that order.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
-    by_id: BTreeMap<JobId, JobObserver>,
+    /// In boxes, because a map has room for eleven entries, and many a cluster has one job.
+    by_id: BTreeMap<JobId, Box<JobObserver>>,
     by_time: BTreeSet<(i64, JobId)>,
 }
 
@@ -22,7 +23,7 @@ impl Jobs {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &JobObserver> {
-        self.by_id.values()
+        self.by_id.values().map(|job| &**job)
     }
 
     pub(super) fn contains(&self, id: &JobId) -> bool {
@@ -33,13 +34,13 @@ impl Jobs {
     pub(super) fn insert(&mut self, id: JobId, job: JobObserver) {
         self.remove(&id);
         self.by_time.insert((job.next_request_at(), id.clone()));
-        self.by_id.insert(id, job);
+        self.by_id.insert(id, Box::new(job));
     }
 
     pub(super) fn remove(&mut self, id: &JobId) -> Option<JobObserver> {
         let job = self.by_id.remove(id)?;
         self.by_time.remove(&(job.next_request_at(), id.clone()));
-        Some(job)
+        Some(*job)
     }
 
     /// Calls `change` with a job, if the cluster has it.

@@ -15,11 +15,11 @@ use flink_rest::{ExecutionState, JobStatus, JobVertexId};
 use flink_traces_runtime::checkpoint::{InitializationStats, InitializationStatus};
 use flink_traces_runtime::job::AllSubtasksStatus;
 
-use super::SETTLE_MS;
 use super::checkpoints::RestoredFrom;
 use super::failures::{self, Attempt};
 use super::subtasks::{Location, Subtasks};
 use super::text::{MAX_TEXT_CHARS, bounded};
+use super::{SETTLE_MS, release};
 use crate::observation::Observation;
 
 /// The time from the end of a subtask to the report that not all subtasks run.
@@ -415,6 +415,7 @@ impl Lifecycle {
                 (Kind::Failure(_), None) => {}
             }
         }
+        release(&mut self.timeline);
         // No later fact is about the time before the last break.
         self.subtasks.forget_ends_before(self.last_break);
         self.starts = self.starts.split_off(&self.last_break);

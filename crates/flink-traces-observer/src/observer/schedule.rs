@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use flink_rest::{Job, JobId, Resource};
 
-use super::{REFRESH_MS, SETTLE_MS};
+use super::{REFRESH_MS, SETTLE_MS, release};
 
 /// The pause after a request without a response. It doubles with each one in a row.
 const FIRST_BACKOFF_MS: i64 = REFRESH_MS;
@@ -245,12 +245,5 @@ impl Schedule {
         let backoff = self.timeouts.values().map(|backoff| backoff.until).filter(|until| *until > now).min();
         let due = asked.saturating_add(REFRESH_MS).min(self.statistics_due).min(backoff.unwrap_or(i64::MAX));
         self.idle_until = due.max(now + 1);
-    }
-}
-
-/// Frees the memory that an empty map keeps for eleven requests. A process has thousands of jobs.
-fn release(times: &mut Times) {
-    if times.is_empty() {
-        *times = BTreeMap::new();
     }
 }

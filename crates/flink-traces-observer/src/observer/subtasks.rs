@@ -1,21 +1,29 @@
 //! The times at which the subtasks of a job came to run and ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use flink_rest::types::SubtasksTimesInfo;
 use flink_rest::{ExecutionState, JobVertexId};
+use litemap::LiteMap;
 
 use super::text::{MAX_NAME_CHARS, bounded};
 
 /// The times of all subtasks.
 #[derive(Debug, Default)]
 pub(super) struct Subtasks {
-    vertices: BTreeMap<JobVertexId, Times>,
-    /// The times at which the times of vertices were last requested, of requests with an outcome.
-    asked_at: BTreeMap<JobVertexId, i64>,
+    vertices: LiteMap<JobVertexId, Vertex>,
     /// The times at which subtasks ended without finishing.
     broken: BTreeSet<i64>,
+}
+
+/// The outcomes of the requests for the times of a vertex's subtasks.
+#[derive(Debug)]
+struct Vertex {
+    /// The time of the last request with an outcome.
+    asked_at: i64,
+    /// The last times; `None` if the cluster did not have them yet.
+    times: Option<Times>,
 }
 
 /// The times of the subtasks of a vertex.
@@ -50,7 +58,7 @@ impl Location {
     /// Reads the locations of the subtasks that run.
     fn of_running(body: &SubtasksTimesInfo) -> Vec<Self> {
         let mut hosts = BTreeSet::<Arc<str>>::new();
-        let mut locations = Vec::new();
+        let mut locations = Vec::with_capacity(body.subtasks.len());
         for subtask in &body.subtasks {
             let since = subtask.timestamps.get(&ExecutionState::Running.into()).copied().unwrap_or(0);
             let without_port =
@@ -86,14 +94,16 @@ impl Subtasks {
                 times.first_broken = Some(times.first_broken.map_or(broken, |first| first.min(broken)));
             }
         }
-        self.vertices.insert(vertex.clone(), times);
-        self.asked_at.insert(vertex.clone(), asked_at);
+        self.vertices.insert(vertex.clone(), Vertex { asked_at, times: Some(times) });
     }
 
     /// Notes that the cluster does not have the times of a vertex, which were requested at
     /// `asked_at`.
     pub(super) fn observe_missing(&mut self, asked_at: i64, vertex: &JobVertexId) {
-        self.asked_at.insert(vertex.clone(), asked_at);
+        match self.vertices.get_mut(vertex) {
+            Some(known) => known.asked_at = asked_at,
+            None => drop(self.vertices.insert(vertex.clone(), Vertex { asked_at, times: None })),
+        }
     }
 
     /// Takes the time at which an attempt failed.
@@ -104,7 +114,6 @@ impl Subtasks {
     /// Drops the vertices, because the job has another graph.
     pub(super) fn forget_vertices(&mut self) {
         self.vertices.clear();
-        self.asked_at.clear();
     }
 
     /// Drops the ends before `millis`.
@@ -114,13 +123,17 @@ impl Subtasks {
 
     /// Returns the locations of the subtasks of a vertex, in the order of the subtasks.
     pub(super) fn locations(&self, vertex: &JobVertexId) -> &[Location] {
-        self.vertices.get(vertex).map_or(&[], |times| &times.locations)
+        self.times(vertex).map_or(&[], |times| &times.locations)
     }
 
     /// Returns the time at which the times of a vertex were requested, by the last request with an
     /// outcome.
     pub(super) fn asked_at(&self, vertex: &JobVertexId) -> Option<i64> {
-        self.asked_at.get(vertex).copied()
+        self.vertices.get(vertex).map(|vertex| vertex.asked_at)
+    }
+
+    fn times(&self, vertex: &JobVertexId) -> Option<&Times> {
+        self.vertices.get(vertex)?.times.as_ref()
     }
 
     /// Returns the time at which the last subtask came to run, if all did before one of them
@@ -129,7 +142,7 @@ impl Subtasks {
         let mut all_running = None;
         let mut first_broken = i64::MAX;
         for vertex in vertices {
-            let times = self.vertices.get(vertex).filter(|times| times.all_run)?;
+            let times = self.times(vertex).filter(|times| times.all_run)?;
             all_running = all_running.max(times.last_running);
             first_broken = first_broken.min(times.first_broken.unwrap_or(i64::MAX));
         }
