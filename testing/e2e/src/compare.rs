@@ -355,3 +355,35 @@ fn without_lost(
 fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use flink_traces_testkit::ReceivedEvent;
+
+    use super::*;
+
+    /// Returns the records of failures of one job at these times, in milliseconds.
+    fn failures(times: &[i64]) -> Vec<Comparable> {
+        let attribute = |name: &str, value: &str| format!(r#"{{"key":"{name}","value":{{"stringValue":"{value}"}}}}"#);
+        let attributes = [attribute("name", "JobFailureEvent"), attribute("jobId", "1f")].join(",");
+        let record = |millis| format!(r#"{{"observedTimeUnixNano":"{millis}000000","attributes":[{attributes}]}}"#);
+        let events = times.iter().map(record).collect::<Vec<_>>().join(",");
+        let text = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{events}]}}]}}]}}"#);
+        records(&[], &ReceivedEvent::read_json(&text).unwrap())
+    }
+
+    /// Guarantees: of several records of a kind, only the last ones may be lost, and only if the
+    /// loss is allowed at their time.
+    #[test]
+    fn last_records_of_a_kind_may_be_lost() {
+        let all = failures(&[1_000, 2_000, 3_000]);
+        let kept = |others: &[i64], from: i64| {
+            let kept = without_lost(&all, &failures(others), |record| record.millis() >= from);
+            kept.iter().map(Comparable::millis).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&[1_000, 2_000, 3_000], 0), [1_000, 2_000, 3_000]);
+        assert_eq!(kept(&[1_000, 2_000], 3_000), [1_000, 2_000]);
+        assert_eq!(kept(&[1_000], 3_000), [1_000, 2_000]);
+        assert_eq!(kept(&[], 0), [0_i64; 0]);
+    }
+}
