@@ -34,8 +34,12 @@ const ALL_CONCURRENT_REQUESTS: usize = 256;
 ///
 /// The memory that a process needs at its start grows with it.
 const STARTING_CLUSTERS: usize = 32;
-/// Polls begin at multiples of this time, so that one wake-up serves several clusters.
+/// Polls begin at multiples of this time, so that one wake-up serves several clusters, and one
+/// request the reports of several.
 const TICK: Duration = Duration::from_millis(20);
+/// Those after a pause of at least [`LONG_PAUSE`] begin at multiples of this time.
+const LONG_TICK: Duration = Duration::from_millis(100);
+const LONG_PAUSE: Duration = Duration::from_secs(1);
 /// A request without a response for this long is slow.
 const SLOW: Duration = Duration::from_secs(1);
 /// The maximum number of slow requests. Others count as requests in flight.
@@ -65,11 +69,12 @@ pub(crate) struct SharedLimits {
 }
 
 impl SharedLimits {
-    /// Returns the first tick after `instant`.
-    fn tick_after(&self, instant: Instant) -> Instant {
-        let passed = instant.saturating_duration_since(self.epoch);
-        let since_tick = Duration::from_nanos((passed.as_nanos() % TICK.as_nanos()) as u64);
-        self.epoch + passed - since_tick + TICK
+    /// Returns the first tick after a pause that begins now.
+    fn tick_after(&self, now: Instant, pause: Duration) -> Instant {
+        let tick = if pause < LONG_PAUSE { TICK } else { LONG_TICK };
+        let passed = (now + pause).saturating_duration_since(self.epoch);
+        let since_tick = Duration::from_nanos((passed.as_nanos() % tick.as_nanos()) as u64);
+        self.epoch + passed - since_tick + tick
     }
 }
 
@@ -422,7 +427,7 @@ impl Watcher {
         let slow_at = self.running.values().filter(|running| !running.is_slow()).map(|running| running.started + SLOW);
         let patient_until = self.running.values().map(|running| running.started + PATIENCE).max();
         let patient_until = patient_until.filter(|until| *until > now);
-        let due = (!self.is_full() && !self.awaits_place).then(|| self.limits.tick_after(now + pause));
+        let due = (!self.is_full() && !self.awaits_place).then(|| self.limits.tick_after(now, pause));
         let started_at = self.start.as_ref().map(|(_, since)| *since + SLOW);
         due.into_iter()
             .chain(slow_at)
@@ -674,9 +679,12 @@ mod tests {
     #[test]
     fn polls_begin_at_ticks() {
         let limits = SharedLimits::default();
-        for (passed, tick) in [(0, 20), (1, 20), (19, 20), (20, 40), (21, 40), (86_400_001, 86_400_020)] {
+        let cases = [(0, 0, 20), (0, 1, 20), (10, 9, 20), (10, 10, 40), (0, 21, 40), (86_400_001, 0, 86_400_020)];
+        let long = [(0, 999, 1_000), (1, 999, 1_020), (0, 1_000, 1_100), (99, 1_000, 1_100), (100, 1_000, 1_200)];
+        for (passed, pause, tick) in cases.into_iter().chain(long) {
             let at = limits.epoch + Duration::from_millis(passed);
-            assert_eq!(limits.tick_after(at) - limits.epoch, Duration::from_millis(tick), "{passed}");
+            let due = limits.tick_after(at, Duration::from_millis(pause)) - limits.epoch;
+            assert_eq!(due, Duration::from_millis(tick), "{passed} {pause}");
         }
     }
 

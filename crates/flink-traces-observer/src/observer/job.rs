@@ -63,7 +63,7 @@ pub(super) struct JobObserver {
 const RARE_MS: i64 = 30_000;
 const DUE_AFTER_MS: i64 = 1_000;
 /// The longest time without a request for checkpoints: savepoints are not due, and clocks differ.
-const LONGEST_IDLE_MS: i64 = 30_000;
+const LONGEST_IDLE_MS: i64 = 60_000;
 /// The number of checkpoints per job whose details are requested at once. Details are kept until
 /// all tasks have arrived, so this bounds the memory of the first poll of a cluster.
 const DETAILS_AT_ONCE: usize = 2;
@@ -529,7 +529,7 @@ impl JobObserver {
         if is_rare {
             let next_end = self.checkpoints.next_end(interval).saturating_add(DUE_AFTER_MS);
             let due = |asked: i64| {
-                let regular = asked.saturating_add(LONGEST_IDLE_MS.min(interval / 2));
+                let regular = asked.saturating_add(LONGEST_IDLE_MS);
                 regular.min(next_end.max(asked.saturating_add(2 * REFRESH_MS))).saturating_add(turn.slack)
             };
             schedule.ask_statistics(turn, request, due, wanted);

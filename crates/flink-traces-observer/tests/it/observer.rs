@@ -373,16 +373,21 @@ fn quiet_job_gets_one_request_every_three_seconds() {
     }
 }
 
-/// If checkpoints are rare, their statistics are requested when one is due, and once in between for
-/// savepoints.
+/// If checkpoints are rare, their statistics are requested when one is due, and each minute in
+/// between for savepoints.
 #[test]
 fn rare_checkpoint_is_requested_when_due() {
-    const INTERVAL: i64 = 60_000;
+    for (interval, requests_of_each) in [(30_000, 1), (60_000, 1), (180_000, 3)] {
+        check_requests_of_rare_checkpoints(interval, requests_of_each);
+    }
+}
+
+fn check_requests_of_rare_checkpoints(interval: i64, requests_of_each: usize) {
     const FIRST: i64 = 1_010_000;
     let mut session = Session::new();
     let mut asked_at = Vec::new();
-    for now in (1_000_000..1_600_000).step_by(3_000) {
-        let triggers = (FIRST..now - 30).step_by(INTERVAL as usize).zip(1..);
+    for now in (1_000_000..1_000_000 + 10 * interval).step_by(3_000) {
+        let triggers = (FIRST..now - 30).step_by(interval as usize).zip(1..);
         let history: Vec<_> = triggers.map(|(trigger, id)| completed(id, trigger)).collect();
         loop {
             let wanted = session.observer.requests(now);
@@ -398,14 +403,14 @@ fn rare_checkpoint_is_requested_when_due() {
                         session.checkpoints(now, history.len() as i64, &history, Value::Null)
                     }
                     Resource::CheckpointConfig(_) => {
-                        session.answer(now, &resource.path(), json!({"mode": "exactly_once", "interval": INTERVAL}))
+                        session.answer(now, &resource.path(), json!({"mode": "exactly_once", "interval": interval}))
                     }
                     Resource::CheckpointDetails(request) => {
-                        session.details(now, request.checkpoint, FIRST + (request.checkpoint - 1) * INTERVAL)
+                        session.details(now, request.checkpoint, FIRST + (request.checkpoint - 1) * interval)
                     }
                     Resource::CheckpointSubtasks(request) => {
                         let ack = if request.vertex.as_str() == SOURCE { 10 } else { 30 };
-                        let trigger = FIRST + (request.checkpoint - 1) * INTERVAL;
+                        let trigger = FIRST + (request.checkpoint - 1) * interval;
                         session.subtasks(now, request.checkpoint, request.vertex.as_str(), trigger + ack)
                     }
                     Resource::SubtaskTimes(_) => session.subtask_times(now, [(SOURCE, 300, 0), (SINK, 310, 0)]),
@@ -416,9 +421,9 @@ fn rare_checkpoint_is_requested_when_due() {
     }
     let told: Vec<i64> =
         session.log.lines().filter_map(|line| line.split_once(": checkpoint ")?.0.parse().ok()).collect();
-    assert_eq!(told, (0..10).map(|number| FIRST + 2_000 + number * INTERVAL).collect::<Vec<_>>());
+    assert_eq!(told, (0..10).map(|number| FIRST + 2_000 + number * interval).collect::<Vec<_>>());
     asked_at.retain(|now| *now > told[1] && *now <= told[9]);
-    assert_eq!(asked_at.len(), 2 * 8, "{asked_at:?}");
+    assert_eq!(asked_at.len(), requests_of_each * 8, "{interval}: {asked_at:?}");
 }
 
 /// The same statistics as before need not be parsed, unless another response came in between.
