@@ -15,9 +15,9 @@ use super::subtasks::Location;
 use super::{Restorable, SETTLE_MS, convert, release};
 use crate::observation::{MissedCheckpoints, Observation};
 
-/// The number of last checkpoints that are known although no response has them any more. A response
-/// that is older than others lacks fewer: it is a few seconds old.
-const RECENT: i64 = 32;
+/// The number of last checkpoints that are known although no response has them any more. An older
+/// response from the cache of another JobManager may show them again.
+const RECENT: i64 = 100;
 
 /// A checkpoint that ended and whose details are not complete.
 #[derive(Debug)]
