@@ -15,9 +15,9 @@ use super::subtasks::Location;
 use super::{Restorable, SETTLE_MS, convert, release};
 use crate::observation::{MissedCheckpoints, Observation};
 
-/// The number of last checkpoints that are known although no response has them any more. An older
-/// response from the cache of another JobManager may show them again.
-const RECENT: i64 = 100;
+/// The time for which a checkpoint is known after the first response that no longer shows it, in
+/// milliseconds. An older response from the cache of another JobManager may show it again.
+const REMEMBERED_MS: i64 = 60_000;
 
 /// A checkpoint that ended and whose details are not complete.
 #[derive(Debug)]
@@ -51,8 +51,8 @@ struct Subtasks {
 pub(super) struct Checkpoints {
     ended: BTreeMap<i64, Ended>,
     details: BTreeMap<i64, Details>,
-    /// The reported checkpoints that are still in responses. Ids start over with a job that starts
-    /// from scratch, so the trigger timestamp counts, too.
+    /// The reported checkpoints that responses show or showed lately. Ids start over with a job that
+    /// starts from scratch, so the trigger timestamp counts, too.
     reported: LiteMap<i64, Reported>,
     types: BTreeMap<i64, CheckpointType>,
     /// The interval and the timeout of the job's checkpoints, in milliseconds.
@@ -78,6 +78,8 @@ pub(super) type Locations<'a> = dyn Fn(&JobVertexId) -> Option<&'a [Location]> +
 struct Reported {
     trigger_timestamp: i64,
     state_size: Option<i64>,
+    /// The time at which it is forgotten; the largest number while responses show it.
+    known_until: i64,
 }
 
 /// The known facts about the checkpoint that an initialization restored.
@@ -129,11 +131,18 @@ impl Checkpoints {
         let seen = SeenStatistics { at, body, newly_ended, is_watched_from_start, own_restore };
         self.missed.extend(self.gaps.observe(&seen));
         let ids: BTreeSet<i64> = shown.iter().map(|entry| entry.id).collect();
-        // The newest ones stay, because an initialization may restore one.
-        let recent = ids.last().copied().unwrap_or(0).saturating_sub(RECENT);
-        self.reported.retain(|id, _| ids.contains(id) || *id > recent);
         self.details.retain(|id, _| ids.contains(id) || self.ended.contains_key(id));
-        self.types.retain(|id, _| *id > recent);
+        // A new JobManager shows nothing until it has restored what its predecessor showed.
+        if !ids.is_empty() {
+            let restored = body.latest.restored.as_ref().map(|restored| restored.id);
+            for (id, reported) in self.reported.iter_mut() {
+                reported.known_until = match ids.contains(id) || restored == Some(*id) {
+                    true => i64::MAX,
+                    false => reported.known_until.min(at.saturating_add(REMEMBERED_MS)),
+                };
+            }
+            self.reported.retain(|_, reported| at <= reported.known_until);
+        }
     }
 
     /// Returns `true` if an earlier response had one of the checkpoints in the history. The
@@ -273,8 +282,9 @@ impl Checkpoints {
             incomplete += u64::from(!is_complete);
             self.ended.remove(&id);
             self.details.remove(&id);
-            let reported = Reported { trigger_timestamp: stats.trigger_timestamp, state_size: stats.state_size };
-            self.reported.insert(id, reported);
+            self.types.remove(&id);
+            let CheckpointStats { trigger_timestamp, state_size, .. } = stats;
+            self.reported.insert(id, Reported { trigger_timestamp, state_size, known_until: i64::MAX });
             stats.is_ordinary = self.usual.is_ordinary(&stats);
             emit(Observation::Checkpoint(Box::new(stats)));
         }

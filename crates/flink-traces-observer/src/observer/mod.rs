@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use flink_rest::types::MultipleJobsDetails;
 use flink_rest::{BodyError, JobId, Resource, ResourceBody};
+use flink_traces_runtime::CheckpointStats;
 use flink_traces_runtime::checkpoint::CheckpointType;
 use flink_traces_runtime::extension::VanishedJobOutcome;
 
@@ -58,6 +59,8 @@ const LONGEST_SLACK_MS: i64 = 2 * REFRESH_MS;
 const MAX_CHANGING_JOBS: usize = 50;
 /// The maximum number of checkpoints that are remembered for jobs that restore another job's.
 const MAX_RESTORABLE: usize = 1_000;
+/// The maximum number of those that are of one job and no savepoints.
+const MAX_RESTORABLE_OF_JOB: usize = 10;
 /// The maximum number of forgotten jobs of which the observer knows what it reported.
 const MAX_DEPARTED: usize = 100;
 /// A job has vanished if its cluster is away for this long.
@@ -171,23 +174,36 @@ pub struct ClusterObserver {
 
 /// The sizes of ended checkpoints that other jobs may restore. The responses for such a job do not
 /// have them.
-///
-/// Paths are kept as hashes, because a cluster has a thousand of them.
 #[derive(Debug, Default)]
-pub(crate) struct Restorable(VecDeque<(u64, i64)>);
+pub(crate) struct Restorable(VecDeque<RestorableCheckpoint>);
+
+/// The size of a checkpoint. A cluster has up to a thousand of them, so texts are kept as hashes.
+#[derive(Debug)]
+struct RestorableCheckpoint {
+    path: u64,
+    /// The job, of which only the last ones are kept; `None` for a savepoint.
+    job: Option<u64>,
+    state_size: i64,
+}
 
 impl Restorable {
-    fn add(&mut self, path: &str, state_size: i64) {
+    fn add(&mut self, job: &str, path: &str, stats: &CheckpointStats) {
+        let Some(state_size) = stats.state_size else { return };
+        let job = (!stats.checkpoint_type.is_savepoint()).then(|| hash(job));
+        if job.is_some() && self.0.iter().filter(|known| known.job == job).count() == MAX_RESTORABLE_OF_JOB {
+            let oldest = self.0.iter().position(|known| known.job == job);
+            oldest.and_then(|oldest| self.0.remove(oldest));
+        }
         if self.0.len() == MAX_RESTORABLE {
             self.0.pop_front();
         }
-        self.0.push_back((hash(path), state_size));
+        self.0.push_back(RestorableCheckpoint { path: hash(path), job, state_size });
     }
 
     /// Returns the size of the last checkpoint at `path`.
     pub(crate) fn state_size(&self, path: &str) -> Option<i64> {
         let key = hash(path);
-        self.0.iter().rev().find(|(known, _)| *known == key).map(|(_, state_size)| *state_size)
+        self.0.iter().rev().find(|known| known.path == key).map(|known| known.state_size)
     }
 }
 
@@ -198,9 +214,9 @@ fn release<K, V>(map: &mut BTreeMap<K, V>) {
     }
 }
 
-fn hash(path: &str) -> u64 {
+fn hash(value: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
-    path.hash(&mut hasher);
+    value.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -471,9 +487,9 @@ impl ClusterObserver {
     fn remember(&mut self, outputs: &[JobObservation]) {
         for output in outputs {
             if let Observation::Checkpoint(stats) = &output.observation
-                && let (Some(path), Some(state_size)) = (&stats.external_path, stats.state_size)
+                && let Some(path) = &stats.external_path
             {
-                self.restorable.add(path, state_size);
+                self.restorable.add(&output.job.id, path, stats);
             }
         }
     }
@@ -494,5 +510,39 @@ pub fn job_of(resource: &Resource) -> Option<&JobId> {
         Resource::SubtaskTimes(request) => Some(&request.job),
         Resource::SubtaskAttempt(request) => Some(&request.job),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flink_traces_runtime::checkpoint::CheckpointStatus;
+
+    use super::*;
+
+    /// Guarantees: the last checkpoints of each job and all savepoints are known, whatever other
+    /// jobs do, and a cluster with many jobs keeps the newest ones up to the limit.
+    #[test]
+    fn last_checkpoints_of_each_job_are_restorable() {
+        let mut restorable = Restorable::default();
+        let mut add = |job: &str, id: i64, checkpoint_type| {
+            let stats = CheckpointStats::new(id, 0, checkpoint_type, CheckpointStatus::Completed).with_state_size(id);
+            restorable.add(job, &format!("{job}/{id}"), &stats);
+        };
+        add("a", 1, CheckpointType::Savepoint);
+        (2..=13).for_each(|id| add("a", id, CheckpointType::Checkpoint));
+        (1..=5).for_each(|id| add("b", id, CheckpointType::FullCheckpoint));
+        let known = |restorable: &Restorable, job: &str, ids: std::ops::RangeInclusive<i64>| -> Vec<i64> {
+            ids.filter_map(|id| restorable.state_size(&format!("{job}/{id}"))).collect()
+        };
+        assert_eq!(known(&restorable, "a", 1..=20), [1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+        assert_eq!(known(&restorable, "b", 1..=20), [1, 2, 3, 4, 5]);
+        let stats = |size| {
+            let new = CheckpointStats::new(1, 0, CheckpointType::Checkpoint, CheckpointStatus::Completed);
+            new.with_state_size(size)
+        };
+        restorable.add("b", "b/5", &stats(50));
+        assert_eq!(restorable.state_size("b/5"), Some(50));
+        (0..984).for_each(|job| restorable.add(&job.to_string(), "path", &stats(1)));
+        assert_eq!((known(&restorable, "a", 1..=5), restorable.0.len()), (vec![4, 5], MAX_RESTORABLE));
     }
 }

@@ -197,6 +197,94 @@ fn job_manager_failover_invents_nothing() {
     "#]]);
 }
 
+/// The history of the last ten checkpoints, without a path, of which the first one has id 1.
+fn last_ten(newest: i64, interval: i64) -> Vec<Value> {
+    let entry = |id| {
+        let mut entry = completed(id, id * interval);
+        entry["external_path"] = Value::Null;
+        entry
+    };
+    (1..=newest).rev().take(10).map(entry).collect()
+}
+
+/// Scenario: each response is followed by an older one, from the cache of another JobManager. With
+/// fast checkpoints, most of its history is in no other response any more.
+/// Guarantees: each checkpoint is reported once.
+#[test]
+fn older_histories_repeat_no_checkpoint() {
+    for (interval, step) in [(100, 30), (60_000, 1), (86_400_000, 1)] {
+        let mut session = Session::new();
+        session.overview(1_000, "RUNNING");
+        let mut newest = 5;
+        for _ in 0..20 {
+            let at = newest * interval + 50;
+            for seen in [newest, newest - step] {
+                session.checkpoints(at, seen.max(0), &last_ten(seen, interval), Value::Null);
+                for id in (1..=newest).rev().take(50) {
+                    session.missing(at, &format!("/jobs/{JOB}/checkpoints/details/{id}"));
+                }
+            }
+            newest += step;
+        }
+        let reported: Vec<_> = session.log.lines().filter_map(|line| line.split_once(": checkpoint ")).collect();
+        let mut once = reported.clone();
+        once.sort_by_key(|(_, checkpoint)| *checkpoint);
+        once.dedup_by_key(|(_, checkpoint)| *checkpoint);
+        assert_eq!(reported.len(), once.len(), "{}", session.log);
+        assert!(once.len() >= 24, "{interval}: {}", once.len());
+    }
+}
+
+/// Scenario: a cluster is away for a day, and comes back with another JobManager, which waits for
+/// TaskManagers and restores the last checkpoint. Later the job restarts from it again.
+/// Guarantees: the facts about that checkpoint are still known.
+#[test]
+fn restored_checkpoint_stays_known() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]);
+    session.checkpoints(2_000, 15, &last_ten(15, 100), Value::Null);
+    for id in 6..=15 {
+        session.missing(2_010, &format!("/jobs/{JOB}/checkpoints/details/{id}"));
+    }
+    session.overview(6_000, "RUNNING");
+    let mut restored = restored(15, 86_400_000);
+    restored["external_path"] = Value::Null;
+    for at in [86_300_100, 86_399_900] {
+        session.checkpoints(at, 0, &[], Value::Null);
+    }
+    session.checkpoints(86_400_200, 0, &[], restored.clone());
+    for id in 16..=18 {
+        let mut failed = completed(id, 86_400_000 + id * 60_000);
+        failed["status"] = json!("FAILED");
+        session.checkpoints(86_400_000 + id * 60_000, id - 15, &[failed], restored.clone());
+    }
+    restored["restore_timestamp"] = json!(88_000_000);
+    session.checkpoints(88_000_200, 3, &[], restored);
+    session.overview(88_000_200, "RUNNING").job(88_000_200, "RUNNING", json!({"RUNNING": 88_000_010}));
+    session.subtask_times(88_000_300, [(SOURCE, 88_000_100, 0), (SINK, 88_000_110, 0)]).finish();
+    let restores: Vec<_> = session.log.lines().filter(|line| line.contains("from Some")).collect();
+    assert_eq!(restores, ["end: came up 88000000..88000110 from Some(15), Some(10) bytes"], "{}", session.log);
+}
+
+/// Scenario: a job takes a checkpoint a minute for a day. Guarantees: the observer knows no more of
+/// them at the end than after half an hour.
+#[test]
+fn memory_of_a_job_does_not_grow() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING");
+    let mut known = Vec::new();
+    for id in 1..=1_440 {
+        let at = id * 60_000 + 50;
+        let history: Vec<_> = (1..=id).rev().take(10).map(|id| completed(id, id * 60_000)).collect();
+        session.checkpoints(at, id, &history, Value::Null);
+        session.missing(at, &format!("/jobs/{JOB}/checkpoints/details/{id}"));
+        let memory = format!("{:?}", session.observer);
+        known.push(["Reported {", "RestorableCheckpoint {"].map(|fact| memory.matches(fact).count()));
+    }
+    assert_eq!((known[29], known[1_439]), ([12, 10], [12, 10]));
+}
+
 /// Scenario: several JobManagers with separate caches respond at one address, so a response may be
 /// older than the previous one.
 #[test]
