@@ -34,6 +34,8 @@ const ALL_CONCURRENT_REQUESTS: usize = 256;
 ///
 /// The memory that a process needs at its start grows with it.
 const STARTING_CLUSTERS: usize = 32;
+/// A cluster whose history takes longer to read lets another one start.
+const LONGEST_START: Duration = Duration::from_secs(4);
 /// Polls begin at multiples of this time, so that one wake-up serves several clusters, and one
 /// request the reports of several.
 const TICK: Duration = Duration::from_millis(20);
@@ -285,7 +287,7 @@ impl Watcher {
     }
 
     /// Waits until the cluster may start. It leaves its place to another one when its history is
-    /// read, or after a second.
+    /// read, when a request is slow, or after [`LONGEST_START`].
     pub(crate) async fn wait_for_start(&mut self) {
         let place = self.limits.starts.clone().acquire_owned().await;
         self.start = place.ok().map(|place| (place, Instant::now()));
@@ -298,7 +300,7 @@ impl Watcher {
         let mut deadline = None;
         loop {
             self.send();
-            self.start.take_if(|(_, since)| self.in_flight.is_empty() || since.elapsed() >= SLOW);
+            self.leave_start();
             let wake = self.next_wake(deadline);
             let place = self.limits.places.clone().acquire_owned();
             tokio::select! {
@@ -321,6 +323,12 @@ impl Watcher {
                 return;
             }
         }
+    }
+
+    /// Lets another cluster start, unless this one is reading its history and responds.
+    fn leave_start(&mut self) {
+        let is_silent = self.running.values().any(Running::is_slow);
+        self.start.take_if(|(_, since)| self.in_flight.is_empty() || is_silent || since.elapsed() >= LONGEST_START);
     }
 
     /// Continues over another connection. What was observed stays known.
@@ -428,7 +436,7 @@ impl Watcher {
         let patient_until = self.running.values().map(|running| running.started + PATIENCE).max();
         let patient_until = patient_until.filter(|until| *until > now);
         let due = (!self.is_full() && !self.awaits_place).then(|| self.limits.tick_after(now, pause));
-        let started_at = self.start.as_ref().map(|(_, since)| *since + SLOW);
+        let started_at = self.start.as_ref().map(|(_, since)| *since + LONGEST_START);
         due.into_iter()
             .chain(slow_at)
             .chain(patient_until)
@@ -710,12 +718,18 @@ mod tests {
         assert!(passed >= SLOW, "{passed:?}");
     }
 
-    /// Guarantees: a cluster starts as soon as the history of another one was read.
-    #[tokio::test(start_paused = true)]
-    async fn cluster_starts_when_the_history_of_another_is_read() {
-        let network = Network(Arc::new(|_, resource| {
+    /// A cluster that needs 100 ms for each response, and has one job for each of `jobs`.
+    fn cluster_with_jobs(jobs: usize) -> Arc<Connection> {
+        let job = |number: usize| {
+            format!(
+                r#"{{"jid":"{number:032x}","name":"job","state":"RUNNING","start-time":1,"end-time":-1,"duration":1,
+                    "last-modification":1,"tasks":{{"total":1,"running":1}}}}"#
+            )
+        };
+        let overview = format!(r#"{{"jobs":[{}]}}"#, (0..jobs).map(job).collect::<Vec<_>>().join(","));
+        let network = Network(Arc::new(move |_, resource| {
             let is_overview = matches!(resource, Resource::JobsOverview(_));
-            let response = if is_overview { Response::new(200, r#"{"jobs":[]}"#) } else { Response::new(404, "") };
+            let response = if is_overview { Response::new(200, overview.clone()) } else { Response::new(404, "") };
             Box::pin(async move {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 Ok(response)
@@ -723,9 +737,22 @@ mod tests {
         }));
         let mut access = Access::new(LONG);
         access.network = Some(network);
-        let connection = Arc::new(Connection::open(cluster("http://127.0.0.1:1".to_owned(), access)).unwrap());
-        let passed = time_until_next_start(connection).await;
-        assert!((Duration::from_millis(100)..SLOW).contains(&passed), "{passed:?}");
+        Arc::new(Connection::open(cluster("http://127.0.0.1:1".to_owned(), access)).unwrap())
+    }
+
+    /// Scenario: the history of a cluster is short, longer than a second, and very long.
+    /// Guarantees: another cluster starts as soon as it was read, and after four seconds at most.
+    #[tokio::test(start_paused = true)]
+    async fn cluster_starts_when_the_history_of_another_is_read() {
+        let millis = Duration::from_millis;
+        for (jobs, expected) in [
+            (0, millis(100)..millis(1_000)),
+            (5, millis(1_100)..millis(3_900)),
+            (24, LONGEST_START..LONGEST_START + millis(100)),
+        ] {
+            let passed = time_until_next_start(cluster_with_jobs(jobs)).await;
+            assert!(expected.contains(&passed), "{jobs}: {passed:?}");
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ const MAX_CHANGING_JOBS: usize = 50;
 /// The maximum number of checkpoints that are remembered for jobs that restore another job's.
 const MAX_RESTORABLE: usize = 1_000;
 /// The maximum number of those that are of one job and no savepoints.
-const MAX_RESTORABLE_OF_JOB: usize = 10;
+const MAX_RESTORABLE_OF_JOB: usize = 3;
 /// The maximum number of forgotten jobs of which the observer knows what it reported.
 const MAX_DEPARTED: usize = 100;
 /// A job has vanished if its cluster is away for this long.
@@ -534,15 +534,15 @@ mod tests {
         let known = |restorable: &Restorable, job: &str, ids: std::ops::RangeInclusive<i64>| -> Vec<i64> {
             ids.filter_map(|id| restorable.state_size(&format!("{job}/{id}"))).collect()
         };
-        assert_eq!(known(&restorable, "a", 1..=20), [1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
-        assert_eq!(known(&restorable, "b", 1..=20), [1, 2, 3, 4, 5]);
+        assert_eq!(known(&restorable, "a", 1..=20), [1, 11, 12, 13]);
+        assert_eq!(known(&restorable, "b", 1..=20), [3, 4, 5]);
         let stats = |size| {
             let new = CheckpointStats::new(1, 0, CheckpointType::Checkpoint, CheckpointStatus::Completed);
             new.with_state_size(size)
         };
         restorable.add("b", "b/5", &stats(50));
         assert_eq!(restorable.state_size("b/5"), Some(50));
-        (0..984).for_each(|job| restorable.add(&job.to_string(), "path", &stats(1)));
-        assert_eq!((known(&restorable, "a", 1..=5), restorable.0.len()), (vec![4, 5], MAX_RESTORABLE));
+        (0..994).for_each(|job| restorable.add(&job.to_string(), "path", &stats(1)));
+        assert_eq!((known(&restorable, "a", 1..=13), restorable.0.len()), (vec![11, 12, 13], MAX_RESTORABLE));
     }
 }

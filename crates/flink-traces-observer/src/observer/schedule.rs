@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flink_rest::{Job, JobId, Resource};
+use litemap::LiteMap;
 
 use super::{REFRESH_MS, SETTLE_MS, release};
 
@@ -55,8 +56,8 @@ pub(super) struct Schedule {
     /// The time at which a change was last seen. Responses to requests after the caches expired
     /// show it.
     changed_at: i64,
-    /// The times of the requests whose responses had the last statuses and failures.
-    answered: Times,
+    /// The times of the requests whose responses had the last statuses and failures, by template.
+    answered: LiteMap<&'static str, i64>,
     /// The time until which no request is due, unless a response arrives.
     pub(super) idle_until: i64,
     /// `true` if nothing has changed since the job was first seen, nor shortly before that.
@@ -93,7 +94,7 @@ impl Schedule {
             details_until: 0,
             active_until: at.saturating_add(2 * SETTLE_MS),
             changed_at: if is_old { at.saturating_sub(SETTLE_MS) } else { at },
-            answered: BTreeMap::new(),
+            answered: LiteMap::new(),
             idle_until: i64::MIN,
             is_old,
             is_sparing: false,
@@ -146,7 +147,7 @@ impl Schedule {
 
     /// Notes that the response to a request had all statuses or failures.
     pub(super) fn note_answered(&mut self, resource: &Resource, asked_at: i64) {
-        self.answered.insert(Arc::new(resource.clone()), asked_at);
+        self.answered.insert(resource.template(), asked_at);
     }
 
     /// Returns `true` if a response to a request at that time shows the last change, because
@@ -175,13 +176,13 @@ impl Schedule {
     /// requested: for some time after its status changed, and until its statuses are known after
     /// another change.
     pub(super) fn may_have_moved(&self, now: i64, job: &JobId) -> bool {
-        let statuses = self.answered.get(&Resource::from(Job { job: job.clone() }));
+        let statuses = self.answered.get(Resource::from(Job { job: job.clone() }).template());
         let has_statuses = statuses.is_some_and(|asked| self.is_after_change(*asked));
         now < self.active_until || (now < self.details_until && !has_statuses)
     }
 
     pub(super) fn ask_unless_known(&mut self, now: i64, resource: Resource, wanted: &mut Vec<Resource>) {
-        if !self.answered.get(&resource).is_some_and(|asked| self.shows_the_change(*asked)) {
+        if !self.answered.get(resource.template()).is_some_and(|asked| self.shows_the_change(*asked)) {
             self.ask(now, resource, wanted);
         }
     }

@@ -282,7 +282,7 @@ fn memory_of_a_job_does_not_grow() {
         let memory = format!("{:?}", session.observer);
         known.push(["Reported {", "RestorableCheckpoint {"].map(|fact| memory.matches(fact).count()));
     }
-    assert_eq!((known[29], known[1_439]), ([12, 10], [12, 10]));
+    assert_eq!((known[29], known[1_439]), ([12, 3], [12, 3]));
 }
 
 /// Scenario: several JobManagers with separate caches respond at one address, so a response may be
