@@ -33,9 +33,7 @@ const ALL_CONCURRENT_REQUESTS: usize = 256;
 /// The maximum number of clusters whose histories are read at once.
 ///
 /// The memory that a process needs at its start grows with it.
-const STARTING_CLUSTERS: usize = 32;
-/// A cluster whose history takes longer to read lets another one start.
-const LONGEST_START: Duration = Duration::from_secs(4);
+const STARTING_CLUSTERS: usize = 16;
 /// Polls begin at multiples of this time, so that one wake-up serves several clusters, and one
 /// request the reports of several.
 const TICK: Duration = Duration::from_millis(20);
@@ -287,7 +285,7 @@ impl Watcher {
     }
 
     /// Waits until the cluster may start. It leaves its place to another one when its history is
-    /// read, when a request is slow, or after [`LONGEST_START`].
+    /// read, or after a second.
     pub(crate) async fn wait_for_start(&mut self) {
         let place = self.limits.starts.clone().acquire_owned().await;
         self.start = place.ok().map(|place| (place, Instant::now()));
@@ -300,7 +298,7 @@ impl Watcher {
         let mut deadline = None;
         loop {
             self.send();
-            self.leave_start();
+            self.start.take_if(|(_, since)| self.in_flight.is_empty() || since.elapsed() >= SLOW);
             let wake = self.next_wake(deadline);
             let place = self.limits.places.clone().acquire_owned();
             tokio::select! {
@@ -323,12 +321,6 @@ impl Watcher {
                 return;
             }
         }
-    }
-
-    /// Lets another cluster start, unless this one is reading its history and responds.
-    fn leave_start(&mut self) {
-        let is_silent = self.running.values().any(Running::is_slow);
-        self.start.take_if(|(_, since)| self.in_flight.is_empty() || is_silent || since.elapsed() >= LONGEST_START);
     }
 
     /// Continues over another connection. What was observed stays known.
@@ -436,7 +428,7 @@ impl Watcher {
         let patient_until = self.running.values().map(|running| running.started + PATIENCE).max();
         let patient_until = patient_until.filter(|until| *until > now);
         let due = (!self.is_full() && !self.awaits_place).then(|| self.limits.tick_after(now, pause));
-        let started_at = self.start.as_ref().map(|(_, since)| *since + LONGEST_START);
+        let started_at = self.start.as_ref().map(|(_, since)| *since + SLOW);
         due.into_iter()
             .chain(slow_at)
             .chain(patient_until)
@@ -740,16 +732,12 @@ mod tests {
         Arc::new(Connection::open(cluster("http://127.0.0.1:1".to_owned(), access)).unwrap())
     }
 
-    /// Scenario: the history of a cluster is short, longer than a second, and very long.
-    /// Guarantees: another cluster starts as soon as it was read, and after four seconds at most.
+    /// Scenario: a cluster has nothing to read, or more than a second of responses.
+    /// Guarantees: another cluster starts as soon as it was read, and after a second at most.
     #[tokio::test(start_paused = true)]
     async fn cluster_starts_when_the_history_of_another_is_read() {
         let millis = Duration::from_millis;
-        for (jobs, expected) in [
-            (0, millis(100)..millis(1_000)),
-            (5, millis(1_100)..millis(3_900)),
-            (24, LONGEST_START..LONGEST_START + millis(100)),
-        ] {
+        for (jobs, expected) in [(0, millis(100)..millis(900)), (24, SLOW..SLOW + millis(100))] {
             let passed = time_until_next_start(cluster_with_jobs(jobs)).await;
             assert!(expected.contains(&passed), "{jobs}: {passed:?}");
         }
