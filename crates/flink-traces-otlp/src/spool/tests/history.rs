@@ -268,6 +268,8 @@ impl History {
         assert_eq!(taken, counts.delivered + counts.rejected + counts.dropped + self.spool().queued());
         let records = self.known.iter().filter(|known| known.acknowledged.is_some()).map(|known| known.records);
         assert_eq!(taken, records.sum::<u64>());
+        let is_pending = self.known.iter().any(|known| known.state == State::Pending);
+        assert_eq!(self.spool().has_pending(), is_pending);
         assert!(self.spool().size() <= self.limit);
         assert!(self.spool().logs.iter().all(|log| log.ahead() <= MAX_AHEAD));
     }
