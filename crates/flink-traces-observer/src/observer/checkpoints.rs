@@ -51,8 +51,8 @@ struct Subtasks {
 pub(super) struct Checkpoints {
     ended: BTreeMap<i64, Ended>,
     details: BTreeMap<i64, Details>,
-    /// The reported checkpoints that responses show or showed lately. Ids start over with a job that
-    /// starts from scratch, so the trigger timestamp counts, too.
+    /// The reported checkpoints that responses show, or showed lately. Ids start over with a job
+    /// that starts from scratch, so the trigger timestamp counts, too.
     reported: LiteMap<i64, Reported>,
     types: BTreeMap<i64, CheckpointType>,
     /// The interval and the timeout of the job's checkpoints, in milliseconds.

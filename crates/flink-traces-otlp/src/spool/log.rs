@@ -130,7 +130,7 @@ impl Log {
             let (path, content) = (self.path(first), Vec::new());
             parts.push(Part { first, path, file: Some(file), before: Some(size), size, content });
         }
-        let is_full = |part: &Part| part.size > HEADER && part.size + head.size() > self.segment_size;
+        let is_full = |part: &Part| part.size + head.size() > self.segment_size;
         if parts.last().is_none_or(|part| may_begin && is_full(part)) {
             let (first, content) = (self.written, vec![Bytes::copy_from_slice(&self.class.header())]);
             parts.push(Part { first, path: self.path(first), file: None, before: None, size: HEADER, content });
