@@ -218,20 +218,31 @@ fn failed_write_stores_nothing() {
     assert_eq!(drain(&mut open(directory.path(), LIMIT)), ["one", "three", "two"]);
 }
 
-/// Scenario: what was written cannot be taken back. Guarantees: no report is stored before it is.
+/// Scenario: what was written cannot be taken back, or only the new segment of it can. Guarantees:
+/// no report is stored before all of it is.
 #[test]
 fn failed_undo_is_repeated_before_the_next_report() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut spool = open(directory.path(), LIMIT);
-    spool.append(&[root("one")]).unwrap();
-    let fault = |op: &Op| matches!(op, Op::Sync(_) | Op::Truncate(..) | Op::Remove(_));
-    let result = with_fault(fault, || {
-        spool.append(&[root("never"), detail("never")]).unwrap_err();
-        spool.append(&[root("neither")])
-    });
-    result.unwrap_err();
-    spool.append(&[root("two"), detail("three")]).unwrap();
-    assert_eq!(drain(&mut spool), ["one", "two", "three"]);
+    for can_remove in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = open(directory.path(), LIMIT);
+        spool.append(&[root("one")]).unwrap();
+        let first = segments(directory.path()).remove(0);
+        let before = fs::read(&first).unwrap();
+        let fault = move |op: &Op| match op {
+            Op::Sync(_) | Op::Truncate(..) => true,
+            Op::Remove(_) => !can_remove,
+            _ => false,
+        };
+        let result = with_fault(fault, || {
+            spool.append(&[root("never"), detail("never")]).unwrap_err();
+            spool.append(&[root("neither")])
+        });
+        result.unwrap_err();
+        assert_ne!(fs::read(&first).unwrap(), before);
+        spool.append(&[root("two"), detail("three")]).unwrap();
+        assert_eq!(fs::read(&first).unwrap(), before);
+        assert_eq!(drain(&mut spool), ["one", "two", "three"]);
+    }
 }
 
 /// Scenario: what was written cannot be taken back, and meanwhile its segment is delivered and
