@@ -31,7 +31,12 @@ thread_local! {
 /// Records an operation of this thread, or lets it fail.
 pub(in crate::spool) fn note(op: Op) -> io::Result<()> {
     if FAULT.with_borrow_mut(|fault| fault.as_mut().is_some_and(|fault| fault(&op))) {
-        return Err(io::Error::other("injected"));
+        return Err(match op {
+            // As if the process had no descriptors left.
+            #[cfg(unix)]
+            Op::Read(_) => rustix::io::Errno::MFILE.into(),
+            _ => io::Error::other("injected"),
+        });
     }
     if !matches!(op, Op::Read(_)) {
         RECORD.with_borrow_mut(|record| record.iter_mut().for_each(|record| record.push(op.clone())));

@@ -62,3 +62,23 @@ fn read_of_a_growing_segment_finds_its_chunk() {
     spool.end(append, written).unwrap();
     assert_eq!(drain(&mut spool), ["a", "b"]);
 }
+
+/// Scenario: a segment cannot be opened for a while, for its head or for its chunk, because the
+/// process has no descriptors left. Guarantees: that is no damage, and the chunk is sent later.
+#[cfg(unix)]
+#[test]
+fn segment_that_cannot_be_opened_now_is_sent_later() {
+    for succeed in [0, 1] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = open(directory.path(), LIMIT);
+        spool.append(&[root("a")]).unwrap();
+        let mut reads = 0;
+        let fault = move |op: &Op| {
+            reads += usize::from(matches!(op, Op::Read(_)));
+            matches!(op, Op::Read(_)) && reads > succeed
+        };
+        assert!(with_fault(fault, || spool.next()).is_none());
+        assert_eq!(drain(&mut spool), ["a"]);
+        assert_eq!((spool.counts(), &spool.notices[..]), (counts(1, 0, 0), &[][..]));
+    }
+}
