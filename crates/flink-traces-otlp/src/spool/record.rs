@@ -74,3 +74,18 @@ impl Head {
         message.len() == self.length as usize && crc32c::crc32c(message) == self.sum
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guarantees: a head without records, or whose records have no numbers, is none, although its
+    /// sum is right. A reader would not get beyond it.
+    #[test]
+    fn head_without_progress_is_none() {
+        for (number, records, is_head) in [(1, 1, true), (1, 0, false), (u64::MAX - 1, 1, true), (u64::MAX, 1, false)] {
+            let head = Head { length: 3, number, after: 0, records, sum: 0 };
+            assert_eq!(Head::from_bytes(&head.to_bytes()).is_some(), is_head, "{number} {records}");
+        }
+    }
+}
