@@ -710,7 +710,7 @@ mod tests {
         assert!(passed >= SLOW, "{passed:?}");
     }
 
-    /// A cluster that needs 100 ms for each response, and has one job for each of `jobs`.
+    /// Returns a cluster with that many jobs. Each of its responses takes 100 ms.
     fn cluster_with_jobs(jobs: usize) -> Arc<Connection> {
         let job = |number: usize| {
             format!(

@@ -197,7 +197,7 @@ fn job_manager_failover_invents_nothing() {
     "#]]);
 }
 
-/// The history of the last ten checkpoints, without a path, of which the first one has id 1.
+/// Returns the history of the last ten checkpoints, without paths. The first checkpoint has id 1.
 fn last_ten(newest: i64, interval: i64) -> Vec<Value> {
     let entry = |id| {
         let mut entry = completed(id, id * interval);
@@ -265,6 +265,24 @@ fn restored_checkpoint_stays_known() {
     session.subtask_times(88_000_300, [(SOURCE, 88_000_100, 0), (SINK, 88_000_110, 0)]).finish();
     let restores: Vec<_> = session.log.lines().filter(|line| line.contains("from Some")).collect();
     assert_eq!(restores, ["end: came up 88000000..88000110 from Some(15), Some(10) bytes"], "{}", session.log);
+}
+
+/// Scenario: the type of a checkpoint is known from its trigger, and its job starts from scratch,
+/// with the same ids. Guarantees: the later checkpoint does not get that type.
+#[test]
+fn type_of_a_checkpoint_is_not_that_of_a_later_one() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING");
+    session.observer.set_checkpoint_type(&JOB.parse().unwrap(), 1, CheckpointType::FullCheckpoint);
+    let mut types = Vec::new();
+    for trigger in [1_500, 5_500] {
+        session.checkpoints(trigger + 500, 1, &[completed(1, trigger)], Value::Null);
+        types.extend(session.observer.finish().into_iter().filter_map(|output| match output.observation {
+            Observation::Checkpoint(stats) => Some((stats.trigger_timestamp, stats.checkpoint_type)),
+            _ => None,
+        }));
+    }
+    assert_eq!(types, [(1_500, CheckpointType::FullCheckpoint), (5_500, CheckpointType::Checkpoint)]);
 }
 
 /// Scenario: a job takes a checkpoint a minute for a day. Guarantees: the observer knows no more of
