@@ -119,7 +119,9 @@ impl JobObserver {
         if summary.start_time > self.start_time && self.start_time > 0 {
             self.take_over(at, summary.start_time);
         }
-        self.all_tasks_run = all_tasks_run(summary);
+        if std::mem::replace(&mut self.all_tasks_run, all_tasks_run(summary)) != self.all_tasks_run {
+            self.schedule.idle_until = i64::MIN;
+        }
         // The overview is not cached, and this time changes with every state, also with those
         // between two polls.
         let is_first = self.state.is_none();
@@ -426,10 +428,10 @@ impl JobObserver {
         !self.schedule.is_old || self.checkpoints.has_pending()
     }
 
-    /// Returns `true` if the job changes its state.
-    pub(super) fn is_changing(&self, now: i64) -> bool {
+    /// Returns the time until which the job changes its state, if it does.
+    pub(super) fn changing_until(&self) -> Option<i64> {
         let is_steady = self.ended_at.is_some() || self.status() == Some(JobStatus::Running);
-        !is_steady && now < self.state_since.saturating_add(2 * SETTLE_MS)
+        (!is_steady).then(|| self.state_since.saturating_add(2 * SETTLE_MS))
     }
 
     /// Returns `true` if there is nothing to request. The last facts about a job that ended appear

@@ -168,6 +168,8 @@ pub struct ClusterObserver {
     contact: Contact,
     applications: Applications,
     budget: DetailBudget,
+    /// The time until which a job changes its state, by the last overview.
+    changing_until: i64,
     incomplete_checkpoints: u64,
     restorable: Restorable,
 }
@@ -254,7 +256,7 @@ impl ClusterObserver {
     pub fn requests(&mut self, now: i64) -> Vec<Resource> {
         let mut wanted = Vec::new();
         self.budget.refill(now);
-        let is_changing = self.jobs.len() <= MAX_CHANGING_JOBS && self.jobs.iter().any(|job| job.is_changing(now));
+        let is_changing = self.jobs.len() <= MAX_CHANGING_JOBS && now < self.changing_until;
         let begins_poll = self.contact.requests(now, is_changing, &mut wanted);
         if begins_poll {
             self.budget.begin_poll();
@@ -450,6 +452,7 @@ impl ClusterObserver {
         for id in gone {
             self.depart(at, &id, outputs);
         }
+        self.changing_until = self.jobs.iter().filter_map(JobObserver::changing_until).max().unwrap_or(i64::MIN);
     }
 
     /// Forgets a job that the cluster has forgotten, except what was reported about it.

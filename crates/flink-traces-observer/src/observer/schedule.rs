@@ -2,19 +2,15 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use flink_rest::{Job, JobId, Resource};
 use litemap::LiteMap;
 
-use super::{REFRESH_MS, SETTLE_MS, release};
+use super::{REFRESH_MS, SETTLE_MS, hash, release};
 
 /// The pause after a request without a response. It doubles with each one in a row.
 const FIRST_BACKOFF_MS: i64 = REFRESH_MS;
 const LONGEST_BACKOFF_MS: i64 = 60_000;
-
-/// Requests with a time each. A node of such a map is small, because the requests are not in it.
-type Times = BTreeMap<Arc<Resource>, i64>;
 
 /// The time at which jobs are asked for requests.
 ///
@@ -33,10 +29,12 @@ pub(super) struct Turn {
 /// The requests of a job.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    /// The requests of the last three seconds.
-    asked_at: Times,
-    /// The requests without an outcome.
-    in_flight: Times,
+    /// The times of the requests of the last three seconds, by the hash of each. Two requests with
+    /// the same hash would only delay each other.
+    asked_at: BTreeMap<u64, i64>,
+    /// The requests without an outcome, with their times. A node of the map is small, because the
+    /// requests are not in it.
+    in_flight: BTreeMap<Box<Resource>, i64>,
     /// The requests in flight that take longer than they should.
     slow: BTreeSet<Resource>,
     /// The requests that had no response in time.
@@ -58,6 +56,9 @@ pub(super) struct Schedule {
     changed_at: i64,
     /// The times of the requests whose responses had the last statuses and failures, by template.
     answered: LiteMap<&'static str, i64>,
+    /// The time at which a request that was wanted again too early may be sent again; the largest
+    /// number without any.
+    again_at: i64,
     /// The time until which no request is due, unless a response arrives.
     pub(super) idle_until: i64,
     /// `true` if nothing has changed since the job was first seen, nor shortly before that.
@@ -95,6 +96,7 @@ impl Schedule {
             active_until: at.saturating_add(2 * SETTLE_MS),
             changed_at: if is_old { at.saturating_sub(SETTLE_MS) } else { at },
             answered: LiteMap::new(),
+            again_at: i64::MAX,
             idle_until: i64::MIN,
             is_old,
             is_sparing: false,
@@ -192,10 +194,13 @@ impl Schedule {
         if self.is_pending(now, &resource) {
             return;
         }
-        if let Entry::Vacant(entry) = self.asked_at.entry(Arc::new(resource)) {
-            wanted.push(Resource::clone(entry.key()));
-            self.in_flight.insert(entry.key().clone(), now);
-            entry.insert(now);
+        match self.asked_at.entry(hash(&resource)) {
+            Entry::Vacant(entry) => {
+                entry.insert(now);
+                self.in_flight.insert(Box::new(resource.clone()), now);
+                wanted.push(resource);
+            }
+            Entry::Occupied(asked) => self.again_at = self.again_at.min(asked.get().saturating_add(REFRESH_MS)),
         }
     }
 
@@ -213,7 +218,7 @@ impl Schedule {
         if turn.until >= self.statistics_due && !self.is_pending(turn.now, &resource) {
             self.statistics_asked_at = Some(turn.now);
             self.statistics_due = due(turn.now);
-            self.in_flight.insert(Arc::new(resource.clone()), turn.now);
+            self.in_flight.insert(Box::new(resource.clone()), turn.now);
             wanted.push(resource);
         }
     }
@@ -229,6 +234,9 @@ impl Schedule {
     }
 
     pub(super) fn forget_expired(&mut self, now: i64) {
+        if now >= self.again_at {
+            self.again_at = i64::MAX;
+        }
         self.asked_at.retain(|_, asked| now < asked.saturating_add(REFRESH_MS));
         release(&mut self.asked_at);
         let in_flight = &self.in_flight;
@@ -240,11 +248,39 @@ impl Schedule {
     /// Notes that no request is due, and until when.
     pub(super) fn note_idle(&mut self, turn: Turn) {
         let now = turn.now;
-        // What has been requested may be due again. Nothing else is urgent.
-        let asked =
-            self.asked_at.values().copied().min().map_or(now.saturating_add(turn.slack), |asked| asked.min(now));
         let backoff = self.timeouts.values().map(|backoff| backoff.until).filter(|until| *until > now).min();
-        let due = asked.saturating_add(REFRESH_MS).min(self.statistics_due).min(backoff.unwrap_or(i64::MAX));
+        // Nothing else is urgent.
+        let usual = now.saturating_add(turn.slack).saturating_add(REFRESH_MS);
+        let due = usual.min(self.again_at).min(self.statistics_due).min(backoff.unwrap_or(i64::MAX));
         self.idle_until = due.max(now + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flink_rest::JobsOverview;
+
+    use super::*;
+
+    /// Guarantees: a request that is wanted again is due three seconds after the last one, also
+    /// after a look at the job before that. Without such a request, nothing is due for longer.
+    #[test]
+    fn only_what_is_wanted_again_is_due_after_three_seconds() {
+        let mut schedule = Schedule::new(0, Some(0));
+        let mut wanted = Vec::new();
+        let mut idle_until = |schedule: &mut Schedule, now: i64, is_wanted: bool| {
+            schedule.forget_expired(now);
+            if is_wanted {
+                schedule.ask(now, JobsOverview.into(), &mut wanted);
+                schedule.finish(now, &JobsOverview.into(), false);
+            }
+            schedule.note_idle(Turn { now, until: now, slack: 5_000 });
+            schedule.idle_until
+        };
+        assert_eq!(idle_until(&mut schedule, 1_000, true), 9_000);
+        assert_eq!(idle_until(&mut schedule, 1_500, true), 4_000);
+        assert_eq!(idle_until(&mut schedule, 2_000, false), 4_000);
+        assert_eq!(idle_until(&mut schedule, 4_000, false), 12_000);
+        assert_eq!(wanted.len(), 1);
     }
 }

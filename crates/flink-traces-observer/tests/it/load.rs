@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flink_rest::types::{CheckpointStatistics, CheckpointingStatistics, MultipleJobsDetails, SubtasksTimesInfo};
 use flink_rest::{Endpoint, Job, JobExceptions, JobId, Resource, ResourceBody, SubtaskTimes};
-use flink_traces_observer::{ClusterObserver, Observation, RequestOutcome};
+use flink_traces_observer::{ClusterObserver, JobObservation, Observation, RequestOutcome};
 use serde_json::{Value, json};
 
 /// The first poll, long after most jobs started.
@@ -274,17 +274,22 @@ fn history_is_requested_checkpoint_after_checkpoint() {
     assert_eq!((most, reported), (2, (1..=10).collect()));
 }
 
-/// Watches ten jobs with a checkpoint a minute, and returns for each wake-up of a minute whether a
-/// poll began, and the number of requests for the checkpoints of each job.
+/// Watches ten jobs with a checkpoint a minute, of which each has a new one in the last minute.
+/// Returns for each wake-up of that minute whether a poll began, and the number of requests for the
+/// checkpoints of each job.
 fn watched_rarely(poll_interval: Duration) -> (Vec<bool>, Vec<usize>) {
     let mut cluster = Cluster::new(10, 3, 1);
     cluster.checkpoint_interval = 60_000;
     let mut observer = ClusterObserver::new().with_poll_interval(poll_interval);
     let mut asked: BTreeMap<JobId, usize> = BTreeMap::new();
     let mut wakes = Vec::new();
+    let mut new = 0;
     let mut now = START;
     while now < START + 180_000 {
         let mut is_poll = false;
+        if now >= START + 120_000 {
+            cluster.quiet = Cluster::new(10, 3, 2).quiet;
+        }
         loop {
             let wanted = observer.requests(now);
             if wanted.is_empty() {
@@ -295,7 +300,13 @@ fn watched_rarely(poll_interval: Duration) -> (Vec<bool>, Vec<usize>) {
                 if let (Resource::Checkpoints(request), true) = (&resource, now >= START + 120_000) {
                     *asked.entry(request.job.clone()).or_default() += 1;
                 }
-                observer.observe(now, &resource, RequestOutcome::Found(Box::new(cluster.answer(&resource))));
+                let outcome = RequestOutcome::Found(Box::new(cluster.answer(&resource)));
+                let outputs = observer.observe(now, &resource, outcome);
+                let is_new = |output: &JobObservation| match &output.observation {
+                    Observation::Checkpoint(stats) => stats.checkpoint_id == 2 && stats.tasks.len() == 3,
+                    _ => false,
+                };
+                new += outputs.iter().filter(|output| is_new(output)).count();
             }
         }
         if now >= START + 120_000 {
@@ -303,6 +314,7 @@ fn watched_rarely(poll_interval: Duration) -> (Vec<bool>, Vec<usize>) {
         }
         now = observer.next_request_at(now);
     }
+    assert_eq!(new, 10);
     (wakes, asked.into_values().collect())
 }
 

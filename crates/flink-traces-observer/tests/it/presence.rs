@@ -204,6 +204,35 @@ fn running_application_gets_one_request_a_change() {
     }
 }
 
+/// Guarantees: when the last task of an application runs, a request is due at once.
+#[test]
+fn application_is_asked_as_soon_as_all_tasks_run() {
+    let mut session = Session::new();
+    let overview = |running: i64| {
+        json!({"jobs": [{"jid": JOB, "name": "job", "state": "RUNNING", "start-time": 100, "end-time": -1, "duration": 0,
+            "last-modification": 500, "tasks": {"total": 2, "running": running}}]})
+    };
+    let mut next = |now: i64, running: i64| {
+        let is_asked = session.requests(now).iter().any(|path| path == OVERVIEW);
+        if is_asked {
+            session.answer(now, OVERVIEW, overview(running));
+        }
+        let due = session.observer.next_request_at(now);
+        for path in session.requests(now) {
+            match path.as_str() {
+                "/jobmanager/config" => {
+                    session.answer(now, &path, json!([{"key": "execution.target", "value": "embedded"}]))
+                }
+                _ => session.fail(now, &path, RequestOutcome::Missing),
+            };
+        }
+        due - now
+    };
+    next(600, 1);
+    assert_eq!([1_000, 1_250, 1_500].map(|now| next(now, 1)), [250; 3]);
+    assert_eq!(next(1_750, 2), 50);
+}
+
 /// Restores of a job that never runs are kept up to a limit, and their paths, too.
 #[test]
 fn restores_of_a_job_that_never_runs_are_bounded() {
