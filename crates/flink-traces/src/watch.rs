@@ -34,12 +34,6 @@ const ALL_CONCURRENT_REQUESTS: usize = 256;
 ///
 /// The memory that a process needs at its start grows with it.
 const STARTING_CLUSTERS: usize = 16;
-/// Polls begin at multiples of this time, so that one wake-up serves several clusters, and one
-/// request the reports of several.
-const TICK: Duration = Duration::from_millis(20);
-/// Those after a pause of at least [`LONG_PAUSE`] begin at multiples of this time.
-const LONG_TICK: Duration = Duration::from_millis(100);
-const LONG_PAUSE: Duration = Duration::from_secs(1);
 /// A request without a response for this long is slow.
 const SLOW: Duration = Duration::from_secs(1);
 /// The maximum number of slow requests. Others count as requests in flight.
@@ -71,7 +65,7 @@ pub(crate) struct SharedLimits {
 impl SharedLimits {
     /// Returns the first tick after a pause that begins now.
     fn tick_after(&self, now: Instant, pause: Duration) -> Instant {
-        let tick = if pause < LONG_PAUSE { TICK } else { LONG_TICK };
+        let tick = tick(pause);
         let passed = (now + pause).saturating_duration_since(self.epoch);
         let since_tick = Duration::from_nanos((passed.as_nanos() % tick.as_nanos()) as u64);
         self.epoch + passed - since_tick + tick
@@ -565,6 +559,17 @@ fn is_flinks(response: &Response) -> bool {
     response.status_error().is_some_and(|error| !error.errors().is_empty() && !error.is_missing_endpoint())
 }
 
+/// Returns the time between two ticks at which polls begin after such a pause.
+///
+/// One wake-up serves all clusters whose polls begin then, and one request their reports.
+fn tick(pause: Duration) -> Duration {
+    Duration::from_millis(match pause.as_millis() {
+        0..1_000 => 20,
+        1_000..4_000 => 100,
+        _ => 200,
+    })
+}
+
 /// Returns a random part of `pause`, up to one of that many.
 fn jitter(pause: Duration, parts: f64) -> Duration {
     pause.mul_f64(fastrand::f64() / parts)
@@ -681,7 +686,8 @@ mod tests {
         let limits = SharedLimits::default();
         let cases = [(0, 0, 20), (0, 1, 20), (10, 9, 20), (10, 10, 40), (0, 21, 40), (86_400_001, 0, 86_400_020)];
         let long = [(0, 999, 1_000), (1, 999, 1_020), (0, 1_000, 1_100), (99, 1_000, 1_100), (100, 1_000, 1_200)];
-        for (passed, pause, tick) in cases.into_iter().chain(long) {
+        let longer = [(1, 3_999, 4_100), (0, 4_000, 4_200), (199, 4_000, 4_200), (200, 4_000, 4_400)];
+        for (passed, pause, tick) in cases.into_iter().chain(long).chain(longer) {
             let at = limits.epoch + Duration::from_millis(passed);
             let due = limits.tick_after(at, Duration::from_millis(pause)) - limits.epoch;
             assert_eq!(due, Duration::from_millis(tick), "{passed} {pause}");
