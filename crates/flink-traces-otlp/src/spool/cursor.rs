@@ -159,3 +159,34 @@ impl Cursor {
         Some(Self { writes: value["writes"].as_u64()?, logs: [summary?, detail?], is_damaged: false })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guarantees: a file that cannot be read is an error, and not one that is missing. Its slot may
+    /// be another endpoint's.
+    #[test]
+    fn unreadable_file_is_not_missing() {
+        let place = tempfile::tempdir().unwrap();
+        let missing = place.path().join("missing");
+        assert_eq!(read(&missing).unwrap(), Checked::Missing);
+        assert!(read_cursor(&missing).unwrap().is_none());
+        assert!(read(place.path()).is_err());
+        assert!(read_cursor(place.path()).is_err());
+    }
+
+    /// Guarantees: a cursor that has lost a block is damaged, because it may have been the newer one.
+    #[test]
+    fn cursor_of_one_block_is_damaged() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join(CURSOR);
+        let progress = Progress { finalized: 3, delivered: 2, rejected: 1 };
+        Snapshot::new(place.path(), 5, [(progress, 4, 0), (Progress::default(), 0, 0)]).write().unwrap();
+        for (length, is_damaged) in [(2 * BLOCK, false), (BLOCK, true)] {
+            fs::File::options().write(true).open(&path).unwrap().set_len(length as u64).unwrap();
+            let cursor = read_cursor(&path).unwrap().unwrap();
+            assert_eq!((cursor.writes, cursor.logs[0], cursor.is_damaged), (5, (progress, 4), is_damaged));
+        }
+    }
+}
