@@ -75,6 +75,37 @@ fn slot_of_a_faster_process_is_left_to_it() {
     assert_eq!((slot.index, &names[..]), (1, &["0", "1"].map(Into::into)[..]));
 }
 
+/// Scenario: two processes create the same slot, and one has named it before the other can lock it.
+/// Guarantees: the other takes the next.
+#[cfg(unix)]
+#[test]
+fn slot_that_another_process_named_first_is_left_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let [unnamed, named] = ["0.new", "0"].map(|name| directory.path().join(name));
+    let race = move |op: &Op| {
+        if matches!(op, Op::SyncDirectory(_)) && unnamed.exists() {
+            fs::rename(&unnamed, &named).unwrap();
+        }
+        false
+    };
+    let slot = with_fault(race, || slots(directory.path(), "a").take().unwrap());
+    assert_eq!(slot.index, 1);
+}
+
+/// Guarantees: a slot whose lock cannot be opened is an error of the start, and keeps no process
+/// from adopting others.
+#[test]
+fn slot_that_cannot_be_locked_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    store(slots(directory.path(), "a").take().unwrap(), "left");
+    fs::rename(directory.path().join("0"), directory.path().join("1")).unwrap();
+    fs::create_dir_all(directory.path().join("0/lock")).unwrap();
+    let mut slots = slots(directory.path(), "a");
+    assert!(slots.take().is_err());
+    #[cfg(unix)]
+    assert_eq!(slots.adopt().unwrap().map(|slot| slot.index), Some(1));
+}
+
 /// Scenario: a process crashed while it created a slot. Guarantees: the next one takes that slot.
 #[cfg(unix)]
 #[test]
