@@ -164,8 +164,8 @@ impl Cursor {
 mod tests {
     use super::*;
 
-    /// Guarantees: a file that cannot be read is an error, and not one that is missing. Its slot may
-    /// be another endpoint's.
+    /// Guarantees: a file that cannot be read is an error, and not one that is missing. Its slot
+    /// may be another endpoint's.
     #[test]
     fn unreadable_file_is_not_missing() {
         let place = tempfile::tempdir().unwrap();
@@ -176,7 +176,7 @@ mod tests {
         assert!(read_cursor(place.path()).is_err());
     }
 
-    /// Guarantees: a cursor that has lost a block is damaged, because it may have been the newer one.
+    /// Guarantees: a cursor that has lost a block is damaged. That may have been the newer one.
     #[test]
     fn cursor_of_one_block_is_damaged() {
         let place = tempfile::tempdir().unwrap();
