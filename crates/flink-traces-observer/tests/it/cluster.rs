@@ -1,6 +1,7 @@
 //! Requests to a cluster that is away, slow or in a hurry.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use flink_rest::Resource;
 use flink_traces_observer::RequestOutcome;
@@ -56,8 +57,8 @@ fn away_cluster_is_requested_every_second() {
 }
 
 /// Returns the times of the requests for the overview of a cluster with so many jobs, of which the
-/// first one has this state from 10 to 12 s.
-fn overviews_of_changing_job(jobs: usize, state: &str) -> Vec<i64> {
+/// first one has this state in a period.
+fn overviews_of_changing_job(jobs: usize, state: &str, period: Range<i64>) -> Vec<i64> {
     let mut session = Session::new();
     let mut asked = Vec::new();
     for now in (0..20_000).step_by(50) {
@@ -65,7 +66,7 @@ fn overviews_of_changing_job(jobs: usize, state: &str) -> Vec<i64> {
             if path == OVERVIEW {
                 asked.push(now);
                 let job = |number: usize| {
-                    let is_other = number == 0 && (10_000..12_000).contains(&now);
+                    let is_other = number == 0 && period.contains(&now);
                     json!({"jid": format!("{number:032x}"), "name": "job", "start-time": 100, "end-time": -1,
                         "state": if is_other { state } else { "RUNNING" }, "duration": 0, "last-modification": 100,
                         "tasks": {"total": 2, "running": 2}})
@@ -86,30 +87,18 @@ fn cluster_is_polled_more_often_while_a_job_changes() {
     let every_second: Vec<_> = (0..20_000).step_by(1_000).collect();
     let more_often: Vec<_> = (0..10_000).step_by(1_000).chain((10_000..12_000).step_by(250)).collect();
     let more_often: Vec<_> = more_often.into_iter().chain((12_000..20_000).step_by(1_000)).collect();
-    assert_eq!(overviews_of_changing_job(1, "RUNNING"), every_second);
-    assert_eq!(overviews_of_changing_job(1, "RESTARTING"), more_often);
-    assert_eq!(overviews_of_changing_job(50, "RESTARTING"), more_often);
-    assert_eq!(overviews_of_changing_job(51, "RESTARTING"), every_second);
-    assert_eq!(overviews_of_changing_job(1, "FINISHED"), every_second);
+    assert_eq!(overviews_of_changing_job(1, "RUNNING", 10_000..12_000), every_second);
+    assert_eq!(overviews_of_changing_job(1, "RESTARTING", 10_000..12_000), more_often);
+    assert_eq!(overviews_of_changing_job(50, "RESTARTING", 10_000..12_000), more_often);
+    assert_eq!(overviews_of_changing_job(51, "RESTARTING", 10_000..12_000), every_second);
+    assert_eq!(overviews_of_changing_job(1, "FINISHED", 10_000..12_000), every_second);
 }
 
 /// Guarantees: a job that stays in a state is polled more often for 9 s only.
 #[test]
 fn job_that_waits_is_polled_as_usual() {
-    let mut session = Session::new();
-    let mut asked = Vec::new();
-    for now in (0..20_000).step_by(50) {
-        for path in session.requests(now) {
-            if path == OVERVIEW {
-                asked.push(now);
-                session.overview(now, "CREATED");
-            } else {
-                session.fail(now, &path, RequestOutcome::Missing);
-            }
-        }
-    }
     let expected: Vec<_> = (0..9_000).step_by(250).chain((9_750..20_000).step_by(1_000)).collect();
-    assert_eq!(asked, expected);
+    assert_eq!(overviews_of_changing_job(1, "CREATED", 0..20_000), expected);
 }
 
 /// Scenario: one request of a job is slow, and at last has no response. Guarantees: its job gets no
