@@ -1,5 +1,9 @@
 //! Spans, which last from one moment to another and may have children.
 
+use std::fmt;
+use std::mem;
+use std::sync::LazyLock;
+
 use crate::value::text_heap_bytes;
 use crate::{AttributeValue, Attributes, Clock, Identity, SpanContext, Text, ValueRef};
 
@@ -23,7 +27,7 @@ pub struct Span {
 /// The children of a span and the counts of all its descendants.
 #[derive(Debug, Clone, Default)]
 struct Descendants {
-    children: Vec<Span>,
+    children: Children,
     span_count: usize,
     /// The number of descendants without extensions.
     flink_span_count: usize,
@@ -35,24 +39,72 @@ struct Descendants {
     has_unset_below: bool,
 }
 
+/// Children, which are built at once or when they are first needed.
+#[derive(Default)]
+struct Children {
+    built: Vec<Span>,
+    deferred: Option<Box<Deferred>>,
+}
+
+/// Children that are built when they are first needed. They have a start and no children.
+struct Deferred {
+    len: usize,
+    spans: LazyLock<Vec<Span>, BuildSpans>,
+}
+
+type BuildSpans = Box<dyn FnOnce() -> Vec<Span> + Send>;
+
+impl Children {
+    /// Returns the children. The first call builds those that are deferred.
+    fn as_slice(&self) -> &[Span] {
+        self.deferred.as_ref().map_or(&self.built, |deferred| &deferred.spans)
+    }
+
+    /// Returns the children for a change. Those that are deferred are built.
+    fn built(&mut self) -> &mut Vec<Span> {
+        if let Some(deferred) = self.deferred.take() {
+            self.built = deferred.spans.to_vec();
+        }
+        &mut self.built
+    }
+
+    /// Returns the number of children for which there is memory.
+    fn capacity(&self) -> usize {
+        self.deferred.as_ref().map_or(self.built.capacity(), |deferred| deferred.len)
+    }
+}
+
+impl Clone for Children {
+    fn clone(&self) -> Self {
+        Self { built: self.as_slice().to_vec(), deferred: None }
+    }
+}
+
+impl fmt::Debug for Children {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_slice().fmt(f)
+    }
+}
+
 impl PartialEq for Descendants {
     /// Compares the children. The counts follow from them, and memory is no part of a span's value.
     fn eq(&self, other: &Self) -> bool {
         let Self { children, unset, has_unset_below, .. } = self;
-        (children, unset, has_unset_below) == (&other.children, &other.unset, &other.has_unset_below)
+        (children.as_slice(), unset, has_unset_below)
+            == (other.children.as_slice(), &other.unset, &other.has_unset_below)
     }
 }
 
 /// Frees a tree level by level. The nested calls of a deep tree would overflow the stack.
 impl Drop for Descendants {
     fn drop(&mut self) {
-        if self.children.iter().all(|child| child.descendants.is_none()) {
+        let mut pending = mem::take(&mut self.children.built);
+        if pending.iter().all(|child| child.descendants.is_none()) {
             return;
         }
-        let mut pending = std::mem::take(&mut self.children);
         while let Some(mut span) = pending.pop() {
             if let Some(mut descendants) = span.descendants.take() {
-                pending.append(&mut descendants.children);
+                pending.append(&mut descendants.children.built);
             }
         }
     }
@@ -116,7 +168,7 @@ impl Span {
 
     /// Returns the children, without extension children.
     pub fn children(&self) -> &[Span] {
-        self.descendants.as_ref().map_or(&[], |descendants| &descendants.children)
+        self.descendants.as_ref().map_or(&[], |descendants| descendants.children.as_slice())
     }
 
     /// Returns the identity, if one is set.
@@ -181,16 +233,16 @@ impl Span {
     fn fill_below(&mut self, now: i64) {
         let Some(descendants) = self.descendants.as_mut() else { return };
         let extension = self.extension.as_mut().map_or(&mut [][..], |extension| &mut extension.children);
-        for Unset { index, is_extension, has_no_end } in std::mem::take(&mut descendants.unset) {
-            let siblings = if is_extension { &mut *extension } else { &mut descendants.children };
+        for Unset { index, is_extension, has_no_end } in mem::take(&mut descendants.unset) {
+            let siblings = if is_extension { &mut *extension } else { descendants.children.built() };
             let Some(child) = siblings.get_mut(index) else { continue };
             child.start_ts_millis = now;
             if has_no_end {
                 child.end_ts_millis = now;
             }
         }
-        if std::mem::take(&mut descendants.has_unset_below) {
-            descendants.children.iter_mut().chain(extension).for_each(|child| child.fill_below(now));
+        if mem::take(&mut descendants.has_unset_below) {
+            descendants.children.built().iter_mut().chain(extension).for_each(|child| child.fill_below(now));
         }
     }
 }
@@ -340,12 +392,39 @@ impl SpanBuilder {
         for child in children {
             self.count_child(&child, self.span.children().len(), false);
             let descendants = self.span.descendants.get_or_insert_default();
-            if descendants.children.capacity() == 0 {
-                descendants.children.reserve_exact(expected);
+            let built = descendants.children.built();
+            if built.capacity() == 0 {
+                built.reserve_exact(expected);
             }
             descendants.flink_span_count += child.span.flink_span_count();
-            descendants.children.push(child.into_child());
+            built.push(child.into_child());
         }
+        self
+    }
+
+    /// Adds children that are built when a reporter first needs them, on its thread.
+    ///
+    /// This is [`children`](Self::children) for callers that add thousands of similar spans and
+    /// must not wait for them. Each needs a start, because no clock is read later. Children of
+    /// theirs are left out.
+    ///
+    /// One of them is built at once. The memory of the tree is computed from its size.
+    #[must_use]
+    pub fn deferred_children<I>(mut self, children: I) -> Self
+    where
+        I: ExactSizeIterator<Item = SpanBuilder> + Clone + Send + 'static,
+    {
+        if !self.span.children().is_empty() {
+            return self.children(children);
+        }
+        let Some(first) = children.clone().next().map(SpanBuilder::into_leaf) else { return self };
+        let len = children.len();
+        let descendants = self.span.descendants.get_or_insert_default();
+        descendants.span_count += len;
+        descendants.flink_span_count += len;
+        descendants.heap_bytes += len * first.heap_bytes();
+        let build = move || children.take(len).map(SpanBuilder::into_leaf).collect();
+        descendants.children.deferred = Some(Box::new(Deferred { len, spans: LazyLock::new(Box::new(build)) }));
         self
     }
 
@@ -366,6 +445,16 @@ impl SpanBuilder {
             self.span.end_ts_millis = self.span.start_ts_millis;
         }
         self.span
+    }
+
+    /// Returns the span as a child without children.
+    fn into_leaf(self) -> Span {
+        let mut span = self.into_child();
+        span.descendants = None;
+        if let Some(extension) = &mut span.extension {
+            extension.children.clear();
+        }
+        span
     }
 
     /// Sets the identity, from which the ids follow.
@@ -477,6 +566,8 @@ impl SpanBuilder {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     struct At(i64);
@@ -530,8 +621,10 @@ mod tests {
         let mut bytes = size_of::<Span>() + owned(&span.scope) + owned(&span.name) + span.attributes.heap_bytes();
         let spare = |children: &Vec<Span>| (children.capacity() - children.len()) * size_of::<Span>();
         if let Some(descendants) = &span.descendants {
-            bytes += size_of::<Descendants>() + spare(&descendants.children);
-            bytes += descendants.children.iter().map(traversed_bytes).sum::<usize>();
+            let Children { built, deferred } = &descendants.children;
+            assert!(deferred.is_none());
+            bytes += size_of::<Descendants>() + spare(built);
+            bytes += built.iter().map(traversed_bytes).sum::<usize>();
         }
         if let Some(extension) = &span.extension {
             bytes += size_of::<SpanExtension>() + extension.attributes.heap_bytes() + spare(&extension.children);
@@ -572,6 +665,61 @@ mod tests {
         };
         assert!(tree(10).memory_bytes() < tree(10_000).memory_bytes());
         assert_eq!(tree(10), tree(10_000));
+    }
+
+    /// Guarantees: deferred children are built once, when they are first needed. The tree is the
+    /// same as with children that are built at once, and so are its counts and its memory.
+    #[test]
+    fn deferred_children_are_built_when_needed() {
+        let built = std::sync::Arc::new(AtomicUsize::new(0));
+        let child = {
+            let built = built.clone();
+            move |index: i64| {
+                built.fetch_add(1, Ordering::Relaxed);
+                let leaf = Span::builder("s", "leaf").start_ts_millis(index).attribute("index", index % 10);
+                leaf.extension_attribute("host", "tm-1").failure(Failure::new(1, "disk full"))
+            }
+        };
+        let children = |len: usize| (0..len).map(|index| index as i64).map(child.clone());
+        let root = || Span::builder("s", "root").start_ts_millis(1);
+        for len in [0, 1, 2, 1_000] {
+            built.store(0, Ordering::Relaxed);
+            let deferred = root().deferred_children(children(len)).build(&At(9));
+            assert_eq!(built.load(Ordering::Relaxed), len.min(1));
+            let at_once = root().children(children(len)).build(&At(9));
+            let sizes =
+                [&deferred, &at_once].map(|span| (span.span_count(), span.flink_span_count(), span.memory_bytes()));
+            assert_eq!(sizes[0], sizes[1]);
+            let below_first = len.min(1) + len;
+            assert_eq!(built.load(Ordering::Relaxed), below_first);
+            assert_eq!(deferred.children().len(), len);
+            assert_eq!(std::thread::scope(|scope| scope.spawn(|| deferred.clone()).join()).unwrap(), at_once);
+            assert_eq!((&deferred, deferred.clone()), (&at_once, at_once.clone()));
+            assert_eq!(built.load(Ordering::Relaxed), below_first + len);
+        }
+    }
+
+    /// Guarantees: children may be added before and after those that are deferred, in order. What is
+    /// below these is left out, and counted nowhere.
+    #[test]
+    fn deferred_children_are_leaves_among_others() {
+        let leaf = |name: &'static str| Span::builder("s", name).start_ts_millis(1);
+        let deep = move |name| leaf(name).child(leaf("below")).extension_children([leaf("beyond")]);
+        let names = |span: &Span| span.children().iter().map(|child| child.name().to_owned()).collect::<Vec<_>>();
+        let deferred = || leaf("root").deferred_children(["a", "b"].into_iter().map(deep));
+        for (tree, expected, count) in [
+            (deferred(), vec!["a", "b"], 3),
+            (deferred().child(leaf("c")), vec!["a", "b", "c"], 4),
+            (leaf("root").child(leaf("c")).deferred_children(["a"].into_iter().map(leaf)), vec!["c", "a"], 3),
+            (deferred().deferred_children(["c"].into_iter().map(leaf)), vec!["a", "b", "c"], 4),
+            (deferred().omit_children(), vec![], 1),
+        ] {
+            let span = tree.build(&At(9));
+            assert_eq!((names(&span), span.span_count()), (expected.iter().map(ToString::to_string).collect(), count));
+            assert!(span.children().iter().all(|child| child.span_count() == 1 && child.start_ts_millis() == 1));
+        }
+        let unset = deferred().child(Span::builder("s", "c")).build(&At(9));
+        assert_eq!(unset.children().iter().map(Span::start_ts_millis).collect::<Vec<_>>(), [1, 1, 9]);
     }
 
     #[test]

@@ -12,6 +12,10 @@ use crate::config::SpanDetailLevel;
 use crate::job::{ExecutionAttemptId, JobIdentity};
 use crate::record::{TRACKER_SCOPE, text_of};
 
+/// The number of subtasks of a task from which their spans are built on the threads of the
+/// reporters. Fewer take less time than it takes to defer them.
+const DEFERRED_FROM: usize = 32;
+
 /// The attribute names of one metric.
 struct Names {
     metric: SubtaskMetric,
@@ -190,19 +194,22 @@ fn task_span(stats: &CheckpointStats, summary: &TaskSummary<'_>, with_subtasks: 
             .attribute_capacity(ATTRIBUTES)
             .attribute("checkpointId", stats.checkpoint_id)
             .attributes([("jobVertexId", ValueRef::String(&task.job_vertex_id))]);
-        span.children(task.subtasks.iter().map(|subtask| subtask_span(stats, shared.clone(), subtask)))
+        let trigger_timestamp = stats.trigger_timestamp;
+        let subtasks = task.subtasks.shared_iter();
+        let spans = subtasks.map(move |subtask| subtask_span(trigger_timestamp, shared.clone(), &subtask));
+        if spans.len() < DEFERRED_FROM { span.children(spans) } else { span.deferred_children(spans) }
     } else {
         span
     }
 }
 
 /// Builds the span of a subtask. `shared` has what it shares with its siblings.
-fn subtask_span(stats: &CheckpointStats, shared: SpanBuilder, subtask: &SubtaskStats) -> SpanBuilder {
+fn subtask_span(trigger_timestamp: i64, shared: SpanBuilder, subtask: &SubtaskStats) -> SpanBuilder {
     let start_delay = subtask.metric(SubtaskMetric::CheckpointStartDelayMs).unwrap_or(0).max(0);
     let metrics = NAMES.iter().filter_map(|names| Some((names.bare, ValueRef::Long(subtask.metric(names.metric)?))));
     let span = shared
         .identity(Identity::numbered(subtask.index.cast_unsigned()))
-        .start_ts_millis(stats.trigger_timestamp.saturating_add(start_delay))
+        .start_ts_millis(trigger_timestamp.saturating_add(start_delay))
         .end_ts_millis(subtask.ack_timestamp)
         .attributes([("subtaskId", ValueRef::Long(subtask.index))].into_iter().chain(metrics));
     match &subtask.host {

@@ -44,6 +44,11 @@ impl Subtasks {
         Iter { slots: self.slots.iter(), left: self.len }
     }
 
+    /// Returns an iterator that owns the subtasks, which it shares with the original.
+    pub(super) fn shared_iter(&self) -> impl ExactSizeIterator<Item = SubtaskStats> + Clone + 'static {
+        SharedIter { slots: self.slots.clone(), next: 0, left: self.len }
+    }
+
     /// Returns an iterator that can change the subtasks. If they are shared, it copies all of them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut SubtaskStats> {
         Arc::make_mut(&mut self.slots).iter_mut().flatten()
@@ -115,6 +120,32 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 impl ExactSizeIterator for Iter<'_> {}
+
+/// An [`Iter`] that shares the subtasks.
+#[derive(Clone)]
+struct SharedIter {
+    slots: Arc<Vec<Option<SubtaskStats>>>,
+    next: usize,
+    left: usize,
+}
+
+impl Iterator for SharedIter {
+    type Item = SubtaskStats;
+
+    fn next(&mut self) -> Option<SubtaskStats> {
+        let (gap, next) =
+            self.slots.get(self.next..)?.iter().enumerate().find_map(|(gap, slot)| Some((gap, slot.clone()?)))?;
+        self.next += gap + 1;
+        self.left -= 1;
+        Some(next)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for SharedIter {}
 
 /// The statistics of one subtask of a checkpoint. Flink's `SubtaskStateStats`.
 ///
@@ -223,4 +254,25 @@ impl SubtaskMetric {
         Self::ProcessedDataBytes,
         Self::PersistedDataBytes,
     ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn iterators_skip_gaps_and_know_their_length() {
+        for slots in [&[][..], &[0], &[3], &[0, 1, 5, 2], &[9, 4]] {
+            let mut subtasks = Subtasks::default();
+            slots.iter().for_each(|slot| subtasks.fill(*slot, SubtaskStats::new(*slot as i64, 1)));
+            let mut expected: Vec<_> = slots.iter().map(|slot| *slot as i64).collect();
+            expected.sort_unstable();
+            let mut shared = subtasks.shared_iter();
+            for (passed, (subtask, index)) in subtasks.iter().zip(expected).enumerate() {
+                assert_eq!(shared.len(), slots.len() - passed);
+                assert_eq!((subtask.index, shared.next()), (index, Some(subtask.clone())));
+            }
+            assert_eq!((shared.len(), shared.next(), subtasks.iter().len()), (0, None, slots.len()));
+        }
+    }
 }

@@ -439,6 +439,27 @@ fn extensions_of_checkpoint_and_subtask() {
     assert_eq!(found(&hidden), ["Checkpoint ", "Checkpoint_Task ", "Checkpoint_Subtask ", "Checkpoint_Subtask "]);
 }
 
+/// Guarantees: the span of a subtask does not depend on how many others its task has.
+#[test]
+fn subtasks_of_large_task_have_the_same_spans() {
+    let number = |index: i64| subtask(index, 10_100 + index, [index, 1, index % 3 - 1, 0, 1, 1, 0, -1]);
+    let subtasks: Vec<_> =
+        (0..100).map(|index| number(index).with_host((index % 2 == 0).then(|| "tm-1".into()))).collect();
+    let spans_of = |subtasks: &[SubtaskStats]| {
+        let stats = completed().with_tasks(vec![task(SOURCE, Some(10_199), subtasks.to_vec())]);
+        let span = reported(checkpoint_span(JOB, &stats, ChildrenSpansPerSubtask), Standard);
+        let task = span.root().children().next().unwrap();
+        let of_subtask = |span: SpanRef<'_>| {
+            let mut text = span.span_id().to_string();
+            tree(span, 0, &mut text);
+            text
+        };
+        task.children().map(of_subtask).collect::<Vec<_>>()
+    };
+    let few: Vec<_> = subtasks.chunks(10).flat_map(spans_of).collect();
+    assert_eq!(spans_of(&subtasks), few);
+}
+
 #[test]
 fn statuses_and_types_have_flinks_names() {
     let check = |stats: CheckpointStats, expected: [&str; 2]| {
