@@ -143,7 +143,7 @@ fn lost_end(path: &Path, has_header: bool, from: u64, number: u64) -> io::Result
     };
     // A report whose record is incomplete was never acknowledged. A valid head was cut off because
     // its chunk is missing, or the summaries that it depends on.
-    if rest.len() < HEAD || is_unwritten(&rest) || (has_header && head_at(0).is_some()) {
+    if rest.len() <= HEAD || is_unwritten(&rest) || (has_header && head_at(0).is_some()) {
         return Ok(None);
     }
     // A damaged head stands for one record at least. A file without a header may be anything.

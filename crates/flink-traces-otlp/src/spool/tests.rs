@@ -260,6 +260,14 @@ fn failed_undo_of_a_removed_segment_is_over() {
     assert_eq!(drain(&mut spool), ["two"]);
 }
 
+/// Guarantees: what cannot be taken back is known to be there still. A missing file is no failure.
+#[test]
+fn file_that_cannot_be_removed_is_a_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    super::disk::remove(directory.path()).unwrap_err();
+    super::disk::remove(&directory.path().join("missing")).unwrap();
+}
+
 /// Scenario: a report is written while a chunk of its segments is finalized, and cannot be
 /// synchronized. Guarantees: nothing else is lost.
 #[test]

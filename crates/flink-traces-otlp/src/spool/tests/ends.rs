@@ -17,7 +17,8 @@ fn detail_without_its_summaries_is_cut_off() {
     drop(spool);
     fs::write(&segments(directory.path())[1], summary).unwrap();
     let mut spool = open(directory.path(), LIMIT);
-    assert!(matches!(&spool.notices[..], [Notice::Quarantined(..)]), "{:?}", spool.notices);
+    let name = "detail-00000000000000000000.seg".to_owned();
+    assert_eq!(spool.notices, [Notice::Quarantined(name, 2 * (HEAD as u64 + 5))]);
     assert_eq!(spool.queued(), 2);
     // Also after there are more summaries.
     spool.append(&[root("three"), root("four")]).unwrap();
@@ -116,9 +117,13 @@ fn damaged_end_of_detail_is_counted() {
 /// in no account.
 #[test]
 fn unacknowledged_end_is_not_counted() {
-    let damages: [Damage; 5] = [
+    let damages: [Damage; 6] = [
         |bytes, length| bytes.truncate(length),
         |bytes, length| bytes.truncate(length + 7),
+        |bytes, length| {
+            bytes.truncate(length + HEAD);
+            bytes[length + 5] ^= 1;
+        },
         |bytes, length| bytes.truncate(length + HEAD + 1),
         |bytes, length| bytes[length..].fill(0),
         |bytes, length| bytes[length + HEAD..].fill(0),
@@ -132,6 +137,18 @@ fn unacknowledged_end_is_not_counted() {
         change(directory.path(), "summary", |bytes| damage(bytes, HEADER as usize + HEAD + 1));
         assert_eq!(sent(&mut open(directory.path(), LIMIT)), ("rd".to_owned(), [2, 2, 0]));
     }
+}
+
+/// Scenario: a report began a segment, whose header did not reach the disk. Guarantees: it is in no
+/// account.
+#[test]
+fn segment_without_a_header_is_not_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut spool = open(directory.path(), LIMIT);
+    spool.append(&[root("never"), detail("never")]).unwrap();
+    drop(spool);
+    change(directory.path(), "summary", |bytes| bytes[..HEADER as usize].fill(0));
+    assert_eq!(sent(&mut open(directory.path(), LIMIT)), (String::new(), [0; 3]));
 }
 
 /// Scenario: the last summaries are gone with their file, and the cursor says that they were taken.
