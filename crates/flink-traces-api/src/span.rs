@@ -699,8 +699,8 @@ mod tests {
         }
     }
 
-    /// Guarantees: children may be added before and after those that are deferred, in order. What is
-    /// below these is left out, and counted nowhere.
+    /// Guarantees: children may be added before and after those that are deferred, in order. What
+    /// is below these is left out, and counted nowhere.
     #[test]
     fn deferred_children_are_leaves_among_others() {
         let leaf = |name: &'static str| Span::builder("s", name).start_ts_millis(1);

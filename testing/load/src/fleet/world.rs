@@ -471,8 +471,8 @@ mod tests {
         }
     }
 
-    /// Guarantees: every field of a checkpoint is one that flink-rest names, as with Flink. It would
-    /// keep another one as a tree, which takes longer.
+    /// Guarantees: every field of a checkpoint is one that flink-rest names, as with Flink. It
+    /// would keep another one as a tree, which takes longer.
     #[test]
     fn bodies_are_what_flink_rest_reads() {
         use flink_rest::{CheckpointSubtasks, Checkpoints, Job, JobId, JobVertexId, Resource};
