@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::mem;
+use std::panic::AssertUnwindSafe;
 use std::sync::LazyLock;
 
 use crate::value::text_heap_bytes;
@@ -52,7 +53,8 @@ struct Deferred {
     spans: LazyLock<Vec<Span>, BuildSpans>,
 }
 
-type BuildSpans = Box<dyn FnOnce() -> Vec<Span> + Send>;
+/// A reporter whose thread builds spans survives a panic of it, as of anything else it calls.
+type BuildSpans = AssertUnwindSafe<Box<dyn FnOnce() -> Vec<Span> + Send>>;
 
 impl Children {
     /// Returns the children. The first call builds those that are deferred.
@@ -402,29 +404,40 @@ impl SpanBuilder {
         self
     }
 
-    /// Adds children that are built when a reporter first needs them, on its thread.
+    /// Adds children that are built when a reporter first looks at them, on its thread.
     ///
-    /// This is [`children`](Self::children) for callers that add thousands of similar spans and
-    /// must not wait for them. Each needs a start, because no clock is read later. Children of
-    /// theirs are left out.
+    /// This is [`children`](Self::children) for callers that add thousands of spans and must not
+    /// wait for them. Each child needs a start, because no clock is read later. Children of theirs
+    /// are left out. The first child is built at once, and the memory of the tree is computed from
+    /// its size, so the children should be alike.
     ///
-    /// One of them is built at once. The memory of the tree is computed from its size.
+    /// The iterator has to return as many children as it says, because they are counted before
+    /// they are built. If it panics, the reporter does. Whatever else looks at the children, such
+    /// as a clone of the span or a further child, builds them at once.
     #[must_use]
     pub fn deferred_children<I>(mut self, children: I) -> Self
     where
-        I: ExactSizeIterator<Item = SpanBuilder> + Clone + Send + 'static,
+        I: IntoIterator<Item = SpanBuilder>,
+        I::IntoIter: ExactSizeIterator + Send + 'static,
     {
+        let mut children = children.into_iter().map(SpanBuilder::without_children);
         if !self.span.children().is_empty() {
             return self.children(children);
         }
-        let Some(first) = children.clone().next().map(SpanBuilder::into_leaf) else { return self };
         let len = children.len();
+        let Some(first) = children.next().filter(|_| len > 0).map(SpanBuilder::into_child) else { return self };
         let descendants = self.span.descendants.get_or_insert_default();
         descendants.span_count += len;
         descendants.flink_span_count += len;
         descendants.heap_bytes += len * first.heap_bytes();
-        let build = move || children.take(len).map(SpanBuilder::into_leaf).collect();
-        descendants.children.deferred = Some(Box::new(Deferred { len, spans: LazyLock::new(Box::new(build)) }));
+        let build = move || {
+            let mut spans = Vec::with_capacity(len);
+            spans.push(first);
+            spans.extend(children.take(len - 1).map(SpanBuilder::into_child));
+            spans
+        };
+        let spans = LazyLock::new(AssertUnwindSafe(Box::new(build) as Box<_>));
+        descendants.children.deferred = Some(Box::new(Deferred { len, spans }));
         self
     }
 
@@ -447,14 +460,13 @@ impl SpanBuilder {
         self.span
     }
 
-    /// Returns the span as a child without children.
-    fn into_leaf(self) -> Span {
-        let mut span = self.into_child();
-        span.descendants = None;
-        if let Some(extension) = &mut span.extension {
-            extension.children.clear();
+    /// Removes all children.
+    fn without_children(mut self) -> Self {
+        self.span.descendants = None;
+        if let Some(extension) = &mut self.span.extension {
+            extension.children = Vec::new();
         }
-        span
+        self
     }
 
     /// Sets the identity, from which the ids follow.
@@ -690,12 +702,12 @@ mod tests {
             let sizes =
                 [&deferred, &at_once].map(|span| (span.span_count(), span.flink_span_count(), span.memory_bytes()));
             assert_eq!(sizes[0], sizes[1]);
-            let below_first = len.min(1) + len;
-            assert_eq!(built.load(Ordering::Relaxed), below_first);
+            let before = len.min(1) + len;
+            assert_eq!(built.load(Ordering::Relaxed), before);
             assert_eq!(deferred.children().len(), len);
             assert_eq!(std::thread::scope(|scope| scope.spawn(|| deferred.clone()).join()).unwrap(), at_once);
             assert_eq!((&deferred, deferred.clone()), (&at_once, at_once.clone()));
-            assert_eq!(built.load(Ordering::Relaxed), below_first + len);
+            assert_eq!(built.load(Ordering::Relaxed), before + len - len.min(1));
         }
     }
 
@@ -716,10 +728,44 @@ mod tests {
         ] {
             let span = tree.build(&At(9));
             assert_eq!((names(&span), span.span_count()), (expected.iter().map(ToString::to_string).collect(), count));
-            assert!(span.children().iter().all(|child| child.span_count() == 1 && child.start_ts_millis() == 1));
+            let is_leaf = |child: &Span| {
+                child.span_count() == 1 && child.extension().is_none_or(|extension| extension.children.is_empty())
+            };
+            assert!(span.children().iter().all(|child| is_leaf(child) && child.start_ts_millis() == 1));
         }
+        let span = deferred().build(&At(9));
+        assert_eq!(span.memory_bytes(), traversed_bytes(&span.clone()));
         let unset = deferred().child(Span::builder("s", "c")).build(&At(9));
         assert_eq!(unset.children().iter().map(Span::start_ts_millis).collect::<Vec<_>>(), [1, 1, 9]);
+    }
+
+    /// Guarantees: no more children are reported than were counted, whatever the iterator says.
+    #[test]
+    fn deferred_children_are_no_more_than_counted() {
+        struct Claims(usize, usize);
+        impl Iterator for Claims {
+            type Item = SpanBuilder;
+            fn next(&mut self) -> Option<SpanBuilder> {
+                self.1 = self.1.checked_sub(1)?;
+                Some(Span::builder("s", "n").start_ts_millis(1))
+            }
+            fn size_hint(&self) -> (usize, Option<usize>) {
+                (self.0, Some(self.0))
+            }
+        }
+        impl ExactSizeIterator for Claims {}
+        for (claimed, found) in [(0, 3), (1, 3), (2, 3), (3, 3), (3, 0)] {
+            let span =
+                Span::builder("s", "n").start_ts_millis(1).deferred_children(Claims(claimed, found)).build(&At(9));
+            assert_eq!((span.span_count(), span.children().len()), (claimed.min(found) + 1, claimed.min(found)));
+        }
+    }
+
+    #[test]
+    fn spans_survive_a_panic() {
+        fn check<T: std::panic::UnwindSafe + std::panic::RefUnwindSafe + Send + Sync>() {}
+        check::<Span>();
+        check::<SpanBuilder>();
     }
 
     #[test]

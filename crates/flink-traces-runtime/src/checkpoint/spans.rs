@@ -13,8 +13,8 @@ use crate::job::{ExecutionAttemptId, JobIdentity};
 use crate::record::{TRACKER_SCOPE, text_of};
 
 /// The number of subtasks of a task from which their spans are built on the threads of the
-/// reporters. Fewer take less time than it takes to defer them.
-const DEFERRED_FROM: usize = 32;
+/// reporters. With fewer, the caller would gain little, and the process would lose more.
+const DEFERRED_FROM: usize = 16;
 
 /// The attribute names of one metric.
 struct Names {

@@ -44,8 +44,10 @@ impl Subtasks {
         Iter { slots: self.slots.iter(), left: self.len }
     }
 
-    /// Returns an iterator that owns the subtasks, which it shares with the original.
-    pub(super) fn shared_iter(&self) -> impl ExactSizeIterator<Item = SubtaskStats> + Clone + 'static {
+    /// Returns an iterator that shares the subtasks with the original, as a clone does.
+    ///
+    /// A late report copies those of its task once, if the iterator is still there.
+    pub(super) fn shared_iter(&self) -> impl ExactSizeIterator<Item = SubtaskStats> + 'static {
         SharedIter { slots: self.slots.clone(), next: 0, left: self.len }
     }
 
@@ -122,7 +124,6 @@ impl<'a> Iterator for Iter<'a> {
 impl ExactSizeIterator for Iter<'_> {}
 
 /// An [`Iter`] that shares the subtasks.
-#[derive(Clone)]
 struct SharedIter {
     slots: Arc<Vec<Option<SubtaskStats>>>,
     next: usize,
@@ -258,7 +259,29 @@ impl SubtaskMetric {
 
 #[cfg(test)]
 mod tests {
+    use flink_traces_api::SystemClock;
+
+    use super::super::spans::checkpoint_span;
+    use super::super::{CheckpointStats, CheckpointStatus, CheckpointType, TaskStats};
     use super::*;
+    use crate::JobIdentity;
+    use crate::config::SpanDetailLevel;
+
+    /// Guarantees: the tree of a large task shares the subtasks until its spans are built.
+    #[test]
+    fn spans_of_many_subtasks_are_built_later() {
+        for (count, is_shared) in [(15, false), (16, true)] {
+            let subtasks: Subtasks = (0..count).map(|index| SubtaskStats::new(index, 1)).collect();
+            let task = TaskStats::new("a").with_subtasks(subtasks.clone());
+            let stats = CheckpointStats::new(1, 1, CheckpointType::Checkpoint, CheckpointStatus::Completed);
+            let job = JobIdentity { cluster: "prod", job_id: "5c4b" };
+            let detail = SpanDetailLevel::ChildrenSpansPerSubtask;
+            let span = checkpoint_span(job, &stats.with_tasks(vec![task]), detail).build(&SystemClock);
+            assert_eq!(Arc::strong_count(&subtasks.slots), 1 + usize::from(is_shared), "{count}");
+            assert_eq!(span.children()[0].children().len(), subtasks.len());
+            assert_eq!(Arc::strong_count(&subtasks.slots), 1);
+        }
+    }
 
     #[test]
     fn iterators_skip_gaps_and_know_their_length() {
