@@ -101,6 +101,20 @@ fn slots_are_adopted_one_at_a_time() {
     assert_eq!(shared.lock().spools.len(), 2);
 }
 
+/// Guarantees: a process that ends removes its slot if nothing is left in it, except for the first
+/// slot, whose counts can be read.
+#[test]
+fn first_slot_stays_after_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let started: Vec<_> = (0..3).map(|_| start(directory.path(), 1 << 20).0).collect();
+    started[2].lock().spools[0].append(&[root("left")]).unwrap();
+    for shared in started {
+        Forwarder { shared, thread: None, deadline: Deadline::unlimited() }.end(Duration::ZERO);
+    }
+    let left = ["0", "1", "2"].map(|slot| directory.path().join(slot).exists());
+    assert_eq!(left, [true, false, true]);
+}
+
 /// Scenario: a spool stores, evicts, sends, finds damage, writes its cursor and adopts a slot.
 /// Guarantees: each file operation leaves the lock free, so that a slow disk delays only the thread
 /// that waits for it.
