@@ -364,6 +364,9 @@ impl<'a> SpanRef<'a> {
 
     /// Returns the children in order: those of Flink, then those that [`Compatibility::Flink`]
     /// hides.
+    ///
+    /// The first call builds those that are
+    /// [deferred](crate::SpanBuilder::deferred_children).
     pub fn children(&self) -> impl ExactSizeIterator<Item = SpanRef<'a>> + use<'a> {
         let parent = *self;
         let own = parent.span.children();

@@ -4,7 +4,7 @@
 mod support;
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flink_traces_api::Deadline;
 use flink_traces_testkit::{CollectorResponse, GrpcStatus, HttpResponse, OtlpCollector};
@@ -41,6 +41,36 @@ fn failure_and_recovery_log_one_line_each() {
         );
         assert!(log.trim_end().ends_with("attempts=5"), "{log}");
     }
+}
+
+/// Guarantees: a process says at its start what an earlier one left in the spool, and at its end
+/// what it leaves.
+#[test]
+fn spool_logs_what_is_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let collector = OtlpCollector::start().unwrap();
+    let endpoint = collector.grpc_endpoint();
+    let spool = [("spool.directory", directory.path().to_str().unwrap())];
+    let lines = |spans: &[_], left| {
+        let log = logged("flink_traces_otlp", || {
+            let mut reporter = trace_reporter(&options(&endpoint, "grpc", &spool));
+            reporter.report(spans, &Deadline::unlimited()).unwrap();
+            let deadline = Deadline::unlimited();
+            deadline.set(Instant::now() + left);
+            reporter.close(&deadline).unwrap();
+        });
+        let lines = log.lines().map(|line| line.trim_start().replace(" flink_traces_otlp:", ""));
+        lines.map(|line| line.replace(" reporter=\"otlp\"", "")).collect::<Vec<_>>()
+    };
+    let empty = |delivered: usize| format!("INFO spool empty delivered={delivered} rejected=0 dropped=0");
+    let long = Duration::from_secs(30);
+    assert_eq!(lines(&[], long), [empty(0)]);
+    collector.respond_by(|_| HttpResponse::new(503).into());
+    let left = "WARN records stay in the spool queued=4 delivered=0 rejected=0 dropped=0";
+    assert_eq!(lines(&[tree(0)], Duration::ZERO), [left]);
+    collector.respond_by(|_| CollectorResponse::Accept);
+    let found = "INFO sending records of an earlier process queued=4";
+    assert_eq!(lines(&[], long), [found.to_owned(), empty(4)]);
 }
 
 #[test]

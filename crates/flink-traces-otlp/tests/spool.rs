@@ -68,6 +68,22 @@ fn next_process_sends_stored_records() {
     }
 }
 
+/// Scenario: a reporter is dropped without an end. Guarantees: its thread ends, so the next
+/// reporter has its slot.
+#[test]
+fn dropped_reporter_frees_its_slot() {
+    let directory = tempfile::tempdir().unwrap();
+    let collector = OtlpCollector::start().unwrap();
+    collector.respond_by(|_| HttpResponse::new(503).into());
+    let start = || spooled(&collector.grpc_endpoint(), "grpc", directory.path(), &[]);
+    let mut dropped = start();
+    dropped.report(&[tree(0)], &Deadline::unlimited()).unwrap();
+    drop(dropped);
+    let next = start();
+    assert_eq!(next.meter().unwrap().read().buffer.unwrap().queued, 4);
+    assert!(!directory.path().join("traces-otlp/1").exists());
+}
+
 /// Returns the stored, delivered, rejected, dropped and queued records of the spool.
 fn account_of(meter: &ReporterMeter) -> [u64; 5] {
     let stats = meter.read().buffer.unwrap();

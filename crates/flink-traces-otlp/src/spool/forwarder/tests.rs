@@ -101,6 +101,18 @@ fn slots_are_adopted_one_at_a_time() {
     assert_eq!(shared.lock().spools.len(), 2);
 }
 
+#[test]
+fn abandoned_chunk_is_sent_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (shared, slots) = start(directory.path(), 1 << 20);
+    shared.lock().spools[0].append(&[root("x")]).unwrap();
+    let mut adopter = adopter(&shared, slots);
+    let (ticket, _) = adopter.next().unwrap();
+    assert!(adopter.next().is_none());
+    adopter.abandon(ticket, RecordCounts::default());
+    assert_eq!(drain(&mut adopter), 1);
+}
+
 /// Guarantees: a process that ends removes its slot if nothing is left in it, except for the first
 /// slot, whose counts can be read.
 #[test]
