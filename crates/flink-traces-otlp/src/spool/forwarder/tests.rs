@@ -113,6 +113,22 @@ fn abandoned_chunk_is_sent_again() {
     assert_eq!(drain(&mut adopter), 1);
 }
 
+/// Guarantees: the account covers the own spool and an adopted one, which has no limit of its own.
+#[test]
+fn account_is_the_sum_of_both_spools() {
+    let directory = tempfile::tempdir().unwrap();
+    let (left, _) = start(directory.path(), 1 << 20);
+    left.lock().spools[0].append(&[root("left"), root("left")]).unwrap();
+    let (shared, slots) = start(directory.path(), 10_000);
+    shared.lock().spools[0].append(&[root("own")]).unwrap();
+    drop(left);
+    adopter(&shared, slots).adopt_if_due();
+    let sizes: Vec<_> = shared.lock().spools.iter().map(Spool::size).collect();
+    let account = shared.meter.read().buffer.unwrap();
+    assert_eq!((account.queued, account.limit), (3, 10_000));
+    assert_eq!((account.bytes, sizes.len()), (sizes.iter().sum(), 2));
+}
+
 /// Guarantees: a process that ends removes its slot if nothing is left in it, except for the first
 /// slot, whose counts can be read.
 #[test]

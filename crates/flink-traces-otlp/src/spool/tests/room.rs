@@ -1,5 +1,7 @@
 //! A full spool.
 
+use super::record::HEAD;
+use super::segment::HEADER;
 use super::*;
 
 fn large(letter: &str, size: usize, role: Role) -> Chunk {
@@ -40,6 +42,23 @@ fn chunk_in_flight_outlives_its_segment() {
         assert!(drain(&mut spool).iter().all(|text| text.starts_with('x')));
         assert_eq!(spool.queued(), 0);
     }
+}
+
+/// Guarantees: what is stored never exceeds the limit, and a report is refused only if it could.
+#[test]
+fn report_that_can_never_fit_is_refused() {
+    const SMALL: u64 = 10_000;
+    let directory = tempfile::tempdir().unwrap();
+    let mut spool = open(directory.path(), SMALL);
+    // The chunk may begin a segment, and so may the next one.
+    let most = SMALL as usize - HEAD - 2 * HEADER as usize;
+    for letter in ["a", "b"] {
+        spool.append(&[large(letter, most, Role::Root)]).unwrap();
+        assert!(spool.size() <= SMALL);
+    }
+    let error = spool.append(&[large("c", most + 1, Role::Root)]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+    assert_eq!(letters(&drain(&mut spool)), "b");
 }
 
 #[test]
