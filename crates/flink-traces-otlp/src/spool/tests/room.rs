@@ -62,6 +62,18 @@ fn report_that_can_never_fit_is_refused() {
 }
 
 #[test]
+fn report_that_just_fits_drops_nothing() {
+    for more in [0, 1] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = open(directory.path(), 10_000);
+        spool.append(&[large("a", 2_000, Role::Root)]).unwrap();
+        let room = 10_000 - spool.size() as usize - HEAD - 2 * HEADER as usize;
+        spool.append(&[large("b", room + more, Role::Root)]).unwrap();
+        assert_eq!(spool.counts().dropped, more as u64);
+    }
+}
+
+#[test]
 fn detail_goes_first_and_summaries_by_tree() {
     let directory = tempfile::tempdir().unwrap();
     let mut spool = open(directory.path(), LIMIT);
