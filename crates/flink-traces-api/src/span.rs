@@ -53,7 +53,7 @@ struct Deferred {
     spans: LazyLock<Vec<Span>, BuildSpans>,
 }
 
-/// A reporter whose thread builds spans survives a panic of it, as of anything else it calls.
+/// Builds the spans. A panic of it leaves none half built, so a span stays safe to unwind over.
 type BuildSpans = AssertUnwindSafe<Box<dyn FnOnce() -> Vec<Span> + Send>>;
 
 impl Children {
