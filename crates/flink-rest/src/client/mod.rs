@@ -366,3 +366,18 @@ impl fmt::Debug for Client {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guarantees: a request is small enough to be moved, even thousands of times a second. Its rare
+    /// steps, such as a TLS handshake, are not part of it.
+    #[test]
+    fn request_is_small() {
+        let client = Client::new("http://localhost:8081").unwrap();
+        let resource = Resource::parse("/jobs/overview").unwrap();
+        let size = size_of_val(&client.get(&resource));
+        assert!(size <= 3 << 10, "{size} bytes");
+    }
+}

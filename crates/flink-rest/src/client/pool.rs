@@ -122,12 +122,11 @@ impl Connection {
         request: Request<Content>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Content>>> {
         let sent = self.sender.try_send_request(request);
-        self.drive(sent).await
+        self.drive(pin!(sent)).await
     }
 
     /// Waits for something that this connection transfers.
-    pub(super) async fn drive<T>(&mut self, awaited: impl Future<Output = T>) -> T {
-        let mut awaited = pin!(awaited);
+    pub(super) async fn drive<T>(&mut self, mut awaited: Pin<&mut impl Future<Output = T>>) -> T {
         poll_fn(|context| {
             if let Poll::Ready(done) = awaited.as_mut().poll(context) {
                 return Poll::Ready(done);

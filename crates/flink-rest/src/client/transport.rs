@@ -1,6 +1,5 @@
 //! Sending a request over a connection and reading the response within limits.
 
-use std::future::Future;
 use std::io::{self, Read as _};
 use std::pin::pin;
 use std::sync::PoisonError;
@@ -41,7 +40,8 @@ impl Client {
             None => self.request(method, &uri, None, Either::Left(Full::default())),
             Some((kind, content)) => self.request(method, &uri, Some(kind), Either::Left(Full::new(content))),
         };
-        self.within(url, self.timeout, self.send(url, request(), || is_repeatable.then(request))).await
+        let response = timeout(self.timeout, self.send(url, request(), || is_repeatable.then(request))).await;
+        response.unwrap_or_else(|_| Err(late(url, self.timeout)))
     }
 
     /// Sends a request whose body is read while it is sent, and reads the response.
@@ -54,7 +54,7 @@ impl Client {
     ) -> Result<Response, Error> {
         let kind = media_type(url, content_type)?;
         let request = self.request(&Method::POST, &self.uri(url)?, Some(kind), Either::Right(content));
-        self.within(url, limit, self.send(url, request, || None)).await
+        timeout(limit, self.send(url, request, || None)).await.unwrap_or_else(|_| Err(late(url, limit)))
     }
 
     fn request(&self, method: &Method, uri: &Uri, kind: Option<HeaderValue>, content: Content) -> Request<Content> {
@@ -79,17 +79,6 @@ impl Client {
         })
     }
 
-    /// Waits for a response for at most `limit`.
-    async fn within(
-        &self,
-        url: &str,
-        limit: Duration,
-        response: impl Future<Output = Result<Response, Error>>,
-    ) -> Result<Response, Error> {
-        let response = timeout(limit, response).await;
-        response.unwrap_or_else(|_| Err(Error::Timeout { url: url.to_owned(), after: limit }))
-    }
-
     /// Sends a request over a kept connection, or over a new one, and reads the response.
     ///
     /// If the kept connection broke before the response, `again` returns the request to send over a
@@ -108,7 +97,9 @@ impl Client {
             let repeated = error.take_message().or_else(|| if is_closed(error.error()) { again() } else { None });
             request = repeated.ok_or_else(|| self.transport_error(url, false, error.error()))?;
         }
-        let mut connection = self.pool.open().await.map_err(|error| self.transport_error(url, true, &*error))?;
+        // In a box, because it is large and happens rarely. A request is as large as its largest step.
+        let opened = Box::pin(self.pool.open()).await;
+        let mut connection = opened.map_err(|error| self.transport_error(url, true, &*error))?;
         let response = connection.send(request).await;
         let response = response.map_err(|error| self.transport_error(url, false, error.error()))?;
         self.finish(url, connection, response).await
@@ -121,7 +112,7 @@ impl Client {
         mut connection: Connection,
         response: http::Response<Incoming>,
     ) -> Result<Response, Error> {
-        let response = connection.drive(self.read(url, response)).await?;
+        let response = connection.drive(pin!(self.read(url, response))).await?;
         self.pool.keep(connection);
         Ok(response)
     }
@@ -170,6 +161,11 @@ impl Client {
         }
         Error::Connect { url, failure: failure.unwrap_or(ConnectFailure::Other), problem }
     }
+}
+
+/// Returns the error for a response that did not arrive within `limit`.
+fn late(url: &str, limit: Duration) -> Error {
+    Error::Timeout { url: url.to_owned(), after: limit }
 }
 
 fn media_type(url: &str, content_type: String) -> Result<HeaderValue, Error> {
