@@ -4,6 +4,7 @@
 //! which it arrived, and the caller asks for the next requests.
 
 mod applications;
+mod body;
 mod checkpoints;
 mod cluster;
 mod contact;
@@ -70,7 +71,8 @@ const VANISHED_AFTER_MS: i64 = 60_000;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum RequestOutcome {
-    /// A response with a body that was parsed.
+    /// A response with a body that was parsed. The observer needs no summary of checkpoints or
+    /// subtasks, so [`from_response`](Self::from_response) leaves it out.
     Found(Box<ResourceBody>),
     /// A response that [`ClusterObserver::is_unchanged`] recognized, so its body was not parsed.
     Unchanged,
@@ -113,7 +115,7 @@ impl RequestOutcome {
         skipped: &mut Vec<BodyError>,
     ) -> Result<Self, BodyError> {
         match status {
-            200 => Ok(Self::Found(Box::new(resource.parse_body_with(body, skipped)?))),
+            200 => Ok(Self::Found(Box::new(body::read(resource, body, skipped)?))),
             404 => Ok(Self::Missing),
             _ => Ok(Self::Unavailable),
         }
