@@ -96,6 +96,11 @@ pub(crate) fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Re
     Ok(Option::<Number>::deserialize(deserializer)?.and_then(Number::integer))
 }
 
+/// Reads a count; `null` is 0.
+pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    Ok(optional_integer(deserializer)?.unwrap_or(0))
+}
+
 /// Reads a map of integers; `null` is an empty map, or [`UNSET`] as a value.
 pub(crate) fn integers<'de, K, D>(deserializer: D) -> Result<BTreeMap<K, i64>, D::Error>
 where

@@ -250,7 +250,7 @@ impl Served {
         let end = Instant::now() + LONG;
         loop {
             let job = self.client.call(&JobsOverview).await.unwrap().jobs.remove(0);
-            if job.state == state && (state != JobStatus::Running || job.tasks["running"] == job.tasks["total"]) {
+            if job.state == state && (state != JobStatus::Running || job.tasks.running == job.tasks.total) {
                 return job;
             }
             assert!(Instant::now() < end, "not {state} within {LONG:?}, but {}", job.state);
@@ -348,7 +348,7 @@ async fn job_is_canceled_over_rest() {
     let job = engine.job(JobStatus::Running).await.jid;
     engine.client.call(&CancelJob::new(job.clone())).await.unwrap();
     let canceled = engine.job(JobStatus::Canceled).await;
-    assert_eq!(canceled.tasks["canceled"], canceled.tasks["total"]);
+    assert_eq!(canceled.tasks.canceled, canceled.tasks.total);
     let operation = TriggerCheckpoint::new(job);
     let problem = engine.client.run(&operation, MINUTE).await.unwrap_err().to_string();
     assert!(problem.ends_with("The job has already ended (CANCELED)."), "{problem}");

@@ -111,7 +111,7 @@ impl Rest {
 
 /// Returns `true` if all subtasks of a job are running.
 pub(crate) fn all_run(job: &JobDetails) -> bool {
-    job.tasks.get("total").is_some_and(|total| *total > 0) && job.tasks.get("running") == job.tasks.get("total")
+    job.tasks.total > 0 && job.tasks.running == job.tasks.total
 }
 
 /// Calls `ask` until it returns a value.

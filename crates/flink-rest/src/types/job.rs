@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Other;
 use super::vertex::IoMetricsInfo;
-use crate::lenient::{integer, integers, minus_one, optional_integer, or_default, text};
+use crate::lenient::{count, integer, integers, minus_one, optional_integer, or_default, text};
 use crate::{ExecutionState, JobId, JobStatus, JobVertexId, OpenEnum};
 
 /// The ids and states of all jobs, returned by `/jobs`.
@@ -91,11 +91,9 @@ pub struct JobDetails {
     /// the epoch.
     #[serde(default, with = "minus_one")]
     pub last_modification: Option<i64>,
-    /// The number of subtasks in each state, by the name of the state in lower case.
-    ///
-    /// The key `total` counts all subtasks.
-    #[serde(default, deserialize_with = "integers")]
-    pub tasks: BTreeMap<String, i64>,
+    /// The number of subtasks in each state.
+    #[serde(default, deserialize_with = "or_default")]
+    pub tasks: TaskCounts,
     /// The number of operators that are not yet in the graph of an adaptive batch job; since 2.0.
     #[serde(default, deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub pending_operators: Option<i64>,
@@ -114,6 +112,51 @@ pub struct JobDetails {
 constructor! {
     JobDetails(jid: JobId, start_time: i64, state: impl Into<OpenEnum<JobStatus>>)
     empty(end_time, duration, last_modification, name, tasks, pending_operators, job_type, scheduler_type, other)
+}
+
+/// The number of a job's subtasks in each [`ExecutionState`].
+///
+/// A count that the body lacks is 0.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct TaskCounts {
+    /// The number of all subtasks.
+    #[serde(deserialize_with = "count")]
+    pub total: i64,
+    /// The number of subtasks in the state `CREATED`.
+    #[serde(deserialize_with = "count")]
+    pub created: i64,
+    /// The number of subtasks in the state `SCHEDULED`.
+    #[serde(deserialize_with = "count")]
+    pub scheduled: i64,
+    /// The number of subtasks in the state `DEPLOYING`.
+    #[serde(deserialize_with = "count")]
+    pub deploying: i64,
+    /// The number of subtasks in the state `RECONCILING`.
+    #[serde(deserialize_with = "count")]
+    pub reconciling: i64,
+    /// The number of subtasks in the state `RUNNING`.
+    #[serde(deserialize_with = "count")]
+    pub running: i64,
+    /// The number of subtasks in the state `FINISHED`.
+    #[serde(deserialize_with = "count")]
+    pub finished: i64,
+    /// The number of subtasks in the state `CANCELING`.
+    #[serde(deserialize_with = "count")]
+    pub canceling: i64,
+    /// The number of subtasks in the state `CANCELED`.
+    #[serde(deserialize_with = "count")]
+    pub canceled: i64,
+    /// The number of subtasks in the state `FAILED`.
+    #[serde(deserialize_with = "count")]
+    pub failed: i64,
+    /// The number of subtasks in the state `INITIALIZING`; since 1.13.
+    #[serde(deserialize_with = "optional_integer", skip_serializing_if = "Option::is_none")]
+    pub initializing: Option<i64>,
+    /// The fields that this crate does not name.
+    #[serde(flatten)]
+    pub other: Other,
 }
 
 /// A job with its vertices, returned by `/jobs/:jobid`.

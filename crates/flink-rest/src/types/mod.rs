@@ -125,7 +125,7 @@ pub use job::{
     JobClientHeartbeatRequestBody, JobConfigInfo, JobDetails, JobDetailsInfo, JobDetailsVertexInfo, JobIdWithStatus,
     JobIdsWithStatusOverview, JobPlanInfo, JobResourceRequirementsBody, JobStatusInfo, JobSubmitRequestBody,
     JobSubmitResponseBody, JobVertexResourceRequirements, MultipleJobsDetails, ParallelismBounds, Plan, PlanInput,
-    PlanNode,
+    PlanNode, TaskCounts,
 };
 pub use metric::{AggregatedMetric, AggregatedMetricsResponseBody, Metric, MetricCollectionResponseBody};
 pub use operation::{

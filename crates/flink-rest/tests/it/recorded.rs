@@ -412,7 +412,7 @@ fn summarize(body: &ResourceBody, summary: &mut String) {
         ResourceBody::JobsOverview(all) => {
             for job in &all.jobs {
                 line(format!(
-                    "{} {} {} {}..{} {:?} {:?} running {:?} of {:?}",
+                    "{} {} {} {}..{} {:?} {:?} running {} of {}",
                     job.jid,
                     job.name,
                     job.state,
@@ -420,8 +420,8 @@ fn summarize(body: &ResourceBody, summary: &mut String) {
                     unset(job.end_time),
                     job.job_type,
                     job.scheduler_type,
-                    job.tasks.get("running"),
-                    job.tasks.get("total")
+                    job.tasks.running,
+                    job.tasks.total
                 ));
             }
         }

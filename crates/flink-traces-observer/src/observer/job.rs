@@ -609,6 +609,5 @@ impl JobObserver {
 
 /// Returns `true` if all tasks run or have finished, or if the overview does not count them.
 fn all_tasks_run(summary: &JobDetails) -> bool {
-    let count = |state| summary.tasks.get(state).copied().unwrap_or(0);
-    count("running").saturating_add(count("finished")) >= count("total")
+    summary.tasks.running.saturating_add(summary.tasks.finished) >= summary.tasks.total
 }

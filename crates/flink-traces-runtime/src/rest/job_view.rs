@@ -7,7 +7,7 @@ use flink_rest::types::{
     ApplicationExceptionsInfoWithHistory, ExceptionInfo, JobConfigInfo, JobDetails, JobDetailsInfo,
     JobDetailsVertexInfo, JobExceptionHistory, JobExceptionsInfoWithHistory, JobVertexDetailsInfo,
     JobVertexTaskManagersInfo, Plan, PlanInput, PlanNode, SubtaskAccumulatorsInfo, SubtaskExecutionAttemptDetailsInfo,
-    SubtaskTimeInfo, SubtasksAllAccumulatorsInfo, SubtasksTimesInfo, VertexTaskManagerInfo,
+    SubtaskTimeInfo, SubtasksAllAccumulatorsInfo, SubtasksTimesInfo, TaskCounts, VertexTaskManagerInfo,
 };
 use flink_rest::{ApplicationId, InvalidId, JobVertexId, OpenEnum};
 
@@ -21,9 +21,18 @@ impl TrackedJob {
         let state = self.lock();
         let all = || state.subtasks.iter().flatten();
         let count = |wanted: ExecutionState| all().filter(|subtask| subtask.state == wanted).count() as i64;
-        let mut tasks: BTreeMap<String, i64> =
-            ExecutionState::ALL.map(|wanted| (wanted.name().to_lowercase(), count(wanted))).into();
-        tasks.insert("total".to_owned(), all().count() as i64);
+        let mut tasks = TaskCounts::default();
+        tasks.total = all().count() as i64;
+        tasks.created = count(ExecutionState::Created);
+        tasks.scheduled = count(ExecutionState::Scheduled);
+        tasks.deploying = count(ExecutionState::Deploying);
+        tasks.reconciling = count(ExecutionState::Reconciling);
+        tasks.initializing = Some(count(ExecutionState::Initializing));
+        tasks.running = count(ExecutionState::Running);
+        tasks.finished = count(ExecutionState::Finished);
+        tasks.canceling = count(ExecutionState::Canceling);
+        tasks.canceled = count(ExecutionState::Canceled);
+        tasks.failed = count(ExecutionState::Failed);
         let mut details = JobDetails::new(self.job_id.clone(), state.start_time, state.status);
         details.name = self.info.name.clone();
         details.end_time = state.end_time();
