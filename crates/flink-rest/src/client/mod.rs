@@ -371,7 +371,7 @@ impl fmt::Debug for Client {
 mod tests {
     use super::*;
 
-    /// Guarantees: a request is small enough to be moved, even thousands of times a second. Its rare
+    /// Guarantees: a request is small enough to be moved thousands of times a second. Its rare
     /// steps, such as a TLS handshake, are not part of it.
     #[test]
     fn request_is_small() {

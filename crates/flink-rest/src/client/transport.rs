@@ -97,7 +97,7 @@ impl Client {
             let repeated = error.take_message().or_else(|| if is_closed(error.error()) { again() } else { None });
             request = repeated.ok_or_else(|| self.transport_error(url, false, error.error()))?;
         }
-        // In a box, because it is large and happens rarely. A request is as large as its largest step.
+        // In a box, because it is large and happens rarely.
         let opened = Box::pin(self.pool.open()).await;
         let mut connection = opened.map_err(|error| self.transport_error(url, true, &*error))?;
         let response = connection.send(request).await;
