@@ -8,8 +8,10 @@ use std::time::Duration;
 use flink_rest::{BodyError, Error, JobId, Resource, Response};
 use flink_traces_api::Clock;
 use flink_traces_observer::{ClusterObserver, JobObservation, RequestOutcome, SETTLE_TIME, job_of};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::connection::Connection;
@@ -136,7 +138,7 @@ pub(crate) struct Watcher {
     /// The place among the clusters that start, and the time since which it is taken.
     start: Option<(OwnedSemaphorePermit, Instant)>,
     is_application: bool,
-    in_flight: JoinSet<Exchanged>,
+    in_flight: FuturesUnordered<BoxFuture<'static, Exchanged>>,
     running: BTreeMap<u64, Running>,
     next_number: u64,
     pending: Pending,
@@ -263,7 +265,7 @@ impl Watcher {
             awaits_place: false,
             start: None,
             is_application: false,
-            in_flight: JoinSet::new(),
+            in_flight: FuturesUnordered::new(),
             running: BTreeMap::new(),
             next_number: 0,
             pending: Pending::default(),
@@ -296,7 +298,7 @@ impl Watcher {
             let wake = self.next_wake(deadline);
             let place = self.limits.places.clone().acquire_owned();
             tokio::select! {
-                Some(joined) = self.in_flight.join_next() => self.take(joined, &mut each),
+                Some(exchanged) = self.in_flight.next() => self.take(exchanged, &mut each),
                 place = place, if self.awaits_place => self.place = place.ok(),
                 () = tokio::time::sleep_until(wake) => {}
                 changed = orders.changed(), if deadline.is_none() => {
@@ -387,12 +389,12 @@ impl Watcher {
             pace.note_request();
         }
         let asked_at = self.time.millis_at(started);
-        self.in_flight.spawn(async move {
+        self.in_flight.push(Box::pin(async move {
             let response = connection.get(&resource).await;
             let passed = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
             let answered_at = asked_at.saturating_add(passed);
             Exchanged { number, answer: Answered { resource, asked_at, answered_at, response } }
-        });
+        }));
     }
 
     /// Finds the requests in flight that have become slow. They leave their places.
@@ -433,9 +435,8 @@ impl Watcher {
     }
 
     /// Takes the outcome of a request.
-    fn take(&mut self, joined: Result<Exchanged, JoinError>, each: &mut impl FnMut(Seen<'_>)) {
-        // A request neither panics nor is canceled.
-        let Ok(Exchanged { number, answer }) = joined else { return };
+    fn take(&mut self, exchanged: Exchanged, each: &mut impl FnMut(Seen<'_>)) {
+        let Exchanged { number, answer } = exchanged;
         self.running.remove(&number);
         self.note_suspect(&answer);
         let (outcome, unreadable) = self.outcome(&answer);
