@@ -256,3 +256,6 @@ impl Draft {
         Chunk { message: self.out.into_vec().into(), records: self.records, role: Role::Root }
     }
 }
+
+#[cfg(test)]
+mod tests;
