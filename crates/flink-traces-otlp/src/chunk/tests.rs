@@ -98,17 +98,35 @@ fn size_with_another_record_is_a_close_bound() {
     let all: Vec<_> =
         resources.iter().flat_map(|resource| scopes.iter().map(move |scope| Head { resource, scope })).collect();
     for first in &all {
-        for second in &all {
+        for (second, length) in all.iter().flat_map(|second| [(second, 200), (second, 3 << 20)]) {
             let mut draft = Draft::default();
             draft.add(*first, &[1; 100]);
             // The scope counts even if its group is open.
             let is_open = first.resource == second.resource && first.scope == second.scope;
             let slack = if is_open { 24 + second.scope.len() } else { 24 };
-            let bound = draft.size_with(*second, 200);
-            draft.add(*second, &[1; 200]);
+            let bound = draft.size_with(*second, length);
+            draft.add(*second, &vec![1; length]);
             let size = draft.finish().message.len();
             assert!((size..=size + slack).contains(&bound), "{bound} for {size}");
         }
+    }
+}
+
+#[test]
+fn record_that_just_fits_is_added() {
+    // Field 3 with a text.
+    let [other, open] = [b"\x1a\x011", b"\x1a\x012"].map(|resource| Head { resource, ..NO_HEAD });
+    let mut scratch = Writer::default();
+    let encode = |out: &mut Writer| out.raw(&[1; 200]);
+    for head in [open, other] {
+        let mut draft = Draft::default();
+        draft.add(open, &[1; 5_000]);
+        let limit = draft.size_with(head, 200);
+        assert!(!draft.encode(head, encode, limit - 1, &mut scratch));
+        assert_eq!((draft.records, draft.size_with(head, 200)), (1, limit));
+        assert!(draft.encode(head, encode, limit, &mut scratch));
+        let chunk = draft.finish();
+        assert_eq!((chunk.records, entries(&chunk.message).count()), (2, 2));
     }
 }
 
