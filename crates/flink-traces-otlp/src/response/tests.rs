@@ -33,10 +33,25 @@ fn failed_handshake_has_its_likely_cause() {
         (alert(AlertDescription::UnknownCA), Some(Hint::ClientCertificate)),
         (alert(AlertDescription::ProtocolVersion), Some(Hint::OldTls)),
         (alert(AlertDescription::InternalError), None),
+        (alert(AlertDescription::NoApplicationProtocol), Some(Hint::OtherProtocol)),
     ] {
         let wrapped = io::Error::other(error.clone());
         let response = Response::none(&wrapped);
         assert_eq!((response.verdict, response.hint), (Verdict::TlsFailed, hint), "{error}");
+    }
+}
+
+/// The types of these errors are private, so their texts decide.
+#[test]
+fn connection_error_is_known_by_its_text() {
+    let refused = Verdict::Refused(Refusal::Credentials);
+    for (text, verdict, hint) in [
+        ("tunnel error: proxy authorization required", refused, Some(Hint::ProxyCredentials)),
+        ("HTTP/2 was not negotiated.", Verdict::TlsFailed, Some(Hint::OtherProtocol)),
+        ("broken pipe", Verdict::NoResponse, None),
+    ] {
+        let response = Response::none(&io::Error::other(text));
+        assert_eq!(response, Response { hint, ..Response::new(verdict, text) });
     }
 }
 
