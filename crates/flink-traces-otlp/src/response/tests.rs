@@ -1,5 +1,6 @@
 //! Statuses, headers and bodies of collectors mean what OTLP specifies.
 
+use std::fmt;
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -56,6 +57,24 @@ fn connection_error_is_known_by_its_text() {
 }
 
 #[test]
+fn reason_has_each_cause_once() {
+    #[derive(Debug)]
+    struct Outer(io::Error);
+    impl fmt::Display for Outer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("cannot connect")
+        }
+    }
+    impl std::error::Error for Outer {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let inner = io::Error::other(io::Error::other("broken pipe"));
+    assert_eq!(Response::none(&Outer(inner)).reason, "cannot connect: broken pipe");
+}
+
+#[test]
 fn http_status_means_what_otlp_specifies() {
     let check = |status: u16, headers: &[(&'static str, &str)], body: &[u8], verdict: Verdict, reason: &str| {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
@@ -92,6 +111,7 @@ fn http_status_means_what_otlp_specifies() {
     let protobuf = [("content-type", "application/x-protobuf")];
     check(400, &protobuf, b"\x08\x03\x12\x03bad", Verdict::Invalid, ": bad");
     check(400, &protobuf, b"\xff", Verdict::Invalid, "");
+    check(400, &[("location", "http://elsewhere/")], b"bad", Verdict::Invalid, ": bad");
 
     let packed = |text: &[u8]| {
         let mut packer = GzEncoder::new(Vec::new(), Compression::best());
