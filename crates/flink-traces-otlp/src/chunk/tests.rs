@@ -55,8 +55,8 @@ fn event(text: &str) -> Vec<u8> {
     LogRecord { time_unix_nano: 7, severity_text: long(), body, attributes, ..LogRecord::default() }.encode_to_vec()
 }
 
-/// Guarantees: names, values and messages have at most 1,024 bytes and are whole characters, and all
-/// else is as it was.
+/// Guarantees: names, values and messages have at most 1,024 bytes and end with a whole character,
+/// and all else is as it was.
 #[test]
 fn long_texts_are_shortened() {
     for (signal, record) in [(Signal::Traces, span as fn(&str) -> Vec<u8>), (Signal::Events, event)] {
