@@ -435,8 +435,7 @@ impl Watcher {
     }
 
     /// Takes the outcome of a request.
-    fn take(&mut self, exchanged: Exchanged, each: &mut impl FnMut(Seen<'_>)) {
-        let Exchanged { number, answer } = exchanged;
+    fn take(&mut self, Exchanged { number, answer }: Exchanged, each: &mut impl FnMut(Seen<'_>)) {
         self.running.remove(&number);
         self.note_suspect(&answer);
         let (outcome, unreadable) = self.outcome(&answer);

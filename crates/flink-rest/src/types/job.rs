@@ -567,3 +567,22 @@ constructor! {
     JobSubmitResponseBody(job_url: impl Into<String>)
     empty(other)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_counts_are_0() {
+        let tasks = |tasks: &str| {
+            let body = format!(r#"{{"jid":"a","start-time":1,"state":"RUNNING"{tasks}}}"#);
+            serde_json::from_str::<JobDetails>(&body).unwrap().tasks
+        };
+        let expected = TaskCounts { total: 3, running: 2, ..TaskCounts::default() };
+        assert_eq!(tasks(r#","tasks":{"total":3,"running":2.0,"failed":null}"#), expected);
+        for none in ["", r#","tasks":null"#, r#","tasks":{}"#] {
+            assert_eq!(tasks(none), TaskCounts::default(), "{none}");
+        }
+        assert_eq!(tasks(r#","tasks":{"new":1}"#).other["new"], 1);
+    }
+}
