@@ -71,7 +71,7 @@ pub trait Endpoint: Sized {
         for segment in segments(Self::PATH) {
             path.push('/');
             match segment.strip_prefix(':') {
-                Some(_) => path.push_str(&encoded(&parameters.next().unwrap_or_default())),
+                Some(_) => path.extend(utf8_percent_encode(&parameters.next().unwrap_or_default(), ENCODED)),
                 None => path.push_str(segment),
             }
         }

@@ -81,7 +81,7 @@ impl DeliveryLog {
         tracing::info!(target: "flink_traces_otlp", reporter, endpoint, protocol, "collector found");
     }
 
-    /// RecordCounts a failure. Returns the line that it needs.
+    /// Counts a failure. Returns the line that it needs.
     pub(crate) fn count(&mut self, verdict: Verdict, now: Instant) -> Option<Line> {
         let trouble = Trouble::new(verdict);
         let Some(failing) = &mut self.failing else {

@@ -226,7 +226,7 @@ impl DeliveryRun<'_> {
         Ok(())
     }
 
-    /// RecordCounts the records of a request that is not sent again.
+    /// Counts the records of a request that is not sent again.
     fn count(&self, chunk: &Chunk, response: Response) -> RecordCounts {
         let records = chunk.records as u64;
         let counts = match response.verdict {
@@ -253,7 +253,7 @@ impl DeliveryRun<'_> {
         counts
     }
 
-    /// RecordCounts a request of `size` bytes, if the collector responded to it.
+    /// Counts a request of `size` bytes, if the collector responded to it.
     fn meter(&self, response: &Response, size: usize) {
         if matches!(response.verdict, Verdict::NoResponse | Verdict::TlsFailed) {
             return;
