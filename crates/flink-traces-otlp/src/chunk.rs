@@ -67,7 +67,7 @@ impl Chunk {
         Self { message, records, role: Role::Root }
     }
 
-    /// Truncates long texts. Returns `None` if no text is long.
+    /// Truncates long texts. Returns `None` if no text is long or the records cannot be read.
     pub(crate) fn shortened(&self, signal: Signal) -> Option<Chunk> {
         let texts: &[&[u64]] = match signal {
             Signal::Traces => &[&[5], &[9, 2, 1], &[15, 2]],
@@ -116,8 +116,12 @@ pub(crate) fn head(message: &[u8]) -> Rc<[u8]> {
 /// Returns `None` if the message is damaged or has a field number above 255.
 fn shortened(message: &[u8], texts: &[&[u64]]) -> Option<Vec<u8>> {
     const LONGEST: usize = 1024;
+    let fields = Fields::new(message);
+    if !fields.is_whole() {
+        return None;
+    }
     let mut out = Writer::default();
-    for (number, content) in Fields::new(message) {
+    for (number, content) in fields {
         let field = u8::try_from(number).ok()?;
         let below: Vec<_> = texts.iter().filter_map(|path| path.strip_prefix(&[number])).collect();
         match content {

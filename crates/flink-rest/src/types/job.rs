@@ -116,7 +116,7 @@ constructor! {
 
 /// The number of a job's subtasks in each [`ExecutionState`].
 ///
-/// A count that the body lacks is 0.
+/// A count that the body lacks is 0, but for [`initializing`](Self::initializing).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde::de::value::{CowStrDeserializer, MapAccessDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-/// The field with the statistics over all subtasks or checkpoints. It is half of such a body, and
-/// the observer counts itself.
+/// The field with the statistics over all subtasks or checkpoints. It is a large part of such a
+/// body, and the observer counts itself.
 const SUMMARY: &str = "summary";
 
 /// Reads the body of a response with status 200, as `Resource::parse_body_with` does. The body of

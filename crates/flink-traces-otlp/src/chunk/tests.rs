@@ -80,7 +80,12 @@ fn damaged_chunk_is_not_shortened() {
     assert_eq!(Chunk { records: 2, ..chunk }.shortened(Signal::Traces), None);
     // The tag of field 256.
     let unknown = [span(&long()), vec![0x80, 0x10, 1]].concat();
-    assert_eq!(details(&[unknown]).shortened(Signal::Traces), None);
+    // The head of a name that is longer than the record, and one of an attribute's value.
+    let cut = [span(&long()), vec![0x2a, 0xff, 0x7f]].concat();
+    let cut_value = [span(&long()), vec![0x4a, 4, 0x12, 2, 0x0a, 9]].concat();
+    for record in [unknown, cut, cut_value] {
+        assert_eq!(details(&[record]).shortened(Signal::Traces), None);
+    }
 }
 
 #[test]

@@ -91,6 +91,8 @@ fn mistaken_protocol_is_named_and_rejects_nothing() {
     let ca = authority.text("ca.pem");
     let collector = OtlpCollector::start().unwrap();
     let tls = Front::start(&authority, "server", false, collector.address());
+    let [http1_tls, silent_tls] = [&["http/1.1"][..], &[]]
+        .map(|protocols| Front::with_protocols(&authority, "server", false, collector.address(), protocols));
     let (http, tls) = ("exporter.protocol` to `http`", tls.address());
     for (protocol, scheme, address, expected) in [
         ("grpc", "http", http1_server(), http),
@@ -105,6 +107,8 @@ fn mistaken_protocol_is_named_and_rejects_nothing() {
         ("grpc", "https", grpc_server(), "with http://"),
         ("http", "https", grpc_server(), "with http://"),
         ("grpc", "https", collector.address(), "with http://"),
+        ("grpc", "https", http1_tls.address(), "check `exporter.protocol`"),
+        ("grpc", "https", silent_tls.address(), "check `exporter.protocol`"),
     ] {
         let endpoint = format!("{scheme}://localhost:{}", address.port());
         let config = options(&endpoint, protocol, &[("retry.timeout", "300 ms"), ("exporter.ca-certificates", &ca)]);

@@ -66,6 +66,17 @@ pub(crate) struct Front {
 impl Front {
     /// Starts with the certificate `name`. Requires a client certificate if `client_auth` is set.
     pub(crate) fn start(authority: &Authority, name: &str, client_auth: bool, collector: SocketAddr) -> Self {
+        Self::with_protocols(authority, name, client_auth, collector, &["h2", "http/1.1"])
+    }
+
+    /// Starts with these protocols in the handshake (ALPN).
+    pub(crate) fn with_protocols(
+        authority: &Authority,
+        name: &str,
+        client_auth: bool,
+        collector: SocketAddr,
+        protocols: &[&str],
+    ) -> Self {
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
         let builder = builder.with_safe_default_protocol_versions().unwrap();
         let certificates = |file| vec![CertificateDer::from_pem_file(authority.path(file)).unwrap()];
@@ -79,7 +90,7 @@ impl Front {
         };
         let key = PrivateKeyDer::from_pem_file(authority.path(&format!("{name}.key"))).unwrap();
         let mut config = builder.with_single_cert(certificates(&format!("{name}.pem")), key).unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();

@@ -254,6 +254,33 @@ async fn responses_have_reported_state() {
     expect_file!["../data/rest.txt"].assert_eq(&rendered);
 }
 
+/// Guarantees: each state of subtasks has a count of its own. The counts differ, so none of them
+/// can stand for another.
+#[tokio::test]
+async fn overview_counts_subtasks_in_each_state() {
+    let total = (1..=ExecutionState::ALL.len()).sum::<usize>();
+    let vertices = vec![JobVertex::new(SOURCE, "source", u32::try_from(total).unwrap())];
+    let checkpoints = Arc::new(CheckpointStatsTracker::new(10));
+    let other = JOB.replace('0', "f");
+    let job = JobInfo::new(&other, "payments", vertices, CheckpointConfigInfo::new("exactly_once", 1_000));
+    let job = Arc::new(TrackedJob::new(job, checkpoints, JobStatus::Running, 1_000).unwrap());
+    let mut expected = serde_json::Map::from_iter([("total".to_owned(), total.into())]);
+    let mut indexes = 0..;
+    for (position, state) in ExecutionState::ALL.into_iter().enumerate() {
+        for index in indexes.by_ref().take(position + 1) {
+            job.report_subtask(&attempt(SOURCE, index, 0), state, 1_001);
+        }
+        expected.insert(state.to_string().to_ascii_lowercase(), (position + 1).into());
+    }
+    let running = Running::start_with(|cluster| {
+        cluster.add_job(job);
+        cluster
+    });
+    let (_, overview) = running.await.get("/jobs/overview").await;
+    let shown = overview["jobs"].as_array().unwrap().iter().find(|shown| shown["jid"] == *other);
+    assert_eq!(shown.unwrap()["tasks"], Value::Object(expected));
+}
+
 #[tokio::test]
 async fn unknown_resources_are_not_found() {
     let running = Running::start().await;
