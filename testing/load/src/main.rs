@@ -54,6 +54,9 @@ enum Task {
     /// Run the process that plays clusters.
     #[command(hide = true)]
     Clusters { scale: String },
+    /// Run the process that only exchanges requests and responses with clusters.
+    #[command(hide = true)]
+    Bare { served: String },
     /// Run the process that is measured.
     #[command(hide = true)]
     Sender { arguments: Vec<String> },
@@ -64,13 +67,14 @@ fn main() -> Result<()> {
     let prerequisites = Prerequisites::new("testing/load/README.md").linux();
     match &task {
         Task::Fleet(fleet) if !fleet.needs_optimized() => prerequisites,
-        Task::Clusters { .. } => prerequisites,
+        Task::Clusters { .. } | Task::Bare { .. } => prerequisites,
         _ => prerequisites.optimized("cargo load"),
     }
     .check()?;
     match task {
         Task::Fleet(arguments) => fleet::run(&arguments),
         Task::Clusters { scale } => fleet::serve(&scale),
+        Task::Bare { served } => fleet::poll(&served),
         Task::Scale => scale::run(),
         Task::Outage { kinds } => outage::run(&kinds),
         Task::Sender { arguments } => sender::run(&arguments),

@@ -59,9 +59,7 @@ impl Agent {
 
     /// Returns the processor time of all threads, in seconds.
     pub(super) fn cpu(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
-        Ok(fields.map(str::parse::<f64>).sum::<Result<f64, _>>()? / TICKS)
+        cpu(self.process.id())
     }
 
     /// Returns the resident memory now and at its peak, in MiB.
@@ -88,4 +86,11 @@ impl Agent {
         }
         anyhow::bail!("the program did not stop within {limit:?}")
     }
+}
+
+/// Returns the processor time of all threads of a process, in seconds.
+pub(super) fn cpu(process: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    Ok(fields.map(str::parse::<f64>).sum::<Result<f64, _>>()? / TICKS)
 }

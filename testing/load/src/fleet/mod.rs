@@ -2,6 +2,7 @@
 
 mod agent;
 mod arrived;
+mod bare;
 mod server;
 mod world;
 
@@ -22,6 +23,7 @@ use tempfile::TempDir;
 
 use agent::Agent;
 use arrived::Arrived;
+use bare::Bare;
 use server::{Counts, KINDS, Served, now};
 pub(crate) use world::{Scale, World};
 
@@ -106,6 +108,11 @@ impl FleetArgs {
 /// Plays the clusters of a scale in JSON, as a process of its own.
 pub(crate) fn serve(scale: &str) -> Result<()> {
     server::run(serde_json::from_str(scale)?)
+}
+
+/// Polls the clusters that are served in JSON without reading a response, as a process of its own.
+pub(crate) fn poll(served: &str) -> Result<()> {
+    bare::run(&serde_json::from_str(served)?)
 }
 
 /// Runs the parts, one after the other. The first that misses a goal ends the run.
@@ -267,14 +274,14 @@ fn cost(program: &Path, arguments: &FleetArgs, scale: Scale) -> Result<()> {
         .collect();
     let (jobs, all) = (fleet.world().jobs() as f64, sent.iter().sum::<u64>() as f64);
     let requests = all / jobs / wall;
+    let each = core / 100.0 * wall / all * 1e6;
     println!(
         "\n| session clusters | jobs of each | application clusters | of a core | µs a request | resident (MiB) | peak (MiB) | requests a job-second | descriptors |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     let Scale { sessions, jobs: of_each, applications, .. } = scale;
     println!(
-        "| {sessions} | {of_each} | {applications} | {core:.2} % | {:.1} | {resident} | {peak} | {requests:.4} | {descriptors} |",
-        core / 100.0 * wall / all * 1e6
+        "| {sessions} | {of_each} | {applications} | {core:.2} % | {each:.1} | {resident} | {peak} | {requests:.4} | {descriptors} |"
     );
     println!("\n| request | a job-minute |\n|---|---|");
     for (kind, sent) in KINDS.iter().zip(&sent).filter(|(_, sent)| **sent > 0) {
@@ -283,12 +290,27 @@ fn cost(program: &Path, arguments: &FleetArgs, scale: Scale) -> Result<()> {
     println!("| without a resource | {:.3} |\n", (after.missing - before.missing) as f64 / jobs / wall * 60.0);
     fleet.check(started)?;
     agent.stop(STORM_GOAL)?;
+    let bare = bare_cost(&mut fleet, arguments.measured())?;
+    println!(
+        "the bare exchange of the same requests takes {bare:.1} µs each, and the program {:.2} times as much",
+        each / bare
+    );
     if arguments.measures() && applications == 0 {
         ensure!(core <= CORE_GOAL, "{core:.2} % of a core, expected at most {CORE_GOAL} %");
         ensure!(resident <= MEMORY_GOAL_MIB, "{resident} MiB, expected at most {MEMORY_GOAL_MIB} MiB");
         ensure!(requests <= REQUESTS_GOAL, "{requests:.4} requests a job-second, expected at most {REQUESTS_GOAL}");
     }
     Ok(())
+}
+
+/// Returns the processor time of a request of a client that reads no response, in microseconds.
+fn bare_cost(fleet: &mut Fleet, time: Duration) -> Result<f64> {
+    let bare = Bare::start(&fleet.served)?;
+    sleep(SETTLE);
+    let (cpu, before): (_, Counts) = (bare.cpu()?, fleet.order("counts")?);
+    sleep(time);
+    let (cpu, after): (_, Counts) = (bare.cpu()? - cpu, fleet.order("counts")?);
+    Ok(cpu / (after.all() - before.all()) as f64 * 1e6)
 }
 
 /// Lets every job restart within a second.

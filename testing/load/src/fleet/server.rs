@@ -54,6 +54,13 @@ pub(super) struct Counts {
     pub(super) missing: u64,
 }
 
+impl Counts {
+    /// Returns the number of all requests with a resource.
+    pub(super) fn all(&self) -> u64 {
+        self.sessions.iter().chain(&self.applications).sum()
+    }
+}
+
 struct Shared {
     world: RwLock<World>,
     counts: [[AtomicU64; KINDS.len()]; 2],

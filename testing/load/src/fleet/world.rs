@@ -141,11 +141,11 @@ impl Job {
         self.first - self.interval
     }
 
-    fn id(&self) -> String {
+    pub(super) fn id(&self) -> String {
         format!("{:032x}", self.number + 1)
     }
 
-    fn vertex(&self, vertex: usize) -> String {
+    pub(super) fn vertex(&self, vertex: usize) -> String {
         format!("{:016x}{vertex:016x}", self.number + 1)
     }
 
