@@ -96,4 +96,35 @@ mod tests {
         let kept = [Op::Sync(path.clone()), Op::SyncDirectory(directory), Op::Sync(path)];
         assert_eq!(stop_recording(), [&created[..], &kept].concat());
     }
+
+    #[test]
+    fn file_is_filled_up_to_its_maximum_size() {
+        let place = tempfile::tempdir().unwrap();
+        let chunk = Chunk::stored(Vec::new().into(), 1);
+        let line = json::from_request(Signal::Traces, &chunk.message) + "\n";
+        for (max_size, lines) in [(2 * line.len() - 1, 1), (2 * line.len(), 2), (2 * line.len() + 1, 2)] {
+            let path = place.path().join(max_size.to_string());
+            let dead_letters = DeadLetters { path: path.clone(), signal: Signal::Traces, max_size: max_size as u64 };
+            for _ in 0..lines {
+                dead_letters.keep(&chunk).unwrap();
+            }
+            assert_eq!(dead_letters.keep(&chunk).unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+            assert_eq!(std::fs::read_to_string(path).unwrap(), line.repeat(lines));
+        }
+    }
+
+    /// Guarantees: exactly what follows the last line is cut off, wherever it lies.
+    #[test]
+    fn incomplete_last_line_is_cut_off() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("traces.jsonl");
+        let lengths = [0, 1, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, (128 << 10) + 1];
+        for (first, rest) in lengths.iter().flat_map(|first| lengths.iter().map(move |rest| (*first, *rest))) {
+            let line = if first == 0 { String::new() } else { "a".repeat(first - 1) + "\n" };
+            std::fs::write(&path, line.clone() + &"b".repeat(rest)).unwrap();
+            let mut file = open_to_append(&path).unwrap();
+            assert_eq!(whole_lines(&mut file).unwrap(), first as u64, "{first} and {rest}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), line, "{first} and {rest}");
+        }
+    }
 }
