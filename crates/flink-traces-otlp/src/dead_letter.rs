@@ -127,4 +127,10 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&path).unwrap(), line, "{first} and {rest}");
         }
     }
+
+    #[test]
+    fn file_name_has_no_separators() {
+        assert_eq!(file_name(Signal::Traces, "Az09-_"), "traces-Az09-_");
+        assert_eq!(file_name(Signal::Events, "../a b\\é:\0"), "events-___a_b____");
+    }
 }
