@@ -110,4 +110,18 @@ mod tests {
         assert_eq!(order, expected);
         assert_eq!((queue.finalized.len(), queue.counts.delivered), (6, 6));
     }
+
+    /// Guarantees: the finalized records of an abandoned chunk count apart, and what descends from
+    /// it is not sent.
+    #[test]
+    fn abandoned_chunk_withholds_its_descendants() {
+        let chunks =
+            [Role::Root, Role::Continuation].map(|role| Chunk { message: Vec::new().into(), records: 2, role });
+        let mut queue = ReportQueue::new(chunks.into_iter());
+        let (number, _) = queue.next().unwrap();
+        let counts = RecordCounts { delivered: 1, ..RecordCounts::default() };
+        queue.abandon(number, counts);
+        assert_eq!(queue.next(), None);
+        assert_eq!((queue.partial, queue.counts, &queue.finalized[..]), (counts, RecordCounts::default(), &[][..]));
+    }
 }

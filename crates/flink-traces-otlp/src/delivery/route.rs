@@ -69,3 +69,61 @@ impl Route {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Authorization, Protocol, TlsConfig};
+    use crate::response::Refusal;
+    use flink_traces_api::Signal;
+    use http::HeaderMap;
+
+    fn target(protocol: Protocol) -> Target {
+        Target {
+            url: "http://127.0.0.1:4318".parse().unwrap(),
+            protocol,
+            signal: Signal::Traces,
+            timeout: Duration::from_secs(1),
+            gzip: false,
+            headers: HeaderMap::new(),
+            authorization: Authorization::None,
+            tls: TlsConfig::default(),
+            proxy: None,
+            no_proxy: String::new(),
+        }
+    }
+
+    /// Guarantees: an acceptance counts most, then a refusal, then any other response. Of two that
+    /// count alike, the first is taken.
+    #[test]
+    fn way_with_the_most_telling_response_is_taken() {
+        let accepted = Verdict::Accepted { rejected: 0 };
+        let refused = Verdict::Refused(Refusal::Address);
+        let later = Verdict::Later { delay: Some(Duration::from_secs(5)) };
+        let no_delay = Verdict::Later { delay: None };
+        let (none, tls) = (Verdict::NoResponse, Verdict::TlsFailed);
+        for (verdicts, current, verdict) in [
+            (&[accepted][..], 0, accepted),
+            (&[refused, accepted], 1, accepted),
+            (&[refused, later], 0, refused),
+            (&[later, refused], 1, refused),
+            (&[later, Verdict::Rejected], 0, no_delay),
+            (&[tls, Verdict::Rejected], 1, no_delay),
+            (&[none, tls], 0, none),
+            (&[tls, none], 0, tls),
+            (&[], 0, none),
+        ] {
+            let route = Route::new([Protocol::Http, Protocol::HttpJson].map(target).into()).unwrap();
+            assert!(!route.is_known());
+            let responses = verdicts.iter().map(|verdict| Response::new(*verdict, "said")).collect();
+            let response = route.take(responses);
+            let reasons = ["http: said", "http/json: said"][..verdicts.len()].join("; ");
+            let reason = if verdict == accepted { "said".to_owned() } else { reasons };
+            assert_eq!(response, Response::new(verdict, reason), "{verdicts:?}");
+            assert_eq!((route.current.get(), route.is_known()), (current, verdict == accepted), "{verdicts:?}");
+        }
+        assert!(Route::new(vec![target(Protocol::Http)]).unwrap().is_known());
+    }
+}
