@@ -92,7 +92,7 @@ const PATH: ConfigOption<PathBuf> = ConfigOption::parsed(
     "path",
     "the path of a directory",
     |text| Path::new(text).file_name().filter(|_| !text.contains('\0')).map(|_| PathBuf::from(text)),
-    "The directory of the history. It is created if it does not exist, but its parent is not. Spans and events share it.",
+    "The directory of the history. It is created if it does not exist. `run` creates its parent, too. Spans and events share it.",
 );
 
 /// The level that the pipeline uses, unless it is configured.

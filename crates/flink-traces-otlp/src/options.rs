@@ -152,8 +152,8 @@ pub(crate) const CONCURRENCY: ConfigOption<u64> = ConfigOption::parsed(
 pub(crate) const SPOOL_DIRECTORY: ConfigOption<String> = ConfigOption::string(
     crate::SPOOL_DIRECTORY,
     "The directory of the spool, which keeps records through outages and crashes. Each reporter uses a subdirectory `traces-<name>` \
-     or `events-<name>`. Stored records count as delivered, and are sent until the collector accepts them, regardless of \
-     `retry.timeout`. Several processes can share a directory. Without this option, records are kept in memory only.",
+     or `events-<name>`. Stored records count as delivered, and an outage of any length drops none. A request that alone \
+     fails for `retry.timeout`, while others are accepted, becomes a dead letter. Several processes can share a directory. Without this option, records are kept in memory only.",
 );
 
 pub(crate) const SPOOL_MAX_SIZE: ConfigOption<u64> = ConfigOption::parsed(

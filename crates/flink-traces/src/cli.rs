@@ -66,7 +66,7 @@ Exit codes:
   2    invalid command line
   69   check, once: a cluster or a destination is unavailable
   78   invalid configuration; every problem is listed with file, line and column
-  130  stopped at once by a second Ctrl-C (143 by SIGTERM, 129 by SIGHUP)";
+  130  stopped at once by a second Ctrl-C (143 by SIGTERM, and 129 by SIGHUP for `send`)";
 
 /// The exit code of a command that ran. Other exit codes stand for errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

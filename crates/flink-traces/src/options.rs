@@ -244,7 +244,8 @@ pub(crate) const METRICS_LISTEN: ConfigOption<SocketAddr> = ConfigOption::parsed
     "a port, or an IP address and a port",
     parse_address,
     "The address at which `run` serves `/metrics` for Prometheus, `/healthz` and `/readyz`: a port of 127.0.0.1, or an address such as \
-     `[::]:9250` for all addresses of IPv4 and IPv6. Without it, the program does not listen.",
+     `[::]:9250` for all addresses of IPv4 and IPv6. Without it, these pages are only at `flink-traces.http.listen`, if that is \
+     set.",
 );
 
 /// The address of the page.
@@ -314,7 +315,7 @@ pub(crate) const OTLP_MAX_MESSAGE_SIZE: ConfigOption<u64> = ConfigOption::parsed
     "flink-traces.otlp.max-message-size",
     "a size from `64 kb` to `64 mb`",
     |text| parse_bytes(text).filter(|size| (64 << 10..=64 << 20).contains(size)),
-    "The maximum size of a request to `flink-traces.otlp.listen`, before and after decompression.",
+    "The maximum size of a request to the addresses below `flink-traces.otlp.listen.`, before and after decompression.",
 )
 .or("8 mb");
 
@@ -323,7 +324,8 @@ pub(crate) const OTLP_BEARER_TOKEN: ConfigOption<String> = ConfigOption::parsed(
     "flink-traces.otlp.bearer-token",
     "a text that is not empty",
     not_empty,
-    "A token that requests at `flink-traces.otlp.listen` must have, as `Authorization: Bearer …`. Never shown.",
+    "A token that requests at the addresses below `flink-traces.otlp.listen.` must have, as `Authorization: Bearer …`. Never \
+     shown.",
 );
 
 /// A user and a password for OTLP.
@@ -331,7 +333,7 @@ pub(crate) const OTLP_BASIC_AUTH: ConfigOption<String> = ConfigOption::parsed(
     "flink-traces.otlp.basic-auth",
     "a user and a password, as `user:password`",
     user_and_password,
-    "The user and the password that requests at `flink-traces.otlp.listen` must have. Never shown.",
+    "The user and the password that requests at the addresses below `flink-traces.otlp.listen.` must have. Never shown.",
 );
 
 /// The address of a trace in a trace store.
@@ -351,7 +353,7 @@ pub(crate) const METRICS_MAX_JOBS: ConfigOption<usize> = ConfigOption::parsed(
     "a number",
     |text| text.trim().parse().ok(),
     "The maximum number of jobs with metrics of their own. Jobs beyond it are watched and reported as all others, and \
-     `flink_traces_jobs_omitted_total` counts what their metrics lack.",
+     `flink_traces_jobs_omitted_total` counts their observations.",
 )
 .or("10000");
 
