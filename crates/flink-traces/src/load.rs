@@ -67,12 +67,11 @@ pub(crate) struct Settings {
 pub(crate) struct InvalidConfiguration(pub(crate) Vec<Problem>);
 
 impl InvalidConfiguration {
-    /// Returns the error of a command that has no cluster.
-    pub(crate) fn no_cluster() -> Self {
-        Self(vec![Problem::error(format!(
-            "no cluster to watch: give --flink URL, or configure {}.<name> or flink-traces.discovery",
-            CLUSTERS.key()
-        ))])
+    /// Returns the error of a command that has no cluster, and that may find clusters by discovery.
+    pub(crate) fn no_cluster(discovers: bool) -> Self {
+        let discovery = if discovers { " or flink-traces.discovery" } else { "" };
+        let key = CLUSTERS.key();
+        Self(vec![Problem::error(format!("no cluster: give --flink URL, or configure {key}.<name>{discovery}"))])
     }
 }
 

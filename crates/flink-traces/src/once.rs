@@ -25,7 +25,7 @@ pub(crate) async fn once(arguments: &OnceArgs) -> anyhow::Result<Exit> {
     let OnceArgs { clusters, format, all, running } = arguments;
     let (_, clusters) = Settings::load_with_clusters(&clusters.configuration, &clusters.flink, &[])?;
     if clusters.is_empty() {
-        return Err(InvalidConfiguration::no_cluster().into());
+        return Err(InvalidConfiguration::no_cluster(false).into());
     }
     let max_ended = match (all, running) {
         (true, _) => usize::MAX,

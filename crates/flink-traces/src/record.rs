@@ -41,7 +41,7 @@ pub(crate) async fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
     let flink = [arguments.flink.clone()];
     let (_, mut clusters) = Settings::load_with_clusters(&arguments.configuration, &flink, &[])?;
     let Some(cluster) = clusters.pop() else {
-        return Err(InvalidConfiguration::no_cluster().into());
+        return Err(InvalidConfiguration::no_cluster(false).into());
     };
     let connection = Arc::new(Connection::open(cluster)?);
     let interval = connection.cluster().poll_interval();

@@ -38,7 +38,7 @@ pub(crate) async fn run(arguments: &RunArgs, format: LogFormat) -> anyhow::Resul
     let (settings, clusters) =
         Settings::load_with_clusters(configuration_arguments, &cluster_arguments.flink, &shorthands)?;
     if clusters.is_empty() && settings.sources.is_empty() {
-        return Err(InvalidConfiguration::no_cluster().into());
+        return Err(InvalidConfiguration::no_cluster(true).into());
     }
     if let Some(directory) = json {
         std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
