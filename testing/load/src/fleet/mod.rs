@@ -110,7 +110,7 @@ pub(crate) fn serve(scale: &str) -> Result<()> {
     server::run(serde_json::from_str(scale)?)
 }
 
-/// Polls the clusters that are served in JSON without reading a response, as a process of its own.
+/// Sends requests to the clusters that are described in JSON, as a process of its own.
 pub(crate) fn poll(served: &str) -> Result<()> {
     bare::run(&serde_json::from_str(served)?)
 }
@@ -303,7 +303,7 @@ fn cost(program: &Path, arguments: &FleetArgs, scale: Scale) -> Result<()> {
     Ok(())
 }
 
-/// Returns the processor time of a request of a client that reads no response, in microseconds.
+/// Returns the processor time of a request of the bare client, in microseconds.
 fn bare_cost(fleet: &mut Fleet, time: Duration) -> Result<f64> {
     let bare = Bare::start(&fleet.served)?;
     sleep(SETTLE);
