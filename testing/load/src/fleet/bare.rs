@@ -1,7 +1,7 @@
 //! A client that sends what the program sends, and drops the responses unread.
 //!
-//! Its processor time is what the exchange of the same bytes costs on this machine at this time. The
-//! program's is stated as a multiple of it.
+//! Its processor time is what the exchange of the same bytes costs on this machine at this time.
+//! The program's is stated as a multiple of it.
 
 use std::env;
 use std::io::{BufRead as _, BufReader};
