@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flink_rest::JobVertexId;
 use flink_rest::types::{
-    CheckpointConfigInfo, CheckpointStatistics, CheckpointingStatistics, TaskCheckpointStatisticsWithSubtaskDetails,
+    CheckpointConfigInfo, CheckpointStatistics, CheckpointingStatistics, TaskCheckpointStatistics,
+    TaskCheckpointStatisticsWithSubtaskDetails,
 };
+use flink_rest::{CheckpointStatus, JobVertexId};
 use flink_traces_runtime::CheckpointStats;
 use flink_traces_runtime::checkpoint::{CheckpointType, SubtaskStats, UsualDuration};
 use litemap::LiteMap;
@@ -31,8 +32,11 @@ struct Ended {
 /// The responses to detail requests of one checkpoint.
 #[derive(Debug, Default)]
 struct Details {
+    /// The checkpoint with its tasks, from a response or from those of all its tasks.
     checkpoint: Option<Box<CheckpointStatistics>>,
     subtasks: BTreeMap<JobVertexId, Subtasks>,
+    /// `true` if the cluster did not have a vertex of the job in this checkpoint.
+    lacks_vertex: bool,
     /// `true` if the cluster no longer has the checkpoint.
     missing: bool,
 }
@@ -40,7 +44,7 @@ struct Details {
 /// The subtasks of one vertex.
 #[derive(Debug)]
 struct Subtasks {
-    latest_ack_timestamp: Option<i64>,
+    task: TaskCheckpointStatistics,
     /// The number of `reported` that completed.
     completed: i64,
     reported: Vec<SubtaskStats>,
@@ -121,6 +125,7 @@ impl Checkpoints {
             if is_reported != Some(entry.trigger_timestamp) && !self.ended.contains_key(&entry.id) {
                 self.ended.insert(entry.id, Ended { entry: Box::new(entry.clone()), seen_at: at });
                 newly_ended.push(entry);
+                self.join_tasks(entry.id);
             }
         }
         let is_own = |path: &String| path.contains(job);
@@ -189,9 +194,23 @@ impl Checkpoints {
         }
         let reported: Vec<_> = body.subtasks.iter().filter_map(convert::subtask_stats).collect();
         let completed = reported.iter().filter(|subtask| subtask.is_completed).count() as i64;
-        let subtasks = Subtasks { latest_ack_timestamp: body.latest_ack_timestamp, completed, reported };
+        let subtasks = Subtasks { task: convert::task_statistics(body), completed, reported };
         if self.details.entry(checkpoint).or_default().subtasks.insert(vertex.clone(), subtasks).is_none() {
             self.note_progress(at, checkpoint);
+        }
+        self.join_tasks(checkpoint);
+    }
+
+    /// Completes an ended checkpoint by its tasks if the responses for their subtasks have them
+    /// all.
+    fn join_tasks(&mut self, id: i64) {
+        let Some(ended) = self.ended.get(&id).filter(|ended| self.details_of(ended).is_none()) else { return };
+        let Some(details) = self.details.get_mut(&id) else { return };
+        if has_all_tasks(&ended.entry, details.subtasks.values().map(|subtasks| &subtasks.task)) {
+            let mut checkpoint = ended.entry.clone();
+            let tasks = details.subtasks.iter().map(|(vertex, subtasks)| (vertex.clone(), subtasks.task.clone()));
+            checkpoint.tasks = tasks.collect();
+            details.checkpoint = Some(checkpoint);
         }
     }
 
@@ -201,9 +220,41 @@ impl Checkpoints {
         }
     }
 
+    /// Notes that the cluster does not have the subtasks of a vertex.
+    pub(super) fn observe_missing_subtasks(&mut self, checkpoint: i64) {
+        match self.ended.get(&checkpoint) {
+            Some(ended) if self.details_of(ended).is_some() => self.observe_missing(checkpoint),
+            Some(_) => self.details.entry(checkpoint).or_default().lacks_vertex = true,
+            None => {}
+        }
+    }
+
     /// Returns the ended checkpoints that lack their details (`None`) or the subtasks of vertices.
-    pub(super) fn wanted(&self) -> impl Iterator<Item = (i64, Option<impl Iterator<Item = &JobVertexId>>)> {
-        self.ended.iter().map(|(id, ended)| (*id, self.details_of(ended).map(|details| self.incomplete_tasks(details))))
+    /// `vertices` are those of the job.
+    pub(super) fn wanted<'a>(
+        &'a self,
+        vertices: &'a [(JobVertexId, String)],
+    ) -> impl Iterator<Item = (i64, Option<Vec<&'a JobVertexId>>)> {
+        self.ended.iter().map(|(id, ended)| match self.details_of(ended) {
+            Some(details) => (*id, Some(self.incomplete_tasks(details).collect())),
+            None => (*id, self.untold_vertices(&ended.entry, vertices)),
+        })
+    }
+
+    /// Returns the vertices whose subtasks may make the details of a checkpoint unnecessary, which
+    /// have nothing else about a completed one; `None` if the details are necessary.
+    fn untold_vertices<'a>(
+        &self,
+        entry: &CheckpointStatistics,
+        vertices: &'a [(JobVertexId, String)],
+    ) -> Option<Vec<&'a JobVertexId>> {
+        let details = self.details.get(&entry.id);
+        if entry.status != CheckpointStatus::Completed || details.is_some_and(|details| details.lacks_vertex) {
+            return None;
+        }
+        let is_told = |vertex: &JobVertexId| details.is_some_and(|details| details.subtasks.contains_key(vertex));
+        let untold: Vec<_> = vertices.iter().map(|(id, _)| id).filter(|id| !is_told(id)).collect();
+        (!untold.is_empty()).then_some(untold)
     }
 
     /// Returns `true` if an ended checkpoint lacks details.
@@ -241,7 +292,7 @@ impl Checkpoints {
         checkpoint.tasks.iter().filter_map(move |(vertex, task)| {
             let known = details.and_then(|details| details.subtasks.get(vertex));
             // As with the details, the response may belong to another job.
-            let known = known.filter(|subtasks| subtasks.latest_ack_timestamp == task.latest_ack_timestamp);
+            let known = known.filter(|subtasks| subtasks.task.latest_ack_timestamp == task.latest_ack_timestamp);
             (known.map_or(0, |subtasks| subtasks.completed) < task.num_acknowledged_subtasks.unwrap_or(0))
                 .then_some(vertex)
         })
@@ -332,4 +383,24 @@ impl Checkpoints {
         }
         Some((complete, stats))
     }
+}
+
+/// Returns `true` if the tasks are those of a checkpoint, and all that it has. A response may
+/// belong to another job, or to a moment before the end.
+fn has_all_tasks<'a>(
+    checkpoint: &CheckpointStatistics,
+    tasks: impl Iterator<Item = &'a TaskCheckpointStatistics>,
+) -> bool {
+    let (mut subtasks, mut acknowledged) = (0_i64, 0_i64);
+    for task in tasks {
+        let triggered = task.latest_ack_timestamp.zip(task.end_to_end_duration);
+        if triggered.map(|(last, duration)| last.saturating_sub(duration)) != Some(checkpoint.trigger_timestamp)
+            || task.status != checkpoint.status
+        {
+            return false;
+        }
+        subtasks = subtasks.saturating_add(task.num_subtasks.unwrap_or(0));
+        acknowledged = acknowledged.saturating_add(task.num_acknowledged_subtasks.unwrap_or(0));
+    }
+    Some(subtasks) == checkpoint.num_subtasks && Some(acknowledged) == checkpoint.num_acknowledged_subtasks
 }

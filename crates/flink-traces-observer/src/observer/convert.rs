@@ -1,6 +1,9 @@
 //! Conversion of REST responses to the runtime's statistics.
 
-use flink_rest::types::{CheckpointStatistics, JobRescaleDetails, SubtaskCheckpointStatistics};
+use flink_rest::types::{
+    CheckpointStatistics, JobRescaleDetails, SubtaskCheckpointStatistics, TaskCheckpointStatistics,
+    TaskCheckpointStatisticsWithSubtaskDetails,
+};
 use flink_rest::{CheckpointStatus as WireStatus, CheckpointType as WireType, JobVertexId};
 use flink_traces_runtime::CheckpointStats;
 use flink_traces_runtime::checkpoint::{
@@ -145,6 +148,16 @@ fn is_unaligned(checkpoint: &CheckpointStatistics, tasks: &[TaskStats]) -> Optio
 fn external_path(checkpoint: &CheckpointStatistics) -> Option<String> {
     let path = checkpoint.external_path.as_deref().filter(|path| *path != CheckpointStatistics::NO_EXTERNAL_PATH);
     path.map(|path| bounded(path, MAX_TEXT_CHARS))
+}
+
+/// Returns what observers read of a task.
+pub(super) fn task_statistics(body: &TaskCheckpointStatisticsWithSubtaskDetails) -> TaskCheckpointStatistics {
+    let mut task = TaskCheckpointStatistics::new(body.id, body.status.clone());
+    task.latest_ack_timestamp = body.latest_ack_timestamp;
+    task.end_to_end_duration = body.end_to_end_duration;
+    task.num_subtasks = body.num_subtasks;
+    task.num_acknowledged_subtasks = body.num_acknowledged_subtasks;
+    task
 }
 
 /// Returns the metrics of a subtask; `None` if it has not acknowledged the checkpoint.

@@ -333,7 +333,7 @@ impl JobObserver {
     fn observe_missing(&mut self, asked_at: i64, resource: &Resource) {
         match resource {
             Resource::CheckpointDetails(request) => self.checkpoints.observe_missing(request.checkpoint),
-            Resource::CheckpointSubtasks(request) => self.checkpoints.observe_missing(request.checkpoint),
+            Resource::CheckpointSubtasks(request) => self.checkpoints.observe_missing_subtasks(request.checkpoint),
             Resource::SubtaskTimes(request) => self.lifecycle.observe_missing_times(asked_at, &request.vertex),
             Resource::JobMetrics(_) => self.lifecycle.observe_missing_start(),
             Resource::CheckpointConfig(_) => self.content.observe_missing_config(),
@@ -581,7 +581,7 @@ impl JobObserver {
             }
         }
         let mut begun = 0;
-        for (checkpoint, vertices) in self.checkpoints.wanted() {
+        for (checkpoint, vertices) in self.checkpoints.wanted(&self.vertices) {
             if wanted.len() == full || begun == DETAILS_AT_ONCE {
                 break;
             }
@@ -591,8 +591,7 @@ impl JobObserver {
                 begun += usize::from(schedule.is_in_flight(&request));
                 continue;
             };
-            let mut vertices = vertices.peekable();
-            begun += usize::from(vertices.peek().is_some());
+            begun += usize::from(!vertices.is_empty());
             for vertex in vertices {
                 if wanted.len() == full {
                     break;

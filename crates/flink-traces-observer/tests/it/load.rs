@@ -247,7 +247,7 @@ fn checkpoints_without_tasks_are_reported_and_counted() {
 }
 
 /// Scenario: a job has a history, and each response is observed before the next one arrives.
-/// Guarantees: the details of two checkpoints are requested at once, because they are in memory
+/// Guarantees: the subtasks of two checkpoints are requested at once, because they are in memory
 /// until all tasks have arrived.
 #[test]
 fn history_is_requested_checkpoint_after_checkpoint() {
@@ -258,7 +258,7 @@ fn history_is_requested_checkpoint_after_checkpoint() {
     let mut most = 0;
     let mut reported = Vec::new();
     while let Some(resource) = wanted.pop_front() {
-        if let Resource::CheckpointDetails(request) = &resource {
+        if let Resource::CheckpointSubtasks(request) = &resource {
             begun.insert(request.checkpoint);
         }
         most = most.max(begun.len());

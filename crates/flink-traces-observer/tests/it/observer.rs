@@ -44,6 +44,90 @@ fn responses_of_another_job_are_ignored() {
     "#]]);
 }
 
+/// Returns the due requests for a checkpoint, without those that are in flight.
+fn checkpoint_requests(session: &mut Session, at: i64) -> Vec<String> {
+    let prefix = format!("/jobs/{JOB}/checkpoints/details/");
+    let requests = session.requests(at);
+    requests.iter().filter_map(|path| path.strip_prefix(&prefix)).map(str::to_owned).collect()
+}
+
+/// A checkpoint that completed needs its details only if the subtasks of the job's vertices are not
+/// all that it has.
+#[test]
+fn completed_checkpoint_needs_no_details() {
+    let subtasks = [SOURCE, SINK].map(|vertex| format!("1/subtasks/{vertex}"));
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]);
+    session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
+    assert_eq!(checkpoint_requests(&mut session, 2_000), subtasks);
+    session.subtasks(2_010, 1, SOURCE, 1_510);
+    assert_eq!(checkpoint_requests(&mut session, 2_010), [""; 0]);
+    session.subtasks(2_020, 1, SINK, 1_530).overview(6_000, "RUNNING");
+    assert_eq!(checkpoint_requests(&mut session, 6_000), [""; 0]);
+    session.check(expect![[r#"
+        2020: checkpoint 1 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+        6000: RUNNING 200
+    "#]]);
+
+    /// A change of a body.
+    type Change = fn(&mut Value);
+    let unchanged: Change = |_| {};
+    let changes: [(&str, Change, Change); 8] = [
+        ("has another task", |entry| entry["num_subtasks"] = json!(3), unchanged),
+        ("does not count its subtasks", |entry| entry["num_subtasks"] = Value::Null, unchanged),
+        ("was acknowledged by more", |entry| entry["num_acknowledged_subtasks"] = json!(3), unchanged),
+        ("does not count acknowledgements", |entry| entry["num_acknowledged_subtasks"] = Value::Null, unchanged),
+        ("has the subtasks of a moment before", unchanged, |task| task["status"] = json!("IN_PROGRESS")),
+        ("has those of another job", unchanged, |task| task["end_to_end_duration"] = json!(29)),
+        ("has some without a duration", unchanged, |task| task["end_to_end_duration"] = Value::Null),
+        ("has some that did not acknowledge", unchanged, |task| task["latest_ack_timestamp"] = json!(-1)),
+    ];
+    for (case, entry_change, task_change) in changes {
+        let mut session = Session::new();
+        session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+        let mut entry = completed(1, 1_500);
+        entry_change(&mut entry);
+        session.checkpoints(2_000, 1, &[entry], Value::Null);
+        assert_eq!(checkpoint_requests(&mut session, 2_000), subtasks, "{case}");
+        session.subtasks(2_010, 1, SOURCE, 1_510);
+        let mut task = json!({"id": 1, "status": "COMPLETED", "latest_ack_timestamp": 1_530, "end_to_end_duration": 30,
+            "num_subtasks": 1, "num_acknowledged_subtasks": 1, "subtasks": []});
+        task_change(&mut task);
+        session.answer(2_020, &format!("/jobs/{JOB}/checkpoints/details/1/subtasks/{SINK}"), task);
+        assert_eq!(checkpoint_requests(&mut session, 2_020), ["1"], "{case}");
+    }
+}
+
+/// The details are requested first if the checkpoint failed, if the vertices are not known, and if
+/// the cluster does not have one of them.
+#[test]
+fn other_checkpoints_need_details() {
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING");
+    session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
+    assert_eq!(checkpoint_requests(&mut session, 2_000), ["1"]);
+
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    let mut failed = completed(1, 1_500);
+    failed["status"] = json!("FAILED");
+    session.checkpoints(2_000, 1, &[failed], Value::Null);
+    assert_eq!(checkpoint_requests(&mut session, 2_000), ["1"]);
+
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]);
+    session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
+    assert_eq!(checkpoint_requests(&mut session, 2_000).len(), 2);
+    session.subtasks(2_010, 1, SOURCE, 1_510);
+    session.missing(2_020, &format!("/jobs/{JOB}/checkpoints/details/1/subtasks/{SINK}"));
+    assert_eq!(checkpoint_requests(&mut session, 2_020), ["1"]);
+    assert!(!session.log.contains("checkpoint"), "{}", session.log);
+    session.missing(2_030, &format!("/jobs/{JOB}/checkpoints/details/1"));
+    assert!(session.log.contains("2030: checkpoint 1 COMPLETED tasks []"), "{}", session.log);
+}
+
 #[test]
 fn forgotten_checkpoint_is_reported_without_tasks() {
     let mut session = Session::new();
@@ -631,6 +715,27 @@ fn lost_and_repeated_responses_invent_nothing() {
                 }
             }
         }
+    }
+}
+
+/// A checkpoint is the same whether its details arrive or not, if all its subtasks do.
+#[test]
+fn checkpoint_is_the_same_without_its_details() {
+    for version in ["1.9.3", "1.13.6", "1.18.1", "1.20.5", "2.1.3", "2.2.1", "2.3.0"] {
+        let path = crate::recording(&format!("flink-{version}-full.jsonl.gz"));
+        let exchanges: Vec<_> = RecordingReader::open(&path).unwrap().map(Result::unwrap).collect();
+        let whole = ended(&mut exchanges.iter());
+        let is_details = |exchange: &&Exchange| {
+            matches!(Resource::parse(&exchange.path), Some(Resource::CheckpointDetails(_)))
+                && exchange.body.get().contains("COMPLETED")
+        };
+        let without = ended(&mut exchanges.iter().filter(|exchange| !is_details(exchange)));
+        let complete = without.values().filter(|stats| !stats.is_incomplete && stats.failure.is_none()).count();
+        assert!(complete > 50, "{version}: {complete}");
+        for (id, stats) in &whole {
+            assert_eq!(without.get(id), Some(stats), "{version}: {id:?}");
+        }
+        assert_eq!(without.len(), whole.len(), "{version}");
     }
 }
 

@@ -98,7 +98,9 @@ impl Session {
             "end_to_end_duration": 9, "state_size": 5, "checkpointed_size": 5, "checkpoint": {"sync": 1, "async": 2},
             "alignment": {"buffered": 0, "processed": 0, "persisted": 0, "duration": 3}, "start_delay": 4,
             "unaligned_checkpoint": false, "aborted": false});
-        let body = json!({"id": id, "status": "COMPLETED", "latest_ack_timestamp": ack, "subtasks": [subtask]});
+        let duration = if vertex == SOURCE { 10 } else { 30 };
+        let body = json!({"id": id, "status": "COMPLETED", "latest_ack_timestamp": ack, "end_to_end_duration": duration,
+            "num_subtasks": 1, "num_acknowledged_subtasks": 1, "subtasks": [subtask]});
         self.answer(at, &format!("/jobs/{JOB}/checkpoints/details/{id}/subtasks/{vertex}"), body)
     }
 

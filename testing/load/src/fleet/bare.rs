@@ -44,6 +44,13 @@ impl Bare {
         Ok(Self { process })
     }
 
+    /// Fails if the client has ended.
+    pub(super) fn check(&mut self) -> Result<()> {
+        let ended = self.process.try_wait()?;
+        ensure!(ended.is_none(), "the bare client ended: {ended:?}");
+        Ok(())
+    }
+
     /// Returns the processor time of all threads, in seconds.
     pub(super) fn cpu(&self) -> Result<f64> {
         cpu(self.process.id())
@@ -89,9 +96,8 @@ async fn watch(mut stream: TcpStream, world: World, cluster: usize) -> Result<()
         }
         for (job, id) in checkpoints.iter_mut().filter(|(job, id)| job.ended_at(*id) + LAG_MS <= tick) {
             let all = format!("/jobs/{}/checkpoints", job.id());
-            let details = format!("{all}/details/{id}");
-            let subtasks = (0..VERTICES).map(|vertex| format!("{details}/subtasks/{}", job.vertex(vertex)));
-            paths.extend([all, details.clone()].into_iter().chain(subtasks));
+            paths.push(all.clone());
+            paths.extend((0..VERTICES).map(|vertex| format!("{all}/details/{id}/subtasks/{}", job.vertex(vertex))));
             *id += 1;
         }
         for path in paths {

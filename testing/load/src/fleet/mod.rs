@@ -305,11 +305,12 @@ fn cost(program: &Path, arguments: &FleetArgs, scale: Scale) -> Result<()> {
 
 /// Returns the processor time of a request of the bare client, in microseconds.
 fn bare_cost(fleet: &mut Fleet, time: Duration) -> Result<f64> {
-    let bare = Bare::start(&fleet.served)?;
+    let mut bare = Bare::start(&fleet.served)?;
     sleep(SETTLE);
     let (cpu, before): (_, Counts) = (bare.cpu()?, fleet.order("counts")?);
     sleep(time);
     let (cpu, after): (_, Counts) = (bare.cpu()? - cpu, fleet.order("counts")?);
+    bare.check()?;
     Ok(cpu / (after.all() - before.all()) as f64 * 1e6)
 }
 
