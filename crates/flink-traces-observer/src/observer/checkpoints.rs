@@ -32,11 +32,12 @@ struct Ended {
 /// The responses to detail requests of one checkpoint.
 #[derive(Debug, Default)]
 struct Details {
-    /// The checkpoint with its tasks, from a response or from those of all its tasks.
+    /// The checkpoint with its tasks: a response, or joined from `subtasks`.
     checkpoint: Option<Box<CheckpointStatistics>>,
     subtasks: BTreeMap<JobVertexId, Subtasks>,
-    /// `true` if the cluster did not have a vertex of the job in this checkpoint.
-    lacks_vertex: bool,
+    /// `true` if the cluster did not have the subtasks of a vertex, or had those of another
+    /// checkpoint.
+    lacks_subtasks: bool,
     /// `true` if the cluster no longer has the checkpoint.
     missing: bool,
 }
@@ -162,7 +163,8 @@ impl Checkpoints {
 
     pub(super) fn observe_details(&mut self, at: i64, checkpoint: CheckpointStatistics) {
         let id = checkpoint.id;
-        if self.was_reported(id) {
+        let is_joined = |ended: &Ended| self.details_of(ended).is_some() && !is_end_of(&ended.entry, &checkpoint);
+        if self.was_reported(id) || self.ended.get(&id).is_some_and(is_joined) {
             return;
         }
         if self.details.entry(id).or_default().checkpoint.replace(Box::new(checkpoint)).is_none() {
@@ -192,21 +194,25 @@ impl Checkpoints {
         if self.was_reported(checkpoint) {
             return;
         }
+        let task = convert::task_statistics(body);
+        let is_other = |ended: &&Ended| self.details_of(ended).is_none() && !is_task_of(&ended.entry, &task);
+        if self.ended.get(&checkpoint).filter(is_other).is_some() {
+            return self.observe_missing_subtasks(checkpoint);
+        }
         let reported: Vec<_> = body.subtasks.iter().filter_map(convert::subtask_stats).collect();
         let completed = reported.iter().filter(|subtask| subtask.is_completed).count() as i64;
-        let subtasks = Subtasks { task: convert::task_statistics(body), completed, reported };
+        let subtasks = Subtasks { task, completed, reported };
         if self.details.entry(checkpoint).or_default().subtasks.insert(vertex.clone(), subtasks).is_none() {
             self.note_progress(at, checkpoint);
         }
         self.join_tasks(checkpoint);
     }
 
-    /// Completes an ended checkpoint by its tasks if the responses for their subtasks have them
-    /// all.
+    /// Joins an ended checkpoint with its tasks if the subtasks of all of them have arrived.
     fn join_tasks(&mut self, id: i64) {
         let Some(ended) = self.ended.get(&id).filter(|ended| self.details_of(ended).is_none()) else { return };
         let Some(details) = self.details.get_mut(&id) else { return };
-        if has_all_tasks(&ended.entry, details.subtasks.values().map(|subtasks| &subtasks.task)) {
+        if are_all_tasks_of(&ended.entry, details.subtasks.values().map(|subtasks| &subtasks.task)) {
             let mut checkpoint = ended.entry.clone();
             let tasks = details.subtasks.iter().map(|(vertex, subtasks)| (vertex.clone(), subtasks.task.clone()));
             checkpoint.tasks = tasks.collect();
@@ -224,7 +230,7 @@ impl Checkpoints {
     pub(super) fn observe_missing_subtasks(&mut self, checkpoint: i64) {
         match self.ended.get(&checkpoint) {
             Some(ended) if self.details_of(ended).is_some() => self.observe_missing(checkpoint),
-            Some(_) => self.details.entry(checkpoint).or_default().lacks_vertex = true,
+            Some(_) => self.details.entry(checkpoint).or_default().lacks_subtasks = true,
             None => {}
         }
     }
@@ -241,20 +247,26 @@ impl Checkpoints {
         })
     }
 
-    /// Returns the vertices whose subtasks may make the details of a checkpoint unnecessary, which
-    /// have nothing else about a completed one; `None` if the details are necessary.
+    /// Returns the vertices whose subtasks are to be requested before the details; `None` if the
+    /// details are.
+    ///
+    /// The details of a completed checkpoint have nothing that the history and the subtasks of all
+    /// its tasks do not have. The first vertex is requested alone, because the cluster may no
+    /// longer have the checkpoint.
     fn untold_vertices<'a>(
         &self,
         entry: &CheckpointStatistics,
         vertices: &'a [(JobVertexId, String)],
     ) -> Option<Vec<&'a JobVertexId>> {
         let details = self.details.get(&entry.id);
-        if entry.status != CheckpointStatus::Completed || details.is_some_and(|details| details.lacks_vertex) {
+        let told = details.map_or(0, |details| details.subtasks.len());
+        let lacks_subtasks = details.is_some_and(|details| details.lacks_subtasks);
+        if entry.status != CheckpointStatus::Completed || lacks_subtasks || told >= vertices.len() {
             return None;
         }
         let is_told = |vertex: &JobVertexId| details.is_some_and(|details| details.subtasks.contains_key(vertex));
-        let untold: Vec<_> = vertices.iter().map(|(id, _)| id).filter(|id| !is_told(id)).collect();
-        (!untold.is_empty()).then_some(untold)
+        let untold = vertices.iter().map(|(id, _)| id).filter(|id| !is_told(id));
+        Some(untold.take(if told == 0 { 1 } else { usize::MAX }).collect())
     }
 
     /// Returns `true` if an ended checkpoint lacks details.
@@ -282,8 +294,7 @@ impl Checkpoints {
     /// another job's checkpoint of that id, or details from a moment before the end.
     fn details_of(&self, ended: &Ended) -> Option<&CheckpointStatistics> {
         let details = self.details.get(&ended.entry.id)?.checkpoint.as_deref()?;
-        let same = details.trigger_timestamp == ended.entry.trigger_timestamp && details.status == ended.entry.status;
-        same.then_some(details)
+        is_end_of(&ended.entry, details).then_some(details)
     }
 
     /// Returns the tasks of which fewer subtasks are known than have acknowledged.
@@ -385,22 +396,23 @@ impl Checkpoints {
     }
 }
 
-/// Returns `true` if the tasks are those of a checkpoint, and all that it has. A response may
-/// belong to another job, or to a moment before the end.
-fn has_all_tasks<'a>(
+/// Returns `true` if details are those of a checkpoint at its end.
+fn is_end_of(checkpoint: &CheckpointStatistics, details: &CheckpointStatistics) -> bool {
+    details.trigger_timestamp == checkpoint.trigger_timestamp && details.status == checkpoint.status
+}
+
+/// Returns `true` if a task is certainly of a checkpoint at its end.
+fn is_task_of(checkpoint: &CheckpointStatistics, task: &TaskCheckpointStatistics) -> bool {
+    let last_ack_and_duration = task.latest_ack_timestamp.zip(task.end_to_end_duration);
+    let trigger = last_ack_and_duration.map(|(last, duration)| last.saturating_sub(duration));
+    trigger == Some(checkpoint.trigger_timestamp) && task.status == checkpoint.status
+}
+
+/// Returns `true` if the tasks are certainly all that a checkpoint has.
+fn are_all_tasks_of<'a>(
     checkpoint: &CheckpointStatistics,
-    tasks: impl Iterator<Item = &'a TaskCheckpointStatistics>,
+    mut tasks: impl Iterator<Item = &'a TaskCheckpointStatistics> + Clone,
 ) -> bool {
-    let (mut subtasks, mut acknowledged) = (0_i64, 0_i64);
-    for task in tasks {
-        let triggered = task.latest_ack_timestamp.zip(task.end_to_end_duration);
-        if triggered.map(|(last, duration)| last.saturating_sub(duration)) != Some(checkpoint.trigger_timestamp)
-            || task.status != checkpoint.status
-        {
-            return false;
-        }
-        subtasks = subtasks.saturating_add(task.num_subtasks.unwrap_or(0));
-        acknowledged = acknowledged.saturating_add(task.num_acknowledged_subtasks.unwrap_or(0));
-    }
-    Some(subtasks) == checkpoint.num_subtasks && Some(acknowledged) == checkpoint.num_acknowledged_subtasks
+    let subtasks = tasks.clone().filter_map(|task| task.num_subtasks).fold(0, i64::saturating_add);
+    checkpoint.num_subtasks == Some(subtasks) && tasks.all(|task| is_task_of(checkpoint, task))
 }

@@ -150,7 +150,7 @@ fn external_path(checkpoint: &CheckpointStatistics) -> Option<String> {
     path.map(|path| bounded(path, MAX_TEXT_CHARS))
 }
 
-/// Returns what observers read of a task.
+/// Returns the statistics of a task, as far as they are read.
 pub(super) fn task_statistics(body: &TaskCheckpointStatisticsWithSubtaskDetails) -> TaskCheckpointStatistics {
     let mut task = TaskCheckpointStatistics::new(body.id, body.status.clone());
     task.latest_ack_timestamp = body.latest_ack_timestamp;

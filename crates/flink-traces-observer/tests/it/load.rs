@@ -41,7 +41,7 @@ fn checkpoint(id: i64, vertices: usize) -> Value {
         "num_acknowledged_subtasks": 1});
     let tasks: serde_json::Map<_, _> = (0..vertices).map(|vertex| (vertex_id(vertex), task.clone())).collect();
     json!({"className": "completed", "id": id, "status": "COMPLETED", "is_savepoint": false, "trigger_timestamp": 10,
-        "latest_ack_timestamp": 30, "state_size": 10, "end_to_end_duration": 30, "num_subtasks": vertices,
+        "latest_ack_timestamp": 30, "state_size": 10, "end_to_end_duration": 20, "num_subtasks": vertices,
         "num_acknowledged_subtasks": vertices, "checkpoint_type": "CHECKPOINT", "tasks": tasks,
         "external_path": format!("file:/chk-{id}"), "discarded": false})
 }
@@ -52,7 +52,12 @@ impl Cluster {
             json!({"jid": job_id(number), "name": "job", "state": "RUNNING", "start-time": 100, "end-time": -1,
                 "duration": 0, "last-modification": 900, "tasks": {"total": vertices}})
         };
-        let history: Vec<_> = (1..=checkpoints_in_history).rev().map(|id| checkpoint(id, 0)).collect();
+        let entry = |id: i64| {
+            let mut entry = checkpoint(id, vertices);
+            entry["tasks"] = json!({});
+            entry
+        };
+        let history: Vec<_> = (1..=checkpoints_in_history).rev().map(entry).collect();
         Self {
             vertices,
             overview: answer(json!({ "jobs": (0..jobs).map(job).collect::<Vec<_>>() })),
@@ -106,7 +111,8 @@ impl Cluster {
                 let subtask = json!({"className": "completed", "index": 0, "status": "completed", "ack_timestamp": 30,
                     "end_to_end_duration": 9, "state_size": 5, "aborted": false});
                 ResourceBody::CheckpointSubtasks(answer(json!({"id": request.checkpoint, "status": "COMPLETED",
-                    "latest_ack_timestamp": 30, "subtasks": [subtask]})))
+                    "latest_ack_timestamp": 30, "end_to_end_duration": 20, "num_subtasks": 1,
+                    "num_acknowledged_subtasks": 1, "subtasks": [subtask]})))
             }
             Resource::SubtaskTimes(request) => {
                 let mut times = self.times.clone();

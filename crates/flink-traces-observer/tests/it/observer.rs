@@ -51,81 +51,142 @@ fn checkpoint_requests(session: &mut Session, at: i64) -> Vec<String> {
     requests.iter().filter_map(|path| path.strip_prefix(&prefix)).map(str::to_owned).collect()
 }
 
-/// A checkpoint that completed needs its details only if the subtasks of the job's vertices are not
-/// all that it has.
-#[test]
-fn completed_checkpoint_needs_no_details() {
-    let subtasks = [SOURCE, SINK].map(|vertex| format!("1/subtasks/{vertex}"));
+/// Starts a session with a running job, whose first checkpoint is `entry`.
+fn with_checkpoint(entry: Value) -> Session {
     let mut session = Session::new();
     session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
     session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]);
-    session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
-    assert_eq!(checkpoint_requests(&mut session, 2_000), subtasks);
+    session.checkpoints(2_000, 1, &[entry], Value::Null);
+    session
+}
+
+/// A completed checkpoint needs no details if the subtasks of the job's vertices are all that it
+/// has. The first vertex is requested alone.
+#[test]
+fn completed_checkpoint_needs_no_details() {
+    let [source, sink] = [SOURCE, SINK].map(|vertex| format!("1/subtasks/{vertex}"));
+    let mut session = with_checkpoint(completed(1, 1_500));
+    assert_eq!(checkpoint_requests(&mut session, 2_000), [source]);
     session.subtasks(2_010, 1, SOURCE, 1_510);
-    assert_eq!(checkpoint_requests(&mut session, 2_010), [""; 0]);
+    assert_eq!(checkpoint_requests(&mut session, 2_010), [sink]);
     session.subtasks(2_020, 1, SINK, 1_530).overview(6_000, "RUNNING");
     assert_eq!(checkpoint_requests(&mut session, 6_000), [""; 0]);
     session.check(expect![[r#"
         2020: checkpoint 1 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
         6000: RUNNING 200
     "#]]);
+}
 
+/// Scenario: the subtasks of the job's vertices are not certainly all that a checkpoint has.
+/// Guarantees: its details are requested, then the subtasks that do not match them, and it is
+/// reported once.
+#[test]
+fn details_are_requested_if_the_subtasks_are_in_doubt() {
     /// A change of a body.
     type Change = fn(&mut Value);
     let unchanged: Change = |_| {};
-    let changes: [(&str, Change, Change); 8] = [
-        ("has another task", |entry| entry["num_subtasks"] = json!(3), unchanged),
-        ("does not count its subtasks", |entry| entry["num_subtasks"] = Value::Null, unchanged),
-        ("was acknowledged by more", |entry| entry["num_acknowledged_subtasks"] = json!(3), unchanged),
-        ("does not count acknowledgements", |entry| entry["num_acknowledged_subtasks"] = Value::Null, unchanged),
-        ("has the subtasks of a moment before", unchanged, |task| task["status"] = json!("IN_PROGRESS")),
-        ("has those of another job", unchanged, |task| task["end_to_end_duration"] = json!(29)),
-        ("has some without a duration", unchanged, |task| task["end_to_end_duration"] = Value::Null),
-        ("has some that did not acknowledge", unchanged, |task| task["latest_ack_timestamp"] = json!(-1)),
+    // With the subtasks that are requested after the details.
+    let cases: [(&str, Change, Change, &[&str]); 7] = [
+        ("has another task", |entry| entry["num_subtasks"] = json!(3), unchanged, &[]),
+        ("does not count its subtasks", |entry| entry["num_subtasks"] = Value::Null, unchanged, &[]),
+        ("has uncounted subtasks", unchanged, |task| task["num_subtasks"] = Value::Null, &[]),
+        ("is in progress elsewhere", unchanged, |task| task["status"] = json!("IN_PROGRESS"), &[SINK]),
+        ("is another job's", unchanged, |task| task["end_to_end_duration"] = json!(29), &[SINK]),
+        ("has no duration", unchanged, |task| task["end_to_end_duration"] = Value::Null, &[SINK]),
+        ("was not acknowledged", unchanged, |task| task["latest_ack_timestamp"] = json!(-1), &[SINK]),
     ];
-    for (case, entry_change, task_change) in changes {
-        let mut session = Session::new();
-        session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    for (case, entry_change, task_change, again) in cases {
         let mut entry = completed(1, 1_500);
         entry_change(&mut entry);
-        session.checkpoints(2_000, 1, &[entry], Value::Null);
-        assert_eq!(checkpoint_requests(&mut session, 2_000), subtasks, "{case}");
+        let mut session = with_checkpoint(entry);
+        checkpoint_requests(&mut session, 2_000);
         session.subtasks(2_010, 1, SOURCE, 1_510);
+        checkpoint_requests(&mut session, 2_010);
         let mut task = json!({"id": 1, "status": "COMPLETED", "latest_ack_timestamp": 1_530, "end_to_end_duration": 30,
-            "num_subtasks": 1, "num_acknowledged_subtasks": 1, "subtasks": []});
+            "num_subtasks": 1, "num_acknowledged_subtasks": 1, "subtasks": [
+            {"className": "completed", "index": 0, "status": "completed", "ack_timestamp": 1_530, "aborted": false}]});
         task_change(&mut task);
         session.answer(2_020, &format!("/jobs/{JOB}/checkpoints/details/1/subtasks/{SINK}"), task);
         assert_eq!(checkpoint_requests(&mut session, 2_020), ["1"], "{case}");
+        assert_eq!(session.log, "", "{case}");
+        session.details(2_030, 1, 1_500);
+        let again: Vec<_> = again.iter().map(|vertex| format!("1/subtasks/{vertex}")).collect();
+        assert_eq!(checkpoint_requests(&mut session, 6_000), again, "{case}");
+        session.subtasks(6_010, 1, SINK, 1_530).overview(7_000, "RUNNING");
+        let tasks = "checkpoint 1 COMPLETED tasks [(Some(\"source\"), 1), (Some(\"sink\"), 1)]";
+        assert_eq!(session.log.matches(tasks).count(), 1, "{case}: {}", session.log);
     }
 }
 
-/// The details are requested first if the checkpoint failed, if the vertices are not known, and if
-/// the cluster does not have one of them.
+/// A completed checkpoint without the subtasks of a vertex is complete by its details, unless the
+/// cluster has forgotten it. Details of another one do not replace what has been joined.
+#[test]
+fn missing_subtasks_and_details_are_told_apart() {
+    let missing = |session: &mut Session, at, path: &str| {
+        session.missing(at, &format!("/jobs/{JOB}/checkpoints/details/{path}"));
+    };
+    let sink = format!("1/subtasks/{SINK}");
+
+    let mut session = with_checkpoint(completed(1, 1_500));
+    session.subtasks(2_010, 1, SOURCE, 1_510);
+    missing(&mut session, 2_020, &sink);
+    assert_eq!(checkpoint_requests(&mut session, 2_020), ["1"]);
+    missing(&mut session, 2_030, "1");
+    session.check(expect![[r#"
+        2030: checkpoint 1 COMPLETED tasks []
+    "#]]);
+
+    let mut session = with_checkpoint(completed(1, 1_500));
+    session.subtasks(2_010, 1, SOURCE, 1_510);
+    missing(&mut session, 2_020, &sink);
+    session.details(2_030, 1, 1_500);
+    missing(&mut session, 2_040, &sink);
+    session.check(expect![[r#"
+        2040: checkpoint 1 COMPLETED tasks []
+    "#]]);
+
+    let mut session = Session::new();
+    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
+    session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
+    session.subtasks(2_010, 1, SOURCE, 1_510).subtasks(2_020, 1, SINK, 1_530).details(2_030, 1, 777);
+    session.subtask_times(2_040, [(SOURCE, 300, 0), (SINK, 310, 0)]);
+    session.check(expect![[r#"
+        2040: checkpoint 1 COMPLETED tasks [(Some("source"), 1), (Some("sink"), 1)]
+    "#]]);
+}
+
+/// The details are requested first if the checkpoint failed, and if the vertices are not known.
 #[test]
 fn other_checkpoints_need_details() {
     let mut session = Session::new();
-    session.overview(1_000, "RUNNING");
-    session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
+    session.overview(1_000, "RUNNING").checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
     assert_eq!(checkpoint_requests(&mut session, 2_000), ["1"]);
 
-    let mut session = Session::new();
-    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
     let mut failed = completed(1, 1_500);
     failed["status"] = json!("FAILED");
-    session.checkpoints(2_000, 1, &[failed], Value::Null);
-    assert_eq!(checkpoint_requests(&mut session, 2_000), ["1"]);
+    assert_eq!(checkpoint_requests(&mut with_checkpoint(failed), 2_000), ["1"]);
+}
 
-    let mut session = Session::new();
-    session.overview(1_000, "RUNNING").job(1_000, "RUNNING", json!({"RUNNING": 200}));
-    session.subtask_times(1_000, [(SOURCE, 300, 0), (SINK, 310, 0)]);
-    session.checkpoints(2_000, 1, &[completed(1, 1_500)], Value::Null);
-    assert_eq!(checkpoint_requests(&mut session, 2_000).len(), 2);
-    session.subtasks(2_010, 1, SOURCE, 1_510);
-    session.missing(2_020, &format!("/jobs/{JOB}/checkpoints/details/1/subtasks/{SINK}"));
-    assert_eq!(checkpoint_requests(&mut session, 2_020), ["1"]);
-    assert!(!session.log.contains("checkpoint"), "{}", session.log);
-    session.missing(2_030, &format!("/jobs/{JOB}/checkpoints/details/1"));
-    assert!(session.log.contains("2030: checkpoint 1 COMPLETED tasks []"), "{}", session.log);
+/// Scenario: a cluster names other vertices for each change of a job, and has them all in each
+/// checkpoint. Guarantees: the details are requested once as many have arrived as the job has.
+#[test]
+fn changing_vertices_do_not_postpone_the_details() {
+    let mut entry = completed(1, 1_500);
+    entry["num_subtasks"] = json!(100);
+    let mut session = with_checkpoint(entry);
+    let mut requests = Vec::new();
+    for number in 0..10 {
+        let vertices = [2 * number, 2 * number + 1].map(|vertex| format!("{vertex:032x}"));
+        let shown = vertices.each_ref().map(|id| json!({"id": id, "name": "v", "parallelism": 1, "status": "RUNNING"}));
+        let body = json!({"jid": JOB, "name": "job", "state": "RUNNING", "start-time": 100,
+            "timestamps": {"RUNNING": 200}, "vertices": shown, "pending-operators": 0});
+        let at = 2_000 + number * 1_000;
+        session.answer(at, &format!("/jobs/{JOB}"), body);
+        requests.extend(checkpoint_requests(&mut session, at));
+        session.subtasks(at, 1, &vertices[0], 1_530);
+    }
+    let details = requests.iter().filter(|path| *path == "1").count();
+    assert_eq!((requests.len() - details, details > 0), (3, true), "{requests:?}");
 }
 
 #[test]
