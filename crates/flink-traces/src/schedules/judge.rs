@@ -27,7 +27,7 @@ pub(crate) struct Judge {
     /// The time before a kill whose records may repeat.
     lost_ms: i64,
     processes: Vec<Process>,
-    /// Since when each watch could reach its cluster for the first time.
+    /// Since when each watch could reach its cluster, and has certainly polled it.
     since: HashMap<Watch, i64>,
     /// Since when each watch could see each happening without a break.
     seen: HashMap<(usize, &'static str, Happening), i64>,
@@ -37,6 +37,9 @@ pub(crate) struct Judge {
     arrivals: HashMap<String, Vec<Arrival>>,
     pub(crate) problems: Vec<String>,
 }
+
+/// A cluster that is away sooner than this may have had no poll.
+const FIRST_POLL_MS: i64 = 3_000;
 
 /// Returns the time for which a record is visible before it must arrive.
 ///
@@ -78,7 +81,8 @@ impl Judge {
             let (process, name, site) = watch;
             let began = self.since.get(&watch).copied();
             if world.is_away(site) {
-                since.extend(began.map(|began| (watch, began)));
+                let polled = began.filter(|began| now - began >= FIRST_POLL_MS);
+                since.extend(polled.map(|began| (watch, began)));
                 continue;
             }
             let began = began.unwrap_or(now);
