@@ -163,8 +163,8 @@ impl Checkpoints {
 
     pub(super) fn observe_details(&mut self, at: i64, checkpoint: CheckpointStatistics) {
         let id = checkpoint.id;
-        let is_joined = |ended: &Ended| self.details_of(ended).is_some() && !is_end_of(&ended.entry, &checkpoint);
-        if self.was_reported(id) || self.ended.get(&id).is_some_and(is_joined) {
+        let is_other = |ended: &Ended| !is_end_of(&ended.entry, &checkpoint);
+        if self.was_reported(id) || self.ended.get(&id).is_some_and(is_other) {
             return;
         }
         if self.details.entry(id).or_default().checkpoint.replace(Box::new(checkpoint)).is_none() {
