@@ -27,8 +27,8 @@ pub(crate) struct Judge {
     /// The time before a kill whose records may repeat.
     lost_ms: i64,
     processes: Vec<Process>,
-    /// Since when each watch could reach its cluster. It starts over if the cluster goes away before
-    /// it was certainly polled.
+    /// Since when each watch could reach its cluster. That starts over if the cluster goes away
+    /// before it was certainly polled.
     since: HashMap<Watch, i64>,
     /// Since when each watch could see each happening without a break.
     seen: HashMap<(usize, &'static str, Happening), i64>,
