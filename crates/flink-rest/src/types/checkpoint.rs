@@ -270,8 +270,8 @@ constructor! {
 /// Returned by `/jobs/:jobid/checkpoints/details/:checkpointid/subtasks/:vertexid`.
 ///
 /// As with [`CheckpointStatistics`], the response may hold another job's checkpoint. Compare
-/// `latest_ack_timestamp` with the value there. Less `end_to_end_duration`, it is the trigger
-/// timestamp, unless the clock was set back meanwhile.
+/// `latest_ack_timestamp` with the value there. `latest_ack_timestamp` less `end_to_end_duration`
+/// is the trigger timestamp, unless the clock was set back meanwhile.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskCheckpointStatisticsWithSubtaskDetails {
